@@ -1,0 +1,26 @@
+//! The one thing a loader asks of a data set.
+
+use crate::{Result, Sample, TaskSpec};
+
+/// A finite list of samples, readable from many threads.
+pub trait Dataset: Send + Sync {
+    /// Name that errors and reports use.
+    fn name(&self) -> &str;
+
+    /// Number of samples.
+    fn len(&self) -> usize;
+
+    /// Whether there is no sample at all.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Tasks that samples may carry labels for.
+    fn tasks(&self) -> &[TaskSpec];
+
+    /// Reads sample `index`, below [`Dataset::len`].
+    ///
+    /// # Errors
+    /// Whatever the file system or the files' contents cause.
+    fn get(&self, index: usize) -> Result<Sample>;
+}

@@ -1,0 +1,61 @@
+//! What can go wrong with data, named by file, key, expected and found.
+
+use std::path::PathBuf;
+
+/// Result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error of a data set, a sample or a manifest.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file could not be opened, read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// A file's bytes are not what its format says.
+    #[error("{}: not a readable {format}: {reason}", path.display())]
+    Decode {
+        /// The file.
+        path: PathBuf,
+        /// The format that was expected, such as `JPEG image`.
+        format: &'static str,
+        /// What the decoder found.
+        reason: String,
+    },
+    /// A label does not fit its image or its task.
+    #[error("{sample}: {task}: expected {expected}, found {found}")]
+    Label {
+        /// Name of the sample.
+        sample: String,
+        /// Task of the label.
+        task: String,
+        /// What the task needs.
+        expected: String,
+        /// What the label holds.
+        found: String,
+    },
+    /// A manifest or configuration field is wrong.
+    #[error("{origin}: {key}: expected {expected}, found {found}")]
+    Config {
+        /// File or structure that holds the field.
+        origin: String,
+        /// Path of the field, dots between levels.
+        key: String,
+        /// What the field must be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+    /// A split holds no sample.
+    #[error("{dataset}: split `{split}` is empty: expected at least 1 sample, found 0")]
+    EmptySplit {
+        /// Name of the data set.
+        dataset: String,
+        /// Name of the split.
+        split: String,
+    },
+}
