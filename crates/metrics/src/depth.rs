@@ -1,0 +1,125 @@
+//! Errors of a depth map, pooled over all labelled pixels of a set (Eigen et al. 2014, section 4).
+
+use ndarray::{ArrayView3, Zip};
+
+use crate::check;
+use crate::error::{MetricError, Result};
+use crate::metric::{Metric, Score};
+
+const NAME: &str = "depth";
+
+/// Predictions below this are raised to it, so that ratio and logarithm exist.
+const MIN_DEPTH: f64 = 1e-9;
+
+/// Root mean square error and its companions.
+///
+/// # Shapes
+/// Prediction and target are `[1, height, width]` in metres; targets are positive.
+///
+/// # Scores
+/// With prediction `z`, raised to at least 1e-9, and target `y`:
+/// - `rmse_m` (m): `sqrt(mean((z - y)²))`
+/// - `log_rmse`: `sqrt(mean((ln z - ln y)²))`
+/// - `abs_rel`: `mean(|z - y| / y)`
+/// - `delta_1_25` (%): share of pixels with `max(z / y, y / z) < 1.25`
+#[derive(Debug, Clone, Default)]
+pub struct Depth {
+    pixels: u64,
+    squared: f64,
+    log_squared: f64,
+    relative: f64,
+    within: u64,
+}
+
+impl Depth {
+    /// A metric that has seen nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn add(&mut self, predicted: f64, label: f64) {
+        let predicted = predicted.max(MIN_DEPTH);
+        self.pixels += 1;
+        self.squared += (predicted - label).powi(2);
+        self.log_squared += (predicted / label).ln().powi(2);
+        self.relative += (predicted - label).abs() / label;
+        self.within += u64::from((predicted / label).max(label / predicted) < 1.25);
+    }
+}
+
+impl Metric for Depth {
+    fn update(&mut self, prediction: ArrayView3<f32>, target: ArrayView3<f32>) -> Result<()> {
+        check::shapes(NAME, (&prediction, 1), (&target, 1))?;
+        check::prediction(NAME, &prediction, "a depth", |_| true)?;
+        check::target(NAME, &target, "a positive depth", |depth| depth > 0.0)?;
+        Zip::from(&prediction).and(&target).for_each(|&predicted, &label| {
+            if !label.is_nan() {
+                self.add(predicted.into(), label.into());
+            }
+        });
+        Ok(())
+    }
+
+    fn compute(&self) -> Result<Vec<Score>> {
+        if self.pixels == 0 {
+            return Err(MetricError::NoLabel { metric: NAME });
+        }
+        let pixels = self.pixels as f64;
+        Ok(vec![
+            Score::error("rmse_m", (self.squared / pixels).sqrt(), "m"),
+            Score::error("log_rmse", (self.log_squared / pixels).sqrt(), ""),
+            Score::error("abs_rel", self.relative / pixels, ""),
+            Score::percent("delta_1_25", self.within as f64 / pixels),
+        ])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use ndarray::array;
+
+    use super::*;
+
+    fn scores(metric: &Depth) -> Vec<f64> {
+        metric.compute().unwrap().iter().map(|score| score.value).collect()
+    }
+
+    #[test]
+    fn follows_the_formulas_over_two_images() {
+        let mut metric = Depth::new();
+        metric.update(array![[[2.0, 9.0]]].view(), array![[[1.0, f32::NAN]]].view()).unwrap();
+        metric.update(array![[[4.0]]].view(), array![[[4.0]]].view()).unwrap();
+        let found = scores(&metric);
+        let expected = [0.5f64.sqrt(), 2f64.ln() * 0.5f64.sqrt(), 0.5, 50.0];
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+        }
+    }
+
+    #[test]
+    fn a_prediction_behind_the_camera_is_raised() {
+        let mut metric = Depth::new();
+        metric.update(array![[[-3.0]]].view(), array![[[1.0]]].view()).unwrap();
+        let found = scores(&metric);
+        assert!((found[0] - 1.0).abs() < 1e-6);
+        assert!((found[1] - 9.0 * 10f64.ln()).abs() < 1e-6);
+    }
+
+    #[test]
+    fn refuses_bad_input() {
+        let mut metric = Depth::new();
+        let good = array![[[1.0]]];
+        let error = metric.update(good.view(), array![[[0.0]]].view()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "depth: target at [0, 0, 0]: expected a positive depth, found 0"
+        );
+        assert!(metric.update(good.view(), array![[[f32::INFINITY]]].view()).is_err());
+        let error = metric.update(array![[[f32::NAN]]].view(), good.view()).unwrap_err();
+        assert!(matches!(error, MetricError::NonFinite { at: [0, 0, 0], .. }));
+        assert!(metric.update(array![[[1.0]], [[1.0]]].view(), good.view()).is_err());
+        assert_eq!(metric.compute().unwrap_err(), MetricError::NoLabel { metric: NAME });
+    }
+}
