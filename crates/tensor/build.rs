@@ -1,7 +1,27 @@
 //! Compiles the C++ shim against LibTorch and hands LibTorch's folder to the crates above.
 
+use std::path::PathBuf;
+
 fn main() {
-    let lib = std::env::var("DEP_TORCH_SYS_LIBTORCH_LIB").unwrap_or_default();
-    println!("cargo::metadata=lib_dir={lib}");
-    println!("cargo::rustc-link-arg=-Wl,-rpath,{lib}");
+    let lib = PathBuf::from(
+        std::env::var("DEP_TCH_LIBTORCH_LIB").expect("torch-sys tells where LibTorch lies"),
+    );
+    // The link in the repository may move; programs keep the folder that it pointed to.
+    let lib = lib.canonicalize().unwrap_or(lib);
+    println!("cargo::metadata=lib_dir={}", lib.display());
+    println!("cargo::rustc-env=LIBTORCH_LIB_DIR={}", lib.display());
+    println!("cargo::rustc-link-arg=-Wl,-rpath,{}", lib.display());
+    println!("cargo::rerun-if-changed=src/shim.cc");
+    println!("cargo::rerun-if-changed=src/shim.h");
+    println!("cargo::rerun-if-changed=src/shim.rs");
+
+    let root = lib.parent().expect("LibTorch's libraries lie in its folder `lib`");
+    cxx_build::bridge("src/shim.rs")
+        .file("src/shim.cc")
+        .std("c++17")
+        .include(root.join("include"))
+        .include(root.join("include/torch/csrc/api/include"))
+        .warnings(false)
+        .compile("polyptych-shim");
+    println!("cargo::rustc-link-lib=dl");
 }

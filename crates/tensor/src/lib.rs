@@ -1,1 +1,32 @@
-//! Filled in below.
+//! How do we compute, name, load and save numbers on LibTorch?
+//!
+//! The lowest crate: the central type [`Activations`], the seam [`Plan`] between backbones and
+//! adapters, named parameters ([`Store`], [`Scope`]), files of tensors, layers, optimisers and
+//! schedules. It knows no method and no architecture.
+
+mod activations;
+pub mod device;
+mod error;
+pub mod file;
+mod init;
+mod layers;
+mod load;
+pub mod optim;
+mod plan;
+mod precision;
+mod schedule;
+mod scope;
+mod shim;
+
+pub use activations::Activations;
+pub use error::{Error, Result};
+pub use file::{TensorFile, Tensors};
+pub use init::Init;
+pub use layers::{BatchNorm2d, Conv2d, LayerNorm, Linear, cast, drop_path, dropout};
+pub use load::{LoadOptions, LoadReport, Resample, matches};
+pub use plan::{NoAdapter, Plain, Plan, Projection, Pyramid, Site, SiteKind};
+pub use precision::Precision;
+pub use schedule::Schedule;
+pub use scope::{Entry, Role, Scope, Store};
+pub use shim::torch_version;
+pub use tch::{Device, Kind, Tensor};

@@ -1,0 +1,42 @@
+//! Batch normalisation over channels.
+
+use tch::{Kind, Tensor};
+
+use crate::{Init, Result, Scope};
+
+/// `y = (x - mean) / sqrt(var + eps) * weight + bias` per channel; batch statistics in training,
+/// running ones otherwise.
+#[derive(Debug)]
+pub struct BatchNorm2d {
+    weight: Tensor,
+    bias: Tensor,
+    running_mean: Tensor,
+    running_var: Tensor,
+}
+
+impl BatchNorm2d {
+    const MOMENTUM: f64 = 0.1;
+    const EPS: f64 = 1e-5;
+
+    /// Momentum 0.1 and eps 1e-5, PyTorch's defaults.
+    ///
+    /// # Errors
+    /// A name that is taken.
+    pub fn new(scope: &Scope, chans: i64) -> Result<Self> {
+        Ok(Self {
+            weight: scope.param("weight", &[chans], Init::ONES)?,
+            bias: scope.param("bias", &[chans], Init::ZEROS)?,
+            running_mean: scope.buffer("running_mean", &[chans], Init::ZEROS)?,
+            running_var: scope.buffer("running_var", &[chans], Init::ONES)?,
+        })
+    }
+
+    /// Normalises `[batch, chans, height, width]`; statistics are kept in float32.
+    pub fn forward(&self, x: &Tensor, train: bool) -> Tensor {
+        let (weight, bias) = (Some(&self.weight), Some(&self.bias));
+        let (mean, var) = (Some(&self.running_mean), Some(&self.running_var));
+        let wide = x.to_kind(Kind::Float);
+        wide.batch_norm(weight, bias, mean, var, train, Self::MOMENTUM, Self::EPS, false)
+            .to_kind(x.kind())
+    }
+}

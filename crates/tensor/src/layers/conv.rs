@@ -1,0 +1,45 @@
+//! Two-dimensional convolution.
+
+use tch::Tensor;
+
+use super::cast;
+use crate::{Init, Result, Scope};
+
+/// A square convolution; `weight` is `[out, in, kernel, kernel]`.
+#[derive(Debug)]
+pub struct Conv2d {
+    weight: Tensor,
+    bias: Option<Tensor>,
+    stride: i64,
+    padding: i64,
+}
+
+impl Conv2d {
+    /// Kernel `kernel`, stride `stride`, no padding, PyTorch's default start.
+    ///
+    /// # Errors
+    /// A name that is taken.
+    pub fn new(
+        scope: &Scope,
+        [in_chans, out_chans]: [i64; 2],
+        [kernel, stride]: [i64; 2],
+        bias: bool,
+    ) -> Result<Self> {
+        let law = Init::fan_in(in_chans * kernel * kernel);
+        let weight = scope.param("weight", &[out_chans, in_chans, kernel, kernel], law)?;
+        let bias = bias.then(|| scope.param("bias", &[out_chans], law)).transpose()?;
+        Ok(Self { weight, bias, stride, padding: 0 })
+    }
+
+    /// The same with `padding` zeros on each side.
+    pub fn with_padding(self, padding: i64) -> Self {
+        Self { padding, ..self }
+    }
+
+    /// Maps `[batch, in_chans, height, width]` to `[batch, out_chans, height', width']`.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        let bias = self.bias.as_ref().map(|b| cast(b, x.kind()));
+        let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
+        x.conv2d(&cast(&self.weight, x.kind()), bias.as_ref(), stride, padding, [1, 1], 1)
+    }
+}

@@ -1,0 +1,33 @@
+//! `y = (x - mean) / sqrt(var + eps) * weight + bias` over the last axis.
+
+use tch::Tensor;
+
+use super::cast;
+use crate::{Init, Result, Scope};
+
+/// Layer normalisation over the last axis.
+#[derive(Debug)]
+pub struct LayerNorm {
+    weight: Tensor,
+    bias: Tensor,
+    dim: i64,
+    eps: f64,
+}
+
+impl LayerNorm {
+    /// Starts as the identity of normalised inputs: weight 1, bias 0.
+    ///
+    /// # Errors
+    /// A name that is taken.
+    pub fn new(scope: &Scope, dim: i64, eps: f64) -> Result<Self> {
+        let weight = scope.param("weight", &[dim], Init::ONES)?;
+        let bias = scope.param("bias", &[dim], Init::ZEROS)?;
+        Ok(Self { weight, bias, dim, eps })
+    }
+
+    /// Normalises `[.., dim]`.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        let (weight, bias) = (cast(&self.weight, x.kind()), cast(&self.bias, x.kind()));
+        x.layer_norm([self.dim], Some(&weight), Some(&bias), self.eps, false)
+    }
+}

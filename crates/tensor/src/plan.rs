@@ -1,0 +1,125 @@
+//! The seam between backbones and adapters.
+//!
+//! A backbone asks a [`Plan`] for every projection by its timm name; the plan decides what stands
+//! there. With [`NoAdapter`] the backbone is exactly timm's. Neither side knows the other.
+
+use std::fmt::Debug;
+
+use tch::Tensor;
+
+use crate::{Activations, Linear, Result, Scope, Tensors};
+
+/// Which projection of a block stands at a site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SiteKind {
+    /// Query, key and value in one matrix: `attn.qkv`.
+    Qkv,
+    /// Output of attention: `attn.proj`.
+    Proj,
+    /// First matrix of the MLP: `mlp.fc1`.
+    Fc1,
+    /// Second matrix of the MLP: `mlp.fc2`.
+    Fc2,
+    /// Patch merging: `downsample.reduction`.
+    Reduction,
+}
+
+/// One projection of a backbone, as the backbone describes it to a plan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Site {
+    /// timm's name within the backbone: `layers.2.blocks.5.mlp.fc1`.
+    pub path: String,
+    /// What stands there.
+    pub kind: SiteKind,
+    /// Length of the last axis that goes in.
+    pub in_features: i64,
+    /// Length of the last axis that comes out.
+    pub out_features: i64,
+    /// Whether timm's layer has a bias.
+    pub bias: bool,
+    /// Index of the stage; a ViT's blocks fall into as many stages as it hands out features.
+    pub stage: usize,
+    /// Whether the block is the last of its stage.
+    pub last_in_stage: bool,
+    /// Whether the stage is the last of the backbone.
+    pub last_stage: bool,
+}
+
+/// A linear map over the last axis that may carry an adapter.
+pub trait Projection: Debug {
+    /// Maps `[.., in_features]` to `[.., out_features]` for every stream that the method has here.
+    ///
+    /// `train` switches dropout on.
+    fn forward(&self, x: &Activations, train: bool) -> Activations;
+}
+
+/// Which activations a stage hands to the heads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pyramid {
+    /// Those behind its last block, as timm's `forward_intermediates` does.
+    AfterBlocks,
+    /// Those behind the patch merging that follows, as MTLoRA does; the last stage as above.
+    AfterMerging,
+}
+
+/// What a method puts at a backbone's sites.
+pub trait Plan {
+    /// Makes the projection at `site`, with its parameters below `scope`.
+    ///
+    /// # Errors
+    /// A configuration that does not fit the site.
+    fn projection(&self, scope: &Scope, site: &Site) -> Result<Box<dyn Projection>>;
+
+    /// Which activations the heads read.
+    fn pyramid(&self) -> Pyramid {
+        Pyramid::AfterBlocks
+    }
+
+    /// Whether the backbone's parameter `name` (timm's or the method's own) trains.
+    fn trains(&self, name: &str) -> bool;
+
+    /// Folds into the backbone's weights what can be folded, in a copy of its tensors.
+    ///
+    /// What cannot be folded stays under the method's own names. A model that is built with the
+    /// same plan in its folded form has exactly the names that remain.
+    ///
+    /// # Errors
+    /// A tensor that the plan made and the map lacks.
+    fn fold(&self, tensors: &Tensors) -> Result<Tensors>;
+}
+
+/// No adapter: timm's own layers; everything trains, or nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoAdapter {
+    /// Full fine-tuning.
+    Full,
+    /// Decoders only.
+    Frozen,
+}
+
+impl Plan for NoAdapter {
+    fn projection(&self, scope: &Scope, site: &Site) -> Result<Box<dyn Projection>> {
+        Ok(Box::new(Plain(Linear::new(scope, site.in_features, site.out_features, site.bias)?)))
+    }
+
+    fn trains(&self, _name: &str) -> bool {
+        *self == NoAdapter::Full
+    }
+
+    fn fold(&self, tensors: &Tensors) -> Result<Tensors> {
+        Ok(tensors
+            .iter()
+            .map(|(name, t): (&String, &Tensor)| (name.clone(), t.shallow_clone()))
+            .collect())
+    }
+}
+
+/// A linear map that treats every stream alike.
+#[derive(Debug)]
+pub struct Plain(pub Linear);
+
+impl Projection for Plain {
+    fn forward(&self, x: &Activations, _train: bool) -> Activations {
+        x.map(|t| self.0.forward(t))
+    }
+}

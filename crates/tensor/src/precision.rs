@@ -1,0 +1,25 @@
+//! In which type a run computes.
+
+use serde::{Deserialize, Serialize};
+use tch::Kind;
+
+/// Type of activations and of frozen weights. Trainable weights, their gradients and the losses
+/// are float32 in both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// float32 throughout.
+    Fp32,
+    /// bfloat16; frozen weights are stored in it once.
+    Bf16,
+}
+
+impl Precision {
+    /// LibTorch's name of the type.
+    pub fn kind(self) -> Kind {
+        match self {
+            Precision::Fp32 => Kind::Float,
+            Precision::Bf16 => Kind::BFloat16,
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! Names and ownership of parameters.
+//!
+//! A [`Scope`] works like a folder: `scope.pp("blocks").pp(3)` goes down, `param("weight", ..)`
+//! makes a parameter there. The tree of scopes is the tree of names in a checkpoint.
+//! A name is given once; the second request is an error.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::rc::Rc;
+
+use tch::{Device, Kind, Tensor};
+
+use crate::{Error, Init, Result};
+
+/// What a stored tensor is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Learnt, when it is in the trainable set.
+    Parameter,
+    /// Kept and saved but never learnt: running means.
+    Buffer,
+}
+
+/// One named tensor.
+#[derive(Debug)]
+pub struct Entry {
+    /// The tensor; layers hold shallow clones of it.
+    pub tensor: Tensor,
+    /// What it is for.
+    pub role: Role,
+    /// Kept for compatible files, although no output depends on it.
+    pub unused: bool,
+}
+
+/// All tensors of a model, in the order of their names.
+#[derive(Debug, Clone)]
+pub struct Store {
+    entries: Rc<RefCell<BTreeMap<String, Entry>>>,
+    device: Device,
+}
+
+/// A place in the tree of names.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    store: Store,
+    path: String,
+}
+
+impl Store {
+    /// An empty store for `device`.
+    pub fn new(device: Device) -> Self {
+        Self { entries: Rc::default(), device }
+    }
+
+    /// The top of the tree.
+    pub fn root(&self) -> Scope {
+        Scope { store: self.clone(), path: String::new() }
+    }
+
+    /// Where the tensors live.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// Calls `f` for every entry in the order of names.
+    pub fn for_each(&self, mut f: impl FnMut(&str, &Entry)) {
+        self.entries.borrow().iter().for_each(|(name, entry)| f(name, entry));
+    }
+
+    /// All names with shallow clones of their tensors.
+    pub fn tensors(&self) -> Vec<(String, Tensor)> {
+        let entries = self.entries.borrow();
+        entries.iter().map(|(name, entry)| (name.clone(), entry.tensor.shallow_clone())).collect()
+    }
+
+    /// Parameters that ask for a gradient, in the order of names.
+    pub fn trainable(&self) -> Vec<(String, Tensor)> {
+        let entries = self.entries.borrow();
+        let trainable = entries.iter().filter(|(_, entry)| entry.tensor.requires_grad());
+        trainable.map(|(name, entry)| (name.clone(), entry.tensor.shallow_clone())).collect()
+    }
+
+    /// Makes exactly the parameters trainable whose name `choose` accepts.
+    pub fn set_trainable(&self, choose: impl Fn(&str) -> bool) {
+        for (name, entry) in self.entries.borrow_mut().iter_mut() {
+            let train = entry.role == Role::Parameter && choose(name);
+            entry.tensor = entry.tensor.set_requires_grad(train);
+        }
+    }
+
+    /// Stores every parameter that does not train as `kind`, once, to spare a cast in each step.
+    pub fn store_frozen_as(&self, kind: Kind) {
+        for entry in self.entries.borrow_mut().values_mut() {
+            let tensor = &mut entry.tensor;
+            if entry.role == Role::Parameter && !tensor.requires_grad() && tensor.kind() != kind {
+                let stored = tensor.to_kind(kind);
+                tensor.set_data(&stored);
+            }
+        }
+    }
+
+    /// Notes that no output depends on the parameter `name`.
+    ///
+    /// # Errors
+    /// A name that does not exist.
+    pub fn mark_unused(&self, name: &str) -> Result<()> {
+        match self.entries.borrow_mut().get_mut(name) {
+            Some(entry) => entry.unused = true,
+            None => return Err(Error::UnknownName { name: name.into() }),
+        }
+        Ok(())
+    }
+
+    /// Checks that every trainable parameter got a gradient, those marked unused aside.
+    ///
+    /// # Errors
+    /// Names the parameters that got none.
+    pub fn check_gradients(&self) -> Result<()> {
+        let entries = self.entries.borrow();
+        let without = entries.iter().filter(|(_, entry)| {
+            entry.tensor.requires_grad() && !entry.unused && !entry.tensor.grad().defined()
+        });
+        let names: Vec<&str> = without.map(|(name, _)| name.as_str()).collect();
+        if names.is_empty() { Ok(()) } else { Err(Error::NoGradient { names: names.join(", ") }) }
+    }
+
+    /// Forgets all gradients, so that "no gradient arrived" can be told from "zero arrived".
+    pub fn zero_grad(&self) {
+        for entry in self.entries.borrow_mut().values_mut() {
+            entry.tensor.zero_grad();
+        }
+    }
+
+    fn insert(&self, name: String, entry: Entry) -> Result<()> {
+        let mut entries = self.entries.borrow_mut();
+        if entries.contains_key(&name) {
+            return Err(Error::DuplicateName { name });
+        }
+        entries.insert(name, entry);
+        Ok(())
+    }
+}
+
+impl Scope {
+    /// Goes down into `name`.
+    pub fn pp(&self, name: impl Display) -> Scope {
+        Scope { store: self.store.clone(), path: self.join(name) }
+    }
+
+    /// Full path of the scope, without a trailing dot.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The store that owns the tensors.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Makes the float32 parameter `name` of `shape`.
+    ///
+    /// # Errors
+    /// A name that is taken, or a shape with a negative extent.
+    pub fn param(&self, name: impl Display, shape: &[i64], init: Init) -> Result<Tensor> {
+        self.make(name, shape, init, Role::Parameter)
+    }
+
+    /// Makes the float32 buffer `name` of `shape`.
+    ///
+    /// # Errors
+    /// As [`Scope::param`].
+    pub fn buffer(&self, name: impl Display, shape: &[i64], init: Init) -> Result<Tensor> {
+        self.make(name, shape, init, Role::Buffer)
+    }
+
+    fn make(&self, name: impl Display, shape: &[i64], init: Init, role: Role) -> Result<Tensor> {
+        let key = self.join(name);
+        if shape.iter().any(|&extent| extent < 0) {
+            let expected = "non-negative extents".into();
+            return Err(Error::Shape { key, expected, found: shape.to_vec() });
+        }
+        let drawn = tch::no_grad(|| init.draw(shape, self.store.device));
+        let tensor = drawn.set_requires_grad(role == Role::Parameter);
+        let entry = Entry { tensor: tensor.shallow_clone(), role, unused: false };
+        self.store.insert(key, entry)?;
+        Ok(tensor)
+    }
+
+    fn join(&self, name: impl Display) -> String {
+        if self.path.is_empty() { name.to_string() } else { format!("{}.{name}", self.path) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_given_once() {
+        let store = Store::new(Device::Cpu);
+        let scope = store.root().pp("blocks").pp(3);
+        let _ = scope.param("weight", &[2, 3], Init::ZEROS).unwrap();
+        let message = scope.param("weight", &[2, 3], Init::ZEROS).unwrap_err().to_string();
+        assert_eq!(message, "parameter `blocks.3.weight`: the name is taken already");
+    }
+
+    #[test]
+    fn the_trainable_set_is_what_was_chosen() {
+        let store = Store::new(Device::Cpu);
+        let a = store.root().param("a", &[2], Init::ONES).unwrap();
+        let _ = store.root().param("b", &[2], Init::ONES).unwrap();
+        let _ = store.root().buffer("mean", &[2], Init::ZEROS).unwrap();
+        store.set_trainable(|name| name != "b");
+        let names: Vec<String> = store.trainable().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["a"]);
+        let message = store.check_gradients().unwrap_err().to_string();
+        assert_eq!(message, "no gradient reached a");
+        a.sum(Kind::Float).backward();
+        store.check_gradients().unwrap();
+    }
+
+    #[test]
+    fn frozen_tensors_change_type_under_their_users() {
+        let store = Store::new(Device::Cpu);
+        let held = store.root().param("w", &[2], Init::ONES).unwrap();
+        let trained = store.root().param("lora", &[2], Init::ONES).unwrap();
+        store.set_trainable(|name| name == "lora");
+        store.store_frozen_as(Kind::BFloat16);
+        assert_eq!(held.kind(), Kind::BFloat16);
+        assert_eq!(trained.kind(), Kind::Float);
+    }
+
+    #[test]
+    fn unused_parameters_may_stay_without_gradient() {
+        let store = Store::new(Device::Cpu);
+        let _ = store.root().param("dead", &[2], Init::ONES).unwrap();
+        store.mark_unused("dead").unwrap();
+        store.check_gradients().unwrap();
+        let message = store.mark_unused("gone").unwrap_err().to_string();
+        assert_eq!(message, "parameter `gone`: no parameter has this name");
+    }
+}
