@@ -58,4 +58,20 @@ pub enum Error {
         /// Name of the split.
         split: String,
     },
+    /// The code that reads or transforms a sample panicked.
+    #[error("{dataset}: sample {index}: panicked: {reason}")]
+    Panic {
+        /// Name of the data set.
+        dataset: String,
+        /// Index of the sample.
+        index: usize,
+        /// What the panic said.
+        reason: String,
+    },
+    /// The operating system refused a thread.
+    #[error("loader: cannot start threads: {reason}")]
+    Threads {
+        /// The cause.
+        reason: String,
+    },
 }

@@ -45,10 +45,14 @@ impl Label {
     pub fn to_array(&self) -> Array3<f32> {
         let index = |v: u8| if v == IGNORE { f32::NAN } else { f32::from(v) };
         match self {
-            Label::Classes(map) | Label::Binary(map) => map.mapv(index).insert_axis(ndarray::Axis(0)),
+            Label::Classes(map) | Label::Binary(map) => {
+                map.mapv(index).insert_axis(ndarray::Axis(0))
+            }
             Label::Edges(maps) => {
                 let (height, width) = maps.first().map_or((0, 0), |map| map.dim());
-                Array3::from_shape_fn((maps.len(), height, width), |(a, y, x)| index(maps[a][[y, x]]))
+                Array3::from_shape_fn((maps.len(), height, width), |(a, y, x)| {
+                    index(maps[a][[y, x]])
+                })
             }
             Label::Normals(map) => {
                 let (height, width, _) = map.dim();
@@ -61,9 +65,9 @@ impl Label {
                 map.mapv(|v| if v > 0.0 { v } else { f32::NAN }).insert_axis(ndarray::Axis(0))
             }
             Label::Category(class) => Array3::from_elem((1, 1, 1), *class as f32),
-            Label::Tags(flags) => {
-                Array3::from_shape_fn((flags.len(), 1, 1), |(c, _, _)| f32::from(u8::from(flags[c])))
-            }
+            Label::Tags(flags) => Array3::from_shape_fn((flags.len(), 1, 1), |(c, _, _)| {
+                f32::from(u8::from(flags[c]))
+            }),
         }
     }
 
@@ -74,7 +78,8 @@ impl Label {
         let (height, width) = maps.first().map_or((0, 0), |map| map.dim());
         Array3::from_shape_fn((1, height, width), |(_, y, x)| {
             let votes = maps.iter().map(|map| map[[y, x]]).filter(|&v| v != IGNORE);
-            let (yes, all) = votes.fold((0, 0), |(yes, all), v| (yes + usize::from(v == 1), all + 1));
+            let (yes, all) =
+                votes.fold((0, 0), |(yes, all), v| (yes + usize::from(v == 1), all + 1));
             match (yes, all) {
                 (_, 0) => f32::NAN,
                 (0, _) => 0.0,

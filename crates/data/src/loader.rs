@@ -1,0 +1,127 @@
+//! Batches in a fixed order, decoded and augmented on all cores.
+//!
+//! Order and augmentation depend on seed, epoch and index alone, so neither the number of threads
+//! nor a restart in the middle of an epoch changes a byte.
+
+mod batch;
+mod config;
+mod epoch;
+mod order;
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use self::batch::Prepared;
+use crate::{Dataset, Error, Key, Result, Transform};
+
+pub use self::batch::Batch;
+pub use self::config::LoaderConfig;
+pub use self::epoch::Epoch;
+
+/// Makes batches of a data set.
+#[derive(Clone)]
+pub struct Loader {
+    worker: Worker,
+}
+
+/// What the threads of a loader share.
+#[derive(Clone)]
+pub(crate) struct Worker {
+    dataset: Arc<dyn Dataset>,
+    config: Arc<LoaderConfig>,
+    transform: Arc<Transform>,
+    pool: Arc<ThreadPool>,
+}
+
+impl Loader {
+    /// A loader over a data set with at least one sample.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a wrong field, [`Error::EmptySplit`] for an empty data set and
+    /// [`Error::Threads`] if threads cannot start.
+    pub fn new(dataset: Arc<dyn Dataset>, config: LoaderConfig) -> Result<Self> {
+        config.validate()?;
+        if dataset.is_empty() {
+            let name = dataset.name().to_owned();
+            return Err(Error::EmptySplit { dataset: name, split: "all".to_owned() });
+        }
+        // The colour outside a turned image is the one that normalises to zero.
+        let fill = config.mean.map(|v| (v * 255.0).round().clamp(0.0, 255.0) as u8);
+        let transform = Transform::new(config.img_size, fill, config.augment.clone())?;
+        let pool = ThreadPoolBuilder::new().num_threads(config.threads.unwrap_or(0)).build();
+        let pool = pool.map_err(|source| Error::Threads { reason: source.to_string() })?;
+        let (config, transform) = (Arc::new(config), Arc::new(transform));
+        Ok(Self { worker: Worker { dataset, config, transform, pool: Arc::new(pool) } })
+    }
+
+    /// Batches of an epoch.
+    pub fn num_batches(&self) -> usize {
+        order::count(self.worker.dataset.len(), &self.worker.config)
+    }
+
+    /// The data set that is read.
+    pub fn dataset(&self) -> &Arc<dyn Dataset> {
+        &self.worker.dataset
+    }
+
+    /// How batches are made.
+    pub fn config(&self) -> &LoaderConfig {
+        &self.worker.config
+    }
+
+    /// The batches of epoch `epoch` from batch `first_batch` on, which is how a run goes on in
+    /// the middle of an epoch.
+    ///
+    /// # Errors
+    /// [`Error::Threads`] if the background thread cannot start; errors of samples come out of
+    /// the iterator, which then ends.
+    pub fn epoch(&self, epoch: u64, first_batch: usize) -> Result<Epoch> {
+        let len = self.worker.dataset.len();
+        let mut batches = order::batches(len, &self.worker.config, epoch);
+        batches.drain(..first_batch.min(batches.len()));
+        Epoch::start(self.worker.clone(), batches, epoch)
+    }
+}
+
+impl Worker {
+    /// Makes one batch; `None` if asked to stop.
+    fn batch(&self, indices: Vec<usize>, epoch: u64, stop: &AtomicBool) -> Option<Result<Batch>> {
+        let one =
+            |&index: &usize| (!stop.load(Ordering::Relaxed)).then(|| self.guarded(index, epoch));
+        let parts: Option<Vec<Result<Prepared>>> =
+            self.pool.install(|| indices.par_iter().map(one).collect());
+        // Collected in order first, so that of several errors the same one is always reported.
+        let parts: Result<Vec<Prepared>> = parts?.into_iter().collect();
+        Some(parts.map(|parts| Batch::stack(indices, parts, self.dataset.tasks())))
+    }
+
+    fn guarded(&self, index: usize, epoch: u64) -> Result<Prepared> {
+        let result = catch_unwind(AssertUnwindSafe(|| self.prepare(index, epoch)));
+        result.unwrap_or_else(|panic| {
+            let dataset = self.dataset.name().to_owned();
+            Err(Error::Panic { dataset, index, reason: said(panic.as_ref()) })
+        })
+    }
+
+    fn prepare(&self, index: usize, epoch: u64) -> Result<Prepared> {
+        let sample = self.dataset.get(index)?;
+        let tasks = self.dataset.tasks();
+        sample.check(tasks)?;
+        let key = Key { seed: self.config.seed, epoch, index: index as u64 };
+        let sample = self.transform.apply(&sample, tasks, key);
+        Ok(Prepared::new(sample, tasks, &self.config))
+    }
+}
+
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message").to_owned()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,188 @@
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicUsize;
+use std::time::{Duration, Instant};
+
+use ndarray::{Array2, Array3};
+
+use super::*;
+use crate::{AugmentConfig, Label, Sample, TaskKind, TaskSpec};
+
+/// Samples whose labels depend on the index: depth on even ones only, a category on all.
+struct Fake {
+    tasks: Vec<TaskSpec>,
+    len: usize,
+    /// Index that panics, and index that fails.
+    bad: [Option<usize>; 2],
+    read: AtomicUsize,
+    pause: Duration,
+}
+
+impl Fake {
+    fn new(len: usize) -> Self {
+        let task = |(name, kind): (&str, TaskKind)| TaskSpec {
+            name: name.to_owned(),
+            kind,
+            classes: vec!["a".to_owned(), "b".to_owned()],
+            palette: Vec::new(),
+            flip_pairs: Vec::new(),
+        };
+        let kinds = [
+            ("depth", TaskKind::Depth),
+            ("class", TaskKind::Classification),
+            ("tags", TaskKind::Tags),
+        ];
+        let tasks = kinds.into_iter().map(task).collect();
+        Self { tasks, len, bad: [None; 2], read: AtomicUsize::new(0), pause: Duration::ZERO }
+    }
+}
+
+impl Dataset for Fake {
+    fn name(&self) -> &str {
+        "fake"
+    }
+
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    fn tasks(&self) -> &[TaskSpec] {
+        &self.tasks
+    }
+
+    fn get(&self, index: usize) -> Result<Sample> {
+        self.read.fetch_add(1, Ordering::SeqCst);
+        std::thread::sleep(self.pause);
+        assert_ne!(self.bad[0], Some(index), "broken on purpose");
+        let category = if self.bad[1] == Some(index) { 9 } else { index as u32 % 2 };
+        let mut labels = BTreeMap::from([("class".to_owned(), Label::Category(category))]);
+        if index % 2 == 0 {
+            let depth = Array2::from_elem((12, 10), 1.0 + index as f32);
+            labels.insert("depth".to_owned(), Label::Depth(depth));
+        }
+        let image =
+            Array3::from_shape_fn((12, 10, 3), |(y, x, c)| (index + 9 * y + 5 * x + c) as u8);
+        Ok(Sample { name: format!("s{index}"), image, labels })
+    }
+}
+
+fn config() -> LoaderConfig {
+    let augment = Some(AugmentConfig::pascal());
+    LoaderConfig { shuffle: true, seed: 3, augment, ..LoaderConfig::evaluation(4, [8, 6]) }
+}
+
+fn loader(dataset: Fake, config: LoaderConfig) -> Loader {
+    Loader::new(Arc::new(dataset), config).unwrap()
+}
+
+fn bits(batches: &[Batch]) -> Vec<u32> {
+    let arrays = |batch: &Batch| {
+        let targets = batch.targets.values().flatten().map(|v| v.to_bits());
+        batch.images.iter().map(|v| v.to_bits()).chain(targets).collect::<Vec<_>>()
+    };
+    batches.iter().flat_map(arrays).collect()
+}
+
+fn all(loader: &Loader, epoch: u64, first: usize) -> Vec<Batch> {
+    loader.epoch(epoch, first).unwrap().collect::<Result<_>>().unwrap()
+}
+
+#[test]
+fn threads_and_restarts_do_not_change_a_byte() {
+    let one = loader(Fake::new(21), LoaderConfig { threads: Some(1), prefetch: 0, ..config() });
+    let four = loader(Fake::new(21), LoaderConfig { threads: Some(4), prefetch: 3, ..config() });
+    let (first, second) = (all(&one, 2, 0), all(&four, 2, 0));
+    assert_eq!(first.len(), one.num_batches());
+    assert_eq!(bits(&first), bits(&second));
+    assert_ne!(bits(&first), bits(&all(&one, 3, 0)));
+    assert_eq!(bits(&first[4..]), bits(&all(&four, 2, 4)));
+    assert!(all(&four, 2, 99).is_empty());
+}
+
+#[test]
+fn every_sample_stands_once_with_its_own_labels() {
+    let loader = loader(Fake::new(11), LoaderConfig { augment: None, ..config() });
+    let mut seen = Vec::new();
+    for batch in all(&loader, 0, 0) {
+        let size = batch.indices.len();
+        assert_eq!(batch.images.dim(), (size, 3, 8, 6));
+        assert_eq!(batch.targets["depth"].dim(), (size, 1, 8, 6));
+        assert_eq!(batch.targets["class"].dim(), (size, 1, 1, 1));
+        assert_eq!(batch.targets["tags"].dim(), (size, 2, 1, 1));
+        assert!(batch.targets["tags"].iter().all(|v| v.is_nan()));
+        for (k, &index) in batch.indices.iter().enumerate() {
+            assert_eq!(batch.names[k], format!("s{index}"));
+            assert_eq!(batch.samples[k].name, batch.names[k]);
+            assert_eq!(batch.targets["class"][[k, 0, 0, 0]], (index % 2) as f32);
+            let depth = batch.targets["depth"][[k, 0, 3, 3]];
+            assert!(if index % 2 == 0 { depth == 1.0 + index as f32 } else { depth.is_nan() });
+        }
+        seen.extend(batch.indices);
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, (0..11).collect::<Vec<_>>());
+}
+
+#[test]
+fn images_are_normalised_channel_by_channel() {
+    let plain = LoaderConfig {
+        mean: [0.5; 3],
+        std: [0.5, 0.25, 1.0],
+        ..LoaderConfig::evaluation(1, [12, 10])
+    };
+    let batch = all(&loader(Fake::new(1), plain), 0, 0).remove(0);
+    let value = |c: usize| (9 + 5 + c) as f32 / 255.0 - 0.5;
+    assert!((batch.images[[0, 0, 1, 1]] - value(0) / 0.5).abs() < 1e-6);
+    assert!((batch.images[[0, 1, 1, 1]] - value(1) / 0.25).abs() < 1e-6);
+    assert!((batch.images[[0, 2, 1, 1]] - value(2)).abs() < 1e-6);
+}
+
+#[test]
+fn dropping_an_epoch_stops_its_thread_and_reads_no_further() {
+    let fake = Arc::new(Fake { pause: Duration::from_millis(2), ..Fake::new(4000) });
+    let loader = Loader::new(fake.clone(), LoaderConfig { prefetch: 1, ..config() }).unwrap();
+    let mut epoch = loader.epoch(0, 0).unwrap();
+    epoch.next().unwrap().unwrap();
+    let start = Instant::now();
+    drop(epoch);
+    assert!(start.elapsed() < Duration::from_secs(2));
+    let read = fake.read.load(Ordering::SeqCst);
+    // One batch taken, one waiting, one held by the thread.
+    assert!(read <= 3 * 4 + 4, "{read}");
+    std::thread::sleep(Duration::from_millis(20));
+    assert_eq!(fake.read.load(Ordering::SeqCst), read);
+}
+
+#[test]
+fn prefetching_is_bounded() {
+    let fake = Arc::new(Fake::new(400));
+    let loader = Loader::new(fake.clone(), LoaderConfig { prefetch: 2, ..config() }).unwrap();
+    let _epoch = loader.epoch(0, 0).unwrap();
+    std::thread::sleep(Duration::from_millis(150));
+    let read = fake.read.load(Ordering::SeqCst);
+    assert!((12..=16).contains(&read), "{read}");
+}
+
+#[test]
+fn a_panic_and_a_wrong_label_become_errors_that_name_the_sample() {
+    let ordered = LoaderConfig::evaluation(4, [8, 6]);
+    let broken = loader(Fake { bad: [Some(5), Some(6)], ..Fake::new(12) }, ordered.clone());
+    let batches: Vec<_> = broken.epoch(0, 0).unwrap().collect();
+    assert_eq!(batches.len(), 2);
+    let message = batches[1].as_ref().unwrap_err().to_string();
+    assert!(message.starts_with("fake: sample 5: panicked: "), "{message}");
+    assert!(message.contains("broken on purpose"), "{message}");
+    let wrong = loader(Fake { bad: [None, Some(0)], ..Fake::new(12) }, ordered);
+    let message = wrong.epoch(0, 0).unwrap().next().unwrap().unwrap_err().to_string();
+    assert_eq!(message, "s0: class: expected a class below 2, found class 9");
+}
+
+#[test]
+fn an_empty_data_set_is_refused() {
+    let error = Loader::new(Arc::new(Fake::new(0)), config()).err().unwrap();
+    assert_eq!(
+        error.to_string(),
+        "fake: split `all` is empty: expected at least 1 sample, found 0"
+    );
+}

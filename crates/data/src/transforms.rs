@@ -1,0 +1,140 @@
+//! How a sample becomes what a model sees: one draw moves the image and all its labels together.
+//!
+//! Augmentation follows MTLoRA (arXiv 2403.20320, its published training code): mirror image,
+//! zoom and turn about the centre on an unchanged canvas, resize; but what lies outside the turned
+//! image is "no label" for every task instead of class 0, and colours are rounded instead of cut.
+//! All geometry is one affine map, so each map is resampled once.
+
+mod color;
+mod config;
+mod geometry;
+mod resize;
+mod unit;
+mod warp;
+
+use ndarray::Array2;
+
+use self::color::Factors;
+use self::geometry::{Draw, Geometry};
+use crate::sample::IGNORE;
+use crate::{Error, Key, Label, Result, Sample, TaskSpec};
+
+pub use self::config::{AugmentConfig, ColorJitter};
+pub use self::resize::resize_image;
+
+/// Brings samples to one size, with or without augmentation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Transform {
+    size: [usize; 2],
+    fill: [u8; 3],
+    augment: Option<AugmentConfig>,
+}
+
+impl Transform {
+    /// A transform to `size` (`[height, width]`); `fill` is the colour outside a turned image.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if a side is 0 or a range of the augmentation is wrong.
+    pub fn new(size: [usize; 2], fill: [u8; 3], augment: Option<AugmentConfig>) -> Result<Self> {
+        if size.contains(&0) {
+            return Err(Error::Config {
+                origin: "loader".to_owned(),
+                key: "img_size".to_owned(),
+                expected: "[height, width], both at least 1".to_owned(),
+                found: format!("{size:?}"),
+            });
+        }
+        augment.iter().try_for_each(AugmentConfig::validate)?;
+        Ok(Self { size, fill, augment })
+    }
+
+    /// Transforms a sample whose maps have the image's size (see [`Sample::check`]).
+    ///
+    /// With augmentation, every number is drawn from `key` alone. Depth is divided by the zoom
+    /// and normals turn with the image (y up: counter-clockwise in the image is
+    /// counter-clockwise in x and y).
+    pub fn apply(&self, sample: &Sample, tasks: &[TaskSpec], key: Key) -> Sample {
+        match &self.augment {
+            Some(config) => self.augmented(sample, tasks, config, key),
+            None => self.resized(sample),
+        }
+    }
+
+    fn augmented(
+        &self,
+        sample: &Sample,
+        tasks: &[TaskSpec],
+        config: &AugmentConfig,
+        key: Key,
+    ) -> Sample {
+        let mut rng = key.rng();
+        let draw = Draw::new(config, &mut rng);
+        let colours = Factors::new(&config.color_jitter, &mut rng);
+        let (height, width, _) = sample.image.dim();
+        let map = Geometry::new([height, width], self.size, &draw);
+        let moved = |(name, label): (&String, &Label)| {
+            let task = tasks.iter().find(|task| task.name == *name);
+            (name.clone(), warped(label, task, &map))
+        };
+        Sample {
+            name: sample.name.clone(),
+            image: colours.apply(warp::image(sample.image.view(), &map, self.fill)),
+            labels: sample.labels.iter().map(moved).collect(),
+        }
+    }
+
+    fn resized(&self, sample: &Sample) -> Sample {
+        let labels = sample.labels.iter();
+        Sample {
+            name: sample.name.clone(),
+            image: resize_image(sample.image.view(), self.size),
+            labels: labels.map(|(name, label)| (name.clone(), resized(label, self.size))).collect(),
+        }
+    }
+}
+
+fn warped(label: &Label, task: Option<&TaskSpec>, map: &Geometry) -> Label {
+    match label {
+        Label::Classes(classes) => {
+            let mut moved = warp::nearest(classes.view(), map, IGNORE);
+            if let (true, Some(task)) = (map.flip, task) {
+                swap_sides(&mut moved, &task.flip_pairs);
+            }
+            Label::Classes(moved)
+        }
+        Label::Binary(binary) => Label::Binary(warp::nearest(binary.view(), map, IGNORE)),
+        Label::Edges(maps) => {
+            Label::Edges(maps.iter().map(|edges| warp::any(edges.view(), map)).collect())
+        }
+        Label::Normals(normals) => Label::Normals(warp::normals(normals.view(), map)),
+        Label::Depth(depth) => {
+            let zoom = map.zoom as f32;
+            Label::Depth(warp::nearest(depth.view(), map, 0.0).mapv_into(|v| v / zoom))
+        }
+        Label::Category(_) | Label::Tags(_) => label.clone(),
+    }
+}
+
+fn resized(label: &Label, size: [usize; 2]) -> Label {
+    match label {
+        Label::Classes(classes) => Label::Classes(resize::nearest(classes.view(), size)),
+        Label::Binary(binary) => Label::Binary(resize::nearest(binary.view(), size)),
+        Label::Edges(maps) => {
+            Label::Edges(maps.iter().map(|edges| resize::any(edges.view(), size)).collect())
+        }
+        Label::Normals(normals) => Label::Normals(resize::normals(normals.view(), size)),
+        Label::Depth(depth) => Label::Depth(resize::nearest(depth.view(), size)),
+        Label::Category(_) | Label::Tags(_) => label.clone(),
+    }
+}
+
+fn swap_sides(classes: &mut Array2<u8>, pairs: &[[u8; 2]]) {
+    let mut table: [u8; 256] = std::array::from_fn(|class| class as u8);
+    for &[left, right] in pairs {
+        table.swap(usize::from(left), usize::from(right));
+    }
+    classes.mapv_inplace(|class| table[usize::from(class)]);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! The map from the pixels of the result back to the pixels of the source.
+
+use rand::Rng;
+use rand_pcg::Pcg64;
+
+use super::AugmentConfig;
+
+/// Where each pixel of the result comes from, and what that does to directions and distances.
+///
+/// Order of the forward map: mirror, zoom and counter-clockwise turn about the centre of the
+/// canvas, window, resize to the output (aspect ratio not kept).
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Geometry {
+    /// Height and width of the source.
+    pub(crate) source: [usize; 2],
+    /// Height and width of the result.
+    pub(crate) output: [usize; 2],
+    /// Whether left and right swap.
+    pub(crate) flip: bool,
+    /// Sine and cosine of the counter-clockwise turn.
+    pub(crate) turn: [f64; 2],
+    /// How many times larger objects look.
+    pub(crate) zoom: f64,
+    /// Rows of the linear part and the offset: `[x, y] = rows * [u, v, 1]`.
+    rows: [[f64; 3]; 2],
+}
+
+/// The numbers drawn for one sample.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Draw {
+    pub(crate) flip: bool,
+    pub(crate) scale: f64,
+    pub(crate) degrees: f64,
+    /// Side of the window as a share of the image's sides.
+    pub(crate) side: f64,
+    /// Position of the window in the room that it leaves, x and y, 0 to 1.
+    pub(crate) corner: [f64; 2],
+}
+
+impl Draw {
+    /// Draws every number whatever the ranges, so that one range does not shift another's draws.
+    pub(crate) fn new(config: &AugmentConfig, rng: &mut Pcg64) -> Self {
+        let mut unit = || rng.random::<f64>();
+        let flip = unit() < f64::from(config.flip);
+        let scale = between(config.scale, unit());
+        let degrees = f64::from(config.rotate_degrees) * (2.0 * unit() - 1.0);
+        let side = between(config.crop, unit());
+        Self { flip, scale, degrees, side, corner: [unit(), unit()] }
+    }
+}
+
+impl Geometry {
+    pub(crate) fn new(source: [usize; 2], output: [usize; 2], draw: &Draw) -> Self {
+        let [height, width] = source.map(|v| v as f64);
+        let (sin, cos) = libm::sincos(draw.degrees.to_radians());
+        let mirror = if draw.flip { -1.0 } else { 1.0 };
+        let window = |full: f64, out: usize, place: f64| {
+            let step = draw.side * full / out as f64;
+            (step, place * (1.0 - draw.side) * full - full / 2.0)
+        };
+        let (step_x, left) = window(width, output[1], draw.corner[0]);
+        let (step_y, top) = window(height, output[0], draw.corner[1]);
+        // Image rows grow downwards, so the inverse of a counter-clockwise turn has this sign.
+        let turned = |a: f64, b: f64, centre: f64, sign: f64| {
+            let [a, b] = [a, b].map(|v| sign * v / draw.scale);
+            [a * step_x, b * step_y, a * left + b * top + centre]
+        };
+        let rows = [turned(cos, -sin, width / 2.0, mirror), turned(sin, cos, height / 2.0, 1.0)];
+        let zoom = draw.scale / draw.side;
+        Self { source, output, flip: draw.flip, turn: [sin, cos], zoom, rows }
+    }
+
+    /// Source position `[x, y]` of the position `[u, v]` of the result, both in pixels from the
+    /// upper left corner; `None` outside the source.
+    pub(crate) fn locate(&self, u: f64, v: f64) -> Option<[f64; 2]> {
+        let [x, y] = self.rows.map(|[a, b, c]| a * u + b * v + c);
+        let [height, width] = self.source.map(|v| v as f64);
+        (x >= 0.0 && x < width && y >= 0.0 && y < height).then_some([x, y])
+    }
+
+    /// Offsets inside a pixel of the result at which the source is read, so that neighbouring
+    /// reads are at most `pitch` source pixels apart.
+    pub(crate) fn grid(&self, pitch: f64) -> Vec<[f64; 2]> {
+        let [x, y] = self.rows;
+        // The guard keeps a pitch met exactly from doubling the reads by a rounding error.
+        let reads = |k: usize| ((x[k].hypot(y[k]) / pitch - 1e-6).ceil() as usize).max(1);
+        let (across, down) = (reads(0), reads(1));
+        let place = |k: usize, n: usize| (k as f64 + 0.5) / n as f64;
+        (0..down)
+            .flat_map(|j| (0..across).map(move |i| [place(i, across), place(j, down)]))
+            .collect()
+    }
+}
+
+fn between([low, high]: [f32; 2], share: f64) -> f64 {
+    f64::from(low) + (f64::from(high) - f64::from(low)) * share
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    const STILL: Draw = Draw { flip: false, scale: 1.0, degrees: 0.0, side: 1.0, corner: [0.5; 2] };
+
+    fn close(found: Option<[f64; 2]>, expected: [f64; 2]) {
+        let found = found.unwrap();
+        assert!((0..2).all(|k| (found[k] - expected[k]).abs() < 1e-9), "{found:?} {expected:?}");
+    }
+
+    #[test]
+    fn still_draw_is_a_plain_resize() {
+        let map = Geometry::new([10, 20], [5, 5], &STILL);
+        close(map.locate(0.5, 0.5), [2.0, 1.0]);
+        assert_eq!(map.grid(1.0).len(), 8);
+    }
+
+    #[test]
+    fn quarter_turn_brings_the_right_to_the_top() {
+        let map = Geometry::new([9, 9], [9, 9], &Draw { degrees: 90.0, ..STILL });
+        close(map.locate(4.5, 0.5), [8.5, 4.5]);
+        close(map.locate(0.5, 4.5), [4.5, 0.5]);
+    }
+
+    #[test]
+    fn flip_comes_before_the_turn() {
+        let map = Geometry::new([9, 9], [9, 9], &Draw { flip: true, degrees: 90.0, ..STILL });
+        close(map.locate(4.5, 0.5), [0.5, 4.5]);
+    }
+
+    #[test]
+    fn zoom_keeps_the_centre_and_a_window_its_corner() {
+        let map = Geometry::new([8, 8], [8, 8], &Draw { scale: 2.0, ..STILL });
+        close(map.locate(4.0, 4.0), [4.0, 4.0]);
+        close(map.locate(6.0, 4.0), [5.0, 4.0]);
+        let map = Geometry::new([8, 8], [8, 8], &Draw { side: 0.5, corner: [1.0, 0.0], ..STILL });
+        close(map.locate(0.0, 0.0), [4.0, 0.0]);
+        assert_eq!(map.zoom, 2.0);
+    }
+
+    #[test]
+    fn outside_has_no_source() {
+        let map = Geometry::new([8, 8], [8, 8], &Draw { scale: 0.5, ..STILL });
+        assert_eq!(map.locate(0.5, 0.5), None);
+    }
+}

@@ -1,0 +1,206 @@
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+
+use ndarray::{Array3, s};
+use proptest::prelude::*;
+
+use super::unit::normalised;
+use super::*;
+use crate::TaskKind;
+
+const STILL: Draw = Draw { flip: false, scale: 1.0, degrees: 0.0, side: 1.0, corner: [0.5; 2] };
+
+fn fixed(flip: f32, scale: f32, degrees: f32) -> AugmentConfig {
+    let color_jitter = ColorJitter::default();
+    AugmentConfig { flip, scale: [scale; 2], rotate_degrees: degrees, crop: [1.0; 2], color_jitter }
+}
+
+fn task(name: &str, kind: TaskKind, flip_pairs: Vec<[u8; 2]>) -> TaskSpec {
+    let classes = (0..4).map(|k| k.to_string()).collect();
+    TaskSpec { name: name.to_owned(), kind, classes, palette: Vec::new(), flip_pairs }
+}
+
+fn key(index: u64) -> Key {
+    Key { seed: 7, epoch: 0, index }
+}
+
+/// Every kind of label, all different at every pixel.
+fn sample(height: usize, width: usize) -> Sample {
+    let byte =
+        |limit: usize| Array2::from_shape_fn((height, width), |(y, x)| ((5 * y + x) % limit) as u8);
+    let normal = |(y, x, c): (usize, usize, usize)| {
+        let [a, b] = [(x as f32) - 3.5, (y as f32) - 2.5];
+        normalised([a, b, 4.0])[c]
+    };
+    let labels = [
+        ("parts", Label::Classes(byte(4))),
+        ("sal", Label::Binary(byte(2))),
+        ("edge", Label::Edges(vec![byte(2), byte(3).mapv(|v| v / 2)])),
+        ("normals", Label::Normals(Array3::from_shape_fn((height, width, 3), normal))),
+        ("depth", Label::Depth(byte(200).mapv(|v| 1.0 + f32::from(v)))),
+        ("tags", Label::Tags(vec![true, false, false, true])),
+    ];
+    Sample {
+        name: "s".to_owned(),
+        image: Array3::from_shape_fn((height, width, 3), |(y, x, c)| (31 * y + 7 * x + c) as u8),
+        labels: labels.map(|(name, label)| (name.to_owned(), label)).into(),
+    }
+}
+
+#[test]
+fn flipping_twice_is_the_identity_and_once_is_not() {
+    let tasks = [task("parts", TaskKind::HumanParts, vec![[1, 2]])];
+    let flip = Transform::new([6, 8], [0; 3], Some(fixed(1.0, 1.0, 0.0))).unwrap();
+    let before = sample(6, 8);
+    let once = flip.apply(&before, &tasks, key(0));
+    let mirrored = before.image.slice(s![.., ..;-1, ..]).to_owned();
+    assert_eq!(once.image, mirrored);
+    let Label::Classes(parts) = &once.labels["parts"] else { panic!("another label") };
+    // Column 7 of the first row held class 3, column 6 class 2, which becomes its partner 1.
+    assert_eq!(parts.slice(s![0, ..4]).to_vec(), [3, 1, 2, 0]);
+    let twice = flip.apply(&once, &tasks, key(1));
+    let (Label::Normals(a), Label::Normals(b)) =
+        (&twice.labels["normals"], &before.labels["normals"])
+    else {
+        panic!("another label")
+    };
+    assert!((a - b).iter().all(|v| v.abs() < 1e-6));
+    let rest = |sample: Sample| {
+        let labels: BTreeMap<_, _> =
+            sample.labels.into_iter().filter(|(name, _)| name != "normals").collect();
+        (sample.image, labels)
+    };
+    assert_eq!(rest(twice), rest(before));
+}
+
+#[test]
+fn flip_changes_the_sign_of_x_alone() {
+    let flip = Transform::new([1, 2], [0; 3], Some(fixed(1.0, 1.0, 0.0))).unwrap();
+    let normals = Array3::from_shape_vec((1, 2, 3), vec![0.6, 0.0, 0.8, 0.0, 0.6, 0.8]).unwrap();
+    let labels = BTreeMap::from([("n".to_owned(), Label::Normals(normals))]);
+    let sample = Sample { name: "s".to_owned(), image: Array3::zeros((1, 2, 3)), labels };
+    let Label::Normals(found) = &flip.apply(&sample, &[], key(0)).labels["n"] else { panic!() };
+    let expected = [0.0, 0.6, 0.8, -0.6, 0.0, 0.8];
+    assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{found}");
+}
+
+#[test]
+fn normals_turn_with_the_image_and_back() {
+    let right = Array3::from_shape_fn((9, 9, 3), |(_, _, c)| [0.8_f32, 0.0, 0.6][c]);
+    let turn = |degrees| Geometry::new([9, 9], [9, 9], &Draw { degrees, ..STILL });
+    let up = warp::normals(right.view(), &turn(90.0));
+    // What pointed right in the image points up once the image has turned counter-clockwise.
+    let expected = [0.0, 0.8, 0.6];
+    assert!(
+        (0..3).all(|c| (up[[4, 4, c]] - expected[c]).abs() < 1e-6),
+        "{:?}",
+        up.slice(s![4, 4, ..])
+    );
+    let there = warp::normals(right.view(), &turn(17.0));
+    let back = warp::normals(there.view(), &turn(-17.0));
+    assert!((&back - &right).slice(s![3..6, 3..6, ..]).iter().all(|v| v.abs() < 1e-5));
+    assert!((&there - &right)[[4, 4, 1]].abs() > 0.2);
+}
+
+#[test]
+fn depth_is_divided_by_the_zoom() {
+    let labels =
+        BTreeMap::from([("depth".to_owned(), Label::Depth(Array2::from_elem((8, 8), 6.0)))]);
+    let sample = Sample { name: "s".to_owned(), image: Array3::zeros((8, 8, 3)), labels };
+    let depth = |config| {
+        let transform = Transform::new([8, 8], [0; 3], Some(config)).unwrap();
+        match &transform.apply(&sample, &[], key(0)).labels["depth"] {
+            Label::Depth(map) => map.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(depth(fixed(0.0, 2.0, 0.0)), Array2::from_elem((8, 8), 3.0));
+    assert_eq!(depth(AugmentConfig { crop: [0.5; 2], ..fixed(0.0, 1.0, 0.0) })[[0, 0]], 3.0);
+    let smaller = depth(fixed(0.0, 0.5, 0.0));
+    assert_eq!((smaller[[4, 4]], smaller[[0, 0]]), (12.0, 0.0));
+}
+
+#[test]
+fn outside_is_unlabelled_and_has_the_fill_colour() {
+    let shrink = Transform::new([6, 8], [9, 8, 7], Some(fixed(0.0, 0.5, 0.0))).unwrap();
+    let result = shrink.apply(&sample(6, 8), &[], key(0));
+    assert_eq!(result.image.slice(s![0, 0, ..]).to_vec(), [9, 8, 7]);
+    for name in ["parts", "sal", "edge", "normals", "depth"] {
+        let target = result.labels[name].to_array();
+        assert!(target[[0, 0, 0]].is_nan(), "{name}");
+        assert!(!target[[0, 3, 4]].is_nan(), "{name}");
+    }
+}
+
+#[test]
+fn without_augmentation_the_same_size_changes_nothing() {
+    let plain = Transform::new([6, 8], [0; 3], None).unwrap();
+    let before = sample(6, 8);
+    let mut after = plain.apply(&before, &[], key(0));
+    let (name, normals) = after.labels.remove_entry("normals").unwrap();
+    let difference = normals.to_array() - before.labels["normals"].to_array();
+    assert!(difference.iter().all(|v| v.abs() < 1e-6));
+    after.labels.insert(name, before.labels["normals"].clone());
+    assert_eq!(after, before);
+}
+
+#[test]
+fn thin_edges_survive_a_turn() {
+    let map = Array2::from_shape_fn((64, 64), |(y, _)| u8::from(y == 32));
+    let geometry = Geometry::new([64, 64], [16, 16], &Draw { degrees: 10.0, ..STILL });
+    let small = warp::any(map.view(), &geometry);
+    assert!((2..14).all(|x| (0..16).any(|y| small[[y, x]] == 1)));
+}
+
+#[test]
+fn an_empty_size_is_refused() {
+    let error = Transform::new([0, 8], [0; 3], None).unwrap_err();
+    assert!(error.to_string().starts_with("loader: img_size: expected [height, width]"));
+}
+
+/// Image and depth both say where a pixel came from: red and class the column, green and depth the row.
+fn coordinates(height: usize, width: usize) -> Sample {
+    let labels = [
+        ("column", Label::Classes(Array2::from_shape_fn((height, width), |(_, x)| x as u8))),
+        ("row", Label::Depth(Array2::from_shape_fn((height, width), |(y, _)| y as f32 + 1.0))),
+    ];
+    Sample {
+        name: "s".to_owned(),
+        image: Array3::from_shape_fn((height, width, 3), |(y, x, c)| {
+            [4 * x as u8, 4 * y as u8, 255][c]
+        }),
+        labels: labels.map(|(name, label)| (name.to_owned(), label)).into(),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn image_and_labels_stay_aligned(
+        size in (8_usize..60, 8_usize..60),
+        output in (8_usize..40, 8_usize..40),
+        draw in (any::<bool>(), 0.6..1.6_f64, -180.0..180.0_f64, 0.5..1.0_f64, 0.0..1.0_f64, 0.0..1.0_f64),
+    ) {
+        let (flip, scale, degrees, side, x, y) = draw;
+        let draw = Draw { flip, scale, degrees, side, corner: [x, y] };
+        let map = Geometry::new([size.0, size.1], [output.0, output.1], &draw);
+        let before = coordinates(size.0, size.1);
+        let image = warp::image(before.image.view(), &map, [0; 3]);
+        let Label::Classes(columns) = warped(&before.labels["column"], None, &map) else { panic!() };
+        let Label::Depth(rows) = warped(&before.labels["row"], None, &map) else { panic!() };
+        for ((y, x), &column) in columns.indexed_iter() {
+            // Blue is full where every reading fell inside the image.
+            let inside = image[[y, x, 2]] > 254.9;
+            if column == IGNORE || !inside {
+                continue;
+            }
+            let row = rows[[y, x]] * map.zoom as f32 - 1.0;
+            let found = [image[[y, x, 0]] / 4.0, image[[y, x, 1]] / 4.0];
+            // Half a pixel of rounding and, at borders, at most as much of the repeated border.
+            prop_assert!((found[0] - f32::from(column)).abs() < 0.8, "{found:?} {column}");
+            prop_assert!((found[1] - row).abs() < 0.8, "{found:?} {row}");
+        }
+    }
+}
