@@ -53,7 +53,7 @@ pub(crate) fn target(
     expected: &str,
     valid: impl Fn(f32) -> bool,
 ) -> Result<()> {
-    match find(view, |value| !value.is_nan() && !(value.is_finite() && valid(value))) {
+    match find(view, |value| value.is_infinite() || !(value.is_nan() || valid(value))) {
         None => Ok(()),
         Some((at, found)) => Err(out_of_range(metric, "target", at, expected, found)),
     }

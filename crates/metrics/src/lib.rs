@@ -33,6 +33,7 @@
 mod check;
 mod delta;
 mod depth;
+mod edges;
 mod error;
 mod mean_average_precision;
 mod metric;
@@ -43,6 +44,7 @@ mod top_k;
 
 pub use delta::{Baseline, DeltaM, DeltaTerm, delta_m};
 pub use depth::Depth;
+pub use edges::{Edges, EdgesConfig};
 pub use error::{MetricError, Result};
 pub use mean_average_precision::MeanAveragePrecision;
 pub use metric::{Metric, Score};
