@@ -1,1 +1,18 @@
-//! Filled in below.
+//! What is trained while the rest stays frozen, and how does it fold back?
+//!
+//! An adapter is a [`Plan`](polyptych_tensor::Plan): it decides what stands at each projection of
+//! a backbone, which parameters train, and what folds into the backbone's own weights.
+//! This crate knows no backbone; it sees timm's names only.
+
+mod error;
+mod lora;
+mod low_rank;
+mod method;
+mod mtlora;
+mod peft;
+
+pub use error::{Error, Result};
+pub use lora::{Bias, Lora, LoraConfig, TargetModules};
+pub use method::{AdapterConfig, Form};
+pub use mtlora::{MtLora, MtLoraConfig, SharedMode};
+pub use peft::{PeftAdapter, load_peft, save_peft};

@@ -134,7 +134,7 @@ fn typed(bytes: &Tensor, kind: Kind, shape: &[i64]) -> Result<Tensor> {
         return Ok(Tensor::zeros(shape, (kind, Device::Cpu)));
     }
     // A view needs an address that the type divides; a file need not grant it.
-    let aligned = (bytes.data_ptr() as usize) % kind.elt_size_in_bytes() == 0;
+    let aligned = (bytes.data_ptr() as usize).is_multiple_of(kind.elt_size_in_bytes());
     let bytes = if aligned { bytes.shallow_clone() } else { bytes.copy() };
     Ok(bytes.f_view_dtype(kind)?.f_view(shape)?)
 }

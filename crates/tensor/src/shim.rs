@@ -2,8 +2,9 @@
 //!
 //! Fused optimiser steps, opening the CUDA library at run time, and the version of LibTorch.
 
-// The bridge's items are public in a private module; cxx asks for that.
-#![allow(unsafe_code, unreachable_pub)]
+// The bridge's items are public in a private module, and its calls take plain numbers: so cxx
+// asks.
+#![allow(unsafe_code, unreachable_pub, clippy::too_many_arguments)]
 
 use tch::Tensor;
 

@@ -1,0 +1,278 @@
+//! LoRA: `y = W x + b + (alpha / r) B A dropout(x)` (Hu et al. 2022, eq. 3), in PEFT's words.
+//!
+//! A fused `qkv` can be adapted whole, or in its parts `q`, `k` and `v`, each with its own factors.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use polyptych_tensor::{
+    Activations, Linear, Plain, Plan, Projection, Scope, Site, SiteKind, Tensor, Tensors, dropout,
+};
+use regex::Regex;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Result, config};
+use crate::low_rank::LowRank;
+use crate::method::Form;
+
+/// Which biases train beside the factors, as in PEFT.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bias {
+    /// None of them.
+    #[default]
+    None,
+    /// All of the backbone.
+    All,
+    /// Those of the adapted projections.
+    LoraOnly,
+}
+
+/// Which projections carry factors.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum TargetModules {
+    /// A regular expression that the whole name must match; `all-linear` is every projection.
+    Pattern(String),
+    /// Names, or their ends after a dot: `qkv`, `attn.proj`, `blocks.3.mlp.fc1`.
+    /// `q`, `k` and `v` stand for the parts of a fused `qkv`.
+    Names(Vec<String>),
+}
+
+/// Configuration of LoRA; the fields and defaults are PEFT's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoraConfig {
+    /// Rank of the factors.
+    #[serde(default = "default_r")]
+    pub r: i64,
+    /// Numerator of the scale `lora_alpha / r`.
+    #[serde(default = "default_alpha")]
+    pub lora_alpha: f64,
+    /// Probability with which an input of the factors is set to zero in training.
+    #[serde(default)]
+    pub lora_dropout: f64,
+    /// Which projections carry factors.
+    pub target_modules: TargetModules,
+    /// Which biases train.
+    #[serde(default)]
+    pub bias: Bias,
+}
+
+fn default_r() -> i64 {
+    8
+}
+
+fn default_alpha() -> f64 {
+    8.0
+}
+
+impl LoraConfig {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// The first field that is out of range.
+    pub fn validate(&self) -> Result<()> {
+        if self.r < 1 {
+            return Err(config("r", "at least 1", self.r));
+        }
+        if !(0.0..1.0).contains(&self.lora_dropout) {
+            return Err(config("lora_dropout", "at least 0 and below 1", self.lora_dropout));
+        }
+        match &self.target_modules {
+            TargetModules::Names(names) if names.is_empty() => {
+                Err(config("target_modules", "at least one name", "an empty list"))
+            }
+            TargetModules::Pattern(pattern) => regex(pattern).map(|_| ()),
+            TargetModules::Names(_) => Ok(()),
+        }
+    }
+
+    /// The scale of the low-rank term.
+    pub fn scaling(&self) -> f64 {
+        self.lora_alpha / self.r as f64
+    }
+}
+
+/// LoRA as a plan. See [`LoraConfig`].
+#[derive(Debug)]
+pub struct Lora {
+    config: LoraConfig,
+    form: Form,
+    pattern: Option<Regex>,
+    /// Adapted modules, with the rows of `weight` that each pair of factors changes.
+    built: RefCell<BTreeMap<String, Vec<Part>>>,
+}
+
+/// Rows `start .. start + len` of a weight; `name` is `q`, `k`, `v` or empty for all rows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Part {
+    name: &'static str,
+    start: i64,
+    len: i64,
+}
+
+impl Lora {
+    /// Checks `config` and makes the plan.
+    ///
+    /// # Errors
+    /// As [`LoraConfig::validate`].
+    pub fn new(config: LoraConfig, form: Form) -> Result<Self> {
+        config.validate()?;
+        let pattern = match &config.target_modules {
+            TargetModules::Pattern(pattern) if pattern != "all-linear" => Some(regex(pattern)?),
+            _ => None,
+        };
+        Ok(Self { config, form, pattern, built: RefCell::default() })
+    }
+
+    /// Fails when no projection was adapted, which PEFT also refuses.
+    ///
+    /// # Errors
+    /// `target_modules` that name nothing in the backbone.
+    pub fn check_targets(&self) -> Result<()> {
+        if self.form == Form::Adapted && self.built.borrow().is_empty() {
+            let found = format!("{:?}", self.config.target_modules);
+            return Err(config("target_modules", "a name that the backbone has", found));
+        }
+        Ok(())
+    }
+
+    fn parts(&self, site: &Site) -> Vec<Part> {
+        let rows = site.out_features;
+        if self.targets(&site.path) {
+            return vec![Part { name: "", start: 0, len: rows }];
+        }
+        if site.kind != SiteKind::Qkv {
+            return Vec::new();
+        }
+        let third = rows / 3;
+        let parts = ["q", "k", "v"].into_iter().enumerate();
+        let parts = parts.map(|(i, name)| Part { name, start: i as i64 * third, len: third });
+        let parent = site.path.trim_end_matches("qkv");
+        parts.filter(|part| self.targets(&format!("{parent}{}", part.name))).collect()
+    }
+
+    fn targets(&self, path: &str) -> bool {
+        match (&self.config.target_modules, &self.pattern) {
+            (TargetModules::Names(names), _) => names.iter().any(|name| is_end(path, name)),
+            (TargetModules::Pattern(_), None) => {
+                !["q", "k", "v"].iter().any(|part| is_end(path, part))
+            }
+            (TargetModules::Pattern(_), Some(pattern)) => pattern.is_match(path),
+        }
+    }
+}
+
+impl Plan for Lora {
+    fn projection(
+        &self,
+        scope: &Scope,
+        site: &Site,
+    ) -> polyptych_tensor::Result<Box<dyn Projection>> {
+        let base = Linear::new(scope, site.in_features, site.out_features, site.bias)?;
+        let parts = self.parts(site);
+        if parts.is_empty() || self.form == Form::Folded {
+            return Ok(Box::new(Plain(base)));
+        }
+        let factors = |part: &Part| {
+            let scope = if part.name.is_empty() { scope.clone() } else { scope.pp(part.name) };
+            let shape = [site.in_features, part.len, self.config.r];
+            LowRank::new(&scope, ("lora_A.weight", "lora_B.weight"), shape)
+        };
+        let made = parts.iter().map(|part| Ok((*part, factors(part)?)));
+        let made = made.collect::<polyptych_tensor::Result<Vec<_>>>()?;
+        self.built.borrow_mut().insert(site.path.clone(), parts);
+        let (scaling, dropout) = (self.config.scaling(), self.config.lora_dropout);
+        Ok(Box::new(LoraLinear { base, parts: made, scaling, dropout }))
+    }
+
+    fn trains(&self, name: &str) -> bool {
+        let bias = name.ends_with(".bias");
+        name.contains("lora_")
+            || match self.config.bias {
+                Bias::None => false,
+                Bias::All => bias,
+                Bias::LoraOnly => {
+                    bias && self.built.borrow().contains_key(name.trim_end_matches(".bias"))
+                }
+            }
+    }
+
+    fn fold(&self, tensors: &Tensors) -> polyptych_tensor::Result<Tensors> {
+        let mut folded = copy(tensors);
+        for (path, parts) in self.built.borrow().iter() {
+            for part in parts {
+                let prefix = match part.name {
+                    "" => path.clone(),
+                    name => format!("{path}.{name}"),
+                };
+                let a = take(&mut folded, &format!("{prefix}.lora_A.weight"))?;
+                let b = take(&mut folded, &format!("{prefix}.lora_B.weight"))?;
+                let weight = take(&mut folded, &format!("{path}.weight"))?;
+                let merged = weight.copy();
+                let delta = b.matmul(&a) * self.config.scaling();
+                let _ = merged.narrow(0, part.start, part.len).g_add_(&delta);
+                folded.insert(format!("{path}.weight"), merged);
+            }
+        }
+        Ok(folded)
+    }
+}
+
+#[derive(Debug)]
+struct LoraLinear {
+    base: Linear,
+    parts: Vec<(Part, LowRank)>,
+    scaling: f64,
+    dropout: f64,
+}
+
+impl Projection for LoraLinear {
+    fn forward(&self, x: &Activations, train: bool) -> Activations {
+        x.map(|t| self.parts_of(&dropout(t, self.dropout, train)).add_to(self.base.forward(t)))
+    }
+}
+
+impl LoraLinear {
+    fn parts_of(&self, x: &Tensor) -> Deltas {
+        let delta = |(part, factors): &(Part, LowRank)| (*part, factors.forward(x) * self.scaling);
+        Deltas(self.parts.iter().map(delta).collect())
+    }
+}
+
+struct Deltas(Vec<(Part, Tensor)>);
+
+impl Deltas {
+    fn add_to(self, y: Tensor) -> Tensor {
+        self.0.into_iter().fold(y, |y, (part, delta)| {
+            let width = y.size()[y.dim() - 1];
+            if part.len == width {
+                return y + delta;
+            }
+            let after = width - part.start - part.len;
+            y + delta.constant_pad_nd([part.start, after])
+        })
+    }
+}
+
+/// A copy of the map; tensors are shared.
+pub(crate) fn copy(tensors: &Tensors) -> Tensors {
+    tensors.iter().map(|(name, tensor)| (name.clone(), tensor.detach())).collect()
+}
+
+/// Removes and returns the tensor `name`.
+pub(crate) fn take(tensors: &mut Tensors, name: &str) -> polyptych_tensor::Result<Tensor> {
+    let unknown = || polyptych_tensor::Error::UnknownName { name: name.into() };
+    tensors.remove(name).ok_or_else(unknown)
+}
+
+/// PEFT's rule for a list: the name itself, or its end after a dot.
+fn is_end(path: &str, name: &str) -> bool {
+    path.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+fn regex(pattern: &str) -> Result<Regex> {
+    Regex::new(&format!("^(?:{pattern})$"))
+        .map_err(|_| config("target_modules", "a regular expression", pattern))
+}

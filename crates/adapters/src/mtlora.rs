@@ -1,0 +1,148 @@
+//! MTLoRA and MTLoRA+ (Agiza, Neseem and Reda, CVPR 2024).
+//!
+//! Task-agnostic factors (TA-LoRA) adapt every projection for all tasks; task-specific factors
+//! (TS-LoRA) stand at `proj`, `fc1` and `fc2` of the last block of each stage and give every task
+//! its own stream, which leaves behind the patch merging. Departures from the published code:
+//! task scales are honoured, learnable task scales work, and combinations of sites that would
+//! silently drop task streams are refused.
+
+mod config;
+mod linear;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use polyptych_tensor::{
+    Linear, Plain, Plan, Projection, Pyramid, Result as TensorResult, Scope, Site, SiteKind,
+    Tensors,
+};
+
+pub use config::{MtLoraConfig, SharedMode};
+use linear::{MtLoraLinear, Shared};
+
+use crate::lora::{copy, take};
+use crate::{Bias, Form, Result};
+
+/// MTLoRA as a plan. See [`MtLoraConfig`].
+#[derive(Debug)]
+pub struct MtLora {
+    config: MtLoraConfig,
+    tasks: Vec<String>,
+    form: Form,
+    built: RefCell<BTreeMap<String, Folding>>,
+}
+
+/// What becomes of the shared factors of a site when the model folds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Folding {
+    /// They become part of the weight.
+    IntoWeight,
+    /// They stay: task outputs need `W x`, the shared output needs `(W + s B A) x`.
+    Stays,
+    /// No output depends on them.
+    Dropped,
+}
+
+impl MtLora {
+    /// Checks `config` against `tasks` and makes the plan.
+    ///
+    /// # Errors
+    /// As [`MtLoraConfig::validate`].
+    pub fn new(config: MtLoraConfig, tasks: &[String], form: Form) -> Result<Self> {
+        config.validate(tasks)?;
+        Ok(Self { config, tasks: tasks.to_vec(), form, built: RefCell::default() })
+    }
+
+    fn has_tasks(&self, site: &Site) -> bool {
+        let kind = matches!(site.kind, SiteKind::Proj | SiteKind::Fc1 | SiteKind::Fc2);
+        kind && site.last_in_stage && self.config.shared_mode != SharedMode::LoraOnly
+    }
+
+    fn folding(&self, site: &Site) -> Folding {
+        // The shared stream of the very last block ends there: its fc2 factors reach no head.
+        let dead = site.last_stage && site.kind == SiteKind::Fc2;
+        match (self.has_tasks(site), self.config.shared_mode) {
+            (false, _) | (true, SharedMode::Matrixv2) => Folding::IntoWeight,
+            (true, SharedMode::Matrix) if dead => Folding::Dropped,
+            (true, _) => Folding::Stays,
+        }
+    }
+
+    fn shared(&self, scope: &Scope, site: &Site, folding: Folding) -> TensorResult<Shared> {
+        let tasks = self.has_tasks(site);
+        match (self.config.shared_mode, self.form) {
+            (SharedMode::Addition, _) if tasks => Shared::norm(scope, site.out_features),
+            (_, Form::Folded) if folding != Folding::Stays => Ok(Shared::None),
+            _ => Shared::factors(scope, site, &self.config),
+        }
+    }
+
+    fn mark_dead(&self, scope: &Scope) -> TensorResult<()> {
+        let learnable = self.config.learnable_scale.then_some("lora_shared_scale");
+        let names = ["lora_shared_A", "lora_shared_B"].into_iter().chain(learnable);
+        names
+            .into_iter()
+            .try_for_each(|name| scope.store().mark_unused(&format!("{}.{name}", scope.path())))
+    }
+}
+
+impl Plan for MtLora {
+    fn projection(&self, scope: &Scope, site: &Site) -> TensorResult<Box<dyn Projection>> {
+        let base = Linear::new(scope, site.in_features, site.out_features, site.bias)?;
+        if !self.config.adapts(site.kind) {
+            return Ok(Box::new(Plain(base)));
+        }
+        let folding = self.folding(site);
+        let shared = self.shared(scope, site, folding)?;
+        if folding == Folding::Dropped && self.form == Form::Adapted {
+            self.mark_dead(scope)?;
+        }
+        self.built.borrow_mut().insert(site.path.clone(), folding);
+        let tasks = if self.has_tasks(site) { self.tasks.as_slice() } else { &[] };
+        Ok(Box::new(MtLoraLinear::new(scope, site, base, shared, &self.config, tasks)?))
+    }
+
+    fn pyramid(&self) -> Pyramid {
+        Pyramid::AfterMerging
+    }
+
+    fn trains(&self, name: &str) -> bool {
+        let config = &self.config;
+        let has = |part: &str| name.contains(part);
+        let bias = match config.bias {
+            Bias::None => false,
+            Bias::All => name.ends_with(".bias"),
+            Bias::LoraOnly => name
+                .strip_suffix(".bias")
+                .is_some_and(|path| self.built.borrow().contains_key(path)),
+        };
+        has("lora_")
+            || bias
+            || (has("patch_embed") && !config.freeze_patch_embed)
+            || (has("norm") && !has("patch_embed") && !config.freeze_norm)
+            || (has("relative_position_bias_table") && !config.freeze_relative_position_bias)
+            || (has("downsample.reduction")
+                && !config.downsampler
+                && !config.freeze_downsample_reduction)
+    }
+
+    fn fold(&self, tensors: &Tensors) -> TensorResult<Tensors> {
+        let mut folded = copy(tensors);
+        for (path, folding) in self.built.borrow().iter() {
+            let mut factor = |name: &str| take(&mut folded, &format!("{path}.{name}"));
+            if *folding == Folding::Stays {
+                continue;
+            }
+            let (a, b) = (factor("lora_shared_A")?, factor("lora_shared_B")?);
+            let scale = match self.config.learnable_scale {
+                true => factor("lora_shared_scale")?.double_value(&[0]),
+                false => self.config.scale,
+            };
+            if *folding == Folding::IntoWeight {
+                let merged = factor("weight")? + b.matmul(&a) * scale;
+                folded.insert(format!("{path}.weight"), merged);
+            }
+        }
+        Ok(folded)
+    }
+}

@@ -1,0 +1,172 @@
+//! Configuration of MTLoRA, with the names of the published configuration in PEFT's spelling.
+
+use std::collections::BTreeMap;
+
+use polyptych_tensor::SiteKind;
+use serde::{Deserialize, Serialize};
+
+use crate::Bias;
+use crate::error::{Result, config};
+
+/// How the shared output and the task outputs of a layer are made, with `p = W x + b`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SharedMode {
+    /// Shared: `p + s B A x`; task: `p + s_t B_t A_t x_t`.
+    #[default]
+    Matrix,
+    /// Shared: `p + s B A x`; task: `p + s B A x + s_t B_t A_t x_t`.
+    Matrixv2,
+    /// Shared: `p + LayerNorm(sum_t y_t)`, without shared factors; task: `y_t` as in `matrix`.
+    Addition,
+    /// Shared: `p + s B A x`; no task outputs: every head reads the shared stream.
+    LoraOnly,
+}
+
+/// Configuration of MTLoRA.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MtLoraConfig {
+    /// Rank of the shared factors.
+    pub r: i64,
+    /// Rank of each task's factors; a task that is not named takes `r`.
+    #[serde(default)]
+    pub r_per_task: BTreeMap<String, i64>,
+    /// Factor on the shared low-rank term, not divided by the rank.
+    #[serde(default = "default_scale")]
+    pub scale: f64,
+    /// Factor on each task's low-rank term; a task that is not named takes `scale`.
+    #[serde(default)]
+    pub scale_per_task: BTreeMap<String, f64>,
+    /// Whether the scales are learnt, one number per layer and stream, from the values above on.
+    #[serde(default)]
+    pub learnable_scale: bool,
+    /// How outputs are made.
+    #[serde(default)]
+    pub shared_mode: SharedMode,
+    /// Probability with which an input of the shared factors is set to zero in training.
+    #[serde(default = "default_dropout")]
+    pub lora_dropout: f64,
+    /// Whether `attn.qkv` is adapted.
+    #[serde(default = "yes")]
+    pub qkv: bool,
+    /// Whether `attn.proj` is adapted.
+    #[serde(default = "yes")]
+    pub proj: bool,
+    /// Whether `mlp.fc1` is adapted.
+    #[serde(default = "yes")]
+    pub fc1: bool,
+    /// Whether `mlp.fc2` is adapted.
+    #[serde(default = "yes")]
+    pub fc2: bool,
+    /// Whether patch merging is adapted by factors (MTLoRA+) instead of trained (MTLoRA).
+    #[serde(default)]
+    pub downsampler: bool,
+    /// Keeps the patch embedding as it was.
+    #[serde(default)]
+    pub freeze_patch_embed: bool,
+    /// Keeps the normalisation layers as they were.
+    #[serde(default)]
+    pub freeze_norm: bool,
+    /// Keeps the relative-position tables as they were.
+    #[serde(default)]
+    pub freeze_relative_position_bias: bool,
+    /// Keeps the matrices of patch merging as they were.
+    #[serde(default)]
+    pub freeze_downsample_reduction: bool,
+    /// Which biases train.
+    #[serde(default)]
+    pub bias: Bias,
+}
+
+fn default_scale() -> f64 {
+    4.0
+}
+
+fn default_dropout() -> f64 {
+    0.05
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl MtLoraConfig {
+    /// The published defaults with shared rank `r` and rank `r_task` for each of `tasks`.
+    pub fn new(r: i64, r_task: i64, tasks: &[String]) -> Self {
+        Self {
+            r,
+            r_per_task: tasks.iter().map(|task| (task.clone(), r_task)).collect(),
+            scale: default_scale(),
+            scale_per_task: BTreeMap::new(),
+            learnable_scale: false,
+            shared_mode: SharedMode::Matrix,
+            lora_dropout: default_dropout(),
+            qkv: true,
+            proj: true,
+            fc1: true,
+            fc2: true,
+            downsampler: false,
+            freeze_patch_embed: false,
+            freeze_norm: false,
+            freeze_relative_position_bias: false,
+            freeze_downsample_reduction: false,
+            bias: Bias::None,
+        }
+    }
+
+    /// Checks every field against `tasks`.
+    ///
+    /// # Errors
+    /// The first field that is out of range, names an absent task, or would drop task streams.
+    pub fn validate(&self, tasks: &[String]) -> Result<()> {
+        self.validate_tasks(tasks)?;
+        let ranks = self.r_per_task.iter().map(|(task, &r)| (format!("r_per_task.{task}"), r));
+        let mut ranks = std::iter::once(("r".to_owned(), self.r)).chain(ranks);
+        if let Some((key, r)) = ranks.find(|(_, r)| *r < 1) {
+            return Err(config(key, "at least 1", r));
+        }
+        if !(0.0..1.0).contains(&self.lora_dropout) {
+            return Err(config("lora_dropout", "at least 0 and below 1", self.lora_dropout));
+        }
+        let streams = self.shared_mode != SharedMode::LoraOnly;
+        if streams && !(self.proj && self.fc1 && self.fc2) {
+            let expected = "proj, fc1 and fc2 all adapted, or shared_mode = \"lora_only\"";
+            let found = format!("proj = {}, fc1 = {}, fc2 = {}", self.proj, self.fc1, self.fc2);
+            return Err(config("proj, fc1, fc2", expected, found));
+        }
+        Ok(())
+    }
+
+    fn validate_tasks(&self, tasks: &[String]) -> Result<()> {
+        if tasks.is_empty() {
+            return Err(config("tasks", "at least one task", "none"));
+        }
+        let ranks = self.r_per_task.keys().map(|task| ("r_per_task", task));
+        let scales = self.scale_per_task.keys().map(|task| ("scale_per_task", task));
+        match ranks.chain(scales).find(|(_, task)| !tasks.contains(task)) {
+            Some((key, task)) => {
+                Err(config(format!("{key}.{task}"), format!("one of {}", tasks.join(", ")), task))
+            }
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn adapts(&self, kind: SiteKind) -> bool {
+        match kind {
+            SiteKind::Qkv => self.qkv,
+            SiteKind::Proj => self.proj,
+            SiteKind::Fc1 => self.fc1,
+            SiteKind::Fc2 => self.fc2,
+            SiteKind::Reduction => self.downsampler,
+        }
+    }
+
+    pub(super) fn task_r(&self, task: &str) -> i64 {
+        self.r_per_task.get(task).copied().unwrap_or(self.r)
+    }
+
+    pub(super) fn task_scale(&self, task: &str) -> f64 {
+        self.scale_per_task.get(task).copied().unwrap_or(self.scale)
+    }
+}

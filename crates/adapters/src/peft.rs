@@ -1,0 +1,191 @@
+//! PEFT's adapter folder: `adapter_config.json` and `adapter_model.safetensors`.
+//!
+//! Keys on disk are `base_model.model.<module>.lora_A.weight`, as PEFT writes them. Options that
+//! would change the numbers and are not supported are refused; other unknown keys are listed.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use polyptych_tensor::{Tensors, file};
+use serde_json::{Map, Value, json};
+
+use crate::{Bias, Error, LoraConfig, Result, TargetModules};
+
+const CONFIG: &str = "adapter_config.json";
+const MODEL: &str = "adapter_model.safetensors";
+const PREFIX: &str = "base_model.model.";
+
+/// What an adapter folder holds.
+#[derive(Debug)]
+pub struct PeftAdapter {
+    /// The fields that we know.
+    pub config: LoraConfig,
+    /// Factors by name, without PEFT's prefix.
+    pub tensors: Tensors,
+    /// Keys of `adapter_config.json` that were not read.
+    pub unknown_keys: Vec<String>,
+}
+
+/// Keys that change no number, or that are checked by [`refuse`].
+const KNOWN: [&str; 6] = ["r", "lora_alpha", "lora_dropout", "target_modules", "bias", "peft_type"];
+
+/// Reads the folder `dir`.
+///
+/// # Errors
+/// A file that is absent or broken, a method other than LoRA, or an option that would change the
+/// numbers and is not supported (`use_dora`, `use_rslora`, `rank_pattern`, `alpha_pattern`,
+/// `modules_to_save`, `fan_in_fan_out`).
+pub fn load_peft(dir: &Path) -> Result<PeftAdapter> {
+    let path = dir.join(CONFIG);
+    let text = std::fs::read(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
+    let wrong = |reason: String| Error::PeftConfig { path: path.clone(), reason };
+    let fields: Map<String, Value> =
+        serde_json::from_slice(&text).map_err(|e| wrong(e.to_string()))?;
+    refuse(&fields).map_err(wrong)?;
+    let known = fields.iter().filter(|(key, _)| KNOWN[..5].contains(&key.as_str()));
+    let known = known.map(|(key, value)| (key.clone(), value.clone())).collect();
+    let config: LoraConfig =
+        serde_json::from_value(Value::Object(known)).map_err(|e| wrong(e.to_string()))?;
+    config.validate()?;
+    let read = |key: &&String| !KNOWN.contains(&key.as_str());
+    let unknown_keys = fields.keys().filter(read).cloned().collect();
+    let tensors = file::load(&dir.join(MODEL))?.tensors;
+    let short = |name: String| name.strip_prefix(PREFIX).map_or(name.clone(), str::to_owned);
+    let tensors = tensors.into_iter().map(|(name, tensor)| (short(name), tensor)).collect();
+    Ok(PeftAdapter { config, tensors, unknown_keys })
+}
+
+/// Writes `config` and the factors among `tensors` (names within the backbone) into `dir`.
+///
+/// # Errors
+/// Factors at parts of a fused `qkv`, which PEFT cannot place; a folder that cannot be written.
+pub fn save_peft(dir: &Path, config: &LoraConfig, tensors: &Tensors) -> Result<()> {
+    let factors: Tensors = tensors
+        .iter()
+        .filter(|(name, _)| name.contains(".lora_"))
+        .map(|(name, tensor)| Ok((format!("{PREFIX}{}", whole(name)?), tensor.shallow_clone())))
+        .collect::<Result<_>>()?;
+    let io = |source| Error::Io { path: dir.into(), source };
+    std::fs::create_dir_all(dir).map_err(io)?;
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    file::save(&dir.join(MODEL), &factors, metadata)?;
+    let text = format!("{:#}\n", config_json(config));
+    Ok(file::write_aside(&dir.join(CONFIG), text.as_bytes())?)
+}
+
+fn refuse(fields: &Map<String, Value>) -> Result<(), String> {
+    let kind = fields.get("peft_type").and_then(Value::as_str);
+    if kind != Some("LORA") {
+        return Err(format!("peft_type: expected \"LORA\", found {:?}", kind.unwrap_or("nothing")));
+    }
+    let changes = [
+        "use_dora",
+        "use_rslora",
+        "rank_pattern",
+        "alpha_pattern",
+        "modules_to_save",
+        "fan_in_fan_out",
+    ];
+    let set = |key: &&str| fields.get(*key).is_some_and(|value| !is_unset(value));
+    match changes.into_iter().find(set) {
+        Some(key) => Err(format!("{key}: expected it unset, found {}", fields[key])),
+        None => Ok(()),
+    }
+}
+
+fn is_unset(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Object(map) => map.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        _ => false,
+    }
+}
+
+fn whole(name: &str) -> Result<&str> {
+    match ["q", "k", "v"].iter().find(|part| name.contains(&format!(".qkv.{part}.lora_"))) {
+        None => Ok(name),
+        Some(part) => Err(Error::NotInPeft {
+            name: name.into(),
+            reason: format!("PEFT has no place for factors at part `{part}` of a fused `qkv`"),
+        }),
+    }
+}
+
+fn config_json(config: &LoraConfig) -> Value {
+    let target_modules = match &config.target_modules {
+        TargetModules::Pattern(pattern) => json!(pattern),
+        TargetModules::Names(names) => json!(names),
+    };
+    let bias = match config.bias {
+        Bias::None => "none",
+        Bias::All => "all",
+        Bias::LoraOnly => "lora_only",
+    };
+    json!({
+        "peft_type": "LORA",
+        "task_type": null,
+        "base_model_name_or_path": null,
+        "inference_mode": true,
+        "r": config.r,
+        "lora_alpha": config.lora_alpha,
+        "lora_dropout": config.lora_dropout,
+        "target_modules": target_modules,
+        "bias": bias,
+        "fan_in_fan_out": false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use polyptych_tensor::{Device, Kind, Tensor};
+
+    fn config() -> LoraConfig {
+        serde_json::from_value(json!({"r": 2, "target_modules": ["qkv"]})).unwrap()
+    }
+
+    fn factor() -> Tensor {
+        Tensor::ones([2, 3], (Kind::Float, Device::Cpu))
+    }
+
+    #[test]
+    fn a_folder_comes_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let name = "blocks.0.attn.qkv.lora_A.weight".to_owned();
+        let weight = "blocks.0.attn.qkv.weight".to_owned();
+        let tensors = Tensors::from([(name.clone(), factor()), (weight, factor())]);
+        save_peft(dir.path(), &config(), &tensors).unwrap();
+        let back = load_peft(dir.path()).unwrap();
+        assert_eq!(back.config, config());
+        assert_eq!(back.tensors.keys().collect::<Vec<_>>(), [&name]);
+        assert_eq!(
+            back.unknown_keys,
+            ["task_type", "base_model_name_or_path", "inference_mode", "fan_in_fan_out"]
+        );
+        let on_disk = file::load(&dir.path().join(MODEL)).unwrap().tensors;
+        assert!(on_disk.contains_key(&format!("base_model.model.{name}")));
+    }
+
+    #[test]
+    fn options_that_change_numbers_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |value: Value| {
+            std::fs::write(dir.path().join(CONFIG), value.to_string()).unwrap();
+            let message = load_peft(dir.path()).unwrap_err().to_string();
+            message.rsplit_once(".json: ").unwrap().1.to_owned()
+        };
+        let dora = json!({"peft_type": "LORA", "use_dora": true, "target_modules": ["qkv"]});
+        assert_eq!(write(dora), "use_dora: expected it unset, found true");
+        let other = json!({"peft_type": "IA3"});
+        assert_eq!(write(other), "peft_type: expected \"LORA\", found \"IA3\"");
+    }
+
+    #[test]
+    fn parts_of_a_fused_matrix_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let tensors = Tensors::from([("blocks.0.attn.qkv.q.lora_A.weight".to_owned(), factor())]);
+        let message = save_peft(dir.path(), &config(), &tensors).unwrap_err().to_string();
+        assert!(message.ends_with("at part `q` of a fused `qkv`"), "{message}");
+    }
+}
