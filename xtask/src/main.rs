@@ -1,2 +1,36 @@
-//! Repository tasks.
-fn main() {}
+//! What does an owner of this repository run?
+//!
+//! `cargo xtask <command>`: [`flags`] holds the whole grammar, each command has its own file.
+//! Nothing here links LibTorch, so that this package can fetch it.
+
+mod doctor;
+mod download;
+mod flags;
+mod libtorch;
+mod process;
+mod record;
+mod setup;
+mod test;
+mod train;
+mod unpack;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use flags::{Command, Xtask};
+
+fn main() -> ExitCode {
+    let outcome = match Xtask::parse().command {
+        Command::Coverage(_) | Command::Data(_) | Command::Tidy | Command::Ci(_) => Err(anyhow::anyhow!("later")),
+        Command::Setup(flags) => setup::run(&flags),
+        Command::Doctor(flags) => doctor::run(&flags),
+        Command::Train(flags) => train::train(&flags),
+        Command::Pretrain(flags) => train::pretrain(&flags),
+        Command::Test(flags) => test::run(&flags),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

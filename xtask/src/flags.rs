@@ -1,0 +1,176 @@
+//! The whole grammar of `cargo xtask`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// What an owner of the repository runs.
+#[derive(Parser)]
+#[command(name = "xtask", bin_name = "cargo xtask")]
+pub(crate) struct Xtask {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Bring LibTorch into the per-user cache and link it as `.libtorch`
+    Setup(Setup),
+    /// Say what is there, what is missing, and the command that brings it
+    Doctor(Doctor),
+    /// Build and train a recipe; the quickstart unless told otherwise
+    Train(Train),
+    /// Make a backbone again that the repository ships
+    Pretrain(Pretrain),
+    /// Run every test of the workspace
+    Test(Test),
+    /// Measure line coverage of the library crates; fails below the threshold
+    Coverage(Coverage),
+    /// List, fetch and verify data sets
+    Data(Data),
+    /// Check the rules that neither compiler nor clippy know
+    Tidy,
+    /// Everything that must pass before a change lands, cheapest first
+    Ci(Ci),
+}
+
+#[derive(Args, Default)]
+pub(crate) struct Setup {
+    /// Add what an NVIDIA GPU needs (about 2.5 GB down)
+    #[arg(long, conflicts_with = "archive")]
+    pub(crate) cuda: bool,
+    /// Take an official LibTorch zip instead of the wheels; needs no Python
+    #[arg(long, value_name = "PATH|URL")]
+    pub(crate) archive: Option<String>,
+    /// Check every hash, and set up again where one differs
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Say what would be done
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Doctor {
+    /// Hash LibTorch's files, not only their sizes
+    #[arg(long)]
+    pub(crate) verify: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Train {
+    /// Name of a shipped recipe, or a TOML file
+    #[arg(long, default_value = "quickstart", value_name = "NAME|PATH")]
+    pub(crate) recipe: String,
+    /// Say what would be run
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Passed on to `polyptych train`
+    #[arg(last = true)]
+    pub(crate) extra: Vec<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct Pretrain {
+    /// Recipe of the backbone
+    #[arg(default_value = "pretrain-swin")]
+    pub(crate) recipe: String,
+    /// Say what would be run
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Passed on to `polyptych train`
+    #[arg(last = true)]
+    pub(crate) extra: Vec<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct Test {
+    /// Passed on to `cargo test --workspace`
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) extra: Vec<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct Coverage {
+    /// Crates to measure, all library crates unless told otherwise
+    #[arg(long = "package", short, value_name = "NAME")]
+    pub(crate) packages: Vec<String>,
+    /// Lowest share of lines, in percent
+    #[arg(long, default_value_t = 85)]
+    pub(crate) fail_under_lines: u8,
+    /// Say what would be run
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Data {
+    #[command(subcommand)]
+    pub(crate) command: DataCommand,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum DataCommand {
+    /// Every data set that has a manifest, and whether it is here
+    List,
+    /// Bring a data set from its published addresses
+    Fetch(Fetch),
+    /// Compare a data set with what was recorded when it came
+    Verify(Verify),
+}
+
+#[derive(Args)]
+pub(crate) struct Fetch {
+    /// Name of a manifest in `datasets/`
+    pub(crate) name: String,
+    /// A local archive, or a folder that holds the data set or its archives
+    #[arg(long, value_name = "PATH")]
+    pub(crate) from: Option<PathBuf>,
+    /// Folder to fill, `data/<name>` unless told otherwise
+    #[arg(long, value_name = "DIR")]
+    pub(crate) into: Option<PathBuf>,
+    /// Say what would be done
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Verify {
+    /// Name of a manifest in `datasets/`
+    pub(crate) name: String,
+    /// Folder that was filled, `data/<name>` unless told otherwise
+    #[arg(long, value_name = "DIR")]
+    pub(crate) into: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct Ci {
+    /// Say what would be run
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn grammar_is_consistent() {
+        Xtask::command().debug_assert();
+    }
+
+    #[test]
+    fn extra_arguments_reach_the_child() {
+        let Command::Test(test) = Xtask::try_parse_from(["xtask", "test", "-p", "x", "--", "--nocapture"]).unwrap().command
+        else {
+            panic!("not a test command");
+        };
+        assert_eq!(test.extra, ["-p", "x", "--", "--nocapture"]);
+        let Command::Train(train) = Xtask::try_parse_from(["xtask", "train", "--", "--set", "a=1"]).unwrap().command else {
+            panic!("not a train command");
+        };
+        assert_eq!((train.recipe.as_str(), train.extra), ("quickstart", vec!["--set".into(), "a=1".into()]));
+    }
+}

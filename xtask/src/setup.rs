@@ -1,0 +1,118 @@
+//! `cargo xtask setup`: bring LibTorch into the per-user cache and link it as `.libtorch`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use crate::download::{Client, Download};
+use crate::flags::Setup;
+use crate::libtorch::{self, Choice, Pip};
+use crate::record::Depth;
+use crate::workspace;
+
+/// Runs the command.
+pub(crate) fn run(flags: &Setup) -> Result<ExitCode> {
+    let choice = libtorch::choice(&workspace::root());
+    if choice == Choice::Ours {
+        ours(flags)?;
+    } else {
+        println!("LibTorch: {}; nothing to set up", choice.check()?);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Sets up the LibTorch of the cache, whatever the user's environment says.
+pub(crate) fn ours(flags: &Setup) -> Result<()> {
+    let places = Places::new()?;
+    if flags.dry_run {
+        places.announce(flags);
+        return Ok(());
+    }
+    let start = Instant::now();
+    let _lock = libtorch::lock(&places.cache)?;
+    places.mend(flags)?;
+    if flags.cuda {
+        places.mend_cuda(flags)?;
+    }
+    // Kept until all is unpacked, so that a set-up cut short goes on where it was.
+    remove_if_there(&places.downloads)?;
+    libtorch::repoint(&places.root, &places.home)?;
+    println!("LibTorch {} is whole in {} ({:.0} s)", libtorch::VERSION, places.home.display(), start.elapsed().as_secs_f32());
+    Ok(())
+}
+
+struct Places {
+    root: PathBuf,
+    cache: PathBuf,
+    home: PathBuf,
+    downloads: PathBuf,
+}
+
+impl Places {
+    fn new() -> Result<Self> {
+        let cache = workspace::cache()?;
+        Ok(Self { root: workspace::root(), home: libtorch::home(&cache), downloads: cache.join("downloads"), cache })
+    }
+
+    fn announce(&self, flags: &Setup) {
+        let whole = libtorch::whole(&self.home, depth(flags));
+        match whole {
+            Ok(()) => println!("{} is whole", self.home.display()),
+            Err(reason) => println!("would fill {}: {reason:#}", self.home.display()),
+        }
+        if flags.cuda && let Err(reason) = libtorch::cuda_whole(&self.home, depth(flags)) {
+            println!("would add the GPU's libraries: {reason:#}");
+        }
+        if let Err(reason) = libtorch::points_to(&self.root, &self.home) {
+            println!("would link {} to it: {reason:#}", self.root.join(".libtorch").display());
+        }
+    }
+
+    fn mend(&self, flags: &Setup) -> Result<()> {
+        let Err(reason) = libtorch::whole(&self.home, depth(flags)) else { return Ok(()) };
+        eprintln!("filling {}: {reason:#}", self.home.display());
+        libtorch::swap(&self.cache, &self.home, |fresh| {
+            match &flags.archive {
+                Some(archive) => libtorch::from_archive(&self.local(archive)?, fresh)?,
+                None => self.from_wheels(fresh)?,
+            }
+            libtorch::keep_cuda(&self.home, fresh)
+        })
+    }
+
+    fn mend_cuda(&self, flags: &Setup) -> Result<()> {
+        libtorch::supported()?;
+        let Err(reason) = libtorch::cuda_whole(&self.home, depth(flags)) else { return Ok(()) };
+        eprintln!("adding the GPU's libraries: {reason:#}");
+        libtorch::cuda_from_wheels(&Pip::of("python3")?, &self.cache, &self.downloads, &self.home)
+    }
+
+    fn from_wheels(&self, fresh: &Path) -> Result<()> {
+        libtorch::supported()?;
+        libtorch::from_wheels(&Pip::of("python3")?, &self.downloads, fresh)
+    }
+
+    /// The archive as a local file, downloaded where it is an address.
+    fn local(&self, archive: &str) -> Result<PathBuf> {
+        if !archive.starts_with("http://") && !archive.starts_with("https://") {
+            return Ok(PathBuf::from(archive));
+        }
+        let file = archive.rsplit('/').next().filter(|name| !name.is_empty()).context("expected an address of a file")?;
+        let download = Download { file, urls: &[archive.to_owned()], sha256: None, bytes: None };
+        Ok(Client::new().fetch(&download, &self.downloads)?.path)
+    }
+}
+
+fn depth(flags: &Setup) -> Depth {
+    if flags.force { Depth::Hashes } else { Depth::Sizes }
+}
+
+fn remove_if_there(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).with_context(|| folder.display().to_string())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! Where are the repository, the per-user cache, and cargo?
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+/// Root of this checkout.
+pub(crate) fn root() -> PathBuf {
+    // Cargo sets the variable at run time too; the compiled-in value serves a binary run by hand.
+    let package = env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    package.parent().map_or(package.clone(), Path::to_path_buf)
+}
+
+/// Folder shared by all checkouts of a user: `$POLYPTYCH_CACHE`, else below the XDG cache folder.
+pub(crate) fn cache() -> Result<PathBuf> {
+    cache_from(|name| env::var_os(name).filter(|value| !value.is_empty()))
+}
+
+fn cache_from(var: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf> {
+    let own = var("POLYPTYCH_CACHE").map(PathBuf::from);
+    let xdg = || var("XDG_CACHE_HOME").map(|dir| PathBuf::from(dir).join("polyptych"));
+    let home = || var("HOME").map(|dir| PathBuf::from(dir).join(".cache/polyptych"));
+    let cache = own.or_else(xdg).or_else(home);
+    let cache = cache.context("no cache folder: expected POLYPTYCH_CACHE, XDG_CACHE_HOME or HOME to be set, found none")?;
+    Ok(std::path::absolute(cache)?)
+}
+
+/// The cargo that runs us.
+pub(crate) fn cargo() -> OsString {
+    env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn cache_with(vars: &[(&str, &str)]) -> Result<PathBuf> {
+        cache_from(|name| vars.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into()))
+    }
+
+    #[test]
+    fn the_more_special_variable_wins() {
+        let vars = [("POLYPTYCH_CACHE", "/a"), ("XDG_CACHE_HOME", "/b"), ("HOME", "/c")];
+        assert_eq!(cache_with(&vars).unwrap(), Path::new("/a"));
+        assert_eq!(cache_with(&vars[1..]).unwrap(), Path::new("/b/polyptych"));
+        assert_eq!(cache_with(&vars[2..]).unwrap(), Path::new("/c/.cache/polyptych"));
+        assert!(cache_with(&[]).unwrap_err().to_string().contains("HOME"));
+    }
+
+    #[test]
+    fn root_is_the_workspace() {
+        assert!(root().join("xtask/Cargo.toml").is_file());
+    }
+}
