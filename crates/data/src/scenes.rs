@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `semseg` | 16 classes: sky, ground, wall, ceiling, and twelve kinds of object |
 //! | `human_parts` | head, torso, upper and lower arms and legs; absent from images without people |
-//! | `sal` | the object with the largest sum over its pixels of `(1 - r^2 / 2) / (2 m + depth)`, `r` being the distance from the image's centre in half heights and half widths |
+//! | `sal` | the object with the largest sum over its pixels of `(1 - r^2 / 2)^2 / (1 m + depth)`, `r` being the distance from the image's centre in half heights and half widths |
 //! | `normals` | of the surface, in camera coordinates: x right, y up, z towards the camera; zero for the sky |
 //! | `depth` | metres along the optical axis; 0 for the sky |
 //! | `edge` | pixels whose right or lower neighbour belongs to another object, wall, floor, hill or the sky |

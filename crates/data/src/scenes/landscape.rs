@@ -68,14 +68,14 @@ fn daylight(rng: &mut Stream, yaw: f32) -> (Light, Air) {
     let (s, c) = libm::sincosf(yaw + rng.range(-2.4, 2.4));
     let (up, flat) = libm::sincosf(rng.range(0.26, 1.15));
     let cover = rng.range(0.0, 1.0);
-    let colour = white(rng, [1.0, 1.9]) * (1.1 - 0.6 * cover);
+    let colour = white(rng, [1.3, 2.4]) * (1.1 - 0.6 * cover);
     let evening = rng.chance(0.2);
     let hue = if evening { rng.range(0.0, 1.0) } else { rng.range(3.2, 3.9) };
     let zenith = rng.tint(hue, [0.3, 0.7], [0.6, 0.95]);
     let cloud = white(rng, [0.55, 1.0]);
     let haze = zenith.mix(cloud, rng.range(0.5, 0.9));
-    let above = zenith.mix(cloud, 0.3 + 0.7 * cover) * rng.range(0.5, 0.9);
-    let density = if rng.chance(0.5) { rng.range(0.002, 0.02) } else { rng.range(0.02, 0.07) };
+    let above = zenith.mix(cloud, 0.3 + 0.7 * cover) * rng.range(0.35, 0.8);
+    let density = if rng.chance(0.7) { rng.range(0.001, 0.012) } else { rng.range(0.012, 0.045) };
     let below = above * rng.range(0.25, 0.6);
     let air = Air { above, below, zenith, cloud, haze, density, cover, seed: rng.bits() };
     (Light::Sun { towards: vec3(s * flat, up, c * flat), colour }, air)

@@ -135,7 +135,7 @@ fn gauss(bits: u32) -> f32 {
 /// The photograph: one ray per pixel, four where solids meet.
 pub(crate) fn photograph(world: &World, view: &View, hits: &[Hit], film: &Film) -> Array3<u8> {
     let mut light = Vec::with_capacity(hits.len());
-    let mut near = Vec::with_capacity(9);
+    let mut near = Vec::with_capacity(5);
     for y in 0..view.height {
         for x in 0..view.width {
             let hit = hits[y * view.width + x];
@@ -150,15 +150,15 @@ pub(crate) fn photograph(world: &World, view: &View, hits: &[Hit], film: &Film) 
     film.develop(&light, view)
 }
 
-/// The different solids among a pixel and the eight around it.
+/// The different solids among a pixel and the four beside it.
 fn neighbours(hits: &[Hit], view: &View, x: usize, y: usize, near: &mut Vec<u16>) {
+    let (right, below) = ((x + 1).min(view.width - 1), (y + 1).min(view.height - 1));
+    let (left, above) = (x.saturating_sub(1), y.saturating_sub(1));
     near.clear();
-    for row in y.saturating_sub(1)..(y + 2).min(view.height) {
-        for column in x.saturating_sub(1)..(x + 2).min(view.width) {
-            let solid = hits[row * view.width + column].solid;
-            if !near.contains(&solid) {
-                near.push(solid);
-            }
+    for (column, row) in [(x, y), (left, y), (right, y), (x, above), (x, below)] {
+        let solid = hits[row * view.width + column].solid;
+        if !near.contains(&solid) {
+            near.push(solid);
         }
     }
 }

@@ -45,11 +45,6 @@ impl Stream {
         options[self.below(options.len())]
     }
 
-    /// One of `-1.0` and `1.0`.
-    pub(crate) fn sign(&mut self) -> f32 {
-        if self.chance(0.5) { 1.0 } else { -1.0 }
-    }
-
     /// A linear RGB colour of any hue, with saturation and value (0 to 1) from the two ranges.
     pub(crate) fn colour(&mut self, saturation: [f32; 2], value: [f32; 2]) -> Vec3 {
         let hue = self.range(0.0, 6.0);

@@ -29,6 +29,13 @@ impl Solid {
         self.shape.contact(origin, self.basis.to_local(direction), 0.0, far)
     }
 
+    /// Whether the line from `origin` along the unit vector `towards` crosses the ball around the solid.
+    fn is_near(&self, origin: Vec3, towards: Vec3) -> bool {
+        let (path, half) = (self.centre - origin, self.shape.extent());
+        let along = path.dot(towards);
+        path.dot(path) - along * along < half.dot(half)
+    }
+
     /// The lowest height that the solid reaches.
     pub(crate) fn bottom(&self) -> f32 {
         self.centre.y - self.shape.reach(self.basis.to_local(vec3(0.0, -1.0, 0.0)))
@@ -155,9 +162,10 @@ impl World {
             let reach = instance.radius * instance.radius;
             along > -instance.radius
                 && path.dot(path) - along * along < reach
-                && self.solids[instance.first..instance.last]
-                    .iter()
-                    .any(|solid| solid.contact(from, towards, distance).is_some())
+                && self.solids[instance.first..instance.last].iter().any(|solid| {
+                    solid.is_near(from, towards)
+                        && solid.contact(from, towards, distance).is_some()
+                })
         })
     }
 }
