@@ -34,10 +34,11 @@ impl Counts {
     }
 }
 
-/// The counts with the highest F-measure, at the lowest threshold if several share it.
+/// The counts with the highest F-measure, at the highest threshold if several share it: an image
+/// without any edge to find has F = 0 throughout and is then charged with the fewest wrong pixels.
 pub(super) fn best(per_threshold: &[Counts]) -> Counts {
     let better = |best: Counts, next: &Counts| {
-        if next.f_measure() > best.f_measure() { *next } else { best }
+        if next.f_measure() >= best.f_measure() { *next } else { best }
     };
     let first = per_threshold.first().copied().unwrap_or_default();
     per_threshold.iter().fold(first, better)
@@ -100,6 +101,12 @@ mod tests {
         assert_eq!(Counts::default().f_measure(), 0.0);
         assert_eq!(highest_f(&[Counts::default(); 3]), 0.0);
         assert_eq!(average_precision(&[Counts::default(); 3]), 0.0);
+    }
+
+    #[test]
+    fn an_image_without_edges_is_charged_with_its_fewest_pixels() {
+        let empty = |predicted| Counts { predicted, ..Counts::default() };
+        assert_eq!(best(&[empty(50), empty(20), empty(3)]), empty(3));
     }
 
     #[test]
