@@ -1,0 +1,36 @@
+//! What can go wrong with a backbone.
+
+/// Result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error of a backbone's name, configuration or input.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No backbone has the name.
+    #[error("backbone `{name}`: no backbone has this name; near ones are {near}")]
+    UnknownName {
+        /// What was asked for.
+        name: String,
+        /// The names that resemble it most, separated by commas.
+        near: String,
+    },
+    /// A field of a configuration is out of its range.
+    #[error("{key}: expected {expected}, found {found}")]
+    Config {
+        /// The field.
+        key: &'static str,
+        /// What it must be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+    /// The input is no batch of colour images.
+    #[error("image: expected [batch, 3, height, width] of at least one pixel, found {found:?}")]
+    Image {
+        /// Shape of the input.
+        found: Vec<i64>,
+    },
+    /// A parameter or the plan's projection could not be made.
+    #[error(transparent)]
+    Tensor(#[from] polyptych_tensor::Error),
+}

@@ -1,0 +1,63 @@
+//! Where in a backbone a layer is being made: its scope, and what a plan is told about it.
+
+use std::fmt::Display;
+
+use polyptych_tensor::{Plan, Projection, Result, Scope, Site, SiteKind};
+
+/// A scope together with the plan and the stage that hold there.
+#[derive(Clone)]
+pub(crate) struct Place<'a> {
+    /// Where parameters are made.
+    pub(crate) scope: Scope,
+    plan: &'a dyn Plan,
+    above: usize,
+    stage: usize,
+    last_in_stage: bool,
+    last_stage: bool,
+}
+
+impl<'a> Place<'a> {
+    /// The top of a backbone, which may itself lie in a larger model.
+    pub(crate) fn top(scope: &Scope, plan: &'a dyn Plan) -> Self {
+        let above = if scope.path().is_empty() { 0 } else { scope.path().len() + 1 };
+        let (stage, last_in_stage, last_stage) = (0, false, false);
+        Self { scope: scope.clone(), plan, above, stage, last_in_stage, last_stage }
+    }
+
+    /// Goes down into `name`.
+    pub(crate) fn pp(&self, name: impl Display) -> Self {
+        Self { scope: self.scope.pp(name), ..self.clone() }
+    }
+
+    /// Says in which of `stages` stages the place lies.
+    pub(crate) fn in_stage(self, stage: usize, stages: usize) -> Self {
+        Self { stage, last_stage: stage + 1 == stages, ..self }
+    }
+
+    /// Says whether the place lies in the last block of its stage.
+    pub(crate) fn in_last_block(self, last_in_stage: bool) -> Self {
+        Self { last_in_stage, ..self }
+    }
+
+    /// What the plan puts at `name`, for `[.., in_features]` to `[.., out_features]`.
+    pub(crate) fn projection(
+        &self,
+        name: &str,
+        kind: SiteKind,
+        [in_features, out_features]: [i64; 2],
+        bias: bool,
+    ) -> Result<Box<dyn Projection>> {
+        let scope = self.scope.pp(name);
+        let site = Site {
+            path: scope.path()[self.above..].to_owned(),
+            kind,
+            in_features,
+            out_features,
+            bias,
+            stage: self.stage,
+            last_in_stage: self.last_in_stage,
+            last_stage: self.last_stage,
+        };
+        self.plan.projection(&scope, &site)
+    }
+}

@@ -1,0 +1,15 @@
+//! Names of other sources' checkpoints in timm's words, one table per source.
+//!
+//! Each takes the tensors of a checkpoint and gives them back under timm's names. A name that is
+//! not in the table stays as it is, so that loading reports it.
+
+mod torchvision_swin;
+mod torchvision_vit;
+
+pub use torchvision_swin::torchvision_swin;
+pub use torchvision_vit::torchvision_vit;
+
+/// Replaces the first of `table`'s left sides that `name` starts with by its right side.
+fn replace_prefix(name: &str, table: &[(&str, &str)]) -> Option<String> {
+    table.iter().find_map(|(from, to)| Some(format!("{to}{}", name.strip_prefix(from)?)))
+}

@@ -1,0 +1,13 @@
+//! Learned positions for another number of positions, as timm fits them when it loads.
+
+mod pos_embed;
+mod relative_position;
+
+pub use pos_embed::{pos_embed, pos_embed_from};
+pub use relative_position::relative_position_bias_table;
+
+/// The side of a square of `area`.
+fn square_side(area: i64) -> Option<i64> {
+    let side = (area.max(0) as f64).sqrt().round() as i64;
+    (side > 0 && side * side == area).then_some(side)
+}

@@ -1,0 +1,51 @@
+//! One Swin block: window attention and a perceptron, each on a normalised copy of the stream.
+
+use polyptych_tensor::{Activations, LayerNorm, Result};
+
+use super::attention::WindowAttention;
+use super::windows::Windows;
+use crate::branch::add_branch;
+use crate::mlp::Mlp;
+use crate::place::Place;
+
+/// timm's `layers.i.blocks.j`.
+#[derive(Debug)]
+pub(super) struct Block {
+    norm1: LayerNorm,
+    attn: WindowAttention,
+    norm2: LayerNorm,
+    mlp: Mlp,
+    drop_path: f64,
+}
+
+/// What differs from block to block.
+pub(super) struct BlockConfig {
+    pub(super) dim: i64,
+    pub(super) heads: i64,
+    pub(super) hidden: i64,
+    pub(super) windows: Windows,
+    pub(super) qkv_bias: bool,
+    pub(super) drop_path: f64,
+}
+
+impl Block {
+    pub(super) fn new(place: &Place, config: &BlockConfig) -> Result<Self> {
+        let BlockConfig { dim, heads, hidden, windows, qkv_bias, drop_path } = *config;
+        let norm = |name: &str| LayerNorm::new(&place.scope.pp(name), dim, super::NORM_EPS);
+        Ok(Self {
+            norm1: norm("norm1")?,
+            attn: WindowAttention::new(&place.pp("attn"), dim, heads, windows, qkv_bias)?,
+            norm2: norm("norm2")?,
+            mlp: Mlp::new(&place.pp("mlp"), dim, hidden)?,
+            drop_path,
+        })
+    }
+
+    /// `[batch, height, width, dim]` to the same.
+    pub(super) fn forward(&self, x: &Activations, train: bool) -> Activations {
+        let attended = self.attn.forward(&x.map(|t| self.norm1.forward(t)), train);
+        let x = add_branch(x, &attended, self.drop_path, train);
+        let mixed = self.mlp.forward(&x.map(|t| self.norm2.forward(t)), train);
+        add_branch(&x, &mixed, self.drop_path, train)
+    }
+}

@@ -1,0 +1,57 @@
+//! One stage: patch merging where the map shrinks, then blocks at one resolution.
+
+use polyptych_tensor::{Activations, Result};
+
+use super::SwinConfig;
+use super::block::{Block, BlockConfig};
+use super::merging::PatchMerging;
+use crate::branch::drop_path_rate;
+use crate::place::Place;
+
+/// timm's `layers.i`; `downsample` stands at its start in every stage but the first.
+#[derive(Debug)]
+pub(super) struct Stage {
+    /// Halves the map that comes from the stage before.
+    pub(super) downsample: Option<PatchMerging>,
+    blocks: Vec<Block>,
+}
+
+impl Stage {
+    pub(super) fn new(place: &Place, config: &SwinConfig, index: usize) -> Result<Self> {
+        let stages = config.depths.len();
+        let place = place.pp("layers").pp(index).in_stage(index, stages);
+        // The merging belongs, for a plan, to the stage whose resolution it ends.
+        let downsample = match index.checked_sub(1) {
+            Some(before) => Some(PatchMerging::new(
+                &place.pp("downsample").in_stage(before, stages),
+                config.dim(before),
+            )?),
+            None => None,
+        };
+        let depth = config.depths[index];
+        let block = |at: usize| {
+            let place = place.pp("blocks").pp(at).in_last_block(at + 1 == depth);
+            Block::new(&place, &block_config(config, index, at))
+        };
+        Ok(Self { downsample, blocks: (0..depth).map(block).collect::<Result<_>>()? })
+    }
+
+    /// `[batch, height, width, dim]` to the same, through all blocks.
+    pub(super) fn forward_blocks(&self, x: &Activations, train: bool) -> Activations {
+        let shared = x.without_tasks();
+        self.blocks.iter().fold(shared, |x, block| block.forward(&x, train))
+    }
+}
+
+fn block_config(config: &SwinConfig, stage: usize, at: usize) -> BlockConfig {
+    let before: usize = config.depths[..stage].iter().sum();
+    let dim = config.dim(stage);
+    BlockConfig {
+        dim,
+        heads: config.num_heads[stage],
+        hidden: (dim as f64 * config.mlp_ratio) as i64,
+        windows: config.windows(stage, at % 2 == 1),
+        qkv_bias: config.qkv_bias,
+        drop_path: drop_path_rate(config.drop_path_rate, before + at, config.depths.iter().sum()),
+    }
+}

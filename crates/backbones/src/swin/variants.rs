@@ -1,0 +1,35 @@
+//! The named Swins: timm's, and the small one whose weights come with Polyptych.
+
+use super::SwinConfig;
+
+impl SwinConfig {
+    /// Name and configuration of every variant.
+    pub(crate) fn variants() -> Vec<(&'static str, SwinConfig)> {
+        let (tiny, small) = ([2, 2, 6, 2], [2, 2, 18, 2]);
+        vec![
+            ("swin_micro_patch4_window4_128", swin(128, 4, 32, tiny, 1)),
+            ("swin_tiny_patch4_window7_224", swin(224, 7, 96, tiny, 3)),
+            ("swin_small_patch4_window7_224", swin(224, 7, 96, small, 3)),
+            ("swin_base_patch4_window7_224", swin(224, 7, 128, small, 4)),
+            ("swin_base_patch4_window12_384", swin(384, 12, 128, small, 4)),
+            ("swin_large_patch4_window7_224", swin(224, 7, 192, small, 6)),
+            ("swin_large_patch4_window12_384", swin(384, 12, 192, small, 6)),
+        ]
+    }
+}
+
+/// The number of heads doubles from stage to stage.
+fn swin(img: i64, window_size: i64, embed_dim: i64, depths: [usize; 4], heads: i64) -> SwinConfig {
+    SwinConfig {
+        img_size: [img; 2],
+        patch_size: 4,
+        num_classes: 1000,
+        embed_dim,
+        depths: depths.to_vec(),
+        num_heads: (0..4).map(|stage| heads << stage).collect(),
+        window_size,
+        mlp_ratio: 4.0,
+        qkv_bias: true,
+        drop_path_rate: 0.1,
+    }
+}

@@ -1,0 +1,58 @@
+//! One ViT block: attention and a perceptron, each on a normalised copy of the stream.
+
+use polyptych_tensor::{Activations, LayerNorm, Result};
+
+use super::VitConfig;
+use super::attention::Attention;
+use super::layer_scale::LayerScale;
+use crate::branch::{add_branch, drop_path_rate};
+use crate::mlp::Mlp;
+use crate::place::Place;
+
+/// timm's `blocks.i`.
+#[derive(Debug)]
+pub(super) struct Block {
+    norm1: LayerNorm,
+    attn: Attention,
+    ls1: Option<LayerScale>,
+    norm2: LayerNorm,
+    mlp: Mlp,
+    ls2: Option<LayerScale>,
+    drop_path: f64,
+}
+
+impl Block {
+    pub(super) fn new(place: &Place, config: &VitConfig, index: usize) -> Result<Self> {
+        let dim = config.embed_dim;
+        let hidden = (dim as f64 * config.mlp_ratio) as i64;
+        let norm = |name: &str| LayerNorm::new(&place.scope.pp(name), dim, super::NORM_EPS);
+        let scale = |name: &str| {
+            let layer = |init| LayerScale::new(&place.scope.pp(name), dim, init);
+            config.init_values.map(layer).transpose()
+        };
+        Ok(Self {
+            norm1: norm("norm1")?,
+            attn: Attention::new(&place.pp("attn"), dim, config.num_heads, config.qkv_bias)?,
+            ls1: scale("ls1")?,
+            norm2: norm("norm2")?,
+            mlp: Mlp::new(&place.pp("mlp"), dim, hidden)?,
+            ls2: scale("ls2")?,
+            drop_path: drop_path_rate(config.drop_path_rate, index, config.depth),
+        })
+    }
+
+    /// `[batch, tokens, dim]` to the same.
+    pub(super) fn forward(&self, x: &Activations, train: bool) -> Activations {
+        let attended = self.attn.forward(&x.map(|t| self.norm1.forward(t)), train);
+        let x = add_branch(x, &scaled(self.ls1.as_ref(), attended), self.drop_path, train);
+        let mixed = self.mlp.forward(&x.map(|t| self.norm2.forward(t)), train);
+        add_branch(&x, &scaled(self.ls2.as_ref(), mixed), self.drop_path, train)
+    }
+}
+
+fn scaled(scale: Option<&LayerScale>, branch: Activations) -> Activations {
+    match scale {
+        Some(scale) => scale.forward(&branch),
+        None => branch,
+    }
+}

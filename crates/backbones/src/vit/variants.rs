@@ -1,0 +1,59 @@
+//! The named ViTs: timm's, and the small one whose weights come with Polyptych.
+
+use super::{GlobalPool, VitConfig};
+
+/// Channels, blocks and heads that a size stands for.
+type Size = (i64, usize, i64);
+
+const TINY: Size = (192, 12, 3);
+const SMALL: Size = (384, 12, 6);
+const BASE: Size = (768, 12, 12);
+const LARGE: Size = (1024, 24, 16);
+
+impl VitConfig {
+    /// Name and configuration of every variant.
+    pub(crate) fn variants() -> Vec<(&'static str, VitConfig)> {
+        vec![
+            ("vit_micro_patch8_128", micro()),
+            ("vit_tiny_patch16_224", vit(TINY, 16, 224)),
+            ("vit_tiny_patch16_384", vit(TINY, 16, 384)),
+            ("vit_small_patch8_224", vit(SMALL, 8, 224)),
+            ("vit_small_patch16_224", vit(SMALL, 16, 224)),
+            ("vit_small_patch16_384", vit(SMALL, 16, 384)),
+            ("vit_small_patch32_224", vit(SMALL, 32, 224)),
+            ("vit_small_patch32_384", vit(SMALL, 32, 384)),
+            ("vit_base_patch8_224", vit(BASE, 8, 224)),
+            ("vit_base_patch16_224", vit(BASE, 16, 224)),
+            ("vit_base_patch16_384", vit(BASE, 16, 384)),
+            ("vit_base_patch32_224", vit(BASE, 32, 224)),
+            ("vit_base_patch32_384", vit(BASE, 32, 384)),
+            ("vit_large_patch14_224", vit(LARGE, 14, 224)),
+            ("vit_large_patch16_224", vit(LARGE, 16, 224)),
+            ("vit_large_patch16_384", vit(LARGE, 16, 384)),
+            ("vit_large_patch32_224", vit(LARGE, 32, 224)),
+            ("vit_large_patch32_384", vit(LARGE, 32, 384)),
+        ]
+    }
+}
+
+fn vit((embed_dim, depth, num_heads): Size, patch_size: i64, img: i64) -> VitConfig {
+    VitConfig {
+        img_size: [img; 2],
+        patch_size,
+        num_classes: 1000,
+        embed_dim,
+        depth,
+        num_heads,
+        mlp_ratio: 4.0,
+        qkv_bias: true,
+        init_values: None,
+        class_token: true,
+        global_pool: GlobalPool::Token,
+        drop_path_rate: 0.0,
+    }
+}
+
+fn micro() -> VitConfig {
+    let plain = vit((160, 6, 5), 8, 128);
+    VitConfig { class_token: false, global_pool: GlobalPool::Avg, ..plain }
+}
