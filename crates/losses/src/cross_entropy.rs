@@ -1,0 +1,124 @@
+//! Which of several classes: semantic segmentation, human parts, classification.
+
+use polyptych_tensor::{Kind, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::pair::{Pair, shape_error};
+use crate::{Error, LossValue, Result, TaskLoss};
+
+/// `-(1 - e) log p_y - e mean_c log p_c`, with `p` the softmax of the outputs and `e` the label
+/// smoothing; mean over labelled pixels, or images.
+///
+/// The target has one channel, which holds class indices. An index that is no class is an error
+/// on the CPU but stops a CUDA device for good, so data is checked before, with
+/// [`check_classes`](crate::check_classes).
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CrossEntropy {
+    /// Share of the target that is spread over all classes, in `[0, 1)`; MTLoRA has 0.
+    #[serde(default)]
+    pub label_smoothing: f64,
+}
+
+impl CrossEntropy {
+    pub(crate) fn validate(&self) -> Result<()> {
+        if (0.0..1.0).contains(&self.label_smoothing) {
+            return Ok(());
+        }
+        Err(Error::Config {
+            key: "label_smoothing".into(),
+            expected: "at least 0 and below 1",
+            found: self.label_smoothing.to_string(),
+        })
+    }
+}
+
+impl TaskLoss for CrossEntropy {
+    fn forward(&self, prediction: &Tensor, target: &Tensor) -> Result<LossValue> {
+        let pair = Pair::indexed(prediction, target)?;
+        if pair.prediction.size()[1] < 2 {
+            let expected = "[batch, 2 or more classes, ..]".into();
+            return Err(shape_error("prediction", expected, prediction));
+        }
+        let log_p = pair.prediction.log_softmax(1, Kind::Float);
+        let index = pair.target.to_kind(Kind::Int64);
+        let own = log_p.f_gather(1, &index, false).map_err(polyptych_tensor::Error::from)?;
+        Ok(pair.mean(&-smoothed(own, &log_p, self.label_smoothing)))
+    }
+}
+
+fn smoothed(own: Tensor, log_p: &Tensor, share: f64) -> Tensor {
+    if share == 0.0 {
+        return own;
+    }
+    let spread = log_p.mean_dim([1i64].as_slice(), true, Kind::Float);
+    own * (1.0 - share) + spread * share
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::testing::{agrees, classes, is_zero_without_labels, prediction, with_nan};
+
+    /// Straight from the formula; `z` is `[batch, classes, pixels]`, `y` is `[batch, pixels]`.
+    fn brute(z: &[f64], y: &[f64], [num_classes, pixels]: [usize; 2], share: f64) -> f64 {
+        let (mut sum, mut count) = (0.0, 0.0);
+        for (at, class) in y.iter().enumerate().filter(|(_, class)| !class.is_nan()) {
+            let (b, p) = (at / pixels, at % pixels);
+            let logit = |c: usize| z[(b * num_classes + c) * pixels + p];
+            let total: f64 = (0..num_classes).map(|c| logit(c).exp()).sum();
+            let log_p = |c: usize| logit(c) - total.ln();
+            let mean: f64 = (0..num_classes).map(log_p).sum::<f64>() / num_classes as f64;
+            sum -= (1.0 - share) * log_p(*class as usize) + share * mean;
+            count += 1.0;
+        }
+        sum / count
+    }
+
+    #[test]
+    fn pixels_without_label_do_not_count() {
+        let y = with_nan(&classes(&[2, 1, 3, 4], 5));
+        for share in [0.0, 0.1] {
+            let loss = CrossEntropy { label_smoothing: share };
+            agrees(&loss, &prediction(&[2, 5, 3, 4]), &y, |z, y| brute(z, y, [5, 12], share));
+        }
+    }
+
+    #[test]
+    fn whole_images_are_classified() {
+        let y = with_nan(&classes(&[6, 1, 1, 1], 4));
+        let loss = CrossEntropy::default();
+        agrees(&loss, &prediction(&[6, 4]), &y, |z, y| brute(z, y, [4, 1], 0.0));
+    }
+
+    #[test]
+    fn what_is_predicted_without_label_does_not_matter() {
+        let y = with_nan(&classes(&[2, 1, 3, 4], 5));
+        let z = prediction(&[2, 5, 3, 4]);
+        let other = z.where_self(&y.isnan().logical_not(), &prediction(&[2, 5, 3, 4]));
+        let [a, b] = [&z, &other].map(|z| CrossEntropy::default().forward(z, &y).unwrap().loss);
+        assert!(a.equal(&b) && !z.equal(&other));
+    }
+
+    #[test]
+    fn a_batch_without_labels_is_zero() {
+        is_zero_without_labels(&CrossEntropy::default(), &[2, 5, 3, 4], &[2, 1, 3, 4]);
+        is_zero_without_labels(&CrossEntropy { label_smoothing: 0.1 }, &[2, 5], &[2, 1]);
+    }
+
+    #[test]
+    fn bad_input_is_refused() {
+        let refusal = |z: &[i64], y: &Tensor| {
+            CrossEntropy::default().forward(&prediction(z), y).unwrap_err().to_string()
+        };
+        let message = refusal(&[2, 1], &classes(&[2, 1], 1));
+        assert_eq!(
+            message,
+            "prediction: expected shape [batch, 2 or more classes, ..], found [2, 1]"
+        );
+        let message = refusal(&[2, 3], &(classes(&[2, 1], 1) + 255.0));
+        assert!(message.contains("index 255 is out of bounds"), "{message}");
+    }
+}
