@@ -74,4 +74,31 @@ pub enum Error {
         /// The cause.
         reason: String,
     },
+    /// Two data sets give one name to different tasks.
+    #[error("task {task}: {first} and {second} differ in {field}")]
+    Conflict {
+        /// Name of the task.
+        task: String,
+        /// Data set that has it first.
+        first: String,
+        /// Data set that has another.
+        second: String,
+        /// Field of [`TaskSpec`](crate::TaskSpec) that differs.
+        field: &'static str,
+    },
+    /// No image of a split has a label file of a task.
+    #[error(
+        "{dataset}: split `{split}`: {task}: expected at least 1 label file, found 0, looked for {}",
+        first.display()
+    )]
+    NoLabels {
+        /// Name of the data set.
+        dataset: String,
+        /// Name of the split.
+        split: String,
+        /// Name of the task.
+        task: String,
+        /// Where the label of the first image would be.
+        first: PathBuf,
+    },
 }

@@ -3,21 +3,34 @@
 //! A [`Dataset`] yields [`Sample`]s: one photograph and the labels it has.
 //! Nothing here knows LibTorch: arrays are `ndarray`, and the crate above turns a batch into tensors.
 
+mod cached;
 mod check;
 mod dataset;
+mod decode;
 mod error;
+mod folder;
 mod key;
 mod loader;
 mod sample;
 mod scenes;
+mod subset;
 mod task;
 mod transforms;
+mod union;
 
+pub use cached::Cached;
 pub use dataset::Dataset;
+pub use decode::read_image;
 pub use error::{Error, Result};
+pub use folder::FolderDataset;
 pub use key::Key;
 pub use loader::{Batch, Epoch, Loader, LoaderConfig};
 pub use sample::{IGNORE, Label, Sample};
 pub use scenes::{Scenes, ScenesConfig};
+pub use subset::Subset;
 pub use task::{TaskKind, TaskSpec};
 pub use transforms::{AugmentConfig, ColorJitter, Transform, resize_image};
+pub use union::Union;
+
+#[cfg(test)]
+mod tests;

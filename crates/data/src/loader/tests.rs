@@ -57,7 +57,7 @@ impl Dataset for Fake {
         assert_ne!(self.bad[0], Some(index), "broken on purpose");
         let category = if self.bad[1] == Some(index) { 9 } else { index as u32 % 2 };
         let mut labels = BTreeMap::from([("class".to_owned(), Label::Category(category))]);
-        if index % 2 == 0 {
+        if index.is_multiple_of(2) {
             let depth = Array2::from_elem((12, 10), 1.0 + index as f32);
             labels.insert("depth".to_owned(), Label::Depth(depth));
         }
@@ -116,7 +116,7 @@ fn every_sample_stands_once_with_its_own_labels() {
             assert_eq!(batch.samples[k].name, batch.names[k]);
             assert_eq!(batch.targets["class"][[k, 0, 0, 0]], (index % 2) as f32);
             let depth = batch.targets["depth"][[k, 0, 3, 3]];
-            assert!(if index % 2 == 0 { depth == 1.0 + index as f32 } else { depth.is_nan() });
+            assert!(if index.is_multiple_of(2) { depth == 1.0 + index as f32 } else { depth.is_nan() });
         }
         seen.extend(batch.indices);
     }

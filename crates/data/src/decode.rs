@@ -1,0 +1,96 @@
+//! Files to arrays: one file per format, each a function from bytes to values or a reason why not.
+//!
+//! Whatever the bytes say, memory stays bounded: sizes are checked before anything is allocated.
+
+mod jpeg;
+pub(crate) mod mat;
+mod npy;
+mod png;
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use ndarray::{Array2, Array3, ArrayD};
+
+use crate::{Error, Result};
+
+pub(crate) use self::mat::Value;
+
+/// Images with more pixels are refused before they are decoded.
+const MAX_PIXELS: usize = 100_000_000;
+/// Files, and compressed parts of files once inflated, may not be larger.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// What a decoder found wrong.
+type Decoded<T> = std::result::Result<T, String>;
+
+/// Reads a photograph as RGB, `[height, width, 3]`. Grey images are repeated, transparency is
+/// dropped, 16-bit values keep their upper byte; orientation marks are not applied, because
+/// labels are drawn on the pixels as stored.
+///
+/// # Errors
+/// [`Error::Io`] if the file cannot be read; [`Error::Decode`] if it is neither JPEG nor PNG, is
+/// cut off or damaged, or has more than 100 million pixels.
+pub fn read_image(path: &Path) -> Result<Array3<u8>> {
+    let bytes = read(path)?;
+    let (format, image) = match bytes.as_slice() {
+        [0xff, 0xd8, ..] => ("JPEG image", jpeg::rgb(&bytes)),
+        [0x89, b'P', b'N', b'G', ..] => ("PNG image", png::rgb(&bytes)),
+        _ => ("JPEG or PNG image", Err("unknown first bytes".to_owned())),
+    };
+    image.map_err(|reason| damaged(path, format, reason))
+}
+
+/// Reads the numbers of an index or grey PNG as stored: palette indices are not looked up.
+pub(crate) fn read_index_png(path: &Path) -> Result<Array2<u16>> {
+    png::index(&read(path)?).map_err(|reason| damaged(path, "index PNG", reason))
+}
+
+/// Reads a colour PNG of 8 or 16 bits, `[height, width, 3]`, and its largest possible value.
+pub(crate) fn read_colour_png(path: &Path) -> Result<(Array3<u16>, u16)> {
+    png::colour(&read(path)?).map_err(|reason| damaged(path, "colour PNG", reason))
+}
+
+/// Reads an array of any number type.
+pub(crate) fn read_npy(path: &Path) -> Result<ArrayD<f64>> {
+    npy::array(&read(path)?).map_err(|reason| damaged(path, "NumPy array", reason))
+}
+
+/// Reads one variable of a MATLAB v5 file.
+pub(crate) fn read_mat(path: &Path, variable: &str) -> Result<Value> {
+    let found = mat::variable(&read(path)?, variable);
+    found.map_err(|reason| damaged(path, "MATLAB v5 file", reason))
+}
+
+/// The error for a file whose bytes are not what they should be.
+pub(crate) fn damaged(path: &Path, format: &'static str, reason: impl Into<String>) -> Error {
+    Error::Decode { path: path.to_owned(), format, reason: reason.into() }
+}
+
+/// The error for a file that the system does not give.
+pub(crate) fn unreadable(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    let path = path.to_owned();
+    |source| Error::Io { path, source }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    let file = File::open(path).map_err(unreadable(path))?;
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable(path))?;
+    let fits = bytes.len() as u64 <= MAX_BYTES;
+    let too_large = || damaged(path, "file", format!("more than {MAX_BYTES} bytes"));
+    fits.then_some(bytes).ok_or_else(too_large)
+}
+
+/// Refuses sizes that no image of ours has.
+fn bounded(width: usize, height: usize) -> Decoded<()> {
+    let pixels = width.checked_mul(height);
+    match pixels {
+        Some(1..=MAX_PIXELS) => Ok(()),
+        _ => Err(format!("{width} x {height} pixels, expected 1 to {MAX_PIXELS}")),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,131 @@
+//! One task of a manifest: what it predicts and how its label files are read.
+
+use serde::Deserialize;
+
+use super::format::Format;
+use super::manifest::refused;
+use crate::{Result, TaskKind, TaskSpec};
+
+/// A table of `[[tasks]]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TaskEntry {
+    pub(crate) name: String,
+    pub(crate) kind: TaskKind,
+    #[serde(default)]
+    pub(crate) classes: Vec<String>,
+    #[serde(default)]
+    pub(crate) palette: Vec<[u8; 3]>,
+    #[serde(default)]
+    pub(crate) flip_pairs: Vec<[u8; 2]>,
+    /// Pattern of the label files' paths.
+    pub(crate) label: String,
+    pub(crate) format: Format,
+    /// Stored values that mean "no label".
+    #[serde(default)]
+    pub(crate) ignore: Vec<i64>,
+    /// Colours that mean "no label".
+    #[serde(default)]
+    pub(crate) ignore_colors: Vec<[u8; 3]>,
+    /// Pairs of stored value and class.
+    #[serde(default)]
+    pub(crate) map: Vec<[i64; 2]>,
+    /// Class of stored values that `map` does not list; 255 for no label.
+    #[serde(default)]
+    pub(crate) map_others: Option<u8>,
+    /// Metres per stored unit.
+    #[serde(default = "one")]
+    pub(crate) scale: f64,
+    /// Metres at stored 0; with an offset, 0 is a distance like any other.
+    #[serde(default)]
+    pub(crate) offset: f64,
+    /// Stored values above this are salient or boundaries.
+    #[serde(default = "half")]
+    pub(crate) threshold: f64,
+    /// Factors that turn stored normals to x right, y up, z towards the camera.
+    #[serde(default = "ones")]
+    pub(crate) signs: [f32; 3],
+    /// Whether a label without any labelled pixel counts as absent instead of as an error.
+    #[serde(default)]
+    pub(crate) allow_void: bool,
+}
+
+impl TaskEntry {
+    /// What the rest of the workspace knows of the task.
+    pub(crate) fn spec(&self) -> TaskSpec {
+        TaskSpec {
+            name: self.name.clone(),
+            kind: self.kind,
+            classes: self.classes.clone(),
+            palette: self.palette.clone(),
+            flip_pairs: self.flip_pairs.clone(),
+        }
+    }
+
+    /// Checks the fields against each other.
+    pub(crate) fn validate(&self, origin: &str) -> Result<()> {
+        let wrong = |key: &str, expected: &str, found: String| {
+            refused(origin, &format!("tasks.{}.{key}", self.name), expected, found)
+        };
+        let count = self.classes.len();
+        if self.has_classes() != (count > 0) || count > 255 {
+            let expected = if self.has_classes() { "1 to 255 names" } else { "no names" };
+            return Err(wrong("classes", expected, count.to_string()));
+        }
+        if !matches!(self.palette.len(), n if n == 0 || n == count) {
+            let expected = format!("one colour for each of {count} classes");
+            return Err(wrong("palette", &expected, self.palette.len().to_string()));
+        }
+        if self.format == Format::RgbPng && self.palette.is_empty() {
+            return Err(wrong("palette", "the colours that rgb_png stores", "none".to_owned()));
+        }
+        if let Some(pair) =
+            self.flip_pairs.iter().find(|pair| pair.iter().any(|&k| usize::from(k) >= count))
+        {
+            return Err(wrong(
+                "flip_pairs",
+                &format!("classes below {count}"),
+                format!("{pair:?}"),
+            ));
+        }
+        let class = |value: i64| value == 255 || usize::try_from(value).is_ok_and(|v| v < count);
+        if let Some([_, to]) = self.map.iter().find(|[_, to]| !class(*to)) {
+            return Err(wrong("map", &format!("classes below {count} or 255"), to.to_string()));
+        }
+        if let Some(to) = self.map_others.filter(|&to| !class(i64::from(to))) {
+            return Err(wrong(
+                "map_others",
+                &format!("a class below {count} or 255"),
+                to.to_string(),
+            ));
+        }
+        if !(self.scale.is_finite() && self.scale > 0.0 && self.offset.is_finite()) {
+            let found = format!("{} and {}", self.scale, self.offset);
+            return Err(wrong("scale and offset", "finite numbers, scale above 0", found));
+        }
+        if !self.signs.iter().all(|sign| sign.abs() == 1.0) {
+            return Err(wrong("signs", "three of 1 and -1", format!("{:?}", self.signs)));
+        }
+        let fault = || {
+            wrong("format", &format!("one for kind {:?}", self.kind), format!("{:?}", self.format))
+        };
+        self.format.suits(self.kind).then_some(()).ok_or_else(fault)
+    }
+
+    fn has_classes(&self) -> bool {
+        use TaskKind::{Classification, HumanParts, Semseg, Tags};
+        matches!(self.kind, Semseg | HumanParts | Classification | Tags)
+    }
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn half() -> f64 {
+    0.5
+}
+
+fn ones() -> [f32; 3] {
+    [1.0; 3]
+}

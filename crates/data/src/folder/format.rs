@@ -1,0 +1,153 @@
+//! How a label file stores its label.
+
+use std::path::Path;
+
+use ndarray::{Array2, Array3, ArrayD, Axis, Ix2, Ix3};
+use serde::Deserialize;
+
+use crate::decode::Value;
+use crate::decode::{damaged, read_colour_png, read_index_png, read_mat, read_npy, unreadable};
+use crate::{Result, TaskKind};
+
+/// A format, by the name that manifests use.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) enum Format {
+    /// `index_png` or `palette_png`: one number per pixel, grey value or palette index.
+    IndexPng,
+    /// `rgb_png`: one colour of the palette per pixel.
+    RgbPng,
+    /// `png16`: one grey value of up to 16 bits per pixel.
+    Png16,
+    /// `normals_png`: red, green and blue are x, y and z, from -1 at 0 to 1 at the largest value.
+    NormalsPng,
+    /// `npy`: `[height, width]`, or `[height, width, 3]` for normals.
+    Npy,
+    /// `mat_boundaries`: `groundTruth{annotator}.Boundaries`, as BSDS500 stores them.
+    MatBoundaries,
+    /// `mat:NAME`: the numbers of one variable.
+    Mat(String),
+    /// `path`: the expanded label pattern is the name of the class.
+    Path,
+    /// `names_txt`: names of classes, one a line.
+    NamesTxt,
+}
+
+/// What a label file holds, not yet given a meaning.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Raw {
+    /// One number per pixel.
+    Grid(Array2<f64>),
+    /// Three numbers per pixel.
+    Vectors(Array3<f64>),
+    /// One colour per pixel.
+    Colours(Array3<u16>),
+    /// One map per annotator.
+    Maps(Vec<Array2<f64>>),
+    /// Names of classes.
+    Names(Vec<String>),
+}
+
+impl TryFrom<String> for Format {
+    type Error = String;
+
+    fn try_from(name: String) -> std::result::Result<Self, String> {
+        Ok(match name.as_str() {
+            "index_png" | "palette_png" => Self::IndexPng,
+            "rgb_png" => Self::RgbPng,
+            "png16" => Self::Png16,
+            "normals_png" => Self::NormalsPng,
+            "npy" => Self::Npy,
+            "mat_boundaries" => Self::MatBoundaries,
+            "path" => Self::Path,
+            "names_txt" => Self::NamesTxt,
+            other => match other.strip_prefix("mat:") {
+                Some(variable) if !variable.is_empty() => Self::Mat(variable.to_owned()),
+                _ => {
+                    return Err(format!(
+                        "expected a format (index_png, palette_png, rgb_png, png16, normals_png, npy, \
+                     mat_boundaries, mat:VARIABLE, path or names_txt), found {other}"
+                    ));
+                }
+            },
+        })
+    }
+}
+
+impl Format {
+    /// Whether labels of this kind can be stored so.
+    pub(crate) fn suits(&self, kind: TaskKind) -> bool {
+        use TaskKind::{Classification, Depth, Edge, HumanParts, Normals, Sal, Semseg, Tags};
+        match self {
+            Self::IndexPng => matches!(kind, Semseg | HumanParts | Sal | Edge),
+            Self::RgbPng => matches!(kind, Semseg | HumanParts),
+            Self::Png16 => matches!(kind, Depth),
+            Self::NormalsPng => matches!(kind, Normals),
+            Self::Npy | Self::Mat(_) => !matches!(kind, Classification | Tags),
+            Self::MatBoundaries => matches!(kind, Edge),
+            Self::Path => matches!(kind, Classification),
+            Self::NamesTxt => matches!(kind, Classification | Tags),
+        }
+    }
+
+    /// Reads a label file.
+    pub(crate) fn read(&self, path: &Path) -> Result<Raw> {
+        match self {
+            Self::IndexPng | Self::Png16 => Ok(Raw::Grid(read_index_png(path)?.mapv(f64::from))),
+            Self::RgbPng => Ok(Raw::Colours(read_colour_png(path)?.0)),
+            Self::NormalsPng => {
+                let (colours, largest) = read_colour_png(path)?;
+                let largest = f64::from(largest);
+                Ok(Raw::Vectors(colours.mapv(|v| 2.0 * f64::from(v) / largest - 1.0)))
+            }
+            Self::Npy => map(path, "NumPy array", read_npy(path)?),
+            Self::Mat(variable) => {
+                let array = numbers(&read_mat(path, variable)?);
+                let array = array.map_err(|reason| damaged(path, "MATLAB v5 file", reason))?;
+                map(path, "MATLAB v5 file", array)
+            }
+            Self::MatBoundaries => {
+                let maps = boundaries(&read_mat(path, "groundTruth")?);
+                maps.map(Raw::Maps).map_err(|reason| damaged(path, "MATLAB v5 file", reason))
+            }
+            Self::Path => Ok(Raw::Names(vec![path.display().to_string()])),
+            Self::NamesTxt => {
+                let text = std::fs::read_to_string(path).map_err(unreadable(path))?;
+                let names = text.lines().map(str::trim).filter(|name| !name.is_empty());
+                Ok(Raw::Names(names.map(str::to_owned).collect()))
+            }
+        }
+    }
+}
+
+fn map(path: &Path, format: &'static str, array: ArrayD<f64>) -> Result<Raw> {
+    let shape = array.shape().to_vec();
+    let raw = match shape.as_slice() {
+        [_, _] => array.into_dimensionality::<Ix2>().map(Raw::Grid),
+        [_, _, 1] => array.index_axis_move(Axis(2), 0).into_dimensionality::<Ix2>().map(Raw::Grid),
+        _ => array.into_dimensionality::<Ix3>().map(Raw::Vectors),
+    };
+    let expected = "expected [height, width] or [height, width, 3]";
+    raw.map_err(|_| damaged(path, format, format!("shape {shape:?}, {expected}")))
+}
+
+fn numbers(value: &Value) -> std::result::Result<ArrayD<f64>, String> {
+    match value {
+        Value::Numbers(numbers) => numbers.array(),
+        _ => Err("not an array of numbers".to_owned()),
+    }
+}
+
+/// The boundary maps in a cell with one structure per annotator.
+fn boundaries(truth: &Value) -> std::result::Result<Vec<Array2<f64>>, String> {
+    let Value::Cell(annotators) = truth else { return Err("groundTruth is not a cell".to_owned()) };
+    let one = |annotator: &Value| {
+        let Value::Struct(fields) = annotator else {
+            return Err("groundTruth holds more than structures".to_owned());
+        };
+        let field = fields.get("Boundaries").and_then(|values| values.first());
+        let map = numbers(field.ok_or("no field Boundaries")?)?;
+        map.into_dimensionality::<Ix2>().map_err(|_| "Boundaries is not a map".to_owned())
+    };
+    annotators.iter().map(one).collect()
+}

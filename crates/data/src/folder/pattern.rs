@@ -1,0 +1,218 @@
+//! Paths with slots, such as `images/{split}/{id}.jpg`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use crate::Result;
+use crate::decode::unreadable;
+
+/// What the slots of a pattern stand for.
+pub(crate) type Slots = BTreeMap<String, String>;
+
+/// A relative path with slots in braces.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Pattern {
+    pieces: Vec<Piece>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Piece {
+    Text(String),
+    Slot(String),
+}
+
+impl Pattern {
+    /// Parses a pattern; the error says what it should be.
+    pub(crate) fn parse(text: &str) -> std::result::Result<Self, String> {
+        if text.starts_with('/') || text.contains('\\') || text.split('/').any(|part| part == "..")
+        {
+            return Err("a path below the data set's folder, parts divided by /".to_owned());
+        }
+        let mut pieces = Vec::new();
+        let mut rest = text;
+        while let Some((before, slot)) = rest.split_once('{') {
+            let (name, after) = slot.split_once('}').ok_or("a closing } for every {")?;
+            if name.is_empty() || !name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') {
+                return Err("slots with names of lower-case letters, such as {id}".to_owned());
+            }
+            pieces.extend((!before.is_empty()).then(|| Piece::Text(before.to_owned())));
+            if let (Some(Piece::Slot(_)), true) = (pieces.last(), before.is_empty()) {
+                return Err("text between two slots".to_owned());
+            }
+            pieces.push(Piece::Slot(name.to_owned()));
+            rest = after;
+        }
+        pieces.extend((!rest.is_empty()).then(|| Piece::Text(rest.to_owned())));
+        Ok(Self { pieces })
+    }
+
+    /// Names of the slots in order.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = &str> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Slot(name) => Some(name.as_str()),
+            Piece::Text(_) => None,
+        })
+    }
+
+    /// The pattern with every slot filled; slots without a value stay empty.
+    pub(crate) fn expand(&self, slots: &Slots) -> String {
+        let part = |piece: &Piece| match piece {
+            Piece::Text(text) => text.clone(),
+            Piece::Slot(name) => slots.get(name).cloned().unwrap_or_default(),
+        };
+        self.pieces.iter().map(part).collect()
+    }
+
+    /// Every file below `root` that fits, in the order of paths, with what its slots stand for.
+    /// Hidden files are passed over.
+    pub(crate) fn find(&self, root: &Path, known: &Slots) -> Result<Vec<Slots>> {
+        let mut found = Vec::new();
+        walk(root, &self.parts(), known.clone(), &mut found)?;
+        Ok(found)
+    }
+
+    /// One pattern for each folder level.
+    fn parts(&self) -> Vec<Self> {
+        let mut parts = vec![Self { pieces: Vec::new() }];
+        for piece in &self.pieces {
+            let mut texts = match piece {
+                Piece::Text(text) => text.split('/').map(str::to_owned).collect(),
+                Piece::Slot(_) => Vec::new(),
+            };
+            let last = parts.last_mut().expect("starts with one part");
+            if let Piece::Slot(_) = piece {
+                last.pieces.push(piece.clone());
+                continue;
+            }
+            let first = texts.remove(0);
+            last.pieces.extend((!first.is_empty()).then_some(Piece::Text(first)));
+            parts.extend(texts.into_iter().map(|text| Self {
+                pieces: (!text.is_empty()).then_some(Piece::Text(text)).into_iter().collect(),
+            }));
+        }
+        parts
+    }
+}
+
+fn walk(folder: &Path, parts: &[Pattern], slots: Slots, found: &mut Vec<Slots>) -> Result<()> {
+    let Some((part, rest)) = parts.split_first() else {
+        if folder.is_file() {
+            found.push(slots);
+        }
+        return Ok(());
+    };
+    if part.slots().all(|slot| slots.contains_key(slot)) {
+        let next = folder.join(part.expand(&slots));
+        return walk(&next, rest, slots, found);
+    }
+    if !folder.is_dir() {
+        return Ok(());
+    }
+    for name in names(folder)? {
+        let mut inner = slots.clone();
+        if matches(&part.pieces, &name, &mut inner) {
+            walk(&folder.join(&name), rest, inner, found)?;
+        }
+    }
+    Ok(())
+}
+
+/// Names in a folder, sorted, without hidden ones and those that are not text.
+fn names(folder: &Path) -> Result<Vec<String>> {
+    let entries = fs::read_dir(folder).map_err(unreadable(folder))?;
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(unreadable(folder))?;
+        names.extend(entry.file_name().into_string().ok().filter(|name| !name.starts_with('.')));
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Whether a name fits; slots take as much as they can and one character at least.
+fn matches(pieces: &[Piece], name: &str, slots: &mut Slots) -> bool {
+    let Some((piece, rest)) = pieces.split_first() else { return name.is_empty() };
+    match piece {
+        Piece::Text(text) => {
+            name.strip_prefix(text.as_str()).is_some_and(|after| matches(rest, after, slots))
+        }
+        Piece::Slot(slot) => match slots.get(slot).cloned() {
+            Some(value) => {
+                name.strip_prefix(&value).is_some_and(|after| matches(rest, after, slots))
+            }
+            None => {
+                let ends = name.char_indices().skip(1).map(|(place, _)| place);
+                let ends: Vec<usize> =
+                    ends.chain((!name.is_empty()).then_some(name.len())).collect();
+                ends.into_iter().rev().any(|end| {
+                    slots.insert(slot.clone(), name[..end].to_owned());
+                    let fits = matches(rest, &name[end..], slots);
+                    if !fits {
+                        slots.remove(slot);
+                    }
+                    fits
+                })
+            }
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn slots(pairs: &[(&str, &str)]) -> Slots {
+        pairs.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect()
+    }
+
+    #[test]
+    fn expands_and_lists_slots() {
+        let pattern = Pattern::parse("a/{split}/{id}_x.png").unwrap();
+        assert_eq!(pattern.slots().collect::<Vec<_>>(), ["split", "id"]);
+        assert_eq!(pattern.expand(&slots(&[("split", "val"), ("id", "7")])), "a/val/7_x.png");
+    }
+
+    #[test]
+    fn wrong_patterns_are_refused() {
+        let message = |text: &str| Pattern::parse(text).unwrap_err();
+        assert_eq!(message("a/{id"), "a closing } for every {");
+        assert_eq!(message("a/{Id}"), "slots with names of lower-case letters, such as {id}");
+        assert_eq!(message("a/{id}{ext}"), "text between two slots");
+        for outside in ["/a/{id}", "a/../{id}", "a\\{id}"] {
+            assert!(message(outside).starts_with("a path below"));
+        }
+    }
+
+    #[test]
+    fn slots_take_as_much_as_they_can() {
+        let parts = Pattern::parse("{id}_leftImg.{ext}").unwrap();
+        let mut found = Slots::new();
+        assert!(matches(&parts.pieces, "a_leftImg.b_leftImg.png", &mut found));
+        assert_eq!(found, slots(&[("id", "a_leftImg.b"), ("ext", "png")]));
+        assert!(!matches(&parts.pieces, "a.png", &mut Slots::new()));
+    }
+
+    #[test]
+    fn finds_files_through_folders_in_order() {
+        let root = tempfile::tempdir().unwrap();
+        for file in [
+            "train/cat/2.jpg",
+            "train/cat/.1.jpg",
+            "train/ape/1.jpg",
+            "train/ape/1.txt",
+            "val/ape/3.jpg",
+        ] {
+            let path = root.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        let pattern = Pattern::parse("{split}/{class}/{id}.jpg").unwrap();
+        let found = pattern.find(root.path(), &slots(&[("split", "train")])).unwrap();
+        let class = |k: usize| found[k]["class"].as_str();
+        assert_eq!((found.len(), class(0), class(1)), (2, "ape", "cat"));
+        assert!(pattern.find(root.path(), &slots(&[("split", "test")])).unwrap().is_empty());
+    }
+}

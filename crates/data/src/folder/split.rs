@@ -1,0 +1,93 @@
+//! Which images belong to a split.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+
+use super::manifest::{Split, refused};
+use super::pattern::{Pattern, Slots};
+use crate::Result;
+use crate::decode::unreadable;
+use crate::key::scramble;
+
+/// The slots of every image of a split, in the order of its list or of paths.
+pub(crate) fn images(
+    root: &Path,
+    pattern: &Pattern,
+    name: &str,
+    split: &Split,
+) -> Result<Vec<Slots>> {
+    let folder = split.folder.as_deref().unwrap_or(name);
+    let known = Slots::from([("split".to_owned(), folder.to_owned())]);
+    let mut images = match &split.list {
+        Some(list) => listed(root, pattern, &root.join(list), &known)?,
+        None => pattern.find(root, &known)?,
+    };
+    images.retain(|slots| slots.get("ext").is_none_or(|ext| is_image(ext)));
+    if let Some([low, high]) = split.fraction {
+        images.retain(|slots| (low..high).contains(&share(&title(pattern, slots))));
+    }
+    Ok(images)
+}
+
+/// Whether files of this ending are images; folders hold previews, notes and checksums too.
+fn is_image(ext: &str) -> bool {
+    ["jpg", "jpeg", "png"].iter().any(|known| ext.eq_ignore_ascii_case(known))
+}
+
+/// Name of an image: what the slots other than split and extension stand for.
+pub(crate) fn title(pattern: &Pattern, slots: &Slots) -> String {
+    let mut names: Vec<&str> =
+        pattern.slots().filter(|&slot| slot != "split" && slot != "ext").collect();
+    names.dedup();
+    let values: Vec<&str> =
+        names.iter().filter_map(|&slot| slots.get(slot)).map(String::as_str).collect();
+    values.join("/")
+}
+
+/// The images whose ids a file lists.
+fn listed(root: &Path, pattern: &Pattern, list: &Path, known: &Slots) -> Result<Vec<Slots>> {
+    let text = fs::read_to_string(list).map_err(unreadable(list))?;
+    let ids = text.lines().map(str::trim).filter(|id| !id.is_empty());
+    let direct = pattern.slots().all(|slot| slot == "split" || slot == "id");
+    let candidates = if direct { Vec::new() } else { pattern.find(root, known)? };
+    let by_id: HashMap<&str, &Slots> =
+        candidates.iter().filter_map(|slots| Some((slots.get("id")?.as_str(), slots))).collect();
+    let mut images = Vec::new();
+    for id in ids {
+        if id.starts_with('/') || id.split('/').any(|part| part == "..") {
+            let origin = list.display().to_string();
+            return Err(refused(&origin, "id", "a name below the data set's folder", id));
+        }
+        let mut slots = by_id.get(id).map_or_else(|| known.clone(), |&slots| slots.clone());
+        slots.insert("id".to_owned(), id.to_owned());
+        let path = root.join(pattern.expand(&slots));
+        // Before training starts, not in the middle of it.
+        fs::metadata(&path).map_err(unreadable(&path))?;
+        images.push(slots);
+    }
+    Ok(images)
+}
+
+/// A number from 0 to 1 that depends on the name alone: FNV-1a of 64 bits, scrambled because it
+/// mixes short names badly.
+fn share(name: &str) -> f64 {
+    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325, step);
+    (scramble(hash) >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_even_and_do_not_change() {
+        let names: Vec<String> = (0..1000).map(|k| format!("{k:04}")).collect();
+        for tenth in 0..10 {
+            let low = f64::from(tenth) / 10.0;
+            let inside = names.iter().filter(|n| (low..low + 0.1).contains(&share(n))).count();
+            assert!((60..140).contains(&inside), "{tenth}: {inside}");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Several data sets as one, each with labels for some of the tasks.
+
+use std::sync::Arc;
+
+use crate::{Dataset, Error, Result, Sample, TaskSpec};
+
+/// The samples of several data sets, one set after the other.
+///
+/// Its tasks are all tasks of its parts by name, in the order in which they first come.
+pub struct Union {
+    name: String,
+    parts: Vec<Arc<dyn Dataset>>,
+    tasks: Vec<TaskSpec>,
+}
+
+impl Union {
+    /// Joins data sets; the name is theirs, joined by `+`.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if two parts give one name to tasks of different kind, classes or
+    /// mirror pairs. Palettes may differ: the first counts.
+    pub fn new(parts: Vec<Arc<dyn Dataset>>) -> Result<Self> {
+        let mut tasks: Vec<(TaskSpec, &str)> = Vec::new();
+        for part in &parts {
+            for task in part.tasks() {
+                match tasks.iter().find(|(other, _)| other.name == task.name) {
+                    Some((other, owner)) => same(task, other, owner, part.name())?,
+                    None => tasks.push((task.clone(), part.name())),
+                }
+            }
+        }
+        let tasks = tasks.into_iter().map(|(task, _)| task).collect();
+        let name = parts.iter().map(|part| part.name()).collect::<Vec<_>>().join("+");
+        Ok(Self { name, parts, tasks })
+    }
+}
+
+impl Dataset for Union {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn len(&self) -> usize {
+        self.parts.iter().map(|part| part.len()).sum()
+    }
+
+    fn tasks(&self) -> &[TaskSpec] {
+        &self.tasks
+    }
+
+    fn get(&self, index: usize) -> Result<Sample> {
+        let mut index = index;
+        for part in &self.parts {
+            match index.checked_sub(part.len()) {
+                Some(rest) => index = rest,
+                None => return part.get(index),
+            }
+        }
+        panic!("{}: index {} beyond the last sample", self.name, self.len() + index)
+    }
+}
+
+fn same(task: &TaskSpec, other: &TaskSpec, first: &str, second: &str) -> Result<()> {
+    let field = if task.kind != other.kind {
+        "kind"
+    } else if task.classes != other.classes {
+        "classes"
+    } else if task.flip_pairs != other.flip_pairs {
+        "flip_pairs"
+    } else {
+        return Ok(());
+    };
+    let (first, second) = (first.to_owned(), second.to_owned());
+    Err(Error::Conflict { task: task.name.clone(), first, second, field })
+}
