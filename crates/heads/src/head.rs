@@ -1,0 +1,94 @@
+//! What a head is, and what it reads.
+
+use std::fmt::Debug;
+
+use polyptych_tensor::Tensor;
+
+use crate::{Error, Result};
+
+/// Features of one task.
+#[derive(Debug, Default)]
+pub struct HeadInput {
+    /// The pyramid, finest level first: `[batch, height, width, dim]` each.
+    pub levels: Vec<Tensor>,
+    /// Features of the whole image, `[batch, dim]`, where the backbone makes them.
+    pub pooled: Option<Tensor>,
+}
+
+/// Turns features into one task's output.
+pub trait Head: Debug {
+    /// Gives the raw output in float32, whatever the type of the features.
+    ///
+    /// `train` switches dropout on, and batch normalisation to the statistics of the batch.
+    ///
+    /// # Shapes
+    /// Dense heads: `[batch, outputs, height, width]`, of the finest level's size. Heads of whole
+    /// images: `[batch, outputs]`.
+    ///
+    /// # Errors
+    /// Features of another shape than the head was made for; in training, a dense head with
+    /// batch normalisation over a single position.
+    fn forward(&self, features: &HeadInput, train: bool) -> Result<Tensor>;
+}
+
+/// The levels as `[batch, dim, height, width]`, checked against the dims in `feature_chs`.
+///
+/// The views keep the layout of the features, channels last, in which 1 x 1 convolutions are
+/// plain matrix products.
+pub(crate) fn channels_first(levels: &[Tensor], feature_chs: &[i64]) -> Result<Vec<Tensor>> {
+    if levels.len() != feature_chs.len() {
+        return Err(Error::NumLevels { expected: feature_chs.len(), found: levels.len() });
+    }
+    let batch = levels.first().and_then(|level| level.size().first().copied());
+    for (i, (level, dim)) in levels.iter().zip(feature_chs).enumerate() {
+        let found = level.size();
+        let fits = matches!(found[..], [b, h, w, d]
+            if Some(b) == batch && d == *dim && b.min(h).min(w) > 0);
+        if !fits {
+            let batch = batch.filter(|_| i > 0).map_or("batch".into(), |b| b.to_string());
+            let expected = format!("[{batch}, height, width, {dim}]");
+            return Err(Error::Shape { key: format!("levels[{i}]"), expected, found });
+        }
+    }
+    Ok(levels.iter().map(|level| level.permute([0, 3, 1, 2])).collect())
+}
+
+/// Refuses what batch normalisation cannot learn from.
+pub(crate) fn check_positions(finest: &Tensor, train: bool) -> Result<()> {
+    let size = finest.size();
+    if train && size[0] * size[2] * size[3] < 2 { Err(Error::OnePosition) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use polyptych_tensor::{Device, Kind};
+
+    fn zeros(shape: &[i64]) -> Tensor {
+        Tensor::zeros(shape, (Kind::Float, Device::Cpu))
+    }
+
+    fn refusal(levels: &[&[i64]]) -> String {
+        let levels: Vec<Tensor> = levels.iter().map(|shape| zeros(shape)).collect();
+        channels_first(&levels, &[6, 12]).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn levels_are_checked() {
+        assert_eq!(refusal(&[&[2, 4, 4, 6]]), "levels: expected 2, found 1");
+        let message = refusal(&[&[2, 4, 4, 6], &[2, 2, 2, 6]]);
+        let expected = "levels[1]: expected shape [2, height, width, 12], found [2, 2, 2, 6]";
+        assert_eq!(message, expected);
+        let message = refusal(&[&[2, 4, 4, 6], &[1, 2, 2, 12]]);
+        let expected = "levels[1]: expected shape [2, height, width, 12], found [1, 2, 2, 12]";
+        assert_eq!(message, expected);
+        let message = refusal(&[&[2, 16, 6], &[2, 2, 2, 12]]);
+        let expected = "levels[0]: expected shape [batch, height, width, 6], found [2, 16, 6]";
+        assert_eq!(message, expected);
+        let message = refusal(&[&[0, 4, 4, 6], &[0, 2, 2, 12]]);
+        let expected = "levels[0]: expected shape [batch, height, width, 6], found [0, 4, 4, 6]";
+        assert_eq!(message, expected);
+    }
+}

@@ -1,0 +1,157 @@
+//! All-MLP head of SegFormer (arXiv 2105.15203, section 3.2), under the names of its public code.
+//!
+//! The unused convolution that the public code carries is left out.
+
+use polyptych_tensor::{BatchNorm2d, Conv2d, Kind, Linear, Scope, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::head::{channels_first, check_positions};
+use crate::upsample::resize;
+use crate::{Error, Head, HeadInput, Result};
+
+/// Width and dropout of the all-MLP head.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SegformerConfig {
+    /// What every level is mapped to, and the width of the fused map.
+    pub embed_dim: i64,
+    /// Probability that a whole channel is dropped before the last layer, in `[0, 1)`.
+    pub dropout: f64,
+}
+
+impl Default for SegformerConfig {
+    fn default() -> Self {
+        Self { embed_dim: 256, dropout: 0.1 }
+    }
+}
+
+/// `linear_c{i}.proj`, counted from 1: linear map of each level; bilinear to the finest size;
+/// concatenation, coarsest level first; `linear_fuse.conv`: 1 x 1 convolution without bias;
+/// `linear_fuse.bn`: batch normalisation; ReLU; dropout; `linear_pred`: 1 x 1 convolution.
+#[derive(Debug)]
+struct SegformerHead {
+    feature_chs: Vec<i64>,
+    projections: Vec<Linear>,
+    fuse: Conv2d,
+    norm: BatchNorm2d,
+    dropout: f64,
+    output: Conv2d,
+}
+
+impl SegformerConfig {
+    pub(crate) fn validate(&self) -> Result<()> {
+        if self.embed_dim < 1 {
+            return Err(Error::config("embed_dim", "1 or more", self.embed_dim));
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            return Err(Error::config("dropout", "at least 0 and below 1", self.dropout));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn init(
+        &self,
+        scope: &Scope,
+        feature_chs: &[i64],
+        outputs: i64,
+    ) -> Result<Box<dyn Head>> {
+        let (dim, fuse) = (self.embed_dim, scope.pp("linear_fuse"));
+        let projections = feature_chs.iter().enumerate().map(|(i, &from)| {
+            Linear::new(&scope.pp(format!("linear_c{}", i + 1)).pp("proj"), from, dim, true)
+        });
+        let projections: Vec<Linear> = projections.collect::<Result<_, _>>()?;
+        let fused = dim * projections.len() as i64;
+        Ok(Box::new(SegformerHead {
+            feature_chs: feature_chs.to_vec(),
+            projections,
+            fuse: Conv2d::new(&fuse.pp("conv"), [fused, dim], [1, 1], false)?,
+            norm: BatchNorm2d::new(&fuse.pp("bn"), dim)?,
+            dropout: self.dropout,
+            output: Conv2d::new(&scope.pp("linear_pred"), [dim, outputs], [1, 1], true)?,
+        }))
+    }
+}
+
+impl Head for SegformerHead {
+    fn forward(&self, features: &HeadInput, train: bool) -> Result<Tensor> {
+        let levels = channels_first(&features.levels, &self.feature_chs)?;
+        check_positions(&levels[0], train)?;
+        let finest = [levels[0].size()[2], levels[0].size()[3]];
+        let coarsest_first = features.levels.iter().zip(&self.projections).rev();
+        let fused: Vec<Tensor> = coarsest_first
+            .map(|(x, linear)| resize(&linear.forward(x).permute([0, 3, 1, 2]), finest))
+            .collect();
+        let fused = self.fuse.forward(&Tensor::cat(&fused, 1));
+        let fused = self.norm.forward(&fused, train).relu();
+        let kept = fused.feature_dropout(self.dropout, train);
+        Ok(self.output.forward(&kept).to_kind(Kind::Float))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::testing::{levels, parameters, tensors};
+    use polyptych_tensor::{Device, Store};
+
+    #[test]
+    fn counts_and_names_are_those_of_the_public_code() {
+        let store = Store::new(Device::Cpu);
+        let _ = SegformerConfig::default().init(&store.root(), &[32, 64], 7).unwrap();
+        assert_eq!(parameters(&store, ""), 33 * 256 + 65 * 256 + 512 * 256 + 512 + 257 * 7);
+        let names: Vec<String> = tensors(&store).into_keys().collect();
+        assert_eq!(
+            names,
+            [
+                "linear_c1.proj.bias",
+                "linear_c1.proj.weight",
+                "linear_c2.proj.bias",
+                "linear_c2.proj.weight",
+                "linear_fuse.bn.bias",
+                "linear_fuse.bn.running_mean",
+                "linear_fuse.bn.running_var",
+                "linear_fuse.bn.weight",
+                "linear_fuse.conv.weight",
+                "linear_pred.bias",
+                "linear_pred.weight",
+            ]
+        );
+    }
+
+    /// The last columns of the fusing matrix read the finest level.
+    #[test]
+    fn the_coarsest_level_comes_first() {
+        let store = Store::new(Device::Cpu);
+        let config = SegformerConfig { embed_dim: 3, dropout: 0.0 };
+        let head = config.init(&store.root(), &[4, 6], 1).unwrap();
+        let columns = tensors(&store)["linear_fuse.conv.weight"].narrow(1, 0, 3);
+        tch::no_grad(|| drop(columns.shallow_clone().zero_()));
+        let a = levels(&[4, 6], 2, Kind::Float);
+        let mut b = levels(&[4, 6], 2, Kind::Float);
+        b.levels[0] = a.levels[0].shallow_clone();
+        let [a, b] = [a, b].map(|features| head.forward(&features, false).unwrap());
+        assert!(a.equal(&b));
+    }
+
+    #[test]
+    fn dropout_acts_in_training_only() {
+        let store = Store::new(Device::Cpu);
+        let config = SegformerConfig { embed_dim: 64, dropout: 0.5 };
+        let head = config.init(&store.root(), &[4], 1).unwrap();
+        let features = levels(&[4], 2, Kind::Float);
+        let run = |train: bool| head.forward(&features, train).unwrap();
+        assert!(run(false).equal(&run(false)));
+        assert!(!run(true).equal(&run(true)));
+    }
+
+    #[test]
+    fn sizes_are_checked() {
+        let refusal = |config: SegformerConfig| config.validate().unwrap_err().to_string();
+        let message = refusal(SegformerConfig { embed_dim: 0, dropout: 0.1 });
+        assert_eq!(message, "embed_dim: expected 1 or more, found 0");
+        let message = refusal(SegformerConfig { embed_dim: 8, dropout: 1.0 });
+        assert_eq!(message, "dropout: expected at least 0 and below 1, found 1");
+    }
+}
