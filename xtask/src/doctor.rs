@@ -24,7 +24,10 @@ enum State {
     Good(String),
     /// Not there, and not needed either.
     Absent(String),
-    Missing { what: String, remedy: String },
+    Missing {
+        what: String,
+        remedy: String,
+    },
 }
 
 /// Runs the command; fails where something needed is missing.
@@ -55,7 +58,9 @@ impl Finding {
         match &self.state {
             State::Good(what) => format!("ok       {name:<12} {what}\n"),
             State::Absent(what) => format!("-        {name:<12} {what}\n"),
-            State::Missing { what, remedy } => format!("MISSING  {name:<12} {what}\n{:22}run: {remedy}\n", ""),
+            State::Missing { what, remedy } => {
+                format!("MISSING  {name:<12} {what}\n{:22}run: {remedy}\n", "")
+            }
         }
     }
 }
@@ -77,9 +82,13 @@ fn rust() -> State {
 fn compiler() -> State {
     let named = std::env::var("CXX").ok();
     let candidates = named.iter().map(String::as_str).chain(["c++", "g++", "clang++"]);
-    let version = |name: &str| output(Command::new(name).arg("--version")).map(|text| (name.to_owned(), text));
+    let version = |name: &str| {
+        output(Command::new(name).arg("--version")).map(|text| (name.to_owned(), text))
+    };
     match candidates.filter_map(version).next() {
-        Some((name, text)) => State::Good(format!("{name}: {}", text.lines().next().unwrap_or_default())),
+        Some((name, text)) => {
+            State::Good(format!("{name}: {}", text.lines().next().unwrap_or_default()))
+        }
         None => missing("a C++ compiler", "sudo apt-get install g++"),
     }
 }
@@ -88,7 +97,9 @@ fn python() -> State {
     match output(Command::new("python3").args(["-m", "pip", "--version"])) {
         Some(version) => State::Good(version),
         // Only a LibTorch that is still to come needs it.
-        None if libtorch_state(Depth::Sizes).is_good() => State::Absent("no python3 with pip; LibTorch is here already".into()),
+        None if libtorch_state(Depth::Sizes).is_good() => {
+            State::Absent("no python3 with pip; LibTorch is here already".into())
+        }
         None => missing("python3 with pip", "sudo apt-get install python3-pip"),
     }
 }
@@ -102,10 +113,16 @@ impl State {
 fn libtorch_state(depth: Depth) -> State {
     let choice = libtorch::choice(&workspace::root());
     if choice != Choice::Ours {
-        let remedy = format!("unset LIBTORCH LIBTORCH_USE_PYTORCH, or point them at LibTorch {}", libtorch::VERSION);
-        return choice.check().map_or_else(|error| missing(format!("{error:#}"), remedy), State::Good);
+        let remedy = format!(
+            "unset LIBTORCH LIBTORCH_USE_PYTORCH, or point them at LibTorch {}",
+            libtorch::VERSION
+        );
+        return choice
+            .check()
+            .map_or_else(|error| missing(format!("{error:#}"), remedy), State::Good);
     }
-    let remedy = if depth == Depth::Hashes { "cargo xtask setup --force" } else { "cargo xtask setup" };
+    let remedy =
+        if depth == Depth::Hashes { "cargo xtask setup --force" } else { "cargo xtask setup" };
     ours(depth).map_or_else(|error| missing(format!("{error:#}"), remedy), State::Good)
 }
 
@@ -120,11 +137,14 @@ fn ours(depth: Depth) -> Result<String> {
 fn cuda() -> State {
     let query = ["--query-gpu=name,driver_version", "--format=csv,noheader"];
     let gpu = output(Command::new("nvidia-smi").args(query)).filter(|text| !text.is_empty());
-    let Some(gpu) = gpu.or_else(|| driver().map(|path| format!("{} (no nvidia-smi)", path.display()))) else {
+    let Some(gpu) =
+        gpu.or_else(|| driver().map(|path| format!("{} (no nvidia-smi)", path.display())))
+    else {
         return State::Absent("no NVIDIA driver; training runs on the CPU".into());
     };
     let gpu = gpu.replace('\n', "; ");
-    let here = workspace::cache().and_then(|cache| libtorch::cuda_whole(&libtorch::home(&cache), Depth::Sizes));
+    let here = workspace::cache()
+        .and_then(|cache| libtorch::cuda_whole(&libtorch::home(&cache), Depth::Sizes));
     match here {
         Ok(()) => State::Good(format!("{gpu}; LibTorch's GPU part is here")),
         Err(_) => State::Absent(format!("{gpu}; to use it run: cargo xtask setup --cuda")),
@@ -143,12 +163,16 @@ fn disk(folder: Result<PathBuf>) -> State {
         Ok((fs4::available_space(there)? >> 30, folder))
     });
     match free {
-        Ok((gib, folder)) if gib >= NEEDED_GIB => State::Good(format!("{gib} GiB free for {}", folder.display())),
+        Ok((gib, folder)) if gib >= NEEDED_GIB => {
+            State::Good(format!("{gib} GiB free for {}", folder.display()))
+        }
         Ok((gib, folder)) => missing(
             format!("{NEEDED_GIB} GiB for {}, {gib} GiB are free", folder.display()),
             "cargo clean, or set POLYPTYCH_CACHE or CARGO_TARGET_DIR to a larger disk",
         ),
-        Err(error) => missing(format!("a folder with space: {error:#}"), "export POLYPTYCH_CACHE=<folder>"),
+        Err(error) => {
+            missing(format!("a folder with space: {error:#}"), "export POLYPTYCH_CACHE=<folder>")
+        }
     }
 }
 
@@ -179,7 +203,9 @@ mod tests {
     fn space_is_measured_where_the_folder_will_be() {
         let dir = tempfile::tempdir().unwrap();
         let state = disk(Ok(dir.path().join("not/yet")));
-        let (State::Good(text) | State::Missing { what: text, .. }) = state else { panic!("no measure") };
+        let (State::Good(text) | State::Missing { what: text, .. }) = state else {
+            panic!("no measure")
+        };
         assert!(text.contains("GiB"), "{text}");
     }
 }

@@ -7,7 +7,7 @@ mod part;
 mod pull;
 
 #[cfg(test)]
-mod server;
+pub(crate) mod server;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -39,6 +39,9 @@ pub(crate) struct Fetched {
     pub(crate) sha256: String,
 }
 
+#[cfg(test)]
+const PATIENCE: Duration = Duration::from_millis(300);
+
 /// How patiently to download.
 pub(crate) struct Client {
     agent: ureq::Agent,
@@ -54,7 +57,17 @@ impl Client {
         Client::with(Duration::from_secs(60), Duration::from_secs(1), ureq::Agent::config_builder())
     }
 
-    fn with(patience: Duration, pause: Duration, config: ureq::config::ConfigBuilder<ureq::typestate::AgentScope>) -> Client {
+    /// For servers on the loopback address, past any proxy.
+    #[cfg(test)]
+    pub(crate) fn impatient() -> Client {
+        Client::with(PATIENCE, Duration::from_millis(1), ureq::Agent::config_builder().proxy(None))
+    }
+
+    fn with(
+        patience: Duration,
+        pause: Duration,
+        config: ureq::config::ConfigBuilder<ureq::typestate::AgentScope>,
+    ) -> Client {
         let config = config
             .timeout_connect(Some(patience))
             .timeout_per_read(Some(patience))
@@ -73,7 +86,7 @@ impl Client {
         let part = Part::new(&target);
         let mut refusals = Vec::new();
         for url in download.urls {
-            match self.from_address(url, download, &part, &target) {
+            match self.try_address(url, download, &part, &target) {
                 Ok(fetched) => return Ok(fetched),
                 Err(Trouble::Here(error)) => return Err(error),
                 Err(Trouble::Passing(error) | Trouble::Lasting(error)) => {
@@ -85,7 +98,13 @@ impl Client {
         bail!("{}: no address gave it\n  {}", download.file, refusals.join("\n  "))
     }
 
-    fn from_address(&self, url: &str, download: &Download, part: &Part, target: &Path) -> Result<Fetched, Trouble> {
+    fn try_address(
+        &self,
+        url: &str,
+        download: &Download,
+        part: &Part,
+        target: &Path,
+    ) -> Result<Fetched, Trouble> {
         part.claim(url, download.sha256.is_some())?;
         self.whole(url, download, part)?;
         let checked = accept(download, part.path());
@@ -123,8 +142,263 @@ pub(crate) fn accept(download: &Download, path: &Path) -> Result<Fetched> {
         bail!("{}: expected {expected} bytes, found {found}", download.file);
     }
     let sha256 = record::sha256(path)?;
-    if let Some(expected) = download.sha256.filter(|expected| !expected.eq_ignore_ascii_case(&sha256)) {
+    if let Some(expected) =
+        download.sha256.filter(|expected| !expected.eq_ignore_ascii_case(&sha256))
+    {
         bail!("{}: expected SHA-256 {expected}, found {sha256}", download.file);
     }
     Ok(Fetched { path: path.to_path_buf(), sha256 })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::server::{Reply, Request, Server};
+    use super::*;
+    use tempfile::TempDir;
+
+    fn content() -> Vec<u8> {
+        (0..200_000_u32).map(|i| (i % 1009 * (i % 1013) % 251) as u8).collect()
+    }
+
+    fn hash(bytes: &[u8]) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("f"), bytes).unwrap();
+        record::sha256(&dir.path().join("f")).unwrap()
+    }
+
+    struct Case {
+        folder: TempDir,
+        sha256: Option<String>,
+        bytes: Option<u64>,
+    }
+
+    impl Case {
+        fn pinned() -> Case {
+            let sha256 = Some(hash(&content()));
+            Case {
+                folder: tempfile::tempdir().unwrap(),
+                sha256,
+                bytes: Some(content().len() as u64),
+            }
+        }
+
+        fn unpinned() -> Case {
+            Case { folder: tempfile::tempdir().unwrap(), sha256: None, bytes: None }
+        }
+
+        fn fetch(&self, urls: &[String]) -> Result<Fetched> {
+            let download =
+                Download { file: "f", urls, sha256: self.sha256.as_deref(), bytes: self.bytes };
+            Client::impatient().fetch(&download, self.folder.path())
+        }
+
+        /// Fetches, expects the right bytes and nothing beside them.
+        fn succeeds(&self, urls: &[String]) {
+            let fetched = self.fetch(urls).unwrap();
+            assert_eq!(fs::read(&fetched.path).unwrap(), content());
+            assert_eq!(fetched.sha256, hash(&content()));
+            assert_eq!(self.files(), ["f"]);
+        }
+
+        fn fails(&self, urls: &[String]) -> String {
+            let error = format!("{:#}", self.fetch(urls).unwrap_err());
+            assert!(!self.files().contains(&"f".to_owned()));
+            error
+        }
+
+        fn files(&self) -> Vec<String> {
+            let names = fs::read_dir(self.folder.path()).unwrap();
+            names.map(|item| item.unwrap().file_name().to_string_lossy().into_owned()).collect()
+        }
+    }
+
+    fn froms(server: &Server) -> Vec<Option<usize>> {
+        server.seen().iter().map(|request| request.from).collect()
+    }
+
+    fn good() -> Server {
+        Server::start(|request, _| Reply::ranged(&content(), request))
+    }
+
+    #[test]
+    fn a_whole_file_comes_once() {
+        let (server, case) = (good(), Case::pinned());
+        case.succeeds(&[server.url("f")]);
+        case.succeeds(&[server.url("f")]);
+        assert_eq!(server.seen(), [Request { path: "/f".into(), from: None }]);
+    }
+
+    #[test]
+    fn a_cut_transfer_goes_on_where_it_stopped() {
+        let server = Server::start(|request, before| {
+            let reply = Reply::ranged(&content(), request);
+            if before < 2 { reply.cut(70_000) } else { reply }
+        });
+        Case::pinned().succeeds(&[server.url("f")]);
+        assert_eq!(froms(&server), [None, Some(70_000), Some(140_000)]);
+    }
+
+    #[test]
+    fn a_later_run_goes_on_too() {
+        let server = Server::start(|request, before| {
+            let reply = Reply::ranged(&content(), request);
+            if before == 0 {
+                reply.cut(70_000)
+            } else if before < 6 {
+                reply.cut(0)
+            } else {
+                reply
+            }
+        });
+        let case = Case::unpinned();
+        assert!(case.fails(&[server.url("f")]).contains("4 times without a byte"));
+        case.succeeds(&[server.url("f")]);
+        assert_eq!(froms(&server).last(), Some(&Some(70_000)));
+    }
+
+    #[test]
+    fn a_stalled_transfer_is_given_up_and_resumed() {
+        let server = Server::start(|request, before| {
+            let reply = Reply::ranged(&content(), request);
+            if before == 0 { reply.cut(70_000).stall(3 * PATIENCE) } else { reply }
+        });
+        Case::pinned().succeeds(&[server.url("f")]);
+        assert_eq!(froms(&server), [None, Some(70_000)]);
+    }
+
+    #[test]
+    fn a_server_that_never_answers_is_given_up() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let silent = format!("http://{}/f", listener.local_addr().unwrap());
+        Case::pinned().succeeds(&[silent, good().url("f")]);
+    }
+
+    #[test]
+    fn a_server_that_ignores_ranges_starts_again() {
+        let server = Server::start(|_, before| {
+            let reply = Reply::whole(&content());
+            if before == 0 { reply.cut(70_000) } else { reply }
+        });
+        Case::pinned().succeeds(&[server.url("f")]);
+    }
+
+    #[test]
+    fn an_announced_length_that_is_wrong_moves_on() {
+        let liar = Server::start(|_, _| Reply::raw("200 OK", "Content-Length: 5\r\n", &content()));
+        Case::pinned().succeeds(&[liar.url("f"), good().url("f")]);
+        assert!(
+            Case::pinned()
+                .fails(&[liar.url("f")])
+                .contains("expected 200000 bytes, the server announces 5")
+        );
+        assert_eq!(liar.seen().len(), 2, "a lie is not asked for twice");
+    }
+
+    #[test]
+    fn more_than_announced_bytes_never_arrive_whole() {
+        let liar = Server::start(|request, _| {
+            let from = request.from.unwrap_or(0);
+            Reply::raw("200 OK", "Content-Length: 300000\r\n", &content()[from..])
+        });
+        let error = Case::unpinned().fails(&[liar.url("f")]);
+        assert!(error.contains("of 300000"), "{error}");
+    }
+
+    #[test]
+    fn without_a_length_the_bytes_are_bounded() {
+        let endless =
+            Server::start(|_, _| Reply::raw("200 OK", "", &[content(), content()].concat()));
+        let case = Case::pinned();
+        assert!(case.fails(&[endless.url("f")]).contains("the server sends more"));
+        assert!(case.files().is_empty());
+    }
+
+    #[test]
+    fn wrong_bytes_are_removed_and_the_next_address_is_asked() {
+        let wrong = Server::start(|_, _| Reply::whole(&vec![0; content().len()]));
+        Case::pinned().succeeds(&[wrong.url("f"), good().url("f")]);
+        let case = Case::pinned();
+        assert!(case.fails(&[wrong.url("f")]).contains("expected SHA-256"));
+        assert!(case.files().is_empty());
+    }
+
+    #[test]
+    fn a_missing_file_moves_on_without_asking_twice() {
+        let missing =
+            Server::start(|_, _| Reply::raw("404 Not Found", "Content-Length: 0\r\n", b""));
+        Case::pinned().succeeds(&[missing.url("f"), good().url("f")]);
+        assert_eq!(missing.seen().len(), 1);
+        let busy = Server::start(|_, _| {
+            Reply::raw("503 Service Unavailable", "Content-Length: 0\r\n", b"")
+        });
+        assert!(Case::pinned().fails(&[busy.url("f")]).contains("503"));
+        assert_eq!(busy.seen().len(), 4);
+    }
+
+    #[test]
+    fn a_range_that_was_not_asked_for_is_refused() {
+        let liar = Server::start(|_, before| match before {
+            0 => Reply::whole(&content()).cut(70_000),
+            _ => Reply::raw(
+                "206 Partial Content",
+                "Content-Range: bytes 9-199999/200000\r\nContent-Length: 199991\r\n",
+                &content()[9..],
+            ),
+        });
+        assert!(Case::pinned().fails(&[liar.url("f")]).contains("asked for bytes from 70000 on"));
+    }
+
+    #[test]
+    fn bytes_of_two_addresses_do_not_mix_without_a_hash() {
+        let other = Server::start(|_, before| {
+            let reply = Reply::whole(&vec![9; content().len()]);
+            if before == 0 {
+                reply.cut(70_000)
+            } else {
+                Reply::raw("404 Not Found", "Content-Length: 0\r\n", b"")
+            }
+        });
+        let server = good();
+        Case::unpinned().succeeds(&[other.url("f"), server.url("f")]);
+        assert_eq!(froms(&server), [None]);
+    }
+
+    #[test]
+    fn a_longer_leftover_starts_again() {
+        let server = Server::start(|request, _| match request.from {
+            Some(_) => Reply::raw(
+                "416 Range Not Satisfiable",
+                "Content-Range: bytes */200000\r\nContent-Length: 0\r\n",
+                b"",
+            ),
+            None => Reply::whole(&content()),
+        });
+        let case = Case::pinned();
+        fs::write(case.folder.path().join("f.part"), vec![0; 200_001]).unwrap();
+        case.succeeds(&[server.url("f")]);
+        let case = Case::pinned();
+        fs::write(case.folder.path().join("f.part"), content()).unwrap();
+        case.succeeds(&[server.url("f")]);
+    }
+
+    #[test]
+    fn a_changed_file_is_fetched_anew() {
+        let server = Server::start(|_, before| {
+            let tag = format!("ETag: \"{}\"\r\nContent-Length: 200000\r\n", before.min(1));
+            let reply = Reply::raw("200 OK", &tag, if before == 0 { &[9; 200_000] } else { b"" });
+            if before == 0 { reply.cut(70_000) } else { Reply::raw("200 OK", &tag, &content()) }
+        });
+        Case::unpinned().succeeds(&[server.url("f")]);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_stops_at_once() {
+        let server = good();
+        let case = Case::pinned();
+        fs::create_dir(case.folder.path().join("f.part")).unwrap();
+        let urls = [server.url("a"), server.url("b")];
+        assert!(case.fails(&urls).contains("f.part"));
+        assert!(server.seen().len() <= 1);
+    }
 }

@@ -163,14 +163,22 @@ mod tests {
 
     #[test]
     fn extra_arguments_reach_the_child() {
-        let Command::Test(test) = Xtask::try_parse_from(["xtask", "test", "-p", "x", "--", "--nocapture"]).unwrap().command
+        let Command::Test(test) =
+            Xtask::try_parse_from(["xtask", "test", "-p", "x", "--", "--nocapture"])
+                .unwrap()
+                .command
         else {
             panic!("not a test command");
         };
         assert_eq!(test.extra, ["-p", "x", "--", "--nocapture"]);
-        let Command::Train(train) = Xtask::try_parse_from(["xtask", "train", "--", "--set", "a=1"]).unwrap().command else {
+        let Command::Train(train) =
+            Xtask::try_parse_from(["xtask", "train", "--", "--set", "a=1"]).unwrap().command
+        else {
             panic!("not a train command");
         };
-        assert_eq!((train.recipe.as_str(), train.extra), ("quickstart", vec!["--set".into(), "a=1".into()]));
+        assert_eq!(
+            (train.recipe.as_str(), train.extra),
+            ("quickstart", vec!["--set".into(), "a=1".into()])
+        );
     }
 }

@@ -4,9 +4,9 @@
 //! `LIBTORCH` and `LIBTORCH_USE_PYTORCH` of the user win over it and are only checked.
 
 mod archive;
-mod bring;
 mod cuda;
 mod link;
+mod pip;
 mod user;
 mod wheels;
 
@@ -18,13 +18,11 @@ use crate::record::{self, Depth};
 use crate::{flags, setup, workspace};
 
 pub(crate) use archive::from_archive;
-pub(crate) use bring::{lock, swap};
-pub(crate) use cuda::{
-    from_wheels as cuda_from_wheels, keep as keep_cuda, whole as cuda_whole,
-};
-pub(crate) use link::{points_to, repoint, symlink};
+pub(crate) use cuda::{from_wheels as cuda_from_wheels, keep as keep_cuda, whole as cuda_whole};
+pub(crate) use link::{points_to, repoint};
+pub(crate) use pip::Pip;
 pub(crate) use user::{Choice, choice};
-pub(crate) use wheels::{Pip, from_wheels, supported};
+pub(crate) use wheels::{from_wheels, supported};
 
 /// The version that tch 0.24 binds; both change together.
 pub(crate) const VERSION: &str = "2.11.0";
@@ -70,7 +68,9 @@ pub(crate) fn ensure() -> Result<()> {
         return choice.check().map(drop);
     }
     let home = home(&workspace::cache()?);
-    let Err(reason) = whole(&home, Depth::Sizes).and_then(|()| points_to(&root, &home)) else { return Ok(()) };
+    let Err(reason) = whole(&home, Depth::Sizes).and_then(|()| points_to(&root, &home)) else {
+        return Ok(());
+    };
     eprintln!("LibTorch is not set up ({reason:#}): running `cargo xtask setup` first");
     setup::ours(&flags::Setup::default())
 }
@@ -86,7 +86,9 @@ mod tests {
         is_version("2.11.0+cu130\n").unwrap();
         is_version("2.11.0").unwrap();
         for other in ["2.11.01", "2.1.0", ""] {
-            assert!(is_version(other).unwrap_err().to_string().contains(&format!("found `{other}`")));
+            assert!(
+                is_version(other).unwrap_err().to_string().contains(&format!("found `{other}`"))
+            );
         }
     }
 
@@ -101,10 +103,10 @@ mod tests {
         assert!(whole(&home, Depth::Sizes).unwrap_err().to_string().contains(RECORD));
         fs::write(home.join("lib/libc10.so"), "elf").unwrap();
         let entries = record::survey(&home.join("lib")).unwrap();
-        let below = entries.into_iter().map(|e| record::Entry { path: format!("lib/{}", e.path), ..e });
+        let below =
+            entries.into_iter().map(|e| record::Entry { path: format!("lib/{}", e.path), ..e });
         record::write(&home.join(RECORD), &below.collect::<Vec<_>>()).unwrap();
         whole(&home, Depth::Hashes).unwrap();
-        fs::write(home.join("lib/libc10.so"), "cut").unwrap();
         fs::write(home.join("lib/libc10.so"), "el").unwrap();
         assert!(whole(&home, Depth::Sizes).unwrap_err().to_string().contains("found 2"));
     }

@@ -3,14 +3,19 @@
 //! `cargo xtask <command>`: [`flags`] holds the whole grammar, each command has its own file.
 //! Nothing here links LibTorch, so that this package can fetch it.
 
+mod ci;
+mod coverage;
+mod data;
 mod doctor;
 mod download;
 mod flags;
+mod folder;
 mod libtorch;
 mod process;
 mod record;
 mod setup;
 mod test;
+mod tidy;
 mod train;
 mod unpack;
 mod workspace;
@@ -22,12 +27,15 @@ use flags::{Command, Xtask};
 
 fn main() -> ExitCode {
     let outcome = match Xtask::parse().command {
-        Command::Coverage(_) | Command::Data(_) | Command::Tidy | Command::Ci(_) => Err(anyhow::anyhow!("later")),
         Command::Setup(flags) => setup::run(&flags),
         Command::Doctor(flags) => doctor::run(&flags),
         Command::Train(flags) => train::train(&flags),
         Command::Pretrain(flags) => train::pretrain(&flags),
         Command::Test(flags) => test::run(&flags),
+        Command::Coverage(flags) => coverage::run(&flags),
+        Command::Data(flags) => data::run(&flags),
+        Command::Tidy => tidy::run(),
+        Command::Ci(flags) => ci::run(&flags),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -32,15 +32,23 @@ pub(crate) enum Depth {
 pub(crate) fn write(file: &Path, entries: &[Entry]) -> Result<()> {
     let mut sorted: Vec<_> = entries.iter().collect();
     sorted.sort_by(|a, b| a.path.cmp(&b.path));
-    let line = |e: &&Entry| format!("{} {} {}\n", e.sha256.as_deref().unwrap_or("-"), e.bytes, e.path);
-    fs::write(file, sorted.iter().map(line).collect::<String>()).with_context(|| file.display().to_string())
+    let line =
+        |e: &&Entry| format!("{} {} {}\n", e.sha256.as_deref().unwrap_or("-"), e.bytes, e.path);
+    fs::write(file, sorted.iter().map(line).collect::<String>())
+        .with_context(|| file.display().to_string())
 }
 
 /// Reads the record `file`.
 pub(crate) fn read(file: &Path) -> Result<Vec<Entry>> {
     let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
     let entry = |(number, line): (usize, &str)| {
-        parse(line).with_context(|| format!("{}: line {}: expected hash, size and path, found `{line}`", file.display(), number + 1))
+        parse(line).with_context(|| {
+            format!(
+                "{}: line {}: expected hash, size and path, found `{line}`",
+                file.display(),
+                number + 1
+            )
+        })
     };
     text.lines().enumerate().map(entry).collect()
 }
@@ -120,7 +128,11 @@ pub(crate) fn survey(folder: &Path) -> Result<Vec<Entry>> {
 /// `path` relative to `folder`, with forward slashes.
 pub(crate) fn below(folder: &Path, path: &Path) -> String {
     let relative = path.strip_prefix(folder).unwrap_or(path);
-    relative.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/")
+    relative
+        .components()
+        .map(|part| part.as_os_str().to_string_lossy())
+        .collect::<Vec<_>>()
+        .join("/")
 }
 
 #[cfg(test)]
@@ -168,7 +180,12 @@ mod tests {
         let error = check(dir.path(), &entries, Depth::Sizes).unwrap_err().to_string();
         assert!(error.ends_with("expected 3 bytes, found 2"), "{error}");
         fs::remove_file(dir.path().join("sub dir/a b")).unwrap();
-        assert!(check(dir.path(), &entries, Depth::Sizes).unwrap_err().to_string().contains("found no file"));
+        assert!(
+            check(dir.path(), &entries, Depth::Sizes)
+                .unwrap_err()
+                .to_string()
+                .contains("found no file")
+        );
         assert!(check(dir.path(), &[], Depth::Sizes).is_err());
     }
 

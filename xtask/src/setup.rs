@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 
 use crate::download::{Client, Download};
 use crate::flags::Setup;
+use crate::folder;
 use crate::libtorch::{self, Choice, Pip};
 use crate::record::Depth;
 use crate::workspace;
@@ -32,7 +33,8 @@ pub(crate) fn ours(flags: &Setup) -> Result<()> {
         return Ok(());
     }
     let start = Instant::now();
-    let _lock = libtorch::lock(&places.cache)?;
+    let _lock = folder::lock(&places.cache)?;
+    folder::remove_leftovers(&places.cache)?;
     places.mend(flags)?;
     if flags.cuda {
         places.mend_cuda(flags)?;
@@ -40,7 +42,12 @@ pub(crate) fn ours(flags: &Setup) -> Result<()> {
     // Kept until all is unpacked, so that a set-up cut short goes on where it was.
     remove_if_there(&places.downloads)?;
     libtorch::repoint(&places.root, &places.home)?;
-    println!("LibTorch {} is whole in {} ({:.0} s)", libtorch::VERSION, places.home.display(), start.elapsed().as_secs_f32());
+    println!(
+        "LibTorch {} is whole in {} ({:.0} s)",
+        libtorch::VERSION,
+        places.home.display(),
+        start.elapsed().as_secs_f32()
+    );
     Ok(())
 }
 
@@ -54,7 +61,12 @@ struct Places {
 impl Places {
     fn new() -> Result<Self> {
         let cache = workspace::cache()?;
-        Ok(Self { root: workspace::root(), home: libtorch::home(&cache), downloads: cache.join("downloads"), cache })
+        Ok(Self {
+            root: workspace::root(),
+            home: libtorch::home(&cache),
+            downloads: cache.join("downloads"),
+            cache,
+        })
     }
 
     fn announce(&self, flags: &Setup) {
@@ -63,7 +75,9 @@ impl Places {
             Ok(()) => println!("{} is whole", self.home.display()),
             Err(reason) => println!("would fill {}: {reason:#}", self.home.display()),
         }
-        if flags.cuda && let Err(reason) = libtorch::cuda_whole(&self.home, depth(flags)) {
+        if flags.cuda
+            && let Err(reason) = libtorch::cuda_whole(&self.home, depth(flags))
+        {
             println!("would add the GPU's libraries: {reason:#}");
         }
         if let Err(reason) = libtorch::points_to(&self.root, &self.home) {
@@ -74,10 +88,10 @@ impl Places {
     fn mend(&self, flags: &Setup) -> Result<()> {
         let Err(reason) = libtorch::whole(&self.home, depth(flags)) else { return Ok(()) };
         eprintln!("filling {}: {reason:#}", self.home.display());
-        libtorch::swap(&self.cache, &self.home, |fresh| {
+        folder::swap(&self.home, |fresh| {
             match &flags.archive {
                 Some(archive) => libtorch::from_archive(&self.local(archive)?, fresh)?,
-                None => self.from_wheels(fresh)?,
+                None => self.unpack_wheels(fresh)?,
             }
             libtorch::keep_cuda(&self.home, fresh)
         })
@@ -87,10 +101,10 @@ impl Places {
         libtorch::supported()?;
         let Err(reason) = libtorch::cuda_whole(&self.home, depth(flags)) else { return Ok(()) };
         eprintln!("adding the GPU's libraries: {reason:#}");
-        libtorch::cuda_from_wheels(&Pip::of("python3")?, &self.cache, &self.downloads, &self.home)
+        libtorch::cuda_from_wheels(&Pip::of("python3")?, &self.downloads, &self.home)
     }
 
-    fn from_wheels(&self, fresh: &Path) -> Result<()> {
+    fn unpack_wheels(&self, fresh: &Path) -> Result<()> {
         libtorch::supported()?;
         libtorch::from_wheels(&Pip::of("python3")?, &self.downloads, fresh)
     }
@@ -100,7 +114,11 @@ impl Places {
         if !archive.starts_with("http://") && !archive.starts_with("https://") {
             return Ok(PathBuf::from(archive));
         }
-        let file = archive.rsplit('/').next().filter(|name| !name.is_empty()).context("expected an address of a file")?;
+        let file = archive
+            .rsplit('/')
+            .next()
+            .filter(|name| !name.is_empty())
+            .context("expected an address of a file")?;
         let download = Download { file, urls: &[archive.to_owned()], sha256: None, bytes: None };
         Ok(Client::new().fetch(&download, &self.downloads)?.path)
     }

@@ -29,7 +29,9 @@ mod tests {
 
     #[test]
     fn naming_a_package_narrows_the_run() {
-        let shown = |extra: &[&str]| process::shown(&command(&extra.iter().map(|&arg| arg.into()).collect::<Vec<_>>()));
+        let shown = |extra: &[&str]| {
+            process::shown(&command(&extra.iter().map(|&arg| arg.into()).collect::<Vec<_>>()))
+        };
         assert!(shown(&["--", "--nocapture"]).ends_with("test --workspace -- --nocapture"));
         assert!(shown(&["-p", "polyptych-data"]).ends_with("test -p polyptych-data"));
     }

@@ -45,9 +45,17 @@ impl Format {
 pub(crate) type Place<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Unpacks `archive` into the existing `folder`, at most `limit` bytes, and lists what was written.
-pub(crate) fn unpack(archive: &Path, format: Format, folder: &Path, limit: u64, place: Place) -> Result<Vec<Entry>> {
+pub(crate) fn unpack(
+    archive: &Path,
+    format: Format,
+    folder: &Path,
+    limit: u64,
+    place: Place,
+) -> Result<Vec<Entry>> {
     let mut sink = Sink { folder, left: limit, limit, place, written: Vec::new() };
-    let outcome = File::open(archive).map_err(Into::into).and_then(|file| sink.read(archive, format, BufReader::new(file)));
+    let outcome = File::open(archive)
+        .map_err(Into::into)
+        .and_then(|file| sink.read(archive, format, BufReader::new(file)));
     outcome.with_context(|| archive.display().to_string())?;
     if sink.written.is_empty() {
         bail!("{}: holds nothing that was asked for", archive.display());
@@ -82,7 +90,11 @@ impl Sink<'_> {
             if kind.is_dir() || kind.is_pax_global_extensions() {
                 safe(&name)?;
             } else {
-                self.entry(&name, kind.is_file() || kind.is_contiguous() || kind.is_gnu_sparse(), entry)?;
+                self.entry(
+                    &name,
+                    kind.is_file() || kind.is_contiguous() || kind.is_gnu_sparse(),
+                    entry,
+                )?;
             }
         }
         Ok(())
@@ -156,7 +168,10 @@ fn safe(name: &str) -> Result<()> {
     let inside = |part| matches!(part, Component::Normal(_) | Component::CurDir);
     let plain = !name.contains(['\\', '\n', '\r', '\0']) && name.as_bytes().get(1) != Some(&b':');
     if name.is_empty() || !plain || !Path::new(name).components().all(inside) {
-        bail!("`{}`: expected a name inside the folder, found one that leads out", name.escape_debug());
+        bail!(
+            "`{}`: expected a name inside the folder, found one that leads out",
+            name.escape_debug()
+        );
     }
     Ok(())
 }
@@ -211,7 +226,8 @@ mod tests {
         let outer = tempfile::tempdir().unwrap();
         let folder = outer.path().join("folder");
         fs::create_dir(&folder).unwrap();
-        let error = unpack(archive, Format::of(&archive.to_string_lossy()), &folder, limit, &all).unwrap_err();
+        let error = unpack(archive, Format::of(&archive.to_string_lossy()), &folder, limit, &all)
+            .unwrap_err();
         let outside = fs::read_dir(outer.path()).unwrap().count();
         assert_eq!(outside, 1, "something was written beside the folder");
         format!("{error:#}")
@@ -219,7 +235,10 @@ mod tests {
 
     #[test]
     fn files_arrive_and_are_listed() {
-        let (_dir, path) = tar_of(&[("x/", tar::EntryType::Directory, b""), ("./x/a", tar::EntryType::Regular, b"abc")]);
+        let (_dir, path) = tar_of(&[
+            ("x/", tar::EntryType::Directory, b""),
+            ("./x/a", tar::EntryType::Regular, b"abc"),
+        ]);
         let folder = tempfile::tempdir().unwrap();
         let entries = unpack(&path, Format::Tar, folder.path(), LIMIT, &all).unwrap();
         assert_eq!(entries.len(), 1);
@@ -275,7 +294,8 @@ mod tests {
 
     #[test]
     fn a_file_named_twice_is_refused() {
-        let (_dir, path) = tar_of(&[("a", tar::EntryType::Regular, b"1"), ("a", tar::EntryType::Regular, b"2")]);
+        let (_dir, path) =
+            tar_of(&[("a", tar::EntryType::Regular, b"1"), ("a", tar::EntryType::Regular, b"2")]);
         assert!(refusal(&path, LIMIT).contains("`a`"));
     }
 

@@ -9,7 +9,8 @@ use anyhow::{Context, Result};
 /// Root of this checkout.
 pub(crate) fn root() -> PathBuf {
     // Cargo sets the variable at run time too; the compiled-in value serves a binary run by hand.
-    let package = env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    let package = env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
     package.parent().map_or(package.clone(), Path::to_path_buf)
 }
 
@@ -23,7 +24,9 @@ fn cache_from(var: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf> {
     let xdg = || var("XDG_CACHE_HOME").map(|dir| PathBuf::from(dir).join("polyptych"));
     let home = || var("HOME").map(|dir| PathBuf::from(dir).join(".cache/polyptych"));
     let cache = own.or_else(xdg).or_else(home);
-    let cache = cache.context("no cache folder: expected POLYPTYCH_CACHE, XDG_CACHE_HOME or HOME to be set, found none")?;
+    let cache = cache.context(
+        "no cache folder: expected POLYPTYCH_CACHE, XDG_CACHE_HOME or HOME to be set, found none",
+    )?;
     Ok(std::path::absolute(cache)?)
 }
 

@@ -35,7 +35,8 @@ impl Part {
         if !pinned && self.origin_lines().first().map(String::as_str) != Some(url) {
             self.discard()?;
         }
-        let version = self.version().filter(|_| self.origin_lines().first().map(String::as_str) == Some(url));
+        let version =
+            self.version().filter(|_| self.origin_lines().first().map(String::as_str) == Some(url));
         self.remember(url, version.as_deref())
     }
 
@@ -51,7 +52,9 @@ impl Part {
     }
 
     fn origin_lines(&self) -> Vec<String> {
-        fs::read_to_string(&self.origin).map(|text| text.lines().map(str::to_owned).collect()).unwrap_or_default()
+        fs::read_to_string(&self.origin)
+            .map(|text| text.lines().map(str::to_owned).collect())
+            .unwrap_or_default()
     }
 
     /// Opens the file to go on at its end, or from the beginning.

@@ -28,7 +28,12 @@ impl From<anyhow::Error> for Trouble {
 }
 
 /// Appends to `part` what is missing; `Ok` once the server's whole file is there.
-pub(super) fn pull(agent: &Agent, url: &str, download: &Download, part: &Part) -> Result<(), Trouble> {
+pub(super) fn pull(
+    agent: &Agent,
+    url: &str,
+    download: &Download,
+    part: &Part,
+) -> Result<(), Trouble> {
     let have = part.len();
     let mut request = agent.get(url);
     if have > 0 {
@@ -43,8 +48,12 @@ pub(super) fn pull(agent: &Agent, url: &str, download: &Download, part: &Part) -
         return Ok(());
     }
     let (start, total) = answer.extent(have);
-    if let (Some(expected), Some(found)) = (download.bytes, total) && expected != found {
-        return Err(Trouble::Lasting(anyhow!("expected {expected} bytes, the server announces {found}")));
+    if let (Some(expected), Some(found)) = (download.bytes, total)
+        && expected != found
+    {
+        return Err(Trouble::Lasting(anyhow!(
+            "expected {expected} bytes, the server announces {found}"
+        )));
     }
     part.remember(url, strong_etag(&response).as_deref())?;
     receive(response, download, part, start, total)
@@ -62,18 +71,27 @@ enum Answer {
 impl Answer {
     fn of(response: &Response<Body>, part: &Part, have: u64) -> Result<Answer, Trouble> {
         let status = response.status();
-        let range = || response.headers().get(header::CONTENT_RANGE)?.to_str().ok().and_then(content_range);
+        let range =
+            || response.headers().get(header::CONTENT_RANGE)?.to_str().ok().and_then(content_range);
         match status {
             StatusCode::OK => Ok(Answer::All { total: content_length(response) }),
             StatusCode::PARTIAL_CONTENT => match range() {
                 Some((Some(start), total)) if start == have => Ok(Answer::Rest { total }),
-                other => Err(Trouble::Lasting(anyhow!("asked for bytes from {have} on, the server sends {other:?}"))),
+                other => Err(Trouble::Lasting(anyhow!(
+                    "asked for bytes from {have} on, the server sends {other:?}"
+                ))),
             },
-            StatusCode::RANGE_NOT_SATISFIABLE if range().and_then(|(_, total)| total) == Some(have) => Ok(Answer::Complete),
+            StatusCode::RANGE_NOT_SATISFIABLE
+                if range().and_then(|(_, total)| total) == Some(have) =>
+            {
+                Ok(Answer::Complete)
+            }
             // The bytes here are more than the server's: not its file, or not the same version.
             StatusCode::RANGE_NOT_SATISFIABLE => {
                 part.discard()?;
-                Err(Trouble::Passing(anyhow!("the server has fewer than the {have} bytes that were here")))
+                Err(Trouble::Passing(anyhow!(
+                    "the server has fewer than the {have} bytes that were here"
+                )))
             }
             _ if status.is_server_error() || [408, 429].contains(&status.as_u16()) => {
                 Err(Trouble::Passing(anyhow!("the server answers {status}")))
@@ -92,14 +110,21 @@ impl Answer {
 }
 
 /// Copies the body to the part, telling the network's failures from the disk's.
-fn receive(response: Response<Body>, download: &Download, part: &Part, start: u64, total: Option<u64>) -> Result<(), Trouble> {
+fn receive(
+    response: Response<Body>,
+    download: &Download,
+    part: &Part,
+    start: u64,
+    total: Option<u64>,
+) -> Result<(), Trouble> {
     let mut file = part.open(start > 0)?;
     let bar = progress(download.file, start, total.or(download.bytes));
     let mut reader = response.into_body().into_reader();
     let mut buffer = vec![0; 1 << 16];
     let mut len = start;
     loop {
-        let read = reader.read(&mut buffer).map_err(|error| Trouble::Passing(cut(error, len, total)))?;
+        let read =
+            reader.read(&mut buffer).map_err(|error| Trouble::Passing(cut(error, len, total)))?;
         if read == 0 {
             break;
         }
@@ -108,12 +133,16 @@ fn receive(response: Response<Body>, download: &Download, part: &Part, start: u6
         bar.set_position(len);
         if let Some(expected) = download.bytes.filter(|&expected| len > expected) {
             part.discard()?;
-            return Err(Trouble::Lasting(anyhow!("expected {expected} bytes, the server sends more")));
+            return Err(Trouble::Lasting(anyhow!(
+                "expected {expected} bytes, the server sends more"
+            )));
         }
     }
     bar.finish_and_clear();
     match total.or(download.bytes) {
-        Some(total) if len < total => Err(Trouble::Passing(anyhow!("cut after {len} of {total} bytes"))),
+        Some(total) if len < total => {
+            Err(Trouble::Passing(anyhow!("cut after {len} of {total} bytes")))
+        }
         _ => Ok(()),
     }
 }
@@ -125,7 +154,8 @@ fn cut(error: std::io::Error, len: u64, total: Option<u64>) -> anyhow::Error {
 
 fn progress(file: &str, start: u64, total: Option<u64>) -> ProgressBar {
     let style = "{prefix} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left";
-    let bar = ProgressBar::new(total.unwrap_or(0)).with_prefix(file.to_owned()).with_position(start);
+    let bar =
+        ProgressBar::new(total.unwrap_or(0)).with_prefix(file.to_owned()).with_position(start);
     match ProgressStyle::with_template(style) {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,

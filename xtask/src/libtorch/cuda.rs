@@ -9,8 +9,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::wheels::{self, Pip, UNPACKED_LIMIT};
-use super::{RECORD, swap};
+use super::RECORD;
+use super::pip::Pip;
+use super::wheels::{self, UNPACKED_LIMIT};
+use crate::folder::swap;
 use crate::record::{self, Depth, Entry};
 use crate::unpack::{Format, unpack};
 
@@ -32,12 +34,12 @@ pub(crate) fn whole(home: &Path, depth: Depth) -> Result<()> {
 }
 
 /// Fills `cuda/` of the whole LibTorch in `home`.
-pub(crate) fn from_wheels(pip: &Pip, cache: &Path, downloads: &Path, home: &Path) -> Result<()> {
+pub(crate) fn from_wheels(pip: &Pip, downloads: &Path, home: &Path) -> Result<()> {
     let torch = wheels::torch_wheel(pip, downloads)?;
     let nvidia = downloads.join(FOLDER);
     // Resolved by pip: exact pins stand in the metadata of torch and of what it requires.
     pip.download(&requirements(&metadata(&torch)?), false, &nvidia)?;
-    swap(cache, &home.join(FOLDER), |fresh| {
+    swap(&home.join(FOLDER), |fresh| {
         let mut entries = unpack(&torch, Format::Zip, fresh, UNPACKED_LIMIT, &place_torch)?;
         for wheel in wheels::wheels_in(&nvidia)? {
             entries.extend(unpack_libraries(&wheel, fresh)?);
@@ -69,9 +71,14 @@ fn place_nvidia(name: &str) -> Option<String> {
 fn metadata(wheel: &Path) -> Result<String> {
     let read = || -> Result<String> {
         let mut archive = zip::ZipArchive::new(File::open(wheel)?)?;
-        let name = archive.file_names().find(|name| name.ends_with(".dist-info/METADATA")).map(str::to_owned);
+        let name = archive
+            .file_names()
+            .find(|name| name.ends_with(".dist-info/METADATA"))
+            .map(str::to_owned);
         let mut text = String::new();
-        archive.by_name(&name.context("expected METADATA, found none")?)?.read_to_string(&mut text)?;
+        archive
+            .by_name(&name.context("expected METADATA, found none")?)?
+            .read_to_string(&mut text)?;
         Ok(text)
     };
     read().with_context(|| wheel.display().to_string())
@@ -91,4 +98,49 @@ pub(crate) fn keep(old: &Path, fresh: &Path) -> Result<()> {
         return Ok(());
     }
     fs::rename(&from, &to).with_context(|| from.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn requirements_of_nvidia_lose_their_markers() {
+        let metadata = "Requires-Dist: filelock\n\
+            Requires-Dist: cuda-toolkit[cublas,nvtx]==13.0.2; platform_system == \"Linux\"\n\
+            Requires-Dist: nvidia-nccl-cu13 ==2.28.9 ; platform_system == \"Linux\"\n\
+            Requires-Dist: triton==3.6.0\n";
+        assert_eq!(
+            requirements(metadata),
+            ["cuda-toolkit[cublas,nvtx]==13.0.2", "nvidia-nccl-cu13==2.28.9"]
+        );
+    }
+
+    #[test]
+    fn only_libraries_are_placed() {
+        assert_eq!(place_torch("torch/lib/libtorch_cuda.so").as_deref(), Some("libtorch_cuda.so"));
+        assert_eq!(place_torch("torch/lib/libtorch_cpu.so"), None);
+        assert_eq!(
+            place_nvidia("nvidia/cu13/lib/libcublas.so.13").as_deref(),
+            Some("libcublas.so.13")
+        );
+        assert_eq!(place_nvidia("nvidia/cu13/lib/libcudart_static.a"), None);
+        assert_eq!(place_nvidia("nvidia/cu13/include/x.so.h"), None);
+    }
+
+    #[test]
+    fn the_gpus_part_survives_mending() {
+        let dir = tempfile::tempdir().unwrap();
+        let (old, fresh) = (dir.path().join("old"), dir.path().join("fresh"));
+        fs::create_dir_all(old.join(FOLDER)).unwrap();
+        fs::create_dir(&fresh).unwrap();
+        keep(&old, &fresh).unwrap();
+        assert!(!fresh.join(FOLDER).exists(), "a part without a record is not worth keeping");
+        fs::write(old.join(FOLDER).join("libc10_cuda.so"), "elf").unwrap();
+        let entries = record::survey(&old.join(FOLDER)).unwrap();
+        record::write(&old.join(FOLDER).join(RECORD), &entries).unwrap();
+        keep(&old, &fresh).unwrap();
+        whole(&fresh, Depth::Sizes).unwrap();
+    }
 }

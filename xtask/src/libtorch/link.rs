@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
+
+use crate::folder;
 
 /// Name of the link at the root of the checkout; git ignores it.
 pub(super) const NAME: &str = ".libtorch";
@@ -21,24 +23,12 @@ pub(crate) fn points_to(root: &Path, home: &Path) -> Result<()> {
 pub(crate) fn repoint(root: &Path, home: &Path) -> Result<()> {
     let link = root.join(NAME);
     if link.symlink_metadata().is_ok_and(|meta| !meta.is_symlink()) {
-        bail!("{}: expected a link that set-up made, found something else; move it away", link.display());
+        bail!(
+            "{}: expected a link that set-up made, found something else; move it away",
+            link.display()
+        );
     }
-    // Renamed over the old one, so that a build running beside us never finds none.
-    let fresh = tempfile::Builder::new().prefix(".libtorch-").tempdir_in(root)?;
-    let aside = fresh.path().join("link");
-    symlink(home, &aside).and_then(|()| fs::rename(&aside, &link)).with_context(|| link.display().to_string())
-}
-
-/// Makes a link to a folder.
-#[cfg(unix)]
-pub(crate) fn symlink(target: &Path, link: &Path) -> std::io::Result<()> {
-    std::os::unix::fs::symlink(target, link)
-}
-
-/// Makes a link to a folder.
-#[cfg(windows)]
-pub(crate) fn symlink(target: &Path, link: &Path) -> std::io::Result<()> {
-    std::os::windows::fs::symlink_dir(target, link)
+    folder::link(home, &link)
 }
 
 #[cfg(test)]
@@ -51,7 +41,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (root, home) = (dir.path(), dir.path().join("home"));
         assert!(points_to(root, &home).is_err());
-        symlink(Path::new("gone"), &root.join(NAME)).unwrap();
+        folder::link(Path::new("gone"), &root.join(NAME)).unwrap();
         assert!(points_to(root, &home).unwrap_err().to_string().contains("gone"));
         repoint(root, &home).unwrap();
         points_to(root, &home).unwrap();

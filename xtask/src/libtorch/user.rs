@@ -46,7 +46,9 @@ impl Choice {
     /// Checks the user's own LibTorch and says in words what it is.
     pub(crate) fn check(&self) -> Result<String> {
         match self {
-            Choice::Folder(folder) => check_folder(folder).with_context(|| format!("LIBTORCH={}", folder.display())),
+            Choice::Folder(folder) => {
+                check_folder(folder).with_context(|| format!("LIBTORCH={}", folder.display()))
+            }
             Choice::PyTorch => check_pytorch().context("LIBTORCH_USE_PYTORCH"),
             Choice::Ours => Ok("the cache's".into()),
         }
@@ -56,7 +58,10 @@ impl Choice {
 fn check_folder(folder: &Path) -> Result<String> {
     let library = format!("{}torch_cpu{}", env::consts::DLL_PREFIX, env::consts::DLL_SUFFIX);
     // `LIBTORCH_LIB` moves the libraries elsewhere, see torch-sys.
-    let lib = env::var_os("LIBTORCH_LIB").map_or_else(|| folder.to_path_buf(), PathBuf::from).join("lib").join(library);
+    let lib = env::var_os("LIBTORCH_LIB")
+        .map_or_else(|| folder.to_path_buf(), PathBuf::from)
+        .join("lib")
+        .join(library);
     if !lib.is_file() {
         bail!("expected {}, found no such file", lib.display());
     }
@@ -71,7 +76,8 @@ fn check_folder(folder: &Path) -> Result<String> {
 fn check_pytorch() -> Result<String> {
     let mut ask = Command::new("python3");
     ask.args(["-c", "import torch; print(torch.__version__)"]);
-    let version = process::output(&mut ask).context("expected `import torch` to work in python3, it failed")?;
+    let version = process::output(&mut ask)
+        .context("expected `import torch` to work in python3, it failed")?;
     is_version(&version)?;
     Ok(format!("yours, PyTorch {version} of python3"))
 }
@@ -83,7 +89,9 @@ mod tests {
     use std::fs;
 
     fn chosen(root: &Path, vars: &[(&str, &Path)]) -> Choice {
-        choose(root, |name| vars.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into()))
+        choose(root, |name| {
+            vars.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into())
+        })
     }
 
     #[test]
@@ -96,7 +104,10 @@ mod tests {
         assert_eq!(chosen(root, &[("LIBTORCH", own)]), Choice::Folder(own.into()));
         let elsewhere = Path::new("/opt/.libtorch");
         assert_eq!(chosen(root, &[("LIBTORCH", elsewhere)]), Choice::Folder(elsewhere.into()));
-        assert_eq!(chosen(root, &[("LIBTORCH", &link), ("LIBTORCH_USE_PYTORCH", Path::new("1"))]), Choice::PyTorch);
+        assert_eq!(
+            chosen(root, &[("LIBTORCH", &link), ("LIBTORCH_USE_PYTORCH", Path::new("1"))]),
+            Choice::PyTorch
+        );
     }
 
     #[test]
@@ -109,7 +120,10 @@ mod tests {
         fs::write(dir.path().join("lib").join(library), "").unwrap();
         assert!(choice.check().unwrap().contains("version not recorded"));
         fs::write(dir.path().join("build-version"), "1.0").unwrap();
-        assert!(format!("{:#}", choice.check().unwrap_err()).contains("expected LibTorch 2.11.0, found `1.0`"));
+        assert!(
+            format!("{:#}", choice.check().unwrap_err())
+                .contains("expected LibTorch 2.11.0, found `1.0`")
+        );
         fs::write(dir.path().join("build-version"), "2.11.0+cpu").unwrap();
         assert!(choice.check().unwrap().contains("yours"));
     }

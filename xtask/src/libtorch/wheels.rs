@@ -2,14 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use super::pip::Pip;
 use super::{RECORD, VERSION};
 use crate::record::{self, Entry};
 use crate::unpack::{Format, unpack};
-use crate::process;
 
 /// A wheel with its hash, and where its files go.
 struct Wheel {
@@ -41,20 +40,8 @@ const WHEELS: [Wheel; 3] = [
     },
 ];
 
-/// Platform tags the wheels carry; pip takes no newer glibc for granted than these say.
-const PLATFORMS: [&str; 5] = [
-    "manylinux_2_28_x86_64",
-    "manylinux_2_27_x86_64",
-    "manylinux_2_25_x86_64",
-    "manylinux_2_17_x86_64",
-    "manylinux2014_x86_64",
-];
-
 /// What the wheels unpack to, and more than enough of it.
 pub(super) const UNPACKED_LIMIT: u64 = 8 << 30;
-
-/// The largest wheel is 530 MB, so a line that drops now and then is to be expected.
-const ATTEMPTS: u32 = 3;
 
 /// Fails where the wheels do not fit this machine.
 pub(crate) fn supported() -> Result<()> {
@@ -84,7 +71,7 @@ fn place_nvidia(name: &str) -> Option<String> {
 pub(crate) fn from_wheels(pip: &Pip, downloads: &Path, home: &Path) -> Result<()> {
     let mut entries = Vec::new();
     for wheel in &WHEELS {
-        let path = pip.wheel(wheel, downloads)?;
+        let path = wheel.bring(pip, downloads)?;
         eprintln!("unpacking {} {}", wheel.project, wheel.version);
         entries.extend(unpack(&path, Format::Zip, home, UNPACKED_LIMIT, &wheel.place)?);
     }
@@ -101,85 +88,40 @@ pub(super) fn finish(home: &Path, mut entries: Vec<Entry>) -> Result<()> {
     let version = home.join("build-version");
     if !version.exists() {
         fs::write(&version, VERSION)?;
-        entries.push(Entry { path: "build-version".into(), bytes: VERSION.len() as u64, sha256: None });
+        entries.push(Entry {
+            path: "build-version".into(),
+            bytes: VERSION.len() as u64,
+            sha256: None,
+        });
     }
     record::write(&home.join(RECORD), &entries)
 }
 
-/// `python3 -m pip`, which knows the user's index, proxy and certificates.
-pub(crate) struct Pip {
-    python: PathBuf,
-    resumes: bool,
-}
-
-impl Pip {
-    /// The pip of `python`.
-    pub(crate) fn of(python: &str) -> Result<Pip> {
-        let version = process::output(Command::new(python).args(["-m", "pip", "--version"]));
-        let version = version.with_context(|| {
-            format!("`{python} -m pip --version` fails: install Python 3 with pip, or pass `--archive PATH|URL`")
-        })?;
-        Ok(Pip { python: python.into(), resumes: resumes(&version) })
-    }
-
-    fn wheel(&self, wheel: &Wheel, downloads: &Path) -> Result<PathBuf> {
-        if let Some(path) = find(downloads, wheel)? {
-            match record::expect_hash(&path, wheel.sha256) {
+impl Wheel {
+    /// The whole wheel in `downloads`, fetched where it is not there.
+    fn bring(&self, pip: &Pip, downloads: &Path) -> Result<PathBuf> {
+        if let Some(path) = self.find(downloads)? {
+            match record::expect_hash(&path, self.sha256) {
                 Ok(()) => return Ok(path),
                 Err(error) => eprintln!("{error}: fetching it again"),
             }
             fs::remove_file(&path)?;
         }
-        self.download(&[format!("{}=={}", wheel.project, wheel.version)], true, downloads)?;
-        let path = find(downloads, wheel)?;
-        let path = path.with_context(|| format!("pip left no wheel of {} in {}", wheel.project, downloads.display()))?;
-        record::expect_hash(&path, wheel.sha256).inspect_err(|_| drop(fs::remove_file(&path)))?;
+        pip.download(&[format!("{}=={}", self.project, self.version)], true, downloads)?;
+        let path = self.find(downloads)?;
+        let path = path.with_context(|| {
+            format!("pip left no wheel of {} in {}", self.project, downloads.display())
+        })?;
+        record::expect_hash(&path, self.sha256).inspect_err(|_| drop(fs::remove_file(&path)))?;
         Ok(path)
     }
 
-    /// Downloads wheels for `requirements`, with or without what these require.
-    pub(super) fn download(&self, requirements: &[String], alone: bool, into: &Path) -> Result<()> {
-        fs::create_dir_all(into)?;
-        let mut failure = None;
-        for attempt in 1..=ATTEMPTS {
-            if attempt > 1 {
-                eprintln!("pip failed, attempt {attempt} of {ATTEMPTS}");
-            }
-            match process::step(&mut self.command(requirements, alone, into)) {
-                Ok(()) => return Ok(()),
-                Err(error) => failure = Some(error),
-            }
-        }
-        failure.map_or(Ok(()), Err)
+    fn find(&self, downloads: &Path) -> Result<Option<PathBuf>> {
+        let prefix = format!("{}-{}-", self.project.replace('-', "_"), self.version);
+        Ok(wheels_in(downloads)?.into_iter().find(|path| {
+            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix))
+        }))
     }
-
-    fn command(&self, requirements: &[String], alone: bool, into: &Path) -> Command {
-        let mut command = Command::new(&self.python);
-        command.args(["-m", "pip", "download", "--disable-pip-version-check", "--no-input", "--only-binary=:all:"]);
-        // Pip's own cache would keep a second copy of 530 MB.
-        command.args(["--no-cache-dir", "--python-version", "3.12", "--implementation", "cp"]);
-        command.args(PLATFORMS.iter().flat_map(|platform| ["--platform", platform]));
-        command.args(alone.then_some("--no-deps"));
-        if self.resumes {
-            command.args(["--resume-retries", "10"]);
-        }
-        command.arg("--dest").arg(into).args(requirements);
-        command
-    }
-}
-
-// `pip 25.1 from …`: the first that goes on where a download was cut.
-fn resumes(version: &str) -> bool {
-    let number = version.split_whitespace().nth(1).unwrap_or_default();
-    let mut parts = number.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
-    (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= (25, 1)
-}
-
-fn find(downloads: &Path, wheel: &Wheel) -> Result<Option<PathBuf>> {
-    let prefix = format!("{}-{}-", wheel.project.replace('-', "_"), wheel.version);
-    Ok(wheels_in(downloads)?.into_iter().find(|path| {
-        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix))
-    }))
 }
 
 /// Every wheel in `folder`, which may be missing.
@@ -193,7 +135,7 @@ pub(super) fn wheels_in(folder: &Path) -> Result<Vec<PathBuf>> {
 
 /// The torch wheel of [`WHEELS`], whole.
 pub(super) fn torch_wheel(pip: &Pip, downloads: &Path) -> Result<PathBuf> {
-    pip.wheel(&WHEELS[0], downloads)
+    WHEELS[0].bring(pip, downloads)
 }
 
 #[cfg(test)]
@@ -204,24 +146,23 @@ mod tests {
     #[test]
     fn only_what_a_program_needs_is_placed() {
         assert_eq!(place_torch("torch/lib/libc10.so").as_deref(), Some("lib/libc10.so"));
-        assert_eq!(place_torch("torch/include/ATen/ATen.h").as_deref(), Some("include/ATen/ATen.h"));
-        for left_out in ["torch/lib/libtorch_cuda.so", "torch/__init__.py", "functorch/x.py", "torch/lib/libtorch_cpu.so.x"] {
+        assert_eq!(
+            place_torch("torch/include/ATen/ATen.h").as_deref(),
+            Some("include/ATen/ATen.h")
+        );
+        for left_out in [
+            "torch/lib/libtorch_cuda.so",
+            "torch/__init__.py",
+            "functorch/x.py",
+            "torch/lib/libtorch_cpu.so.x",
+        ] {
             assert_eq!(place_torch(left_out), None, "{left_out}");
         }
-        assert_eq!(place_nvidia("nvidia/cu13/lib/libcupti.so.13").as_deref(), Some("lib/libcupti.so.13"));
+        assert_eq!(
+            place_nvidia("nvidia/cu13/lib/libcupti.so.13").as_deref(),
+            Some("lib/libcupti.so.13")
+        );
         assert_eq!(place_nvidia("nvidia/cu13/lib/libcudart_static.a"), None);
-    }
-
-    #[test]
-    fn pip_resumes_from_25_1_on() {
-        assert!(resumes("pip 25.1 from somewhere") && resumes("pip 26.0.1 from somewhere"));
-        assert!(!resumes("pip 25.0.1 from somewhere") && !resumes("pip 23.2.1 from somewhere") && !resumes(""));
-    }
-
-    #[test]
-    fn a_python_without_pip_is_named() {
-        let error = Pip::of("false").err().unwrap().to_string();
-        assert!(error.contains("`false -m pip --version` fails") && error.contains("--archive"), "{error}");
     }
 
     #[cfg(unix)]
@@ -246,10 +187,18 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let downloads = dir.path().join("downloads");
             let (once, file) = (dir.path().join("once"), downloads.join("a_b-1-any.whl"));
-            let script = format!("[ -e {once:?} ] || {{ touch {once:?}; exit 1; }}; printf abc > {file:?}");
-            assert_eq!(pip_that(dir.path(), &script).wheel(&wheel_of_abc(), &downloads).unwrap(), file);
+            let script =
+                format!("[ -e {once:?} ] || {{ touch {once:?}; exit 1; }}; printf abc > {file:?}");
+            assert_eq!(
+                wheel_of_abc().bring(&pip_that(dir.path(), &script), &downloads).unwrap(),
+                file
+            );
             let never = pip_that(dir.path(), "exit 1");
-            assert_eq!(never.wheel(&wheel_of_abc(), &downloads).unwrap(), file, "a whole wheel is not fetched again");
+            assert_eq!(
+                wheel_of_abc().bring(&never, &downloads).unwrap(),
+                file,
+                "a whole wheel is not fetched again"
+            );
         }
 
         #[test]
@@ -258,7 +207,7 @@ mod tests {
             let file = dir.path().join("a_b-1-any.whl");
             fs::write(&file, "old").unwrap();
             let pip = pip_that(dir.path(), &format!("printf new > {file:?}"));
-            let error = pip.wheel(&wheel_of_abc(), dir.path()).unwrap_err().to_string();
+            let error = wheel_of_abc().bring(&pip, dir.path()).unwrap_err().to_string();
             assert!(error.contains("expected SHA-256 ba7816"), "{error}");
             assert!(!file.exists());
         }
@@ -266,7 +215,10 @@ mod tests {
         #[test]
         fn no_wheel_at_all_is_an_error() {
             let dir = tempfile::tempdir().unwrap();
-            let error = pip_that(dir.path(), "exit 0").wheel(&wheel_of_abc(), dir.path()).unwrap_err().to_string();
+            let error = wheel_of_abc()
+                .bring(&pip_that(dir.path(), "exit 0"), dir.path())
+                .unwrap_err()
+                .to_string();
             assert!(error.contains("pip left no wheel of a-b"), "{error}");
         }
     }
