@@ -11,7 +11,7 @@ use crate::{Error, Result};
 /// Other than four axes, or an extent of 0.
 pub fn upsample(x: &Tensor, size: [i64; 2]) -> Result<Tensor> {
     let found = x.size();
-    if found.len() != 4 || found.iter().any(|&extent| extent == 0) {
+    if found.len() != 4 || found.contains(&0) {
         let expected = "[batch, channels, height, width], no extent 0".into();
         return Err(Error::Shape { key: "map".into(), expected, found });
     }
