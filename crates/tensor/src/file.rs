@@ -38,27 +38,20 @@ const MAX_HEADER: u64 = 100_000_000;
 /// f64, f32, f16, bf16, i64, i32, i16, i8, u8 or bool.
 pub fn load(path: &Path) -> Result<TensorFile> {
     let header = read_header(path)?;
-    let metadata: Metadata =
-        serde_json::from_slice(&header.bytes).map_err(|e| format(path, e.to_string()))?;
-    let data_start = 8 + header.bytes.len() as i64;
-    let expected = data_start as u64 + metadata.data_len() as u64;
-    if expected != header.file_len {
-        return Err(format(path, format!("expected {expected} bytes, found {}", header.file_len)));
-    }
     let name = path.to_string_lossy();
     let map =
         Tensor::f_from_file(&name, false, header.file_len as i64, (Kind::Uint8, Device::Cpu))?;
-    let mut tensors = Tensors::new();
-    for (name, info) in metadata.tensors() {
-        let kind = kind_of(info.dtype).ok_or_else(|| {
-            format(path, format!("{name}: type {:?} is not supported", info.dtype))
-        })?;
-        let shape: Vec<i64> = info.shape.iter().map(|&extent| extent as i64).collect();
-        let (begin, end) = info.data_offsets;
-        let bytes = map.narrow(0, data_start + begin as i64, (end - begin) as i64);
-        tensors.insert(name, typed(&bytes, kind, &shape)?);
-    }
-    Ok(TensorFile { tensors, metadata: metadata.metadata().clone().unwrap_or_default() })
+    tensors_in(path, &header, &map)
+}
+
+/// Reads a file that is in memory already; `origin` names it in errors.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse(origin: &str, content: &[u8]) -> Result<TensorFile> {
+    let path = Path::new(origin);
+    let header = split_header(path, content, content.len() as u64)?;
+    tensors_in(path, &header, &Tensor::from_slice(content))
 }
 
 /// Writes `tensors` in their own types.
@@ -116,17 +109,44 @@ struct Header {
 
 fn read_header(path: &Path) -> Result<Header> {
     let io = |source| Error::Io { path: path.into(), source };
-    let mut file = File::open(path).map_err(io)?;
+    let file = File::open(path).map_err(io)?;
     let file_len = file.metadata().map_err(io)?.len();
+    split_header(path, file, file_len)
+}
+
+fn split_header(path: &Path, mut content: impl Read, file_len: u64) -> Result<Header> {
     let mut length = [0; 8];
-    file.read_exact(&mut length).map_err(|_| format(path, "shorter than 8 bytes".into()))?;
+    content.read_exact(&mut length).map_err(|_| format(path, "shorter than 8 bytes".into()))?;
     let header_len = u64::from_le_bytes(length);
     if header_len > MAX_HEADER.min(file_len.saturating_sub(8)) {
         return Err(format(path, format!("a header of {header_len} bytes in {file_len} bytes")));
     }
     let mut bytes = Vec::new();
-    file.take(header_len).read_to_end(&mut bytes).map_err(io)?;
+    let io = |source| Error::Io { path: path.into(), source };
+    content.take(header_len).read_to_end(&mut bytes).map_err(io)?;
     Ok(Header { bytes, file_len })
+}
+
+/// Views of the tensors in `content`, the whole file as bytes.
+fn tensors_in(path: &Path, header: &Header, content: &Tensor) -> Result<TensorFile> {
+    let metadata: Metadata =
+        serde_json::from_slice(&header.bytes).map_err(|e| format(path, e.to_string()))?;
+    let data_start = 8 + header.bytes.len() as i64;
+    let expected = data_start as u64 + metadata.data_len() as u64;
+    if expected != header.file_len {
+        return Err(format(path, format!("expected {expected} bytes, found {}", header.file_len)));
+    }
+    let mut tensors = Tensors::new();
+    for (name, info) in metadata.tensors() {
+        let kind = kind_of(info.dtype).ok_or_else(|| {
+            format(path, format!("{name}: type {:?} is not supported", info.dtype))
+        })?;
+        let shape: Vec<i64> = info.shape.iter().map(|&extent| extent as i64).collect();
+        let (begin, end) = info.data_offsets;
+        let bytes = content.narrow(0, data_start + begin as i64, (end - begin) as i64);
+        tensors.insert(name, typed(&bytes, kind, &shape)?);
+    }
+    Ok(TensorFile { tensors, metadata: metadata.metadata().clone().unwrap_or_default() })
 }
 
 fn typed(bytes: &Tensor, kind: Kind, shape: &[i64]) -> Result<Tensor> {
@@ -198,12 +218,14 @@ mod tests {
         let tensors: Tensors =
             kinds.iter().map(|&kind| (format!("{kind:?}"), base.abs().to_kind(kind))).collect();
         save(&path, &tensors, HashMap::from([("format".into(), "pt".into())])).unwrap();
-        let back = load(&path).unwrap();
-        assert_eq!(back.metadata["format"], "pt");
-        assert_eq!(back.tensors.len(), tensors.len());
-        for (name, tensor) in &tensors {
-            assert!(back.tensors[name].equal(tensor), "{name}");
-            assert_eq!(back.tensors[name].kind(), tensor.kind());
+        let in_memory = parse("a", &std::fs::read(&path).unwrap()).unwrap();
+        for back in [load(&path).unwrap(), in_memory] {
+            assert_eq!(back.metadata["format"], "pt");
+            assert_eq!(back.tensors.len(), tensors.len());
+            for (name, tensor) in &tensors {
+                assert!(back.tensors[name].equal(tensor), "{name}");
+                assert_eq!(back.tensors[name].kind(), tensor.kind());
+            }
         }
     }
 

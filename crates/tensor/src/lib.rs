@@ -29,4 +29,4 @@ pub use precision::Precision;
 pub use schedule::Schedule;
 pub use scope::{Entry, Role, Scope, Store};
 pub use shim::torch_version;
-pub use tch::{Device, Kind, Tensor};
+pub use tch::{Device, Kind, TchError, Tensor, manual_seed, no_grad};

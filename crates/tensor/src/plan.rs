@@ -63,7 +63,7 @@ pub enum Pyramid {
 }
 
 /// What a method puts at a backbone's sites.
-pub trait Plan {
+pub trait Plan: Debug {
     /// Makes the projection at `site`, with its parameters below `scope`.
     ///
     /// # Errors

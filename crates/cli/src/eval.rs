@@ -1,0 +1,19 @@
+//! `polyptych eval`: scores of a run or a merged model.
+
+use anyhow::Result;
+use polyptych_engine::{DataSets, OpenRun, evaluate};
+
+use crate::flags::EvalFlags;
+use crate::table;
+
+pub(crate) fn run(flags: &EvalFlags) -> Result<()> {
+    let run = OpenRun::open(&flags.run, flags.best, flags.device.as_deref())?;
+    let loader = DataSets::open_eval(&run.recipe)?;
+    let baselines = run.baselines.as_ref().and_then(|b| b.of(&run.recipe.task_names()));
+    let evaluation = evaluate(&run.model, &loader, baselines.as_deref(), |_| ())?;
+    match flags.json {
+        true => println!("{}", serde_json::to_string_pretty(&evaluation)?),
+        false => println!("{}", table::scores(&evaluation)),
+    }
+    Ok(())
+}

@@ -1,0 +1,134 @@
+//! The whole grammar of the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// One image, one backbone, many tasks.
+#[derive(Debug, Parser)]
+#[command(name = "polyptych", version, about)]
+pub(crate) struct Flags {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Train the model of a recipe, or go on with a run
+    Train(TrainFlags),
+    /// Measure a run or a merged model
+    Eval(EvalFlags),
+    /// Predict every task for photographs
+    Predict(PredictFlags),
+    /// Fold the adapters of a run into its backbone
+    Merge(MergeFlags),
+    /// Count parameters: total, trainable, stored
+    Inspect(InspectFlags),
+    /// Recipes that ship with the program
+    #[command(subcommand)]
+    Recipe(RecipeCommand),
+}
+
+/// Which recipe, and how it differs from the file.
+#[derive(Debug, Args)]
+pub(crate) struct RecipeFlags {
+    /// A shipped recipe's name, or a TOML file
+    #[arg(default_value = "quickstart")]
+    pub(crate) recipe: String,
+    /// Override a field: --set train.steps=100
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+    /// Learn only these tasks of the recipe, separated by commas
+    #[arg(long, value_delimiter = ',', value_name = "TASK")]
+    pub(crate) tasks: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TrainFlags {
+    #[command(flatten)]
+    pub(crate) recipe: RecipeFlags,
+    /// Folder of the run [default: runs/<name of the recipe>, with a number if it is taken]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Go on with the run in this folder
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["recipe", "overrides", "tasks", "out"])]
+    pub(crate) resume: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvalFlags {
+    /// Folder of a run or of a merged model
+    pub(crate) run: PathBuf,
+    /// Take the best checkpoint instead of the last one
+    #[arg(long)]
+    pub(crate) best: bool,
+    /// Device instead of the recipe's: auto, cpu, cuda:N
+    #[arg(long)]
+    pub(crate) device: Option<String>,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PredictFlags {
+    /// Folder of a run or of a merged model
+    pub(crate) run: PathBuf,
+    /// Photographs, or folders of them
+    #[arg(required = true)]
+    pub(crate) images: Vec<PathBuf>,
+    /// Where pictures go
+    #[arg(long, value_name = "DIR", default_value = "predictions")]
+    pub(crate) out: PathBuf,
+    /// Also write the maps themselves, one safetensors file per photograph
+    #[arg(long)]
+    pub(crate) raw: bool,
+    /// Take the best checkpoint instead of the last one
+    #[arg(long)]
+    pub(crate) best: bool,
+    /// Device instead of the recipe's: auto, cpu, cuda:N
+    #[arg(long)]
+    pub(crate) device: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MergeFlags {
+    /// Folder of a run
+    pub(crate) run: PathBuf,
+    /// Folder of the merged model [default: <RUN>/merged]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Take the best checkpoint instead of the last one
+    #[arg(long)]
+    pub(crate) best: bool,
+    /// Store the plain backbone in half precision
+    #[arg(long)]
+    pub(crate) half: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InspectFlags {
+    #[command(flatten)]
+    pub(crate) recipe: RecipeFlags,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RecipeCommand {
+    /// Names and descriptions
+    List,
+    /// Print a recipe
+    Show {
+        /// Name of a shipped recipe
+        name: String,
+    },
+    /// Copy a recipe to a file, to change it there
+    Copy {
+        /// Name of a shipped recipe
+        name: String,
+        /// The file [default: <NAME>.toml]
+        to: Option<PathBuf>,
+    },
+}

@@ -1,0 +1,17 @@
+//! `polyptych inspect`: the ledger of a recipe's model.
+
+use anyhow::Result;
+use polyptych_engine::Ledger;
+
+use crate::flags::InspectFlags;
+use crate::recipes;
+
+pub(crate) fn run(flags: &InspectFlags) -> Result<()> {
+    let (recipe, _) = recipes::open(&flags.recipe)?;
+    let ledger = Ledger::of_recipe(&recipe)?;
+    match flags.json {
+        true => println!("{}", serde_json::to_string_pretty(&ledger)?),
+        false => print!("{ledger}"),
+    }
+    Ok(())
+}

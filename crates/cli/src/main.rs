@@ -1,0 +1,47 @@
+//! What can I do from a shell? The `polyptych` program.
+//!
+//! Flags become a recipe, the engine runs it, and an error becomes one line on standard error.
+
+mod eval;
+mod flags;
+mod inspect;
+mod merge;
+mod predict;
+mod progress;
+mod recipe;
+mod recipes;
+mod table;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::flags::{Command, Flags};
+
+/// Exit code of a program that an interrupt ended, as shells count.
+const INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match run(Flags::parse().command) {
+        Ok(code) => code,
+        Err(e) => {
+            eprintln!("error: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Train(flags) => return train::run(&flags),
+        Command::Eval(flags) => eval::run(&flags)?,
+        Command::Predict(flags) => predict::run(&flags)?,
+        Command::Merge(flags) => merge::run(&flags)?,
+        Command::Inspect(flags) => inspect::run(&flags)?,
+        Command::Recipe(command) => recipe::run(&command)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

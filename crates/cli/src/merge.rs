@@ -1,0 +1,18 @@
+//! `polyptych merge`: a plain transformer and what has to stay per task.
+
+use anyhow::Result;
+use polyptych_engine::{OpenRun, merge};
+
+use crate::flags::MergeFlags;
+
+pub(crate) fn run(flags: &MergeFlags) -> Result<()> {
+    let run = OpenRun::open(&flags.run, flags.best, None)?;
+    let out = flags.out.clone().unwrap_or_else(|| flags.run.join("merged"));
+    let report = merge(&run, &out, flags.half)?;
+    for (task, difference) in &report.differences {
+        println!("{task}: largest difference {difference:.1e} over {} images", report.probe_images);
+    }
+    println!("{} tensors folded, {} stay per task", report.folded, report.kept.len());
+    println!("{}", out.display());
+    Ok(())
+}

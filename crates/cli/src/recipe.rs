@@ -1,0 +1,43 @@
+//! `polyptych recipe`: what ships with the program.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use polyptych_engine::Recipe;
+
+use crate::flags::RecipeCommand;
+use crate::recipes::{self, SHIPPED, Shipped};
+
+pub(crate) fn run(command: &RecipeCommand) -> Result<()> {
+    match command {
+        RecipeCommand::List => list(),
+        RecipeCommand::Show { name } => {
+            print!("{}", named(name)?.text);
+            Ok(())
+        }
+        RecipeCommand::Copy { name, to } => copy(named(name)?, to.clone()),
+    }
+}
+
+fn list() -> Result<()> {
+    for shipped in SHIPPED {
+        let recipe = Recipe::parse(shipped.name, shipped.text, &[])?;
+        println!("{:<16} {}", shipped.name, recipe.description);
+    }
+    Ok(())
+}
+
+fn named(name: &str) -> Result<&'static Shipped> {
+    let names = || SHIPPED.iter().map(|recipe| recipe.name).collect::<Vec<_>>().join(", ");
+    recipes::find(name).with_context(|| format!("{name}: expected one of {}", names()))
+}
+
+fn copy(recipe: &Shipped, to: Option<PathBuf>) -> Result<()> {
+    let to = to.unwrap_or_else(|| PathBuf::from(format!("{}.toml", recipe.name)));
+    if to.exists() {
+        bail!("{}: expected a new file, found one that exists", to.display());
+    }
+    std::fs::write(&to, recipe.text).with_context(|| to.display().to_string())?;
+    println!("{}", to.display());
+    Ok(())
+}

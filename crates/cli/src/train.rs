@@ -1,0 +1,162 @@
+//! `polyptych train`: a recipe from start to closing table, or the rest of a run.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result};
+use polyptych_engine::{
+    Baselines, Evaluation, Ledger, Recipe, TrainOutcome, Trainer, torch_version,
+};
+
+use crate::INTERRUPTED;
+use crate::flags::TrainFlags;
+use crate::progress::Progress;
+use crate::recipes;
+use crate::table::{self, Column};
+
+pub(crate) fn run(flags: &TrainFlags) -> Result<ExitCode> {
+    let stop = stop_on_interrupt()?;
+    let mut trainer = match &flags.resume {
+        Some(path) => Trainer::resume(path)?,
+        None => start(flags)?,
+    };
+    introduce(&trainer);
+    let path = trainer.folder().path().to_owned();
+    let outcome = train(&mut trainer, &stop)?;
+    if !outcome.finished {
+        return Ok(interrupted(&path, &outcome));
+    }
+    let baselines = trainer.folder().baselines()?;
+    let recipe = trainer.recipe().clone();
+    drop(trainer);
+    let Some(main) = finished(outcome, &path)? else { return Ok(ExitCode::SUCCESS) };
+    match compare(&recipe, baselines.as_ref(), &path, &stop)? {
+        None => Ok(ExitCode::from(INTERRUPTED)),
+        Some(others) => {
+            conclude(&recipe, baselines.as_ref(), &main, &others, &path);
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn start(flags: &TrainFlags) -> Result<Trainer> {
+    let (recipe, baselines) = recipes::open(&flags.recipe)?;
+    let out = flags.out.clone().unwrap_or_else(|| free_folder(&recipe.name));
+    let (trainer, report) = Trainer::start(recipe, baselines.as_ref(), &out)?;
+    if let Some(report) = report {
+        eprintln!("backbone {}: {report}", trainer.recipe().backbone.weights);
+    }
+    Ok(trainer)
+}
+
+fn introduce(trainer: &Trainer) {
+    let recipe = trainer.recipe();
+    let count = Ledger::of(trainer.model()).total();
+    eprintln!(
+        "{}: {} tasks, {} on {}, {} of {} parameters train, LibTorch {}",
+        trainer.folder().path().display(),
+        recipe.tasks.len(),
+        recipe.adapter.name(),
+        recipe.backbone.name,
+        count.trainable,
+        count.total,
+        torch_version(),
+    );
+}
+
+fn train(trainer: &mut Trainer, stop: &Arc<AtomicBool>) -> Result<TrainOutcome> {
+    let steps = trainer.recipe().train.steps;
+    let mut progress = Progress::new(trainer.step(), steps, stop.clone());
+    let outcome = trainer.run(&mut progress);
+    progress.finish();
+    Ok(outcome?)
+}
+
+fn interrupted(path: &Path, outcome: &TrainOutcome) -> ExitCode {
+    eprintln!(
+        "stopped after step {}; go on with: polyptych train --resume {}",
+        outcome.step,
+        path.display()
+    );
+    ExitCode::from(INTERRUPTED)
+}
+
+/// The evaluation of a finished run; none where a finished run was resumed.
+fn finished(outcome: TrainOutcome, path: &Path) -> Result<Option<Evaluation>> {
+    if outcome.evaluation.is_none() {
+        eprintln!("{}: all {} steps are done", path.display(), outcome.step);
+    }
+    Ok(outcome.evaluation)
+}
+
+/// Trains the recipe's other methods at the same budget, below the folder of the run.
+fn compare(
+    recipe: &Recipe,
+    baselines: Option<&Baselines>,
+    path: &Path,
+    stop: &Arc<AtomicBool>,
+) -> Result<Option<Vec<(String, Evaluation)>>> {
+    let mut done = Vec::new();
+    for adapter in &recipe.compare {
+        let mut other = recipe.clone();
+        other.adapter = adapter.clone();
+        other.compare.clear();
+        let name = adapter.name().to_owned();
+        let (mut trainer, _) = Trainer::start(other, baselines, &path.join("compare").join(&name))?;
+        introduce(&trainer);
+        let outcome = train(&mut trainer, stop)?;
+        match outcome.evaluation {
+            Some(evaluation) if outcome.finished => done.push((name, evaluation)),
+            _ => {
+                eprintln!("stopped: the comparison with {name} is not finished");
+                return Ok(None);
+            }
+        }
+    }
+    Ok(Some(done))
+}
+
+fn conclude(
+    recipe: &Recipe,
+    baselines: Option<&Baselines>,
+    main: &Evaluation,
+    others: &[(String, Evaluation)],
+    path: &Path,
+) {
+    let recorded = baselines.map(|baselines| Column {
+        title: "single task (recorded)".into(),
+        values: baselines.single_task.iter().map(|b| (b.task.as_str(), b.value)).collect(),
+        delta_m: Some(0.0),
+    });
+    let others = others.iter().map(|(name, evaluation)| Column::of(name, evaluation));
+    let main_column = Column::of(recipe.adapter.name(), main);
+    let columns: Vec<Column> = recorded.into_iter().chain(others).chain([main_column]).collect();
+    println!("{}", table::comparison(main, &columns));
+    println!("run: {}", path.display());
+    println!("look: polyptych predict {} PHOTOGRAPH..", path.display());
+    println!("fold: polyptych merge {}", path.display());
+}
+
+/// `runs/<name>`, or `runs/<name>-2` and so on where that is taken.
+fn free_folder(name: &str) -> PathBuf {
+    let numbered = (2..).map(|number| format!("{name}-{number}"));
+    let names = std::iter::once(name.to_owned()).chain(numbered);
+    let mut paths = names.map(|name| Path::new("runs").join(name));
+    paths.find(|path| !path.exists()).expect("there are infinitely many numbers")
+}
+
+/// The first interrupt asks the run to save and leave; the second one ends the program.
+fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let asked = stop.clone();
+    let handler = move || {
+        if asked.swap(true, Ordering::Relaxed) {
+            std::process::exit(i32::from(INTERRUPTED));
+        }
+        eprintln!("interrupt: finishing this step; interrupt again to leave without saving");
+    };
+    ctrlc::set_handler(handler).context("the interrupt handler cannot be set")?;
+    Ok(stop)
+}

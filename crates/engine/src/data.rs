@@ -1,0 +1,88 @@
+//! The data sets of a run, and the way of their arrays into tensors.
+
+use std::sync::Arc;
+
+use ndarray::{Array, Dimension};
+use polyptych_data::{Cached, Dataset, Loader, LoaderConfig, TaskSpec, Union};
+use polyptych_tensor::{Device, Tensor};
+
+use crate::{Error, Recipe, Result, SourceRecipe};
+
+/// What a run learns from and is measured on.
+pub struct DataSets {
+    /// Batches to learn from, shuffled and augmented.
+    pub train: Loader,
+    /// Batches to measure on, in order and unchanged.
+    pub eval: Loader,
+    /// The tasks of the recipe, in the order of the task axis.
+    pub specs: Vec<TaskSpec>,
+}
+
+impl DataSets {
+    /// Opens the data sets of `recipe`.
+    ///
+    /// # Errors
+    /// A data set that cannot be read, or a task of the recipe that no data set has.
+    pub fn open(recipe: &Recipe) -> Result<Self> {
+        let train = open(&recipe.data.train, recipe.data.cache_mib)?;
+        let eval = Self::open_eval(recipe)?;
+        let specs = specs(recipe, train.tasks())?;
+        let config = LoaderConfig {
+            seed: recipe.seed,
+            shuffle: true,
+            drop_last: train.len() >= recipe.data.batch_size,
+            augment: recipe.data.augment.clone(),
+            prefetch: recipe.data.prefetch,
+            ..LoaderConfig::evaluation(recipe.data.batch_size, recipe.data.img_size)
+        };
+        Ok(Self { train: Loader::new(train, config)?, eval, specs })
+    }
+
+    /// Opens only what the recipe is measured on.
+    ///
+    /// # Errors
+    /// As [`DataSets::open`].
+    pub fn open_eval(recipe: &Recipe) -> Result<Loader> {
+        let dataset = open(&recipe.data.eval, recipe.data.cache_mib)?;
+        let config = LoaderConfig::evaluation(recipe.data.batch_size, recipe.data.img_size);
+        Ok(Loader::new(dataset, config)?)
+    }
+}
+
+/// The specifications of the recipe's tasks among `known`.
+///
+/// # Errors
+/// A task that is not known.
+pub(crate) fn specs(recipe: &Recipe, known: &[TaskSpec]) -> Result<Vec<TaskSpec>> {
+    let find = |name: &String| {
+        known.iter().find(|spec| spec.name == *name).cloned().ok_or_else(|| {
+            let names: Vec<&str> = known.iter().map(|spec| spec.name.as_str()).collect();
+            Error::Recipe {
+                origin: recipe.name.clone(),
+                key: format!("tasks.{name}"),
+                reason: format!("expected one of {}, found {name}", names.join(", ")),
+            }
+        })
+    };
+    recipe.tasks.keys().map(find).collect()
+}
+
+fn open(sources: &[SourceRecipe], cache_mib: usize) -> Result<Arc<dyn Dataset>> {
+    let opened = sources.iter().map(SourceRecipe::open).collect::<Result<Vec<_>>>()?;
+    let joined: Arc<dyn Dataset> = match <[_; 1]>::try_from(opened) {
+        Ok([only]) => only,
+        Err(several) => Arc::new(Union::new(several)?),
+    };
+    Ok(match cache_mib {
+        0 => joined,
+        mib => Arc::new(Cached::new(joined, mib << 20)),
+    })
+}
+
+/// A float32 tensor of the same shape on `device`.
+pub fn to_tensor<D: Dimension>(array: &Array<f32, D>, device: Device) -> Tensor {
+    let shape: Vec<i64> = array.shape().iter().map(|&extent| extent as i64).collect();
+    let standard = array.as_standard_layout();
+    let values = standard.as_slice().expect("standard layout is one slice");
+    Tensor::from_slice(values).view(shape.as_slice()).to_device(device)
+}

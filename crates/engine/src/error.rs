@@ -1,0 +1,91 @@
+//! What can go wrong in a run.
+
+use std::path::{Path, PathBuf};
+
+/// Result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error of a recipe, a run folder or a layer below.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A recipe or another of our own files cannot be read.
+    #[error("{origin}: {key}: {reason}")]
+    Recipe {
+        /// File or name of the recipe.
+        origin: String,
+        /// Path of the field.
+        key: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A file or folder could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// A folder that should be a run is not, or is one of another recipe.
+    #[error("{}: {reason}", path.display())]
+    Run {
+        /// The folder.
+        path: PathBuf,
+        /// What was expected and found.
+        reason: String,
+    },
+    /// Loss or gradients were not finite for too many steps in a row.
+    #[error("step {step}: {what} was not finite for {count} steps in a row")]
+    NotFinite {
+        /// The last of the steps.
+        step: u64,
+        /// What was not finite.
+        what: String,
+        /// How many steps.
+        count: u64,
+    },
+    /// A folded model differs from the one that was trained.
+    #[error(
+        "{key}: expected the folded model within {tolerance:e} of the trained one, found {found:e}"
+    )]
+    Merge {
+        /// The task.
+        key: String,
+        /// Largest difference that is allowed.
+        tolerance: f64,
+        /// Largest difference on the probe batch.
+        found: f64,
+    },
+    /// An adapter's configuration.
+    #[error("adapter.{0}")]
+    Adapters(#[from] polyptych_adapters::Error),
+    /// A backbone.
+    #[error(transparent)]
+    Backbones(#[from] polyptych_backbones::Error),
+    /// A data set or sample.
+    #[error(transparent)]
+    Data(#[from] polyptych_data::Error),
+    /// A head.
+    #[error(transparent)]
+    Heads(#[from] polyptych_heads::Error),
+    /// A loss.
+    #[error(transparent)]
+    Losses(#[from] polyptych_losses::Error),
+    /// A metric.
+    #[error(transparent)]
+    Metrics(#[from] polyptych_metrics::MetricError),
+    /// Tensors, devices and files of tensors.
+    #[error(transparent)]
+    Tensor(#[from] polyptych_tensor::Error),
+}
+
+/// Names the file in an input or output error.
+pub(crate) fn io(path: &Path) -> impl Fn(std::io::Error) -> Error {
+    move |source| Error::Io { path: path.into(), source }
+}
+
+impl From<polyptych_tensor::TchError> for Error {
+    fn from(source: polyptych_tensor::TchError) -> Self {
+        Error::Tensor(source.into())
+    }
+}

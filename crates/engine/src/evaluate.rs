@@ -1,0 +1,113 @@
+//! How good is a model, task by task?
+
+use ndarray::{ArrayView3, ArrayView4, Axis};
+use polyptych_data::{Batch, Loader};
+use polyptych_metrics::{Baseline, DeltaM, Metric, MetricError, Score, delta_m};
+use polyptych_tensor::{Device, Kind, Tensor, no_grad};
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::{Model, Result, Task, to_tensor};
+
+/// Scores of every task.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Evaluation {
+    /// Tasks in the order of the task axis.
+    pub tasks: Vec<TaskScores>,
+    /// Relative change against single-task baselines, where they are recorded.
+    pub delta_m: Option<DeltaM>,
+}
+
+/// Scores of one task, the headline first; none where the data hold no label of the task.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TaskScores {
+    /// Name of the task.
+    pub task: String,
+    /// Its scores.
+    pub scores: Vec<Score>,
+}
+
+impl Evaluation {
+    /// The headline score of every task that has one.
+    pub fn headlines(&self) -> Vec<(&str, Score)> {
+        let first = |task: &TaskScores| task.scores.first().copied();
+        self.tasks.iter().filter_map(|t| Some((t.task.as_str(), first(t)?))).collect()
+    }
+
+    /// The headlines as baselines for other runs.
+    pub fn as_baselines(&self) -> Vec<Baseline> {
+        self.headlines().iter().map(|(task, score)| Baseline::new(*task, score)).collect()
+    }
+}
+
+/// Measures `model` over all of `loader`, in evaluation mode.
+///
+/// `progress` is called with the number of batches done.
+///
+/// # Errors
+/// A sample that cannot be read, an output that is not finite, or baselines of other metrics.
+pub fn evaluate(
+    model: &Model,
+    loader: &Loader,
+    baselines: Option<&[Baseline]>,
+    mut progress: impl FnMut(usize),
+) -> Result<Evaluation> {
+    let mut metrics = model.tasks.iter().map(Task::metric).collect::<Result<Vec<_>>>()?;
+    for (done, batch) in loader.epoch(0, 0)?.enumerate() {
+        let batch = batch?;
+        let outputs = no_grad(|| predict_batch(model, &batch))?;
+        // Tasks hold tensors, which do not cross threads; their names do.
+        let names: Vec<&str> = model.tasks.iter().map(|task| task.spec.name.as_str()).collect();
+        let tasks = names.par_iter().zip(&mut metrics).zip(&outputs);
+        tasks.try_for_each(|((task, metric), output)| {
+            update(metric.as_mut(), task, output, &batch)
+        })?;
+        progress(done + 1);
+    }
+    let scores = |(task, metric): (&Task, &dyn Metric)| match metric.compute() {
+        Ok(scores) => Ok(TaskScores { task: task.spec.name.clone(), scores }),
+        Err(MetricError::NoLabel { .. }) => {
+            Ok(TaskScores { task: task.spec.name.clone(), scores: Vec::new() })
+        }
+        Err(e) => Err(e.into()),
+    };
+    let tasks = model.tasks.iter().zip(metrics.iter().map(AsRef::as_ref)).map(scores).collect::<Result<Vec<_>>>()?;
+    let mut evaluation = Evaluation { tasks, delta_m: None };
+    if let Some(baselines) = baselines {
+        evaluation.delta_m = Some(delta_m(&evaluation.headlines(), baselines)?);
+    }
+    Ok(evaluation)
+}
+
+/// What a reader expects of each task, `[batch, channels, height, width]` on the CPU.
+fn predict_batch(model: &Model, batch: &Batch) -> Result<Vec<ndarray::Array4<f32>>> {
+    let images = to_tensor(&batch.images, model.store.device());
+    let raw = model.forward(&images, false)?;
+    let outputs = model.tasks.iter().zip(raw).map(|(task, raw)| to_array(&task.activate(&raw)));
+    outputs.collect()
+}
+
+/// The tensor `[a, b, c, d]` as an array.
+pub(crate) fn to_array(tensor: &Tensor) -> Result<ndarray::Array4<f32>> {
+    let flat = tensor.to_device(Device::Cpu).to_kind(Kind::Float).contiguous().view([-1]);
+    let [a, b, c, d] = tensor.size4()?.into();
+    let shape = [a, b, c, d].map(|extent: i64| extent as usize);
+    let values = Vec::<f32>::try_from(&flat)?;
+    Ok(ndarray::Array4::from_shape_vec(shape, values).expect("as many values as the shape says"))
+}
+
+fn update(
+    metric: &mut dyn Metric,
+    task: &str,
+    output: &ndarray::Array4<f32>,
+    batch: &Batch,
+) -> Result<()> {
+    let output: ArrayView4<f32> = output.view();
+    for (index, sample) in batch.samples.iter().enumerate() {
+        if let Some(label) = sample.labels.get(task) {
+            let prediction: ArrayView3<f32> = output.index_axis(Axis(0), index);
+            metric.update(prediction, label.to_array().view())?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! How many parameters there are, which train, and what is stored.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use polyptych_adapters::Form;
+use polyptych_tensor::{Device, Role};
+use serde::Serialize;
+
+use crate::{DataSets, Model, Recipe, Result};
+
+/// Counts of one group of parameters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LedgerRow {
+    /// `backbone`, `backbone, adapter`, or `heads.<task>`.
+    pub group: String,
+    /// Parameters.
+    pub total: i64,
+    /// Parameters that train.
+    pub trainable: i64,
+    /// Numbers in a checkpoint: parameters and buffers.
+    pub stored: i64,
+}
+
+/// Counts of all groups.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Ledger {
+    /// Groups in the order of their names, without the total.
+    pub rows: Vec<LedgerRow>,
+    /// Parameters that are kept for compatible files although no output depends on them.
+    pub unused: Vec<(String, i64)>,
+}
+
+impl Ledger {
+    /// Counts the parameters of the model that `recipe` makes, on the CPU.
+    ///
+    /// # Errors
+    /// A recipe whose tasks, backbone, adapter or heads do not exist or do not fit.
+    pub fn of_recipe(recipe: &Recipe) -> Result<Self> {
+        let specs = DataSets::open(recipe)?.specs;
+        Ok(Self::of(&Model::new(recipe, &specs, Form::Adapted, Device::Cpu)?))
+    }
+
+    /// Counts the parameters of `model`.
+    pub fn of(model: &Model) -> Self {
+        let mut rows: BTreeMap<String, LedgerRow> = BTreeMap::new();
+        let mut unused = Vec::new();
+        model.store.for_each(|name, entry| {
+            let group = group_of(name);
+            let row = rows.entry(group.clone()).or_insert_with(|| LedgerRow::empty(group));
+            let count = entry.tensor.numel() as i64;
+            let parameter = entry.role == Role::Parameter;
+            row.stored += count;
+            row.total += if parameter { count } else { 0 };
+            row.trainable += if entry.tensor.requires_grad() { count } else { 0 };
+            if entry.unused {
+                unused.push((name.to_owned(), count));
+            }
+        });
+        Self { rows: rows.into_values().collect(), unused }
+    }
+
+    /// The sum of all groups.
+    pub fn total(&self) -> LedgerRow {
+        let add = |mut sum: LedgerRow, row: &LedgerRow| {
+            sum.total += row.total;
+            sum.trainable += row.trainable;
+            sum.stored += row.stored;
+            sum
+        };
+        self.rows.iter().fold(LedgerRow::empty("all".into()), add)
+    }
+}
+
+impl LedgerRow {
+    fn empty(group: String) -> Self {
+        Self { group, total: 0, trainable: 0, stored: 0 }
+    }
+}
+
+impl fmt::Display for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:<28} {:>14} {:>14} {:>14}", "group", "total", "trainable", "stored")?;
+        let total = self.total();
+        for row in self.rows.iter().chain([&total]) {
+            let counts = [row.total, row.trainable, row.stored].map(grouped);
+            writeln!(f, "{:<28} {:>14} {:>14} {:>14}", row.group, counts[0], counts[1], counts[2])?;
+        }
+        self.unused.iter().try_for_each(|(name, count)| {
+            writeln!(
+                f,
+                "unused: {name} ({}): kept for compatible files, never trained",
+                grouped(*count)
+            )
+        })
+    }
+}
+
+fn group_of(name: &str) -> String {
+    let mut parts = name.split('.');
+    match (parts.next(), parts.next()) {
+        (Some("heads"), Some(task)) => format!("heads.{task}"),
+        _ if name.contains("lora_") => "backbone, adapter".into(),
+        _ => "backbone".into(),
+    }
+}
+
+/// `34262906` as `34,262,906`.
+fn grouped(number: i64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}

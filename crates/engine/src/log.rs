@@ -1,0 +1,94 @@
+//! `metrics.jsonl`, one JSON object per line, and files of baselines.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use polyptych_metrics::Baseline;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::error::io;
+use crate::{Error, Result};
+
+/// Appends to `metrics.jsonl`.
+#[derive(Debug)]
+pub(crate) struct Log {
+    path: PathBuf,
+}
+
+impl Log {
+    /// Goes on behind `step`: lines of later steps, written before a cut, are dropped.
+    pub(crate) fn open(path: PathBuf, step: u64) -> Result<Self> {
+        if path.exists() {
+            let text = std::fs::read_to_string(&path).map_err(io(&path))?;
+            let kept = text.lines().filter(|line| step_of(line).is_some_and(|at| at <= step));
+            let kept: String = kept.map(|line| format!("{line}\n")).collect();
+            polyptych_tensor::file::write_aside(&path, kept.as_bytes())?;
+        }
+        Ok(Self { path })
+    }
+
+    /// Writes one line at once, so that a cut loses at most the last one.
+    pub(crate) fn write(&self, line: &impl Serialize) -> Result<()> {
+        let mut text = to_json(line);
+        text.push('\n');
+        let file = OpenOptions::new().create(true).append(true).open(&self.path);
+        file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(io(&self.path))
+    }
+}
+
+fn step_of(line: &str) -> Option<u64> {
+    serde_json::from_str::<Value>(line).ok()?.get("step")?.as_u64()
+}
+
+/// The value as one line of JSON.
+pub(crate) fn to_json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("our own records have string keys only")
+}
+
+/// Single-task results that delta-m compares with, and where they came from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Baselines {
+    /// The command that made the file.
+    pub command: String,
+    /// Seed of the runs.
+    pub seed: u64,
+    /// Steps of each run.
+    pub steps: u64,
+    /// Version of LibTorch, and the machine in a few words.
+    pub made_with: String,
+    /// One result per task.
+    pub single_task: Vec<Baseline>,
+}
+
+impl Baselines {
+    /// Reads a file of baselines.
+    ///
+    /// # Errors
+    /// A file that cannot be read or has other fields.
+    pub fn open(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(io(path))?;
+        Self::parse(&path.display().to_string(), &text)
+    }
+
+    /// Reads baselines from `text`; `origin` names it in errors.
+    ///
+    /// # Errors
+    /// Other fields than those of this type.
+    pub fn parse(origin: &str, text: &str) -> Result<Self> {
+        let mut json = serde_json::Deserializer::from_str(text);
+        serde_path_to_error::deserialize(&mut json).map_err(|e| Error::Recipe {
+            origin: origin.into(),
+            key: e.path().to_string(),
+            reason: e.inner().to_string(),
+        })
+    }
+
+    /// The baselines of `tasks`, or none unless all of them are recorded.
+    pub fn of(&self, tasks: &[String]) -> Option<Vec<Baseline>> {
+        let find = |task: &String| self.single_task.iter().find(|b| b.task == *task).cloned();
+        tasks.iter().map(find).collect()
+    }
+}

@@ -1,0 +1,94 @@
+//! Folding a trained model into a plain one, checked before it is written.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use polyptych_adapters::Form;
+use polyptych_tensor::{Kind, LoadOptions, Tensor, Tensors, file, no_grad};
+use serde::Serialize;
+
+use crate::error::io;
+use crate::log::to_json;
+use crate::model::BACKBONE;
+use crate::run::{MERGE, MERGED_MODEL};
+use crate::{DataSets, Error, Model, OpenRun, Result, RunFolder, to_tensor};
+
+/// Largest difference that folding may make, in the units of the raw outputs.
+const TOLERANCE: f64 = 1e-4;
+
+/// What folding did.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MergeReport {
+    /// Largest difference of raw outputs per task, on the probe batch.
+    pub differences: BTreeMap<String, f64>,
+    /// Tensors that are gone because they are part of others now.
+    pub folded: usize,
+    /// Tensors of the method that stay: the small per-task part.
+    pub kept: Vec<String>,
+    /// Images in the probe batch.
+    pub probe_images: usize,
+}
+
+/// Folds the model of `run` and writes it to `out`: the whole model, and the plain backbone under
+/// timm's names in `backbone.safetensors`, that one in float16 if `half`.
+///
+/// # Errors
+/// A model that is folded already, a folded model that differs by more than 1e-4 from the trained
+/// one on a probe batch of the evaluation data, or a folder that cannot be written; nothing is
+/// written unless the check holds.
+pub fn merge(run: &OpenRun, out: &Path, half: bool) -> Result<MergeReport> {
+    if run.form == Form::Folded {
+        let reason = "expected a trained run, found a merged model".into();
+        return Err(Error::Run { path: run.folder.path().into(), reason });
+    }
+    let specs = run.folder.specs()?;
+    let tensors = run.model.folded()?;
+    let folded = Model::new(&run.recipe, &specs, Form::Folded, run.model.store.device())?;
+    folded.store.load("folded model", &tensors, &LoadOptions::default())?;
+    let report = compare(run, &folded, &tensors)?;
+    write(run, &tensors, &report, out, half)?;
+    Ok(report)
+}
+
+fn compare(run: &OpenRun, folded: &Model, tensors: &Tensors) -> Result<MergeReport> {
+    let loader = DataSets::open_eval(&run.recipe)?;
+    let none = || Error::Run { path: run.folder.path().into(), reason: "no probe batch".into() };
+    let batch = loader.epoch(0, 0)?.next().ok_or_else(none)??;
+    let images = to_tensor(&batch.images, run.model.store.device());
+    let outputs = |model: &Model| no_grad(|| model.forward(&images, false));
+    let (before, after) = (outputs(&run.model)?, outputs(folded)?);
+    let names = run.model.tasks.iter().map(|task| task.spec.name.clone());
+    let worst = |(a, b): (&Tensor, &Tensor)| (a - b).abs().max().double_value(&[]);
+    let differences: BTreeMap<String, f64> =
+        names.zip(before.iter().zip(&after).map(worst)).collect();
+    let differs = |d: f64| d.is_nan() || d > TOLERANCE;
+    if let Some((key, &found)) = differences.iter().find(|(_, d)| differs(**d)) {
+        return Err(Error::Merge { key: key.clone(), tolerance: TOLERANCE, found });
+    }
+    let kept = tensors.keys().filter(|name| name.contains("lora_")).cloned().collect();
+    let folded = run.model.store.tensors().len() - tensors.len();
+    Ok(MergeReport { differences, folded, kept, probe_images: batch.names.len() })
+}
+
+fn write(
+    run: &OpenRun,
+    tensors: &Tensors,
+    report: &MergeReport,
+    out: &Path,
+    half: bool,
+) -> Result<()> {
+    let specs = run.folder.specs()?;
+    let folder = RunFolder::create(out, &run.recipe, &specs, run.baselines.as_ref())?;
+    let checkpoints = folder.checkpoints();
+    std::fs::remove_dir(&checkpoints).map_err(io(&checkpoints))?;
+    let metadata = || HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    file::save(&out.join(MERGED_MODEL), tensors, metadata())?;
+    let prefix = format!("{BACKBONE}.");
+    let plain = tensors.iter().filter(|(name, _)| !name.contains("lora_"));
+    let kind = |t: &Tensor| if half { Kind::Half } else { t.kind() };
+    let plain = plain.filter_map(|(name, t)| {
+        Some((name.strip_prefix(&prefix)?.to_owned(), t.detach().to_kind(kind(t))))
+    });
+    file::save(&out.join("backbone.safetensors"), &plain.collect(), metadata())?;
+    Ok(file::write_aside(&out.join(MERGE), to_json(report).as_bytes())?)
+}

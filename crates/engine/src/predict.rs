@@ -1,0 +1,160 @@
+//! From photographs to maps.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use image::RgbImage;
+use ndarray::{Array3, Array4, Axis};
+use polyptych_data::{LoaderConfig, TaskKind, TaskSpec, read_image, resize_image};
+use polyptych_heads::upsample;
+use polyptych_tensor::{Device, file, no_grad};
+
+use crate::error::io;
+use crate::evaluate::to_array;
+use crate::{OpenRun, Result, panel, picture, to_tensor};
+
+/// Longest side of a prediction in pixels; larger photographs are reduced to it.
+const MAX_SIDE: usize = 1024;
+
+/// A model that reads photographs of any size.
+#[derive(Debug)]
+pub struct Predictor {
+    run: OpenRun,
+    input: LoaderConfig,
+}
+
+/// Maps of one photograph.
+#[derive(Debug)]
+pub struct Prediction {
+    /// The photograph, `[height, width, 3]`, reduced if it was very large.
+    pub photograph: Array3<u8>,
+    /// One map per task, `[channels, height, width]` at the size of the photograph; `[classes, 1,
+    /// 1]` for tasks of whole images.
+    pub maps: Vec<Array3<f32>>,
+}
+
+impl Predictor {
+    /// Takes over a trained or merged model.
+    pub fn new(run: OpenRun) -> Self {
+        let input = LoaderConfig::evaluation(1, run.recipe.data.img_size);
+        Self { run, input }
+    }
+
+    /// Predicts every task for the photograph in `file`.
+    ///
+    /// # Errors
+    /// A file that is no readable image.
+    pub fn predict(&self, file: &Path) -> Result<Prediction> {
+        let photograph = reduced(read_image(file)?);
+        let (height, width, _) = photograph.dim();
+        let small = resize_image(photograph.view(), self.input.img_size);
+        let model = &self.run.model;
+        let images = to_tensor(&normalised(&small, &self.input), model.store.device());
+        let raw = no_grad(|| model.forward(&images, false))?;
+        let maps = model.tasks.iter().zip(raw).map(|(task, raw)| {
+            let raw = match task.spec.is_dense() {
+                true => upsample(&raw, [height as i64, width as i64])?,
+                false => raw,
+            };
+            Ok(to_array(&task.activate(&raw))?.index_axis_move(Axis(0), 0))
+        });
+        Ok(Prediction { maps: maps.collect::<Result<_>>()?, photograph })
+    }
+
+    /// The dense tasks as one picture: photograph, then each task.
+    pub fn panel(&self, prediction: &Prediction) -> RgbImage {
+        let tasks = self.run.model.tasks.iter().zip(&prediction.maps);
+        let dense = tasks.filter(|(task, _)| task.spec.is_dense());
+        let pictures: Vec<RgbImage> =
+            dense.map(|(task, map)| picture(&task.spec, map.view())).collect();
+        panel(&prediction.photograph, &pictures)
+    }
+
+    /// Writes [`Predictor::panel`] as a picture.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn save_panel(&self, prediction: &Prediction, path: &Path) -> Result<()> {
+        let saved = self.panel(prediction).save(path);
+        saved.map_err(|e| io(path)(std::io::Error::other(e)))
+    }
+
+    /// Writes the maps by task, `[channels, height, width]` each, as safetensors.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn save_raw(&self, prediction: &Prediction, path: &Path) -> Result<()> {
+        let names = self.run.model.tasks.iter().map(|task| task.spec.name.clone());
+        let maps = prediction.maps.iter().map(|map| to_tensor(map, Device::Cpu));
+        Ok(file::save(path, &names.zip(maps).collect(), HashMap::new())?)
+    }
+
+    /// For tasks of whole images: the task, and the classes it sees.
+    pub fn image_level(&self, prediction: &Prediction) -> Vec<(String, String)> {
+        let tasks = self.run.model.tasks.iter().zip(&prediction.maps);
+        let tasks = tasks.filter(|(task, _)| !task.spec.is_dense());
+        tasks.map(|(task, map)| (task.spec.name.clone(), classes_in(&task.spec, map))).collect()
+    }
+
+    /// Names of the panels, in their order.
+    pub fn titles(&self) -> Vec<String> {
+        let tasks = self.run.model.tasks.iter().filter(|task| task.spec.is_dense());
+        std::iter::once("photograph".into()).chain(tasks.map(|t| t.spec.name.clone())).collect()
+    }
+}
+
+/// The images among `paths`: files as they are, folders by what lies directly in them.
+///
+/// # Errors
+/// A path that does not exist.
+pub fn image_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            let entries = std::fs::read_dir(path).map_err(io(path))?;
+            let mut inside: Vec<PathBuf> = entries
+                .map(|entry| entry.map(|entry| entry.path()).map_err(io(path)))
+                .collect::<Result<_>>()?;
+            inside.retain(|file| is_image(file));
+            inside.sort();
+            files.extend(inside);
+        } else {
+            std::fs::metadata(path).map_err(io(path))?;
+            files.push(path.clone());
+        }
+    }
+    Ok(files)
+}
+
+fn classes_in(spec: &TaskSpec, logits: &Array3<f32>) -> String {
+    let name = |index: usize| spec.classes.get(index).map_or("?", String::as_str);
+    let logits: Vec<f32> = logits.iter().copied().collect();
+    if spec.kind == TaskKind::Tags {
+        let seen = (0..logits.len()).filter(|&index| logits[index] > 0.0).map(name);
+        return seen.collect::<Vec<_>>().join(", ");
+    }
+    let best = (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b]));
+    best.map_or("?", name).to_owned()
+}
+
+fn is_image(file: &Path) -> bool {
+    let extension = file.extension().map(|e| e.to_string_lossy().to_lowercase());
+    matches!(extension.as_deref(), Some("jpg" | "jpeg" | "png"))
+}
+
+fn reduced(photograph: Array3<u8>) -> Array3<u8> {
+    let (height, width, _) = photograph.dim();
+    let longest = height.max(width);
+    if longest <= MAX_SIDE {
+        return photograph;
+    }
+    let scale = |side: usize| (side * MAX_SIDE / longest).max(1);
+    resize_image(photograph.view(), [scale(height), scale(width)])
+}
+
+fn normalised(image: &Array3<u8>, config: &LoaderConfig) -> Array4<f32> {
+    let (height, width, _) = image.dim();
+    Array4::from_shape_fn((1, 3, height, width), |(_, c, y, x)| {
+        (f32::from(image[[y, x, c]]) / 255.0 - config.mean[c]) / config.std[c]
+    })
+}

@@ -1,0 +1,171 @@
+//! A run as a file: every choice of data, tasks, method and training, without hidden defaults.
+
+mod parse;
+mod source;
+
+use std::collections::BTreeMap;
+
+use polyptych_adapters::AdapterConfig;
+use polyptych_data::AugmentConfig;
+use polyptych_heads::HeadConfig;
+use polyptych_losses::LossConfig;
+use polyptych_tensor::optim::{AdamWConfig, SgdConfig};
+use polyptych_tensor::{Precision, Schedule};
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+pub use source::SourceRecipe;
+
+/// A whole run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Name of the run; the run folder is called after it.
+    pub name: String,
+    /// What it shows, in a sentence.
+    pub description: String,
+    /// Seed of initial values, order, augmentation and dropout.
+    pub seed: u64,
+    /// `auto`, `cpu` or `cuda:N`.
+    pub device: String,
+    /// Type of activations and frozen weights.
+    pub precision: Precision,
+    /// File of baselines that delta-m compares with, relative to the recipe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baselines: Option<String>,
+    /// Methods that are trained after the main one, at the same budget, for the closing table.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub compare: Vec<AdapterConfig>,
+    /// The network.
+    pub backbone: BackboneRecipe,
+    /// What is trained in it.
+    pub adapter: AdapterConfig,
+    /// What it learns from.
+    pub data: DataRecipe,
+    /// What it learns, by the names of the data sets' tasks.
+    pub tasks: BTreeMap<String, TaskRecipe>,
+    /// How it learns.
+    pub train: TrainRecipe,
+}
+
+/// The network of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackboneRecipe {
+    /// timm's name of the architecture.
+    pub name: String,
+    /// A shipped `architecture.tag`, a safetensors file, or `none` for random values.
+    pub weights: String,
+    /// Largest rate of stochastic depth; rates rise linearly over the blocks.
+    pub drop_path_rate: f64,
+}
+
+/// What a run learns from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataRecipe {
+    /// Height and width that the network sees.
+    pub img_size: [usize; 2],
+    /// Images in one training step.
+    pub batch_size: usize,
+    /// Batches that are prepared ahead.
+    pub prefetch: usize,
+    /// Decoded samples that may stay in memory, in MiB; 0 keeps none.
+    pub cache_mib: usize,
+    /// Augmentation of training samples; none if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub augment: Option<AugmentConfig>,
+    /// Data sets that are learnt from; several make one set with partial labels.
+    pub train: Vec<SourceRecipe>,
+    /// Data sets that are measured on.
+    pub eval: Vec<SourceRecipe>,
+}
+
+/// What is learnt of one task, and with which head.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaskRecipe {
+    /// Factor on the task's loss.
+    pub weight: f64,
+    /// The head.
+    pub head: HeadConfig,
+    /// The loss; the reference's choice for the kind of task if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<LossConfig>,
+}
+
+/// How a run learns.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainRecipe {
+    /// Number of steps.
+    pub steps: u64,
+    /// Steps between evaluations; the last step is always evaluated.
+    pub eval_every: u64,
+    /// Steps between checkpoints; the last step is always saved.
+    pub save_every: u64,
+    /// Base learning rate.
+    pub lr: f64,
+    /// Weight decay of matrices.
+    pub weight_decay: f64,
+    /// Largest joint norm of the gradients.
+    pub clip_grad_norm: f64,
+    /// The optimiser.
+    pub optimiser: OptimiserRecipe,
+    /// Shape of the learning rate.
+    pub schedule: Schedule,
+}
+
+/// Optimisers by name.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "lowercase")]
+pub enum OptimiserRecipe {
+    /// AdamW.
+    AdamW(AdamWConfig),
+    /// SGD with momentum.
+    Sgd(SgdConfig),
+}
+
+impl Recipe {
+    /// Checks what can be checked without data.
+    ///
+    /// # Errors
+    /// The first field that is out of range.
+    pub fn validate(&self, origin: &str) -> Result<()> {
+        let wrong = |key: &str, reason: String| {
+            Err(Error::Recipe { origin: origin.into(), key: key.into(), reason })
+        };
+        let positive = [
+            ("train.steps", self.train.steps),
+            ("train.eval_every", self.train.eval_every),
+            ("train.save_every", self.train.save_every),
+            ("data.batch_size", self.data.batch_size as u64),
+        ];
+        if let Some((key, _)) = positive.iter().find(|(_, value)| *value == 0) {
+            return wrong(key, "expected at least 1, found 0".into());
+        }
+        if self.tasks.is_empty() {
+            return wrong("tasks", "expected at least one task, found none".into());
+        }
+        let bad = |weight: f64| !weight.is_finite() || weight < 0.0;
+        if let Some((name, task)) = self.tasks.iter().find(|(_, task)| bad(task.weight)) {
+            let reason = format!("expected a finite factor of at least 0, found {}", task.weight);
+            return wrong(&format!("tasks.{name}.weight"), reason);
+        }
+        for (key, sources) in [("data.train", &self.data.train), ("data.eval", &self.data.eval)] {
+            if sources.is_empty() {
+                return wrong(key, "expected at least one data set, found none".into());
+            }
+        }
+        self.train
+            .schedule
+            .validate(self.train.steps)
+            .or_else(|e| wrong("train.schedule", e.to_string()))
+    }
+
+    /// Names of the tasks in the order of the task axis.
+    pub fn task_names(&self) -> Vec<String> {
+        self.tasks.keys().cloned().collect()
+    }
+}

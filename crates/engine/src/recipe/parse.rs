@@ -1,0 +1,116 @@
+//! From TOML text and overrides to a checked recipe.
+
+use std::path::Path;
+
+use toml::{Table, Value};
+
+use super::Recipe;
+use crate::error::io;
+use crate::{Error, Result};
+
+impl Recipe {
+    /// Reads the recipe file `path`, with `overrides` of the form `path.to.key=value`.
+    ///
+    /// # Errors
+    /// A file that cannot be read, a key that no recipe has, a value of another type.
+    pub fn open(path: &Path, overrides: &[String]) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(io(path))?;
+        Self::parse(&path.display().to_string(), &text, overrides)
+    }
+
+    /// Reads a recipe from `text`; `origin` names it in errors.
+    ///
+    /// # Errors
+    /// As [`Recipe::open`].
+    pub fn parse(origin: &str, text: &str, overrides: &[String]) -> Result<Self> {
+        let wrong =
+            |key: String, reason: String| Error::Recipe { origin: origin.into(), key, reason };
+        let mut table: Table = text.parse().map_err(|e: toml::de::Error| {
+            let line = e.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
+            wrong(format!("line {line}"), one_line(e.message()))
+        })?;
+        for text in overrides {
+            set(&mut table, text).map_err(|reason| wrong(text.clone(), reason))?;
+        }
+        let recipe: Recipe =
+            serde_path_to_error::deserialize(Value::Table(table)).map_err(|e| {
+                let reason = one_line(e.inner().message());
+                wrong(e.path().to_string(), reason)
+            })?;
+        recipe.validate(origin)?;
+        Ok(recipe)
+    }
+
+    /// The resolved recipe as TOML.
+    ///
+    /// # Errors
+    /// A value that TOML cannot hold.
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string(self).map_err(|e| Error::Recipe {
+            origin: self.name.clone(),
+            key: "recipe".into(),
+            reason: one_line(&e.to_string()),
+        })
+    }
+}
+
+fn one_line(message: &str) -> String {
+    message.lines().map(str::trim).collect::<Vec<_>>().join(", ")
+}
+
+fn set(table: &mut Table, text: &str) -> Result<(), String> {
+    let (path, value) = text.split_once('=').ok_or("expected path.to.key=value")?;
+    let value = parse_value(value.trim());
+    let keys: Vec<&str> = path.trim().split('.').collect();
+    let (last, parents) = keys.split_last().ok_or("expected path.to.key=value")?;
+    let mut place = Place::Table(table);
+    for key in parents {
+        place = place.enter(key)?;
+    }
+    place.put(last, value)
+}
+
+/// The text as TOML, or as a string where it is none, so that quotes may be left out.
+fn parse_value(text: &str) -> Value {
+    let table: Option<Table> = format!("value = {text}").parse().ok();
+    let value = table.and_then(|mut table| table.remove("value"));
+    value.unwrap_or_else(|| Value::String(text.into()))
+}
+
+enum Place<'a> {
+    Table(&'a mut Table),
+    Array(&'a mut Vec<Value>),
+}
+
+impl<'a> Place<'a> {
+    fn enter(self, key: &str) -> Result<Place<'a>, String> {
+        let value = match self {
+            Place::Table(table) => {
+                table.entry(key.to_owned()).or_insert_with(|| Value::Table(Table::new()))
+            }
+            Place::Array(list) => {
+                let len = list.len();
+                let index = key.parse::<usize>().ok().filter(|&index| index < len);
+                let index = index.ok_or(format!("{key}: expected an index below {len}"))?;
+                &mut list[index]
+            }
+        };
+        match value {
+            Value::Table(table) => Ok(Place::Table(table)),
+            Value::Array(list) => Ok(Place::Array(list)),
+            other => Err(format!("{key}: expected a table, found a {}", other.type_str())),
+        }
+    }
+
+    fn put(self, key: &str, value: Value) -> Result<(), String> {
+        match self {
+            Place::Table(table) => drop(table.insert(key.into(), value)),
+            Place::Array(list) => {
+                let len = list.len();
+                let place = key.parse::<usize>().ok().and_then(|index| list.get_mut(index));
+                *place.ok_or(format!("{key}: expected an index below {len}"))? = value;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,55 @@
+//! A data set as a recipe names it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use polyptych_data::{Dataset, FolderDataset, Scenes, ScenesConfig, Subset};
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+
+/// One data set of a recipe.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "dataset", rename_all = "snake_case", deny_unknown_fields)]
+pub enum SourceRecipe {
+    /// The built-in scenes.
+    Scenes(ScenesConfig),
+    /// A folder that a manifest describes.
+    Folder {
+        /// The manifest, `datasets/camvid.toml`.
+        manifest: PathBuf,
+        /// The folder that holds the data; `data/<name of the manifest>` if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        root: Option<PathBuf>,
+        /// The split.
+        split: String,
+        /// Only the first so many samples.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<usize>,
+    },
+}
+
+impl SourceRecipe {
+    /// Opens the data set.
+    ///
+    /// # Errors
+    /// A manifest or folder that cannot be read, or an empty split.
+    pub fn open(&self) -> Result<Arc<dyn Dataset>> {
+        match self {
+            SourceRecipe::Scenes(config) => Ok(Arc::new(Scenes::new(config.clone())?)),
+            SourceRecipe::Folder { manifest, root, split, limit } => {
+                let root = root.clone().unwrap_or_else(|| default_root(manifest));
+                let folder: Arc<dyn Dataset> =
+                    Arc::new(FolderDataset::open(manifest, &root, split)?);
+                match limit {
+                    Some(limit) => Ok(Arc::new(Subset::first(folder, *limit))),
+                    None => Ok(folder),
+                }
+            }
+        }
+    }
+}
+
+fn default_root(manifest: &Path) -> PathBuf {
+    Path::new("data").join(manifest.file_stem().unwrap_or_default())
+}

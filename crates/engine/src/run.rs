@@ -1,0 +1,176 @@
+//! The folder of a run, and the model in it.
+//!
+//! | file | content |
+//! |---|---|
+//! | `recipe.toml` | the resolved recipe |
+//! | `tasks.json` | name, kind, classes and colours of every task |
+//! | `baselines.json` | what delta-m compares with, where it is recorded |
+//! | `metrics.jsonl` | one line per step and per evaluation |
+//! | `checkpoints/` | the last and the best checkpoint |
+//! | `evaluation.json` | the last evaluation |
+//!
+//! A merged model is a folder too: `recipe.toml`, `tasks.json`, `baselines.json`, `merge.json`,
+//! `model.safetensors` and, for timm, `backbone.safetensors`.
+
+use std::path::{Path, PathBuf};
+
+use polyptych_adapters::Form;
+use polyptych_data::TaskSpec;
+use polyptych_tensor::{Device, LoadOptions, device, file};
+
+use crate::checkpoint::{read_json, sha256};
+use crate::error::io;
+use crate::log::to_json;
+use crate::{Baselines, Checkpoint, Error, Model, Recipe, Result};
+
+pub(crate) const RECIPE: &str = "recipe.toml";
+pub(crate) const TASKS: &str = "tasks.json";
+pub(crate) const BASELINES: &str = "baselines.json";
+pub(crate) const MERGE: &str = "merge.json";
+pub(crate) const MERGED_MODEL: &str = "model.safetensors";
+
+/// The folder of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunFolder {
+    path: PathBuf,
+}
+
+impl RunFolder {
+    /// Makes a new folder with everything that describes the run.
+    ///
+    /// # Errors
+    /// A folder that holds a run already, or that cannot be written.
+    pub fn create(
+        path: &Path,
+        recipe: &Recipe,
+        specs: &[TaskSpec],
+        baselines: Option<&Baselines>,
+    ) -> Result<Self> {
+        if path.join(RECIPE).exists() {
+            let reason = "expected a new folder, found a run; go on with --resume, or name another \
+                          folder with --out";
+            return Err(Error::Run { path: path.into(), reason: reason.into() });
+        }
+        std::fs::create_dir_all(path.join("checkpoints")).map_err(io(path))?;
+        let write = |name: &str, text: &str| file::write_aside(&path.join(name), text.as_bytes());
+        write(TASKS, &to_json(&specs))?;
+        if let Some(baselines) = baselines {
+            write(BASELINES, &to_json(baselines))?;
+        }
+        write(RECIPE, &recipe.to_toml()?)?;
+        Ok(Self { path: path.into() })
+    }
+
+    /// An existing run.
+    ///
+    /// # Errors
+    /// A folder without a recipe.
+    pub fn open(path: &Path) -> Result<Self> {
+        if !path.join(RECIPE).exists() {
+            let reason = format!("expected the folder of a run, found no {RECIPE}");
+            return Err(Error::Run { path: path.into(), reason });
+        }
+        Ok(Self { path: path.into() })
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The resolved recipe and its SHA-256.
+    ///
+    /// # Errors
+    /// A recipe that cannot be read.
+    pub fn recipe(&self) -> Result<(Recipe, String)> {
+        let path = self.path.join(RECIPE);
+        let text = std::fs::read_to_string(&path).map_err(io(&path))?;
+        let recipe = Recipe::parse(&path.display().to_string(), &text, &[])?;
+        Ok((recipe, sha256(text.as_bytes())))
+    }
+
+    /// The tasks.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn specs(&self) -> Result<Vec<TaskSpec>> {
+        read_json(&self.path.join(TASKS))
+    }
+
+    /// The recorded baselines, if there are any.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn baselines(&self) -> Result<Option<Baselines>> {
+        let path = self.path.join(BASELINES);
+        path.exists().then(|| Baselines::open(&path)).transpose()
+    }
+
+    /// Where checkpoints lie.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.path.join("checkpoints")
+    }
+}
+
+/// A trained model with what describes it.
+#[derive(Debug)]
+pub struct OpenRun {
+    /// Its folder.
+    pub folder: RunFolder,
+    /// Its recipe.
+    pub recipe: Recipe,
+    /// The model with its trained values.
+    pub model: Model,
+    /// Whether the model has been folded.
+    pub form: Form,
+    /// What delta-m compares with.
+    pub baselines: Option<Baselines>,
+}
+
+impl OpenRun {
+    /// Opens the run or merged model in `path` on `device_name`, or on the recipe's own device.
+    ///
+    /// `best` takes the best checkpoint instead of the last one.
+    ///
+    /// # Errors
+    /// A folder that is no run, a broken checkpoint, a device that is absent.
+    pub fn open(path: &Path, best: bool, device_name: Option<&str>) -> Result<Self> {
+        let folder = RunFolder::open(path)?;
+        let (recipe, digest) = folder.recipe()?;
+        let device = device::resolve(device_name.unwrap_or(&recipe.device))?;
+        let form = if path.join(MERGE).exists() { Form::Folded } else { Form::Adapted };
+        let (tensors, origin) = match form {
+            Form::Folded => {
+                let file = path.join(MERGED_MODEL);
+                (file::load(&file)?.tensors, file.display().to_string())
+            }
+            Form::Adapted => {
+                let checkpoint = Checkpoint::open(&folder.checkpoints(), best)?;
+                same_recipe(path, &checkpoint, &digest)?;
+                (checkpoint.model, folder.checkpoints().display().to_string())
+            }
+        };
+        let model = empty_model(&recipe, &folder.specs()?, form, device)?;
+        model.store.load(&origin, &tensors, &LoadOptions::default())?;
+        let baselines = folder.baselines()?;
+        Ok(Self { folder, recipe, model, form, baselines })
+    }
+}
+
+/// Refuses a checkpoint that was written under another recipe.
+pub(crate) fn same_recipe(path: &Path, checkpoint: &Checkpoint, digest: &str) -> Result<()> {
+    if checkpoint.state.recipe == digest {
+        return Ok(());
+    }
+    let reason = format!(
+        "expected a checkpoint of {RECIPE} with SHA-256 {digest}, found one of a recipe with {}",
+        checkpoint.state.recipe
+    );
+    Err(Error::Run { path: path.into(), reason })
+}
+
+fn empty_model(recipe: &Recipe, specs: &[TaskSpec], form: Form, device: Device) -> Result<Model> {
+    let model = Model::new(recipe, specs, form, device)?;
+    model.store_frozen();
+    Ok(model)
+}

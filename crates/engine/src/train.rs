@@ -1,0 +1,321 @@
+//! The training loop: step, evaluate, save, stop, go on.
+//!
+//! Nothing depends on what happened before a step but the checkpointed state: the generator of
+//! dropout is seeded anew from seed and step, and batches follow from seed, epoch and index.
+//! So `N + N` steps are `2 N` steps, bit for bit on the CPU.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Instant;
+
+use polyptych_adapters::Form;
+use polyptych_data::{Batch, TaskSpec};
+use polyptych_losses::LossWeights;
+use polyptych_metrics::{Baseline, delta_m};
+use polyptych_tensor::optim::{AdamW, Optimiser, Sgd, clip_grad_norm, decay_groups};
+use polyptych_tensor::{Device, LoadOptions, LoadReport, Tensor, device, manual_seed};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::checkpoint::State;
+use crate::log::{Log, to_json};
+use crate::run::same_recipe;
+use crate::{
+    Baselines, Checkpoint, DataSets, Error, Evaluation, Model, OptimiserRecipe, Recipe, Result,
+    RunFolder, evaluate, load_backbone, to_tensor,
+};
+
+/// Steps in a row whose numbers may be not finite before the run ends.
+const MAX_SKIPPED: u64 = 10;
+
+/// What a training step was like.
+#[derive(Debug, Clone, Serialize)]
+pub struct StepReport {
+    /// Steps done, this one included.
+    pub step: u64,
+    /// Learning rate of the step.
+    pub lr: f64,
+    /// Weighted sum of the losses.
+    pub loss: f64,
+    /// Loss of every task, not weighted.
+    pub losses: BTreeMap<String, f64>,
+    /// Joint norm of the gradients before clipping.
+    pub grad_norm: f64,
+    /// Wall time of the step, its data included.
+    pub wall_ms: f64,
+    /// Whether the step was skipped because a number was not finite.
+    pub skipped: bool,
+}
+
+/// Who watches a run, and may stop it.
+pub trait Observer {
+    /// A step is done.
+    fn step(&mut self, report: &StepReport, steps: u64);
+
+    /// An evaluation is done.
+    fn evaluated(&mut self, step: u64, evaluation: &Evaluation);
+
+    /// Asked after every step: whether to save and leave.
+    fn stop(&self) -> bool;
+}
+
+/// How a call of [`Trainer::run`] ended.
+#[derive(Debug)]
+pub struct TrainOutcome {
+    /// Whether all steps are done, or the observer stopped the run.
+    pub finished: bool,
+    /// Steps done.
+    pub step: u64,
+    /// The last evaluation.
+    pub evaluation: Option<Evaluation>,
+}
+
+/// A run that can be started, stopped and resumed.
+pub struct Trainer {
+    recipe: Recipe,
+    folder: RunFolder,
+    data: DataSets,
+    model: Model,
+    weights: LossWeights,
+    optimiser: Box<dyn Optimiser>,
+    params: Vec<(String, Tensor)>,
+    baselines: Option<Vec<Baseline>>,
+    state: State,
+    device: Device,
+    log: Log,
+}
+
+impl Trainer {
+    /// Opens data, model and weights, and makes the run folder last, so that a recipe with a
+    /// mistake leaves nothing behind.
+    ///
+    /// # Errors
+    /// Whatever recipe, data, weights or folder cause.
+    pub fn start(
+        recipe: Recipe,
+        baselines: Option<&Baselines>,
+        path: &Path,
+    ) -> Result<(Self, Option<LoadReport>)> {
+        let device = device::resolve(&recipe.device)?;
+        let data = DataSets::open(&recipe)?;
+        let model = Model::new(&recipe, &data.specs, Form::Adapted, device)?;
+        let report = load_backbone(&model, &recipe.backbone.weights)?;
+        let folder = RunFolder::create(path, &recipe, &data.specs, baselines)?;
+        let (_, digest) = folder.recipe()?;
+        let state = State { recipe: digest, ..State::default() };
+        let trainer = Self::new(recipe, folder, data, model, state)?;
+        Ok((trainer, report))
+    }
+
+    /// Opens the run in `path` where it was saved last.
+    ///
+    /// # Errors
+    /// A folder that is no run, or a broken checkpoint or one of another recipe.
+    pub fn resume(path: &Path) -> Result<Self> {
+        let folder = RunFolder::open(path)?;
+        let (recipe, digest) = folder.recipe()?;
+        let checkpoint = Checkpoint::open(&folder.checkpoints(), false)?;
+        same_recipe(path, &checkpoint, &digest)?;
+        let device = device::resolve(&recipe.device)?;
+        let data = DataSets::open(&recipe)?;
+        let model = Model::new(&recipe, &data.specs, Form::Adapted, device)?;
+        let origin = folder.checkpoints().display().to_string();
+        model.store.load(&origin, &checkpoint.model, &LoadOptions::default())?;
+        let mut trainer = Self::new(recipe, folder, data, model, checkpoint.state)?;
+        trainer.optimiser.restore(&checkpoint.optimiser)?;
+        Ok(trainer)
+    }
+
+    fn new(
+        recipe: Recipe,
+        folder: RunFolder,
+        data: DataSets,
+        model: Model,
+        state: State,
+    ) -> Result<Self> {
+        model.store_frozen();
+        let params = model.store.trainable();
+        let clones = params.iter().map(|(name, t)| (name.clone(), t.shallow_clone())).collect();
+        let groups = decay_groups(clones, recipe.train.weight_decay);
+        let optimiser: Box<dyn Optimiser> = match recipe.train.optimiser {
+            OptimiserRecipe::AdamW(config) => Box::new(AdamW::new(config, groups)),
+            OptimiserRecipe::Sgd(config) => Box::new(Sgd::new(config, groups)),
+        };
+        let weights = recipe.tasks.iter().map(|(name, task)| (name.as_str(), task.weight));
+        let weights = LossWeights::new(weights)?;
+        let baselines = folder.baselines()?.and_then(|b| b.of(&recipe.task_names()));
+        let log = Log::open(folder.path().join("metrics.jsonl"), state.step)?;
+        let device = model.store.device();
+        Ok(Self {
+            recipe,
+            folder,
+            data,
+            model,
+            weights,
+            optimiser,
+            params,
+            baselines,
+            state,
+            device,
+            log,
+        })
+    }
+
+    /// The model as it is now.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The recipe.
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// The tasks.
+    pub fn specs(&self) -> &[TaskSpec] {
+        &self.data.specs
+    }
+
+    /// The folder of the run.
+    pub fn folder(&self) -> &RunFolder {
+        &self.folder
+    }
+
+    /// Steps done.
+    pub fn step(&self) -> u64 {
+        self.state.step
+    }
+
+    /// Trains to the end, or until the observer asks to stop; both save.
+    ///
+    /// # Errors
+    /// A sample that cannot be read, numbers that stay not finite, a parameter that gets no
+    /// gradient in the first step, or a checkpoint that cannot be written.
+    pub fn run(&mut self, observer: &mut dyn Observer) -> Result<TrainOutcome> {
+        let steps = self.recipe.train.steps;
+        let per_epoch = self.data.train.num_batches() as u64;
+        let mut evaluation = None;
+        let mut stopped = false;
+        while self.state.step < steps && !stopped {
+            let (epoch, first) = (self.state.step / per_epoch, self.state.step % per_epoch);
+            let mut started = Instant::now();
+            for batch in self.data.train.epoch(epoch, first as usize)? {
+                let report = self.step_on(&batch?, &mut started)?;
+                observer.step(&report, steps);
+                self.log.write(&report)?;
+                stopped = observer.stop();
+                if self.due(self.recipe.train.eval_every) && !stopped {
+                    let done = self.measure()?;
+                    observer.evaluated(self.state.step, &done);
+                    evaluation = Some(done);
+                    started = Instant::now();
+                }
+                if stopped || self.state.step == steps {
+                    break;
+                }
+            }
+        }
+        if stopped {
+            self.save(false)?;
+        }
+        Ok(TrainOutcome { finished: self.state.step == steps, step: self.state.step, evaluation })
+    }
+
+    fn due(&self, every: u64) -> bool {
+        let step = self.state.step;
+        step == self.recipe.train.steps || step.is_multiple_of(every)
+    }
+
+    fn step_on(&mut self, batch: &Batch, started: &mut Instant) -> Result<StepReport> {
+        let (step, train) = (self.state.step, &self.recipe.train);
+        manual_seed(seed_of(self.recipe.seed, step));
+        let lr = train.lr * train.schedule.factor(step, train.steps);
+        let images = to_tensor(&batch.images, self.device);
+        let outputs = self.model.forward(&images, true)?;
+        let pairs = self.model.tasks.iter().zip(&outputs);
+        let losses = pairs.map(|(task, output)| {
+            let target = to_tensor(&batch.targets[&task.spec.name], self.device);
+            Ok(task.loss.forward(output, &target)?)
+        });
+        let losses = losses.collect::<Result<Vec<_>>>()?;
+        let total = self.weights.total(&losses)?;
+        self.model.store.zero_grad();
+        total.f_backward()?;
+        if step == 0 {
+            self.model.store.check_gradients()?;
+        }
+        let grad_norm = clip_grad_norm(&self.params, train.clip_grad_norm);
+        let loss = total.double_value(&[]);
+        let skipped = !loss.is_finite() || !grad_norm.is_finite();
+        self.skip_or_step(skipped, lr)?;
+        let names = self.model.tasks.iter().map(|task| task.spec.name.clone());
+        let values = losses.iter().map(|value| value.loss.double_value(&[]));
+        let wall_ms = started.elapsed().as_secs_f64() * 1e3;
+        *started = Instant::now();
+        let losses = names.zip(values).collect();
+        Ok(StepReport { step: self.state.step, lr, loss, losses, grad_norm, wall_ms, skipped })
+    }
+
+    fn skip_or_step(&mut self, skipped: bool, lr: f64) -> Result<()> {
+        if !skipped {
+            self.optimiser.step(lr)?;
+        }
+        self.state.step += 1;
+        self.state.skipped = if skipped { self.state.skipped + 1 } else { 0 };
+        if self.state.skipped >= MAX_SKIPPED {
+            let (step, count) = (self.state.step, self.state.skipped);
+            return Err(Error::NotFinite { step, what: "loss or gradient".into(), count });
+        }
+        let save = self.recipe.train.save_every;
+        if self.due(save) && !self.due(self.recipe.train.eval_every) {
+            self.save(false)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn measure(&mut self) -> Result<Evaluation> {
+        let baselines = self.baselines.as_deref();
+        let evaluation = evaluate(&self.model, &self.data.eval, baselines, |_| ())?;
+        self.log.write(&json!({"step": self.state.step, "evaluation": &evaluation}))?;
+        let path = self.folder.path().join("evaluation.json");
+        polyptych_tensor::file::write_aside(&path, to_json(&evaluation).as_bytes())?;
+        if self.state.reference.is_empty() {
+            self.state.reference = evaluation.as_baselines();
+        }
+        let score = selection(&evaluation, &self.state.reference);
+        let best = self.state.best.is_none_or(|(best, _)| score > best);
+        if best {
+            self.state.best = Some((score, self.state.step));
+        }
+        self.save(best)?;
+        Ok(evaluation)
+    }
+
+    fn save(&self, best: bool) -> Result<()> {
+        let model = self.model.store.tensors().into_iter().collect();
+        let state = State { files: BTreeMap::new(), ..self.state.clone() };
+        let checkpoint = Checkpoint { model, optimiser: self.optimiser.state(), state };
+        checkpoint.save(&self.folder.checkpoints(), best)
+    }
+}
+
+/// What "best" compares: delta-m against the baselines, or against the first evaluation.
+fn selection(evaluation: &Evaluation, reference: &[Baseline]) -> f64 {
+    if let Some(delta) = &evaluation.delta_m {
+        return delta.percent;
+    }
+    let usable: Vec<Baseline> = reference.iter().filter(|b| b.value != 0.0).cloned().collect();
+    let known = |task: &str| usable.iter().any(|b| b.task == task);
+    let results: Vec<_> =
+        evaluation.headlines().into_iter().filter(|(task, _)| known(task)).collect();
+    delta_m(&results, &usable).map_or(0.0, |delta| delta.percent)
+}
+
+/// A well-spread seed for one step (SplitMix64's finaliser).
+fn seed_of(seed: u64, step: u64) -> i64 {
+    let mut z = seed ^ step.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (z ^ (z >> 31)) as i64
+}
