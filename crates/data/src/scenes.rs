@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `semseg` | 16 classes: sky, ground, wall, ceiling, and twelve kinds of object |
 //! | `human_parts` | head, torso, upper and lower arms and legs; absent from images without people |
-//! | `sal` | the object with the largest sum over its pixels of `(1 - r^2 / 2)^2 / (1 m + depth)`, `r` being the distance from the image's centre in half heights and half widths |
+//! | `sal` | the object with the largest sum over its pixels of `(1 - r^2 / 2)^4 / (1 m + depth)`, `r` being the distance from the image's centre in half heights and half widths |
 //! | `normals` | of the surface, in camera coordinates: x right, y up, z towards the camera; zero for the sky |
 //! | `depth` | metres along the optical axis; 0 for the sky |
 //! | `edge` | pixels whose right or lower neighbour belongs to another object, wall, floor, hill or the sky |
@@ -17,21 +17,25 @@
 mod camera;
 mod classes;
 mod figure;
+mod film;
 mod labels;
 mod landscape;
 mod layout;
+mod light;
 mod math;
 mod object;
 mod render;
 mod rng;
 mod room;
 mod shape;
+#[cfg(test)]
+mod tests;
 mod texture;
 mod world;
 
 use serde::{Deserialize, Serialize};
 
-use self::{camera::View, render::Film, rng::Stream, world::World};
+use self::{camera::View, film::Film, rng::Stream, world::World};
 use crate::{Dataset, Error, Result, Sample, TaskSpec};
 
 /// Splits in the order of their streams.
@@ -74,8 +78,7 @@ impl ScenesConfig {
 
     fn check(&self, key: &str, found: usize, low: usize, high: usize) -> Result<()> {
         let fits = (low..=high).contains(&found);
-        fits.then_some(())
-            .ok_or_else(|| wrong(key, format!("{low} to {high}"), found.to_string()))
+        fits.then_some(()).ok_or_else(|| wrong(key, format!("{low} to {high}"), found.to_string()))
     }
 }
 
@@ -123,8 +126,10 @@ impl Scenes {
     fn draw(&self, index: usize) -> (World, View, Film) {
         let mut rng = Stream::new(self.config.seed, self.split, index as u64);
         let film = Film::draw(&mut rng);
-        let world = if rng.chance(0.5) { room::room(&mut rng) } else { landscape::landscape(&mut rng) };
-        let view = View { camera: world.camera, height: self.config.height, width: self.config.width };
+        let world =
+            if rng.chance(0.5) { room::room(&mut rng) } else { landscape::landscape(&mut rng) };
+        let view =
+            View { camera: world.camera, height: self.config.height, width: self.config.width };
         (world, view, film)
     }
 }

@@ -54,6 +54,6 @@ impl View {
         let seen = self.camera.basis.to_local(position - self.camera.eye);
         let scale = 1.0 / (seen.z * self.pixel());
         let (x, y) = (0.5 * self.width as f32, 0.5 * self.height as f32);
-        (seen.z > 0.05).then(|| (x + seen.x * scale, y - seen.y * scale))
+        (seen.z > 0.05).then_some((x + seen.x * scale, y - seen.y * scale))
     }
 }

@@ -69,7 +69,14 @@ impl Body {
     }
 
     /// A rounded rod from `from` along `direction`; returns its other end.
-    fn rod(&mut self, part: u8, from: Vec3, direction: Vec3, size: [f32; 2], material: Material) -> Vec3 {
+    fn rod(
+        &mut self,
+        part: u8,
+        from: Vec3,
+        direction: Vec3,
+        size: [f32; 2],
+        material: Material,
+    ) -> Vec3 {
         let [length, radius] = size;
         let shape = Shape::Capsule { half: 0.5 * length, radius: radius * self.stout };
         let centre = from + direction * (0.5 * length);
@@ -125,7 +132,11 @@ fn upper(rng: &mut Stream, body: &mut Body, trunk: Basis, clothes: &Clothes) {
 
 fn leg_swing(rng: &mut Stream, squat: bool, stride: f32) -> Swing {
     if squat {
-        return Swing { ahead: rng.range(1.0, 1.5), aside: rng.range(0.05, 0.4), bend: -rng.range(1.6, 2.1) };
+        return Swing {
+            ahead: rng.range(1.0, 1.5),
+            aside: rng.range(0.05, 0.4),
+            bend: -rng.range(1.6, 2.1),
+        };
     }
     let bend = if stride < 0.0 { rng.range(0.1, 1.1) } else { rng.range(0.0, 0.25) };
     Swing { ahead: stride, aside: rng.range(0.02, 0.25), bend: -bend }
@@ -133,8 +144,16 @@ fn leg_swing(rng: &mut Stream, squat: bool, stride: f32) -> Swing {
 
 fn arm_swing(rng: &mut Stream, stride: f32) -> Swing {
     match rng.below(4) {
-        0 => Swing { ahead: rng.range(-0.3, 0.4), aside: rng.range(1.2, 2.7), bend: rng.range(-0.4, 0.9) },
-        1 => Swing { ahead: rng.range(0.6, 1.7), aside: rng.range(0.0, 0.5), bend: rng.range(0.0, 1.3) },
+        0 => Swing {
+            ahead: rng.range(-0.3, 0.4),
+            aside: rng.range(1.2, 2.7),
+            bend: rng.range(-0.4, 0.9),
+        },
+        1 => Swing {
+            ahead: rng.range(0.6, 1.7),
+            aside: rng.range(0.0, 0.5),
+            bend: rng.range(0.0, 1.3),
+        },
         _ => Swing { ahead: -stride, aside: rng.range(0.1, 0.4), bend: rng.range(0.1, 0.9) },
     }
 }

@@ -93,7 +93,7 @@ fn edges(instances: &Array2<u16>) -> Array2<u8> {
 
 /// The pixels of the most salient object: none where no object covers half a percent of the image.
 ///
-/// The score of an object sums over its visible pixels `(1 - r^2 / 2)^2 / (1 m + depth)`, where `r` is
+/// The score of an object sums over its visible pixels `(1 - r^2 / 2)^4 / (1 m + depth)`, where `r` is
 /// the distance from the image's centre in units of half its height and half its width: large,
 /// central and near objects win. Ties go to the instance that was placed first.
 fn salient(world: &World, view: &View, hits: &[Hit], instances: &Array2<u16>) -> Array2<u8> {
@@ -104,6 +104,7 @@ fn salient(world: &World, view: &View, hits: &[Hit], instances: &Array2<u16>) ->
             let (u, v) = (offset(x, view.width), offset(y, view.height));
             let (score, area) = &mut scores[usize::from(instance)];
             let central = 1.0 - 0.5 * (u * u + v * v);
+            let central = central * central;
             *score += central * central / (1.0 + hit.depth);
             *area += 1;
         }

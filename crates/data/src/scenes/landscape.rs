@@ -4,12 +4,13 @@ use super::{
     camera::Camera,
     classes::{self, GROUND},
     layout::{Floor, furnish},
+    light::{Air, Light, white},
     math::{Basis, Vec3, vec3},
     object::Setting,
     rng::Stream,
     shape::Shape,
     texture::{Material, Pattern},
-    world::{Air, Light, Solid, World, white},
+    world::{Solid, World},
 };
 
 /// The ground ends, and the sky begins, this many metres from the camera.
@@ -90,7 +91,14 @@ fn soil(rng: &mut Stream) -> Material {
     let hue = rng.pick(&[0.5, 0.8, 1.2, 1.7, 2.0, 2.2]) + rng.range(-0.2, 0.2);
     let first = rng.tint(hue, [0.15, 0.75], [0.3, 0.85]);
     let second = first.mix(rng.tint(hue, [0.1, 0.7], [0.2, 0.9]), 0.9);
-    let patterns = [Pattern::Speckle, Pattern::Speckle, Pattern::Marble, Pattern::Plain, Pattern::Bricks, Pattern::Checker];
+    let patterns = [
+        Pattern::Speckle,
+        Pattern::Speckle,
+        Pattern::Marble,
+        Pattern::Plain,
+        Pattern::Bricks,
+        Pattern::Checker,
+    ];
     let pattern = rng.pick(&patterns);
     let mut soil = Material::of(rng, first, second, pattern, 3.0);
     soil.grain = rng.range(0.4, 0.9);
@@ -105,7 +113,8 @@ fn hills(rng: &mut Stream, world: &mut World) {
     for _ in 0..rng.below(6) {
         let distance = rng.range(48.0, 62.0);
         let place = ahead * distance + right * (rng.range(-0.9, 0.9) * distance);
-        let size = vec3(rng.range(10.0, 24.0), rng.range(3.0, 13.0), rng.range(7.0, 12.0));
+        let wide = rng.range(12.0, 28.0);
+        let size = vec3(wide, wide * rng.range(0.15, 0.45), rng.range(7.0, 12.0));
         let slope = soil(rng);
         let hill = surface(Shape::Ellipsoid(size), vec3(place.x, 0.0, place.z), slope);
         let towards = Basis::yaw(rng.range(-0.5, 0.5));

@@ -50,13 +50,17 @@ impl Floor {
         let radius = thing.radius();
         let Some(place) = self.spot(rng, world, radius, range) else { return false };
         self.taken.push((place.x, place.z, radius));
-        world.place(thing, place, Basis::yaw(rng.range(0.0, 6.28)));
+        world.place(thing, place, Basis::yaw(rng.turn()));
         if let Some((height, reach)) = thing.shelf {
             for side in [-0.5, 0.5] {
                 if rng.chance(0.4) {
-                    let top = vec3(place.x + side * reach, height, place.z + rng.range(-0.5, 0.5) * reach);
+                    let top = vec3(
+                        place.x + side * reach,
+                        height,
+                        place.z + rng.range(-0.5, 0.5) * reach,
+                    );
                     let small = trinket(rng);
-                    world.place(&small, top, Basis::yaw(rng.range(0.0, 6.28)));
+                    world.place(&small, top, Basis::yaw(rng.turn()));
                 }
             }
         }
@@ -78,7 +82,8 @@ pub(crate) fn furnish(
     let wanted = 6 + rng.below(9);
     let mut placed = 0;
     for attempt in 0..3 * wanted {
-        let class = if attempt == 0 && rng.chance(0.4) { classes::PERSON } else { rng.pick(choices) };
+        let class =
+            if attempt == 0 && rng.chance(0.4) { classes::PERSON } else { rng.pick(choices) };
         let thing = build(rng, class, setting);
         let [near, far] = range(class);
         let far = if attempt == 0 { near + 0.35 * (far - near) } else { far };

@@ -5,8 +5,7 @@ mod outdoor;
 mod plain;
 
 use super::{
-    classes,
-    figure,
+    classes, figure,
     math::{Basis, Vec3, most, vec3},
     rng::Stream,
     shape::Shape,
@@ -44,7 +43,14 @@ impl Thing {
     }
 
     /// Adds a frustum around the vertical axis from height `foot` to `head`.
-    pub(crate) fn turnery(&mut self, foot: f32, head: f32, low: f32, high: f32, material: Material) {
+    pub(crate) fn turnery(
+        &mut self,
+        foot: f32,
+        head: f32,
+        low: f32,
+        high: f32,
+        material: Material,
+    ) {
         let shape = Shape::Frustum { half: 0.5 * (head - foot), low, high };
         self.add(shape, vec3(0.0, 0.5 * (foot + head), 0.0), material);
     }
@@ -53,7 +59,7 @@ impl Thing {
     pub(crate) fn settle(&mut self) {
         let bottom = self.solids.iter().map(Solid::bottom).fold(f32::INFINITY, f32::min);
         for solid in &mut self.solids {
-            solid.centre.y = solid.centre.y - bottom;
+            solid.centre.y -= bottom;
         }
     }
 
@@ -61,12 +67,15 @@ impl Thing {
     pub(crate) fn radius(&self) -> f32 {
         let reach = |solid: &Solid| {
             let side = |v: Vec3| solid.shape.reach(solid.basis.to_local(v));
-            let half = vec3(most(side(Vec3::X), side(-Vec3::X)), 0.0, most(side(Vec3::Z), side(-Vec3::Z)));
+            let half =
+                vec3(most(side(Vec3::X), side(-Vec3::X)), 0.0, most(side(Vec3::Z), side(-Vec3::Z)));
             vec3(solid.centre.x.abs() + half.x, 0.0, solid.centre.z.abs() + half.z)
         };
-        let bounds = self.solids.iter().map(reach).fold(Vec3::ZERO, |a, b| {
-            vec3(most(a.x, b.x), 0.0, most(a.z, b.z))
-        });
+        let bounds = self
+            .solids
+            .iter()
+            .map(reach)
+            .fold(Vec3::ZERO, |a, b| vec3(most(a.x, b.x), 0.0, most(a.z, b.z)));
         most(bounds.x, bounds.z)
     }
 
@@ -75,7 +84,7 @@ impl Thing {
         for solid in &mut self.solids {
             solid.shape = solid.shape.scaled(factor);
             solid.centre = solid.centre * factor;
-            solid.material.frequency = solid.material.frequency / factor;
+            solid.material.frequency /= factor;
         }
         self.shelf = self.shelf.map(|(height, radius)| (height * factor, radius * factor));
         self
@@ -110,8 +119,9 @@ pub(crate) fn build(rng: &mut Stream, class: u8, setting: Setting) -> Thing {
 
 /// Something small enough to stand on a table.
 pub(crate) fn trinket(rng: &mut Stream) -> Thing {
-    let class = rng.pick(&[classes::VASE, classes::VASE, classes::BALL, classes::BOX, classes::CONE]);
+    let class =
+        rng.pick(&[classes::VASE, classes::VASE, classes::BALL, classes::BOX, classes::CONE]);
     let thing = build(rng, class, Setting::Room);
-    let factor = rng.range(0.16, 0.3) / thing.radius();
-    thing.scaled(factor * 0.8)
+    let factor = rng.range(0.13, 0.24) / thing.radius();
+    thing.scaled(factor)
 }

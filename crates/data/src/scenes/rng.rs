@@ -40,6 +40,11 @@ impl Stream {
         self.unit() < probability
     }
 
+    /// Any angle: uniform in `[0, 2 pi)`.
+    pub(crate) fn turn(&mut self) -> f32 {
+        self.range(0.0, std::f32::consts::TAU)
+    }
+
     /// One of `options`, which must not be empty.
     pub(crate) fn pick<T: Copy>(&mut self, options: &[T]) -> T {
         options[self.below(options.len())]

@@ -1,15 +1,18 @@
 //! Rooms: papered walls, a bulb, furniture.
 
+use std::f32::consts::FRAC_PI_2;
+
 use super::{
     camera::Camera,
     classes::{self, CEILING, GROUND, WALL},
     layout::{Floor, furnish},
+    light::{Air, Light, white},
     math::{Basis, Vec3, vec3},
     object::{Setting, Thing},
     rng::Stream,
     shape::Shape,
     texture::{Material, Pattern},
-    world::{Air, Light, Solid, World, white},
+    world::{Solid, World},
 };
 
 const CHOICES: [u8; 14] = [
@@ -35,7 +38,8 @@ pub(crate) fn room(rng: &mut Stream) -> World {
     let eye = vec3(rng.range(-0.5, 0.5) * half.x, rng.range(1.1, 2.0), 0.3 - half.z);
     let (yaw, pitch) = (rng.range(-0.35, 0.35), rng.range(-0.4, -0.08));
     let camera = Camera::aimed(rng, eye, yaw, pitch);
-    let bulb = vec3(rng.range(-0.7, 0.7) * half.x, 2.0 * half.y - 0.3, rng.range(-0.7, 0.7) * half.z);
+    let bulb =
+        vec3(rng.range(-0.7, 0.7) * half.x, 2.0 * half.y - 0.3, rng.range(-0.7, 0.7) * half.z);
     // Bright enough for the far corners.
     let strength = 1.0 + 0.25 * half.length();
     let colour = white(rng, [strength, 1.4 * strength]);
@@ -85,7 +89,14 @@ fn shell(rng: &mut Stream, world: &mut World, half: Vec3) {
 fn wall_paper(rng: &mut Stream) -> Material {
     let first = rng.colour([0.0, 0.5], [0.5, 0.95]);
     let second = first.mix(rng.colour([0.0, 0.6], [0.3, 0.95]), rng.range(0.2, 0.9));
-    let patterns = [Pattern::Plain, Pattern::Stripes, Pattern::Bricks, Pattern::Speckle, Pattern::Dots, Pattern::Checker];
+    let patterns = [
+        Pattern::Plain,
+        Pattern::Stripes,
+        Pattern::Bricks,
+        Pattern::Speckle,
+        Pattern::Dots,
+        Pattern::Checker,
+    ];
     let pattern = rng.pick(&patterns);
     let mut paper = Material::of(rng, first, second, pattern, 1.6);
     paper.gloss = 0.0;
@@ -103,7 +114,7 @@ fn floor_boards(rng: &mut Stream) -> Material {
             Material::of(rng, first, second, pattern, 2.0)
         }
     };
-    boards.gloss = boards.gloss * 0.5;
+    boards.gloss *= 0.5;
     boards
 }
 
@@ -121,8 +132,8 @@ fn hang_pictures(rng: &mut Stream, world: &mut World, half: Vec3) {
         let door = rng.chance(0.25);
         let foot = if door { 0.06 } else { rng.range(0.8, 2.0 * half.y - tall - 0.1) };
         let (origin, yaw) = match rng.below(4) {
-            0 => (vec3(-half.x, foot, rng.range(-0.7, 0.8) * half.z), 1.570_796_4),
-            1 => (vec3(half.x, foot, rng.range(-0.7, 0.8) * half.z), 1.570_796_4),
+            0 => (vec3(-half.x, foot, rng.range(-0.7, 0.8) * half.z), FRAC_PI_2),
+            1 => (vec3(half.x, foot, rng.range(-0.7, 0.8) * half.z), FRAC_PI_2),
             _ => (vec3(rng.range(-0.7, 0.7) * half.x, foot, half.z), 0.0),
         };
         world.place(&panel, origin, Basis::yaw(yaw));

@@ -134,7 +134,9 @@ fn ellipsoid(radii: Vec3, o: Vec3, d: Vec3) -> Option<Contact> {
 
 fn block(half: Vec3, o: Vec3, d: Vec3) -> Option<Contact> {
     let (mut enter, mut leave, mut axis) = (f32::NEG_INFINITY, f32::INFINITY, 0);
-    for (i, (o, d, half)) in [(o.x, d.x, half.x), (o.y, d.y, half.y), (o.z, d.z, half.z)].into_iter().enumerate() {
+    for (i, (o, d, half)) in
+        [(o.x, d.x, half.x), (o.y, d.y, half.y), (o.z, d.z, half.z)].into_iter().enumerate()
+    {
         let inverse = 1.0 / d;
         let middle = -o * inverse;
         let reach = half * inverse.abs();
@@ -234,4 +236,121 @@ fn gable(half: Vec3, top: f32, o: Vec3, d: Vec3) -> Option<Contact> {
         }
     }
     (enter <= leave).then_some(Contact { t: enter, face })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenes::rng::Stream;
+
+    const SOLIDS: [Shape; 8] = [
+        Shape::Ellipsoid(vec3(0.7, 0.4, 1.0)),
+        Shape::Block(vec3(0.7, 0.4, 1.0)),
+        Shape::Frustum { half: 0.6, low: 0.8, high: 0.0 },
+        Shape::Frustum { half: 0.6, low: 0.3, high: 0.9 },
+        Shape::Frustum { half: 0.6, low: 0.5, high: 0.5 },
+        Shape::Capsule { half: 0.5, radius: 0.3 },
+        Shape::Gable { half: vec3(0.9, 0.5, 0.7), top: 0.0 },
+        Shape::Gable { half: vec3(0.9, 0.5, 0.7), top: 0.6 },
+    ];
+
+    /// The definition of each solid, written down a second time.
+    fn inside(shape: &Shape, p: Vec3) -> bool {
+        let ring = p.x * p.x + p.z * p.z;
+        match *shape {
+            Shape::Ellipsoid(r) => {
+                let (x, y, z) = (p.x / r.x, p.y / r.y, p.z / r.z);
+                x * x + y * y + z * z < 1.0
+            }
+            Shape::Frustum { half, low, high } => {
+                let radius = low + (high - low) * (p.y + half) / (2.0 * half);
+                p.y.abs() < half && ring < radius * radius
+            }
+            Shape::Capsule { half, radius } => {
+                let over = (p.y.abs() - half).max(0.0);
+                ring + over * over < radius * radius
+            }
+            Shape::Gable { half, top } => {
+                let wide = half.x * (1.0 - (1.0 - top) * (p.y + half.y) / (2.0 * half.y));
+                p.x.abs() < wide && p.y.abs() < half.y && p.z.abs() < half.z
+            }
+            _ => {
+                let half = shape.extent();
+                p.x.abs() < half.x && p.y.abs() < half.y && p.z.abs() < half.z
+            }
+        }
+    }
+
+    fn ray(rng: &mut Stream) -> (Vec3, Vec3) {
+        let mut point = |size: f32| {
+            vec3(rng.range(-size, size), rng.range(-size, size), rng.range(-size, size))
+        };
+        let origin = point(1.0).unit() * 3.0;
+        (origin, (point(0.8) - origin).unit())
+    }
+
+    #[test]
+    fn a_contact_is_the_first_point_inside_and_its_normal_looks_back() {
+        let mut rng = Stream::new(1, 0, 0);
+        for shape in SOLIDS {
+            let mut touched = 0;
+            for _ in 0..400 {
+                let (o, d) = ray(&mut rng);
+                let first = (0..6000).map(|i| i as f32 * 1e-3).find(|&t| inside(&shape, o + d * t));
+                let contact = shape.contact(o, d, 0.0, 10.0);
+                match (first, contact) {
+                    (Some(first), Some(contact)) => {
+                        touched += 1;
+                        assert!((first - contact.t).abs() < 3e-3, "{shape:?} {o:?} {d:?}");
+                        let normal = shape.normal(o + d * contact.t, contact.face);
+                        assert!((normal.length() - 1.0).abs() < 1e-5, "{shape:?} {normal:?}");
+                        assert!(normal.dot(d) < 1e-3, "{shape:?} {o:?} {d:?} {normal:?}");
+                        let p = o + d * contact.t;
+                        assert!(!inside(&shape, p + normal * 0.01), "{shape:?} {p:?} {normal:?}");
+                    }
+                    // Rays that graze less than one step of the search.
+                    (None, Some(contact)) => {
+                        assert!(
+                            !inside(&shape, o + d * (contact.t + 0.05)),
+                            "{shape:?} {o:?} {d:?}"
+                        );
+                    }
+                    (Some(first), None) => panic!("{shape:?} {o:?} {d:?}: missed at {first}"),
+                    (None, None) => {}
+                }
+            }
+            assert!(touched > 50, "{shape:?} was touched {touched} times");
+        }
+    }
+
+    #[test]
+    fn a_shape_reaches_exactly_as_far_as_its_points() {
+        let mut rng = Stream::new(2, 0, 0);
+        for shape in SOLIDS {
+            let half = shape.extent();
+            let down = vec3(0.2, -1.0, 0.4).unit();
+            let farthest = (0..20_000)
+                .map(|_| {
+                    vec3(rng.range(-1.0, 1.0), rng.range(-1.0, 1.0), rng.range(-1.0, 1.0)) * half
+                })
+                .filter(|&p| inside(&shape, p))
+                .fold(0.0, |far, p| most(far, p.dot(down)));
+            let reach = shape.reach(down);
+            assert!(reach >= farthest, "{shape:?}: {reach} < {farthest}");
+            assert!(reach < farthest + 0.12, "{shape:?}: {reach} > {farthest}");
+        }
+    }
+
+    #[test]
+    fn a_room_is_met_from_inside_and_the_ground_from_above() {
+        let room = Shape::Interior(vec3(2.0, 1.0, 3.0));
+        let contact = room.contact(Vec3::ZERO, vec3(0.1, -0.2, 1.0), 0.0, 10.0);
+        assert_eq!(contact, Some(Contact { t: 3.0, face: 4 }));
+        assert_eq!(room.normal(vec3(0.3, -0.6, 3.0), 4), -Vec3::Z);
+        let ground = Shape::Ground(50.0);
+        let contact = ground.contact(vec3(0.0, 2.0, 0.0), vec3(0.0, -0.1, 1.0), 0.0, 100.0);
+        assert!((contact.map_or(0.0, |c| c.t) - 20.0).abs() < 1e-5);
+        assert!(ground.contact(vec3(0.0, 2.0, 0.0), vec3(0.0, 0.1, 1.0), 0.0, 100.0).is_none());
+        assert!(ground.contact(vec3(0.0, 2.0, 0.0), vec3(0.0, -0.01, 1.0), 0.0, 1e9).is_none());
+    }
 }

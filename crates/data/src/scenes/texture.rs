@@ -62,7 +62,13 @@ impl Material {
     }
 
     /// Two colours in `pattern`, with 2 to 7 cells over `size` metres.
-    pub(crate) fn of(rng: &mut Stream, first: Vec3, second: Vec3, pattern: Pattern, size: f32) -> Material {
+    pub(crate) fn of(
+        rng: &mut Stream,
+        first: Vec3,
+        second: Vec3,
+        pattern: Pattern,
+        size: f32,
+    ) -> Material {
         Material {
             colours: [first, second],
             pattern,
@@ -108,16 +114,18 @@ impl Material {
             Pattern::Stripes => flag(fu < 0.5),
             Pattern::Bricks => bricks(u, v, self.seed),
             Pattern::Planks => {
-                if fu < 0.06 { 1.0 } else { 0.5 * lattice(cu, 0, self.seed) }
+                if fu < 0.06 {
+                    1.0
+                } else {
+                    0.5 * lattice(cu, 0, self.seed)
+                }
             }
             Pattern::Dots => flag((fu - 0.5) * (fu - 0.5) + (fv - 0.5) * (fv - 0.5) < 0.1),
             Pattern::Marble => {
                 let wave = u + 3.0 * noise(u * 0.7, v * 0.25, self.seed);
                 (2.0 * (wave - floor(wave) as f32) - 1.0).abs()
             }
-            Pattern::Speckle => {
-                saturate(3.0 * noise(u, v, self.seed) - 1.0)
-            }
+            Pattern::Speckle => saturate(3.0 * noise(u, v, self.seed) - 1.0),
         }
     }
 }

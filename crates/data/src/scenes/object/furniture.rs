@@ -15,7 +15,15 @@ fn finish(rng: &mut Stream, size: f32) -> Material {
 }
 
 /// Four legs from the floor to `height`, `x` and `z` off the middle.
-fn legs(thing: &mut Thing, height: f32, x: f32, z: f32, thick: f32, round: bool, material: Material) {
+fn legs(
+    thing: &mut Thing,
+    height: f32,
+    x: f32,
+    z: f32,
+    thick: f32,
+    round: bool,
+    material: Material,
+) {
     for (sx, sz) in [(-1.0, -1.0), (-1.0, 1.0), (1.0, -1.0), (1.0, 1.0)] {
         let (half, radius) = (0.5 * height, 0.5 * thick);
         let shape = if round {

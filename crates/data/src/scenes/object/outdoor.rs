@@ -19,8 +19,9 @@ fn leaves(rng: &mut Stream, size: f32) -> Material {
     let first = rng.tint(hue, [0.35, 0.85], [0.3, 0.8]);
     let second = first * rng.range(0.3, 0.6);
     let mut material = Material::of(rng, first, second, Pattern::Speckle, size);
-    material.frequency = material.frequency * 3.0;
-    material.grain = rng.range(0.5, 0.9);
+    material.frequency *= 1.5;
+    material.grain = rng.range(0.7, 1.2);
+    material.gloss = 0.0;
     material
 }
 
@@ -48,8 +49,9 @@ pub(super) fn tree(rng: &mut Stream, outside: bool) -> Thing {
         let core = vec3(wide, 0.5 * tall, wide * rng.range(0.8, 1.0));
         thing.add(Shape::Ellipsoid(core), vec3(0.0, middle, 0.0), crown);
         for _ in 0..rng.below(5) {
-            let (s, c) = libm::sincosf(rng.range(0.0, 6.28));
-            let centre = vec3(s * wide * 0.7, middle + tall * rng.range(-0.25, 0.3), c * wide * 0.7);
+            let (s, c) = libm::sincosf(rng.turn());
+            let centre =
+                vec3(s * wide * 0.7, middle + tall * rng.range(-0.25, 0.3), c * wide * 0.7);
             let size = wide * rng.range(0.4, 0.65);
             thing.add(Shape::Ellipsoid(vec3(size, size * 0.85, size)), centre, crown);
         }

@@ -28,7 +28,12 @@ pub(super) fn ball(rng: &mut Stream) -> Thing {
     let material = Material::any(rng, radius * 2.0);
     let lean = vec3(rng.range(-1.0, 1.0), 1.0, rng.range(-1.0, 1.0));
     let centre = vec3(0.0, radius, 0.0);
-    thing.turned(Shape::Ellipsoid(vec3(1.0, 1.0, 1.0) * radius), centre, Basis::along(lean), material);
+    thing.turned(
+        Shape::Ellipsoid(vec3(1.0, 1.0, 1.0) * radius),
+        centre,
+        Basis::along(lean),
+        material,
+    );
     thing
 }
 
