@@ -145,7 +145,7 @@ mod tests {
             message.to_string(),
             "backbone `swin_tiny_patch4_window7_244`: no backbone has this name; near ones are \
              swin_tiny_patch4_window7_224, swin_base_patch4_window7_224, \
-             swin_large_patch4_window7_224"
+             swin_small_patch4_window7_224"
         );
     }
 

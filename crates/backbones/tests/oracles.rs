@@ -4,6 +4,8 @@
 //! of them in float32 on the CPU with seeded draws; their headers name peer and configuration.
 //! 1e-4 leaves room for the order of sums; a wrong formula shows at 1e-2.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::Path;
 
 use polyptych_backbones::{

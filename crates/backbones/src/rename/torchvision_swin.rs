@@ -28,7 +28,7 @@ fn renamed(name: &str) -> Option<String> {
     }
     let (entry, rest) = name.strip_prefix("features.")?.split_once('.')?;
     let entry: usize = entry.parse().ok()?;
-    if entry % 2 == 0 {
+    if entry.is_multiple_of(2) {
         return Some(format!("layers.{}.downsample.{rest}", entry / 2));
     }
     let (block, rest) = rest.split_once('.')?;

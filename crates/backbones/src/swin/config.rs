@@ -1,0 +1,106 @@
+//! What a Swin is made of, in timm's words.
+
+use polyptych_tensor::{Plan, Pyramid, Scope};
+use serde::{Deserialize, Serialize};
+
+use super::Swin;
+use super::windows::Windows;
+use crate::Result;
+use crate::backbone::{FeatureInfo, Options, check};
+
+/// A Swin in timm's words.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SwinConfig {
+    /// Height and width that windows are planned for; any other size runs, padded.
+    ///
+    /// Windows are no larger than the stage's map at this size, and nothing is shifted on an
+    /// axis that one window covers.
+    pub img_size: [i64; 2],
+    /// Pixels per position of the first stage.
+    pub patch_size: i64,
+    /// Outputs of the classifier; 0 for none.
+    pub num_classes: i64,
+    /// Channels of the first stage; each further stage has twice as many.
+    pub embed_dim: i64,
+    /// Blocks per stage.
+    pub depths: Vec<usize>,
+    /// Attention heads per stage.
+    pub num_heads: Vec<i64>,
+    /// Positions along one side of a window.
+    pub window_size: i64,
+    /// Hidden units of a block's perceptron per channel.
+    pub mlp_ratio: f64,
+    /// Whether `attn.qkv` has a bias.
+    pub qkv_bias: bool,
+    /// Stochastic depth of the last block; earlier ones rise to it linearly from 0.
+    pub drop_path_rate: f64,
+}
+
+impl SwinConfig {
+    /// Builds the backbone with its parameters below `scope`.
+    ///
+    /// # Errors
+    /// A field that is out of range, a name that is taken, a plan that does not fit.
+    pub fn init(&self, scope: &Scope, plan: &dyn Plan, options: Options) -> Result<Swin> {
+        self.validate()?;
+        Ok(Swin::new(self, scope, plan, options)?)
+    }
+
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// The first field that is out of range.
+    pub fn validate(&self) -> Result<()> {
+        let stages = self.depths.len();
+        let positive = "a positive number";
+        check(self.patch_size > 0, "patch_size", positive, self.patch_size)?;
+        check(self.embed_dim > 0, "embed_dim", positive, self.embed_dim)?;
+        check(self.window_size > 0, "window_size", positive, self.window_size)?;
+        check(self.mlp_ratio > 0.0, "mlp_ratio", positive, self.mlp_ratio)?;
+        check(self.num_classes >= 0, "num_classes", "no negative number", self.num_classes)?;
+        let rates = 0.0..1.0;
+        let rate = self.drop_path_rate;
+        check(rates.contains(&rate), "drop_path_rate", "a rate of at least 0 and below 1", rate)?;
+        let depths = (1..16).contains(&stages) && !self.depths.contains(&0);
+        check(depths, "depths", "1 to 15 stages of at least one block", &self.depths)?;
+        let least = self.patch_size << (stages - 1);
+        let sized = self.img_size.iter().all(|&side| side >= least);
+        check(sized, "img_size", format!("sides of at least {least}"), self.img_size)?;
+        let divide = |(stage, &heads): (usize, &i64)| heads > 0 && self.dim(stage) % heads == 0;
+        let heads = self.num_heads.len() == stages && self.num_heads.iter().enumerate().all(divide);
+        let expected = format!("{stages} numbers that divide embed_dim times 1, 2, 4, ..");
+        check(heads, "num_heads", expected, &self.num_heads)
+    }
+
+    /// Channels of stage `stage`.
+    pub(super) fn dim(&self, stage: usize) -> i64 {
+        self.embed_dim << stage
+    }
+
+    /// Extent of a window in stage `stage`, `[rows, columns]`.
+    pub(crate) fn window(&self, stage: usize) -> [i64; 2] {
+        self.windows(stage, false).size
+    }
+
+    /// How blocks of stage `stage` cut their map.
+    pub(super) fn windows(&self, stage: usize, shifted: bool) -> Windows {
+        let resolution = self.img_size.map(|side| (side / self.patch_size) >> stage);
+        Windows::new(resolution, self.window_size, shifted)
+    }
+
+    /// One entry per stage.
+    pub(super) fn feature_info(&self, pyramid: Pyramid) -> Vec<FeatureInfo> {
+        let stages = self.depths.len();
+        let level = |stage: usize| {
+            let merged = pyramid == Pyramid::AfterMerging && stage + 1 < stages;
+            let (at, below) = if merged { (stage + 1, ".downsample") } else { (stage, "") };
+            FeatureInfo {
+                num_chs: self.dim(at),
+                reduction: self.patch_size << at,
+                module: format!("layers.{at}{below}"),
+            }
+        };
+        (0..stages).map(level).collect()
+    }
+}

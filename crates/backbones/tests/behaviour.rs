@@ -1,0 +1,234 @@
+//! What a backbone does with any image: padding, types, gradients, errors, loading.
+
+#![allow(clippy::unwrap_used)]
+
+use polyptych_backbones::{Backbone, BackboneConfig, Error, GlobalPool, Options};
+use polyptych_tensor::{Device, Kind, LoadOptions, NoAdapter, Store, Tensor, Tensors};
+
+const MICRO: [&str; 2] = ["swin_micro_patch4_window4_128", "vit_micro_patch8_128"];
+
+fn config(name: &str) -> BackboneConfig {
+    BackboneConfig::from_name(name).unwrap().with_num_classes(7)
+}
+
+fn build(config: &BackboneConfig) -> (Store, Box<dyn Backbone>) {
+    let store = Store::new(Device::Cpu);
+    let backbone = config.init(&store.root(), &NoAdapter::Full, Options::default()).unwrap();
+    (store, backbone)
+}
+
+fn image(shape: [i64; 4]) -> Tensor {
+    Tensor::randn(shape, (Kind::Float, Device::Cpu))
+}
+
+fn tensors(store: &Store) -> Tensors {
+    store.tensors().into_iter().collect()
+}
+
+fn message(result: polyptych_backbones::Result<impl Sized>) -> String {
+    result.err().unwrap().to_string()
+}
+
+#[test]
+fn any_image_runs_padded() {
+    let expected = [
+        vec![[2, 26, 19, 32], [2, 13, 10, 64], [2, 7, 5, 128], [2, 4, 3, 256]],
+        vec![[2, 13, 10, 160]; 4],
+    ];
+    for (name, expected) in MICRO.into_iter().zip(expected) {
+        let (_, backbone) = build(&config(name));
+        let out = backbone.forward_intermediates(&image([2, 3, 101, 75]), false).unwrap();
+        let found: Vec<Vec<i64>> = out.levels.iter().map(|level| level.shared.size()).collect();
+        assert_eq!(found, expected, "{name}");
+        let pooled = backbone.forward_head(&out.features, true).shared;
+        assert_eq!(pooled.size(), [2, backbone.num_features()]);
+        assert_eq!(backbone.forward_head(&out.features, false).shared.size(), [2, 7]);
+        for (info, level) in backbone.feature_info().iter().zip(&out.levels) {
+            assert_eq!(level.shared.size()[3], info.num_chs);
+            assert_eq!(level.shared.size()[1], (101 + info.reduction - 1) / info.reduction);
+        }
+        assert_eq!(Vec::<f32>::try_from(pooled.isfinite().all().view([1])).unwrap(), [1.0]);
+    }
+}
+
+#[test]
+fn a_swin_keeps_its_windows_on_images_of_other_sizes() {
+    let planned = config(MICRO[0]);
+    let (store, small) = build(&planned);
+    let (large_store, large) = build(&planned.with_img_size([256, 256]));
+    large_store.load("test", &tensors(&store), &LoadOptions::default()).unwrap();
+    let image = image([1, 3, 256, 256]);
+    let found = small.forward_intermediates(&image, false).unwrap();
+    let expected = large.forward_intermediates(&image, false).unwrap();
+    for stage in 0..3 {
+        assert!(found.levels[stage].shared.equal(&expected.levels[stage].shared), "{stage}");
+    }
+    // At 128 pixels one window covers the last stage, so only the larger plan shifts there.
+    assert!(!found.levels[3].shared.equal(&expected.levels[3].shared));
+}
+
+#[test]
+fn masks_follow_the_image_from_call_to_call() {
+    let (_, swin) = build(&config(MICRO[0]));
+    let [first, second] = [image([1, 3, 128, 128]), image([1, 3, 96, 160])];
+    let run = |x: &Tensor| swin.forward_features(x, false).unwrap().shared;
+    let alone = run(&first);
+    drop(run(&second));
+    assert!(run(&first).equal(&alone));
+}
+
+#[test]
+fn half_precision_comes_close_with_weights_of_either_type() {
+    for name in MICRO {
+        let (store, backbone) = build(&config(name));
+        let image = image([2, 3, 64, 64]);
+        let exact = backbone.forward_intermediates(&image, false).unwrap();
+        let near = |what: &str| {
+            let out =
+                backbone.forward_intermediates(&image.to_kind(Kind::BFloat16), false).unwrap();
+            for (level, exact) in out.levels.iter().zip(&exact.levels) {
+                assert_eq!(level.shared.kind(), Kind::BFloat16);
+                let error = (&level.shared - &exact.shared).norm() / exact.shared.norm();
+                let error = error.double_value(&[]);
+                assert!(error < 0.02, "{name}, {what}: relative error {error}");
+            }
+            let logits = backbone.forward_head(&out.features, false).shared;
+            assert_eq!(logits.kind(), Kind::BFloat16);
+        };
+        near("float32 weights");
+        store.set_trainable(|_| false);
+        store.store_frozen_as(Kind::BFloat16);
+        near("bfloat16 weights");
+    }
+}
+
+#[test]
+fn every_parameter_gets_a_gradient() {
+    for name in MICRO {
+        let (store, backbone) = build(&config(name).with_drop_path_rate(0.0));
+        let features = backbone.forward_features(&image([2, 3, 128, 128]), true).unwrap();
+        let logits = backbone.forward_head(&features, false).shared;
+        logits.square().sum(Kind::Float).backward();
+        store.check_gradients().unwrap();
+    }
+}
+
+#[test]
+fn without_its_top_a_backbone_has_levels_only() {
+    for name in MICRO {
+        let store = Store::new(Device::Cpu);
+        let options = Options { features_only: true };
+        let backbone = config(name).init(&store.root(), &NoAdapter::Full, options).unwrap();
+        let top = |name: &str| ["norm.", "fc_norm.", "head."].iter().any(|t| name.starts_with(t));
+        assert!(!store.tensors().iter().any(|(name, _)| top(name)), "{name}");
+        let out = backbone.forward_intermediates(&image([1, 3, 128, 128]), false).unwrap();
+        let last = out.levels.last().unwrap().shared.reshape([-1]);
+        assert!(out.features.shared.reshape([-1]).equal(&last));
+    }
+}
+
+#[test]
+fn stochastic_depth_acts_in_training_only() {
+    let (_, swin) = build(&config(MICRO[0]).with_drop_path_rate(0.9));
+    let image = image([2, 3, 64, 64]);
+    let run = |train| swin.forward_features(&image, train).unwrap().shared;
+    assert!(run(false).equal(&run(false)));
+    assert!(!run(true).equal(&run(false)));
+}
+
+#[test]
+fn weights_move_to_other_windows_and_grids() {
+    let moves = [(MICRO[0], [256, 256], 0), (MICRO[0], [64, 96], 2), (MICRO[1], [64, 96], 1)];
+    for (name, img_size, at_least) in moves {
+        let (store, _) = build(&config(name));
+        let other = config(name).with_img_size(img_size);
+        let (fitted, _) = build(&other);
+        let resample = |name: &str, t: &Tensor, wanted: &[i64]| other.resample(name, t, wanted);
+        let options = LoadOptions { resample: Some(&resample), ..LoadOptions::default() };
+        let report = fitted.load("test", &tensors(&store), &options).unwrap();
+        assert!(report.resampled.len() >= at_least, "{name}: {report}");
+        let position = |n: &String| n.ends_with("bias_table") || n.ends_with("pos_embed");
+        assert!(report.resampled.iter().all(position), "{name}: {report}");
+    }
+}
+
+#[test]
+fn only_positions_are_resampled() {
+    let weight = image([7, 3, 1, 1]);
+    assert!(config(MICRO[0]).resample("head.fc.weight", &weight, &[5, 3]).is_none());
+    assert!(config(MICRO[1]).resample("head.weight", &weight, &[5, 3]).is_none());
+}
+
+#[test]
+fn what_is_no_colour_image_is_refused() {
+    for name in MICRO {
+        let (_, backbone) = build(&config(name));
+        for shape in [vec![2, 1, 32, 32], vec![3, 32, 32], vec![1, 3, 0, 32]] {
+            let x = Tensor::zeros(&shape, (Kind::Float, Device::Cpu));
+            let expected = format!(
+                "image: expected [batch, 3, height, width] of at least one pixel, found {shape:?}"
+            );
+            assert_eq!(message(backbone.forward_features(&x, false)), expected);
+        }
+    }
+}
+
+/// The message for a micro Swin or ViT whose configuration `change` spoils.
+fn spoilt(name: &str, change: impl Fn(&mut BackboneConfig)) -> String {
+    let mut config = config(name);
+    change(&mut config);
+    let store = Store::new(Device::Cpu);
+    let refused = config.init(&store.root(), &NoAdapter::Full, Options::default());
+    assert!(matches!(refused, Err(Error::Config { .. })));
+    assert!(store.tensors().is_empty());
+    message(refused)
+}
+
+fn spoilt_swin(change: impl Fn(&mut polyptych_backbones::SwinConfig)) -> String {
+    spoilt(MICRO[0], |config| match config {
+        BackboneConfig::Swin(swin) => change(swin),
+        BackboneConfig::Vit(_) => panic!("the first micro variant is a Swin"),
+    })
+}
+
+fn spoilt_vit(change: impl Fn(&mut polyptych_backbones::VitConfig)) -> String {
+    spoilt(MICRO[1], |config| match config {
+        BackboneConfig::Vit(vit) => change(vit),
+        BackboneConfig::Swin(_) => panic!("the second micro variant is a ViT"),
+    })
+}
+
+#[test]
+fn configurations_out_of_range_are_refused_by_field() {
+    assert_eq!(
+        spoilt_swin(|c| c.num_heads = vec![1, 2, 4]),
+        "num_heads: expected 4 numbers that divide embed_dim times 1, 2, 4, .., found [1, 2, 4]"
+    );
+    assert_eq!(
+        spoilt_swin(|c| c.img_size = [128, 16]),
+        "img_size: expected sides of at least 32, found [128, 16]"
+    );
+    assert_eq!(
+        spoilt_swin(|c| c.depths = vec![2, 0, 2, 2]),
+        "depths: expected 1 to 15 stages of at least one block, found [2, 0, 2, 2]"
+    );
+    assert_eq!(
+        spoilt_swin(|c| c.drop_path_rate = 1.0),
+        "drop_path_rate: expected a rate of at least 0 and below 1, found 1.0"
+    );
+    assert_eq!(spoilt_vit(|c| c.num_heads = 7), "num_heads: expected a divisor of 160, found 7");
+    assert_eq!(
+        spoilt_vit(|c| c.global_pool = GlobalPool::Token),
+        "global_pool: expected `avg` without a class token, found Token"
+    );
+    assert_eq!(spoilt_vit(|c| c.depth = 0), "depth: expected a positive number, found 0");
+}
+
+#[test]
+fn a_name_that_is_taken_is_refused() {
+    let store = Store::new(Device::Cpu);
+    let config = config(MICRO[0]);
+    config.init(&store.root(), &NoAdapter::Full, Options::default()).unwrap();
+    let again = config.init(&store.root(), &NoAdapter::Full, Options::default());
+    assert!(message(again).ends_with("the name is taken already"));
+}
