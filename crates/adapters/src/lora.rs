@@ -4,6 +4,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use polyptych_tensor::{
     Activations, Linear, Plain, Plan, Projection, Scope, Site, SiteKind, Tensor, Tensors, dropout,
@@ -37,6 +38,15 @@ pub enum TargetModules {
     /// Names, or their ends after a dot: `qkv`, `attn.proj`, `blocks.3.mlp.fc1`.
     /// `q`, `k` and `v` stand for the parts of a fused `qkv`.
     Names(Vec<String>),
+}
+
+impl fmt::Display for TargetModules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TargetModules::Pattern(pattern) => f.write_str(pattern),
+            TargetModules::Names(names) => f.write_str(&names.join(", ")),
+        }
+    }
 }
 
 /// Configuration of LoRA; the fields and defaults are PEFT's.
@@ -126,18 +136,6 @@ impl Lora {
         Ok(Self { config, form, pattern, built: RefCell::default() })
     }
 
-    /// Fails when no projection was adapted, which PEFT also refuses.
-    ///
-    /// # Errors
-    /// `target_modules` that name nothing in the backbone.
-    pub fn check_targets(&self) -> Result<()> {
-        if self.form == Form::Adapted && self.built.borrow().is_empty() {
-            let found = format!("{:?}", self.config.target_modules);
-            return Err(config("target_modules", "a name that the backbone has", found));
-        }
-        Ok(())
-    }
-
     fn parts(&self, site: &Site) -> Vec<Part> {
         let rows = site.out_features;
         if self.targets(&site.path) {
@@ -156,9 +154,7 @@ impl Lora {
     fn targets(&self, path: &str) -> bool {
         match (&self.config.target_modules, &self.pattern) {
             (TargetModules::Names(names), _) => names.iter().any(|name| is_end(path, name)),
-            (TargetModules::Pattern(_), None) => {
-                !["q", "k", "v"].iter().any(|part| is_end(path, part))
-            }
+            (TargetModules::Pattern(_), None) => true,
             (TargetModules::Pattern(_), Some(pattern)) => pattern.is_match(path),
         }
     }
@@ -185,6 +181,18 @@ impl Plan for Lora {
         self.built.borrow_mut().insert(site.path.clone(), parts);
         let (scaling, dropout) = (self.config.scaling(), self.config.lora_dropout);
         Ok(Box::new(LoraLinear { base, parts: made, scaling, dropout }))
+    }
+
+    /// PEFT also refuses targets that name nothing.
+    fn finish(&self) -> polyptych_tensor::Result<()> {
+        if self.form == Form::Folded || !self.built.borrow().is_empty() {
+            return Ok(());
+        }
+        Err(polyptych_tensor::Error::Config {
+            key: "target_modules".into(),
+            expected: "a name that the backbone has".into(),
+            found: self.config.target_modules.to_string(),
+        })
     }
 
     fn trains(&self, name: &str) -> bool {

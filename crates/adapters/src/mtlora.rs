@@ -58,12 +58,16 @@ impl MtLora {
         kind && site.last_in_stage && self.config.shared_mode != SharedMode::LoraOnly
     }
 
+    /// Whether the shared output at `site` reaches no head: the shared stream ends in the very
+    /// last block.
+    fn is_dead_end(&self, site: &Site) -> bool {
+        self.has_tasks(site) && site.last_stage && site.kind == SiteKind::Fc2
+    }
+
     fn folding(&self, site: &Site) -> Folding {
-        // The shared stream of the very last block ends there: its fc2 factors reach no head.
-        let dead = site.last_stage && site.kind == SiteKind::Fc2;
         match (self.has_tasks(site), self.config.shared_mode) {
             (false, _) | (true, SharedMode::Matrixv2) => Folding::IntoWeight,
-            (true, SharedMode::Matrix) if dead => Folding::Dropped,
+            (true, SharedMode::Matrix) if self.is_dead_end(site) => Folding::Dropped,
             (true, _) => Folding::Stays,
         }
     }
@@ -77,12 +81,16 @@ impl MtLora {
         }
     }
 
+    /// Marks what only the shared output at `scope` depends on.
     fn mark_dead(&self, scope: &Scope) -> TensorResult<()> {
-        let learnable = self.config.learnable_scale.then_some("lora_shared_scale");
-        let names = ["lora_shared_A", "lora_shared_B"].into_iter().chain(learnable);
-        names
-            .into_iter()
-            .try_for_each(|name| scope.store().mark_unused(&format!("{}.{name}", scope.path())))
+        let names: &[&str] = match (self.config.shared_mode, self.config.learnable_scale) {
+            (SharedMode::Addition, _) => &["lora_norm.weight", "lora_norm.bias"],
+            (SharedMode::Matrix, false) => &["lora_shared_A", "lora_shared_B"],
+            (SharedMode::Matrix, true) => &["lora_shared_A", "lora_shared_B", "lora_shared_scale"],
+            (SharedMode::Matrixv2 | SharedMode::LoraOnly, _) => &[],
+        };
+        let mark = |name| scope.store().mark_unused(&format!("{}.{name}", scope.path()));
+        names.iter().try_for_each(mark)
     }
 }
 
@@ -94,7 +102,7 @@ impl Plan for MtLora {
         }
         let folding = self.folding(site);
         let shared = self.shared(scope, site, folding)?;
-        if folding == Folding::Dropped && self.form == Form::Adapted {
+        if self.is_dead_end(site) && self.form == Form::Adapted {
             self.mark_dead(scope)?;
         }
         self.built.borrow_mut().insert(site.path.clone(), folding);
@@ -109,6 +117,7 @@ impl Plan for MtLora {
     fn trains(&self, name: &str) -> bool {
         let config = &self.config;
         let has = |part: &str| name.contains(part);
+        let (patch_embed, norm) = (has("patch_embed"), has("norm"));
         let bias = match config.bias {
             Bias::None => false,
             Bias::All => name.ends_with(".bias"),
@@ -118,8 +127,9 @@ impl Plan for MtLora {
         };
         has("lora_")
             || bias
-            || (has("patch_embed") && !config.freeze_patch_embed)
-            || (has("norm") && !has("patch_embed") && !config.freeze_norm)
+            || ((patch_embed || norm)
+                && !(patch_embed && config.freeze_patch_embed)
+                && !(norm && config.freeze_norm))
             || (has("relative_position_bias_table") && !config.freeze_relative_position_bias)
             || (has("downsample.reduction")
                 && !config.downsampler

@@ -44,6 +44,7 @@ impl Model {
         let options = Options { features_only: specs.iter().all(TaskSpec::is_dense) };
         let scope = store.root().pp(BACKBONE);
         let backbone = backbone_config.init(&scope, plan.as_ref(), options)?;
+        plan.finish()?;
         let join = |spec: &TaskSpec| Task::new(spec.clone(), recipe.tasks[&spec.name].clone());
         let tasks = specs.iter().map(join).collect::<Result<Vec<_>>>()?;
         let heads = tasks.iter().map(|task| head(&store, backbone.as_ref(), task));

@@ -70,6 +70,14 @@ pub trait Plan: Debug {
     /// A configuration that does not fit the site.
     fn projection(&self, scope: &Scope, site: &Site) -> Result<Box<dyn Projection>>;
 
+    /// Checks what only the whole backbone can show; to be called once all sites were asked for.
+    ///
+    /// # Errors
+    /// A configuration that fits no site.
+    fn finish(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Which activations the heads read.
     fn pyramid(&self) -> Pyramid {
         Pyramid::AfterBlocks

@@ -18,6 +18,7 @@ pub enum SharedMode {
     /// Shared: `p + s B A x`; task: `p + s B A x + s_t B_t A_t x_t`.
     Matrixv2,
     /// Shared: `p + LayerNorm(sum_t y_t)`, without shared factors; task: `y_t` as in `matrix`.
+    /// The only mode that does not start as the plain layer, as the normalised sum is not zero.
     Addition,
     /// Shared: `p + s B A x`; no task outputs: every head reads the shared stream.
     LoraOnly,
@@ -62,10 +63,10 @@ pub struct MtLoraConfig {
     /// Whether patch merging is adapted by factors (MTLoRA+) instead of trained (MTLoRA).
     #[serde(default)]
     pub downsampler: bool,
-    /// Keeps the patch embedding as it was.
+    /// Keeps the patch embedding, its normalisation included, as it was.
     #[serde(default)]
     pub freeze_patch_embed: bool,
-    /// Keeps the normalisation layers as they were.
+    /// Keeps the normalisation layers as they were, that of the patch embedding included.
     #[serde(default)]
     pub freeze_norm: bool,
     /// Keeps the relative-position tables as they were.
