@@ -1,1 +1,1 @@
-//! Benchmarks.
+//! How fast is it? Each file in `benches/` answers one question with criterion.

@@ -22,6 +22,8 @@ pub(crate) enum Command {
     Train(Train),
     /// Make a backbone again that the repository ships
     Pretrain(Pretrain),
+    /// Train every task of a recipe alone, and record what delta-m compares with
+    Baselines(Baselines),
     /// Run every test of the workspace
     Test(Test),
     /// Measure line coverage of the library crates; fails below the threshold
@@ -81,6 +83,16 @@ pub(crate) struct Pretrain {
     /// Passed on to `polyptych train`
     #[arg(last = true)]
     pub(crate) extra: Vec<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct Baselines {
+    /// Name of a shipped recipe, or a TOML file; it must say where its baselines lie
+    #[arg(default_value = "quickstart")]
+    pub(crate) recipe: String,
+    /// Say what would be run
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Args)]

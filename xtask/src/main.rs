@@ -3,6 +3,7 @@
 //! `cargo xtask <command>`: [`flags`] holds the whole grammar, each command has its own file.
 //! Nothing here links LibTorch, so that this package can fetch it.
 
+mod baselines;
 mod ci;
 mod coverage;
 mod data;
@@ -31,6 +32,9 @@ fn main() -> ExitCode {
         Command::Doctor(flags) => doctor::run(&flags),
         Command::Train(flags) => train::train(&flags),
         Command::Pretrain(flags) => train::pretrain(&flags),
+        Command::Baselines(flags) => {
+            baselines::run(&flags).map(|()| ExitCode::SUCCESS)
+        }
         Command::Test(flags) => test::run(&flags),
         Command::Coverage(flags) => coverage::run(&flags),
         Command::Data(flags) => data::run(&flags),

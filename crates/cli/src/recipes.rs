@@ -39,6 +39,8 @@ pub(crate) fn open(flags: &RecipeFlags) -> Result<(Recipe, Option<Baselines>)> {
         None => from_file(&flags.recipe, &flags.overrides)?,
     };
     restrict(&mut recipe, &flags.tasks)?;
+    // `--set baselines=` switches recorded baselines off.
+    recipe.baselines = recipe.baselines.take().filter(|file| !file.is_empty());
     let baselines = match (&recipe.baselines, find(&flags.recipe)) {
         (None, _) => None,
         (Some(file), Some(_)) => Some(shipped_baselines(file)?),

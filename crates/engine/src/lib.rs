@@ -38,3 +38,8 @@ pub use run::{OpenRun, RunFolder};
 pub use task::Task;
 pub use train::{Observer, StepReport, TrainOutcome, Trainer};
 pub use weights::load_backbone;
+
+/// The README's program, compiled and run by the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -106,6 +106,11 @@ impl RunFolder {
         path.exists().then(|| Baselines::open(&path)).transpose()
     }
 
+    /// Whether there is something to resume.
+    pub fn has_checkpoint(&self) -> bool {
+        self.checkpoints().join("index.json").exists()
+    }
+
     /// Where checkpoints lie.
     pub fn checkpoints(&self) -> PathBuf {
         self.path.join("checkpoints")

@@ -188,10 +188,21 @@ impl Trainer {
 
     /// Trains to the end, or until the observer asks to stop; both save.
     ///
+    /// A run that fails before its first checkpoint removes its folder.
+    ///
     /// # Errors
     /// A sample that cannot be read, numbers that stay not finite, a parameter that gets no
     /// gradient in the first step, or a checkpoint that cannot be written.
     pub fn run(&mut self, observer: &mut dyn Observer) -> Result<TrainOutcome> {
+        let outcome = self.run_steps(observer);
+        if outcome.is_err() && !self.folder.has_checkpoint() {
+            // The cause is on its way up; a folder without a checkpoint would only be in its way.
+            let _ = std::fs::remove_dir_all(self.folder.path());
+        }
+        outcome
+    }
+
+    fn run_steps(&mut self, observer: &mut dyn Observer) -> Result<TrainOutcome> {
         let steps = self.recipe.train.steps;
         let per_epoch = self.data.train.num_batches() as u64;
         let mut evaluation = None;

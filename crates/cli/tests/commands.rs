@@ -1,0 +1,76 @@
+//! Every command does what its help says, on a data set of one's own.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::Playground;
+
+#[test]
+fn a_run_from_training_to_merged_predictions() {
+    let playground = Playground::new();
+    let table = playground.succeed(&["train", "recipe.toml", "--out", "run"]);
+    assert!(table.contains("| semseg | miou [%] | higher is better |"), "{table}");
+
+    let before: serde_json::Value =
+        serde_json::from_str(&playground.succeed(&["eval", "run", "--json"])).unwrap();
+    let merged = playground.succeed(&["merge", "run"]);
+    assert!(merged.contains("semseg: largest difference "), "{merged}");
+    let after: serde_json::Value =
+        serde_json::from_str(&playground.succeed(&["eval", "run/merged", "--json"])).unwrap();
+    let miou = |v: &serde_json::Value| v["tasks"][0]["scores"][0]["value"].as_f64().unwrap();
+    assert!((miou(&before) - miou(&after)).abs() <= 1e-4);
+    assert!(playground.succeed(&["eval", "run", "--best"]).contains("pixel_accuracy"));
+
+    let args = ["predict", "run/merged", "toy/images/train", "--out", "seen", "--raw"];
+    let written = playground.succeed(&args);
+    assert_eq!(written.lines().count(), 6, "{written}");
+    let picture = image::open(playground.path("seen/b.png")).unwrap();
+    assert_eq!((picture.width(), picture.height()), (16 + 4 + 16, 16));
+    assert!(playground.path("seen/c.safetensors").exists());
+}
+
+#[test]
+fn resuming_a_finished_run_says_so() {
+    let playground = Playground::new();
+    playground.succeed(&["train", "recipe.toml", "--out", "run"]);
+    let output = playground.run(&["train", "--resume", "run"]);
+    assert!(output.status.success());
+    assert!(String::from_utf8(output.stderr).unwrap().contains("all 4 steps are done"));
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_saves_and_says_how_to_go_on() {
+    use std::io::{BufRead, BufReader};
+    let playground = Playground::new();
+    let args = ["train", "recipe.toml", "--out", "run", "--set", "train.steps=100000"];
+    let mut child = common::program(&playground.path(""))
+        .args(args)
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(|line| line.unwrap());
+    lines.find(|line| line.starts_with("step 1/100000")).unwrap();
+    let pid = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let hint = lines.find(|line| line.starts_with("stopped after step ")).unwrap();
+    assert!(hint.ends_with("go on with: polyptych train --resume run"), "{hint}");
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(playground.succeed(&["eval", "run"]).contains("miou"));
+}
+
+#[test]
+fn recipes_are_listed_shown_copied_and_counted() {
+    let playground = Playground::new();
+    let list = playground.succeed(&["recipe", "list"]);
+    assert!(list.lines().count() >= 5 && list.starts_with("quickstart "), "{list}");
+    let text = playground.succeed(&["recipe", "show", "quickstart"]);
+    playground.succeed(&["recipe", "copy", "quickstart", "mine.toml"]);
+    assert_eq!(std::fs::read_to_string(playground.path("mine.toml")).unwrap(), text);
+    let message = playground.refused(&["recipe", "copy", "quickstart", "mine.toml"]);
+    assert_eq!(message, "mine.toml: expected a new file, found one that exists");
+    let ledger = playground.succeed(&["inspect", "quickstart"]);
+    assert!(ledger.contains("backbone, adapter"), "{ledger}");
+    let json = playground.succeed(&["inspect", "recipe.toml", "--json"]);
+    assert!(serde_json::from_str::<serde_json::Value>(&json).unwrap()["rows"].is_array());
+}

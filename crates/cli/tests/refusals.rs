@@ -1,0 +1,128 @@
+//! Bad input is refused with one line that names file, key, expected and found; nothing half-written
+//! stays behind.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{Playground, program};
+
+fn refused_run(playground: &Playground, extra: &[&str]) -> String {
+    let mut args = vec!["train", "recipe.toml", "--out", "run"];
+    args.extend(extra);
+    let message = playground.refused(&args);
+    assert!(!playground.path("run").exists(), "{message}: a folder stayed behind");
+    message
+}
+
+#[test]
+fn an_unknown_recipe_key() {
+    let playground = Playground::new();
+    let message = refused_run(&playground, &["--set", "train.stepz=3"]);
+    assert!(message.starts_with("recipe.toml: train: unknown field `stepz`, expected"), "{message}");
+}
+
+#[test]
+fn a_missing_image() {
+    let playground = Playground::new();
+    playground.write("toy.toml", &std::fs::read_to_string(playground.path("toy.toml")).unwrap()
+        .replace("train = {}", "train = { list = \"train.txt\" }"));
+    playground.write("toy/train.txt", "a\nb\ngone\n");
+    let message = refused_run(&playground, &[]);
+    assert!(message.contains("gone"), "{message}");
+}
+
+#[test]
+fn a_truncated_jpeg() {
+    let playground = Playground::new();
+    let whole = std::fs::read(playground.photograph("b")).unwrap();
+    std::fs::write(playground.photograph("b"), &whole[..whole.len() / 2]).unwrap();
+    let message = refused_run(&playground, &[]);
+    assert!(message.contains("b.jpg: not a readable JPEG image"), "{message}");
+}
+
+#[test]
+fn a_label_of_another_size() {
+    let playground = Playground::new();
+    image::GrayImage::new(8, 8).save(playground.label("b")).unwrap();
+    let message = refused_run(&playground, &[]);
+    assert!(message.contains('b') && message.contains("semseg: expected"), "{message}");
+    assert!(message.contains("16") && message.contains('8'), "{message}");
+}
+
+#[test]
+fn a_label_value_out_of_range() {
+    let playground = Playground::new();
+    playground.write_label("c", |_, _| 7);
+    let message = refused_run(&playground, &[]);
+    assert!(message.contains("c.png") && message.contains("found 7"), "{message}");
+}
+
+#[test]
+fn an_all_void_label() {
+    let playground = Playground::new();
+    playground.write_label("a", |_, _| 255);
+    let message = refused_run(&playground, &[]);
+    assert!(message.contains("a.png"), "{message}");
+}
+
+#[test]
+fn cuda_where_there_is_none() {
+    let playground = Playground::new();
+    let message = refused_run(&playground, &["--set", "device=cuda:63"]);
+    assert!(message.starts_with("device `cuda:63`: "), "{message}");
+}
+
+#[test]
+fn an_empty_split() {
+    let playground = Playground::new();
+    std::fs::create_dir_all(playground.path("toy/images/val")).unwrap();
+    let manifest = std::fs::read_to_string(playground.path("toy.toml")).unwrap();
+    playground.write("toy.toml", &manifest.replace("val = { folder = \"train\" }", "val = {}"));
+    let message = refused_run(&playground, &[]);
+    assert_eq!(message, "toy: split `val` is empty: expected at least 1 sample, found 0");
+}
+
+#[test]
+fn a_checkpoint_of_another_recipe() {
+    let playground = Playground::new();
+    playground.succeed(&["train", "recipe.toml", "--out", "run"]);
+    let recipe = std::fs::read_to_string(playground.path("run/recipe.toml")).unwrap();
+    playground.write("run/recipe.toml", &recipe.replace("seed = 0", "seed = 1"));
+    for args in [["train", "--resume", "run"].as_slice(), &["eval", "run"], &["merge", "run"]] {
+        let message = playground.refused(args);
+        assert!(message.contains("expected a checkpoint of recipe.toml with SHA-256"), "{message}");
+    }
+}
+
+/// A limit on the size of files makes writes fail as a full disk does, part of the way.
+#[cfg(unix)]
+#[test]
+fn a_full_disk() {
+    let playground = Playground::new();
+    let polyptych = program(&playground.path("")).get_program().to_owned();
+    let script = "trap '' XFSZ; ulimit -f 1024; exec \"$0\" train recipe.toml --out run";
+    let output = std::process::Command::new("bash")
+        .args(["-c", script])
+        .arg(polyptych)
+        .current_dir(playground.path(""))
+        .output()
+        .unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    let last = errors.lines().last().unwrap();
+    assert!(last.starts_with("error: ") && last.contains("model.safetensors: "), "{errors}");
+    assert!(!playground.path("run").exists());
+}
+
+#[test]
+fn words_that_do_not_exist() {
+    let playground = Playground::new();
+    let message = playground.refused(&["train", "quickstrat"]);
+    assert!(message.starts_with("quickstrat: expected a TOML file or one of quickstart, "), "{message}");
+    let message = playground.refused(&["train", "recipe.toml", "--tasks", "depth"]);
+    assert_eq!(message, "--tasks: expected some of semseg, found depth");
+    let message = playground.refused(&["recipe", "show", "nothing"]);
+    assert!(message.starts_with("nothing: expected one of quickstart"), "{message}");
+    let message = playground.refused(&["predict", "absent", "toy/images/train"]);
+    assert!(message.starts_with("absent: expected the folder of a run"), "{message}");
+}

@@ -1,0 +1,105 @@
+//! A recipe that trains in seconds, and an observer that stops where a test says.
+#![allow(dead_code, clippy::unwrap_used)]
+
+use polyptych_engine::{Evaluation, Observer, Recipe, StepReport, TrainOutcome, Trainer};
+use std::path::Path;
+
+const TEXT: &str = r#"
+name = "tiny"
+description = "for tests"
+seed = 3
+device = "cpu"
+precision = "fp32"
+
+[backbone]
+name = "swin_micro_patch4_window4_128"
+weights = "none"
+drop_path_rate = 0.2
+
+[adapter]
+method = "mtlora"
+r = 4
+r_per_task = { depth = 2, semseg = 3 }
+lora_dropout = 0.1
+
+[data]
+img_size = [32, 32]
+batch_size = 2
+prefetch = 1
+cache_mib = 16
+augment = { flip = 0.5, scale = [0.8, 1.2], rotate_degrees = 10.0 }
+
+[[data.train]]
+dataset = "scenes"
+seed = 0
+split = "train"
+len = 6
+height = 32
+width = 32
+
+[[data.eval]]
+dataset = "scenes"
+seed = 0
+split = "val"
+len = 3
+height = 32
+width = 32
+
+[tasks.semseg]
+weight = 1.0
+head = { name = "hrnet", channels = [4, 4, 4, 4], hidden = 8 }
+
+[tasks.depth]
+weight = 1.0
+head = { name = "segformer", embed_dim = 8, dropout = 0.1 }
+
+[train]
+steps = 6
+eval_every = 6
+save_every = 3
+lr = 1e-2
+weight_decay = 0.05
+clip_grad_norm = 5.0
+optimiser = { name = "adamw", betas = [0.9, 0.999], eps = 1e-8 }
+schedule = { warmup_steps = 2, cooldown_steps = 0, start_factor = 0.1, min_factor = 0.1 }
+"#;
+
+/// The recipe with overrides.
+pub fn recipe(overrides: &[&str]) -> Recipe {
+    try_recipe(overrides).unwrap()
+}
+
+/// The recipe, or what is said against the overrides.
+pub fn try_recipe(overrides: &[&str]) -> polyptych_engine::Result<Recipe> {
+    let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
+    Recipe::parse("tiny", TEXT, &overrides)
+}
+
+/// Stops after `until` steps and keeps what it was told.
+#[derive(Default)]
+pub struct Until {
+    pub until: u64,
+    pub reports: Vec<StepReport>,
+    pub evaluations: Vec<(u64, Evaluation)>,
+}
+
+impl Observer for Until {
+    fn step(&mut self, report: &StepReport, _steps: u64) {
+        self.reports.push(report.clone());
+    }
+
+    fn evaluated(&mut self, step: u64, evaluation: &Evaluation) {
+        self.evaluations.push((step, evaluation.clone()));
+    }
+
+    fn stop(&self) -> bool {
+        self.reports.last().is_some_and(|report| report.step == self.until)
+    }
+}
+
+/// Trains `recipe` in `path` to the end.
+pub fn train(recipe: Recipe, path: &Path) -> (Trainer, TrainOutcome) {
+    let (mut trainer, _) = Trainer::start(recipe, None, path).unwrap();
+    let outcome = trainer.run(&mut Until { until: u64::MAX, ..Until::default() }).unwrap();
+    (trainer, outcome)
+}

@@ -1,0 +1,90 @@
+//! Counts of the nine published configurations of MTLoRA (methods, section 6), to the unit.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::recipe;
+use polyptych_adapters::Form;
+use polyptych_data::{TaskKind, TaskSpec};
+use polyptych_engine::{Ledger, Model, Recipe};
+use polyptych_tensor::Device;
+
+/// `(MTLoRA+, r, r of each task, trainable, total)`.
+const PUBLISHED: [(bool, i64, i64, i64, i64); 9] = [
+    (false, 16, 4, 4_953_146, 30_871_418),
+    (false, 32, 4, 6_083_642, 32_001_914),
+    (false, 64, 4, 8_344_634, 34_262_906),
+    (true, 4, 4, 2_573_114, 30_039_674),
+    (true, 8, 8, 3_148_346, 30_614_906),
+    (true, 16, 16, 4_298_810, 31_765_370),
+    (true, 16, 4, 3_469_370, 30_935_930),
+    (true, 32, 4, 4_664_378, 32_130_938),
+    (true, 64, 4, 7_054_394, 34_520_954),
+];
+
+const TASKS: [(&str, TaskKind, usize); 4] = [
+    ("human_parts", TaskKind::HumanParts, 7),
+    ("normals", TaskKind::Normals, 0),
+    ("sal", TaskKind::Sal, 0),
+    ("semseg", TaskKind::Semseg, 21),
+];
+
+fn specs() -> Vec<TaskSpec> {
+    let spec = |(name, kind, classes): (&str, TaskKind, usize)| TaskSpec {
+        name: name.into(),
+        kind,
+        classes: (0..classes).map(|index| index.to_string()).collect(),
+        palette: vec![],
+        flip_pairs: vec![],
+    };
+    TASKS.into_iter().map(spec).collect()
+}
+
+fn swin_tiny(adapter: &str) -> Recipe {
+    let head = "{weight=1.0, head={name=\"hrnet\", channels=[18, 36, 72, 144]}}";
+    let tasks = TASKS.map(|(name, ..)| format!("{name}={head}")).join(", ");
+    recipe(&[
+        "backbone.name=swin_tiny_patch4_window7_224",
+        "data.img_size=[224, 224]",
+        &format!("tasks={{{tasks}}}"),
+        &format!("adapter={adapter}"),
+    ])
+}
+
+fn ledger(adapter: &str) -> Ledger {
+    let model = Model::new(&swin_tiny(adapter), &specs(), Form::Adapted, Device::Cpu).unwrap();
+    Ledger::of(&model)
+}
+
+#[test]
+fn all_published_configurations_count_as_published() {
+    for (plus, r, r_task, trainable, total) in PUBLISHED {
+        let ranks = TASKS.map(|(name, ..)| format!("{name}={r_task}")).join(", ");
+        let ledger = ledger(&format!(
+            "{{method=\"mtlora\", r={r}, r_per_task={{{ranks}}}, downsampler={plus}}}"
+        ));
+        let sum = ledger.total();
+        assert_eq!((sum.trainable, sum.total), (trainable, total), "plus {plus}, r {r}, {r_task}");
+        let unused: Vec<&str> = ledger.unused.iter().map(|(name, _)| name.as_str()).collect();
+        let dead = "backbone.layers.3.blocks.1.mlp.fc2.lora_shared_";
+        assert_eq!(unused, [format!("{dead}A"), format!("{dead}B")]);
+        assert_eq!(ledger.unused.iter().map(|(_, count)| count).sum::<i64>(), 3840 * r);
+    }
+}
+
+#[test]
+fn full_fine_tuning_counts_body_and_decoders() {
+    let sum = ledger("{method=\"full\"}").total();
+    assert_eq!((sum.trainable, sum.total), (29_464_442, 29_464_442));
+    let frozen = ledger("{method=\"decoder_only\"}").total();
+    assert_eq!((frozen.trainable, frozen.total), (1_946_624, 29_464_442));
+}
+
+#[test]
+fn the_ledger_names_what_is_unused() {
+    let text = ledger("{method=\"mtlora\", r=64}").to_string();
+    let line = "unused: backbone.layers.3.blocks.1.mlp.fc2.lora_shared_A (196,608): \
+                kept for compatible files, never trained";
+    assert!(text.contains(line), "{text}");
+    assert!(text.contains("heads.semseg"), "{text}");
+}

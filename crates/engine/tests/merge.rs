@@ -1,0 +1,55 @@
+//! Folding changes no output, and what it writes can be opened, measured and refused.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{recipe, train};
+use polyptych_engine::{DataSets, OpenRun, evaluate, merge};
+
+const METHODS: [&str; 5] = [
+    "adapter.scale=2.0",
+    "adapter={method=\"mtlora\", r=2, shared_mode=\"matrixv2\", downsampler=true, learnable_scale=true}",
+    "adapter={method=\"mtlora\", r=2, shared_mode=\"addition\"}",
+    "adapter={method=\"lora\", r=2, target_modules=\"all-linear\"}",
+    "adapter={method=\"full\"}",
+];
+
+#[test]
+fn a_merged_model_scores_like_the_trained_one() {
+    for method in METHODS {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, out) = (folder.path().join("run"), folder.path().join("merged"));
+        drop(train(recipe(&[method]), &path));
+        let run = OpenRun::open(&path, false, None).unwrap();
+        let report = merge(&run, &out, false).unwrap();
+        assert!(report.differences.values().all(|d| *d <= 1e-4), "{method}: {report:?}");
+        let merged = OpenRun::open(&out, false, None).unwrap();
+        let loader = DataSets::open_eval(&run.recipe).unwrap();
+        let scores = |run: &OpenRun| evaluate(&run.model, &loader, None, |_| ()).unwrap();
+        let (before, after) = (scores(&run), scores(&merged));
+        for ((task, a), (_, b)) in before.headlines().into_iter().zip(after.headlines()) {
+            assert!((a.value - b.value).abs() <= 1e-4, "{method}: {task}: {} {}", a.value, b.value);
+        }
+        let message = merge(&merged, &folder.path().join("again"), false).unwrap_err().to_string();
+        assert!(message.ends_with("expected a trained run, found a merged model"), "{message}");
+    }
+}
+
+#[test]
+fn the_plain_part_has_timms_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, out) = (folder.path().join("run"), folder.path().join("merged"));
+    drop(train(recipe(&[]), &path));
+    merge(&OpenRun::open(&path, false, None).unwrap(), &out, true).unwrap();
+    let plain = polyptych_tensor::file::load(&out.join("backbone.safetensors")).unwrap().tensors;
+    let full = recipe(&["adapter={method=\"full\"}"]);
+    let specs = OpenRun::open(&out, false, None).unwrap().folder.specs().unwrap();
+    let cpu = polyptych_tensor::Device::Cpu;
+    let form = polyptych_adapters::Form::Folded;
+    let timm = polyptych_engine::Model::new(&full, &specs, form, cpu).unwrap();
+    let expected = timm.store.tensors().into_iter();
+    let expected = expected.filter_map(|(name, t)| Some((name.strip_prefix("backbone.")?.to_owned(), t.size())));
+    let found = plain.iter().map(|(name, t)| (name.clone(), t.size()));
+    assert_eq!(found.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+    assert!(plain.values().all(|t| t.kind() == polyptych_tensor::Kind::Half));
+}

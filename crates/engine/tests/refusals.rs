@@ -1,0 +1,83 @@
+//! What a user can get wrong is refused with one line, and nothing is left behind.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{recipe, try_recipe};
+use polyptych_engine::{OpenRun, Trainer};
+
+fn refused(overrides: &[&str]) -> String {
+    let message = match try_recipe(overrides) {
+        Err(e) => e.to_string(),
+        Ok(recipe) => {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("run");
+            let message = Trainer::start(recipe, None, &path).err().unwrap().to_string();
+            assert!(!path.exists(), "{message} left a folder");
+            message
+        }
+    };
+    assert!(!message.contains('\n'), "{message}");
+    message
+}
+
+#[test]
+fn recipes_are_checked_key_by_key() {
+    let cases: [(&[&str], &str); 12] = [
+        (&["train.stepz=3"], "unknown field `stepz`"),
+        (&["train.steps=0"], "tiny: train.steps: expected at least 1, found 0"),
+        (&["train.steps=\"many\""], "tiny: train.steps: invalid type: string \"many\""),
+        (&["tasks={}"], "tiny: tasks: expected at least one task, found none"),
+        (&["tasks.semseg.weight=-1.0"], "tiny: tasks.semseg.weight: expected a finite factor"),
+        (&["data.eval=[]"], "tiny: data.eval: expected at least one data set, found none"),
+        (&["data.eval.7.len=3"], "data.eval.7.len=3: 7: expected an index below 1"),
+        (&["seed"], "tiny: seed: expected path.to.key=value"),
+        (&["device=cuda:99"], "device `cuda:99`: "),
+        (&["adapter.r=0"], "adapter.r: expected at least 1, found 0"),
+        (&["backbone.name=swin_micro"], "swin_micro"),
+        (&["train.schedule.warmup_steps=9"], "expected at most 6 steps, found 9"),
+    ];
+    for (overrides, expected) in cases {
+        let message = refused(overrides);
+        assert!(message.contains(expected), "{message} lacks {expected}");
+    }
+}
+
+#[test]
+fn tasks_must_be_in_the_data() {
+    let task = "tasks.poses={weight=1.0, head={name=\"segformer\", embed_dim=8, dropout=0.0}}";
+    let message = refused(&[task, "adapter={method=\"full\"}"]);
+    assert!(message.starts_with("tiny: tasks.poses: expected one of "), "{message}");
+}
+
+#[test]
+fn weights_must_exist_and_fit() {
+    let message = refused(&["backbone.weights=no/such.safetensors"]);
+    assert!(message.starts_with("no/such.safetensors: "), "{message}");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("w.safetensors");
+    let one = polyptych_tensor::Tensor::from_slice(&[1.0f32]);
+    let tensors = [("blocks.0.attn.qkv.weight".to_owned(), one)].into();
+    polyptych_tensor::file::save(&file, &tensors, Default::default()).unwrap();
+    let message = refused(&[&format!("backbone.weights=\"{}\"", file.display())]);
+    assert!(message.contains("layers.0.blocks.0.attn.proj.bias: missing"), "{message}");
+}
+
+#[test]
+fn a_folder_that_is_no_run_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let message = OpenRun::open(folder.path(), false, None).unwrap_err().to_string();
+    assert!(message.ends_with("expected the folder of a run, found no recipe.toml"), "{message}");
+    let (trainer, _) = Trainer::start(recipe(&[]), None, &folder.path().join("run")).unwrap();
+    drop(trainer);
+    let message = OpenRun::open(&folder.path().join("run"), false, None).unwrap_err().to_string();
+    assert!(message.ends_with("expected a checkpoint, found none"), "{message}");
+}
+
+#[test]
+fn recipes_come_back_from_toml() {
+    let recipe = recipe(&["compare=[{method=\"decoder_only\"}]"]);
+    let text = recipe.to_toml().unwrap();
+    let back = polyptych_engine::Recipe::parse("copy", &text, &[]).unwrap();
+    assert_eq!(back, recipe);
+}
