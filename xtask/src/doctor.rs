@@ -70,13 +70,26 @@ fn missing(what: impl Into<String>, remedy: impl Into<String>) -> State {
 }
 
 fn rust() -> State {
-    let required = env!("CARGO_PKG_RUST_VERSION");
-    let rustc = output(Command::new("rustc").arg("--version"));
-    let cargo = output(Command::new(workspace::cargo()).arg("--version"));
-    match (rustc, cargo) {
-        (Some(rustc), Some(cargo)) => State::Good(format!("{rustc}; {cargo}; needs {required}")),
-        _ => missing(format!("rustc {required} and cargo"), "rustup update stable"),
+    let rustc = output(Command::new("rustc").arg("--version")).unwrap_or_default();
+    let cargo = output(Command::new(workspace::cargo()).arg("--version")).unwrap_or_default();
+    rust_state(env!("CARGO_PKG_RUST_VERSION"), &rustc, &cargo)
+}
+
+fn rust_state(required: &str, rustc: &str, cargo: &str) -> State {
+    match (release(required), release(rustc)) {
+        (required, Some(found)) if Some(found) >= required => {
+            State::Good(format!("{rustc}; {cargo}"))
+        }
+        _ => missing(format!("rustc {required} or newer, found `{rustc}`"), "rustup update stable"),
     }
+}
+
+/// Major and minor number of the first version in `text`.
+fn release(text: &str) -> Option<(u32, u32)> {
+    let version =
+        text.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit()))?;
+    let mut numbers = version.split('.').map(|number| number.parse().ok());
+    Some((numbers.next()??, numbers.next()??))
 }
 
 fn compiler() -> State {
@@ -197,6 +210,13 @@ mod tests {
         ];
         let expected = "ok       threads      2\n-        cuda         none\nMISSING  libtorch     gone\n                      run: cargo xtask setup\n";
         assert_eq!(screen(&findings), expected);
+    }
+
+    #[test]
+    fn an_old_compiler_is_missing() {
+        let is_good = |rustc: &str| rust_state("1.88", rustc, "cargo 1.95.0").is_good();
+        assert!(is_good("rustc 1.88.0 (6b00bc388 2025-06-23)") && is_good("rustc 2.0.0"));
+        assert!(!is_good("rustc 1.9.0") && !is_good("rustc 1.87.0") && !is_good(""));
     }
 
     #[test]

@@ -4,18 +4,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::process;
 
-/// Platform tags the wheels carry; pip takes no newer glibc for granted than these say.
-const PLATFORMS: [&str; 5] = [
-    "manylinux_2_28_x86_64",
-    "manylinux_2_27_x86_64",
-    "manylinux_2_25_x86_64",
-    "manylinux_2_17_x86_64",
-    "manylinux2014_x86_64",
-];
+/// Newest glibc, by its minor number, that a wheel may ask for: what torch's own asks for.
+const NEWEST_GLIBC: u32 = 28;
+
+/// Oldest glibc that a wheel's platform tag can name.
+const OLDEST_GLIBC: u32 = 5;
 
 /// The largest wheel is 530 MB, so a line that drops now and then is to be expected.
 const ATTEMPTS: u32 = 3;
@@ -39,17 +36,14 @@ impl Pip {
     /// Downloads wheels for `requirements`, with or without what these require.
     pub(super) fn download(&self, requirements: &[String], alone: bool, into: &Path) -> Result<()> {
         fs::create_dir_all(into)?;
-        let mut failure = None;
         for attempt in 1..=ATTEMPTS {
-            if attempt > 1 {
-                eprintln!("pip failed, attempt {attempt} of {ATTEMPTS}");
+            // The command is too long to repeat in an error, and pip has said what is wrong.
+            if process::step(&mut self.command(requirements, alone, into)).is_ok() {
+                return Ok(());
             }
-            match process::step(&mut self.command(requirements, alone, into)) {
-                Ok(()) => return Ok(()),
-                Err(error) => failure = Some(error),
-            }
+            eprintln!("pip failed, attempt {attempt} of {ATTEMPTS}");
         }
-        failure.map_or(Ok(()), Err)
+        bail!("pip could not bring {}: its own message stands above", requirements.join(" "))
     }
 
     fn command(&self, requirements: &[String], alone: bool, into: &Path) -> Command {
@@ -64,7 +58,7 @@ impl Pip {
         ]);
         // Pip's own cache would keep a second copy of 530 MB.
         command.args(["--no-cache-dir", "--python-version", "3.12", "--implementation", "cp"]);
-        command.args(PLATFORMS.iter().flat_map(|platform| ["--platform", platform]));
+        command.args(platforms().flat_map(|platform| ["--platform".into(), platform]));
         command.args(alone.then_some("--no-deps"));
         if self.resumes {
             command.args(["--resume-retries", "10"]);
@@ -72,6 +66,13 @@ impl Pip {
         command.arg("--dest").arg(into).args(requirements);
         command
     }
+}
+
+/// Every tag of such machines: pip takes none for granted beside those it is given.
+fn platforms() -> impl Iterator<Item = String> {
+    let numbered =
+        (OLDEST_GLIBC..=NEWEST_GLIBC).rev().map(|minor| format!("manylinux_2_{minor}_x86_64"));
+    numbered.chain(["manylinux2014_x86_64".into()])
 }
 
 // `pip 25.1 from …`: the first that goes on where a download was cut.
