@@ -14,4 +14,10 @@ pub fn names() -> Vec<&'static str> {
     SHIPPED.iter().map(|(name, _)| *name).collect()
 }
 
-const SHIPPED: &[(&str, &[u8])] = &[];
+macro_rules! shipped {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_bytes!(concat!("../weights/", $name, ".safetensors")))),*]
+    };
+}
+
+const SHIPPED: &[(&str, &[u8])] = shipped!["swin_micro_patch4_window4_128.scenes_cifar10"];
