@@ -7,6 +7,7 @@
 
 mod color;
 mod config;
+mod edges;
 mod geometry;
 mod resize;
 mod unit;
@@ -104,7 +105,7 @@ fn warped(label: &Label, task: Option<&TaskSpec>, map: &Geometry) -> Label {
         }
         Label::Binary(binary) => Label::Binary(warp::nearest(binary.view(), map, IGNORE)),
         Label::Edges(maps) => {
-            Label::Edges(maps.iter().map(|edges| warp::any(edges.view(), map)).collect())
+            Label::Edges(maps.iter().map(|edges| warp::edges(edges.view(), map)).collect())
         }
         Label::Normals(normals) => Label::Normals(warp::normals(normals.view(), map)),
         Label::Depth(depth) => {
@@ -120,7 +121,7 @@ fn resized(label: &Label, size: [usize; 2]) -> Label {
         Label::Classes(classes) => Label::Classes(resize::nearest(classes.view(), size)),
         Label::Binary(binary) => Label::Binary(resize::nearest(binary.view(), size)),
         Label::Edges(maps) => {
-            Label::Edges(maps.iter().map(|edges| resize::any(edges.view(), size)).collect())
+            Label::Edges(maps.iter().map(|edges| resize::edges(edges.view(), size)).collect())
         }
         Label::Normals(normals) => Label::Normals(resize::normals(normals.view(), size)),
         Label::Depth(depth) => Label::Depth(resize::nearest(depth.view(), size)),

@@ -77,7 +77,7 @@ pub(crate) fn variable(bytes: &[u8], name: &str) -> Decoded<Value> {
     while let Some((kind, data)) = elements.next()? {
         let found = match kind {
             element::COMPRESSED => {
-                let inflated = element::inflate(&data)?;
+                let inflated = element::inflate(data)?;
                 match Elements::new(&inflated, big).next()? {
                     Some((element::MATRIX, data)) => Some(matrix(data, big, 0)?),
                     _ => None,

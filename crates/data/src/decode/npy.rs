@@ -89,7 +89,7 @@ pub(crate) fn numbers<const N: usize>(
     big: bool,
     read: impl Fn([u8; N]) -> f64,
 ) -> Decoded<Vec<f64>> {
-    if data.len() % N != 0 {
+    if !data.len().is_multiple_of(N) {
         return Err(format!("{} bytes of data are not whole numbers of {N} bytes", data.len()));
     }
     let number = |bytes: &[u8]| {

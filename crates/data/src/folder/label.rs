@@ -107,7 +107,8 @@ impl TaskEntry {
     }
 
     fn binary(&self, grid: &Array2<f64>) -> Array2<u8> {
-        grid.mapv(|value| {
+        // Row by row whatever the file's order: what follows reads it so many times.
+        grid.as_standard_layout().mapv(|value| {
             let ignored = value.is_nan() || self.ignore.iter().any(|&v| v as f64 == value);
             if ignored { IGNORE } else { u8::from(value > self.threshold) }
         })

@@ -75,7 +75,12 @@ fn stacked<'a>(parts: impl Iterator<Item = ArrayView3<'a, f32>>) -> Array4<f32> 
 
 fn normalised(image: ArrayView3<u8>, config: &LoaderConfig) -> Array3<f32> {
     let (height, width, _) = image.dim();
-    Array3::from_shape_fn((3, height, width), |(c, y, x)| {
-        (f32::from(image[[y, x, c]]) / 255.0 - config.mean[c]) / config.std[c]
-    })
+    let mut planes = Array3::zeros((3, height, width));
+    for (c, mut plane) in planes.outer_iter_mut().enumerate() {
+        let value = |v: usize| (v as f32 / 255.0 - config.mean[c]) / config.std[c];
+        let table: [f32; 256] = std::array::from_fn(value);
+        let channel = image.index_axis(Axis(2), c);
+        plane.zip_mut_with(&channel, |to, &from| *to = table[usize::from(from)]);
+    }
+    planes
 }

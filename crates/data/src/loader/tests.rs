@@ -116,7 +116,11 @@ fn every_sample_stands_once_with_its_own_labels() {
             assert_eq!(batch.samples[k].name, batch.names[k]);
             assert_eq!(batch.targets["class"][[k, 0, 0, 0]], (index % 2) as f32);
             let depth = batch.targets["depth"][[k, 0, 3, 3]];
-            assert!(if index.is_multiple_of(2) { depth == 1.0 + index as f32 } else { depth.is_nan() });
+            assert!(if index.is_multiple_of(2) {
+                depth == 1.0 + index as f32
+            } else {
+                depth.is_nan()
+            });
         }
         seen.extend(batch.indices);
     }

@@ -78,12 +78,38 @@ impl Geometry {
         (x >= 0.0 && x < width && y >= 0.0 && y < height).then_some([x, y])
     }
 
-    /// Offsets inside a pixel of the result at which the source is read, so that neighbouring
-    /// reads are at most `pitch` source pixels apart.
-    pub(crate) fn grid(&self, pitch: f64) -> Vec<[f64; 2]> {
+    /// Row and column of the result on which the centre of a source pixel lands.
+    pub(crate) fn land(&self, row: usize, column: usize) -> Option<(usize, usize)> {
+        let [[a, b, e], [c, d, f]] = self.rows;
+        let [x, y] = [column as f64 + 0.5 - e, row as f64 + 0.5 - f];
+        let scale = 1.0 / (a * d - b * c);
+        let [u, v] = [(d * x - b * y) * scale, (a * y - c * x) * scale];
+        let [height, width] = self.output.map(|v| v as f64);
+        let inside = u >= 0.0 && u < width && v >= 0.0 && v < height;
+        inside.then_some((v as usize, u as usize))
+    }
+
+    /// Height and width of a source that has about one pixel for each of the result; never larger
+    /// than the source is.
+    pub(crate) fn density(&self) -> [usize; 2] {
+        let [x, y] = self.rows.map(|[a, b, _]| a.hypot(b).max(1.0));
+        let [height, width] = self.source.map(|v| v as f64);
+        [(height / y).ceil() as usize, (width / x).ceil() as usize]
+    }
+
+    /// The same map for a source resized to `size`.
+    pub(crate) fn with_source(&self, size: [usize; 2]) -> Self {
+        let scale = |k: usize| size[k] as f64 / self.source[k] as f64;
         let [x, y] = self.rows;
-        // The guard keeps a pitch met exactly from doubling the reads by a rounding error.
-        let reads = |k: usize| ((x[k].hypot(y[k]) / pitch - 1e-6).ceil() as usize).max(1);
+        let rows = [x.map(|v| v * scale(1)), y.map(|v| v * scale(0))];
+        Self { source: size, rows, ..self.clone() }
+    }
+
+    /// Offsets inside a pixel of the result at which the source is read, about one source pixel
+    /// apart.
+    pub(crate) fn grid(&self) -> Vec<[f64; 2]> {
+        let [x, y] = self.rows;
+        let reads = |k: usize| (x[k].hypot(y[k]).round() as usize).max(1);
         let (across, down) = (reads(0), reads(1));
         let place = |k: usize, n: usize| (k as f64 + 0.5) / n as f64;
         (0..down)
@@ -113,7 +139,30 @@ mod tests {
     fn still_draw_is_a_plain_resize() {
         let map = Geometry::new([10, 20], [5, 5], &STILL);
         close(map.locate(0.5, 0.5), [2.0, 1.0]);
-        assert_eq!(map.grid(1.0).len(), 8);
+        assert_eq!(map.grid().len(), 8);
+    }
+
+    #[test]
+    fn landing_undoes_locating() {
+        let draw = Draw { flip: true, scale: 1.2, degrees: 33.0, side: 0.8, corner: [0.3, 0.9] };
+        let map = Geometry::new([40, 30], [400, 400], &draw);
+        for place in [(60, 90), (200, 120), (350, 300)] {
+            let (v, u) = (place.0 as f64 + 0.5, place.1 as f64 + 0.5);
+            let [x, y] = map.locate(u, v).unwrap();
+            let (row, column) = map.land(y as usize, x as usize).unwrap();
+            // The result has more than ten pixels for each of the source.
+            assert!(row.abs_diff(place.0) < 20 && column.abs_diff(place.1) < 20);
+        }
+    }
+
+    #[test]
+    fn a_source_of_matching_density_is_seen_alike() {
+        let map = Geometry::new([40, 30], [10, 10], &Draw { degrees: 90.0, scale: 2.0, ..STILL });
+        // Half of 3 and 4 source pixels for each of the result, and the axes have swapped.
+        assert_eq!(map.density(), [27, 15]);
+        let small = map.with_source([27, 15]);
+        let ([x, y], [a, b]) = (map.locate(2.5, 7.5).unwrap(), small.locate(2.5, 7.5).unwrap());
+        assert!((a - x * 15.0 / 30.0).abs() < 1e-9 && (b - y * 27.0 / 40.0).abs() < 1e-9);
     }
 
     #[test]

@@ -7,8 +7,8 @@ use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use ndarray::{Array2, Array3, ArrayView2, ArrayView3};
 
+use super::edges::landed;
 use super::unit::normalised;
-use super::warp::strongest;
 
 /// Resizes a photograph to `[height, width]` by Catmull-Rom convolution (antialiased when it
 /// shrinks); the aspect ratio is not kept.
@@ -39,12 +39,11 @@ pub(crate) fn nearest<T: Copy>(map: ArrayView2<T>, [height, width]: [usize; 2]) 
     })
 }
 
-/// 1 where any pixel that the result's pixel stands for is 1.
-pub(crate) fn any(map: ArrayView2<u8>, size: [usize; 2]) -> Array2<u8> {
-    let (rows, columns) = boxes(map.dim(), size);
-    Array2::from_shape_fn((size[0], size[1]), |(y, x)| {
-        let covered = rows[y].clone().flat_map(|r| columns[x].clone().map(move |c| (r, c)));
-        strongest(covered.map(|place| map[place]))
+/// Boundaries of one annotator.
+pub(crate) fn edges(map: ArrayView2<u8>, size: [usize; 2]) -> Array2<u8> {
+    let (height, width) = map.dim();
+    landed(map, nearest(map, size), |y, x| {
+        Some((centre(y, size[0], height), centre(x, size[1], width)))
     })
 }
 
@@ -86,6 +85,7 @@ fn covered(index: usize, from: usize, to: usize) -> Range<usize> {
     }
 }
 
+/// Pixel of an axis of length `from` under the centre of a pixel of one of length `to`.
 fn centre(index: usize, from: usize, to: usize) -> usize {
     (2 * index + 1) * from / (2 * to)
 }
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn thin_boundaries_survive_shrinking() {
         let map = Array2::from_shape_fn((64, 64), |(y, x)| u8::from(y == 33 || x == 10));
-        let small = any(map.view(), [8, 8]);
+        let small = edges(map.view(), [8, 8]);
         assert!((0..8).all(|k| small[[4, k]] == 1 && small[[k, 1]] == 1));
         assert_eq!(small.iter().map(|&v| usize::from(v)).sum::<usize>(), 15);
     }

@@ -1,26 +1,26 @@
 //! One pass over the pixels of the result: every map of a sample moves by the same geometry.
 
-use std::f64::consts::FRAC_1_SQRT_2;
+use ndarray::{Array2, Array3, ArrayView2, ArrayView3, CowArray, Ix3};
 
-use ndarray::{Array2, Array3, ArrayView2, ArrayView3};
-
+use super::edges::landed;
 use super::geometry::Geometry;
+use super::resize::resize_image;
 use super::unit::normalised;
 use crate::sample::IGNORE;
 
-/// Colours, averaged over the area that a pixel of the result covers; `fill` outside.
+/// Colours, values 0 to 255; `fill` outside.
+///
+/// A source that the result shows smaller is first shrunk to the result's density, so that
+/// reading between four pixels is enough to avoid aliasing.
 pub(crate) fn image(source: ArrayView3<u8>, map: &Geometry, fill: [u8; 3]) -> Array3<f32> {
-    let grid = map.grid(1.0);
-    let share = 1.0 / grid.len() as f32;
+    let size = map.density();
+    let map = map.with_source(size);
+    let (height, width, _) = source.dim();
+    let source: CowArray<u8, Ix3> =
+        if size == [height, width] { source.into() } else { resize_image(source, size).into() };
     let outside = fill.map(f32::from);
     per_pixel(map.output, |y, x| {
-        let mut sum = [0.0; 3];
-        for [du, dv] in &grid {
-            let found = map.locate(x + du, y + dv);
-            let colour = found.map_or(outside, |[x, y]| bilinear(&source, x, y));
-            (0..3).for_each(|c| sum[c] += colour[c]);
-        }
-        sum.map(|v| v * share)
+        map.locate(x + 0.5, y + 0.5).map_or(outside, |[x, y]| bilinear(&source.view(), x, y))
     })
 }
 
@@ -33,21 +33,14 @@ pub(crate) fn nearest<T: Copy>(source: ArrayView2<T>, map: &Geometry, outside: T
     })
 }
 
-/// 1 where any pixel under the result's pixel is 1, so that boundaries one pixel wide survive;
-/// 255 where nothing is labelled.
-pub(crate) fn any(source: ArrayView2<u8>, map: &Geometry) -> Array2<u8> {
-    // A turned lattice of this pitch meets every pixel of the source.
-    let grid = map.grid(FRAC_1_SQRT_2);
-    let [height, width] = map.output;
-    Array2::from_shape_fn((height, width), |(y, x)| {
-        let reads = grid.iter().filter_map(|[u, v]| map.locate(x as f64 + u, y as f64 + v));
-        strongest(reads.map(|[x, y]| source[[y as usize, x as usize]]))
-    })
+/// Boundaries of one annotator.
+pub(crate) fn edges(source: ArrayView2<u8>, map: &Geometry) -> Array2<u8> {
+    landed(source, nearest(source, map, IGNORE), |y, x| map.land(y, x))
 }
 
 /// Unit vectors, averaged over what a pixel covers, mirrored and turned with the image.
 pub(crate) fn normals(source: ArrayView3<f32>, map: &Geometry) -> Array3<f32> {
-    let grid = map.grid(1.0);
+    let grid = map.grid();
     per_pixel(map.output, |y, x| {
         let mut sum = [0.0; 3];
         for [x, y] in grid.iter().filter_map(|[u, v]| map.locate(x + u, y + v)) {
@@ -55,11 +48,6 @@ pub(crate) fn normals(source: ArrayView3<f32>, map: &Geometry) -> Array3<f32> {
         }
         normalised(turned(sum, map))
     })
-}
-
-/// The strongest of some edge labels: 1 beats 0, and either beats 255.
-pub(crate) fn strongest(labels: impl Iterator<Item = u8>) -> u8 {
-    labels.filter(|&v| v != IGNORE).max().unwrap_or(IGNORE)
 }
 
 fn turned([x, y, z]: [f32; 3], map: &Geometry) -> [f32; 3] {
@@ -91,7 +79,9 @@ fn per_pixel<const C: usize>(
     [height, width]: [usize; 2],
     value: impl Fn(f64, f64) -> [f32; C],
 ) -> Array3<f32> {
-    let pixels = (0..height).flat_map(|y| (0..width).map(move |x| (y as f64, x as f64)));
-    let values: Vec<f32> = pixels.flat_map(|(y, x)| value(y, x)).collect();
+    let mut values = vec![0.0; height * width * C];
+    for (place, pixel) in values.chunks_exact_mut(C).enumerate() {
+        pixel.copy_from_slice(&value((place / width) as f64, (place % width) as f64));
+    }
     Array3::from_shape_vec((height, width, C), values).expect("C values for every pixel")
 }
