@@ -64,7 +64,8 @@ fn tasks_of(recipe: &str) -> Result<Vec<String>> {
 fn out_of(flags: &Baselines) -> Result<PathBuf> {
     let table = read_recipe(&flags.recipe)?;
     let name = table.get("baselines").and_then(toml::Value::as_str);
-    let name = name.with_context(|| format!("{}: baselines: expected a file name", flags.recipe))?;
+    let name =
+        name.with_context(|| format!("{}: baselines: expected a file name", flags.recipe))?;
     Ok(recipe_file(&flags.recipe).with_file_name(name))
 }
 

@@ -32,9 +32,7 @@ fn main() -> ExitCode {
         Command::Doctor(flags) => doctor::run(&flags),
         Command::Train(flags) => train::train(&flags),
         Command::Pretrain(flags) => train::pretrain(&flags),
-        Command::Baselines(flags) => {
-            baselines::run(&flags).map(|()| ExitCode::SUCCESS)
-        }
+        Command::Baselines(flags) => baselines::run(&flags).map(|()| ExitCode::SUCCESS),
         Command::Test(flags) => test::run(&flags),
         Command::Coverage(flags) => coverage::run(&flags),
         Command::Data(flags) => data::run(&flags),
