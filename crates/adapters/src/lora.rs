@@ -284,3 +284,122 @@ fn regex(pattern: &str) -> Result<Regex> {
     Regex::new(&format!("^(?:{pattern})$"))
         .map_err(|_| config("target_modules", "a regular expression", pattern))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use polyptych_tensor::{Device, Store};
+    use serde_json::{Value, json};
+
+    fn config_of(fields: Value) -> LoraConfig {
+        serde_json::from_value(fields).unwrap()
+    }
+
+    fn message(fields: Value) -> String {
+        config_of(fields).validate().unwrap_err().to_string()
+    }
+
+    /// A plan that was asked for one `attn.qkv` with a bias.
+    fn built(fields: Value, form: Form) -> (Store, Lora) {
+        let (store, plan) = (Store::new(Device::Cpu), Lora::new(config_of(fields), form).unwrap());
+        let path = "blocks.3.attn.qkv".to_owned();
+        let scope = path.split('.').fold(store.root(), |scope, part| scope.pp(part));
+        let site = Site {
+            path,
+            kind: SiteKind::Qkv,
+            in_features: 2,
+            out_features: 6,
+            bias: true,
+            stage: 0,
+            last_in_stage: false,
+            last_stage: false,
+        };
+        let _ = plan.projection(&scope, &site).unwrap();
+        (store, plan)
+    }
+
+    fn factors(target_modules: Value) -> Vec<String> {
+        let (store, _) = built(json!({"target_modules": target_modules}), Form::Adapted);
+        let names = store.tensors().into_iter().map(|(name, _)| name);
+        let names = names.filter_map(|n| n.strip_suffix(".lora_A.weight").map(str::to_owned));
+        names.collect()
+    }
+
+    #[test]
+    fn fields_out_of_range_are_named() {
+        assert_eq!(
+            message(json!({"r": 0, "target_modules": ["qkv"]})),
+            "r: expected at least 1, found 0"
+        );
+        assert_eq!(
+            message(json!({"lora_dropout": 1.0, "target_modules": ["qkv"]})),
+            "lora_dropout: expected at least 0 and below 1, found 1"
+        );
+        assert_eq!(
+            message(json!({"target_modules": []})),
+            "target_modules: expected at least one name, found an empty list"
+        );
+        assert_eq!(
+            message(json!({"target_modules": "(qkv"})),
+            "target_modules: expected a regular expression, found (qkv"
+        );
+        let misspelt = serde_json::from_value::<LoraConfig>(json!({"target_modules": [], "R": 1}));
+        assert!(misspelt.unwrap_err().to_string().contains("unknown field `R`"));
+    }
+
+    #[test]
+    fn defaults_are_pefts() {
+        let config = config_of(json!({"target_modules": ["qkv"]}));
+        assert_eq!((config.r, config.lora_alpha, config.lora_dropout), (8, 8.0, 0.0));
+        assert_eq!(config_of(json!({"r": 4, "target_modules": ["qkv"]})).scaling(), 2.0);
+    }
+
+    #[test]
+    fn targets_are_whole_names_or_their_ends() {
+        let whole = ["blocks.3.attn.qkv"];
+        for target in [json!(["qkv"]), json!(["attn.qkv"]), json!("all-linear"), json!(".*qkv")] {
+            assert_eq!(factors(target), whole);
+        }
+        assert_eq!(factors(json!(["v", "q"])), ["blocks.3.attn.qkv.q", "blocks.3.attn.qkv.v"]);
+        assert_eq!(factors(json!(r".*\.attn\.k")), ["blocks.3.attn.qkv.k"]);
+        for target in [json!(["kv"]), json!(["ttn.qkv"]), json!("qkv"), json!(["proj"])] {
+            assert!(factors(target).is_empty());
+        }
+    }
+
+    #[test]
+    fn targets_that_name_nothing_are_refused() {
+        let finish = |target: Value, form| {
+            built(json!({"target_modules": target}), form).1.finish().map_err(|e| e.to_string())
+        };
+        let expected = "target_modules: expected a name that the backbone has, found ";
+        assert_eq!(
+            finish(json!(["key", "c_attn"]), Form::Adapted),
+            Err(format!("{expected}key, c_attn"))
+        );
+        assert_eq!(finish(json!("qkv"), Form::Adapted), Err(format!("{expected}qkv")));
+        assert_eq!(finish(json!(["qkv"]), Form::Adapted), Ok(()));
+        assert_eq!(finish(json!(["qkv"]), Form::Folded), Ok(()));
+    }
+
+    #[test]
+    fn biases_train_as_configured() {
+        let trains = |bias: &str| {
+            let (_, plan) = built(json!({"target_modules": ["v"], "bias": bias}), Form::Adapted);
+            ["blocks.3.attn.qkv.bias", "blocks.3.mlp.fc1.bias", "blocks.3.attn.qkv.weight"]
+                .map(|name| plan.trains(name))
+        };
+        assert_eq!(trains("none"), [false, false, false]);
+        assert_eq!(trains("lora_only"), [true, false, false]);
+        assert_eq!(trains("all"), [true, true, false]);
+    }
+
+    #[test]
+    fn folding_names_what_is_missing() {
+        let (_, plan) = built(json!({"target_modules": ["k"]}), Form::Adapted);
+        let message = plan.fold(&Tensors::new()).unwrap_err().to_string();
+        let name = "blocks.3.attn.qkv.k.lora_A.weight";
+        assert_eq!(message, format!("parameter `{name}`: no parameter has this name"));
+    }
+}

@@ -156,3 +156,41 @@ impl Plan for MtLora {
         Ok(folded)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use serde_json::{Value, json};
+
+    const NAMES: [&str; 7] = [
+        "patch_embed.proj.weight",
+        "patch_embed.norm.weight",
+        "layers.0.blocks.1.norm1.bias",
+        "layers.0.blocks.1.attn.relative_position_bias_table",
+        "layers.1.downsample.reduction.weight",
+        "layers.0.blocks.1.mlp.fc1.lora_norm.weight",
+        "layers.0.blocks.1.mlp.fc1.bias",
+    ];
+
+    /// Positions in [`NAMES`] of what trains with `key` set to `value`.
+    fn trains(key: &str, value: Value) -> Vec<usize> {
+        let mut fields = json!({"r": 4});
+        fields[key] = value;
+        let config = serde_json::from_value(fields).unwrap();
+        let plan = MtLora::new(config, &["semseg".to_owned()], Form::Adapted).unwrap();
+        (0..NAMES.len()).filter(|&index| plan.trains(NAMES[index])).collect()
+    }
+
+    #[test]
+    fn switches_freeze_what_they_name() {
+        assert_eq!(trains("qkv", json!(true)), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(trains("freeze_patch_embed", json!(true)), [2, 3, 4, 5]);
+        assert_eq!(trains("freeze_norm", json!(true)), [0, 3, 4, 5]);
+        assert_eq!(trains("freeze_relative_position_bias", json!(true)), [0, 1, 2, 4, 5]);
+        assert_eq!(trains("freeze_downsample_reduction", json!(true)), [0, 1, 2, 3, 5]);
+        assert_eq!(trains("downsampler", json!(true)), [0, 1, 2, 3, 5]);
+        assert_eq!(trains("bias", json!("all")), [0, 1, 2, 3, 4, 5, 6]);
+        assert_eq!(trains("bias", json!("lora_only")), [0, 1, 2, 3, 4, 5]);
+    }
+}

@@ -171,3 +171,80 @@ impl MtLoraConfig {
         self.scale_per_task.get(task).copied().unwrap_or(self.scale)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn tasks() -> Vec<String> {
+        ["semseg", "normals"].map(str::to_owned).to_vec()
+    }
+
+    fn config_with(key: &str, value: Value) -> MtLoraConfig {
+        let mut fields = json!({"r": 4});
+        fields[key] = value;
+        serde_json::from_value(fields).unwrap()
+    }
+
+    fn message(key: &str, value: Value) -> String {
+        config_with(key, value).validate(&tasks()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn fields_out_of_range_are_named() {
+        assert_eq!(message("r", json!(0)), "r: expected at least 1, found 0");
+        assert_eq!(
+            message("r_per_task", json!({"normals": 0})),
+            "r_per_task.normals: expected at least 1, found 0"
+        );
+        assert_eq!(
+            message("lora_dropout", json!(1.0)),
+            "lora_dropout: expected at least 0 and below 1, found 1"
+        );
+    }
+
+    #[test]
+    fn absent_tasks_are_named() {
+        assert_eq!(
+            message("r_per_task", json!({"depth": 2})),
+            "r_per_task.depth: expected one of semseg, normals, found depth"
+        );
+        assert_eq!(
+            message("scale_per_task", json!({"depth": 2.0})),
+            "scale_per_task.depth: expected one of semseg, normals, found depth"
+        );
+        let none = config_with("r", json!(4)).validate(&[]).unwrap_err().to_string();
+        assert_eq!(none, "tasks: expected at least one task, found none");
+    }
+
+    #[test]
+    fn sites_that_would_drop_task_streams_are_refused() {
+        let expected = "proj, fc1, fc2: expected proj, fc1 and fc2 all adapted, or \
+                        shared_mode = \"lora_only\", found ";
+        for (key, found) in [
+            ("proj", "proj = false, fc1 = true, fc2 = true"),
+            ("fc1", "proj = true, fc1 = false, fc2 = true"),
+            ("fc2", "proj = true, fc1 = true, fc2 = false"),
+        ] {
+            assert_eq!(message(key, json!(false)), format!("{expected}{found}"));
+            let shared_mode = SharedMode::LoraOnly;
+            let shared = MtLoraConfig { shared_mode, ..config_with(key, json!(false)) };
+            shared.validate(&tasks()).unwrap();
+        }
+        config_with("qkv", json!(false)).validate(&tasks()).unwrap();
+    }
+
+    #[test]
+    fn defaults_are_the_published_ones() {
+        let read: MtLoraConfig =
+            serde_json::from_value(json!({"r": 16, "r_per_task": {"semseg": 4, "normals": 4}}))
+                .unwrap();
+        assert_eq!(read, MtLoraConfig::new(16, 4, &tasks()));
+        assert_eq!((read.scale, read.lora_dropout), (4.0, 0.05));
+        assert_eq!(read.shared_mode, SharedMode::Matrix);
+        let of = |task: &str| (config_with("r", json!(3)).task_r(task), read.task_scale(task));
+        assert_eq!(of("semseg"), (3, 4.0));
+    }
+}

@@ -82,9 +82,9 @@ impl Built {
         Self::new(backbone, Rc::new(Plainly(pyramid)))
     }
 
-    fn new(backbone: &BackboneConfig, plan: Rc<dyn Plan>) -> Self {
+    pub(crate) fn new(backbone: &BackboneConfig, plan: Rc<dyn Plan>) -> Self {
         let store = Store::new(Device::Cpu);
-        let options = Options { features_only: true };
+        let options = Options { features_only: true, ..Options::default() };
         let backbone = backbone.init(&store.root(), plan.as_ref(), options).unwrap();
         plan.finish().unwrap();
         store.set_trainable(|name| plan.trains(name));
