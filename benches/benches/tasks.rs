@@ -16,7 +16,7 @@ fn model(num_tasks: usize) -> (Store, Box<dyn Backbone>) {
     let plan = adapter.plan(&tasks, Form::Adapted).expect("the published defaults are valid");
     let store = Store::new(Device::Cpu);
     let config = BackboneConfig::from_name("swin_micro_patch4_window4_128").expect("it is ours");
-    let options = Options { features_only: true };
+    let options = Options { features_only: true, ..Options::default() };
     let backbone = config.init(&store.root(), plan.as_ref(), options).expect("the plan fits");
     store.set_trainable(|name| plan.trains(name));
     (store, backbone)

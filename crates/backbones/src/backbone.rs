@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use polyptych_tensor::{Activations, Tensor};
+use polyptych_tensor::{Activations, Pyramid, Tensor};
 
 use crate::{Error, Result};
 
@@ -68,6 +68,8 @@ pub struct Options {
     /// Leaves out the final normalisation and the classifier, as models do that read the levels
     /// only: what no output depends on would never get a gradient.
     pub features_only: bool,
+    /// Which activations the levels are, instead of what the plan would choose.
+    pub pyramid: Option<Pyramid>,
 }
 
 /// Refuses what is not `[batch, 3, height, width]`.

@@ -54,13 +54,14 @@ impl Swin {
         let fc = scope.pp("head").pp("fc");
         let head = || Linear::new(&fc, num_features, config.num_classes, true);
         let top = !options.features_only;
+        let pyramid = options.pyramid.unwrap_or_else(|| plan.pyramid());
         Ok(Self {
             patch_embed: PatchEmbed::new(&embed, patch_size, embed_dim, Some(NORM_EPS))?,
             stages: (0..stages).map(stage).collect::<Result<_, _>>()?,
             norm: top.then(norm).transpose()?,
             head: (top && config.num_classes > 0).then(head).transpose()?,
-            pyramid: plan.pyramid(),
-            feature_info: config.feature_info(plan.pyramid()),
+            pyramid,
+            feature_info: config.feature_info(pyramid),
             num_features,
         })
     }

@@ -117,7 +117,7 @@ fn every_parameter_gets_a_gradient() {
 fn without_its_top_a_backbone_has_levels_only() {
     for name in MICRO {
         let store = Store::new(Device::Cpu);
-        let options = Options { features_only: true };
+        let options = Options { features_only: true, ..Options::default() };
         let backbone = config(name).init(&store.root(), &NoAdapter::Full, options).unwrap();
         let top = |name: &str| ["norm.", "fc_norm.", "head."].iter().any(|t| name.starts_with(t));
         assert!(!store.tensors().iter().any(|(name, _)| top(name)), "{name}");

@@ -71,7 +71,7 @@ impl Projection for Offset {
 fn build(name: &str, plan: &Offsets) -> (Store, Box<dyn Backbone>) {
     let store = Store::new(Device::Cpu);
     let config = BackboneConfig::from_name(name).unwrap();
-    let options = Options { features_only: true };
+    let options = Options { features_only: true, ..Options::default() };
     let backbone = config.init(&store.root().pp("backbone"), plan, options).unwrap();
     (store, backbone)
 }

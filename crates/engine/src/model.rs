@@ -41,7 +41,10 @@ impl Model {
             .with_img_size(size)
             .with_num_classes(0)
             .with_drop_path_rate(recipe.backbone.drop_path_rate);
-        let options = Options { features_only: specs.iter().all(TaskSpec::is_dense) };
+        let options = Options {
+            features_only: specs.iter().all(TaskSpec::is_dense),
+            pyramid: recipe.backbone.pyramid,
+        };
         let scope = store.root().pp(BACKBONE);
         let backbone = backbone_config.init(&scope, plan.as_ref(), options)?;
         plan.finish()?;

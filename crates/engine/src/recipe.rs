@@ -10,7 +10,7 @@ use polyptych_data::AugmentConfig;
 use polyptych_heads::HeadConfig;
 use polyptych_losses::LossConfig;
 use polyptych_tensor::optim::{AdamWConfig, SgdConfig};
-use polyptych_tensor::{Precision, Schedule};
+use polyptych_tensor::{Precision, Pyramid, Schedule};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -59,6 +59,10 @@ pub struct BackboneRecipe {
     pub weights: String,
     /// Largest rate of stochastic depth; rates rise linearly over the blocks.
     pub drop_path_rate: f64,
+    /// Which activations the heads read: `after_blocks` of each stage, or `after_merging`, coarser
+    /// by a factor of two. The method's own choice if absent: MTLoRA reads after merging.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pyramid: Option<Pyramid>,
 }
 
 /// What a run learns from.

@@ -45,6 +45,7 @@ fn swin_tiny(adapter: &str) -> Recipe {
     let tasks = TASKS.map(|(name, ..)| format!("{name}={head}")).join(", ");
     recipe(&[
         "backbone.name=swin_tiny_patch4_window7_224",
+        "backbone.pyramid=after_merging",
         "data.img_size=[224, 224]",
         &format!("tasks={{{tasks}}}"),
         &format!("adapter={adapter}"),

@@ -91,8 +91,14 @@ mod tests {
         let config = LossConfig::WeightedBce(WeightedBce { positive_weight: 1.0 });
         let message = config.init().unwrap_err().to_string();
         assert_eq!(message, "positive_weight: expected a number between 0 and 1, found 1");
-        let config = LossConfig::CrossEntropy(CrossEntropy { label_smoothing: f64::NAN });
+        let config = LossConfig::CrossEntropy(CrossEntropy {
+            label_smoothing: f64::NAN,
+            ..CrossEntropy::default()
+        });
         let message = config.init().unwrap_err().to_string();
         assert_eq!(message, "label_smoothing: expected at least 0 and below 1, found NaN");
+        let none = CrossEntropy { background_weight: 0.0, ..CrossEntropy::default() };
+        let message = LossConfig::CrossEntropy(none).init().unwrap_err().to_string();
+        assert_eq!(message, "background_weight: expected a finite number above 0, found 0");
     }
 }

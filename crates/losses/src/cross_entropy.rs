@@ -7,29 +7,40 @@ use crate::pair::{Pair, shape_error};
 use crate::{Error, LossValue, Result, TaskLoss};
 
 /// `-(1 - e) log p_y - e mean_c log p_c`, with `p` the softmax of the outputs and `e` the label
-/// smoothing; mean over labelled pixels, or images.
+/// smoothing; mean over labelled pixels, or images. With a background weight `w_0` other than 1 the
+/// mean is weighted: `sum w_y L_y / sum w_y`, with `w_y = w_0` for class 0 and 1 for the others.
 ///
 /// The target has one channel, which holds class indices. An index that is no class is an error
 /// on the CPU but stops a CUDA device for good, so data is checked before, with
 /// [`check_classes`](crate::check_classes).
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct CrossEntropy {
     /// Share of the target that is spread over all classes, in `[0, 1)`; MTLoRA has 0.
-    #[serde(default)]
     pub label_smoothing: f64,
+    /// Weight of class 0, above 0; below 1 where the background covers nearly everything.
+    pub background_weight: f64,
+}
+
+impl Default for CrossEntropy {
+    /// MTLoRA's: no smoothing, all classes alike.
+    fn default() -> Self {
+        Self { label_smoothing: 0.0, background_weight: 1.0 }
+    }
 }
 
 impl CrossEntropy {
     pub(crate) fn validate(&self) -> Result<()> {
-        if (0.0..1.0).contains(&self.label_smoothing) {
-            return Ok(());
+        let wrong = |key: &str, expected, found: f64| {
+            Err(Error::Config { key: key.into(), expected, found: found.to_string() })
+        };
+        if !(0.0..1.0).contains(&self.label_smoothing) {
+            return wrong("label_smoothing", "at least 0 and below 1", self.label_smoothing);
         }
-        Err(Error::Config {
-            key: "label_smoothing".into(),
-            expected: "at least 0 and below 1",
-            found: self.label_smoothing.to_string(),
-        })
+        match self.background_weight {
+            w if w > 0.0 && w.is_finite() => Ok(()),
+            w => wrong("background_weight", "a finite number above 0", w),
+        }
     }
 }
 
@@ -43,7 +54,15 @@ impl TaskLoss for CrossEntropy {
         let log_p = pair.prediction.log_softmax(1, Kind::Float);
         let index = pair.target.to_kind(Kind::Int64);
         let own = log_p.f_gather(1, &index, false).map_err(polyptych_tensor::Error::from)?;
-        Ok(pair.mean(&-smoothed(own, &log_p, self.label_smoothing)))
+        let each = -smoothed(own, &log_p, self.label_smoothing);
+        if self.background_weight == 1.0 {
+            return Ok(pair.mean(&each));
+        }
+        let weight = index.eq(0).to_kind(Kind::Float) * (self.background_weight - 1.0) + 1.0;
+        let LossValue { loss, labelled } = pair.mean(&(each * &weight));
+        // Without labels both means are 0, and so is the loss.
+        let total = pair.mean(&weight).loss.clamp_min(f64::from(f32::MIN_POSITIVE));
+        Ok(LossValue { loss: loss / total, labelled })
     }
 }
 
@@ -81,9 +100,24 @@ mod tests {
     fn pixels_without_label_do_not_count() {
         let y = with_nan(&classes(&[2, 1, 3, 4], 5));
         for share in [0.0, 0.1] {
-            let loss = CrossEntropy { label_smoothing: share };
+            let loss = CrossEntropy { label_smoothing: share, ..CrossEntropy::default() };
             agrees(&loss, &prediction(&[2, 5, 3, 4]), &y, |z, y| brute(z, y, [5, 12], share));
         }
+    }
+
+    #[test]
+    fn the_background_counts_as_it_weighs() {
+        let y = with_nan(&classes(&[2, 1, 3, 4], 5));
+        let loss = CrossEntropy { background_weight: 0.25, ..CrossEntropy::default() };
+        agrees(&loss, &prediction(&[2, 5, 3, 4]), &y, |z, y| {
+            let only = |keep: &dyn Fn(f64) -> bool| -> (f64, f64) {
+                let kept: Vec<f64> = y.iter().map(|&c| if keep(c) { c } else { f64::NAN }).collect();
+                let count = kept.iter().filter(|c| !c.is_nan()).count() as f64;
+                (brute(z, &kept, [5, 12], 0.0) * count, count)
+            };
+            let ((back, n_back), (rest, n_rest)) = (only(&|c| c == 0.0), only(&|c| c > 0.0));
+            (0.25 * back + rest) / (0.25 * n_back + n_rest)
+        });
     }
 
     #[test]
@@ -105,7 +139,8 @@ mod tests {
     #[test]
     fn a_batch_without_labels_is_zero() {
         is_zero_without_labels(&CrossEntropy::default(), &[2, 5, 3, 4], &[2, 1, 3, 4]);
-        is_zero_without_labels(&CrossEntropy { label_smoothing: 0.1 }, &[2, 5], &[2, 1]);
+        let smooth = CrossEntropy { label_smoothing: 0.1, background_weight: 0.5 };
+        is_zero_without_labels(&smooth, &[2, 5], &[2, 1]);
     }
 
     #[test]

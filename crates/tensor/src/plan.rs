@@ -5,6 +5,7 @@
 
 use std::fmt::Debug;
 
+use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use crate::{Activations, Linear, Result, Scope, Tensors};
@@ -54,7 +55,8 @@ pub trait Projection: Debug {
 }
 
 /// Which activations a stage hands to the heads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Pyramid {
     /// Those behind its last block, as timm's `forward_intermediates` does.
     AfterBlocks,
@@ -78,7 +80,7 @@ pub trait Plan: Debug {
         Ok(())
     }
 
-    /// Which activations the heads read.
+    /// Which activations the heads read, unless the run chooses otherwise.
     fn pyramid(&self) -> Pyramid {
         Pyramid::AfterBlocks
     }

@@ -1,3 +1,5 @@
+//! Folder data sets laid out in temporary folders, and what is said against wrong ones.
+
 #![allow(clippy::unwrap_used)]
 
 use std::fs;

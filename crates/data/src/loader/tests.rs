@@ -1,3 +1,5 @@
+//! Order, restart, bounds and failures of the loader.
+
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
