@@ -18,14 +18,21 @@ fn refused_run(playground: &Playground, extra: &[&str]) -> String {
 fn an_unknown_recipe_key() {
     let playground = Playground::new();
     let message = refused_run(&playground, &["--set", "train.stepz=3"]);
-    assert!(message.starts_with("recipe.toml: train: unknown field `stepz`, expected"), "{message}");
+    assert!(
+        message.starts_with("recipe.toml: train: unknown field `stepz`, expected"),
+        "{message}"
+    );
 }
 
 #[test]
 fn a_missing_image() {
     let playground = Playground::new();
-    playground.write("toy.toml", &std::fs::read_to_string(playground.path("toy.toml")).unwrap()
-        .replace("train = {}", "train = { list = \"train.txt\" }"));
+    playground.write(
+        "toy.toml",
+        &std::fs::read_to_string(playground.path("toy.toml"))
+            .unwrap()
+            .replace("train = {}", "train = { list = \"train.txt\" }"),
+    );
     playground.write("toy/train.txt", "a\nb\ngone\n");
     let message = refused_run(&playground, &[]);
     assert!(message.contains("gone"), "{message}");
@@ -118,7 +125,10 @@ fn a_full_disk() {
 fn words_that_do_not_exist() {
     let playground = Playground::new();
     let message = playground.refused(&["train", "quickstrat"]);
-    assert!(message.starts_with("quickstrat: expected a TOML file or one of quickstart, "), "{message}");
+    assert!(
+        message.starts_with("quickstrat: expected a TOML file or one of quickstart, "),
+        "{message}"
+    );
     let message = playground.refused(&["train", "recipe.toml", "--tasks", "depth"]);
     assert_eq!(message, "--tasks: expected some of semseg, found depth");
     let message = playground.refused(&["recipe", "show", "nothing"]);

@@ -71,7 +71,8 @@ pub fn evaluate(
         }
         Err(e) => Err(e.into()),
     };
-    let tasks = model.tasks.iter().zip(metrics.iter().map(AsRef::as_ref)).map(scores).collect::<Result<Vec<_>>>()?;
+    let measured = model.tasks.iter().zip(metrics.iter().map(AsRef::as_ref));
+    let tasks = measured.map(scores).collect::<Result<Vec<_>>>()?;
     let mut evaluation = Evaluation { tasks, delta_m: None };
     if let Some(baselines) = baselines {
         evaluation.delta_m = Some(delta_m(&evaluation.headlines(), baselines)?);

@@ -48,7 +48,8 @@ fn the_plain_part_has_timms_names() {
     let form = polyptych_adapters::Form::Folded;
     let timm = polyptych_engine::Model::new(&full, &specs, form, cpu).unwrap();
     let expected = timm.store.tensors().into_iter();
-    let expected = expected.filter_map(|(name, t)| Some((name.strip_prefix("backbone.")?.to_owned(), t.size())));
+    let expected = expected
+        .filter_map(|(name, t)| Some((name.strip_prefix("backbone.")?.to_owned(), t.size())));
     let found = plain.iter().map(|(name, t)| (name.clone(), t.size()));
     assert_eq!(found.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
     assert!(plain.values().all(|t| t.kind() == polyptych_tensor::Kind::Half));

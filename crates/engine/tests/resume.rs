@@ -86,5 +86,8 @@ fn a_run_folder_is_not_written_twice() {
     let first = Trainer::start(recipe(&[]), None, &path).unwrap();
     drop(first);
     let message = Trainer::start(recipe(&[]), None, &path).err().unwrap().to_string();
-    assert!(message.contains("expected a new folder, found a run; go on with --resume"), "{message}");
+    assert!(
+        message.contains("expected a new folder, found a run; go on with --resume"),
+        "{message}"
+    );
 }

@@ -111,7 +111,8 @@ mod tests {
         let loss = CrossEntropy { background_weight: 0.25, ..CrossEntropy::default() };
         agrees(&loss, &prediction(&[2, 5, 3, 4]), &y, |z, y| {
             let only = |keep: &dyn Fn(f64) -> bool| -> (f64, f64) {
-                let kept: Vec<f64> = y.iter().map(|&c| if keep(c) { c } else { f64::NAN }).collect();
+                let kept: Vec<f64> =
+                    y.iter().map(|&c| if keep(c) { c } else { f64::NAN }).collect();
                 let count = kept.iter().filter(|c| !c.is_nan()).count() as f64;
                 (brute(z, &kept, [5, 12], 0.0) * count, count)
             };

@@ -77,7 +77,8 @@ impl Playground {
             std::fs::create_dir_all(playground.path(folder)).unwrap();
         }
         for name in ["a", "b", "c"] {
-            let photograph = RgbImage::from_fn(16, 16, |x, y| image::Rgb([x as u8 * 9, y as u8 * 9, 99]));
+            let photograph =
+                RgbImage::from_fn(16, 16, |x, y| image::Rgb([x as u8 * 9, y as u8 * 9, 99]));
             photograph.save(playground.photograph(name)).unwrap();
             playground.write_label(name, |x, y| u8::from(y > 7) + u8::from(y > 7 && x > 9));
         }
