@@ -33,7 +33,7 @@ const CLIPPY: Step = Step {
 
 const DOC: Step = Step { strict_docs: true, ..step(&["doc", "--workspace", "--no-deps"]) };
 
-const STEPS: [Step; 4] = [FORMAT, CLIPPY, DOC, step(&["test", "--workspace"])];
+const STEPS: [Step; 4] = [FORMAT, CLIPPY, DOC, step(&["xtask", "test"])];
 
 /// Runs the command; the first failure ends it.
 pub(crate) fn run(flags: &Ci) -> Result<ExitCode> {

@@ -16,6 +16,10 @@ pub(crate) fn run(flags: &Test) -> Result<ExitCode> {
 fn command(extra: &[String]) -> Command {
     let mut command = Command::new(workspace::cargo());
     command.current_dir(workspace::root()).arg("test");
+    // Tests run side by side already; a team of LibTorch threads in each would only wait.
+    if std::env::var_os("OMP_NUM_THREADS").is_none() {
+        command.env("OMP_NUM_THREADS", "1");
+    }
     // Naming packages narrows the run, which `--workspace` would not allow.
     let narrowed = extra.iter().any(|arg| arg == "-p" || arg.starts_with("--package"));
     command.args((!narrowed).then_some("--workspace")).args(extra);

@@ -34,7 +34,8 @@ const KNOWN: [&str; 6] = ["r", "lora_alpha", "lora_dropout", "target_modules", "
 /// # Errors
 /// A file that is absent or broken, a method other than LoRA, or an option that would change the
 /// numbers and is not supported (`use_dora`, `use_rslora`, `rank_pattern`, `alpha_pattern`,
-/// `modules_to_save`, `fan_in_fan_out`).
+/// `modules_to_save`, `fan_in_fan_out`, `layers_to_transform`, `exclude_modules`, `lora_bias`,
+/// `target_parameters`).
 pub fn load_peft(dir: &Path) -> Result<PeftAdapter> {
     let path = dir.join(CONFIG);
     let text = std::fs::read(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
@@ -85,6 +86,10 @@ fn refuse(fields: &Map<String, Value>) -> Result<(), String> {
         "alpha_pattern",
         "modules_to_save",
         "fan_in_fan_out",
+        "layers_to_transform",
+        "exclude_modules",
+        "lora_bias",
+        "target_parameters",
     ];
     let set = |key: &&str| fields.get(*key).is_some_and(|value| !is_unset(value));
     match changes.into_iter().find(set) {

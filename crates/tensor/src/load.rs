@@ -41,7 +41,7 @@ impl fmt::Display for LoadReport {
         let rest =
             [("resampled", &self.resampled), ("missing", &self.missing), ("unused", &self.unused)];
         rest.iter().filter(|(_, names)| !names.is_empty()).try_for_each(|(what, names)| {
-            write!(f, ", {} {what} ({})", names.len(), shorten(names))
+            write!(f, ", {} {what} ({})", names.len(), shorten(names, 2))
         })
     }
 }
@@ -92,7 +92,7 @@ impl Store {
         }
         if !problems.is_empty() {
             let origin = origin.to_owned();
-            return Err(Error::Load { origin, problems: shorten(&problems) });
+            return Err(Error::Load { origin, problems: shorten(&problems, 8) });
         }
         tch::no_grad(|| copies.iter_mut().try_for_each(|(to, from)| to.f_copy_(from).map(|_| ())))?;
         Ok(report)
@@ -129,11 +129,10 @@ fn fit(
     (fitted.size() == wanted).then_some((fitted, false))
 }
 
-fn shorten(names: &[String]) -> String {
-    const SHOWN: usize = 8;
-    let head = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join("; ");
+fn shorten(names: &[String], shown: usize) -> String {
+    let head = names.iter().take(shown).cloned().collect::<Vec<_>>().join("; ");
     match names.len() {
-        n if n > SHOWN => format!("{head}; and {} more", n - SHOWN),
+        n if n > shown => format!("{head}; and {} more", n - shown),
         _ => head,
     }
 }
