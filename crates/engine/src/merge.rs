@@ -35,7 +35,7 @@ pub struct MergeReport {
 /// # Errors
 /// A model that is folded already, a folded model that differs by more than 1e-4 from the trained
 /// one on a probe batch of the evaluation data, or a folder that cannot be written; nothing is
-/// written unless the check holds.
+/// written unless the check holds, and nothing stays that is not whole.
 pub fn merge(run: &OpenRun, out: &Path, half: bool) -> Result<MergeReport> {
     if run.form == Form::Folded {
         let reason = "expected a trained run, found a merged model".into();
@@ -46,7 +46,8 @@ pub fn merge(run: &OpenRun, out: &Path, half: bool) -> Result<MergeReport> {
     let folded = Model::new(&run.recipe, &specs, Form::Folded, run.model.store.device())?;
     folded.store.load("folded model", &tensors, &LoadOptions::default())?;
     let report = compare(run, &folded, &tensors)?;
-    write(run, &tensors, &report, out, half)?;
+    let folder = RunFolder::create(out, &run.recipe, &specs, run.baselines.as_ref())?;
+    write(&folder, &tensors, &report, half).inspect_err(|_| folder.discard())?;
     Ok(report)
 }
 
@@ -70,25 +71,17 @@ fn compare(run: &OpenRun, folded: &Model, tensors: &Tensors) -> Result<MergeRepo
     Ok(MergeReport { differences, folded, kept, probe_images: batch.names.len() })
 }
 
-fn write(
-    run: &OpenRun,
-    tensors: &Tensors,
-    report: &MergeReport,
-    out: &Path,
-    half: bool,
-) -> Result<()> {
-    let specs = run.folder.specs()?;
-    let folder = RunFolder::create(out, &run.recipe, &specs, run.baselines.as_ref())?;
+fn write(folder: &RunFolder, tensors: &Tensors, report: &MergeReport, half: bool) -> Result<()> {
     let checkpoints = folder.checkpoints();
     std::fs::remove_dir(&checkpoints).map_err(io(&checkpoints))?;
     let metadata = || HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    file::save(&out.join(MERGED_MODEL), tensors, metadata())?;
+    file::save(&folder.path().join(MERGED_MODEL), tensors, metadata())?;
     let prefix = format!("{BACKBONE}.");
     let plain = tensors.iter().filter(|(name, _)| !name.contains("lora_"));
     let kind = |t: &Tensor| if half { Kind::Half } else { t.kind() };
     let plain = plain.filter_map(|(name, t)| {
         Some((name.strip_prefix(&prefix)?.to_owned(), t.detach().to_kind(kind(t))))
     });
-    file::save(&out.join("backbone.safetensors"), &plain.collect(), metadata())?;
-    Ok(file::write_aside(&out.join(MERGE), to_json(report).as_bytes())?)
+    file::save(&folder.path().join("backbone.safetensors"), &plain.collect(), metadata())?;
+    Ok(file::write_aside(&folder.path().join(MERGE), to_json(report).as_bytes())?)
 }

@@ -1,9 +1,10 @@
 //! From photographs to maps.
 
 use std::collections::HashMap;
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use image::RgbImage;
+use image::{ImageFormat, RgbImage};
 use ndarray::{Array3, Array4, Axis};
 use polyptych_data::{LoaderConfig, TaskKind, TaskSpec, read_image, resize_image};
 use polyptych_heads::upsample;
@@ -70,13 +71,15 @@ impl Predictor {
         panel(&prediction.photograph, &pictures)
     }
 
-    /// Writes [`Predictor::panel`] as a picture.
+    /// Writes [`Predictor::panel`] as a PNG file.
     ///
     /// # Errors
     /// A file that cannot be written.
     pub fn save_panel(&self, prediction: &Prediction, path: &Path) -> Result<()> {
-        let saved = self.panel(prediction).save(path);
-        saved.map_err(|e| io(path)(std::io::Error::other(e)))
+        let mut png = Cursor::new(Vec::new());
+        let encoded = self.panel(prediction).write_to(&mut png, ImageFormat::Png);
+        encoded.map_err(|e| io(path)(std::io::Error::other(e)))?;
+        Ok(file::write_aside(path, png.get_ref())?)
     }
 
     /// Writes the maps by task, `[channels, height, width]` each, as safetensors.
@@ -157,4 +160,58 @@ fn normalised(image: &Array3<u8>, config: &LoaderConfig) -> Array4<f32> {
     Array4::from_shape_fn((1, 3, height, width), |(_, c, y, x)| {
         (f32::from(image[[y, x, c]]) / 255.0 - config.mean[c]) / config.std[c]
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn tags(kind: TaskKind) -> TaskSpec {
+        let classes = ["sun", "sea", "sky"].map(str::to_owned).into();
+        TaskSpec { name: "t".into(), kind, classes, palette: vec![], flip_pairs: vec![] }
+    }
+
+    #[test]
+    fn folders_give_their_images_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for name in ["b.JPG", "a.png", "c.jpeg", "notes.txt", "d"] {
+            std::fs::write(path(name), "").unwrap();
+        }
+        let found = image_files(&[folder.path().into()]).unwrap();
+        assert_eq!(found, ["a.png", "b.JPG", "c.jpeg"].map(path));
+        // What is named is taken, whatever it is called.
+        assert_eq!(image_files(&[path("d")]).unwrap(), [path("d")]);
+        let message = image_files(&[path("absent")]).unwrap_err().to_string();
+        assert!(message.contains("absent: "), "{message}");
+    }
+
+    #[test]
+    fn image_level_tasks_answer_in_words() {
+        let logits = Array3::from_shape_vec((3, 1, 1), vec![0.5, -1.0, 2.0]).unwrap();
+        assert_eq!(classes_in(&tags(TaskKind::Classification), &logits), "sky");
+        assert_eq!(classes_in(&tags(TaskKind::Tags), &logits), "sun, sky");
+    }
+
+    #[test]
+    fn large_photographs_are_reduced_in_proportion() {
+        let large = Array3::zeros((2048, 512, 3));
+        assert_eq!(reduced(large).dim(), (1024, 256, 3));
+        let small = Array3::from_elem((3, 5, 3), 9);
+        assert_eq!(reduced(small.clone()), small);
+    }
+
+    #[test]
+    fn networks_see_normalised_planes() {
+        let config = LoaderConfig::evaluation(1, [2, 1]);
+        let image =
+            Array3::from_shape_fn((2, 1, 3), |(y, _, c)| if c == 1 { 255 * y as u8 } else { 0 });
+        let planes = normalised(&image, &config);
+        assert_eq!(planes.dim(), (1, 3, 2, 1));
+        let expected = |value: f32, c: usize| (value - config.mean[c]) / config.std[c];
+        assert_eq!(planes[[0, 1, 1, 0]], expected(1.0, 1));
+        assert_eq!(planes[[0, 1, 0, 0]], expected(0.0, 1));
+        assert_eq!(planes[[0, 2, 1, 0]], expected(0.0, 2));
+    }
 }

@@ -39,26 +39,40 @@ impl RunFolder {
     /// Makes a new folder with everything that describes the run.
     ///
     /// # Errors
-    /// A folder that holds a run already, or that cannot be written.
+    /// A folder that holds a run or anything else already, or that cannot be written.
     pub fn create(
         path: &Path,
         recipe: &Recipe,
         specs: &[TaskSpec],
         baselines: Option<&Baselines>,
     ) -> Result<Self> {
-        if path.join(RECIPE).exists() {
-            let reason = "expected a new folder, found a run; go on with --resume, or name another \
-                          folder with --out";
-            return Err(Error::Run { path: path.into(), reason: reason.into() });
-        }
-        std::fs::create_dir_all(path.join("checkpoints")).map_err(io(path))?;
-        let write = |name: &str, text: &str| file::write_aside(&path.join(name), text.as_bytes());
+        require_new(path)?;
+        let folder = Self { path: path.into() };
+        let described = folder.describe(recipe, specs, baselines);
+        described.inspect_err(|_| folder.discard())?;
+        Ok(folder)
+    }
+
+    fn describe(
+        &self,
+        recipe: &Recipe,
+        specs: &[TaskSpec],
+        baselines: Option<&Baselines>,
+    ) -> Result<()> {
+        std::fs::create_dir_all(self.checkpoints()).map_err(io(&self.path))?;
+        let write =
+            |name: &str, text: &str| file::write_aside(&self.path.join(name), text.as_bytes());
         write(TASKS, &to_json(&specs))?;
         if let Some(baselines) = baselines {
             write(BASELINES, &to_json(baselines))?;
         }
-        write(RECIPE, &recipe.to_toml()?)?;
-        Ok(Self { path: path.into() })
+        Ok(write(RECIPE, &recipe.to_toml()?)?)
+    }
+
+    /// Removes the folder of a run that failed before there was anything to keep.
+    pub(crate) fn discard(&self) {
+        // The cause is on its way up; a folder that cannot be removed adds nothing to it.
+        let _ = std::fs::remove_dir_all(&self.path);
     }
 
     /// An existing run.
@@ -159,6 +173,23 @@ impl OpenRun {
         model.store.load(&origin, &tensors, &LoadOptions::default())?;
         let baselines = folder.baselines()?;
         Ok(Self { folder, recipe, model, form, baselines })
+    }
+}
+
+/// Refuses a folder that holds anything: a run that fails removes its folder with all that is in it.
+fn require_new(path: &Path) -> Result<()> {
+    let refused = |reason: &str| Err(Error::Run { path: path.into(), reason: reason.into() });
+    if path.join(RECIPE).exists() {
+        return refused(
+            "expected a new folder, found a run; go on with --resume, or name another folder with \
+             --out",
+        );
+    }
+    match std::fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
+        Ok(true) => Ok(()),
+        Ok(false) => refused("expected a new or an empty folder, found one that holds other files"),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(io(path)(e)),
     }
 }
 

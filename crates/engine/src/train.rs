@@ -101,9 +101,11 @@ impl Trainer {
         let model = Model::new(&recipe, &data.specs, Form::Adapted, device)?;
         let report = load_backbone(&model, &recipe.backbone.weights)?;
         let folder = RunFolder::create(path, &recipe, &data.specs, baselines)?;
-        let (_, digest) = folder.recipe()?;
-        let state = State { recipe: digest, ..State::default() };
-        let trainer = Self::new(recipe, folder, data, model, state)?;
+        let begin = |folder: RunFolder| {
+            let state = State { recipe: folder.recipe()?.1, ..State::default() };
+            Self::new(recipe, folder, data, model, state)
+        };
+        let trainer = begin(folder.clone()).inspect_err(|_| folder.discard())?;
         Ok((trainer, report))
     }
 
@@ -196,8 +198,7 @@ impl Trainer {
     pub fn run(&mut self, observer: &mut dyn Observer) -> Result<TrainOutcome> {
         let outcome = self.run_steps(observer);
         if outcome.is_err() && !self.folder.has_checkpoint() {
-            // The cause is on its way up; a folder without a checkpoint would only be in its way.
-            let _ = std::fs::remove_dir_all(self.folder.path());
+            self.folder.discard();
         }
         outcome
     }
@@ -329,4 +330,26 @@ fn seed_of(seed: u64, step: u64) -> i64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     (z ^ (z >> 31)) as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use polyptych_metrics::DeltaM;
+
+    use super::*;
+
+    #[test]
+    fn every_step_has_its_own_seed() {
+        let pairs = (0..4).flat_map(|seed| (0..100).map(move |step| seed_of(seed, step)));
+        let seeds: std::collections::BTreeSet<i64> = pairs.collect();
+        assert_eq!(seeds.len(), 400);
+    }
+
+    #[test]
+    fn the_best_is_chosen_by_delta_m_where_it_is_known() {
+        let mut evaluation = Evaluation { tasks: vec![], delta_m: None };
+        assert_eq!(selection(&evaluation, &[]), 0.0);
+        evaluation.delta_m = Some(DeltaM { percent: -3.5, terms: vec![] });
+        assert_eq!(selection(&evaluation, &[]), -3.5);
+    }
 }

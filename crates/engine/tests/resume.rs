@@ -14,7 +14,7 @@ const METHODS: [&str; 5] = [
     "adapter={method=\"decoder_only\"}",
 ];
 
-/// 4 of 6 steps lie in the second epoch, so order and augmentation must go on too.
+/// The cut lies within the second of two epochs, so order and augmentation must go on too.
 #[test]
 fn a_run_in_two_parts_is_the_same_run() {
     for method in METHODS {
@@ -90,4 +90,19 @@ fn a_run_folder_is_not_written_twice() {
         message.contains("expected a new folder, found a run; go on with --resume"),
         "{message}"
     );
+}
+
+/// A run that fails removes its folder, so it must not begin in one with other people's files.
+#[test]
+fn a_folder_with_other_files_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("thesis.txt");
+    std::fs::write(&file, "years").unwrap();
+    let message = Trainer::start(recipe(&[]), None, folder.path()).err().unwrap().to_string();
+    let expected = "expected a new or an empty folder, found one that holds other files";
+    assert!(message.ends_with(expected), "{message}");
+    assert!(file.exists());
+    let message = Trainer::start(recipe(&[]), None, &file).err().unwrap().to_string();
+    assert!(message.contains("thesis.txt: "), "{message}");
+    assert!(file.exists());
 }
