@@ -9,7 +9,7 @@ use polyptych_metrics::{
 };
 use polyptych_tensor::{Kind, Tensor};
 
-use crate::{Result, TaskRecipe};
+use crate::{Error, Result, TaskRecipe};
 
 /// Thresholds of the boundary measure while a run is followed; the benchmark's 99 change it in the
 /// second decimal.
@@ -30,8 +30,17 @@ impl Task {
     /// Joins what data and recipe say of a task.
     ///
     /// # Errors
-    /// A loss whose constants are out of range.
+    /// A head of the other kind, maps or whole images, or a loss whose constants are out of range.
     pub fn new(spec: TaskSpec, recipe: TaskRecipe) -> Result<Self> {
+        if recipe.head.is_dense() != spec.is_dense() {
+            let kind = |dense| if dense { "maps" } else { "whole images" };
+            let (expected, found) = (kind(spec.is_dense()), kind(recipe.head.is_dense()));
+            return Err(Error::Recipe {
+                origin: format!("tasks.{}", spec.name),
+                key: "head".into(),
+                reason: format!("expected a head for {expected}, found one for {found}"),
+            });
+        }
         let loss = recipe.loss.unwrap_or_else(|| default_loss(spec.kind)).init()?;
         Ok(Self { spec, recipe, loss })
     }
@@ -81,5 +90,88 @@ fn default_loss(kind: TaskKind) -> LossConfig {
         TaskKind::Normals => LossConfig::NormalsL1(NormalsL1 {}),
         TaskKind::Depth => LossConfig::L1(L1 {}),
         TaskKind::Tags => LossConfig::MultiLabelBce(MultiLabelBce {}),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use polyptych_heads::{HeadConfig, LinearConfig, SegformerConfig};
+    use polyptych_tensor::Device;
+
+    use super::*;
+
+    const KINDS: [(TaskKind, &str); 8] = [
+        (TaskKind::Semseg, "miou"),
+        (TaskKind::HumanParts, "miou"),
+        (TaskKind::Sal, "miou"),
+        (TaskKind::Normals, "mean_angle_deg"),
+        (TaskKind::Depth, "rmse_m"),
+        (TaskKind::Edge, "ods_f"),
+        (TaskKind::Classification, "top1"),
+        (TaskKind::Tags, "map"),
+    ];
+
+    fn spec(kind: TaskKind) -> TaskSpec {
+        let classes = ["a", "b", "c"].map(str::to_owned).into();
+        TaskSpec { name: "t".into(), kind, classes, palette: vec![], flip_pairs: vec![] }
+    }
+
+    fn recipe(dense: bool) -> TaskRecipe {
+        let head = match dense {
+            true => HeadConfig::Segformer(SegformerConfig { embed_dim: 8, dropout: 0.0 }),
+            false => HeadConfig::Linear(LinearConfig {}),
+        };
+        TaskRecipe { weight: 1.0, head, loss: None }
+    }
+
+    fn task(kind: TaskKind) -> Task {
+        let spec = spec(kind);
+        Task::new(spec.clone(), recipe(spec.is_dense())).unwrap()
+    }
+
+    /// Every class in some column of 8 x 8 pixels, or a line one pixel wide.
+    fn raw(spec: &TaskSpec) -> Tensor {
+        let columns = Tensor::arange(8, (Kind::Int64, Device::Cpu));
+        let classes = columns.remainder(3).one_hot(3).transpose(0, 1);
+        let line = columns.eq(4).to_kind(Kind::Float) * 12.0 - 9.0;
+        match (spec.is_dense(), spec.kind, spec.num_outputs()) {
+            (false, ..) => Tensor::from_slice(&[3.0f32, 1.0, 2.0]).view([1, 3]),
+            (_, TaskKind::Depth, _) => line.abs().view([1, 1, 1, 8]).expand([1, 1, 8, 8], false),
+            (_, _, 1) => line.view([1, 1, 1, 8]).expand([1, 1, 8, 8], false),
+            _ => classes.to_kind(Kind::Float).reshape([1, 3, 1, 8]).expand([1, 3, 8, 8], false),
+        }
+    }
+
+    /// What a task reads from raw outputs is what its metric calls perfect for the same labels.
+    #[test]
+    fn every_kind_is_measured_on_what_it_activates() {
+        for (kind, headline) in KINDS {
+            let task = task(kind);
+            let raw = raw(&task.spec);
+            let map = crate::evaluate::to_array(&task.activate(&raw)).unwrap();
+            let map = map.index_axis_move(ndarray::Axis(0), 0);
+            let target = match kind {
+                TaskKind::Classification => ndarray::Array3::zeros((1, 1, 1)),
+                TaskKind::Sal | TaskKind::Edge => map.mapv(f32::round),
+                TaskKind::Tags => map.mapv(|_| 1.0),
+                _ => map.clone(),
+            };
+            let mut metric = task.metric().unwrap();
+            metric.update(map.view(), target.view()).unwrap();
+            let score = metric.compute().unwrap()[0];
+            assert_eq!(score.name, headline);
+            let perfect = if score.unit == "%" { 100.0 } else { f64::from(score.higher_is_better) };
+            let message = format!("{kind:?}: {}", score.value);
+            assert!((score.value - perfect).abs() < 0.05, "{message}");
+        }
+    }
+
+    #[test]
+    fn heads_must_be_of_the_task_s_kind() {
+        let message = Task::new(spec(TaskKind::Depth), recipe(false)).unwrap_err().to_string();
+        assert_eq!(message, "tasks.t: head: expected a head for maps, found one for whole images");
+        let message = Task::new(spec(TaskKind::Tags), recipe(true)).unwrap_err().to_string();
+        assert_eq!(message, "tasks.t: head: expected a head for whole images, found one for maps");
     }
 }
