@@ -7,7 +7,7 @@ use crate::flags::InspectFlags;
 use crate::recipes;
 
 pub(crate) fn run(flags: &InspectFlags) -> Result<()> {
-    let (recipe, _) = recipes::open(&flags.recipe)?;
+    let recipe = recipes::resolve(&flags.recipe)?;
     let ledger = Ledger::of_recipe(&recipe)?;
     match flags.json {
         true => println!("{}", serde_json::to_string_pretty(&ledger)?),

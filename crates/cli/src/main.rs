@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     match run(Flags::parse().command) {
         Ok(code) => code,
         Err(e) => {
-            eprintln!("error: {e:#}");
+            eprintln!("error: {}", one_line(&e));
             ExitCode::FAILURE
         }
     }
@@ -44,4 +44,30 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Recipe(command) => recipe::run(&command)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The error and those of its causes that it does not quote itself.
+fn one_line(error: &anyhow::Error) -> String {
+    let mut line = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !line.contains(&cause) {
+            line = format!("{line}: {cause}");
+        }
+    }
+    line.replace('\n', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let absent = || std::io::Error::other("absent");
+        let path = "a.toml".into();
+        let quoted = polyptych_engine::Error::Io { path, source: absent() };
+        assert_eq!(one_line(&quoted.into()), "a.toml: absent");
+        let added = anyhow::Error::from(absent()).context("b.toml");
+        assert_eq!(one_line(&added), "b.toml: absent");
+    }
 }

@@ -32,8 +32,8 @@ pub(crate) fn find(name: &str) -> Option<&'static Shipped> {
     SHIPPED.iter().find(|recipe| recipe.name == name)
 }
 
-/// The recipe that the flags ask for, and its recorded baselines.
-pub(crate) fn open(flags: &RecipeFlags) -> Result<(Recipe, Option<Baselines>)> {
+/// The recipe that the flags ask for.
+pub(crate) fn resolve(flags: &RecipeFlags) -> Result<Recipe> {
     let mut recipe = match find(&flags.recipe) {
         Some(shipped) => Recipe::parse(shipped.name, shipped.text, &flags.overrides)?,
         None => from_file(&flags.recipe, &flags.overrides)?,
@@ -41,6 +41,12 @@ pub(crate) fn open(flags: &RecipeFlags) -> Result<(Recipe, Option<Baselines>)> {
     restrict(&mut recipe, &flags.tasks)?;
     // `--set baselines=` switches recorded baselines off.
     recipe.baselines = recipe.baselines.take().filter(|file| !file.is_empty());
+    Ok(recipe)
+}
+
+/// The recipe that the flags ask for, and its recorded baselines.
+pub(crate) fn open(flags: &RecipeFlags) -> Result<(Recipe, Option<Baselines>)> {
+    let recipe = resolve(flags)?;
     let baselines = match (&recipe.baselines, find(&flags.recipe)) {
         (None, _) => None,
         (Some(file), Some(_)) => Some(shipped_baselines(file)?),
@@ -76,4 +82,47 @@ fn restrict(recipe: &mut Recipe, tasks: &[String]) -> Result<()> {
     }
     recipe.tasks.retain(|name, _| tasks.contains(name));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn flags(recipe: &str, overrides: &[&str], tasks: &[&str]) -> RecipeFlags {
+        let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
+        RecipeFlags { recipe: recipe.into(), overrides: owned(overrides), tasks: owned(tasks) }
+    }
+
+    #[test]
+    fn every_shipped_recipe_is_whole() {
+        for shipped in SHIPPED {
+            let recipe = resolve(&flags(shipped.name, &[], &[])).unwrap();
+            assert_eq!(recipe.name, shipped.name);
+            let named = recipe.baselines.iter();
+            named
+                .for_each(|file| assert!(BASELINES.iter().any(|(name, _)| name == file), "{file}"));
+        }
+    }
+
+    #[test]
+    fn baselines_lie_beside_the_recipe() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.toml");
+        let text = find("quickstart").unwrap().text;
+        std::fs::write(&path, text.replace("quickstart.baselines.json", "b.json")).unwrap();
+        let flags = |overrides: &[&str]| flags(&path.display().to_string(), overrides, &[]);
+        let message = format!("{:#}", open(&flags(&[])).unwrap_err());
+        assert!(message.starts_with(&folder.path().join("b.json").display().to_string()));
+        assert!(open(&flags(&["baselines="])).unwrap().1.is_none());
+        let json = r#"{"command": "", "seed": 0, "steps": 1, "made_with": "", "single_task": []}"#;
+        std::fs::write(folder.path().join("b.json"), json).unwrap();
+        assert_eq!(open(&flags(&[])).unwrap().1.unwrap().steps, 1);
+    }
+
+    #[test]
+    fn a_recipe_can_be_cut_to_some_tasks() {
+        let recipe = resolve(&flags("quickstart", &[], &["depth", "sal"])).unwrap();
+        assert_eq!(recipe.task_names(), ["depth", "sal"]);
+    }
 }

@@ -81,3 +81,30 @@ fn align(table: &mut Table, numbers: &[usize]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use polyptych_engine::TaskScores;
+
+    use super::*;
+
+    fn unlabelled() -> Evaluation {
+        let edge = TaskScores { task: "edge".into(), scores: Vec::new() };
+        Evaluation { tasks: vec![edge], delta_m: None }
+    }
+
+    #[test]
+    fn a_task_without_labels_has_a_row_too() {
+        let text = scores(&unlabelled());
+        assert_eq!(text.lines().last(), Some("| edge | no label in the data |       |  |"));
+    }
+
+    #[test]
+    fn delta_m_stands_last_where_it_is_known() {
+        let column = |title: &str, delta_m| Column { title: title.into(), values: vec![], delta_m };
+        let (single, frozen) = (column("single", Some(0.0)), column("frozen", Some(-12.345)));
+        let text = comparison(&unlabelled(), &[single, frozen, column("new", None)]);
+        let last: Vec<&str> = text.lines().last().unwrap_or("").split('|').map(str::trim).collect();
+        assert_eq!(last[1..7], ["delta-m [%]", "", "higher is better", "+0.00", "-12.35", ""]);
+    }
+}

@@ -62,7 +62,7 @@ head = { name = "segformer", embed_dim = 8, dropout = 0.0 }
 [train]
 steps = 4
 eval_every = 4
-save_every = 2
+save_every = 4
 lr = 1e-3
 weight_decay = 0.05
 clip_grad_norm = 5.0
