@@ -160,3 +160,91 @@ fn remove(folder: &Path) -> Result<()> {
         false => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use polyptych_tensor::Tensor;
+
+    use super::*;
+
+    fn checkpoint(step: u64) -> Checkpoint {
+        let tensors = |value: f32| Tensors::from([("w".to_owned(), Tensor::from_slice(&[value]))]);
+        let (model, optimiser) = (tensors(step as f32), tensors(-1.0));
+        Checkpoint { model, optimiser, state: State { step, ..State::default() } }
+    }
+
+    fn names(dir: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(dir).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    fn refusal(dir: &Path) -> String {
+        Checkpoint::open(dir, false).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_last_and_the_best_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path();
+        for (step, best) in [(1, true), (2, true), (3, false), (4, false)] {
+            checkpoint(step).save(dir, best).unwrap();
+        }
+        assert_eq!(names(dir), ["index.json", "step-00000002", "step-00000004"]);
+        let (last, best) =
+            (Checkpoint::open(dir, false).unwrap(), Checkpoint::open(dir, true).unwrap());
+        assert_eq!((last.state.step, best.state.step), (4, 2));
+        assert_eq!(last.model["w"].double_value(&[0]), 4.0);
+        assert_eq!(last.optimiser["w"].double_value(&[0]), -1.0);
+    }
+
+    #[test]
+    fn the_best_is_the_last_where_nothing_was_measured() {
+        let folder = tempfile::tempdir().unwrap();
+        checkpoint(7).save(folder.path(), false).unwrap();
+        assert_eq!(Checkpoint::open(folder.path(), true).unwrap().state.step, 7);
+    }
+
+    #[test]
+    fn the_same_step_is_saved_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        checkpoint(5).save(folder.path(), false).unwrap();
+        checkpoint(5).save(folder.path(), true).unwrap();
+        assert_eq!(names(folder.path()), ["index.json", "step-00000005"]);
+    }
+
+    #[test]
+    fn what_was_not_written_whole_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path();
+        assert!(refusal(dir).ends_with("expected a checkpoint, found none"));
+        checkpoint(1).save(dir, true).unwrap();
+        let path = dir.join("step-00000001").join(MODEL);
+        let content = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &content[..content.len() - 1]).unwrap();
+        let message = refusal(dir);
+        let expected = format!("{}: expected SHA-256 {}", path.display(), sha256(&content));
+        assert!(message.starts_with(&expected), "{message}");
+        std::fs::remove_file(&path).unwrap();
+        assert!(refusal(dir).starts_with(&format!("{}: ", path.display())));
+        let state = dir.join("step-00000001").join(STATE);
+        std::fs::write(&state, "{\"stepz\": 1}").unwrap();
+        let message = refusal(dir);
+        assert!(message.contains("state.json: unknown field `stepz`"), "{message}");
+    }
+
+    #[test]
+    fn a_checkpoint_that_cannot_be_written_leaves_the_earlier_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path();
+        checkpoint(1).save(dir, true).unwrap();
+        // A file where the folder should be made.
+        std::fs::write(dir.join(".step-00000002.part"), "in the way").unwrap();
+        let message = checkpoint(2).save(dir, true).unwrap_err().to_string();
+        assert!(message.contains(".step-00000002.part: "), "{message}");
+        assert_eq!(Checkpoint::open(dir, false).unwrap().state.step, 1);
+    }
+}

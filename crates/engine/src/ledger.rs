@@ -117,3 +117,43 @@ fn grouped(number: i64) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_fall_into_groups() {
+        for (name, group) in [
+            ("backbone.layers.0.blocks.1.mlp.fc1.weight", "backbone"),
+            ("backbone.layers.0.blocks.1.mlp.fc1.lora_shared_A", "backbone, adapter"),
+            ("heads.depth.classifier.weight", "heads.depth"),
+        ] {
+            assert_eq!(group_of(name), group);
+        }
+    }
+
+    #[test]
+    fn counts_are_read_in_thousands() {
+        let cases = [(0, "0"), (999, "999"), (1000, "1,000"), (34_262_906, "34,262,906")];
+        cases.into_iter().for_each(|(number, text)| assert_eq!(grouped(number), text));
+    }
+
+    #[test]
+    fn the_table_ends_with_the_sum() {
+        let row = |group: &str, trainable| LedgerRow {
+            group: group.into(),
+            total: 1000,
+            trainable,
+            stored: 1001,
+        };
+        let rows = vec![row("backbone", 0), row("heads.depth", 1000)];
+        let ledger = Ledger { rows, unused: vec![("backbone.x".into(), 12)] };
+        assert_eq!(ledger.total(), LedgerRow { total: 2000, stored: 2002, ..row("all", 1000) });
+        let text = ledger.to_string();
+        let words: Vec<Vec<&str>> =
+            text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(words[3], ["all", "2,000", "1,000", "2,002"]);
+        assert_eq!(words[4][..3], ["unused:", "backbone.x", "(12):"]);
+    }
+}

@@ -92,3 +92,59 @@ impl Baselines {
         tasks.iter().map(find).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+
+    const FILE: &str = r#"{"command": "c", "seed": 1, "steps": 2, "made_with": "m", "single_task":
+        [{"task": "depth", "metric": "rmse_m", "value": 0.5, "higher_is_better": false}]}"#;
+
+    #[test]
+    fn lines_behind_the_checkpoint_are_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        let log = Log::open(path.clone(), 0).unwrap();
+        (1..=3).for_each(|step| log.write(&json!({"step": step})).unwrap());
+        // What a cut leaves of a line.
+        let mut text = std::fs::read_to_string(&path).unwrap();
+        text.push_str("{\"step\": 2, \"lo");
+        std::fs::write(&path, text).unwrap();
+        let log = Log::open(path.clone(), 2).unwrap();
+        log.write(&json!({"step": 3, "again": true})).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(text, "{\"step\":1}\n{\"step\":2}\n{\"step\":3,\"again\":true}\n");
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_written_is_named() {
+        let log = Log::open(PathBuf::from("/no/such/folder/metrics.jsonl"), 0).unwrap();
+        let message = log.write(&json!({})).unwrap_err().to_string();
+        assert!(message.starts_with("/no/such/folder/metrics.jsonl: "), "{message}");
+    }
+
+    #[test]
+    fn baselines_serve_only_if_every_task_has_one() {
+        let baselines = Baselines::parse("b.json", FILE).unwrap();
+        let found = baselines.of(&["depth".into()]).unwrap();
+        assert_eq!((found.len(), found[0].value), (1, 0.5));
+        assert_eq!(baselines.of(&["depth".into(), "semseg".into()]), None);
+        assert_eq!(Baselines::parse("copy", &to_json(&baselines)).unwrap(), baselines);
+    }
+
+    #[test]
+    fn baselines_with_other_fields_are_refused() {
+        let message = Baselines::parse("b.json", "{}").unwrap_err().to_string();
+        assert!(message.contains("b.json: ") && message.contains("`command`"), "{message}");
+        let text = FILE.replace("0.5", "\"half\"");
+        let message = Baselines::parse("b.json", &text).unwrap_err().to_string();
+        assert!(message.starts_with("b.json: single_task[0].value: "), "{message}");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("absent.json");
+        let message = Baselines::open(&path).unwrap_err().to_string();
+        assert!(message.contains("absent.json: "), "{message}");
+    }
+}

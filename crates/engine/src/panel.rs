@@ -81,6 +81,7 @@ fn range(map: ArrayView3<f32>) -> (f32, f32) {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn spec(kind: TaskKind) -> TaskSpec {
@@ -104,6 +105,22 @@ mod tests {
         assert_ne!(colours[(0, 0)], colours[(1, 0)]);
         let half = Array3::from_elem((1, 1, 1), 0.5);
         assert_eq!(picture(&spec(TaskKind::Edge), half.view())[(0, 0)].0, [127; 3]);
+    }
+
+    #[test]
+    fn classes_without_a_palette_differ() {
+        let spec = TaskSpec { palette: vec![], ..spec(TaskKind::HumanParts) };
+        let map = Array3::from_shape_fn((1, 1, 7), |(_, _, class)| class as f32);
+        let picture = picture(&spec, map.view());
+        let colours: std::collections::BTreeSet<_> = picture.pixels().map(|p| p.0).collect();
+        assert_eq!(colours.len(), 7);
+    }
+
+    #[test]
+    fn depth_without_a_number_is_dark() {
+        let map = Array3::from_elem((1, 1, 2), f32::NAN);
+        let picture = picture(&spec(TaskKind::Depth), map.view());
+        assert!(picture.pixels().all(|p| p.0 == UNKNOWN));
     }
 
     #[test]

@@ -98,7 +98,7 @@ impl<'a> Place<'a> {
         match value {
             Value::Table(table) => Ok(Place::Table(table)),
             Value::Array(list) => Ok(Place::Array(list)),
-            other => Err(format!("{key}: expected a table, found a {}", other.type_str())),
+            other => Err(format!("{key}: expected a table, found {}", other.type_str())),
         }
     }
 
@@ -112,5 +112,63 @@ impl<'a> Place<'a> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const TEXT: &str = "seed = 1\n[train]\nlr = 0.5\n[[data]]\nlen = 3\n[[data]]\nlen = 4\n";
+
+    fn with(text: &str) -> Result<Table, String> {
+        let mut table: Table = TEXT.parse().unwrap();
+        set(&mut table, text).map(|()| table)
+    }
+
+    #[test]
+    fn overrides_reach_tables_and_arrays() {
+        assert_eq!(with("seed=2").unwrap()["seed"], Value::Integer(2));
+        assert_eq!(with(" train.lr = 1e-3 ").unwrap()["train"]["lr"], Value::Float(1e-3));
+        assert_eq!(with("data.1.len=9").unwrap()["data"][1]["len"], Value::Integer(9));
+        assert_eq!(with("data.0={len=7}").unwrap()["data"][0]["len"], Value::Integer(7));
+        assert_eq!(with("new.table.key=true").unwrap()["new"]["table"]["key"], true.into());
+        assert_eq!(with("data=[]").unwrap()["data"], Value::Array(vec![]));
+    }
+
+    #[test]
+    fn quotes_may_be_left_out() {
+        for text in ["train.name=cuda:0", "train.name=\"cuda:0\""] {
+            assert_eq!(with(text).unwrap()["train"]["name"], Value::String("cuda:0".into()));
+        }
+        assert_eq!(with("train.name=").unwrap()["train"]["name"], Value::String(String::new()));
+        assert_eq!(with("train.name=a=b").unwrap()["train"]["name"], Value::String("a=b".into()));
+    }
+
+    #[test]
+    fn overrides_that_lead_nowhere_say_where() {
+        for (text, reason) in [
+            ("seed", "expected path.to.key=value"),
+            ("seed.x=1", "seed: expected a table, found integer"),
+            ("data.2.len=1", "2: expected an index below 2"),
+            ("data.two.len=1", "two: expected an index below 2"),
+            ("data.2=1", "2: expected an index below 2"),
+        ] {
+            assert_eq!(with(text).unwrap_err(), reason);
+        }
+    }
+
+    #[test]
+    fn broken_toml_is_named_by_its_line() {
+        let message = Recipe::parse("r.toml", "a = 1\nb = = 2\n", &[]).unwrap_err().to_string();
+        assert!(message.starts_with("r.toml: line 2: "), "{message}");
+        assert!(!message.contains('\n'), "{message}");
+    }
+
+    #[test]
+    fn a_recipe_that_is_absent_is_named() {
+        let message = Recipe::open(Path::new("no/such.toml"), &[]).unwrap_err().to_string();
+        assert!(message.starts_with("no/such.toml: "), "{message}");
     }
 }
