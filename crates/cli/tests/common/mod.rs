@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use image::{GrayImage, Luma, RgbImage};
 
 /// A data set of three 16 x 16 photographs with three classes, and a recipe that learns it.
-pub struct Playground {
+pub(crate) struct Playground {
     folder: tempfile::TempDir,
 }
 
@@ -71,7 +71,7 @@ schedule = { warmup_steps = 1, cooldown_steps = 0, start_factor = 0.1, min_facto
 "#;
 
 impl Playground {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let playground = Self { folder: tempfile::tempdir().unwrap() };
         for folder in ["toy/images/train", "toy/labels/train"] {
             std::fs::create_dir_all(playground.path(folder)).unwrap();
@@ -87,33 +87,33 @@ impl Playground {
         playground
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub fn photograph(&self, name: &str) -> PathBuf {
+    pub(crate) fn photograph(&self, name: &str) -> PathBuf {
         self.path(&format!("toy/images/train/{name}.jpg"))
     }
 
-    pub fn label(&self, name: &str) -> PathBuf {
+    pub(crate) fn label(&self, name: &str) -> PathBuf {
         self.path(&format!("toy/labels/train/{name}.png"))
     }
 
-    pub fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         std::fs::write(self.path(name), text).unwrap();
     }
 
-    pub fn write_label(&self, name: &str, class: impl Fn(u32, u32) -> u8) {
+    pub(crate) fn write_label(&self, name: &str, class: impl Fn(u32, u32) -> u8) {
         GrayImage::from_fn(16, 16, |x, y| Luma([class(x, y)])).save(self.label(name)).unwrap();
     }
 
     /// Runs the program in the playground.
-    pub fn run(&self, args: &[&str]) -> Output {
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
         program(self.folder.path()).args(args).output().unwrap()
     }
 
     /// Runs the program, which must succeed, and returns its standard output.
-    pub fn succeed(&self, args: &[&str]) -> String {
+    pub(crate) fn succeed(&self, args: &[&str]) -> String {
         let output = self.run(args);
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{args:?}: {errors}");
@@ -121,7 +121,7 @@ impl Playground {
     }
 
     /// Runs the program, which must fail with one line, and returns that line.
-    pub fn refused(&self, args: &[&str]) -> String {
+    pub(crate) fn refused(&self, args: &[&str]) -> String {
         let output = self.run(args);
         assert_eq!(output.status.code(), Some(1), "{args:?}");
         let errors = String::from_utf8(output.stderr).unwrap();
@@ -133,7 +133,7 @@ impl Playground {
 }
 
 /// The program, started in `folder`.
-pub fn program(folder: &Path) -> Command {
+pub(crate) fn program(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_polyptych"));
     command.current_dir(folder);
     command

@@ -65,22 +65,22 @@ schedule = { warmup_steps = 2, cooldown_steps = 0, start_factor = 0.1, min_facto
 "#;
 
 /// The recipe with overrides.
-pub fn recipe(overrides: &[&str]) -> Recipe {
+pub(crate) fn recipe(overrides: &[&str]) -> Recipe {
     try_recipe(overrides).unwrap()
 }
 
 /// The recipe, or what is said against the overrides.
-pub fn try_recipe(overrides: &[&str]) -> polyptych_engine::Result<Recipe> {
+pub(crate) fn try_recipe(overrides: &[&str]) -> polyptych_engine::Result<Recipe> {
     let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
     Recipe::parse("tiny", TEXT, &overrides)
 }
 
 /// Stops after `until` steps and keeps what it was told.
 #[derive(Default)]
-pub struct Until {
-    pub until: u64,
-    pub reports: Vec<StepReport>,
-    pub evaluations: Vec<(u64, Evaluation)>,
+pub(crate) struct Until {
+    pub(crate) until: u64,
+    pub(crate) reports: Vec<StepReport>,
+    pub(crate) evaluations: Vec<(u64, Evaluation)>,
 }
 
 impl Observer for Until {
@@ -98,7 +98,7 @@ impl Observer for Until {
 }
 
 /// Trains `recipe` in `path` to the end.
-pub fn train(recipe: Recipe, path: &Path) -> (Trainer, TrainOutcome) {
+pub(crate) fn train(recipe: Recipe, path: &Path) -> (Trainer, TrainOutcome) {
     let (mut trainer, _) = Trainer::start(recipe, None, path).unwrap();
     let outcome = trainer.run(&mut Until { until: u64::MAX, ..Until::default() }).unwrap();
     (trainer, outcome)
