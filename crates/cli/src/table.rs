@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn a_task_without_labels_has_a_row_too() {
         let text = scores(&unlabelled());
-        assert_eq!(text.lines().last(), Some("| edge | no label in the data |       |  |"));
+        assert_eq!(text.lines().last(), Some("| edge | no label in the data |       |   |"));
     }
 
     #[test]

@@ -19,7 +19,7 @@ fn an_unknown_recipe_key() {
     let playground = Playground::new();
     let message = refused_run(&playground, &["--set", "train.stepz=3"]);
     assert!(
-        message.starts_with("recipe.toml: train: unknown field `stepz`, expected"),
+        message.starts_with("recipe.toml: train.stepz: unknown field `stepz`, expected"),
         "{message}"
     );
 }
@@ -111,6 +111,7 @@ fn a_full_disk() {
     let output = std::process::Command::new("bash")
         .args(["-c", script])
         .arg(polyptych)
+        .env("OMP_NUM_THREADS", "1")
         .current_dir(playground.path(""))
         .output()
         .unwrap();

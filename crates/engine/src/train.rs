@@ -2,7 +2,8 @@
 //!
 //! Nothing depends on what happened before a step but the checkpointed state: the generator of
 //! dropout is seeded anew from seed and step, and batches follow from seed, epoch and index.
-//! So `N + N` steps are `2 N` steps, bit for bit on the CPU.
+//! So `N + N` steps are `2 N` steps, bit for bit on the CPU, where a process has one run at a time:
+//! LibTorch's generator is the process's.
 
 use std::collections::BTreeMap;
 use std::path::Path;

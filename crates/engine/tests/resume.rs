@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use common::{Until, recipe, train};
 use polyptych_engine::Trainer;
 
@@ -14,9 +16,16 @@ const METHODS: [&str; 5] = [
     "adapter={method=\"decoder_only\"}",
 ];
 
+/// LibTorch's generator is the process's: runs beside each other would draw from one sequence.
+fn alone() -> MutexGuard<'static, ()> {
+    static RUNS: Mutex<()> = Mutex::new(());
+    RUNS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The cut lies within the second of two epochs, so order and augmentation must go on too.
 #[test]
 fn a_run_in_two_parts_is_the_same_run() {
+    let _alone = alone();
     for method in METHODS {
         let folder = tempfile::tempdir().unwrap();
         let (whole, _) = train(recipe(&[method]), &folder.path().join("whole"));
@@ -41,6 +50,7 @@ fn a_run_in_two_parts_is_the_same_run() {
 
 #[test]
 fn the_optimiser_sgd_resumes_too() {
+    let _alone = alone();
     let sgd = "train.optimiser={name=\"sgd\", momentum=0.9, nesterov=true}";
     let folder = tempfile::tempdir().unwrap();
     let (whole, _) = train(recipe(&[sgd]), &folder.path().join("whole"));
@@ -55,6 +65,7 @@ fn the_optimiser_sgd_resumes_too() {
 
 #[test]
 fn a_checkpoint_of_another_recipe_is_refused() {
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
     let (mut trainer, _) = Trainer::start(recipe(&[]), None, &path).unwrap();
@@ -67,6 +78,7 @@ fn a_checkpoint_of_another_recipe_is_refused() {
 
 #[test]
 fn a_changed_file_is_refused() {
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
     let (mut trainer, _) = Trainer::start(recipe(&[]), None, &path).unwrap();
@@ -81,6 +93,7 @@ fn a_changed_file_is_refused() {
 
 #[test]
 fn a_run_folder_is_not_written_twice() {
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
     let first = Trainer::start(recipe(&[]), None, &path).unwrap();
@@ -95,6 +108,7 @@ fn a_run_folder_is_not_written_twice() {
 /// A run that fails removes its folder, so it must not begin in one with other people's files.
 #[test]
 fn a_folder_with_other_files_is_refused() {
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("thesis.txt");
     std::fs::write(&file, "years").unwrap();

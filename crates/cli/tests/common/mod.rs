@@ -132,9 +132,10 @@ impl Playground {
     }
 }
 
-/// The program, started in `folder`.
+/// The program, started in `folder`, on one thread: tests run beside each other, and threads of
+/// LibTorch that wait for a core spin.
 pub(crate) fn program(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_polyptych"));
-    command.current_dir(folder);
+    command.current_dir(folder).env("OMP_NUM_THREADS", "1");
     command
 }
