@@ -1,5 +1,6 @@
 //! What holds for every method: it starts as the plain backbone, trains what it declares and
 //! nothing else, folds without changing outputs, and survives a file.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

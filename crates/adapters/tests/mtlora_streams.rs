@@ -1,4 +1,5 @@
 //! How MTLoRA's streams depend on each other, on one layer and on a whole Swin.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 
