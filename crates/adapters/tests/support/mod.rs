@@ -1,6 +1,5 @@
 //! What the tests of this crate share: small backbones, single layers, and comparisons.
 #![allow(clippy::unwrap_used)]
-
 // Every test binary compiles this module and none needs all of it.
 #![allow(dead_code)]
 
