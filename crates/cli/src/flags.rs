@@ -47,7 +47,7 @@ pub(crate) struct RecipeFlags {
 pub(crate) struct TrainFlags {
     #[command(flatten)]
     pub(crate) recipe: RecipeFlags,
-    /// Folder of the run [default: runs/<name of the recipe>, with a number if it is taken]
+    /// Folder of the run [default: runs/NAME after the recipe, with a number if it is taken]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// Go on with the run in this folder
@@ -95,7 +95,7 @@ pub(crate) struct PredictFlags {
 pub(crate) struct MergeFlags {
     /// Folder of a run
     pub(crate) run: PathBuf,
-    /// Folder of the merged model [default: <RUN>/merged]
+    /// Folder of the merged model [default: RUN/merged]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// Take the best checkpoint instead of the last one
@@ -128,7 +128,7 @@ pub(crate) enum RecipeCommand {
     Copy {
         /// Name of a shipped recipe
         name: String,
-        /// The file [default: <NAME>.toml]
+        /// The file [default: NAME.toml]
         to: Option<PathBuf>,
     },
 }

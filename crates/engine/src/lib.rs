@@ -1,7 +1,7 @@
 //! How does one run go from recipe to checkpoint, prediction and merged model?
 //!
 //! The crate where the layers meet: a [`Recipe`] names data, backbone, adapter, heads and losses;
-//! a [`Model`] joins them; a [`Trainer`] runs and resumes; [`evaluate`], [`predict`], [`merge`] and
+//! a [`Model`] joins them; a [`Trainer`] runs and resumes; [`evaluate`], [`Predictor`], [`merge`] and
 //! [`Ledger`] are what one does with the result.
 
 mod checkpoint;
