@@ -14,7 +14,7 @@ pub type Resample<'a> = &'a dyn Fn(&str, &Tensor, &[i64]) -> Option<Tensor>;
 /// What may differ between a file and a model.
 #[derive(Default)]
 pub struct LoadOptions<'a> {
-    /// Patterns of model names that the file need not hold; see [`matches`].
+    /// Patterns of model names that the file need not hold; see [`matches()`].
     pub allow_missing: &'a [&'a str],
     /// Patterns of file names that the model need not use.
     pub allow_unused: &'a [&'a str],
