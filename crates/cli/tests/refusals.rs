@@ -137,3 +137,14 @@ fn words_that_do_not_exist() {
     let message = playground.refused(&["predict", "absent", "toy/images/train"]);
     assert!(message.starts_with("absent: expected the folder of a run"), "{message}");
 }
+
+#[test]
+fn a_data_set_that_is_not_here() {
+    let playground = Playground::new();
+    let message = refused_run(&playground, &["--set", "data.train.0.root=elsewhere"]);
+    assert!(
+        message.starts_with("toy.toml: root: expected the data set in elsewhere, "),
+        "{message}"
+    );
+    assert!(message.ends_with("`cargo xtask data fetch toy`"), "{message}");
+}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use polyptych_data::{Dataset, FolderDataset, Scenes, ScenesConfig, Subset};
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// One data set of a recipe.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -39,6 +39,9 @@ impl SourceRecipe {
             SourceRecipe::Scenes(config) => Ok(Arc::new(Scenes::new(config.clone())?)),
             SourceRecipe::Folder { manifest, root, split, limit } => {
                 let root = root.clone().unwrap_or_else(|| default_root(manifest));
+                if manifest.exists() && !root.exists() {
+                    return Err(absent(manifest, &root));
+                }
                 let folder: Arc<dyn Dataset> =
                     Arc::new(FolderDataset::open(manifest, &root, split)?);
                 match limit {
@@ -47,6 +50,19 @@ impl SourceRecipe {
                 }
             }
         }
+    }
+}
+
+fn absent(manifest: &Path, root: &Path) -> Error {
+    let name = manifest.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    Error::Recipe {
+        origin: manifest.display().to_string(),
+        key: "root".into(),
+        reason: format!(
+            "expected the data set in {}, found no such folder; a shipped one comes by `cargo \
+             xtask data fetch {name}`",
+            root.display()
+        ),
     }
 }
 
