@@ -4,6 +4,7 @@
 //! a backbone, which parameters train, and what folds into the backbone's own weights.
 //! This crate knows no backbone; it sees timm's names only.
 
+mod emtal;
 mod error;
 mod lora;
 mod low_rank;
@@ -11,6 +12,7 @@ mod method;
 mod mtlora;
 mod peft;
 
+pub use emtal::{Emtal, EmtalConfig, Fading};
 pub use error::{Error, Result};
 pub use lora::{Bias, Lora, LoraConfig, TargetModules};
 pub use method::{AdapterConfig, Form};

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use polyptych_tensor::{NoAdapter, Plan};
 use serde::{Deserialize, Serialize};
 
-use crate::{Lora, LoraConfig, MtLora, MtLoraConfig, Result};
+use crate::{Emtal, EmtalConfig, Lora, LoraConfig, MtLora, MtLoraConfig, Result};
 
 /// What is trained in the backbone: one entry of a recipe, `method = ".."` and its fields.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +20,8 @@ pub enum AdapterConfig {
     /// MTLoRA or, with `downsampler`, MTLoRA+.
     #[serde(rename = "mtlora")]
     MtLora(MtLoraConfig),
+    /// MoEfied LoRA with a router that fades.
+    Emtal(EmtalConfig),
 }
 
 /// Whether the model trains, or has been folded.
@@ -42,6 +44,7 @@ impl AdapterConfig {
             AdapterConfig::DecoderOnly => Rc::new(NoAdapter::Frozen),
             AdapterConfig::Lora(config) => Rc::new(Lora::new(config.clone(), form)?),
             AdapterConfig::MtLora(config) => Rc::new(MtLora::new(config.clone(), tasks, form)?),
+            AdapterConfig::Emtal(config) => Rc::new(Emtal::new(config.clone(), form)?),
         })
     }
 
@@ -52,6 +55,7 @@ impl AdapterConfig {
             AdapterConfig::DecoderOnly => "decoder_only",
             AdapterConfig::Lora(_) => "lora",
             AdapterConfig::MtLora(_) => "mtlora",
+            AdapterConfig::Emtal(_) => "emtal",
         }
     }
 }
