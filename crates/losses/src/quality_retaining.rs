@@ -74,7 +74,9 @@ impl QualityRetaining {
     /// task in the batch moves; the loss is taken against the bank as it was; the bank takes the
     /// logits in. A class that comes more than once enters the bank once, with its last logits.
     ///
-    /// Each call is one step: call it once per batch, and not for evaluation.
+    /// Each call is one step: call it once per batch, and not for evaluation. A batch with a logit
+    /// that is not finite gives a loss that is not finite and is not remembered, so that a trainer
+    /// may pass over it and go on.
     ///
     /// # Errors
     /// Another shape, type or device; nothing has changed then. So is a number that is no class,
@@ -83,13 +85,15 @@ impl QualityRetaining {
     pub fn forward(&mut self, logits: &Tensor, classes: &Tensor) -> Result<QrLoss> {
         let (logits, classes) = self.checked(logits, classes)?;
         let tasks = self.task_of.index_select(0, &classes);
-        let sample_losses = cross_entropy(&logits.detach(), &classes);
-        self.running.update(&sample_losses, &tasks, self.config.momentum);
+        let values = logits.detach();
+        let sample_losses = cross_entropy(&values, &classes);
+        let finite = values.isfinite().all();
+        self.running.update(&sample_losses, &tasks, self.config.momentum, &finite);
         let running = self.running.of(&tasks);
         let floored = running.lt(self.config.floor).sum(Kind::Int64);
         let strength = running.clamp_min(self.config.floor).reciprocal().to_kind(Kind::Float);
         let sum = (self.divergence(&logits, &classes) * strength).sum(Kind::Float);
-        self.bank.write(&logits.detach(), &classes);
+        self.bank.write(&values, &classes, &finite);
         let scale = self.config.weight / classes.numel().max(1) as f64;
         Ok(QrLoss { loss: sum * scale, sample_losses, floored })
     }
@@ -111,10 +115,11 @@ impl QualityRetaining {
         let log_p = teacher.log_softmax(-1, Kind::Float);
         let log_q = (logits / t).log_softmax(-1, Kind::Float).unsqueeze(1);
         let each = log_p.exp() * (log_p - log_q);
-        let mut by_slot = each.sum_dim_intlist([-1i64].as_slice(), false, Kind::Float);
-        if self.config.mask_unseen {
-            by_slot = by_slot * self.bank.seen.index_select(0, classes);
-        }
+        let by_slot = each.sum_dim_intlist([-1i64].as_slice(), false, Kind::Float);
+        let by_slot = match self.config.mask_unseen {
+            true => by_slot * self.bank.seen.index_select(0, classes),
+            false => by_slot,
+        };
         // The public code counts the one vector of the form `ema` twice.
         let factor = 2.0 * t * t / self.config.bank.slots() as f64;
         by_slot.sum_dim_intlist([1i64].as_slice(), false, Kind::Float) * factor

@@ -322,6 +322,22 @@ fn bad_batches_are_refused_and_change_nothing() {
     assert!(before.iter().all(|(name, tensor)| tensor.equal(&loss.state()[name])));
 }
 
+/// A bank with a NaN in it would never give a number again.
+#[test]
+fn a_batch_that_is_not_finite_is_not_remembered() {
+    for config in [TWO_SLOT, EMA] {
+        let mut loss = retaining(config, &[1, 2]);
+        let _ = step(&mut loss, &[&[1.0, 2.0, 3.0]], &[1]);
+        let before = loss.state();
+        for wrong in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let found = step(&mut loss, &[&[0.0, wrong, 1.0], &[4.0, 5.0, 6.0]], &[0, 1]).loss;
+            assert!(!found.double_value(&[]).is_finite());
+            assert!(before.iter().all(|(name, tensor)| tensor.equal(&loss.state()[name])));
+        }
+        assert!(step(&mut loss, &[&[1.0, 2.0, 3.0]], &[1]).loss.double_value(&[]).is_finite());
+    }
+}
+
 #[test]
 fn a_batch_without_samples_is_zero() {
     let mut loss = retaining(TWO_SLOT, &[3, 3]);

@@ -37,24 +37,20 @@ impl Bank {
     ///
     /// A class that comes twice is written once, with its last logits. Every row of a repeated
     /// class carries the same values, so that the order of writes, which a GPU leaves open, does
-    /// not matter, and nothing waits for the device.
-    pub(super) fn write(&mut self, logits: &Tensor, classes: &Tensor) {
+    /// not matter, and nothing waits for the device. Without `keep`, a bool scalar, nothing
+    /// changes.
+    pub(super) fn write(&mut self, logits: &Tensor, classes: &Tensor, keep: &Tensor) {
         let newest = logits.index_select(0, &self.last_of_class(classes)).unsqueeze(1);
-        let seen = self.seen.index_select(0, classes);
-        let (rows, seen) = match self.form {
-            BankForm::TwoSlot => {
-                let before = self.logits.index_select(0, classes).narrow(1, 1, 1);
-                let seen_before = seen.narrow(1, 1, 1);
-                let now = seen_before.ones_like();
-                (Tensor::cat(&[before, newest], 1), Tensor::cat(&[seen_before, now], 1))
-            }
-            BankForm::Ema => {
-                let old = self.logits.index_select(0, classes);
-                (old * self.momentum + newest * (1.0 - self.momentum), seen.ones_like())
-            }
+        let old = self.logits.index_select(0, classes);
+        let rows = match self.form {
+            BankForm::TwoSlot => Tensor::cat(&[old.narrow(1, 1, 1), newest], 1),
+            BankForm::Ema => &old * self.momentum + newest * (1.0 - self.momentum),
         };
-        let _ = self.logits.index_copy_(0, classes, &rows);
-        let _ = self.seen.index_copy_(0, classes, &seen);
+        let old_seen = self.seen.index_select(0, classes);
+        let before = old_seen.narrow(1, 1, self.form.slots() - 1);
+        let seen = Tensor::cat(&[before, old_seen.narrow(1, 0, 1).ones_like()], 1);
+        let _ = self.logits.index_copy_(0, classes, &rows.where_self(keep, &old));
+        let _ = self.seen.index_copy_(0, classes, &seen.where_self(keep, &old_seen));
     }
 
     /// For each sample the index of the last sample of its class; `[batch]`.

@@ -14,14 +14,14 @@ impl RunningLoss {
 
     /// `e_t <- m e_t + (1 - m) mean of losses` for each task in the batch; others keep theirs.
     ///
-    /// `losses` and `tasks` are `[batch]`.
-    pub(super) fn update(&mut self, losses: &Tensor, tasks: &Tensor, momentum: f64) {
+    /// `losses` and `tasks` are `[batch]`; without `keep`, a bool scalar, nothing changes.
+    pub(super) fn update(&mut self, losses: &Tensor, tasks: &Tensor, momentum: f64, keep: &Tensor) {
         let losses = losses.to_kind(Kind::Double);
         let none = self.0.zeros_like();
         let count = none.index_add(0, tasks, &losses.ones_like());
         let mean = none.index_add(0, tasks, &losses) / count.clamp_min(1.0);
         let moved = &self.0 * momentum + mean * (1.0 - momentum);
-        let now = moved.where_self(&count.gt(0.0), &self.0);
+        let now = moved.where_self(&count.gt(0.0).logical_and(keep), &self.0);
         self.0.copy_(&now);
     }
 
