@@ -6,6 +6,7 @@
 
 mod emtal;
 mod error;
+mod experts;
 mod lora;
 mod low_rank;
 mod method;
@@ -14,6 +15,7 @@ mod peft;
 
 pub use emtal::{Emtal, EmtalConfig, Fading};
 pub use error::{Error, Result};
+pub use experts::{AssignmentCost, ExpertLayer, KMeansConfig, moefy};
 pub use lora::{Bias, Lora, LoraConfig, TargetModules};
 pub use method::{AdapterConfig, Form};
 pub use mtlora::{MtLora, MtLoraConfig, SharedMode};
