@@ -64,13 +64,44 @@ use crate::{Dataset, Error, Result, Sample, TaskSpec};
 /// | `npy` | `[height, width]`, normals `[height, width, 3]` | those of the kind |
 /// | `mat_boundaries` | `groundTruth{annotator}.Boundaries` as in BSDS500 | `threshold` |
 /// | `mat:NAME` | variable `NAME` of a MATLAB v5 file | those of the kind |
-/// | `path` | the expanded `label`, such as `"{class}"`, names the class | |
 /// | `names_txt` | names of classes, one a line | |
+/// | `path` | the expanded `label`, such as `"{class}"`, names the class | `classes` may be left out |
+/// | `index` | the expanded `label` is the class's number, from 0 | `classes` may be a file |
+/// | `idx` | one idx file (plain or `.gz`) for the split, one number from 0 for each image | |
 ///
 /// Any slot of `images` may stand in `label`; a slot takes any name without a slash, `{ext}` only
 /// `jpg`, `jpeg` and `png`. Images are sorted by path unless a list orders them. Human parts without any part carry no label.
 /// A label whose every pixel is ignored is an error unless the task says `allow_void = true`,
 /// which makes it absent.
+///
+/// # Classes of whole images
+///
+/// With `format = "path"` and `label = "{class}"`, `classes` may be left out: the classes are then
+/// the folders that stand for `{class}` in any of the splits, in natural order (`2` before `10`).
+/// `classes = "classes.txt"` names a file with lines `number name`; labels then give these numbers.
+/// A split whose name starts with `train` must hold an image of every class of a task in the
+/// formats `path`, `index` or `idx`.
+///
+/// # Tables
+///
+/// What the folders do not say, files with lines `id value` may. Each fills one slot:
+///
+/// ```toml
+/// [layout]
+/// images = "images/{path}"
+/// tables = { path = "images.txt", class = "labels.txt", part = "split.txt" }
+///
+/// [splits]
+/// train = { only = { part = "1" } }                # rows where the slot stands for this
+/// extra = { tables = { class = "extra.txt" } }     # tables of one split, beside the layout's
+/// ```
+///
+/// The tables of a split must list the same ids; the id itself is the slot `{id}`.
+///
+/// # Images in one file
+///
+/// `format = "idx"` in `[layout]` says that `images`, whose only slot may be `{split}`, is an idx
+/// file of grey images, plain or `.gz`. They become RGB, and are called by their places from `00000` on.
 #[derive(Debug)]
 pub struct FolderDataset {
     name: String,
