@@ -179,7 +179,7 @@ impl<'a> Job<'a> {
         let records = self.runs.iter().map(Record::read).collect::<Result<Vec<_>>>()?;
         let times: Vec<f64> = records.into_iter().flatten().map(|record| record.wall_s).collect();
         if let Some(seconds) = super::spread::average(&times).filter(|_| todo > 0) {
-            eprintln!("{todo} runs left, about {}", duration(seconds * todo as f64));
+            eprintln!("{todo} more to train, about {}", duration(seconds * todo as f64));
         }
         Ok(())
     }

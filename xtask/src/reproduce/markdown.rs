@@ -78,7 +78,9 @@ fn columns(rows: &[Summary]) -> Vec<Column<'_>> {
     ];
     columns.extend(tasks(rows).into_iter().map(|task| task_column(rows, task)));
     if rows.iter().any(|row| row.mean.is_some()) {
-        columns.push(column("mean", |row| Some(row.mean?.text(2))));
+        let unit = rows.iter().flat_map(|row| &row.scores).find(|s| s.headline).map(unit);
+        let title = format!("mean{}", unit.unwrap_or_default());
+        columns.push(column(title, |row| Some(row.mean?.text(2))));
     }
     if rows.iter().any(|row| row.delta_m.is_some()) {
         columns.push(column("delta-m [%]", |row| Some(row.delta_m?.signed(2))));
@@ -104,8 +106,11 @@ fn task_column<'a>(rows: &'a [Summary], task: &'a str) -> Column<'a> {
 
 /// `top1 [%] ↑`.
 fn metric(score: &ScoreSpread) -> String {
-    let unit = if score.unit.is_empty() { String::new() } else { format!(" [{}]", score.unit) };
-    format!("{}{unit} {}", score.name, if score.higher_is_better { "↑" } else { "↓" })
+    format!("{}{} {}", score.name, unit(score), if score.higher_is_better { "↑" } else { "↓" })
+}
+
+fn unit(score: &ScoreSpread) -> String {
+    if score.unit.is_empty() { String::new() } else { format!(" [{}]", score.unit) }
 }
 
 /// Scores that are no headline: one line for each method and score.

@@ -4,6 +4,7 @@ mod labels;
 
 use anyhow::{Result, anyhow};
 use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::plan::Plan;
 use super::spread::Spread;
@@ -85,9 +86,17 @@ fn paint(svg: &mut String, title: &str, points: &[Point]) -> Painted {
         .y_desc(title)
         .axis_desc_style(text)
         .label_style(text)
-        .x_label_formatter(&|millions| format!("{millions}"))
+        .disable_x_mesh()
+        .x_label_formatter(&|_| String::new())
         .y_label_formatter(&|value| format!("{value:.1}"))
         .draw()?;
+    for tick in ticks(left, right) {
+        let grid = vec![(tick, low), (tick, high)];
+        chart.draw_series([PathElement::new(grid, BLACK.mix(0.12))])?;
+        let (x, y) = chart.backend_coord(&(tick, low));
+        let centred = TextStyle::from(text.into_font()).pos(Pos::new(HPos::Center, VPos::Top));
+        root.draw(&Text::new(tick.to_string(), (x, y + 8), centred))?;
+    }
     let line = BLACK.mix(0.7).stroke_width(1);
     chart.draw_series(points.iter().filter(|point| point.result.sd.is_some()).map(|point| {
         let [low, high] = point.range();
@@ -99,7 +108,11 @@ fn paint(svg: &mut String, title: &str, points: &[Point]) -> Painted {
     let pixels: Vec<(i32, i32)> =
         points.iter().map(|point| chart.backend_coord(&at(point))).collect();
     let (xs, ys) = chart.plotting_area().get_pixel_range();
-    let mut scene = Scene::new([xs.start, ys.start, xs.end, ys.end], &pixels);
+    let bars = points.iter().map(|point| {
+        let [low, high] = point.range().map(|end| chart.backend_coord(&(point.millions, end)));
+        (low.0, [high.1, low.1])
+    });
+    let mut scene = Scene::new([xs.start, ys.start, xs.end, ys.end], bars);
     for (point, &pixel) in points.iter().zip(&pixels) {
         let place = scene.place(point.name, pixel);
         if let Some(end) = place.leader {
@@ -117,6 +130,15 @@ fn spread_log(values: impl Iterator<Item = f64>) -> [f64; 2] {
     [low / room / 1.6, high * room * 2.2]
 }
 
+/// 1, 2 and 5 of every decade between `left` and `right`; the backend's own ticks crowd.
+fn ticks(left: f64, right: f64) -> Vec<f64> {
+    let decades = (left.log10().floor() as i32)..=(right.log10().ceil() as i32);
+    // Read from text, so that 0.2 is written as such.
+    let tick = |decade| move |digit| format!("{digit}e{decade}").parse::<f64>().ok();
+    let all = decades.flat_map(|decade| [1, 2, 5].into_iter().filter_map(tick(decade)));
+    all.filter(|tick| (left..right).contains(tick)).collect()
+}
+
 /// Ends of a linear axis with room around the values.
 fn padded(values: impl Iterator<Item = f64>) -> [f64; 2] {
     let [low, high] = ends(values);
@@ -126,4 +148,23 @@ fn padded(values: impl Iterator<Item = f64>) -> [f64; 2] {
 
 fn ends(values: impl Iterator<Item = f64>) -> [f64; 2] {
     values.fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], v| [low.min(v), high.max(v)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_round_numbers() {
+        assert_eq!(ticks(0.15, 3.0), [0.2, 0.5, 1.0, 2.0]);
+        assert_eq!(ticks(0.15, 3.0)[0].to_string(), "0.2");
+    }
+
+    #[test]
+    fn an_axis_spans_a_decade_at_least() {
+        let [left, right] = spread_log([0.3, 0.4].into_iter());
+        assert!(right / left >= 10.0 && left < 0.3 && right > 0.4);
+        let [low, high] = padded([5.0].into_iter());
+        assert!(low < 5.0 && high > 5.0);
+    }
 }

@@ -24,11 +24,13 @@ pub(super) struct Place {
 }
 
 impl Scene {
-    /// A frame with `points`.
-    pub(super) fn new(frame: Area, points: &[(i32, i32)]) -> Self {
+    /// A frame with points at `x`, each with an error bar from `top` to `bottom`.
+    pub(super) fn new(frame: Area, bars: impl Iterator<Item = (i32, [i32; 2])>) -> Self {
         let around = RADIUS + 1;
-        let taken = points.iter().map(|(x, y)| [x - around, y - around, x + around, y + around]);
-        Self { frame, taken: taken.collect() }
+        let area = |(x, [top, bottom]): (i32, [i32; 2])| {
+            [x - around, top - around, x + around, bottom + around]
+        };
+        Self { frame, taken: bars.map(area).collect() }
     }
 
     /// The nearest free place for `name`; where there is none, right of the point.
@@ -70,9 +72,9 @@ fn around(distance: i32, width: i32, height: i32) -> [(i32, i32); 8] {
     ]
 }
 
-/// Estimated without a font: wide enough for the usual sans-serif ones.
+/// Estimated without a font, for the wider ones of the usual sans-serif ones.
 fn width(name: &str) -> i32 {
-    (name.chars().count() as f64 * 0.58 * f64::from(TEXT_SIZE)).ceil() as i32
+    (name.chars().count() as f64 * 0.48 * f64::from(TEXT_SIZE)).ceil() as i32
 }
 
 fn overlap(a: Area, b: Area) -> bool {
@@ -87,7 +89,7 @@ mod tests {
     fn crowded_names_do_not_overlap() {
         let points: Vec<(i32, i32)> = (0..8).map(|i| (300 + 9 * i, 200 + 5 * (i % 3))).collect();
         let frame = [60, 20, 800, 480];
-        let mut scene = Scene::new(frame, &points);
+        let mut scene = Scene::new(frame, points.iter().map(|&(x, y)| (x, [y - 9, y + 9])));
         let name = "LoRA r=16";
         let areas: Vec<Area> = points
             .iter()
@@ -103,7 +105,8 @@ mod tests {
     #[test]
     fn a_lone_name_stands_right_of_its_point_and_left_of_it_at_the_edge() {
         let frame = [0, 0, 200, 100];
-        let at = |x| Scene::new(frame, &[(x, 50)]).place("name", (x, 50));
+        let bar = |x| std::iter::once((x, [50, 50]));
+        let at = |x| Scene::new(frame, bar(x)).place("name", (x, 50));
         assert_eq!(at(50), Place { at: (58, 43), leader: None });
         assert_eq!(at(190).at.0, 190 - 8 - width("name"));
     }
