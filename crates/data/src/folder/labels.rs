@@ -17,7 +17,16 @@ pub(crate) enum Labels {
     /// One class for each image, known from names and lists before any image is read.
     Known(Vec<u32>),
     /// One file for each image that has a label.
-    Files { root: PathBuf, entry: TaskEntry, format: FileFormat, pattern: Pattern },
+    Files(Box<LabelFiles>),
+}
+
+/// Label files of one task.
+#[derive(Debug)]
+pub(crate) struct LabelFiles {
+    root: PathBuf,
+    entry: TaskEntry,
+    format: FileFormat,
+    pattern: Pattern,
 }
 
 impl Labels {
@@ -29,24 +38,31 @@ impl Labels {
         (images, items): (&Images, &[Slots]),
     ) -> Result<Self> {
         let pattern = site.label_pattern(task)?;
-        let known = |keys: &mut dyn Iterator<Item = String>| {
+        let known = |source: Option<PathBuf>, keys: &mut dyn Iterator<Item = String>| {
+            let place = |slots: &Slots| match &source {
+                Some(path) => format!("{}: {}", path.display(), images.title(slots)),
+                None => images.title(slots),
+            };
             let class = |(key, slots): (String, &Slots)| {
-                let wrong = |fault: crate::check::Fault| fault.of(&images.title(slots), &task.name);
-                classes.index(&key).map_err(wrong)
+                classes.index(&key).map_err(|fault| fault.of(&place(slots), &task.name))
             };
             keys.zip(items).map(class).collect::<Result<_>>().map(Self::Known)
         };
         match (&task.format, images) {
             (Format::File(format), _) => {
                 let (root, entry, format) = (site.root.to_owned(), task.clone(), format.clone());
-                Ok(Self::Files { root, entry, format, pattern })
+                Ok(Self::Files(Box::new(LabelFiles { root, entry, format, pattern })))
             }
             (Format::Idx, Images::Stack(stack)) => {
                 let path = site.root.join(pattern.expand(&items[0]));
                 let numbers = numbers(&path, stack)?;
-                known(&mut stack.rows.iter().map(|&row| numbers[row].to_string()))
+                known(Some(path), &mut stack.rows.iter().map(|&row| numbers[row].to_string()))
             }
-            _ => known(&mut items.iter().map(|slots| pattern.expand(slots))),
+            _ => {
+                let table = pattern.slots().find_map(|slot| site.tables.get(slot));
+                let table = table.map(|file| site.root.join(file));
+                known(table, &mut items.iter().map(|slots| pattern.expand(slots)))
+            }
         }
     }
 
@@ -58,22 +74,10 @@ impl Labels {
         task: &TaskSpec,
         size: [usize; 2],
     ) -> Result<Option<Label>> {
-        let (root, entry, format, pattern) = match self {
-            Self::Known(classes) => return Ok(Some(Label::Category(classes[index]))),
-            Self::Files { root, entry, format, pattern } => (root, entry, format, pattern),
-        };
-        let path = root.join(pattern.expand(slots));
-        if !path.exists() {
-            return Ok(None);
+        match self {
+            Self::Known(classes) => Ok(Some(Label::Category(classes[index]))),
+            Self::Files(files) => files.get(slots, task, size),
         }
-        let label = entry.label(format.read(&path)?).and_then(|label| match label {
-            Some(label) => {
-                label.check(task, size)?;
-                entry.unless_void(label)
-            }
-            None => Ok(None),
-        });
-        label.map_err(|fault| fault.of(&path.display().to_string(), &entry.name))
     }
 
     /// Refuses a pattern that fits no file: more likely a slip than a data set without labels.
@@ -87,23 +91,42 @@ impl Labels {
     ) -> Result<()> {
         let (dataset, split) = (dataset.to_owned(), split.to_owned());
         match self {
-            Self::Files { root, pattern, .. } => {
-                let mut paths = items.iter().map(|slots| root.join(pattern.expand(slots)));
-                if paths.any(|path| path.is_file()) {
-                    return Ok(());
-                }
-                let first = root.join(pattern.expand(&items[0]));
-                Err(Error::NoLabels { dataset, split, task: task.name.clone(), first })
+            Self::Files(files) => {
+                let mut paths = items.iter().map(|slots| files.path(slots));
+                let (task, first) = (task.name.clone(), files.path(&items[0]));
+                let none = Error::NoLabels { dataset, split, task, first };
+                paths.any(|path| path.is_file()).then_some(()).ok_or(none)
             }
             Self::Known(classes) if split.starts_with("train") => {
-                let missing = missing(classes, &task.classes);
-                let task = task.name.clone();
-                let absent =
-                    Error::AbsentClasses { dataset, split, task, classes: missing.clone() };
-                missing.is_empty().then_some(()).ok_or(absent)
+                let (missing, task) = (missing(classes, &task.classes), task.name.clone());
+                if missing.is_empty() {
+                    return Ok(());
+                }
+                Err(Error::AbsentClasses { dataset, split, task, classes: missing })
             }
             Self::Known(_) => Ok(()),
         }
+    }
+}
+
+impl LabelFiles {
+    fn path(&self, slots: &Slots) -> PathBuf {
+        self.root.join(self.pattern.expand(slots))
+    }
+
+    fn get(&self, slots: &Slots, task: &TaskSpec, size: [usize; 2]) -> Result<Option<Label>> {
+        let path = self.path(slots);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let label = self.entry.label(self.format.read(&path)?).and_then(|label| match label {
+            Some(label) => {
+                label.check(task, size)?;
+                self.entry.unless_void(label)
+            }
+            None => Ok(None),
+        });
+        label.map_err(|fault| fault.of(&path.display().to_string(), &self.entry.name))
     }
 }
 
@@ -111,13 +134,13 @@ impl Labels {
 fn numbers(path: &Path, images: &Stack) -> Result<Vec<u8>> {
     let numbers = read_idx_labels(path)?;
     let fits = numbers.len() == images.total;
-    let expected = format!(
+    let reason = format!(
         "{} labels, expected {}, one for each image of {}",
         numbers.len(),
         images.total,
         images.path.display()
     );
-    fits.then_some(numbers).ok_or_else(|| damaged(path, "idx file", expected))
+    fits.then_some(numbers).ok_or_else(|| damaged(path, "idx file", reason))
 }
 
 /// Names of the classes that no image has.

@@ -135,10 +135,8 @@ impl Manifest {
     fn validate_source(&self, origin: &str, name: &str, split: &Split) -> Result<()> {
         let tables = !(self.layout.tables.is_empty() && split.tables.is_empty());
         let idx = self.layout.format == Store::Idx;
-        let sources = [tables, idx, split.list.is_some()];
-        if sources.into_iter().filter(|&there| there).count() < 2
-            && !(idx && !split.only.is_empty())
-        {
+        let sources = [tables, idx, split.list.is_some(), idx && !split.only.is_empty()];
+        if sources.into_iter().filter(|&there| there).count() < 2 {
             return Ok(());
         }
         let expected = "one of `list`, `tables` and images in idx files, `only` not for the last";

@@ -104,7 +104,8 @@ fn lists_of_birds_must_fit_each_other() {
     set.0.write("image_class_labels.txt", b"1 1\n2 1\n3 3\n");
     assert_eq!(
         set.message("train"),
-        "002.Laysan_Albatross/L_1.jpg: cub: expected a class from 1 to 2, found 3"
+        "image_class_labels.txt: 002.Laysan_Albatross/L_1.jpg: cub: expected a class from 1 to 2, \
+         found 3"
     );
     set.0.write("image_class_labels.txt", b"1 1\n2 1\n2 2\n3 2\n");
     assert_eq!(
@@ -242,7 +243,7 @@ fn wrong_vtab_lists_are_named() {
     };
     assert_eq!(
         listed("images/test/000009.jpg 10\n"),
-        "images/test/000009.jpg: eurosat: expected a class from 0 to 9, found 10"
+        "test.txt: images/test/000009.jpg: eurosat: expected a class from 0 to 9, found 10"
     );
     assert!(listed("images/test/000009.jpg -1\n").ends_with("from 0 to 9, found -1"));
     assert!(listed("images/test/000009.jpg\n").starts_with("test.txt: line 1: expected an id"));
@@ -312,7 +313,10 @@ fn wrong_idx_files_are_named() {
          image of t10k-images-idx3-ubyte.gz"
     );
     set.0.write(labels, &gzip(&idx(&[2], &[9, 10])));
-    assert_eq!(set.message("test"), "00001: fashion_mnist: expected a class from 0 to 9, found 10");
+    assert_eq!(
+        set.message("test"),
+        "t10k-labels-idx1-ubyte.gz: 00001: fashion_mnist: expected a class from 0 to 9, found 10"
+    );
     set.0.write(labels, &gzip(&idx(&[2, 1], &[9, 0])));
     assert!(set.message("test").contains("not a readable idx file: first bytes [00, 00, 08, 02]"));
     let packed = gzip(&idx(&[2], &[9, 0]));
