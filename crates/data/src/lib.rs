@@ -26,7 +26,7 @@ pub use error::{Error, Result};
 pub use fine_grained::{FineGrained, FineGrainedConfig};
 pub use folder::FolderDataset;
 pub use key::Key;
-pub use loader::{Batch, Epoch, Loader, LoaderConfig};
+pub use loader::{Batch, Epoch, Loader, LoaderConfig, Sampling};
 pub use sample::{IGNORE, Label, Sample};
 pub use scenes::{Scenes, ScenesConfig};
 pub use subset::Subset;
