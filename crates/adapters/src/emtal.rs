@@ -27,7 +27,7 @@ use polyptych_tensor::{
     Gate, Observed, Plan, Projection, Result as TensorResult, Scope, Site, Tensors,
 };
 
-pub use config::EmtalConfig;
+pub use config::{EmtalConfig, Experts};
 pub use fading::Fading;
 use router::{Router, Seen};
 

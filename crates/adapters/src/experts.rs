@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use gram::{Points, scatter};
 pub use kmeans::{AssignmentCost, KMeansConfig};
 use kmeans::{Fit, fit, random_split};
-use permute::{mlp_paths, permute, units, wrong};
+use permute::{mlp_paths, order_of, permute, units, wrong};
 
 use crate::error::{Result, config as invalid};
 
@@ -40,14 +40,47 @@ pub struct ExpertLayer {
     pub random_objective: f64,
     /// Iterations of the restart that was kept.
     pub iterations: usize,
+    /// Which unit comes to stand at each place, expert by expert.
+    pub order: Vec<u32>,
 }
 
-/// Splits every MLP of a backbone into `experts` and reorders its hidden units by expert.
+/// Reorders the hidden units of every MLP of `layers`, so that those of an expert stand together.
+///
+/// Applies to rows of `fc1.weight`, `fc1.bias` and columns of `fc2.weight`; dtypes are kept, and
+/// tensors of no MLP are returned as they are.
+///
+/// # Errors
+/// A layer that does not fit the MLP at its path, or whose order is no permutation.
+pub fn moefy(tensors: &Tensors, layers: &[ExpertLayer]) -> Result<Tensors> {
+    let mut permuted: Tensors =
+        tensors.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect();
+    for layer in layers {
+        check_order(tensors, layer)?;
+        permute(&mut permuted, &layer.path, &layer.order);
+    }
+    Ok(permuted)
+}
+
+fn check_order(tensors: &Tensors, layer: &ExpertLayer) -> Result<()> {
+    let name = format!("{}.fc1.weight", layer.path);
+    let rows = tensors.get(&name).map(|weight| weight.size()[0]);
+    if rows != Some(layer.order.len() as i64) {
+        let found = rows.map_or("nothing".to_owned(), |rows| format!("{rows} rows"));
+        return Err(wrong(&name, format!("{} rows", layer.order.len()), found));
+    }
+    let mut sorted = layer.order.clone();
+    sorted.sort_unstable();
+    match sorted.into_iter().eq(0..layer.order.len() as u32) {
+        true => Ok(()),
+        false => Err(wrong(&layer.path, "every hidden unit once", "an order that is none")),
+    }
+}
+
+/// Finds `experts` in every MLP of a backbone; [`moefy`] then brings its units into their order.
 ///
 /// `tensors` carry timm's names: every `<path>.mlp.fc1.weight` is an MLP, as in ViT
-/// (`blocks.N.mlp`) and Swin (`layers.S.blocks.N.mlp`). Returned are all tensors, those not
-/// permuted as they were, and a report per MLP in the order of the network. Dtypes are kept.
-/// `progress` hears of every finished MLP with the number of all.
+/// (`blocks.N.mlp`) and Swin (`layers.S.blocks.N.mlp`). Layers come in the order of the network;
+/// `progress` hears of every finished one with the number of all.
 ///
 /// The result depends on `tensors`, `experts` and `config` alone, not on the number of rayon's
 /// threads. Time per MLP `O(hidden^2 dim)` once and about `O(hidden experts)` per iteration and
@@ -58,16 +91,14 @@ pub struct ExpertLayer {
 /// `experts` 0 or not a divisor of a hidden width, `config` out of its range, no MLP, weights
 /// that are not finite, a missing `fc2`, and parameters of an MLP that are not those of `fc1` and
 /// `fc2` (factors of an adapter, for instance), whose order would be lost.
-pub fn moefy(
+pub fn construct_experts(
     tensors: &Tensors,
     experts: usize,
     config: &KMeansConfig,
     mut progress: impl FnMut(&ExpertLayer, usize),
-) -> Result<(Tensors, Vec<ExpertLayer>)> {
+) -> Result<Vec<ExpertLayer>> {
     config.validate()?;
     let paths = checked_paths(tensors, experts)?;
-    let mut permuted: Tensors =
-        tensors.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect();
     let mut layers = Vec::with_capacity(paths.len());
     for group in paths.chunks(group_len(config.restarts)) {
         let points = group
@@ -76,13 +107,12 @@ pub fn moefy(
             .collect::<Result<Vec<_>>>()?;
         let fits = best_fits(&points, experts, config);
         for ((path, points), fit) in group.iter().zip(&points).zip(fits) {
-            permute(&mut permuted, path, &fit.labels);
             let layer = report(path, points, &fit, experts, config);
             progress(&layer, paths.len());
             layers.push(layer);
         }
     }
-    Ok((permuted, layers))
+    Ok(layers)
 }
 
 /// Checks all MLPs before the first is worked on.
@@ -135,6 +165,7 @@ fn report(
         objective: scatter(&points.unit, &fit.labels, experts),
         random_objective: scatter(&points.unit, &split, experts),
         iterations: fit.iterations,
+        order: order_of(&fit.labels),
     }
 }
 
@@ -174,7 +205,8 @@ mod tests {
     }
 
     fn quiet(tensors: &Tensors, experts: usize) -> Result<(Tensors, Vec<ExpertLayer>)> {
-        moefy(tensors, experts, &KMeansConfig::default(), |_, _| {})
+        let layers = construct_experts(tensors, experts, &KMeansConfig::default(), |_, _| {})?;
+        Ok((moefy(tensors, &layers)?, layers))
     }
 
     fn refusal(tensors: &Tensors, experts: usize) -> String {
@@ -233,8 +265,8 @@ mod tests {
         let tensors = backbone(&["blocks.10.mlp", "blocks.2.mlp", "blocks.1.mlp"], Kind::Float);
         let mut heard = Vec::new();
         let config = KMeansConfig::default();
-        let (_, layers) =
-            moefy(&tensors, 4, &config, |layer, all| heard.push((layer.clone(), all))).unwrap();
+        let hear = |layer: &ExpertLayer, all| heard.push((layer.clone(), all));
+        let layers = construct_experts(&tensors, 4, &config, hear).unwrap();
         let paths: Vec<&str> = layers.iter().map(|layer| layer.path.as_str()).collect();
         assert_eq!(paths, ["blocks.1.mlp", "blocks.2.mlp", "blocks.10.mlp"]);
         assert_eq!(heard, layers.into_iter().map(|layer| (layer, 3)).collect::<Vec<_>>());
@@ -257,8 +289,25 @@ mod tests {
         assert_eq!((weight.clone(), layers.clone()), run(3));
         assert_eq!(layers, quiet(&tensors, 6).unwrap().1);
         let other = KMeansConfig { seed: 1, ..Default::default() };
-        let (_, reseeded) = moefy(&tensors, 6, &other, |_, _| {}).unwrap();
+        let reseeded = construct_experts(&tensors, 6, &other, |_, _| {}).unwrap();
         assert_ne!(layers[0].random_objective, reseeded[0].random_objective);
+    }
+
+    #[test]
+    fn orders_that_do_not_fit_are_refused() {
+        let tensors = backbone(&["blocks.0.mlp"], Kind::Float);
+        let layers = quiet(&tensors, 4).unwrap().1;
+        let refused = |change: fn(&mut ExpertLayer)| {
+            let mut layers = layers.clone();
+            change(&mut layers[0]);
+            moefy(&tensors, &layers).unwrap_err().to_string()
+        };
+        let message = "blocks.0.mlp: expected every hidden unit once, found an order that is none";
+        assert_eq!(refused(|layer| layer.order[0] = layer.order[1]), message);
+        let message = "blocks.0.mlp.fc1.weight: expected 47 rows, found 48 rows";
+        assert_eq!(refused(|layer| drop(layer.order.pop())), message);
+        let message = "blocks.9.mlp.fc1.weight: expected 48 rows, found nothing";
+        assert_eq!(refused(|layer| layer.path = "blocks.9.mlp".into()), message);
     }
 
     #[test]

@@ -13,9 +13,9 @@ mod method;
 mod mtlora;
 mod peft;
 
-pub use emtal::{Emtal, EmtalConfig, Fading};
+pub use emtal::{Emtal, EmtalConfig, Experts, Fading};
 pub use error::{Error, Result};
-pub use experts::{AssignmentCost, ExpertLayer, KMeansConfig, moefy};
+pub use experts::{AssignmentCost, ExpertLayer, KMeansConfig, construct_experts, moefy};
 pub use lora::{Bias, Lora, LoraConfig, TargetModules};
 pub use method::{AdapterConfig, Form};
 pub use mtlora::{MtLora, MtLoraConfig, SharedMode};

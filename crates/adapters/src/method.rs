@@ -5,7 +5,9 @@ use std::rc::Rc;
 use polyptych_tensor::{NoAdapter, Plan};
 use serde::{Deserialize, Serialize};
 
-use crate::{Emtal, EmtalConfig, Lora, LoraConfig, MtLora, MtLoraConfig, Result};
+use crate::{
+    Emtal, EmtalConfig, Experts, KMeansConfig, Lora, LoraConfig, MtLora, MtLoraConfig, Result,
+};
 
 /// What is trained in the backbone: one entry of a recipe, `method = ".."` and its fields.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,6 +48,18 @@ impl AdapterConfig {
             AdapterConfig::MtLora(config) => Rc::new(MtLora::new(config.clone(), tasks, form)?),
             AdapterConfig::Emtal(config) => Rc::new(Emtal::new(config.clone(), form)?),
         })
+    }
+
+    /// How many experts are to be found in every MLP of the backbone before training, and how.
+    pub fn experts(&self) -> Option<(usize, &KMeansConfig)> {
+        match self {
+            AdapterConfig::Emtal(EmtalConfig {
+                experts: Experts::BalancedKmeans(config),
+                num_experts,
+                ..
+            }) => Some((*num_experts as usize, config)),
+            _ => None,
+        }
     }
 
     /// The method's name, as in a recipe.

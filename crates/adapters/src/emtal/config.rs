@@ -4,7 +4,24 @@ use serde::{Deserialize, Serialize};
 
 use super::Fading;
 use crate::error::{Result, config};
-use crate::{Bias, LoraConfig, TargetModules};
+use crate::{Bias, KMeansConfig, LoraConfig, TargetModules};
+
+/// Where the experts come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "method", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Experts {
+    /// Hidden units are clustered when the backbone is loaded, and reordered by expert.
+    BalancedKmeans(KMeansConfig),
+    /// Blocks of hidden units as they stand: of a backbone that `polyptych moefy` wrote, or, of any
+    /// other, arbitrary experts.
+    AsStored {},
+}
+
+impl Default for Experts {
+    fn default() -> Self {
+        Experts::BalancedKmeans(KMeansConfig::default())
+    }
+}
 
 /// Configuration of EMTAL; the defaults are the published code's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -14,6 +31,8 @@ pub struct EmtalConfig {
     pub r: i64,
     /// Experts in every MLP; must divide its hidden width.
     pub num_experts: i64,
+    /// Where the experts come from.
+    pub experts: Experts,
     /// Divides the router's logits.
     pub router_temperature: f64,
     /// Keeps only the gates of so many experts, scaled to their common sum: a sparse router, as
@@ -36,6 +55,7 @@ impl Default for EmtalConfig {
         Self {
             r: 4,
             num_experts: 16,
+            experts: Experts::default(),
             router_temperature: 5.0,
             top_k: None,
             fading: Fading::default(),
@@ -55,6 +75,9 @@ impl EmtalConfig {
         self.lora().validate()?;
         if self.num_experts < 1 {
             return Err(config("num_experts", "at least 1", self.num_experts));
+        }
+        if let Experts::BalancedKmeans(kmeans) = &self.experts {
+            kmeans.validate()?;
         }
         let temperature = self.router_temperature;
         if !(temperature > 0.0 && temperature.is_finite()) {

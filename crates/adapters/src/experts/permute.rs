@@ -75,12 +75,16 @@ pub(super) fn wrong(name: &str, expected: impl Into<String>, found: impl ToStrin
     Error::Backbone { name: name.to_owned(), expected, found }
 }
 
-/// Brings the hidden units of the MLP at `path` into the order of their `labels`; units of one
-/// label keep their order. Applies to rows of `fc1.weight`, `fc1.bias` and columns of
-/// `fc2.weight`.
-pub(super) fn permute(tensors: &mut Tensors, path: &str, labels: &[usize]) {
-    let mut order: Vec<i64> = (0..labels.len() as i64).collect();
+/// The units by label; those of one label keep their order.
+pub(super) fn order_of(labels: &[usize]) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..labels.len() as u32).collect();
     order.sort_by_key(|&unit| labels[unit as usize]);
+    order
+}
+
+/// Brings the hidden units of the MLP at `path` into `order`.
+pub(super) fn permute(tensors: &mut Tensors, path: &str, order: &[u32]) {
+    let order: Vec<i64> = order.iter().map(|&unit| i64::from(unit)).collect();
     let order = Tensor::from_slice(&order);
     for (name, axis) in [("fc1.weight", 0), ("fc1.bias", 0), ("fc2.weight", 1)] {
         if let Some(tensor) = tensors.get_mut(&format!("{path}.{name}")) {
