@@ -23,6 +23,7 @@ macro_rules! shipped {
 pub(crate) const SHIPPED: &[Shipped] = shipped![
     "quickstart",
     "emtal-quickstart",
+    "emtal-real",
     "camvid",
     "camvid-bsds500",
     "pretrain-swin",

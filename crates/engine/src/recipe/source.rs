@@ -27,7 +27,7 @@ pub enum SourceRecipe {
         root: Option<PathBuf>,
         /// The split.
         split: String,
-        /// Only the first so many samples.
+        /// Only so many samples, at even distances.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         limit: Option<usize>,
     },
@@ -50,7 +50,7 @@ impl SourceRecipe {
                 let folder: Arc<dyn Dataset> =
                     Arc::new(FolderDataset::open(manifest, &root, split)?);
                 match limit {
-                    Some(limit) => Ok(Arc::new(Subset::first(folder, *limit))),
+                    Some(limit) => Ok(Arc::new(Subset::evenly(folder, *limit))),
                     None => Ok(folder),
                 }
             }
