@@ -39,7 +39,7 @@ const SPLITS: [&str; 3] = ["train", "val", "test"];
 const ORDER: u64 = 3;
 
 /// Which pictures of which domain to draw.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FineGrainedConfig {
     /// `birds`, `cars`, `aircraft` or `flowers`; also the name of the task.
@@ -54,6 +54,14 @@ pub struct FineGrainedConfig {
     pub height: usize,
     /// Width of the images in pixels, from 16 to 2048.
     pub width: usize,
+    /// How much pose, framing and surroundings vary, from 0 to 1: 0 is a studio, with one pose
+    /// before plain ground, in which small models learn; 1 is out of doors.
+    #[serde(default = "whole")]
+    pub variety: f32,
+}
+
+fn whole() -> f32 {
+    1.0
 }
 
 impl FineGrainedConfig {
@@ -66,7 +74,10 @@ impl FineGrainedConfig {
         one_of("split", &SPLITS, &self.split)?;
         within("len", self.len, 1, 1 << 32)?;
         within("height", self.height, 16, 2048)?;
-        within("width", self.width, 16, 2048)
+        within("width", self.width, 16, 2048)?;
+        let expected = || "0 to 1".to_owned();
+        let fits = (0.0..=1.0).contains(&self.variety);
+        fits.then_some(()).ok_or_else(|| wrong("variety", expected(), self.variety.to_string()))
     }
 }
 
@@ -100,6 +111,7 @@ fn wrong(key: &str, expected: String, found: String) -> Error {
 ///     len: 24,
 ///     height: 64,
 ///     width: 64,
+///     variety: 1.0,
 /// };
 /// let birds = FineGrained::new(config)?;
 /// assert_eq!(birds.tasks()[0].classes.len(), 12);
@@ -173,15 +185,15 @@ impl Dataset for FineGrained {
     }
 
     fn get(&self, index: usize) -> Result<Sample> {
-        let FineGrainedConfig { len, height, width, .. } = self.config;
+        let FineGrainedConfig { len, height, width, variety, .. } = self.config;
         if index >= len {
             return Err(wrong("index", format!("below {len}"), index.to_string()));
         }
         let class = self.class(index);
         let mut rng = Stream::new(self.seed(), self.split, index as u64);
         let film = Film::draw(&mut rng);
-        let subject = self.domain.subject(&mut rng, class);
-        let world = stage::stage(&mut rng, &subject, width as f32 / height as f32);
+        let subject = self.domain.subject(&mut rng, class, variety);
+        let world = stage::stage(&mut rng, &subject, width as f32 / height as f32, variety);
         let view = View { camera: world.camera, height, width };
         let hits = render::cast(&world, &view);
         let label = Label::Category(class as u32);

@@ -95,7 +95,7 @@ fn metal(rng: &mut Stream, colour: Vec3) -> Material {
 }
 
 /// An aircraft in the air, banked and seen from any height, or on the ground.
-pub(super) fn subject(rng: &mut Stream, class: &Class) -> Subject {
+pub(super) fn subject(rng: &mut Stream, class: &Class, variety: f32) -> Subject {
     let livery = Livery::draw(rng);
     let mut figure = part();
     hull(rng, &mut figure, &livery);
@@ -103,28 +103,32 @@ pub(super) fn subject(rng: &mut Stream, class: &Class) -> Subject {
     wings(rng, &mut figure, class, root, &livery);
     tail(&mut figure, class, &livery);
     engines(&mut figure, class, root, &livery);
-    let flying = rng.chance(0.65);
+    let flying = rng.chance(1.0 - 0.35 * variety);
     let mut support = part();
     if !flying {
         gear(&mut support, livery.blades);
     }
-    let pitch = if flying { rng.range(-0.7, 0.55) } else { rng.range(-0.6, -0.15) };
+    let pitch = match flying {
+        true => -0.4 + variety * rng.range(-0.3, 0.95),
+        false => rng.range(-0.6, -0.15),
+    };
     Subject {
         figure,
         support,
         lift: if flying { 30.0 } else { 1.7 },
-        heading: rng.turn(),
-        lean: if flying { attitude(rng) } else { Basis::WORLD },
+        // From ahead and aside, where engines, wings and tail are all seen.
+        heading: 2.2 + variety * rng.turn(),
+        lean: if flying { attitude(rng, variety) } else { Basis::WORLD },
         pitch,
         crowded: !flying,
     }
 }
 
 /// A bank of up to 26 and a climb of up to 14 degrees.
-fn attitude(rng: &mut Stream) -> Basis {
-    let (s, c) = libm::sincosf(rng.range(-0.45, 0.45));
+fn attitude(rng: &mut Stream, variety: f32) -> Basis {
+    let (s, c) = libm::sincosf(variety * rng.range(-0.45, 0.45));
     let bank = Basis { x: vec3(c, s, 0.0), y: vec3(-s, c, 0.0), z: Vec3::Z };
-    let (s, c) = libm::sincosf(rng.range(-0.25, 0.25));
+    let (s, c) = libm::sincosf(variety * rng.range(-0.25, 0.25));
     let climb = Basis { x: Vec3::X, y: vec3(0.0, c, -s), z: vec3(0.0, s, c) };
     climb.compose(bank)
 }

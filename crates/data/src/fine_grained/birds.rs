@@ -93,22 +93,22 @@ fn matt(rng: &mut Stream, colour: Vec3) -> Material {
 }
 
 /// A bird on a branch or on the ground, seen more or less from the side.
-pub(super) fn subject(rng: &mut Stream, class: &Class) -> Subject {
+pub(super) fn subject(rng: &mut Stream, class: &Class, variety: f32) -> Subject {
     let plumage = Plumage::draw(rng, class.cap);
     let mut figure = part();
     let leg = if class.long_legs { rng.range(0.36, 0.46) } else { rng.range(0.1, 0.15) };
-    let rise = rng.range(0.1, 0.75);
+    let rise = 0.4 + variety * rng.range(-0.3, 0.35);
     trunk(rng, &mut figure, class, &plumage, leg + 0.18, rise);
     legs(rng, &mut figure, leg, plumage.horn);
-    let perched = rng.chance(0.5);
+    let perched = rng.chance(0.5 * variety);
     let side = rng.pick(&[-1.0, 1.0]);
     Subject {
         figure,
         support: if perched { branch(rng) } else { part() },
         lift: if perched { rng.range(0.5, 1.5) } else { 0.0 },
-        heading: side * (std::f32::consts::FRAC_PI_2 + rng.range(-0.5, 0.8)),
+        heading: side * (std::f32::consts::FRAC_PI_2 + variety * rng.range(-0.5, 0.8)),
         lean: Basis::WORLD,
-        pitch: rng.range(-0.35, 0.02),
+        pitch: -0.15 + variety * rng.range(-0.2, 0.17),
         crowded: true,
     }
 }

@@ -104,7 +104,7 @@ impl Build {
 }
 
 /// A car on the ground, from any side but straight ahead or behind, from a little above.
-pub(super) fn subject(rng: &mut Stream, class: &Class) -> Subject {
+pub(super) fn subject(rng: &mut Stream, class: &Class, variety: f32) -> Subject {
     let build = Build::draw(rng, class);
     let paint = paint(rng);
     let dark = rng.colour([0.0, 0.4], [0.08, 0.25]);
@@ -119,9 +119,9 @@ pub(super) fn subject(rng: &mut Stream, class: &Class) -> Subject {
         figure,
         support: part(),
         lift: 0.0,
-        heading: side * (std::f32::consts::FRAC_PI_2 + rng.range(-1.15, 1.15)),
+        heading: side * (std::f32::consts::FRAC_PI_2 + variety * rng.range(-1.15, 1.15)),
         lean: Basis::WORLD,
-        pitch: rng.range(-0.5, -0.12),
+        pitch: -0.3 + variety * rng.range(-0.2, 0.18),
         crowded: true,
     }
 }

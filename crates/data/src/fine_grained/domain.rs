@@ -39,13 +39,14 @@ impl Domain {
         }
     }
 
-    /// A figure of class `class`, which must be below the number of classes.
-    pub(super) fn subject(self, rng: &mut Stream, class: usize) -> Subject {
+    /// A figure of class `class`, which must be below the number of classes, in a pose that
+    /// varies by `variety`.
+    pub(super) fn subject(self, rng: &mut Stream, class: usize, variety: f32) -> Subject {
         match self {
-            Domain::Birds => birds::subject(rng, &birds::CLASSES[class]),
-            Domain::Cars => cars::subject(rng, &cars::CLASSES[class]),
-            Domain::Aircraft => aircraft::subject(rng, &aircraft::CLASSES[class]),
-            Domain::Flowers => flowers::subject(rng, &flowers::CLASSES[class]),
+            Domain::Birds => birds::subject(rng, &birds::CLASSES[class], variety),
+            Domain::Cars => cars::subject(rng, &cars::CLASSES[class], variety),
+            Domain::Aircraft => aircraft::subject(rng, &aircraft::CLASSES[class], variety),
+            Domain::Flowers => flowers::subject(rng, &flowers::CLASSES[class], variety),
         }
     }
 }

@@ -43,9 +43,9 @@ pub(super) const CLASSES: [Class; 16] = [
 ];
 
 /// A flower on its stem, seen from above, its face turned up to 30 degrees from the camera.
-pub(super) fn subject(rng: &mut Stream, class: &Class) -> Subject {
-    let pitch = rng.range(-1.1, -0.25);
-    let face = face(rng, -pitch);
+pub(super) fn subject(rng: &mut Stream, class: &Class, variety: f32) -> Subject {
+    let pitch = -0.8 + variety * rng.range(-0.3, 0.55);
+    let face = face(rng, -pitch, variety);
     let height = rng.range(1.2, 2.0);
     let mut figure = part();
     blossom(rng, &mut figure, class, face);
@@ -61,9 +61,9 @@ pub(super) fn subject(rng: &mut Stream, class: &Class) -> Subject {
 }
 
 /// A frame whose y axis leaves the blossom, near the direction of a camera `height` radians up.
-fn face(rng: &mut Stream, height: f32) -> Basis {
-    let (up, flat) = libm::sincosf(height + rng.range(-0.4, 0.4));
-    let (aside, ahead) = libm::sincosf(rng.range(-0.45, 0.45));
+fn face(rng: &mut Stream, height: f32, variety: f32) -> Basis {
+    let (up, flat) = libm::sincosf(height + variety * rng.range(-0.4, 0.4));
+    let (aside, ahead) = libm::sincosf(variety * rng.range(-0.45, 0.45));
     Basis::along(vec3(aside * flat, up, ahead * flat)).compose(Basis::yaw(rng.turn()))
 }
 

@@ -8,6 +8,7 @@ use crate::scenes::{
     object::{Setting, Thing, build},
     rng::Stream,
     shape::Shape,
+    texture::Material,
     world::World,
 };
 
@@ -51,24 +52,29 @@ pub(super) fn part() -> Thing {
 
 /// The world around a subject, for pictures `aspect` times as wide as high.
 ///
-/// The larger side of the figure takes 70 to 95 percent of the picture's, or nearly.
-pub(super) fn stage(rng: &mut Stream, subject: &Subject, aspect: f32) -> World {
+/// The larger side of the figure takes 70 to 95 percent of the picture's, or nearly. With less
+/// `variety` more pictures have plain ground, no hills and nothing behind the figure, which stands
+/// nearer to the middle.
+pub(super) fn stage(rng: &mut Stream, subject: &Subject, aspect: f32, variety: f32) -> World {
     let yaw = rng.range(-3.1, 3.1);
     let mut camera = Camera::aimed(rng, Vec3::ZERO, yaw, subject.pitch);
     camera.tangent = rng.range(0.26, 0.42);
     let turn = Basis::yaw(yaw + subject.heading).compose(subject.lean);
     let origin = vec3(0.0, subject.lift, 0.0);
-    let distance = frame(rng, &mut camera, &subject.figure, turn, origin, aspect);
+    let distance = frame(rng, &mut camera, subject, turn, aspect, variety);
     let (light, mut air) = daylight(rng, yaw);
     // Details must survive the haze, also those of aircraft, which are photographed from afar.
     air.density *= 0.3;
     let mut world = World::new(camera, light, air);
-    let soil = soil(rng);
+    let (soil, bare) = (soil(rng), !rng.chance(variety));
+    let soil = if bare { Material::plain(rng, soil.colours[0]) } else { soil };
     world.surface(surface(Shape::Ground(HORIZON), Vec3::ZERO, soil), &[classes::GROUND]);
-    hills(rng, &mut world);
+    if !bare {
+        hills(rng, &mut world);
+    }
     world.place(&subject.support, origin, turn);
     world.place(&subject.figure, origin, turn);
-    if subject.crowded {
+    if subject.crowded && !bare {
         crowd(rng, &mut world, subject.figure.radius(), distance, aspect);
     }
     world
@@ -78,11 +84,12 @@ pub(super) fn stage(rng: &mut Stream, subject: &Subject, aspect: f32) -> World {
 fn frame(
     rng: &mut Stream,
     camera: &mut Camera,
-    figure: &Thing,
+    subject: &Subject,
     turn: Basis,
-    origin: Vec3,
     aspect: f32,
+    variety: f32,
 ) -> f32 {
+    let (figure, origin) = (&subject.figure, vec3(0.0, subject.lift, 0.0));
     let axes = camera.basis;
     let [across, up, along] = [axes.x, axes.y, axes.z].map(|axis| span(figure, turn, axis));
     let share = rng.range(0.7, 0.95);
@@ -93,7 +100,7 @@ fn frame(
     let distance = fit + 0.35 * half(along);
     let seen = camera.tangent * fit;
     let [x, y] = [seen * aspect - half(across), seen - half(up)]
-        .map(|slack| rng.range(-0.8, 0.8) * most(slack, 0.0));
+        .map(|slack| variety * rng.range(-0.8, 0.8) * most(slack, 0.0));
     let eye = origin
         + axes.x * (middle(across) + x)
         + axes.y * (middle(up) + y)

@@ -9,7 +9,7 @@ use crate::{Dataset, Label, Sample, TaskKind};
 
 fn config(domain: &str) -> FineGrainedConfig {
     let (domain, split) = (domain.to_owned(), "train".to_owned());
-    FineGrainedConfig { domain, seed: 7, split, len: 1000, height: 48, width: 48 }
+    FineGrainedConfig { domain, seed: 7, split, len: 1000, height: 48, width: 48, variety: 1.0 }
 }
 
 fn drawn(domain: &str) -> FineGrained {
@@ -37,10 +37,10 @@ fn every_byte_is_fixed_by_domain_seed_split_and_index() {
         [0, 1, 77].map(|index| fingerprint(&drawn(domain).get(index).unwrap(), domain))
     });
     let expected = [
-        [0x7aa6_901d_fb73_0990, 0xeffb_a478_ba76_4852, 0x75b0_76b0_e3fc_1dec],
-        [0xac6a_2b99_7c72_e24f, 0x8806_0204_56ea_9e20, 0xc68e_f0e8_fcd4_2b9d],
-        [0x02b7_9c6e_97b8_da94, 0xf41a_bdce_89b6_ef3e, 0xf07f_b242_aab4_9d04],
-        [0x1960_be3e_f261_73b5, 0x799b_b46a_e075_3838, 0xfc2a_9d58_a295_0a4d],
+        [0xb2fa_6132_d584_6dca, 0xec04_b1c9_698a_218e, 0x1712_b4f1_682d_67e6],
+        [0x037a_31df_534a_ebcd, 0xdc3e_d38a_5c24_eb15, 0xddc3_a1d0_019d_1627],
+        [0x8482_6207_5276_49a4, 0xa0ef_5d98_fed1_1362, 0xba0f_cc7f_868b_07e3],
+        [0x2840_ea61_2fca_78b4, 0xe2d4_b739_d8d3_0196, 0xb1cf_36db_287a_497e],
     ];
     assert_eq!(found, expected, "found {found:#x?}");
 }
@@ -74,6 +74,21 @@ fn every_run_shows_each_class_once_in_an_order_of_its_own() {
         }
         assert_eq!(runs.iter().collect::<BTreeSet<_>>().len(), runs.len(), "{domain}");
     }
+}
+
+#[test]
+fn a_studio_varies_less() {
+    let spread = |variety| {
+        let config = FineGrainedConfig { variety, ..config("cars") };
+        let set = FineGrained::new(config).unwrap();
+        let of_class = |index: &usize| set.class(*index) == 0;
+        let images: Vec<_> =
+            (0..200).filter(of_class).map(|i| set.get(i).unwrap().image.mapv(f32::from)).collect();
+        let mean =
+            images.iter().skip(1).fold(images[0].clone(), |a, b| a + b) / images.len() as f32;
+        images.iter().map(|image| (image - &mean).mapv(|v| v * v).sum()).sum::<f32>()
+    };
+    assert!(spread(0.0) < 0.9 * spread(1.0), "{} {}", spread(0.0), spread(1.0));
 }
 
 #[test]
@@ -137,6 +152,10 @@ fn wrong_fields_are_named() {
     assert_eq!(
         message(FineGrainedConfig { width: 4096, ..good() }),
         "fine_grained: width: expected 16 to 2048, found 4096"
+    );
+    assert_eq!(
+        message(FineGrainedConfig { variety: 1.5, ..good() }),
+        "fine_grained: variety: expected 0 to 1, found 1.5"
     );
     let past = drawn("cars").get(1000).unwrap_err().to_string();
     assert_eq!(past, "fine_grained: index: expected below 1000, found 1000");
