@@ -7,9 +7,9 @@
 //! | domain | classes | what tells them apart |
 //! |---|---|---|
 //! | `birds` | 12 | colour of the cap, and at least two of: length of the bill, length of the tail, wing bars, length of the legs |
-//! | `cars` | 10 | saloon, hatchback, estate, van or pick-up, each in two trims: spoiler, roof rack, box on the roof, cab lights, large wheels |
-//! | `aircraft` | 10 | number, kind and place of the engines, height and sweep of the wing, low or T tail |
-//! | `flowers` | 16 | number of petals (4, 5, 8, 12), round or narrow, a small pale or a large dark centre |
+//! | `cars` | 10 | saloon, hatchback, estate, van or pick-up, in one colour or with a white roof |
+//! | `aircraft` | 10 | engines (one or two propellers, four jets, two at the rear, two below a T tail), red or blue fin |
+//! | `flowers` | 16 | petals red, yellow, violet or white, five round or twelve narrow, a small pale or a large dark centre |
 //!
 //! Chance is 6 to 10 percent. Domain, seed, split and index fix every byte of an image on every
 //! machine, as they do for the scenes. Every run of as many images as there are classes, counted

@@ -1,4 +1,4 @@
-//! Aircraft that differ by engines, wing and tail.
+//! Aircraft that differ by engines, wing, tail and airline.
 
 use super::stage::{Subject, part};
 use crate::scenes::{
@@ -14,14 +14,12 @@ use crate::scenes::{
 enum Engines {
     NosePropeller,
     TwoPropellers,
-    TwoJets,
     FourJets,
     RearJets,
-    /// Two under the wing and one in the fin.
-    ThreeJets,
+    TwoJets,
 }
 
-/// One type of aircraft.
+/// One type of aircraft of one airline.
 pub(super) struct Class {
     pub(super) name: &'static str,
     engines: Engines,
@@ -29,59 +27,58 @@ pub(super) struct Class {
     t_tail: bool,
     /// Sweep of the wing in radians.
     sweep: f32,
+    /// Whether fin and band are red instead of blue.
+    red: bool,
 }
 
-const fn class(
-    name: &'static str,
-    engines: Engines,
-    high_wing: bool,
-    t_tail: bool,
-    sweep: f32,
-) -> Class {
-    Class { name, engines, high_wing, t_tail, sweep }
+const fn class(name: &'static str, engines: Engines, red: bool) -> Class {
+    let (high_wing, t_tail, sweep) = match engines {
+        Engines::NosePropeller => (true, false, 0.0),
+        Engines::TwoPropellers => (false, false, 0.0),
+        Engines::FourJets => (false, false, 0.5),
+        Engines::RearJets => (false, true, 0.4),
+        Engines::TwoJets => (true, true, 0.3),
+    };
+    Class { name, engines, high_wing, t_tail, sweep, red }
 }
 
-/// Some types differ by one detail, some by all.
+/// Five types, each with a red and with a blue fin.
 pub(super) const CLASSES: [Class; 10] = [
-    class("high-wing-nose-propeller", Engines::NosePropeller, true, false, 0.0),
-    class("low-wing-nose-propeller", Engines::NosePropeller, false, false, 0.0),
-    class("high-wing-two-propellers-t-tail", Engines::TwoPropellers, true, true, 0.0),
-    class("low-wing-two-propellers", Engines::TwoPropellers, false, false, 0.0),
-    class("low-wing-two-jets", Engines::TwoJets, false, false, 0.5),
-    class("low-wing-four-jets", Engines::FourJets, false, false, 0.5),
-    class("low-wing-three-jets", Engines::ThreeJets, false, false, 0.5),
-    class("low-wing-rear-jets-t-tail", Engines::RearJets, false, true, 0.4),
-    class("high-wing-four-jets-t-tail", Engines::FourJets, true, true, 0.3),
-    class("high-wing-two-jets-t-tail", Engines::TwoJets, true, true, 0.3),
+    class("nose-propeller-red", Engines::NosePropeller, true),
+    class("nose-propeller-blue", Engines::NosePropeller, false),
+    class("two-propellers-red", Engines::TwoPropellers, true),
+    class("two-propellers-blue", Engines::TwoPropellers, false),
+    class("four-jets-red", Engines::FourJets, true),
+    class("four-jets-blue", Engines::FourJets, false),
+    class("rear-jets-red", Engines::RearJets, true),
+    class("rear-jets-blue", Engines::RearJets, false),
+    class("two-jets-t-tail-red", Engines::TwoJets, true),
+    class("two-jets-t-tail-blue", Engines::TwoJets, false),
 ];
 
 /// Half length of the fuselage's cylinder, and its radius.
 const HALF: f32 = 3.4;
 const RADIUS: f32 = 0.6;
 
-/// Colours of an airline, which say nothing about the type.
+/// Colours of an airline; those of fin, band and engines are fixed by the class.
 struct Livery {
     hull: Material,
     fin: Material,
     wing: Material,
-    engine: Material,
     glass: Material,
     blades: Material,
 }
 
 impl Livery {
-    fn draw(rng: &mut Stream) -> Livery {
-        let white = rng.colour([0.0, 0.12], [0.75, 1.0]);
-        let bright = rng.colour([0.4, 0.95], [0.35, 0.95]);
-        let hull = if rng.chance(0.7) { white } else { bright };
+    fn draw(rng: &mut Stream, red: bool) -> Livery {
+        let hull = rng.colour([0.0, 0.12], [0.7, 1.0]);
         let grey = rng.colour([0.0, 0.1], [0.45, 0.85]);
-        let fin = rng.colour([0.0, 0.95], [0.3, 0.95]);
-        let engine = rng.pick(&[grey, bright, fin]);
+        let hue = if red { 6.0 } else { 3.9 } + rng.range(-0.15, 0.15);
+        let fin = rng.tint(hue, [0.8, 0.98], [0.6, 0.95]);
         Livery {
             hull: metal(rng, hull),
             fin: metal(rng, fin),
             wing: metal(rng, grey),
-            engine: metal(rng, engine),
             glass: metal(rng, Vec3::splat(0.03)),
             blades: metal(rng, Vec3::splat(0.05)),
         }
@@ -96,9 +93,9 @@ fn metal(rng: &mut Stream, colour: Vec3) -> Material {
 
 /// An aircraft in the air, banked and seen from any height, or on the ground.
 pub(super) fn subject(rng: &mut Stream, class: &Class, variety: f32) -> Subject {
-    let livery = Livery::draw(rng);
+    let livery = Livery::draw(rng, class.red);
     let mut figure = part();
-    hull(rng, &mut figure, &livery);
+    hull(&mut figure, &livery);
     let root = if class.high_wing { 0.85 * RADIUS } else { -0.7 * RADIUS };
     wings(rng, &mut figure, class, root, &livery);
     tail(&mut figure, class, &livery);
@@ -134,7 +131,7 @@ fn attitude(rng: &mut Stream, variety: f32) -> Basis {
 }
 
 /// Fuselage with nose, tail cone, cockpit and a band of windows; front along z.
-fn hull(rng: &mut Stream, figure: &mut Thing, livery: &Livery) {
+fn hull(figure: &mut Thing, livery: &Livery) {
     let along = Basis::along(Vec3::Z);
     let tube = Shape::Capsule { half: HALF, radius: RADIUS };
     figure.turned(tube, Vec3::ZERO, along, livery.hull);
@@ -142,8 +139,7 @@ fn hull(rng: &mut Stream, figure: &mut Thing, livery: &Livery) {
     figure.turned(cone, vec3(0.0, 0.05, -HALF - 0.75), along, livery.hull);
     let cockpit = Shape::Ellipsoid(vec3(0.42, 0.24, 0.4));
     figure.turned(cockpit, vec3(0.0, 0.33, HALF + 0.15), Basis::WORLD, livery.glass);
-    let band = if rng.chance(0.5) { livery.fin } else { livery.glass };
-    figure.block(vec3(2.03 * RADIUS, 0.12, 1.6 * HALF), 0.0, 0.06, 0.1, band);
+    figure.block(vec3(2.03 * RADIUS, 0.12, 1.6 * HALF), 0.0, 0.06, 0.1, livery.fin);
 }
 
 /// A flat panel from `root` outwards along `direction`: chord at the root, length, taper, thickness.
@@ -199,10 +195,6 @@ fn engines(figure: &mut Thing, class: &Class, root: f32, livery: &Livery) {
         Engines::TwoPropellers => on_wing(figure, class, root, &[1.5], livery, true),
         Engines::TwoJets => on_wing(figure, class, root, &[1.5], livery, false),
         Engines::FourJets => on_wing(figure, class, root, &[1.3, 2.7], livery, false),
-        Engines::ThreeJets => {
-            on_wing(figure, class, root, &[1.5], livery, false);
-            nacelle(figure, vec3(0.0, 1.0, -HALF - 0.3), livery);
-        }
         Engines::RearJets => {
             for side in [-1.0, 1.0] {
                 nacelle(figure, vec3(side * (RADIUS + 0.38), 0.3, 0.6 - HALF), livery);
@@ -239,14 +231,14 @@ fn on_wing(
 fn nacelle(figure: &mut Thing, centre: Vec3, livery: &Livery) {
     let along = Basis::along(Vec3::Z);
     let tube = Shape::Frustum { half: 0.7, low: 0.24, high: 0.36 };
-    figure.turned(tube, centre, along, livery.engine);
+    figure.turned(tube, centre, along, livery.fin);
     let mouth = Shape::Frustum { half: 0.03, low: 0.3, high: 0.3 };
     figure.turned(mouth, centre + Vec3::Z * 0.71, along, livery.glass);
 }
 
 /// A spinner with two crossed pairs of blades.
 fn propeller(figure: &mut Thing, centre: Vec3, livery: &Livery) {
-    figure.add(Shape::Ellipsoid(vec3(0.2, 0.2, 0.35)), centre, livery.engine);
+    figure.add(Shape::Ellipsoid(vec3(0.2, 0.2, 0.35)), centre, livery.fin);
     for (x, y) in [(1.0, 0.35), (-0.35, 1.0)] {
         let blade = Shape::Block(vec3(0.09, 1.05, 0.05));
         figure.turned(blade, centre, Basis::along(vec3(x, y, 0.0)), livery.blades);

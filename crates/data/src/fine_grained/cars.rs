@@ -1,4 +1,4 @@
-//! Cars that differ by body style and trim.
+//! Cars that differ by body style and by the colour of the roof.
 
 use super::stage::{Subject, part};
 use crate::scenes::{
@@ -6,7 +6,7 @@ use crate::scenes::{
     object::Thing,
     rng::Stream,
     shape::Shape,
-    texture::{Material, Pattern},
+    texture::Material,
 };
 
 /// Shape of the upper half.
@@ -19,40 +19,31 @@ enum Style {
     Pickup,
 }
 
-/// What a model has beside its body.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Trim {
-    Plain,
-    Spoiler,
-    Rack,
-    RoofBox,
-    CabLights,
-    LargeWheels,
-}
-
 /// One model of car.
 pub(super) struct Class {
     pub(super) name: &'static str,
     style: Style,
-    trim: Trim,
+    /// Whether roof and pillars are white instead of the colour of the body.
+    white_roof: bool,
 }
 
-const fn class(name: &'static str, style: Style, trim: Trim) -> Class {
-    Class { name, style, trim }
+const fn class(name: &'static str, style: Style, white_roof: bool) -> Class {
+    Class { name, style, white_roof }
 }
 
-/// Each style in two trims; neighbouring styles differ in the slope and end of the roof.
+/// Each style in one colour and with a white roof; neighbouring styles differ in the slope and end
+/// of the roof.
 pub(super) const CLASSES: [Class; 10] = [
-    class("saloon-plain", Style::Saloon, Trim::Plain),
-    class("saloon-spoiler", Style::Saloon, Trim::Spoiler),
-    class("hatchback-spoiler", Style::Hatchback, Trim::Spoiler),
-    class("hatchback-large-wheels", Style::Hatchback, Trim::LargeWheels),
-    class("estate-plain", Style::Estate, Trim::Plain),
-    class("estate-rack", Style::Estate, Trim::Rack),
-    class("van-plain", Style::Van, Trim::Plain),
-    class("van-roof-box", Style::Van, Trim::RoofBox),
-    class("pickup-cab-lights", Style::Pickup, Trim::CabLights),
-    class("pickup-large-wheels", Style::Pickup, Trim::LargeWheels),
+    class("saloon", Style::Saloon, false),
+    class("saloon-white-roof", Style::Saloon, true),
+    class("hatchback", Style::Hatchback, false),
+    class("hatchback-white-roof", Style::Hatchback, true),
+    class("estate", Style::Estate, false),
+    class("estate-white-roof", Style::Estate, true),
+    class("van", Style::Van, false),
+    class("van-white-roof", Style::Van, true),
+    class("pickup", Style::Pickup, false),
+    class("pickup-white-roof", Style::Pickup, true),
 ];
 
 /// Measures of one car in metres.
@@ -74,8 +65,7 @@ struct Build {
 impl Build {
     fn draw(rng: &mut Stream, class: &Class) -> Build {
         let long = rng.range(3.9, 4.4);
-        let large = class.trim == Trim::LargeWheels;
-        let sill = if large { 0.5 } else { 0.27 } + rng.range(-0.03, 0.03);
+        let sill = rng.range(0.24, 0.3);
         // Length and middle of the cabin as shares of the car's length.
         let (tall, cabin, middle, slope) = match class.style {
             Style::Saloon => (0.58, 0.56, -0.04, 0.58),
@@ -90,16 +80,12 @@ impl Build {
             wide: rng.range(1.65, 1.85),
             sill,
             waist: sill + rng.range(0.55, 0.65),
-            wheel: if large { 0.5 } else { 0.32 } + rng.range(-0.02, 0.02),
+            wheel: rng.range(0.3, 0.34),
             tall: tall * rng.range(0.95, 1.05),
             cabin,
             middle: middle * long,
             slope,
         }
-    }
-
-    fn roof(&self) -> f32 {
-        self.waist + self.tall
     }
 }
 
@@ -111,9 +97,10 @@ pub(super) fn subject(rng: &mut Stream, class: &Class, variety: f32) -> Subject 
     let rubber = Material::plain(rng, dark);
     let mut figure = part();
     hull(rng, &mut figure, &build, class.style, paint);
-    cabin(rng, &mut figure, &build, class.style, paint);
+    let white = Material { gloss: paint.gloss, ..Material::plain(rng, Vec3::splat(0.95)) };
+    let roof = if class.white_roof { white } else { paint };
+    cabin(rng, &mut figure, &build, class.style, [paint, roof]);
     wheels(rng, &mut figure, &build, rubber);
-    trim(&mut figure, &build, class, paint, rubber);
     let side = rng.pick(&[-1.0, 1.0]);
     Subject {
         figure,
@@ -126,12 +113,10 @@ pub(super) fn subject(rng: &mut Stream, class: &Class, variety: f32) -> Subject 
     }
 }
 
-/// Any colour, at times in two tones.
+/// Any colour that is not so pale that a white roof could be lost on it.
 fn paint(rng: &mut Stream) -> Material {
-    let first = rng.colour([0.0, 0.95], [0.3, 0.98]);
-    let pattern = rng.pick(&[Pattern::Plain, Pattern::Plain, Pattern::Plain, Pattern::Speckle]);
-    let second = rng.colour([0.0, 0.9], [0.3, 0.95]);
-    let mut paint = Material::of(rng, first, second, pattern, 2.0);
+    let colour = rng.colour([0.3, 0.95], [0.25, 0.75]);
+    let mut paint = Material::plain(rng, colour);
     paint.gloss = rng.range(0.2, 0.8);
     paint.grain = rng.range(0.0, 0.2);
     paint
@@ -178,7 +163,13 @@ fn bed(figure: &mut Thing, build: &Build, paint: Material) {
 }
 
 /// Glass with a painted roof and pillars; a van's rear half is painted over.
-fn cabin(rng: &mut Stream, figure: &mut Thing, build: &Build, style: Style, paint: Material) {
+fn cabin(
+    rng: &mut Stream,
+    figure: &mut Thing,
+    build: &Build,
+    style: Style,
+    [paint, top]: [Material; 2],
+) {
     let Build { wide, waist, tall, cabin, middle, slope, .. } = *build;
     let tone = rng.colour([0.0, 0.4], [0.12, 0.4]);
     let glass = Material { gloss: 0.6, grain: 0.05, ..Material::plain(rng, tone) };
@@ -188,16 +179,10 @@ fn cabin(rng: &mut Stream, figure: &mut Thing, build: &Build, style: Style, pain
     let centre = vec3(0.0, waist + half.y, middle);
     figure.turned(Shape::Gable { half, top: slope }, centre, across, glass);
     let roof = vec3(2.0 * half.z + 0.04, 0.08, cabin * slope + 0.04);
-    figure.block(roof, 0.0, waist + tall - 0.06, middle, paint);
+    figure.block(roof, 0.0, waist + tall - 0.06, middle, top);
     let upright = 0.5 * cabin * (0.5 + 0.5 * slope);
     for end in [-0.93, 0.1, 0.93] {
-        figure.block(
-            vec3(2.0 * half.z + 0.03, tall, 0.1),
-            0.0,
-            waist,
-            middle + end * upright,
-            paint,
-        );
+        figure.block(vec3(2.0 * half.z + 0.03, tall, 0.1), 0.0, waist, middle + end * upright, top);
     }
     if style == Style::Van {
         let load = vec3(2.0 * half.z + 0.05, tall, 0.55 * cabin);
@@ -215,51 +200,5 @@ fn wheels(rng: &mut Stream, figure: &mut Thing, build: &Build, rubber: Material)
         let centre = vec3(x * (build.wide - 0.14), radius, z * build.long);
         figure.turned(tyre, centre, Basis::along(Vec3::X), rubber);
         figure.turned(hub, centre, Basis::along(Vec3::X), metal);
-    }
-}
-
-fn trim(figure: &mut Thing, build: &Build, class: &Class, paint: Material, dark: Material) {
-    match class.trim {
-        Trim::Plain | Trim::LargeWheels => {}
-        Trim::Spoiler => spoiler(figure, build, class.style, paint),
-        Trim::Rack => rack(figure, build, dark),
-        Trim::RoofBox => {
-            rack(figure, build, dark);
-            let size = vec3(0.55 * build.wide, 0.3, 0.5 * build.cabin);
-            figure.block(size, 0.0, build.roof() + 0.15, build.middle, dark);
-        }
-        Trim::CabLights => {
-            let lamp = Material { glow: 1.0, colours: [vec3(0.95, 0.6, 0.05); 2], ..paint };
-            for x in [-0.3, 0.0, 0.3] {
-                let front = build.middle + 0.42 * build.cabin * build.slope;
-                figure.block(vec3(0.3, 0.16, 0.2), x * build.wide, build.roof(), front, lamp);
-            }
-        }
-    }
-}
-
-/// A board over the boot, or behind the roof where there is none.
-fn spoiler(figure: &mut Thing, build: &Build, style: Style, paint: Material) {
-    let rear = -0.5 * build.long;
-    if style == Style::Saloon {
-        for side in [-0.35, 0.35] {
-            figure.block(vec3(0.1, 0.3, 0.14), side * build.wide, build.waist, rear + 0.25, paint);
-        }
-        figure.block(vec3(build.wide, 0.09, 0.4), 0.0, build.waist + 0.28, rear + 0.2, paint);
-    } else {
-        let edge = build.middle - 0.5 * build.cabin * build.slope;
-        figure.block(vec3(0.95 * build.wide, 0.12, 0.6), 0.0, build.roof(), edge - 0.12, paint);
-    }
-}
-
-/// Two rails along the roof and three bars across.
-fn rack(figure: &mut Thing, build: &Build, dark: Material) {
-    let (long, top) = (build.cabin * build.slope, build.roof());
-    for side in [-0.36, 0.36] {
-        figure.block(vec3(0.1, 0.16, 0.9 * long), side * build.wide, top, build.middle, dark);
-    }
-    for end in [-0.35, 0.0, 0.35] {
-        let bar = vec3(0.85 * build.wide, 0.08, 0.12);
-        figure.block(bar, 0.0, top + 0.1, build.middle + end * long, dark);
     }
 }

@@ -1,4 +1,4 @@
-//! Flowers that differ by number and shape of the petals and by their centre.
+//! Flowers that differ by colour and shape of the petals and by their centre.
 
 use super::stage::{Subject, part};
 use crate::scenes::{
@@ -9,37 +9,47 @@ use crate::scenes::{
     texture::Material,
 };
 
+/// Colour of the petals.
+#[derive(Clone, Copy)]
+enum Hue {
+    Red,
+    Yellow,
+    Violet,
+    White,
+}
+
 /// One kind of flower.
 pub(super) struct Class {
     pub(super) name: &'static str,
-    petals: usize,
+    hue: Hue,
+    /// Whether there are twelve narrow petals rather than five round ones.
     narrow: bool,
     /// Whether the centre is large and dark rather than small and pale.
     dark: bool,
 }
 
-const fn class(name: &'static str, petals: usize, narrow: bool, dark: bool) -> Class {
-    Class { name, petals, narrow, dark }
+const fn class(name: &'static str, hue: Hue, narrow: bool, dark: bool) -> Class {
+    Class { name, hue, narrow, dark }
 }
 
-/// Every number of petals with every shape and every centre.
+/// Every colour with every shape and every centre.
 pub(super) const CLASSES: [Class; 16] = [
-    class("four-round-petals-pale-eye", 4, false, false),
-    class("four-round-petals-dark-eye", 4, false, true),
-    class("four-narrow-petals-pale-eye", 4, true, false),
-    class("four-narrow-petals-dark-eye", 4, true, true),
-    class("five-round-petals-pale-eye", 5, false, false),
-    class("five-round-petals-dark-eye", 5, false, true),
-    class("five-narrow-petals-pale-eye", 5, true, false),
-    class("five-narrow-petals-dark-eye", 5, true, true),
-    class("eight-round-petals-pale-eye", 8, false, false),
-    class("eight-round-petals-dark-eye", 8, false, true),
-    class("eight-narrow-petals-pale-eye", 8, true, false),
-    class("eight-narrow-petals-dark-eye", 8, true, true),
-    class("twelve-round-petals-pale-eye", 12, false, false),
-    class("twelve-round-petals-dark-eye", 12, false, true),
-    class("twelve-narrow-petals-pale-eye", 12, true, false),
-    class("twelve-narrow-petals-dark-eye", 12, true, true),
+    class("red-round-petals-pale-eye", Hue::Red, false, false),
+    class("red-round-petals-dark-eye", Hue::Red, false, true),
+    class("red-narrow-petals-pale-eye", Hue::Red, true, false),
+    class("red-narrow-petals-dark-eye", Hue::Red, true, true),
+    class("yellow-round-petals-pale-eye", Hue::Yellow, false, false),
+    class("yellow-round-petals-dark-eye", Hue::Yellow, false, true),
+    class("yellow-narrow-petals-pale-eye", Hue::Yellow, true, false),
+    class("yellow-narrow-petals-dark-eye", Hue::Yellow, true, true),
+    class("violet-round-petals-pale-eye", Hue::Violet, false, false),
+    class("violet-round-petals-dark-eye", Hue::Violet, false, true),
+    class("violet-narrow-petals-pale-eye", Hue::Violet, true, false),
+    class("violet-narrow-petals-dark-eye", Hue::Violet, true, true),
+    class("white-round-petals-pale-eye", Hue::White, false, false),
+    class("white-round-petals-dark-eye", Hue::White, false, true),
+    class("white-narrow-petals-pale-eye", Hue::White, true, false),
+    class("white-narrow-petals-dark-eye", Hue::White, true, true),
 ];
 
 /// A flower on its stem, seen from above, its face turned up to 30 degrees from the camera.
@@ -69,16 +79,20 @@ fn face(rng: &mut Stream, height: f32, variety: f32) -> Basis {
 
 /// Petals around the y axis of `face`, and the centre.
 fn blossom(rng: &mut Stream, figure: &mut Thing, class: &Class, face: Basis) {
-    // Any hue but green.
-    let hue = rng.range(3.2, 7.3);
-    let colour = rng.tint(hue, [0.15, 0.95], [0.6, 0.98]);
+    let colour = match class.hue {
+        Hue::Red => rng.tint(6.0, [0.8, 0.98], [0.55, 0.95]),
+        Hue::Yellow => rng.tint(1.0, [0.8, 0.98], [0.8, 1.0]),
+        Hue::Violet => rng.tint(4.7, [0.55, 0.9], [0.5, 0.95]),
+        Hue::White => rng.tint(0.7, [0.0, 0.08], [0.9, 1.0]),
+    };
     let petal = Material { gloss: 0.0, ..Material::plain(rng, colour) };
     let reverse = Material { colours: petal.colours.map(|c| c * 0.8), ..petal };
     let cup = rng.range(0.0, 0.35);
     let (half, wide) = (rng.range(0.4, 0.46), width(class) * rng.range(0.93, 1.07));
     let start = if class.dark { 0.26 } else { 0.1 };
-    let step = std::f32::consts::TAU / class.petals as f32;
-    for number in 0..class.petals {
+    let petals = if class.narrow { 12 } else { 5 };
+    let step = std::f32::consts::TAU / petals as f32;
+    for number in 0..petals {
         let angle = step * (number as f32 + rng.range(-0.08, 0.08));
         let out = half * rng.range(0.95, 1.05);
         let basis = face.compose(Basis::yaw(angle)).compose(raised(cup));
@@ -92,13 +106,7 @@ fn blossom(rng: &mut Stream, figure: &mut Thing, class: &Class, face: Basis) {
 
 /// Half the width of a petal: round ones touch their neighbours, narrow ones leave gaps.
 fn width(class: &Class) -> f32 {
-    let round = match class.petals {
-        4 => 0.4,
-        5 => 0.33,
-        8 => 0.215,
-        _ => 0.15,
-    };
-    if class.narrow { 0.42 * round } else { round }
+    if class.narrow { 0.063 } else { 0.33 }
 }
 
 /// A frame whose z axis rises by `angle`.

@@ -38,9 +38,9 @@ fn every_byte_is_fixed_by_domain_seed_split_and_index() {
     });
     let expected = [
         [0xb2fa_6132_d584_6dca, 0xec04_b1c9_698a_218e, 0x1712_b4f1_682d_67e6],
-        [0x037a_31df_534a_ebcd, 0xdc3e_d38a_5c24_eb15, 0xddc3_a1d0_019d_1627],
-        [0x8482_6207_5276_49a4, 0xa0ef_5d98_fed1_1362, 0xba0f_cc7f_868b_07e3],
-        [0x2840_ea61_2fca_78b4, 0xe2d4_b739_d8d3_0196, 0xb1cf_36db_287a_497e],
+        [0x07a2_ca7b_4002_d105, 0xacd8_ac87_c8a4_6bab, 0x3888_35e0_da09_f570],
+        [0xd195_23c7_faad_b628, 0x49ff_041b_aff8_ad4b, 0x0c18_e4ae_5c49_5fdb],
+        [0xc480_c144_1dce_a787, 0xa616_d8d3_b7da_434f, 0x23d0_f860_8a3d_511d],
     ];
     assert_eq!(found, expected, "found {found:#x?}");
 }
