@@ -8,10 +8,10 @@ mod support;
 
 use std::rc::Rc;
 
-use polyptych_adapters::Form;
+use polyptych_adapters::{Form, KMeansConfig, construct_experts, moefy};
 use polyptych_backbones::{BackboneConfig, GlobalPool, VitConfig};
 use polyptych_tensor::{
-    Activations, Device, Gate, LoadOptions, Plan, Projection, SiteKind, Store, Tensor, TensorFile,
+    Activations, Device, Gate, LoadOptions, Plan, Projection, Pyramid, SiteKind, Store, Tensor, TensorFile,
     Tensors, no_grad,
 };
 use serde_json::json;
@@ -153,6 +153,24 @@ fn a_router_without_effect_is_lora_without_a_router() {
     assert!(difference(&routed, &plain) > 1e-3);
     emtal.plan.set_progress(1, 1);
     assert!(emtal.eval(&image).features.shared.equal(&plain));
+}
+
+#[test]
+fn a_backbone_sorted_by_experts_computes_what_it_did() {
+    for backbone in [support::vit(), support::swin()] {
+        let built = Built::plain(&backbone, Pyramid::AfterBlocks);
+        redraw(&built.store, 0.3, |name| !name.contains("norm"));
+        let image = image();
+        let before = built.eval(&image).features.shared;
+        let kmeans = KMeansConfig { restarts: 2, ..KMeansConfig::default() };
+        let layers = construct_experts(&built.tensors(), 4, &kmeans, |_, _| {}).unwrap();
+        let moved = layers.iter().any(|layer| !layer.order.is_sorted());
+        assert!(moved, "an order that changes nothing proves nothing");
+        built.load(&moefy(&built.tensors(), &layers).unwrap());
+        let after = built.eval(&image).features.shared;
+        let largest = before.abs().max().double_value(&[]).max(1.0);
+        close("features", &(after / largest), &(before / largest), TOLERANCE);
+    }
 }
 
 #[test]

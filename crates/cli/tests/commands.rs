@@ -74,3 +74,38 @@ fn recipes_are_listed_shown_copied_and_counted() {
     let json = playground.succeed(&["inspect", "recipe.toml", "--json"]);
     assert!(serde_json::from_str::<serde_json::Value>(&json).unwrap()["rows"].is_array());
 }
+
+#[test]
+fn a_backbone_is_sorted_into_experts_once() {
+    let playground = Playground::new();
+    let shipped = "vit_micro_patch8_128.scenes_cifar10";
+    let args = ["moefy", shipped, "sorted.safetensors", "--experts", "32", "--restarts", "1"];
+    let table = playground.succeed(&args);
+    let rows: Vec<Vec<&str>> = table.lines().map(|l| l.split_whitespace().collect()).collect();
+    assert_eq!((rows.len(), rows[1][0], rows[1][1]), (1 + 6 + 1, "blocks.0.mlp", "640"), "{table}");
+    let number = |text: &str| text.parse::<f64>().unwrap();
+    assert!(rows[1..7].iter().all(|row| number(row[2]) < number(row[3])), "{table}");
+    assert!(playground.path("sorted.safetensors").exists());
+    let again = playground.run(&args);
+    let message = String::from_utf8(again.stderr).unwrap();
+    assert!(message.contains("sorted.safetensors: expected a new file, found one"), "{message}");
+    let odd = playground.run(&["moefy", shipped, "odd.safetensors", "--experts", "7"]);
+    let message = String::from_utf8(odd.stderr).unwrap();
+    assert!(message.contains("blocks.0.mlp.fc1: experts: expected a divisor of 640, found 7"));
+    assert!(!playground.path("odd.safetensors").exists());
+}
+
+#[test]
+fn both_forms_of_a_run_are_timed() {
+    let playground = Playground::new();
+    playground.succeed(&["train", "recipe.toml", "--out", "run"]);
+    let args = ["time", "run", "--images", "2", "--passes", "3", "--json"];
+    let timing: serde_json::Value = serde_json::from_str(&playground.succeed(&args)).unwrap();
+    assert_eq!((&timing["images"], &timing["passes"]), (&2.into(), &3.into()));
+    for form in ["adapted_ms", "folded_ms"] {
+        let ms = |key: &str| timing[form][key].as_f64().unwrap();
+        assert!(0.0 < ms("low") && ms("low") <= ms("median") && ms("median") <= ms("high"));
+    }
+    let lines = playground.succeed(&["time", "run", "--passes", "1"]);
+    assert!(lines.starts_with("8 images, median of 1 passes and quartiles\ntrained "), "{lines}");
+}

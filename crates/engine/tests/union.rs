@@ -6,8 +6,10 @@ mod common;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use common::{Until, classes, train};
-use polyptych_engine::{DataSets, Ledger, OpenRun, Recipe, Trainer, evaluate, merge, time};
-use polyptych_tensor::{Kind, file};
+use polyptych_engine::{DataSets, Ledger, Model, OpenRun, Recipe, Trainer, evaluate, merge, time};
+use polyptych_adapters::Form;
+use polyptych_tensor::optim::decay_groups;
+use polyptych_tensor::{Device, Kind, file};
 
 /// LibTorch's generator is the process's: runs beside each other would draw from one sequence.
 fn alone() -> MutexGuard<'static, ()> {
@@ -129,6 +131,23 @@ fn the_loss_needs_no_router_and_a_task_can_be_learnt_alone() {
     let (trainer, outcome) = train(birds, &folder.path().join("birds"));
     assert_eq!(trainer.model().tasks.len(), 1);
     assert_eq!(outcome.evaluation.unwrap().tasks[0].scores.len(), 2);
+}
+
+/// methods of EMTAL, section 17: of all that trains, biases of heads alone do not decay.
+#[test]
+fn factors_router_and_heads_train_and_all_but_the_heads_biases_decay() {
+    let _alone = alone();
+    let recipe = classes(&[]);
+    let specs = DataSets::open(&recipe).unwrap().specs;
+    let model = Model::new(&recipe, &specs, Form::Adapted, Device::Cpu).unwrap();
+    let trainable = model.store.trainable();
+    let of_method = |name: &str| name.contains("lora_") || name.starts_with("heads.");
+    assert!(trainable.iter().all(|(name, _)| of_method(name)));
+    let groups = decay_groups(trainable, 0.05);
+    let plain = groups.iter().filter(|group| group.weight_decay == 0.0);
+    let plain: Vec<&str> =
+        plain.flat_map(|group| &group.params).map(|(name, _)| name.as_str()).collect();
+    assert_eq!(plain, ["heads.birds.bias", "heads.flowers.bias"]);
 }
 
 fn refusal(recipe: Recipe) -> String {
