@@ -10,24 +10,28 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
 
 use crate::flags::Baselines;
-use crate::{libtorch, process, workspace};
+use crate::program::{self, Program};
+use crate::{process, workspace};
 
 /// Trains every task of the recipe alone and writes the file of baselines.
 pub(crate) fn run(flags: &Baselines) -> Result<()> {
     let tasks = tasks_of(&flags.recipe)?;
     let out = out_of(flags)?;
     let runs = Path::new("runs").join("baselines");
-    let commands: Vec<Command> = tasks.iter().map(|task| single_task(flags, task, &runs)).collect();
     if flags.dry_run {
-        commands.iter().for_each(|command| println!("would run `{}`", process::shown(command)));
+        let program = Program::undecided();
+        let commands = tasks.iter().map(|task| single_task(&program, flags, task, &runs));
+        commands.for_each(|command| println!("would run `{}`", process::shown(&command)));
         println!("would write {}", out.display());
         return Ok(());
     }
-    libtorch::ensure()?;
-    for (task, mut command) in tasks.iter().zip(commands) {
+    let job = folder(&runs, flags, "");
+    let _lock = program::lock(&job)?;
+    let program = Program::build(&job)?;
+    for task in &tasks {
         // A task that is done stays done: the job goes on where it was interrupted.
         if !folder(&runs, flags, task).join("evaluation.json").exists() {
-            process::step(&mut command)?;
+            process::step(&mut single_task(&program, flags, task, &runs))?;
         }
     }
     let results = tasks.iter().map(|task| headline(task, &folder(&runs, flags, task)));
@@ -75,10 +79,9 @@ fn folder(runs: &Path, flags: &Baselines, task: &str) -> PathBuf {
     runs.join(path.file_stem().unwrap_or_default()).join(task)
 }
 
-fn single_task(flags: &Baselines, task: &str, runs: &Path) -> Command {
-    let mut command = Command::new(workspace::cargo());
-    command.args(["run", "--release", "--package", "polyptych-cli", "--bin", "polyptych", "--"]);
-    command.args(["train", &flags.recipe, "--tasks", task]);
+fn single_task(program: &Program, flags: &Baselines, task: &str, runs: &Path) -> Command {
+    let mut command = program.command("train");
+    command.args([&flags.recipe, "--tasks", task]);
     command.args(["--set", r#"adapter={method="full"}"#, "--set", "compare=[]"]);
     command.args(["--set", "baselines=", "--out"]).arg(folder(runs, flags, task));
     command

@@ -13,6 +13,7 @@ mod flags;
 mod folder;
 mod libtorch;
 mod process;
+mod program;
 mod record;
 mod reproduce;
 mod setup;

@@ -12,7 +12,6 @@ mod markdown;
 mod outcome;
 mod plan;
 mod plot;
-mod program;
 mod record;
 mod spread;
 mod summary;
@@ -25,10 +24,10 @@ use anyhow::Result;
 
 use crate::baselines;
 use crate::flags::Reproduce;
+use crate::program::{self, Program};
 use job::Job;
 use machine::Origin;
 use plan::Plan;
-use program::Program;
 
 /// Folder of all runs, below the current one.
 const RUNS: &str = "runs/reproduce";

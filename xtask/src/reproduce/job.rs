@@ -10,10 +10,10 @@ use anyhow::{Context, Result, bail};
 
 use super::machine::Origin;
 use super::plan::{Plan, Run};
-use super::program::Program;
 use super::record::{Record, State, write_whole};
 use crate::flags::Reproduce;
 use crate::process;
+use crate::program::Program;
 
 /// Parameters of the model, as `polyptych inspect` counts them.
 pub(crate) const INSPECT: &str = "inspect.json";
