@@ -3,9 +3,7 @@
 
 mod common;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use common::{Until, recipe, train};
+use common::{Until, alone, recipe, train};
 use polyptych_engine::Trainer;
 
 const METHODS: [&str; 5] = [
@@ -15,12 +13,6 @@ const METHODS: [&str; 5] = [
     "adapter={method=\"full\"}",
     "adapter={method=\"decoder_only\"}",
 ];
-
-/// LibTorch's generator is the process's: runs beside each other would draw from one sequence.
-fn alone() -> MutexGuard<'static, ()> {
-    static RUNS: Mutex<()> = Mutex::new(());
-    RUNS.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// The cut lies within the second of two epochs, so order and augmentation must go on too.
 #[test]

@@ -3,19 +3,11 @@
 
 mod common;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use common::{Until, classes, train};
-use polyptych_engine::{DataSets, Ledger, Model, OpenRun, Recipe, Trainer, evaluate, merge, time};
+use common::{Until, alone, classes, train};
 use polyptych_adapters::Form;
+use polyptych_engine::{DataSets, Ledger, Model, OpenRun, Recipe, Trainer, evaluate, merge, time};
 use polyptych_tensor::optim::decay_groups;
 use polyptych_tensor::{Device, Kind, file};
-
-/// LibTorch's generator is the process's: runs beside each other would draw from one sequence.
-fn alone() -> MutexGuard<'static, ()> {
-    static RUNS: Mutex<()> = Mutex::new(());
-    RUNS.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// The cut lies within fading, and between two writes to the bank of one class.
 #[test]

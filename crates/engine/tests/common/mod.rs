@@ -3,6 +3,7 @@
 
 use polyptych_engine::{Evaluation, Observer, Recipe, StepReport, TrainOutcome, Trainer};
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const TEXT: &str = r#"
 name = "tiny"
@@ -184,6 +185,12 @@ impl Observer for Until {
     fn stop(&self) -> bool {
         self.reports.last().is_some_and(|report| report.step == self.until)
     }
+}
+
+/// LibTorch's generator is the process's: runs beside each other would draw from one sequence.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static RUNS: Mutex<()> = Mutex::new(());
+    RUNS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Trains `recipe` in `path` to the end.
