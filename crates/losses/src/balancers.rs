@@ -1,0 +1,64 @@
+//! How are tasks weighed, step by step?
+//!
+//! Three kinds of method stand behind one seam. A [`LossBalancer`] looks at losses and weighs
+//! them; a [`GramCombiner`] looks at the inner products of the tasks' gradients and weighs those;
+//! a [`RowCombiner`] needs the gradients themselves. A [`Balancing`] joins one loss balancer with
+//! at most one combiner, which then sees the gradients of weighed losses.
+//!
+//! Everything about `T` tasks is float64 on the CPU. Nothing draws from a shared generator: chance
+//! comes from a [`Key`], so a resumed run is the same run.
+//!
+//! In all files: `T` tasks, losses `L_i`, rows `g_i = dL_i / d theta` over the `P` shared
+//! parameters, `G` their Gram matrix, `n_i = |g_i|`, `d` the direction that takes the place of the
+//! gradient. Defaults are those of LibMTL (arXiv 2203.14338) unless the field says otherwise.
+
+mod adam;
+mod aligned_mtl;
+mod balancing;
+mod batch;
+mod cagrad;
+mod config;
+mod db_mtl;
+mod dualproj;
+mod dwa;
+mod ew;
+mod fairgrad;
+mod famo;
+mod gls;
+mod graddrop;
+mod gradvac;
+mod gram;
+mod imtl_g;
+mod imtl_l;
+mod info;
+mod key;
+mod log_loss;
+mod mgda;
+mod moco;
+mod nash_mtl;
+mod pcgrad;
+#[cfg(test)]
+mod properties;
+mod rlw;
+mod row_state;
+mod rows;
+mod sdmgrad;
+mod seam;
+mod solve;
+mod state;
+mod stch;
+#[cfg(test)]
+mod testing;
+mod upgrad;
+mod uw;
+
+pub use balancing::{Balancing, BalancingConfig, BalancingState, PrivateGrad, RowWeights};
+pub use batch::Batch;
+pub use config::{Balancer, BalancerConfig};
+pub use gram::Gram;
+pub use info::{BalancerInfo, BalancerKind, balancers};
+pub use key::Key;
+pub use row_state::RowState;
+pub use rows::gram_of_rows;
+pub use seam::{GramCombiner, LossBalancer, Reduction, RowCombiner, Weighing};
+pub use state::State;
