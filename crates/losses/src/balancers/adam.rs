@@ -55,7 +55,8 @@ impl Learned {
             (moved("first_moment", 0.9, slope), moved("second_moment", 0.999, slope * slope));
         self.state["step"][task] += 1.0;
         let step = self.state["step"][task];
-        let (first, second) = (first / (1.0 - 0.9f64.powf(step)), second / (1.0 - 0.999f64.powf(step)));
+        let (first, second) =
+            (first / (1.0 - 0.9f64.powf(step)), second / (1.0 - 0.999f64.powf(step)));
         self.state["value"][task] -= self.lr * first / (second.sqrt() + 1e-8);
     }
 
@@ -78,6 +79,9 @@ mod tests {
         learned.descend(&[0, 2], &[3.0, -0.2]);
         let values = learned.values(&[0, 1, 2]);
         assert!((values[0] - 0.4).abs() < 1e-8 && (values[2] - 0.6).abs() < 1e-7);
-        assert_eq!((values[1], learned.state()["step"].as_slice()), (0.5, [1.0, 0.0, 1.0].as_slice()));
+        assert_eq!(
+            (values[1], learned.state()["step"].as_slice()),
+            (0.5, [1.0, 0.0, 1.0].as_slice())
+        );
     }
 }

@@ -80,12 +80,14 @@ impl GramCombiner for Aligned {
         batch.of(self.preferences.len())?;
         gram.of(batch)?;
         let factor = self.reduction.factor(batch.len());
-        let preferences = batch.tasks().iter().map(|task| factor * self.preferences[*task]).collect();
+        let preferences =
+            batch.tasks().iter().map(|task| factor * self.preferences[*task]).collect();
         let eigen = Eigen::new(&gram.by_trace().0);
         let kept = eigen.values.to_vec()[..eigen.rank()].to_vec();
         let Some(least) = kept.last() else { return Ok(preferences) };
         let square = self.square(&kept);
-        let balance = eigen.map(|value| if value >= *least { (square / value).sqrt() } else { 0.0 });
+        let balance =
+            eigen.map(|value| if value >= *least { (square / value).sqrt() } else { 0.0 });
         Ok(balance.dot(&ndarray::Array1::from_vec(preferences)).to_vec())
     }
 }
@@ -160,7 +162,8 @@ mod tests {
     #[test]
     fn preferences_are_one_for_each_task() {
         let message = |preferences: &[f64]| {
-            let config = AlignedMtl { preferences: Some(preferences.to_vec()), ..Default::default() };
+            let config =
+                AlignedMtl { preferences: Some(preferences.to_vec()), ..Default::default() };
             config.init(2).unwrap_err().to_string()
         };
         let found = message(&[1.0]);

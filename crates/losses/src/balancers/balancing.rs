@@ -45,7 +45,8 @@ impl BalancingConfig {
         let Balancer::Loss(balancer) = loss.init(num_tasks)? else {
             return Err(refused("loss", "a balancer of kind loss", loss.name()));
         };
-        let combiner = self.gradient.as_ref().map(|config| combiner(config, num_tasks)).transpose()?;
+        let combiner =
+            self.gradient.as_ref().map(|config| combiner(config, num_tasks)).transpose()?;
         Ok(Balancing { num_tasks, loss: balancer, private: self.private(&combiner)?, combiner })
     }
 
@@ -57,7 +58,9 @@ impl BalancingConfig {
                 Err(refused(key, "unit, as row combiners have no weights", "weighted"))
             }
             (_, Some(asked)) => Ok(asked),
-            (_, None) => Ok(self.gradient.as_ref().map_or(PrivateGrad::Unit, |g| g.info().private_grad)),
+            (_, None) => {
+                Ok(self.gradient.as_ref().map_or(PrivateGrad::Unit, |g| g.info().private_grad))
+            }
         }
     }
 }
@@ -66,7 +69,9 @@ fn combiner(config: &BalancerConfig, num_tasks: usize) -> Result<Combiner> {
     match config.init(num_tasks)? {
         Balancer::Gram(combiner) => Ok(Combiner::Gram(combiner)),
         Balancer::Rows(combiner) => Ok(Combiner::Rows(combiner)),
-        Balancer::Loss(_) => Err(refused("gradient", "a balancer of kind gram or rows", config.name())),
+        Balancer::Loss(_) => {
+            Err(refused("gradient", "a balancer of kind gram or rows", config.name()))
+        }
     }
 }
 
@@ -156,7 +161,8 @@ impl Balancing {
     /// As [`LossBalancer::weights`].
     pub fn reuse(&self, batch: &Batch) -> Result<Option<Vec<f64>>> {
         // One backward pass weighs shared and private parameters alike.
-        let (Some(Combiner::Gram(combiner)), PrivateGrad::Weighted) = (&self.combiner, self.private)
+        let (Some(Combiner::Gram(combiner)), PrivateGrad::Weighted) =
+            (&self.combiner, self.private)
         else {
             return Ok(None);
         };
@@ -225,8 +231,12 @@ impl Balancing {
         let loss = self.loss.state();
         match &self.combiner {
             None => BalancingState { loss, ..BalancingState::default() },
-            Some(Combiner::Gram(c)) => BalancingState { loss, gram: c.state(), ..Default::default() },
-            Some(Combiner::Rows(c)) => BalancingState { loss, rows: c.state(), ..Default::default() },
+            Some(Combiner::Gram(c)) => {
+                BalancingState { loss, gram: c.state(), ..Default::default() }
+            }
+            Some(Combiner::Rows(c)) => {
+                BalancingState { loss, rows: c.state(), ..Default::default() }
+            }
         }
     }
 
@@ -261,7 +271,9 @@ mod tests {
 
     use super::*;
     use crate::balancers::Key;
-    use crate::balancers::testing::{agree, batch, close, gram, j2, j3, numbers, rows2, rows3, tensor};
+    use crate::balancers::testing::{
+        agree, batch, close, gram, j2, j3, numbers, rows2, rows3, tensor,
+    };
 
     fn balancing(json: &str, tasks: usize) -> Result<Balancing> {
         serde_json::from_str::<BalancingConfig>(json).unwrap().init(tasks)
@@ -288,7 +300,8 @@ mod tests {
 
     #[test]
     fn the_combiner_sees_weighed_rows() {
-        let json = r#"{"loss": {"name": "ew", "weights": [2, 0.5]}, "gradient": {"name": "pcgrad"}}"#;
+        let json =
+            r#"{"loss": {"name": "ew", "weights": [2, 0.5]}, "gradient": {"name": "pcgrad"}}"#;
         let weights = balancing(json, 2).unwrap().row_weights(&j2(), &batch(&[1.0, 1.0])).unwrap();
         let weighed = rows2() * &ndarray::arr2(&[[2.0], [0.5]]);
         let expected = balancing(r#"{"gradient": {"name": "pcgrad"}}"#, 2)
@@ -305,7 +318,10 @@ mod tests {
         let found = balancing(json, 2).unwrap().row_weights(&j2(), &batch(&[2.0, 0.5])).unwrap();
         agree(&found.shared, &[0.418226, 0.287843]);
         agree(&found.private, &[0.591461, 0.407071]);
-        agree(&crate::balancers::testing::direction(&rows2(), &found.shared), &[0.054153, 0.706069, 0.706069]);
+        agree(
+            &crate::balancers::testing::direction(&rows2(), &found.shared),
+            &[0.054153, 0.706069, 0.706069],
+        );
         let found = balancing(json, 3).unwrap().row_weights(&j3(), &batch(&[1.0; 3])).unwrap();
         agree(&found.shared, &[0.581662, 0.655904, 0.310234]);
         let unit = r#"{"gradient": {"name": "nash_mtl"}, "private_grad": "unit"}"#;
@@ -352,7 +368,10 @@ mod tests {
         let found = message(r#"{"private_grad": "unit"}"#);
         assert_eq!(found, "private_grad: expected none without a gradient combiner, found one");
         let found = message(r#"{"gradient": {"name": "moco"}, "private_grad": "weighted"}"#);
-        assert_eq!(found, "private_grad: expected unit, as row combiners have no weights, found weighted");
+        assert_eq!(
+            found,
+            "private_grad: expected unit, as row combiners have no weights, found weighted"
+        );
         let mut plain = balancing("{}", 2).unwrap();
         let found = plain.row_weights(&j2(), &batch(&[1.0; 2])).unwrap_err().to_string();
         assert_eq!(found, "gradient: expected a balancer of kind gram, found another");

@@ -84,7 +84,8 @@ impl Problem {
             return w;
         }
         let longest = self.gram.diag().fold(0.0, |most: f64, v| most.max(*v)).sqrt();
-        let (mut low, mut high) = ((1e-12 * longest / self.radius).ln(), (longest / self.radius).ln());
+        let (mut low, mut high) =
+            ((1e-12 * longest / self.radius).ln(), (longest / self.radius).ln());
         for _ in 0..80 {
             let s = ((low + high) / 2.0).exp();
             w = min_norm(&self.shifted(s));
@@ -172,7 +173,11 @@ mod tests {
             // `exact` checks all rows; here the best set must show by its value alone.
             let rows = problem.gram.select(Axis(0), &set).select(Axis(1), &set);
             let part = Problem { gram: rows, b: problem.b.select(Axis(0), &set), ..*problem };
-            let w = if set.len() == 1 { Array1::ones(1) } else { part.exact(&Array1::ones(set.len()))? };
+            let w = if set.len() == 1 {
+                Array1::ones(1)
+            } else {
+                part.exact(&Array1::ones(set.len()))?
+            };
             Some(part.value(&w))
         };
         subsets(problem.b.len()).into_iter().filter_map(of).fold(f64::INFINITY, f64::min)

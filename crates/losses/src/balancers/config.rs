@@ -221,7 +221,9 @@ mod tests {
     #[test]
     fn constants_are_checked() {
         let message = |json: &str| parse(json).unwrap().init(2).unwrap_err().to_string();
-        let positive = |key: &str, found: &str| format!("{key}: expected a finite number above 0, found {found}");
+        let positive = |key: &str, found: &str| {
+            format!("{key}: expected a finite number above 0, found {found}")
+        };
         assert_eq!(message(r#"{"name": "uw", "lr": 0.0}"#), positive("lr", "0"));
         assert_eq!(message(r#"{"name": "imtl_l", "lr": -1}"#), positive("lr", "-1"));
         assert_eq!(message(r#"{"name": "famo", "lr": 0}"#), positive("lr", "0"));

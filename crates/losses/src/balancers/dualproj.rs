@@ -44,9 +44,7 @@ mod tests {
     use ndarray::arr1;
 
     use super::*;
-    use crate::balancers::testing::{
-        agree, direction, gram, j2, j3, random_rows, rows2, weights,
-    };
+    use crate::balancers::testing::{agree, direction, gram, j2, j3, random_rows, rows2, weights};
 
     #[test]
     fn weights_are_those_printed() {

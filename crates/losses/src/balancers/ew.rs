@@ -86,7 +86,10 @@ mod tests {
             let config = Ew { weights: Some(weights.to_vec()), ..Ew::default() };
             config.init(2).unwrap_err().to_string()
         };
-        assert_eq!(message(&[1.0]), "weights: expected a weight for each task, found 1 for 2 tasks");
+        assert_eq!(
+            message(&[1.0]),
+            "weights: expected a weight for each task, found 1 for 2 tasks"
+        );
         let found = message(&[1.0, -1.0]);
         assert_eq!(found, "weights[1]: expected a finite number of 0 or more, found -1");
     }

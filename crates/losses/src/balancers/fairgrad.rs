@@ -73,7 +73,8 @@ impl Bargain {
         batch.of(self.0["last"].len())?;
         match solve(gram.of(batch)?) {
             Some(weights) => {
-                for (task, weight) in batch.tasks().iter().zip(&weights).filter(|(_, w)| **w > 0.0) {
+                for (task, weight) in batch.tasks().iter().zip(&weights).filter(|(_, w)| **w > 0.0)
+                {
                     self.0["last"][*task] = *weight;
                 }
                 Ok(weights)

@@ -107,7 +107,8 @@ mod tests {
         let config = Famo { weight_decay: 0.01, ..Famo::default() };
         let mut balancer = config.init(3).unwrap();
         let (start, middle, end) = ([2.0, 0.5, 1.0], [1.9, 0.45, 1.02], [1.7, 0.44, 1.0]);
-        let weights = |balancer: &Adaptive, losses| balancer.weights(&batch(losses)).unwrap().weights;
+        let weights =
+            |balancer: &Adaptive, losses| balancer.weights(&batch(losses)).unwrap().weights;
         agree(&weights(&balancer, &start), &[0.142857, 0.571429, 0.285714]);
         balancer.after_step(&batch(&start), Some(&middle)).unwrap();
         let slopes: Vec<f64> = balancer.state()["first_moment"].iter().map(|m| m * 10.0).collect();

@@ -33,7 +33,8 @@ impl Graddrop {
         let (positive, negative) = parts(rows);
         let sum = &positive + &negative;
         // Where all are 0, any P does.
-        let chance = (&sum / (&positive - &negative).clamp_min(f64::from(f32::MIN_POSITIVE)) + 1) / 2;
+        let chance =
+            (&sum / (&positive - &negative).clamp_min(f64::from(f32::MIN_POSITIVE)) + 1) / 2;
         let kept = positive * chance.gt_tensor(coin) + negative * chance.lt_tensor(coin);
         sum * self.leak + kept * (1.0 - self.leak)
     }

@@ -103,7 +103,10 @@ mod tests {
         agree(&loss(Normalization::Loss), &weights(&mut Mgda::default(), &by_loss));
         agree(&loss(Normalization::LossPlus), &{
             let unit = &rows3() / &j3().norms().insert_axis(Axis(1));
-            weights(&mut Mgda::default(), &gram(&(unit / arr1(&[2.0, 0.5, 1.0]).insert_axis(Axis(1)))))
+            weights(
+                &mut Mgda::default(),
+                &gram(&(unit / arr1(&[2.0, 0.5, 1.0]).insert_axis(Axis(1)))),
+            )
         });
     }
 

@@ -26,7 +26,8 @@ impl GramCombiner for Pcgrad {
 /// Tasks without labels are drawn too, so that their absence does not move the others' orders.
 pub(crate) fn orders(batch: &Batch) -> Vec<Vec<usize>> {
     let mut rng = batch.key().rng(2);
-    let all: Vec<_> = (0..batch.num_tasks()).map(|_| Key::order(&mut rng, batch.num_tasks())).collect();
+    let all: Vec<_> =
+        (0..batch.num_tasks()).map(|_| Key::order(&mut rng, batch.num_tasks())).collect();
     let position = |task: &usize| batch.tasks().iter().position(|present| present == task);
     let of = |(row, task): (usize, &usize)| {
         all[*task].iter().filter_map(position).filter(|other| *other != row).collect()

@@ -50,7 +50,9 @@ fn permuted_tasks_have_permuted_weights() {
         let rows = random_rows(seed, 3, 5);
         let permuted = rows.select(ndarray::Axis(0), &order);
         // Their random orders of tasks are not permuted with the tasks.
-        for (name, mut combiner) in combiners(3).into_iter().filter(|c| !["pcgrad", "gradvac"].contains(&c.0)) {
+        for (name, mut combiner) in
+            combiners(3).into_iter().filter(|c| !["pcgrad", "gradvac"].contains(&c.0))
+        {
             let plain = weights(&mut *combiner, &gram(&rows));
             let mut other = combiners(3).into_iter().find(|c| c.0 == name).unwrap().1;
             let found = weights(&mut *other, &gram(&permuted));
@@ -153,7 +155,8 @@ fn min_norm_methods_never_harm_a_task_even_so() {
         for (name, mut combiner) in combiners(4) {
             if ["mgda", "upgrad", "dualproj"].contains(&name) {
                 let w = arr1(&weights(&mut *combiner, &gram));
-                let cosines = gram.matrix().dot(&w) / (gram.norms() * gram.diag_max().sqrt() + 1e-300);
+                let cosines =
+                    gram.matrix().dot(&w) / (gram.norms() * gram.diag_max().sqrt() + 1e-300);
                 let worst = cosines.fold(0.0, |least: f64, v| least.min(*v));
                 assert!(worst > -1e-6, "{seed} {name}: {worst:e}");
             }
@@ -203,9 +206,14 @@ fn a_larger_loss_does_what_is_documented() {
     let aligned = cosine(&d("aligned_mtl", &scaled), &d("aligned_mtl", &rows3()));
     assert!((aligned - 0.9969).abs() < 5e-5, "{aligned}");
     // MGDA moves to the smaller gradient, UPGrad scales that task's own projected row.
-    assert!(cosine(&d("mgda", &scaled), &[1.0, 0.5, 0.0, 0.2]) < cosine(&d("mgda", &rows3()), &[1.0, 0.5, 0.0, 0.2]));
+    assert!(
+        cosine(&d("mgda", &scaled), &[1.0, 0.5, 0.0, 0.2])
+            < cosine(&d("mgda", &rows3()), &[1.0, 0.5, 0.0, 0.2])
+    );
     let difference = arr1(&d("upgrad", &scaled)) - arr1(&d("upgrad", &rows3()));
-    let projected = rows3().t().dot(&crate::balancers::upgrad::projected(j3().matrix(), &arr1(&[1.0 / 3.0, 0.0, 0.0])));
+    let projected = rows3()
+        .t()
+        .dot(&crate::balancers::upgrad::projected(j3().matrix(), &arr1(&[1.0 / 3.0, 0.0, 0.0])));
     close(&difference.to_vec(), &(projected * 9.0).to_vec(), 1e-9);
 }
 
@@ -297,7 +305,10 @@ fn a_row_that_is_not_finite_changes_nothing() {
             BalancerKind::Rows => balancing.direction(&mut tensor(&rows), &batch).map(drop),
         };
         let error = result.unwrap_err();
-        assert!(matches!(error, Error::NonFinite { .. }) && error.to_string().contains("[2]"), "{error}");
+        assert!(
+            matches!(error, Error::NonFinite { .. }) && error.to_string().contains("[2]"),
+            "{error}"
+        );
         let after = saved(&balancing);
         assert_eq!((before.loss, before.gram), (after.loss, after.gram));
         for (name, tensor) in before.rows.tensors() {

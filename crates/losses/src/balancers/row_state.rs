@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use polyptych_tensor::Tensor;
+use polyptych_tensor::{Device, Kind, Tensor};
 
 use crate::{Error, Result};
 
@@ -30,11 +30,11 @@ impl RowState {
     /// A float64 vector of `len` numbers.
     pub(crate) fn numbers(&self, name: &str, len: usize) -> Result<Vec<f64>> {
         let found = self.get(name)?;
-        let numbers = Vec::<f64>::try_from(found.to_device(polyptych_tensor::Device::Cpu));
-        match numbers {
-            Ok(numbers) if numbers.len() == len && found.dim() == 1 => Ok(numbers),
-            _ => Err(mismatch(name, &format!("{len} float64 numbers"), describe(found))),
+        if found.kind() == Kind::Double && found.size() == [len as i64] {
+            let found = found.to_device(Device::Cpu).contiguous();
+            return Ok(Vec::try_from(&found).expect("it is a float64 vector"));
         }
+        Err(mismatch(name, &format!("{len} float64 numbers"), describe(found)))
     }
 
     /// A copy of a floating matrix of `rows` rows, or `None` where it is empty.
@@ -73,13 +73,12 @@ fn mismatch(key: &str, expected: &str, found: String) -> Error {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use polyptych_tensor::Kind;
-
     use super::*;
 
     #[test]
     fn foreign_states_are_refused() {
-        let state: RowState = [("y".to_owned(), Tensor::from_slice(&[1f32, 2.0]))].into_iter().collect();
+        let state: RowState =
+            [("y".to_owned(), Tensor::from_slice(&[1f32, 2.0]))].into_iter().collect();
         let message = |result: Result<()>| result.unwrap_err().to_string();
         let found = message(state.only(&[]));
         assert_eq!(found, "y: expected no tensor of this name in the saved state, found one");
@@ -88,12 +87,15 @@ mod tests {
         let found = message(state.numbers("y", 2).map(drop));
         assert_eq!(found, "y: expected 2 float64 numbers in the saved state, found Float [2]");
         let found = message(state.buffer("y", 2).map(drop));
-        assert_eq!(found, "y: expected 2 rows of floating numbers in the saved state, found Float [2]");
+        assert_eq!(
+            found,
+            "y: expected 2 rows of floating numbers in the saved state, found Float [2]"
+        );
     }
 
     #[test]
     fn an_empty_buffer_is_none() {
-        let empty = Tensor::zeros([0], (Kind::Float, polyptych_tensor::Device::Cpu));
+        let empty = Tensor::zeros([0], (Kind::Float, Device::Cpu));
         let state: RowState = [("y".to_owned(), empty)].into_iter().collect();
         assert!(state.buffer("y", 2).unwrap().is_none());
     }

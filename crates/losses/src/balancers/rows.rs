@@ -64,7 +64,12 @@ impl Buffer {
     ///
     /// # Errors
     /// [`Error::Shape`] where the targets have another length than before.
-    pub(crate) fn approach(&mut self, target: &Tensor, fraction: f64, batch: &Batch) -> Result<Tensor> {
+    pub(crate) fn approach(
+        &mut self,
+        target: &Tensor,
+        fraction: f64,
+        batch: &Batch,
+    ) -> Result<Tensor> {
         let shape = [batch.num_tasks() as i64, target.size()[1]];
         let buffer = match self.0.take() {
             None => Tensor::zeros(shape, (target.kind(), target.device())),

@@ -35,8 +35,9 @@ pub struct Sdmgrad {
 pub enum SdmgradSolver {
     /// The minimum for this step's matrix.
     Exact,
-    /// Projected gradient steps that go on from the last weights. They average over batches, and
-    /// jump between corners where the matrix does not change.
+    /// Projected gradient steps on `A / (m^2 + 1e-8)`, `m` the mean length of rows, that go on from
+    /// the last weights. They average over batches, and jump between corners where the matrix does
+    /// not change.
     Released,
 }
 
@@ -51,7 +52,12 @@ impl Sdmgrad {
         expect_not_negative("lambda", self.lambda)?;
         expect(self.steps > 0, "steps", "at least 1", f64::from(self.steps))?;
         expect_positive("lr", self.lr)?;
-        expect((0.0..1.0).contains(&self.momentum), "momentum", "at least 0, below 1", self.momentum)?;
+        expect(
+            (0.0..1.0).contains(&self.momentum),
+            "momentum",
+            "at least 0, below 1",
+            self.momentum,
+        )?;
         let uniform = vec![1.0 / num_tasks as f64; num_tasks];
         let state = State::new([("weights", uniform), ("velocity", vec![0.0; num_tasks])]);
         Ok(Directed { config: self, num_tasks, state })
@@ -76,7 +82,7 @@ impl Directed {
 
     fn released(&mut self, a: &Array2<f64>, tasks: &[usize]) -> Array1<f64> {
         let size = a.diag().mapv(|v| v.max(0.0).sqrt()).sum() / a.nrows() as f64;
-        let a = if size > 0.0 { a / (size * size) } else { a.clone() };
+        let a = a / (size * size + 1e-8);
         let of = |name: &str| tasks.iter().map(|task| self.state[name][*task]).collect();
         let (mut w, mut velocity): (Array1<f64>, Array1<f64>) = (of("weights"), of("velocity"));
         w = project(&w);

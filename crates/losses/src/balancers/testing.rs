@@ -5,9 +5,7 @@
 use ndarray::{Array2, arr2};
 use polyptych_tensor::{Kind, Tensor};
 
-use crate::balancers::{
-    BalancerConfig, BalancerInfo, Batch, Gram, GramCombiner, Key, balancers,
-};
+use crate::balancers::{BalancerConfig, BalancerInfo, Batch, Gram, GramCombiner, Key, balancers};
 
 /// Two conflicting tasks.
 pub(crate) fn rows2() -> Array2<f64> {
@@ -83,9 +81,7 @@ pub(crate) fn random_rows(seed: u64, tasks: usize, columns: usize) -> Array2<f64
 
 /// All sets of indices below `count` but the empty one.
 pub(crate) fn subsets(count: usize) -> Vec<Vec<usize>> {
-    (1..1usize << count)
-        .map(|mask| (0..count).filter(|j| mask >> j & 1 == 1).collect())
-        .collect()
+    (1..1usize << count).map(|mask| (0..count).filter(|j| mask >> j & 1 == 1).collect()).collect()
 }
 
 /// Rows as float64 tensor.

@@ -90,7 +90,8 @@ mod tests {
             let mut balancer = Uw { init, lr: 1e-3 }.init(3).unwrap();
             balancer.after_step(&batch(&LOSSES), None).unwrap();
             // Adam's first moment is a tenth of the first slope.
-            let first: Vec<f64> = balancer.state()["first_moment"].iter().map(|m| m * 10.0).collect();
+            let first: Vec<f64> =
+                balancer.state()["first_moment"].iter().map(|m| m * 10.0).collect();
             agree(&first, &expected);
         };
         slopes(0.0, [-0.5, 0.25, 0.0]);

@@ -96,7 +96,10 @@ mod tests {
 
     #[test]
     fn eigenvalues_are_those_of_the_test_matrices() {
-        agree(Eigen::new(j2().matrix()).values.as_slice().unwrap_or_default(), &[52.166092, 3.833908]);
+        agree(
+            Eigen::new(j2().matrix()).values.as_slice().unwrap_or_default(),
+            &[52.166092, 3.833908],
+        );
         let j3 = Eigen::new(j3().matrix());
         agree(j3.values.as_slice().unwrap_or_default(), &[7.054178, 1.404781, 1.041041]);
     }
@@ -120,7 +123,7 @@ mod tests {
     #[test]
     fn degenerate_matrices_are_decomposed() {
         let twins = Eigen::new(&arr2(&[[1.0, 1.0], [1.0, 1.0]]));
-        assert_eq!((twins.rank(), twins.values[0]), (1, 2.0));
+        assert!(twins.rank() == 1 && (twins.values[0] - 2.0).abs() < 1e-14);
         let none = Eigen::new(&Array2::zeros((3, 3)));
         assert_eq!(none.rank(), 0);
         assert_eq!(none.inverse(), Array2::<f64>::zeros((3, 3)));

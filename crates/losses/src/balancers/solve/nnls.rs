@@ -81,9 +81,7 @@ impl Search {
     fn first_zero(&self, wanted: &Array1<f64>) -> Option<(f64, usize)> {
         let fraction = |at: usize, j: usize| self.x[j] / (self.x[j] - wanted[at]);
         let leaving = self.inside.iter().enumerate().filter(|(at, _)| wanted[*at] <= 0.0);
-        leaving
-            .map(|(at, j)| (fraction(at, *j), *j))
-            .min_by(|one, other| one.0.total_cmp(&other.0))
+        leaving.map(|(at, j)| (fraction(at, *j), *j)).min_by(|one, other| one.0.total_cmp(&other.0))
     }
 
     fn solve(&self) -> Option<Array1<f64>> {
@@ -123,11 +121,15 @@ mod tests {
             let tasks = 1 + seed as usize % 5;
             // Fewer coordinates than tasks in many draws: a singular matrix.
             let rows = random_rows(seed, tasks, 2 + seed as usize % 4);
-            let (h, b) = (rows.dot(&rows.t()), rows.dot(&random_rows(seed + 7, 1, rows.ncols()).row(0)));
+            let (h, b) =
+                (rows.dot(&rows.t()), rows.dot(&random_rows(seed + 7, 1, rows.ncols()).row(0)));
             let x = nnls(&h, &b);
             assert!(x.iter().all(|v| *v >= 0.0), "{seed}: {x}");
             let (found, expected) = (value(&h, &b, &x), brute(&h, &b));
-            assert!((found - expected).abs() < 1e-10 * (1.0 + expected.abs()), "{seed}: {found} {expected}");
+            assert!(
+                (found - expected).abs() < 1e-10 * (1.0 + expected.abs()),
+                "{seed}: {found} {expected}"
+            );
         }
     }
 
