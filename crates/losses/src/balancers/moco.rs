@@ -162,7 +162,7 @@ mod tests {
         let config = Moco { projection: Projection::Simplex, gamma_sigma: 0.0, ..Moco::default() };
         let mut balancer = config.init(3).unwrap();
         for _ in 0..3000 {
-            balancer.direction(&tensor(&rows3()), &batch(&[1.0; 3])).unwrap();
+            let _ = balancer.direction(&tensor(&rows3()), &batch(&[1.0; 3])).unwrap();
         }
         agree(&balancer.lambda, &[0.267008, 0.361830, 0.371162]);
     }
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn tasks_without_labels_keep_what_is_remembered() {
         let mut balancer = Moco::default().init(3).unwrap();
-        balancer.direction(&tensor(&rows3()), &batch(&[2.0, 0.5, 1.0])).unwrap();
+        let _ = balancer.direction(&tensor(&rows3()), &batch(&[2.0, 0.5, 1.0])).unwrap();
         let before = (balancer.lambda[1], numbers(&balancer.rows.saved().get(1)));
         let two = Batch::new(3, &[0, 2], &[2.0, 1.0], Key { seed: 0, step: 1 }).unwrap();
         let d = balancer.direction(&tensor(&rows3()).narrow(0, 0, 2), &two).unwrap();

@@ -237,7 +237,7 @@ fn losses(step: u64) -> Vec<f64> {
 
 /// All numbers that one step gives; task 1 has no labels in odd steps.
 fn step(balancing: &mut Balancing, step: u64) -> Vec<f64> {
-    let tasks = if step % 2 == 0 { vec![0, 1, 2, 3] } else { vec![0, 2, 3] };
+    let tasks = if step.is_multiple_of(2) { vec![0, 1, 2, 3] } else { vec![0, 2, 3] };
     let of = |all: Vec<f64>| tasks.iter().map(|task| all[*task]).collect::<Vec<f64>>();
     let batch = Batch::new(4, &tasks, &of(losses(step)), Key { seed: 9, step }).unwrap();
     let rows = random_rows(100 + step, 4, 6).select(ndarray::Axis(0), &tasks);

@@ -56,7 +56,8 @@ pub(crate) fn projected(matrix: &Array2<f64>, u: &Array1<f64>) -> Array1<f64> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    // Printed digits may look like a constant.
+    #![allow(clippy::approx_constant, clippy::unwrap_used)]
 
     use ndarray::{Axis, arr1};
 

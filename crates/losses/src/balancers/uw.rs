@@ -68,7 +68,8 @@ impl LossBalancer for Uncertainty {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    // Printed digits may look like a constant.
+    #![allow(clippy::approx_constant, clippy::unwrap_used)]
 
     use super::*;
     use crate::balancers::testing::{agree, batch};

@@ -18,8 +18,8 @@ pub(crate) fn power_balance(gram: &Array2<f64>, a: f64) -> Option<Array1<f64>> {
     let unit = norms.mapv(|n| n.powf(-2.0 * a / (1.0 + a)));
     let length = &norms * &unit;
     let length = &length / length.fold(0.0, |most: f64, v| most.max(*v));
-    let cosines = gram / &norms / &norms.view().insert_axis(Axis(1));
-    let matrix = cosines * &length * &length.view().insert_axis(Axis(1));
+    let cosines = gram / &norms / norms.view().insert_axis(Axis(1));
+    let matrix = cosines * &length * length.view().insert_axis(Axis(1));
     let problem = Problem { matrix, price: length.mapv(|v| v * v), a };
     problem.minimum().map(|y| y * unit)
 }

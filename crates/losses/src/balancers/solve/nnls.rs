@@ -13,7 +13,7 @@ use super::solve_spd;
 pub(crate) fn nnls(h: &Array2<f64>, b: &Array1<f64>) -> Array1<f64> {
     // In units of unit diagonal one tolerance suits columns of very different lengths.
     let unit = h.diag().mapv(|v| if v > 0.0 { 1.0 / v.sqrt() } else { 0.0 });
-    let h = h * &unit * &unit.view().insert_axis(Axis(1));
+    let h = h * &unit * unit.view().insert_axis(Axis(1));
     let mut search = Search { b: b * &unit, x: Array1::zeros(b.len()), inside: vec![], h };
     // Lawson and Hanson's method ends by itself; round-off alone could make it circle.
     for _ in 0..30 * b.len() {

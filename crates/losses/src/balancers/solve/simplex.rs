@@ -17,7 +17,7 @@ pub(crate) fn min_norm(gram: &Array2<f64>) -> Array1<f64> {
         return &short / short.sum();
     }
     let a = norms.mapv(|n| shortest / n);
-    let cosines = gram / &norms / &norms.view().insert_axis(Axis(1));
+    let cosines = gram / &norms / norms.view().insert_axis(Axis(1));
     let y = nnls(&(cosines + outer(&a)), &a);
     let w = y * a;
     &w / w.sum()
