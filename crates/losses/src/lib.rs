@@ -2,14 +2,13 @@
 //!
 //! A [`LossConfig`] makes a [`TaskLoss`], which compares one task's raw outputs with its target.
 //! Targets are float32; NaN means "no label here", in every task, so a batch may hold labels of
-//! some tasks in some images only. [`LossWeights`] adds the tasks up with fixed weights; a
-//! [`BalancingConfig`] makes a [`Balancing`], which weighs losses and combines gradients by any
-//! of the published methods that [`balancers`] lists.
+//! some tasks in some images only. [`LossWeights`] adds the tasks up with fixed weights;
+//! [`balancers`] weighs losses and combines gradients by the published methods.
 //!
 //! Definitions follow MTLoRA (CVPR 2024, arXiv 2403.20320) and its public code. One difference:
 //! a task without any label in a batch counts 0 instead of 0 / 0.
 
-mod balancers;
+pub mod balancers;
 mod binary;
 mod classes;
 mod config;
@@ -24,11 +23,6 @@ mod task_loss;
 mod testing;
 mod weights;
 
-pub use balancers::{
-    Balancer, BalancerConfig, BalancerInfo, BalancerKind, Balancing, BalancingConfig,
-    BalancingState, Batch, Gram, GramCombiner, Key, LossBalancer, PrivateGrad, Reduction,
-    RowCombiner, RowState, RowWeights, State, Weighing, balancers, gram_of_rows,
-};
 pub use binary::{BalancedBce, WeightedBce};
 pub use classes::check_classes;
 pub use config::LossConfig;

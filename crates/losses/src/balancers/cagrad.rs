@@ -77,22 +77,25 @@ impl Problem {
 
     /// `radius |g|` is the minimum over `s` of `(radius^2 s + |g|^2 / s) / 2`. For a given `s` the
     /// best `w` is the point of the hull nearest to `-s g_0`, and `|g_w| / s` falls with `s`, so
-    /// the `s` where it is `radius` is found by halving. The rows in use there give `w` exactly.
+    /// the `s` where it is `radius` is found by turns of `s = |g_w| / radius` and halving. The rows
+    /// in use there give `w` exactly.
     fn minimum(&self) -> Array1<f64> {
         let mut w = Array1::from_elem(self.b.len(), 1.0 / self.b.len() as f64);
         if self.radius <= 0.0 {
             return w;
         }
         let longest = self.gram.diag().fold(0.0, |most: f64, v| most.max(*v)).sqrt();
-        let (mut low, mut high) =
-            ((1e-12 * longest / self.radius).ln(), (longest / self.radius).ln());
-        for _ in 0..80 {
-            let s = ((low + high) / 2.0).exp();
+        let (mut low, mut high) = (1e-12 * longest / self.radius, longest / self.radius);
+        let mut s = self.length(&w) / self.radius;
+        for turn in 0..120 {
             w = min_norm(&self.shifted(s));
             if let Some(exact) = self.exact(&w) {
                 return exact;
             }
-            *(if self.length(&w) > self.radius * s { &mut low } else { &mut high }) = s.ln();
+            let ratio = self.length(&w) / self.radius;
+            *(if ratio > s { &mut low } else { &mut high }) = s;
+            let between = turn % 2 == 0 && low < ratio && ratio < high;
+            s = if between { ratio } else { (low * high).sqrt() };
         }
         w
     }

@@ -102,7 +102,7 @@ fn check_finite(matrix: &Array2<f64>) -> Result<()> {
     let all = matrix.indexed_iter().map(|((i, _), v)| (i, *v));
     match diagonal.chain(all).find(|(_, v)| !v.is_finite()) {
         None => Ok(()),
-        Some((row, found)) => Err(Error::NonFinite { key: format!("gradients[{row}]"), found }),
+        Some((row, found)) => Err(Error::NonFinite { key: format!("gram[{row}]"), found }),
     }
 }
 
@@ -138,7 +138,7 @@ mod tests {
     fn bad_matrices_are_named() {
         let message = |matrix: Array2<f64>| Gram::new(matrix).unwrap_err().to_string();
         let nan = arr2(&[[1.0, f64::NAN], [f64::NAN, f64::NAN]]);
-        assert_eq!(message(nan), "gradients[1]: expected finite numbers, found NaN");
+        assert_eq!(message(nan), "gram[1]: expected finite numbers, found NaN");
         let found = message(Array2::zeros((2, 3)));
         assert_eq!(found, "gram: expected a square matrix, found (2, 3)");
         let found = message(arr2(&[[1.0, 0.0], [0.5, 1.0]]));

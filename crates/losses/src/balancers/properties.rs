@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use ndarray::{Array1, Array2, arr1, arr2};
+use polyptych_tensor::Kind;
 
 use crate::Error;
 use crate::balancers::testing::{
@@ -328,6 +329,24 @@ fn one_task_gives_its_gradient() {
         if let Balancer::Rows(mut combiner) = config.init(1).unwrap() {
             let d = numbers(&combiner.direction(&tensor(&rows), &batch(&[1.0])).unwrap());
             assert!(cosine(&d, &[3.0, 4.0]) > 1.0 - 1e-7 && norm(&d) > 0.49, "{config:?}: {d:?}");
+        }
+    }
+}
+
+#[test]
+fn rows_of_float32_give_the_same_directions() {
+    for config in configs() {
+        let made = || match config.init(3).unwrap() {
+            Balancer::Rows(combiner) => Some(combiner),
+            _ => None,
+        };
+        let (Some(mut one), Some(mut other)) = (made(), made()) else { continue };
+        for _ in 0..2 {
+            let rows = tensor(&rows3());
+            let found = one.direction(&rows.to_kind(Kind::Float), &batch_of(&j3())).unwrap();
+            assert_eq!(found.kind(), Kind::Float);
+            let expected = other.direction(&rows, &batch_of(&j3())).unwrap();
+            close(&numbers(&found), &numbers(&expected), 1e-6);
         }
     }
 }

@@ -124,7 +124,7 @@ mod tests {
     fn bad_rows_are_named() {
         let rows = Tensor::from_slice(&[1f32, 2.0, f32::INFINITY, 1.0]).view([2, 2]);
         let message = gram_of_rows(&rows).unwrap_err().to_string();
-        assert_eq!(message, "gradients[1]: expected finite numbers, found inf");
+        assert_eq!(message, "gram[1]: expected finite numbers, found inf");
         let message = norms(&rows, &batch(&[1.0, 1.0])).unwrap_err().to_string();
         assert_eq!(message, "gradients[1]: expected finite numbers, found inf");
         let message = norms(&rows, &batch(&[1.0])).unwrap_err().to_string();
