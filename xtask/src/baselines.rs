@@ -38,7 +38,8 @@ pub(crate) fn run(flags: &Baselines) -> Result<()> {
     Ok(())
 }
 
-fn recipe_file(recipe: &str) -> PathBuf {
+/// The file of a shipped recipe, or the file itself.
+pub(crate) fn recipe_file(recipe: &str) -> PathBuf {
     if recipe.ends_with(".toml") {
         return PathBuf::from(recipe);
     }
@@ -113,7 +114,8 @@ fn file(flags: &Baselines, run: &Path, results: Vec<Value>) -> Result<Value> {
     Ok(Value::Object(fields))
 }
 
-fn processor() -> String {
+/// Model of the CPU.
+pub(crate) fn processor() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     model.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())

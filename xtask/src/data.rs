@@ -67,7 +67,7 @@ fn list(root: &Path) -> Result<String> {
         let state = Home::new(root, &manifest.name, None)?.state();
         let way = if manifest.archive.is_empty() { "by hand" } else { "fetch" };
         lines += &format!(
-            "{:<12} {way:<8} {state}\n{:22}{}\n",
+            "{:<14} {way:<8} {state}\n{:24}{}\n",
             manifest.name, "", manifest.source.licence
         );
     }
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn the_repositorys_manifests_are_listed() {
         let text = list(&workspace::root()).unwrap();
-        for name in ["bsds500", "camvid", "cifar10"] {
+        for name in ["bsds500", "camvid", "cifar10", "cub", "fashion_mnist", "retinopathy"] {
             assert!(text.contains(name), "{text}");
         }
     }

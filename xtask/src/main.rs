@@ -14,6 +14,7 @@ mod folder;
 mod libtorch;
 mod process;
 mod record;
+mod reproduce;
 mod setup;
 mod test;
 mod tidy;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Command::Train(flags) => train::train(&flags),
         Command::Pretrain(flags) => train::pretrain(&flags),
         Command::Baselines(flags) => baselines::run(&flags).map(|()| ExitCode::SUCCESS),
+        Command::Reproduce(flags) => reproduce::run(&flags),
         Command::Test(flags) => test::run(&flags),
         Command::Coverage(flags) => coverage::run(&flags),
         Command::Data(flags) => data::run(&flags),

@@ -18,6 +18,16 @@ pub enum Error {
         /// What it is.
         found: String,
     },
+    /// The tensors of a backbone are not what a method needs.
+    #[error("{name}: expected {expected}, found {found}")]
+    Backbone {
+        /// The tensor or module.
+        name: String,
+        /// What it must be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
     /// A file of an adapter folder could not be read or written.
     #[error("{}: {source}", path.display())]
     Io {

@@ -4,14 +4,18 @@
 //! a backbone, which parameters train, and what folds into the backbone's own weights.
 //! This crate knows no backbone; it sees timm's names only.
 
+mod emtal;
 mod error;
+mod experts;
 mod lora;
 mod low_rank;
 mod method;
 mod mtlora;
 mod peft;
 
+pub use emtal::{Emtal, EmtalConfig, Experts, Fading};
 pub use error::{Error, Result};
+pub use experts::{AssignmentCost, ExpertLayer, KMeansConfig, construct_experts, moefy};
 pub use lora::{Bias, Lora, LoraConfig, TargetModules};
 pub use method::{AdapterConfig, Form};
 pub use mtlora::{MtLora, MtLoraConfig, SharedMode};

@@ -13,7 +13,7 @@ use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, config};
-use crate::low_rank::LowRank;
+use crate::low_rank::{LowRank, LowRankInit};
 use crate::method::Form;
 
 /// Which biases train beside the factors, as in PEFT.
@@ -109,6 +109,7 @@ impl LoraConfig {
 pub struct Lora {
     config: LoraConfig,
     form: Form,
+    init: LowRankInit,
     pattern: Option<Regex>,
     /// Adapted modules, with the rows of `weight` that each pair of factors changes.
     built: RefCell<BTreeMap<String, Vec<Part>>>,
@@ -128,12 +129,17 @@ impl Lora {
     /// # Errors
     /// As [`LoraConfig::validate`].
     pub fn new(config: LoraConfig, form: Form) -> Result<Self> {
+        Self::with_init(config, form, LowRankInit::Identity)
+    }
+
+    /// As [`Lora::new`], with other initial values.
+    pub(crate) fn with_init(config: LoraConfig, form: Form, init: LowRankInit) -> Result<Self> {
         config.validate()?;
         let pattern = match &config.target_modules {
             TargetModules::Pattern(pattern) if pattern != "all-linear" => Some(regex(pattern)?),
             _ => None,
         };
-        Ok(Self { config, form, pattern, built: RefCell::default() })
+        Ok(Self { config, form, init, pattern, built: RefCell::default() })
     }
 
     fn parts(&self, site: &Site) -> Vec<Part> {
@@ -174,7 +180,7 @@ impl Plan for Lora {
         let factors = |part: &Part| {
             let scope = if part.name.is_empty() { scope.clone() } else { scope.pp(part.name) };
             let shape = [site.in_features, part.len, self.config.r];
-            LowRank::new(&scope, ("lora_A.weight", "lora_B.weight"), shape)
+            LowRank::new(&scope, ("lora_A.weight", "lora_B.weight"), shape, self.init)
         };
         let made = parts.iter().map(|part| Ok((*part, factors(part)?)));
         let made = made.collect::<polyptych_tensor::Result<Vec<_>>>()?;

@@ -2,7 +2,16 @@
 
 use polyptych_tensor::{Init, Result, Scope, Tensor, cast};
 
-/// `A`: `[r, in]`, `B`: `[out, r]`. `B` starts at zero, so the pair starts without effect.
+/// Initial values of a pair of factors.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum LowRankInit {
+    /// LoRA's: `A` is `U(-1/sqrt(in), 1/sqrt(in))`, `B` is zero, so the pair starts without effect.
+    Identity,
+    /// Both are `N(0, std^2)`, as in EMTAL.
+    Normal(f64),
+}
+
+/// `A`: `[r, in]`, `B`: `[out, r]`.
 #[derive(Debug)]
 pub(crate) struct LowRank {
     pub(crate) a: Tensor,
@@ -10,14 +19,19 @@ pub(crate) struct LowRank {
 }
 
 impl LowRank {
-    /// Makes the parameters `names` = (`A`, `B`); `A` is `U(-1/sqrt(in), 1/sqrt(in))`.
+    /// Makes the parameters `names` = (`A`, `B`).
     pub(crate) fn new(
         scope: &Scope,
         names: (&str, &str),
         [in_features, out_features, r]: [i64; 3],
+        init: LowRankInit,
     ) -> Result<Self> {
-        let a = scope.param(names.0, &[r, in_features], Init::fan_in(in_features))?;
-        let b = scope.param(names.1, &[out_features, r], Init::ZEROS)?;
+        let (init_a, init_b) = match init {
+            LowRankInit::Identity => (Init::fan_in(in_features), Init::ZEROS),
+            LowRankInit::Normal(std) => (Init::Normal(std), Init::Normal(std)),
+        };
+        let a = scope.param(names.0, &[r, in_features], init_a)?;
+        let b = scope.param(names.1, &[out_features, r], init_b)?;
         Ok(Self { a, b })
     }
 

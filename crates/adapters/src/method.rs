@@ -5,7 +5,9 @@ use std::rc::Rc;
 use polyptych_tensor::{NoAdapter, Plan};
 use serde::{Deserialize, Serialize};
 
-use crate::{Lora, LoraConfig, MtLora, MtLoraConfig, Result};
+use crate::{
+    Emtal, EmtalConfig, Experts, KMeansConfig, Lora, LoraConfig, MtLora, MtLoraConfig, Result,
+};
 
 /// What is trained in the backbone: one entry of a recipe, `method = ".."` and its fields.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +22,8 @@ pub enum AdapterConfig {
     /// MTLoRA or, with `downsampler`, MTLoRA+.
     #[serde(rename = "mtlora")]
     MtLora(MtLoraConfig),
+    /// MoEfied LoRA with a router that fades.
+    Emtal(EmtalConfig),
 }
 
 /// Whether the model trains, or has been folded.
@@ -42,7 +46,20 @@ impl AdapterConfig {
             AdapterConfig::DecoderOnly => Rc::new(NoAdapter::Frozen),
             AdapterConfig::Lora(config) => Rc::new(Lora::new(config.clone(), form)?),
             AdapterConfig::MtLora(config) => Rc::new(MtLora::new(config.clone(), tasks, form)?),
+            AdapterConfig::Emtal(config) => Rc::new(Emtal::new(config.clone(), form)?),
         })
+    }
+
+    /// How many experts are to be found in every MLP of the backbone before training, and how.
+    pub fn experts(&self) -> Option<(usize, &KMeansConfig)> {
+        match self {
+            AdapterConfig::Emtal(EmtalConfig {
+                experts: Experts::BalancedKmeans(config),
+                num_experts,
+                ..
+            }) => Some((*num_experts as usize, config)),
+            _ => None,
+        }
     }
 
     /// The method's name, as in a recipe.
@@ -52,6 +69,7 @@ impl AdapterConfig {
             AdapterConfig::DecoderOnly => "decoder_only",
             AdapterConfig::Lora(_) => "lora",
             AdapterConfig::MtLora(_) => "mtlora",
+            AdapterConfig::Emtal(_) => "emtal",
         }
     }
 }

@@ -30,6 +30,26 @@ pub enum Error {
         /// Shape of the input.
         found: Vec<i64>,
     },
+    /// An archive of arrays, or one of its members, cannot be read.
+    #[error("{origin}: {member}: {reason}")]
+    Npz {
+        /// The file.
+        origin: String,
+        /// The member, or `archive`.
+        member: String,
+        /// What the reader found.
+        reason: String,
+    },
+    /// A tensor of a checkpoint is not what its name says.
+    #[error("{key}: expected {expected}, found {found}")]
+    Weights {
+        /// Name of the tensor.
+        key: String,
+        /// What it must be.
+        expected: &'static str,
+        /// What it is.
+        found: String,
+    },
     /// A parameter or the plan's projection could not be made.
     #[error(transparent)]
     Tensor(#[from] polyptych_tensor::Error),

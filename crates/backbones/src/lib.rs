@@ -23,6 +23,7 @@ mod branch;
 mod config;
 mod error;
 mod mlp;
+pub mod npz;
 mod patch_embed;
 mod place;
 pub mod pretrained;

@@ -1,6 +1,7 @@
-//! The two-layer perceptron of a block: `fc2(gelu(fc1(x)))`.
+//! The two-layer perceptron of a block: `fc2(gelu(fc1(x)))`, with the plan's gate, if it has one,
+//! between `fc1` and the activation.
 
-use polyptych_tensor::{Activations, Projection, Result, SiteKind};
+use polyptych_tensor::{Activations, Gate, Projection, Result, SiteKind};
 
 use crate::place::Place;
 
@@ -8,6 +9,7 @@ use crate::place::Place;
 #[derive(Debug)]
 pub(crate) struct Mlp {
     fc1: Box<dyn Projection>,
+    gate: Option<Box<dyn Gate>>,
     fc2: Box<dyn Projection>,
 }
 
@@ -15,12 +17,17 @@ impl Mlp {
     pub(crate) fn new(place: &Place, dim: i64, hidden: i64) -> Result<Self> {
         Ok(Self {
             fc1: place.projection("fc1", SiteKind::Fc1, [dim, hidden], true)?,
+            gate: place.gate([dim, hidden])?,
             fc2: place.projection("fc2", SiteKind::Fc2, [hidden, dim], true)?,
         })
     }
 
     pub(crate) fn forward(&self, x: &Activations, train: bool) -> Activations {
-        let hidden = self.fc1.forward(x, train).map(|t| t.gelu("none"));
-        self.fc2.forward(&hidden, train)
+        let hidden = self.fc1.forward(x, train);
+        let hidden = match &self.gate {
+            Some(gate) => gate.forward(x, &hidden, train),
+            None => hidden,
+        };
+        self.fc2.forward(&hidden.map(|t| t.gelu("none")), train)
     }
 }

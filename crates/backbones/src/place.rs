@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use polyptych_tensor::{Plan, Projection, Result, Scope, Site, SiteKind};
+use polyptych_tensor::{Gate, Plan, Projection, Result, Scope, Site, SiteKind};
 
 /// A scope together with the plan and the stage that hold there.
 #[derive(Clone)]
@@ -47,9 +47,25 @@ impl<'a> Place<'a> {
         [in_features, out_features]: [i64; 2],
         bias: bool,
     ) -> Result<Box<dyn Projection>> {
-        let scope = self.scope.pp(name);
-        let site = Site {
-            path: scope.path()[self.above..].to_owned(),
+        let site = self.site(name, kind, [in_features, out_features], bias);
+        self.plan.projection(&self.scope.pp(name), &site)
+    }
+
+    /// What scales the hidden units of the MLP that stands here, for `[.., in_features]` to
+    /// `[.., hidden_features]`.
+    pub(crate) fn gate(&self, features: [i64; 2]) -> Result<Option<Box<dyn Gate>>> {
+        self.plan.gate(&self.scope, &self.site("fc1", SiteKind::Fc1, features, true))
+    }
+
+    fn site(
+        &self,
+        name: &str,
+        kind: SiteKind,
+        [in_features, out_features]: [i64; 2],
+        bias: bool,
+    ) -> Site {
+        Site {
+            path: self.scope.pp(name).path()[self.above..].to_owned(),
             kind,
             in_features,
             out_features,
@@ -57,7 +73,6 @@ impl<'a> Place<'a> {
             stage: self.stage,
             last_in_stage: self.last_in_stage,
             last_stage: self.last_stage,
-        };
-        self.plan.projection(&scope, &site)
+        }
     }
 }

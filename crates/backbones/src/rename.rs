@@ -3,9 +3,11 @@
 //! Each takes the tensors of a checkpoint and gives them back under timm's names. A name that is
 //! not in the table stays as it is, so that loading reports it.
 
+mod augreg_vit;
 mod torchvision_swin;
 mod torchvision_vit;
 
+pub use augreg_vit::augreg_vit;
 pub use torchvision_swin::torchvision_swin;
 pub use torchvision_vit::torchvision_vit;
 

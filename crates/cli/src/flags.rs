@@ -22,6 +22,10 @@ pub(crate) enum Command {
     Predict(PredictFlags),
     /// Fold the adapters of a run into its backbone
     Merge(MergeFlags),
+    /// Sort the hidden units of a backbone into experts
+    Moefy(MoefyFlags),
+    /// Time a forward pass of a run before and after folding
+    Time(TimeFlags),
     /// Count parameters: total, trainable, stored
     Inspect(InspectFlags),
     /// Recipes that ship with the program
@@ -104,6 +108,41 @@ pub(crate) struct MergeFlags {
     /// Store the plain backbone in half precision
     #[arg(long)]
     pub(crate) half: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MoefyFlags {
+    /// A shipped architecture.tag, or a file of weights
+    pub(crate) weights: String,
+    /// Where the sorted weights go, a safetensors file
+    pub(crate) out: PathBuf,
+    /// Experts in every MLP
+    #[arg(long, default_value_t = 16)]
+    pub(crate) experts: usize,
+    /// Times that clustering begins anew; the best result counts
+    #[arg(long, default_value_t = 10)]
+    pub(crate) restarts: usize,
+    /// Seed of the clustering
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TimeFlags {
+    /// Folder of a run
+    pub(crate) run: PathBuf,
+    /// Images in the batch
+    #[arg(long, default_value_t = 8)]
+    pub(crate) images: usize,
+    /// Passes that count, after three that do not
+    #[arg(long, default_value_t = 31)]
+    pub(crate) passes: usize,
+    /// Device instead of the recipe's: auto, cpu, cuda:N
+    #[arg(long)]
+    pub(crate) device: Option<String>,
+    /// Print JSON instead of lines
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -6,11 +6,13 @@ mod eval;
 mod flags;
 mod inspect;
 mod merge;
+mod moefy;
 mod predict;
 mod progress;
 mod recipe;
 mod recipes;
 mod table;
+mod time;
 mod train;
 
 use std::process::ExitCode;
@@ -40,6 +42,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Eval(flags) => eval::run(&flags)?,
         Command::Predict(flags) => predict::run(&flags)?,
         Command::Merge(flags) => merge::run(&flags)?,
+        Command::Moefy(flags) => moefy::run(&flags)?,
+        Command::Time(flags) => time::run(&flags)?,
         Command::Inspect(flags) => inspect::run(&flags)?,
         Command::Recipe(command) => recipe::run(&command)?,
     }

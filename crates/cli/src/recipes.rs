@@ -20,8 +20,15 @@ macro_rules! shipped {
 }
 
 /// All shipped recipes, the first one first to be tried.
-pub(crate) const SHIPPED: &[Shipped] =
-    shipped!["quickstart", "camvid", "camvid-bsds500", "pretrain-swin", "pretrain-vit"];
+pub(crate) const SHIPPED: &[Shipped] = shipped![
+    "quickstart",
+    "emtal-quickstart",
+    "emtal-real",
+    "camvid",
+    "camvid-bsds500",
+    "pretrain-swin",
+    "pretrain-vit",
+];
 
 /// Baselines that ship with recipes, by file name.
 const BASELINES: &[(&str, &str)] =

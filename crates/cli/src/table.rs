@@ -1,7 +1,7 @@
 //! Results as people read them.
 
 use comfy_table::{CellAlignment, Table, presets};
-use polyptych_engine::Evaluation;
+use polyptych_engine::{Evaluation, Peak, TaskScores};
 
 /// One column of a comparison: a title, and an evaluation or recorded headlines.
 pub(crate) struct Column<'a> {
@@ -68,6 +68,16 @@ pub(crate) fn comparison(reference: &Evaluation, columns: &[Column]) -> String {
     table.to_string()
 }
 
+/// When each task was at its best.
+pub(crate) fn peaks(evaluation: &Evaluation) -> String {
+    let one = |task: &TaskScores| {
+        let Peak { value, step, epoch } = task.peak?;
+        Some(format!("{} {value:.2} after {epoch:.1} epochs (step {step})", task.task))
+    };
+    let all: Vec<String> = evaluation.tasks.iter().filter_map(one).collect();
+    format!("best: {}", all.join(", "))
+}
+
 fn bare(head: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::ASCII_MARKDOWN).set_header(head.to_vec());
@@ -84,13 +94,24 @@ fn align(table: &mut Table, numbers: &[usize]) {
 
 #[cfg(test)]
 mod tests {
-    use polyptych_engine::TaskScores;
+    use std::collections::BTreeMap;
 
     use super::*;
 
     fn unlabelled() -> Evaluation {
-        let edge = TaskScores { task: "edge".into(), scores: Vec::new() };
-        Evaluation { tasks: vec![edge], delta_m: None }
+        Evaluation { tasks: vec![task("edge", None)], delta_m: None }
+    }
+
+    fn task(name: &str, peak: Option<Peak>) -> TaskScores {
+        TaskScores { task: name.into(), scores: Vec::new(), peak, observed: BTreeMap::new() }
+    }
+
+    #[test]
+    fn every_task_has_its_own_peak() {
+        let peak = |value, step, epoch| Some(Peak { value, step, epoch });
+        let tasks = vec![task("cars", peak(61.25, 300, 7.5)), task("birds", None)];
+        let text = peaks(&Evaluation { tasks, delta_m: None });
+        assert_eq!(text, "best: cars 61.25 after 7.5 epochs (step 300)");
     }
 
     #[test]

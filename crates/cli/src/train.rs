@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use polyptych_engine::{
-    Baselines, Evaluation, Ledger, Recipe, TrainOutcome, Trainer, torch_version,
+    Baselines, Evaluation, ExpertLayer, Ledger, Recipe, TrainOutcome, Trainer, torch_version,
 };
 
 use crate::INTERRUPTED;
@@ -44,11 +44,25 @@ pub(crate) fn run(flags: &TrainFlags) -> Result<ExitCode> {
 fn start(flags: &TrainFlags) -> Result<Trainer> {
     let (recipe, baselines) = recipes::open(&flags.recipe)?;
     let out = flags.out.clone().unwrap_or_else(|| free_folder(&recipe.name));
-    let (trainer, report) = Trainer::start(recipe, baselines.as_ref(), &out)?;
-    if let Some(report) = report {
+    let (trainer, preparation) = Trainer::start(recipe, baselines.as_ref(), &out)?;
+    if let Some(report) = preparation.weights {
         eprintln!("backbone {}: {report}", trainer.recipe().backbone.weights);
     }
+    if !preparation.experts.is_empty() {
+        eprintln!("{}", experts(&preparation.experts));
+    }
     Ok(trainer)
+}
+
+/// How well hidden units fall into experts, all layers together.
+fn experts(layers: &[ExpertLayer]) -> String {
+    let sum = |value: fn(&ExpertLayer) -> f64| layers.iter().map(value).sum::<f64>();
+    format!(
+        "experts in {} MLPs: objective {:.1}, of a random split {:.1}",
+        layers.len(),
+        sum(|layer| layer.objective),
+        sum(|layer| layer.random_objective)
+    )
 }
 
 fn introduce(trainer: &Trainer) {
@@ -91,7 +105,7 @@ fn finished(outcome: TrainOutcome, path: &Path) -> Result<Option<Evaluation>> {
     Ok(outcome.evaluation)
 }
 
-/// Trains the recipe's other methods at the same budget, below the folder of the run.
+/// Trains the closing rows of the recipe at the same budget, below the folder of the run.
 fn compare(
     recipe: &Recipe,
     baselines: Option<&Baselines>,
@@ -99,12 +113,10 @@ fn compare(
     stop: &Arc<AtomicBool>,
 ) -> Result<Option<Vec<(String, Evaluation)>>> {
     let mut done = Vec::new();
-    for adapter in &recipe.compare {
-        let mut other = recipe.clone();
-        other.adapter = adapter.clone();
-        other.compare.clear();
-        let name = adapter.name().to_owned();
-        let (mut trainer, _) = Trainer::start(other, baselines, &path.join("compare").join(&name))?;
+    for row in recipe.compare.iter().filter(|row| row.closing) {
+        let (name, other) = (row.name.clone(), recipe.compared(row)?);
+        let folder = path.join("compare").join(name.replace(' ', "_"));
+        let (mut trainer, _) = Trainer::start(other, baselines, &folder)?;
         introduce(&trainer);
         let outcome = train(&mut trainer, stop)?;
         match outcome.evaluation {
@@ -131,9 +143,12 @@ fn conclude(
         delta_m: Some(0.0),
     });
     let others = others.iter().map(|(name, evaluation)| Column::of(name, evaluation));
-    let main_column = Column::of(recipe.adapter.name(), main);
+    let main_column = Column::of(recipe.label(), main);
     let columns: Vec<Column> = recorded.into_iter().chain(others).chain([main_column]).collect();
     println!("{}", table::comparison(main, &columns));
+    if recipe.train.eval_every < recipe.train.steps {
+        println!("{}", table::peaks(main));
+    }
     println!("run: {}", path.display());
     println!("look: polyptych predict {} PHOTOGRAPH..", path.display());
     println!("fold: polyptych merge {}", path.display());

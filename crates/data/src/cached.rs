@@ -43,6 +43,10 @@ impl Dataset for Cached {
         self.dataset.tasks()
     }
 
+    fn parts(&self) -> Vec<usize> {
+        self.dataset.parts()
+    }
+
     fn get(&self, index: usize) -> Result<Sample> {
         let slot = &self.slots[index];
         if let Some(sample) = slot.get() {

@@ -18,6 +18,12 @@ pub trait Dataset: Send + Sync {
     /// Tasks that samples may carry labels for.
     fn tasks(&self) -> &[TaskSpec];
 
+    /// Lengths of the data sets that this one joins, one after the other; its own length if it
+    /// joins none.
+    fn parts(&self) -> Vec<usize> {
+        vec![self.len()]
+    }
+
     /// Reads sample `index`, below [`Dataset::len`].
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 //!
 //! Whatever the bytes say, memory stays bounded: sizes are checked before anything is allocated.
 
+pub(crate) mod idx;
 mod jpeg;
 pub(crate) mod mat;
 mod npy;
@@ -9,7 +10,7 @@ mod png;
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ndarray::{Array2, Array3, ArrayD};
 
@@ -61,6 +62,26 @@ pub(crate) fn read_npy(path: &Path) -> Result<ArrayD<f64>> {
 pub(crate) fn read_mat(path: &Path, variable: &str) -> Result<Value> {
     let found = mat::variable(&read(path)?, variable);
     found.map_err(|reason| damaged(path, "MATLAB v5 file", reason))
+}
+
+/// Reads the grey images of an idx file, `[images, height, width]`.
+pub(crate) fn read_idx_images(path: &Path) -> Result<Array3<u8>> {
+    let (path, bytes) = read_or_unpacked(path)?;
+    idx::images(&bytes).map_err(|reason| damaged(&path, "idx file", reason))
+}
+
+/// Reads the classes of an idx file.
+pub(crate) fn read_idx_labels(path: &Path) -> Result<Vec<u8>> {
+    let (path, bytes) = read_or_unpacked(path)?;
+    idx::labels(&bytes).map_err(|reason| damaged(&path, "idx file", reason))
+}
+
+/// Reads `path`, or the same name without `.gz`, because people unpack such files by hand.
+fn read_or_unpacked(path: &Path) -> Result<(PathBuf, Vec<u8>)> {
+    let packed = path.extension().is_some_and(|ext| ext == "gz");
+    let plain = if packed { path.with_extension("") } else { path.to_owned() };
+    let path = if !path.exists() && plain.exists() { plain } else { path.to_owned() };
+    read(&path).map(|bytes| (path, bytes))
 }
 
 /// The error for a file whose bytes are not what they should be.

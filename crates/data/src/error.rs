@@ -101,4 +101,29 @@ pub enum Error {
         /// Where the label of the first image would be.
         first: PathBuf,
     },
+    /// A training split has no image of some classes.
+    #[error(
+        "{dataset}: split `{split}`: {task}: expected at least 1 image of every class, found none of {}",
+        listed(classes)
+    )]
+    AbsentClasses {
+        /// Name of the data set.
+        dataset: String,
+        /// Name of the split.
+        split: String,
+        /// Name of the task.
+        task: String,
+        /// Names of the classes.
+        classes: Vec<String>,
+    },
+}
+
+/// The first names of a list that may be long.
+fn listed(names: &[String]) -> String {
+    let shown = names.iter().take(5).map(|name| format!("`{name}`"));
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    match names.len() {
+        0..=5 => shown,
+        all => format!("{shown} and {} more", all - 5),
+    }
 }

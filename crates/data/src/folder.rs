@@ -1,21 +1,27 @@
 //! A data set that is a folder, described by a manifest.
 
+mod classes;
 mod entry;
 mod format;
+mod images;
 mod label;
+mod labels;
 mod manifest;
+mod natural;
 mod pattern;
+mod site;
 mod split;
+mod table;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use ndarray::Array3;
-
-use self::entry::TaskEntry;
-use self::format::Format;
-use self::manifest::{Manifest, refused};
-use self::pattern::{Pattern, Slots};
-use crate::{Dataset, Error, Label, Result, Sample, TaskSpec, read_image};
+use self::classes::Classes;
+use self::images::Images;
+use self::labels::Labels;
+use self::manifest::Manifest;
+use self::pattern::Slots;
+use self::site::Site;
+use crate::{Dataset, Error, Result, Sample, TaskSpec};
 
 /// Photographs and label files in a folder.
 ///
@@ -58,86 +64,81 @@ use crate::{Dataset, Error, Label, Result, Sample, TaskSpec, read_image};
 /// | `npy` | `[height, width]`, normals `[height, width, 3]` | those of the kind |
 /// | `mat_boundaries` | `groundTruth{annotator}.Boundaries` as in BSDS500 | `threshold` |
 /// | `mat:NAME` | variable `NAME` of a MATLAB v5 file | those of the kind |
-/// | `path` | the expanded `label`, such as `"{class}"`, names the class | |
 /// | `names_txt` | names of classes, one a line | |
+/// | `path` | the expanded `label`, such as `"{class}"`, names the class | `classes` may be left out |
+/// | `index` | the expanded `label` is the class's number, from 0 | `classes` may be a file |
+/// | `idx` | one idx file (plain or `.gz`) for the split, one number from 0 for each image | |
 ///
 /// Any slot of `images` may stand in `label`; a slot takes any name without a slash, `{ext}` only
 /// `jpg`, `jpeg` and `png`. Images are sorted by path unless a list orders them. Human parts without any part carry no label.
 /// A label whose every pixel is ignored is an error unless the task says `allow_void = true`,
 /// which makes it absent.
+///
+/// # Classes of whole images
+///
+/// With `format = "path"` and `label = "{class}"`, `classes` may be left out: the classes are then
+/// the folders that stand for `{class}` in any of the splits, in natural order (`2` before `10`).
+/// `classes = "classes.txt"` names a file with lines `number name`; labels then give these numbers.
+/// A split whose name starts with `train` must hold an image of every class of a task in the
+/// formats `path`, `index` or `idx`.
+///
+/// # Tables
+///
+/// What the folders do not say, files with lines `id value` may. Each fills one slot:
+///
+/// ```toml
+/// [layout]
+/// images = "images/{path}"
+/// tables = { path = "images.txt", class = "labels.txt", part = "split.txt" }
+///
+/// [splits]
+/// train = { only = { part = "1" } }                # rows where the slot stands for this
+/// extra = { tables = { class = "extra.txt" } }     # tables of one split, beside the layout's
+/// ```
+///
+/// The tables of a split must list the same ids; the id itself is the slot `{id}`.
+///
+/// # Images in one file
+///
+/// `format = "idx"` in `[layout]` says that `images`, whose only slot may be `{split}`, is an idx
+/// file of grey images, plain or `.gz`. They become RGB, and are called by their places from `00000` on.
 #[derive(Debug)]
 pub struct FolderDataset {
     name: String,
-    root: PathBuf,
-    images: Pattern,
+    images: Images,
     items: Vec<Slots>,
     tasks: Vec<TaskSpec>,
-    entries: Vec<(TaskEntry, Pattern)>,
+    labels: Vec<Labels>,
 }
 
 impl FolderDataset {
     /// Opens one split of the data set that `manifest` describes and `root` holds.
     ///
     /// # Errors
-    /// [`Error::Config`] or [`Error::Decode`] for the manifest, [`Error::Io`] for a missing list
-    /// or a listed image that is missing, [`Error::EmptySplit`], and [`Error::NoLabels`] for a
-    /// task without one label file in the split.
+    /// [`Error::Config`] or [`Error::Decode`] for the manifest, a table or an idx file,
+    /// [`Error::Io`] for a missing list or a listed image that is missing, [`Error::EmptySplit`],
+    /// [`Error::Label`] for a class that the task does not have, [`Error::NoLabels`] for a task
+    /// without one label file in the split, and [`Error::AbsentClasses`] for a split whose name
+    /// starts with `train` and that lacks a class which names and lists can tell.
     pub fn open(manifest: &Path, root: &Path, split: &str) -> Result<Self> {
         let origin = manifest.display().to_string();
         let manifest = Manifest::read(manifest)?;
-        let chosen = manifest.split(&origin, split)?;
-        let images = image_pattern(&origin, &manifest.layout.images)?;
-        let entries = manifest.tasks.iter().map(|task| {
-            let label = label_pattern(&origin, task, &images)?;
-            Ok((task.clone(), label))
-        });
-        let entries = entries.collect::<Result<Vec<_>>>()?;
-        let items = split::images(root, &images, split, chosen)?;
+        let site = Site::new(origin, &manifest, root, split)?;
+        let (images, items) = Images::open(&site)?;
         if items.is_empty() {
-            let split = split.to_owned();
-            return Err(Error::EmptySplit { dataset: manifest.name, split });
+            let (dataset, split) = (manifest.name, split.to_owned());
+            return Err(Error::EmptySplit { dataset, split });
         }
-        let tasks = manifest.tasks.iter().map(TaskEntry::spec).collect();
-        let root = root.to_owned();
-        let dataset = Self { name: manifest.name, root, images, items, tasks, entries };
-        dataset.require_labels(split)?;
-        Ok(dataset)
-    }
-
-    /// A pattern that fits no file is more likely a slip than a data set without labels.
-    fn require_labels(&self, split: &str) -> Result<()> {
-        let files = self.entries.iter().filter(|(task, _)| task.format != Format::Path);
-        for (task, label) in files {
-            let mut paths = self.items.iter().map(|slots| self.root.join(label.expand(slots)));
-            if !paths.any(|path| path.is_file()) {
-                return Err(Error::NoLabels {
-                    dataset: self.name.clone(),
-                    split: split.to_owned(),
-                    task: task.name.clone(),
-                    first: self.root.join(label.expand(&self.items[0])),
-                });
-            }
+        let (mut tasks, mut labels) = (Vec::new(), Vec::new());
+        for entry in &manifest.tasks {
+            let classes = Classes::of(entry, &site)?;
+            let found = Labels::open(entry, &site, &classes, (&images, &items))?;
+            let task = entry.spec(classes.names);
+            found.require(&manifest.name, split, &task, &items)?;
+            tasks.push(task);
+            labels.push(found);
         }
-        Ok(())
-    }
-
-    fn label(&self, task: usize, slots: &Slots, image: &Array3<u8>) -> Result<Option<Label>> {
-        let (entry, pattern) = &self.entries[task];
-        let named = PathBuf::from(pattern.expand(slots));
-        let path = if entry.format == Format::Path { named } else { self.root.join(named) };
-        if entry.format != Format::Path && !path.exists() {
-            return Ok(None);
-        }
-        let raw = entry.format.read(&path)?;
-        let (height, width, _) = image.dim();
-        let label = entry.label(raw).and_then(|label| match label {
-            Some(label) => {
-                label.check(&self.tasks[task], [height, width])?;
-                entry.unless_void(label)
-            }
-            None => Ok(None),
-        });
-        label.map_err(|fault| fault.of(&path.display().to_string(), &entry.name))
+        Ok(Self { name: manifest.name, images, items, tasks, labels })
     }
 }
 
@@ -156,33 +157,16 @@ impl Dataset for FolderDataset {
 
     fn get(&self, index: usize) -> Result<Sample> {
         let slots = &self.items[index];
-        let image = read_image(&self.root.join(self.images.expand(slots)))?;
-        let label = |task: usize| {
-            let label = self.label(task, slots, &image)?;
-            Ok(label.map(|label| (self.tasks[task].name.clone(), label)))
+        let image = self.images.read(index, slots)?;
+        let (height, width, _) = image.dim();
+        let label = |(task, labels): (&TaskSpec, &Labels)| {
+            let label = labels.get(index, slots, task, [height, width])?;
+            Ok(label.map(|label| (task.name.clone(), label)))
         };
-        let labels = (0..self.tasks.len()).filter_map(|task| label(task).transpose());
+        let labels = self.tasks.iter().zip(&self.labels).filter_map(|pair| label(pair).transpose());
         let labels = labels.collect::<Result<_>>()?;
-        Ok(Sample { name: split::title(&self.images, slots), image, labels })
+        Ok(Sample { name: self.images.title(slots), image, labels })
     }
-}
-
-fn image_pattern(origin: &str, text: &str) -> Result<Pattern> {
-    let wrong = |expected: String| refused(origin, "layout.images", expected, text);
-    let pattern = Pattern::parse(text).map_err(wrong)?;
-    let named = pattern.slots().any(|slot| slot == "id");
-    let missing = || wrong("a pattern with {id}".to_owned());
-    named.then_some(pattern).ok_or_else(missing)
-}
-
-fn label_pattern(origin: &str, task: &TaskEntry, images: &Pattern) -> Result<Pattern> {
-    let key = format!("tasks.{}.label", task.name);
-    let wrong = |expected: String| refused(origin, &key, expected, &task.label);
-    let pattern = Pattern::parse(&task.label).map_err(wrong)?;
-    let known = |slot: &str| slot == "split" || images.slots().any(|other| other == slot);
-    let fits = pattern.slots().all(known);
-    let unknown = || wrong("only slots that layout.images has".to_owned());
-    fits.then_some(pattern).ok_or_else(unknown)
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use self::batch::Prepared;
 use crate::{Dataset, Error, Key, Result, Transform};
 
 pub use self::batch::Batch;
-pub use self::config::LoaderConfig;
+pub use self::config::{LoaderConfig, Sampling};
 pub use self::epoch::Epoch;
 
 /// Makes batches of a data set.
@@ -81,8 +81,8 @@ impl Loader {
     /// [`Error::Threads`] if the background thread cannot start; errors of samples come out of
     /// the iterator, which then ends.
     pub fn epoch(&self, epoch: u64, first_batch: usize) -> Result<Epoch> {
-        let len = self.worker.dataset.len();
-        let mut batches = order::batches(len, &self.worker.config, epoch);
+        let parts = self.worker.dataset.parts();
+        let mut batches = order::batches(&parts, &self.worker.config, epoch);
         batches.drain(..first_batch.min(batches.len()));
         Epoch::start(self.worker.clone(), batches, epoch)
     }

@@ -14,24 +14,24 @@
 //! | `edge` | pixels whose right or lower neighbour belongs to another object, wall, floor, hill or the sky |
 //! | `tags` | which kinds of object cover at least half a percent of the image |
 
-mod camera;
-mod classes;
+pub(crate) mod camera;
+pub(crate) mod classes;
 mod figure;
-mod film;
+pub(crate) mod film;
 mod labels;
-mod landscape;
+pub(crate) mod landscape;
 mod layout;
 mod light;
-mod math;
-mod object;
-mod render;
-mod rng;
+pub(crate) mod math;
+pub(crate) mod object;
+pub(crate) mod render;
+pub(crate) mod rng;
 mod room;
-mod shape;
+pub(crate) mod shape;
 #[cfg(test)]
 mod tests;
-mod texture;
-mod world;
+pub(crate) mod texture;
+pub(crate) mod world;
 
 use serde::{Deserialize, Serialize};
 

@@ -28,9 +28,11 @@ impl Subset {
         }
     }
 
-    /// The first `limit` samples, or all if there are fewer.
-    pub fn first(dataset: Arc<dyn Dataset>, limit: usize) -> Self {
-        let indices = (0..limit.min(dataset.len())).collect();
+    /// `limit` samples at even distances, or all if there are fewer: folders of classes follow each
+    /// other, so the first samples may all be of one class.
+    pub fn evenly(dataset: Arc<dyn Dataset>, limit: usize) -> Self {
+        let (len, limit) = (dataset.len(), limit.min(dataset.len()));
+        let indices = (0..limit).map(|turn| turn * len / limit).collect();
         Self { dataset, indices }
     }
 }

@@ -80,7 +80,8 @@ fn a_subset_keeps_its_order_and_its_bounds() {
     let subset = Subset::new(dataset.clone(), vec![3, 0, 3]).unwrap();
     let names: Vec<String> = (0..subset.len()).map(|k| subset.get(k).unwrap().name).collect();
     assert_eq!(names, ["a3", "a0", "a3"]);
-    assert_eq!(Subset::first(dataset.clone(), 9).len(), 4);
+    assert_eq!(Subset::evenly(dataset.clone(), 9).len(), 4);
+    assert_eq!(Subset::evenly(dataset.clone(), 2).get(1).unwrap().name, "a2");
     let error = Subset::new(dataset, vec![0, 4]).err().unwrap();
     assert_eq!(error.to_string(), "a: indices: expected indices below 4, found 4");
 }

@@ -48,6 +48,10 @@ impl Dataset for Union {
         &self.tasks
     }
 
+    fn parts(&self) -> Vec<usize> {
+        self.parts.iter().map(|part| part.len()).collect()
+    }
+
     fn get(&self, index: usize) -> Result<Sample> {
         let mut index = index;
         for part in &self.parts {

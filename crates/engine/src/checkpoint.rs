@@ -13,10 +13,11 @@ use sha2::{Digest, Sha256};
 
 use crate::error::io;
 use crate::log::to_json;
-use crate::{Error, Result};
+use crate::{Error, Peak, Result};
 
 const MODEL: &str = "model.safetensors";
 const OPTIMISER: &str = "optimiser.safetensors";
+const MEMORY: &str = "memory.safetensors";
 const STATE: &str = "state.json";
 const INDEX: &str = "index.json";
 
@@ -30,6 +31,8 @@ pub(crate) struct State {
     pub(crate) skipped: u64,
     /// Selection score of the best evaluation, and its step.
     pub(crate) best: Option<(f64, u64)>,
+    /// The best headline of every task.
+    pub(crate) peaks: BTreeMap<String, Peak>,
     /// Headlines of the first evaluation, which selection compares with without baselines.
     pub(crate) reference: Vec<Baseline>,
     /// SHA-256 of the resolved recipe.
@@ -44,6 +47,8 @@ pub struct Checkpoint {
     /// All parameters and buffers.
     pub model: Tensors,
     pub(crate) optimiser: Tensors,
+    /// What else has memory: the feature bank and running losses of the quality-retaining loss.
+    pub(crate) memory: Tensors,
     pub(crate) state: State,
 }
 
@@ -75,7 +80,8 @@ impl Checkpoint {
         }
         let model = file::load(&folder.join(MODEL))?.tensors;
         let optimiser = file::load(&folder.join(OPTIMISER))?.tensors;
-        Ok(Self { model, optimiser, state })
+        let memory = file::load(&folder.join(MEMORY))?.tensors;
+        Ok(Self { model, optimiser, memory, state })
     }
 
     /// Writes the checkpoint below `dir` and makes it the last one, and the best one if `best`;
@@ -106,7 +112,8 @@ impl Checkpoint {
     }
 
     fn write(&mut self, folder: &Path) -> Result<()> {
-        for (name, tensors) in [(MODEL, &self.model), (OPTIMISER, &self.optimiser)] {
+        let files = [(MODEL, &self.model), (OPTIMISER, &self.optimiser), (MEMORY, &self.memory)];
+        for (name, tensors) in files {
             let path = folder.join(name);
             file::save(&path, tensors, HashMap::from([("format".into(), "pt".into())]))?;
             let digest = sha256(&std::fs::read(&path).map_err(io(&path))?);
@@ -171,7 +178,8 @@ mod tests {
     fn checkpoint(step: u64) -> Checkpoint {
         let tensors = |value: f32| Tensors::from([("w".to_owned(), Tensor::from_slice(&[value]))]);
         let (model, optimiser) = (tensors(step as f32), tensors(-1.0));
-        Checkpoint { model, optimiser, state: State { step, ..State::default() } }
+        let memory = Tensors::new();
+        Checkpoint { model, optimiser, memory, state: State { step, ..State::default() } }
     }
 
     fn names(dir: &Path) -> Vec<String> {

@@ -24,16 +24,17 @@ impl DataSets {
     /// # Errors
     /// A data set that cannot be read, or a task of the recipe that no data set has.
     pub fn open(recipe: &Recipe) -> Result<Self> {
-        let train = open(&recipe.data.train, recipe.data.cache_mib)?;
+        let train = open(recipe, &recipe.data.train)?;
         let eval = Self::open_eval(recipe)?;
         let specs = specs(recipe, train.tasks())?;
         let config = LoaderConfig {
             seed: recipe.seed,
             shuffle: true,
+            sampling: recipe.data.sampling,
             drop_last: train.len() >= recipe.data.batch_size,
             augment: recipe.data.augment.clone(),
             prefetch: recipe.data.prefetch,
-            ..LoaderConfig::evaluation(recipe.data.batch_size, recipe.data.img_size)
+            ..recipe.loader(recipe.data.batch_size)
         };
         Ok(Self { train: Loader::new(train, config)?, eval, specs })
     }
@@ -43,9 +44,8 @@ impl DataSets {
     /// # Errors
     /// As [`DataSets::open`].
     pub fn open_eval(recipe: &Recipe) -> Result<Loader> {
-        let dataset = open(&recipe.data.eval, recipe.data.cache_mib)?;
-        let config = LoaderConfig::evaluation(recipe.data.batch_size, recipe.data.img_size);
-        Ok(Loader::new(dataset, config)?)
+        let dataset = open(recipe, &recipe.data.eval)?;
+        Ok(Loader::new(dataset, recipe.loader(recipe.data.batch_size))?)
     }
 }
 
@@ -67,13 +67,19 @@ pub(crate) fn specs(recipe: &Recipe, known: &[TaskSpec]) -> Result<Vec<TaskSpec>
     recipe.tasks.keys().map(find).collect()
 }
 
-fn open(sources: &[SourceRecipe], cache_mib: usize) -> Result<Arc<dyn Dataset>> {
-    let opened = sources.iter().map(SourceRecipe::open).collect::<Result<Vec<_>>>()?;
+/// Opens `sources` but for those without a label of any task of the recipe.
+fn open(recipe: &Recipe, sources: &[SourceRecipe]) -> Result<Arc<dyn Dataset>> {
+    let all = sources.iter().map(SourceRecipe::open).collect::<Result<Vec<_>>>()?;
+    let wanted = |task: &TaskSpec| recipe.tasks.contains_key(&task.name);
+    let useful = |set: &Arc<dyn Dataset>| set.tasks().iter().any(wanted);
+    let some = all.iter().any(useful);
+    // Without any, the refusal names the tasks that there are.
+    let opened: Vec<_> = all.into_iter().filter(|set| useful(set) || !some).collect();
     let joined: Arc<dyn Dataset> = match <[_; 1]>::try_from(opened) {
         Ok([only]) => only,
         Err(several) => Arc::new(Union::new(several)?),
     };
-    Ok(match cache_mib {
+    Ok(match recipe.data.cache_mib {
         0 => joined,
         mib => Arc::new(Cached::new(joined, mib << 20)),
     })

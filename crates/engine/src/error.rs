@@ -56,6 +56,19 @@ pub enum Error {
         /// Largest difference on the probe batch.
         found: f64,
     },
+    /// A model that would compute something else once it is folded.
+    #[error(
+        "{}: expected a model that folding does not change, found one of which {reason}: on the \
+         probe batch its outputs would change by {difference:.3}", path.display()
+    )]
+    TooEarly {
+        /// The folder of the run.
+        path: PathBuf,
+        /// Why not yet.
+        reason: String,
+        /// Largest difference of raw outputs.
+        difference: f64,
+    },
     /// An adapter's configuration.
     #[error("adapter.{0}")]
     Adapters(#[from] polyptych_adapters::Error),

@@ -1,11 +1,13 @@
 //! How good is a model, task by task?
 
+use std::collections::BTreeMap;
+
 use ndarray::{ArrayView3, ArrayView4, Axis};
 use polyptych_data::{Batch, Loader};
 use polyptych_metrics::{Baseline, DeltaM, Metric, MetricError, Score, delta_m};
 use polyptych_tensor::{Device, Kind, Tensor, no_grad};
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{Model, Result, Task, to_tensor};
 
@@ -25,6 +27,24 @@ pub struct TaskScores {
     pub task: String,
     /// Its scores.
     pub scores: Vec<Score>,
+    /// The best headline score of the run so far; only in a run's own evaluations.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peak: Option<Peak>,
+    /// What the method noted by the names of its layers, mean over the task's images: EMTAL's
+    /// load of every expert and entropy of the gates in nats.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub observed: BTreeMap<String, Vec<f64>>,
+}
+
+/// When a task was at its best.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Peak {
+    /// The headline score.
+    pub value: f64,
+    /// Steps done then.
+    pub step: u64,
+    /// Passes over the training data done then.
+    pub epoch: f64,
 }
 
 impl Evaluation {
@@ -53,6 +73,7 @@ pub fn evaluate(
     mut progress: impl FnMut(usize),
 ) -> Result<Evaluation> {
     let mut metrics = model.tasks.iter().map(Task::metric).collect::<Result<Vec<_>>>()?;
+    let mut observed: Vec<Sums> = model.tasks.iter().map(|_| Sums::default()).collect();
     for (done, batch) in loader.epoch(0, 0)?.enumerate() {
         let batch = batch?;
         let outputs = no_grad(|| predict_batch(model, &batch))?;
@@ -62,16 +83,18 @@ pub fn evaluate(
         tasks.try_for_each(|((task, metric), output)| {
             update(metric.as_mut(), task, output, &batch)
         })?;
+        note(model, &batch, &mut observed)?;
         progress(done + 1);
     }
-    let scores = |(task, metric): (&Task, &dyn Metric)| match metric.compute() {
-        Ok(scores) => Ok(TaskScores { task: task.spec.name.clone(), scores }),
-        Err(MetricError::NoLabel { .. }) => {
-            Ok(TaskScores { task: task.spec.name.clone(), scores: Vec::new() })
-        }
-        Err(e) => Err(e.into()),
+    let scores = |((task, metric), observed): ((&Task, &dyn Metric), Sums)| {
+        let scores = match metric.compute() {
+            Err(MetricError::NoLabel { .. }) => Vec::new(),
+            other => other?,
+        };
+        let task = task.spec.name.clone();
+        Ok(TaskScores { task, scores, peak: None, observed: observed.means() })
     };
-    let measured = model.tasks.iter().zip(metrics.iter().map(AsRef::as_ref));
+    let measured = model.tasks.iter().zip(metrics.iter().map(AsRef::as_ref)).zip(observed);
     let tasks = measured.map(scores).collect::<Result<Vec<_>>>()?;
     let mut evaluation = Evaluation { tasks, delta_m: None };
     if let Some(baselines) = baselines {
@@ -84,8 +107,43 @@ pub fn evaluate(
 fn predict_batch(model: &Model, batch: &Batch) -> Result<Vec<ndarray::Array4<f32>>> {
     let images = to_tensor(&batch.images, model.store.device());
     let raw = model.forward(&images, false)?;
-    let outputs = model.tasks.iter().zip(raw).map(|(task, raw)| to_array(&task.activate(&raw)));
-    outputs.collect()
+    model.activate(&raw).iter().map(to_array).collect()
+}
+
+/// Sums over images of what the method noted.
+#[derive(Debug, Default)]
+struct Sums {
+    images: usize,
+    by_name: BTreeMap<String, Vec<f64>>,
+}
+
+impl Sums {
+    fn add(&mut self, name: &str, values: &[f64]) {
+        let sums = self.by_name.entry(name.to_owned()).or_insert_with(|| vec![0.0; values.len()]);
+        sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+    }
+
+    fn means(self) -> BTreeMap<String, Vec<f64>> {
+        let mean = |sums: Vec<f64>| sums.iter().map(|sum| sum / self.images as f64).collect();
+        self.by_name.into_iter().map(|(name, sums)| (name, mean(sums))).collect()
+    }
+}
+
+/// Adds what the method noted of every image to the tasks that the image is labelled for.
+fn note(model: &Model, batch: &Batch, sums: &mut [Sums]) -> Result<()> {
+    let labelled =
+        |task: &Task, index: usize| batch.samples[index].labels.contains_key(&task.spec.name);
+    let images = |task: &Task| (0..batch.samples.len()).filter(|&i| labelled(task, i)).collect();
+    let rows: Vec<Vec<usize>> = model.tasks.iter().map(images).collect();
+    for (name, values) in model.observed() {
+        let width = values.size()[1] as usize;
+        let flat = Vec::<f64>::try_from(&values.to_kind(Kind::Double).contiguous().view([-1]))?;
+        for (sums, rows) in sums.iter_mut().zip(&rows) {
+            rows.iter().for_each(|row| sums.add(&name, &flat[row * width..][..width]));
+        }
+    }
+    sums.iter_mut().zip(rows).for_each(|(sums, rows)| sums.images += rows.len());
+    Ok(())
 }
 
 /// The tensor `[a, b, c, d]` as an array.

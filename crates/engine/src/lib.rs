@@ -8,6 +8,7 @@ mod checkpoint;
 mod data;
 mod error;
 mod evaluate;
+mod experts;
 mod ledger;
 mod log;
 mod merge;
@@ -17,26 +18,33 @@ mod predict;
 mod recipe;
 mod run;
 mod task;
+mod timing;
 mod train;
+mod union;
 mod weights;
 
 pub use checkpoint::Checkpoint;
 pub use data::{DataSets, to_tensor};
 pub use error::{Error, Result};
-pub use evaluate::{Evaluation, TaskScores, evaluate};
+pub use evaluate::{Evaluation, Peak, TaskScores, evaluate};
+pub use experts::moefy_file;
 pub use ledger::{Ledger, LedgerRow};
 pub use log::Baselines;
 pub use merge::{MergeReport, merge};
 pub use model::Model;
 pub use panel::{panel, picture};
+pub use polyptych_adapters::{ExpertLayer, KMeansConfig};
 pub use polyptych_tensor::torch_version;
 pub use predict::{Prediction, Predictor, image_files};
 pub use recipe::{
-    BackboneRecipe, DataRecipe, OptimiserRecipe, Recipe, SourceRecipe, TaskRecipe, TrainRecipe,
+    BackboneRecipe, CompareRecipe, DataRecipe, OptimiserRecipe, Recipe, SourceRecipe, TaskRecipe,
+    TrainRecipe,
 };
 pub use run::{OpenRun, RunFolder};
 pub use task::Task;
-pub use train::{Observer, StepReport, TrainOutcome, Trainer};
+pub use timing::{Spread, Timing, time};
+pub use train::{Observer, Preparation, StepReport, TrainOutcome, Trainer};
+pub use union::{UnionRange, UnionRecipe};
 pub use weights::load_backbone;
 
 /// The README's program, compiled and run by the tests.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use polyptych_adapters::Form;
+use polyptych_data::TaskKind;
 use polyptych_tensor::{Kind, LoadOptions, Tensor, Tensors, file, no_grad};
 use serde::Serialize;
 
@@ -11,7 +12,7 @@ use crate::error::io;
 use crate::log::to_json;
 use crate::model::BACKBONE;
 use crate::run::{MERGE, MERGED_MODEL};
-use crate::{DataSets, Error, Model, OpenRun, Result, RunFolder, to_tensor};
+use crate::{DataSets, Error, Model, OpenRun, Result, RunFolder, Task, to_tensor};
 
 /// Largest difference that folding may make, in the units of the raw outputs.
 const TOLERANCE: f64 = 1e-4;
@@ -32,8 +33,11 @@ pub struct MergeReport {
 /// Folds the model of `run` and writes it to `out`: the whole model, and the plain backbone under
 /// timm's names in `backbone.safetensors`, that one in float16 if `half`.
 ///
+/// Where every task names one class per image, the plain backbone has their heads, one behind the
+/// other in the order of tasks, as its classifier `head`.
+///
 /// # Errors
-/// A model that is folded already, a folded model that differs by more than 1e-4 from the trained
+/// A model that is folded already, one whose method is not ready to fold, a folded model that differs by more than 1e-4 from the trained
 /// one on a probe batch of the evaluation data, or a folder that cannot be written; nothing is
 /// written unless the check holds, and nothing stays that is not whole.
 pub fn merge(run: &OpenRun, out: &Path, half: bool) -> Result<MergeReport> {
@@ -47,7 +51,8 @@ pub fn merge(run: &OpenRun, out: &Path, half: bool) -> Result<MergeReport> {
     folded.store.load("folded model", &tensors, &LoadOptions::default())?;
     let report = compare(run, &folded, &tensors)?;
     let folder = RunFolder::create(out, &run.recipe, &specs, run.baselines.as_ref())?;
-    write(&folder, &tensors, &report, half).inspect_err(|_| folder.discard())?;
+    let heads = classifier(&folded);
+    write(&folder, &tensors, &heads, &report, half).inspect_err(|_| folder.discard())?;
     Ok(report)
 }
 
@@ -62,6 +67,10 @@ fn compare(run: &OpenRun, folded: &Model, tensors: &Tensors) -> Result<MergeRepo
     let worst = |(a, b): (&Tensor, &Tensor)| (a - b).abs().max().double_value(&[]);
     let differences: BTreeMap<String, f64> =
         names.zip(before.iter().zip(&after).map(worst)).collect();
+    if let Some(reason) = run.model.unfoldable() {
+        let difference = differences.values().copied().fold(0.0, f64::max);
+        return Err(Error::TooEarly { path: run.folder.path().into(), reason, difference });
+    }
     let differs = |d: f64| d.is_nan() || d > TOLERANCE;
     if let Some((key, &found)) = differences.iter().find(|(_, d)| differs(**d)) {
         return Err(Error::Merge { key: key.clone(), tolerance: TOLERANCE, found });
@@ -71,7 +80,23 @@ fn compare(run: &OpenRun, folded: &Model, tensors: &Tensors) -> Result<MergeRepo
     Ok(MergeReport { differences, folded, kept, probe_images: batch.names.len() })
 }
 
-fn write(folder: &RunFolder, tensors: &Tensors, report: &MergeReport, half: bool) -> Result<()> {
+/// Scopes of the heads that make one classifier of the plain backbone: all of them, if every task
+/// names one class per image.
+fn classifier(model: &Model) -> Vec<String> {
+    let is_class = |task: &Task| task.spec.kind == TaskKind::Classification;
+    match model.tasks.iter().all(is_class) {
+        true => model.tasks.iter().map(|task| format!("heads.{}", task.spec.name)).collect(),
+        false => Vec::new(),
+    }
+}
+
+fn write(
+    folder: &RunFolder,
+    tensors: &Tensors,
+    heads: &[String],
+    report: &MergeReport,
+    half: bool,
+) -> Result<()> {
     let checkpoints = folder.checkpoints();
     std::fs::remove_dir(&checkpoints).map_err(io(&checkpoints))?;
     let metadata = || HashMap::from([("format".to_owned(), "pt".to_owned())]);
@@ -82,6 +107,13 @@ fn write(folder: &RunFolder, tensors: &Tensors, report: &MergeReport, half: bool
     let plain = plain.filter_map(|(name, t)| {
         Some((name.strip_prefix(&prefix)?.to_owned(), t.detach().to_kind(kind(t))))
     });
-    file::save(&folder.path().join("backbone.safetensors"), &plain.collect(), metadata())?;
+    let mut plain: Tensors = plain.collect();
+    for part in ["weight", "bias"] {
+        let rows = heads.iter().map(|head| Some(tensors.get(&format!("{head}.{part}"))?.detach()));
+        if let Some(rows) = rows.collect::<Option<Vec<_>>>().filter(|rows| !rows.is_empty()) {
+            plain.insert(format!("head.{part}"), Tensor::cat(&rows, 0).to_kind(kind(&rows[0])));
+        }
+    }
+    file::save(&folder.path().join("backbone.safetensors"), &plain, metadata())?;
     Ok(file::write_aside(&folder.path().join(MERGE), to_json(report).as_bytes())?)
 }

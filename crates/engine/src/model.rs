@@ -6,9 +6,9 @@ use polyptych_adapters::Form;
 use polyptych_backbones::{Backbone, BackboneConfig, Options};
 use polyptych_data::TaskSpec;
 use polyptych_heads::{Head, HeadInput, upsample};
-use polyptych_tensor::{Activations, Device, Plan, Store, Tensor, Tensors};
+use polyptych_tensor::{Activations, Device, Observed, Plan, Store, Tensor, Tensors};
 
-use crate::{Recipe, Result, Task};
+use crate::{Recipe, Result, Task, UnionRange, union};
 
 /// Scope of the backbone's parameters.
 pub(crate) const BACKBONE: &str = "backbone";
@@ -49,7 +49,13 @@ impl Model {
         let backbone = backbone_config.init(&scope, plan.as_ref(), options)?;
         plan.finish()?;
         let join = |spec: &TaskSpec| Task::new(spec.clone(), recipe.tasks[&spec.name].clone());
-        let tasks = specs.iter().map(join).collect::<Result<Vec<_>>>()?;
+        let mut tasks = specs.iter().map(join).collect::<Result<Vec<_>>>()?;
+        if let Some(ranges) = union::ranges(recipe, specs)? {
+            let num_classes = ranges.num_classes();
+            for (index, (_, own)) in union::joined(&ranges, specs).into_iter().zip(ranges.iter()) {
+                tasks[index].union = Some(UnionRange { own, num_classes });
+            }
+        }
         let heads = tasks.iter().map(|task| head(&store, backbone.as_ref(), task));
         let heads = heads.collect::<Result<_>>()?;
         let kind = recipe.precision.kind();
@@ -84,6 +90,34 @@ impl Model {
             })
         };
         self.tasks.iter().enumerate().map(one).collect()
+    }
+
+    /// What readers of predictions and metrics expect of [`Model::forward`]'s outputs, see
+    /// [`Task::activate`]; tasks of a union read the logits of all of its classes.
+    pub fn activate(&self, raw: &[Tensor]) -> Vec<Tensor> {
+        let is_joined = |index: &usize| self.tasks[*index].union.is_some();
+        let joined: Vec<usize> = (0..self.tasks.len()).filter(is_joined).collect();
+        let union = (!joined.is_empty()).then(|| union::logits(raw, &joined));
+        let one = |(task, raw): (&Task, &Tensor)| match (&task.union, &union) {
+            (Some(_), Some(logits)) => task.activate(logits),
+            _ => task.activate(raw),
+        };
+        self.tasks.iter().zip(raw).map(one).collect()
+    }
+
+    /// Tells the method where the run stands: `step` of `steps` are done.
+    pub fn set_progress(&self, step: u64, steps: u64) {
+        self.plan.set_progress(step, steps);
+    }
+
+    /// Why folding would change what the model computes now; nothing where it would not.
+    pub fn unfoldable(&self) -> Option<String> {
+        self.plan.unfoldable()
+    }
+
+    /// What the method noted of every image in the last forward pass outside of training.
+    pub(crate) fn observed(&self) -> Observed {
+        self.plan.observed()
     }
 
     /// The backbone's configuration.

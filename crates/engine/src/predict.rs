@@ -37,7 +37,7 @@ pub struct Prediction {
 impl Predictor {
     /// Takes over a trained or merged model.
     pub fn new(run: OpenRun) -> Self {
-        let input = LoaderConfig::evaluation(1, run.recipe.data.img_size);
+        let input = run.recipe.loader(1);
         Self { run, input }
     }
 

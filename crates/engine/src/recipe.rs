@@ -6,14 +6,14 @@ mod source;
 use std::collections::BTreeMap;
 
 use polyptych_adapters::AdapterConfig;
-use polyptych_data::AugmentConfig;
+use polyptych_data::{AugmentConfig, LoaderConfig, Sampling};
 use polyptych_heads::HeadConfig;
 use polyptych_losses::LossConfig;
 use polyptych_tensor::optim::{AdamWConfig, SgdConfig};
 use polyptych_tensor::{Precision, Pyramid, Schedule};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::{Error, Result, UnionRecipe};
 
 pub use source::SourceRecipe;
 
@@ -34,9 +34,12 @@ pub struct Recipe {
     /// File of baselines that delta-m compares with, relative to the recipe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baselines: Option<String>,
-    /// Methods that are trained after the main one, at the same budget, for the closing table.
+    /// Name of the method in tables; the adapter's own if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// The other rows of the recipe's table.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub compare: Vec<AdapterConfig>,
+    pub compare: Vec<CompareRecipe>,
     /// The network.
     pub backbone: BackboneRecipe,
     /// What is trained in it.
@@ -45,8 +48,31 @@ pub struct Recipe {
     pub data: DataRecipe,
     /// What it learns, by the names of the data sets' tasks.
     pub tasks: BTreeMap<String, TaskRecipe>,
+    /// Joins the tasks of one class per image in one space of labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub union: Option<UnionRecipe>,
     /// How it learns.
     pub train: TrainRecipe,
+}
+
+/// Another method, trained as the recipe says but for some fields.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CompareRecipe {
+    /// Its name in tables.
+    pub name: String,
+    /// What differs from the recipe, as behind `--set`.
+    pub set: Vec<String>,
+    /// Whether every task is learnt alone.
+    #[serde(default)]
+    pub separate: bool,
+    /// Whether `train` also trains it, after the recipe's own method, for the closing table; the
+    /// other rows are those of `cargo xtask reproduce`.
+    #[serde(default)]
+    pub closing: bool,
+    /// Expected range of headline scores, which `cargo xtask reproduce` checks.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub band: BTreeMap<String, [f64; 2]>,
 }
 
 /// The network of a run.
@@ -77,6 +103,16 @@ pub struct DataRecipe {
     pub prefetch: usize,
     /// Decoded samples that may stay in memory, in MiB; 0 keeps none.
     pub cache_mib: usize,
+    /// How often each of several data sets is drawn from: `union`, in proportion to its size, or
+    /// `per_dataset`, each as often as any other.
+    #[serde(default)]
+    pub sampling: Sampling,
+    /// Mean of each channel, values in `[0, 1]`; ImageNet's if absent. AugReg ViTs have 0.5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean: Option<[f32; 3]>,
+    /// Standard deviation of each channel; ImageNet's if absent. AugReg ViTs have 0.5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub std: Option<[f32; 3]>,
     /// Augmentation of training samples; none if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub augment: Option<AugmentConfig>,
@@ -166,6 +202,30 @@ impl Recipe {
             .schedule
             .validate(self.train.steps)
             .or_else(|e| wrong("train.schedule", e.to_string()))
+    }
+
+    /// What every image of the recipe goes through, training's additions aside.
+    pub fn loader(&self, batch_size: usize) -> LoaderConfig {
+        let plain = LoaderConfig::evaluation(batch_size, self.data.img_size);
+        LoaderConfig {
+            mean: self.data.mean.unwrap_or(plain.mean),
+            std: self.data.std.unwrap_or(plain.std),
+            ..plain
+        }
+    }
+
+    /// The name of the method in tables.
+    pub fn label(&self) -> &str {
+        self.label.as_deref().unwrap_or_else(|| self.adapter.name())
+    }
+
+    /// The recipe of another row of the table.
+    ///
+    /// # Errors
+    /// A field that no recipe has, or a value that does not fit.
+    pub fn compared(&self, row: &CompareRecipe) -> Result<Self> {
+        let plain = Self { compare: Vec::new(), label: Some(row.name.clone()), ..self.clone() };
+        Self::parse(&format!("compare.{}", row.name), &plain.to_toml()?, &row.set)
     }
 
     /// Names of the tasks in the order of the task axis.

@@ -158,6 +158,7 @@ impl OpenRun {
         let (recipe, digest) = folder.recipe()?;
         let device = device::resolve(device_name.unwrap_or(&recipe.device))?;
         let form = if path.join(MERGE).exists() { Form::Folded } else { Form::Adapted };
+        let mut step = recipe.train.steps;
         let (tensors, origin) = match form {
             Form::Folded => {
                 let file = path.join(MERGED_MODEL);
@@ -166,11 +167,13 @@ impl OpenRun {
             Form::Adapted => {
                 let checkpoint = Checkpoint::open(&folder.checkpoints(), best)?;
                 same_recipe(path, &checkpoint, &digest)?;
+                step = checkpoint.state.step;
                 (checkpoint.model, folder.checkpoints().display().to_string())
             }
         };
         let model = empty_model(&recipe, &folder.specs()?, form, device)?;
         model.store.load(&origin, &tensors, &LoadOptions::default())?;
+        model.set_progress(step, recipe.train.steps);
         let baselines = folder.baselines()?;
         Ok(Self { folder, recipe, model, form, baselines })
     }

@@ -9,7 +9,7 @@ use polyptych_metrics::{
 };
 use polyptych_tensor::{Kind, Tensor};
 
-use crate::{Error, Result, TaskRecipe};
+use crate::{Error, Result, TaskRecipe, UnionRange};
 
 /// Thresholds of the boundary measure while a run is followed; the benchmark's 99 change it in the
 /// second decimal.
@@ -24,6 +24,8 @@ pub struct Task {
     pub recipe: TaskRecipe,
     /// The loss.
     pub loss: Box<dyn TaskLoss>,
+    /// Its classes among those of all joined tasks, where the recipe has a union.
+    pub union: Option<UnionRange>,
 }
 
 impl Task {
@@ -42,7 +44,7 @@ impl Task {
             });
         }
         let loss = recipe.loss.unwrap_or_else(|| default_loss(spec.kind)).init()?;
-        Ok(Self { spec, recipe, loss })
+        Ok(Self { spec, recipe, loss, union: None })
     }
 
     /// An empty metric for the task.
@@ -58,7 +60,10 @@ impl Task {
             TaskKind::Normals => Box::new(Normals::new()),
             TaskKind::Depth => Box::new(Depth::new()),
             TaskKind::Edge => Box::new(Edges::new(edges)?),
-            TaskKind::Classification => Box::new(TopK::new(classes)?),
+            TaskKind::Classification => Box::new(match &self.union {
+                Some(union) => TopK::of_union(union.own.clone(), union.num_classes)?,
+                None => TopK::new(classes)?,
+            }),
             TaskKind::Tags => Box::new(MeanAveragePrecision::new(classes)?),
         })
     }

@@ -9,21 +9,22 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
-use polyptych_adapters::Form;
+use polyptych_adapters::{ExpertLayer, Form};
 use polyptych_data::{Batch, TaskSpec};
 use polyptych_losses::LossWeights;
 use polyptych_metrics::{Baseline, delta_m};
 use polyptych_tensor::optim::{AdamW, Optimiser, Sgd, clip_grad_norm, decay_groups};
-use polyptych_tensor::{Device, LoadOptions, LoadReport, Tensor, device, manual_seed};
+use polyptych_tensor::{Device, LoadOptions, LoadReport, Tensor, Tensors, device, manual_seed};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::checkpoint::State;
 use crate::log::{Log, to_json};
 use crate::run::same_recipe;
+use crate::union::Union;
 use crate::{
-    Baselines, Checkpoint, DataSets, Error, Evaluation, Model, OptimiserRecipe, Recipe, Result,
-    RunFolder, evaluate, load_backbone, to_tensor,
+    Baselines, Checkpoint, DataSets, Error, Evaluation, Model, OptimiserRecipe, Peak, Recipe,
+    Result, RunFolder, evaluate, experts, load_backbone, to_tensor,
 };
 
 /// Steps in a row whose numbers may be not finite before the run ends.
@@ -71,13 +72,25 @@ pub struct TrainOutcome {
     pub evaluation: Option<Evaluation>,
 }
 
+/// What was done before the first step.
+#[derive(Debug)]
+pub struct Preparation {
+    /// Where the backbone's values came from; none for random ones.
+    pub weights: Option<LoadReport>,
+    /// The experts that were found in it, for methods that have them.
+    pub experts: Vec<ExpertLayer>,
+}
+
 /// A run that can be started, stopped and resumed.
 pub struct Trainer {
     recipe: Recipe,
     folder: RunFolder,
     data: DataSets,
     model: Model,
-    weights: LossWeights,
+    /// Positions of the tasks that have a loss of their own, and its weight.
+    alone: Vec<usize>,
+    weights: Option<LossWeights>,
+    union: Option<Union>,
     optimiser: Box<dyn Optimiser>,
     params: Vec<(String, Tensor)>,
     baselines: Option<Vec<Baseline>>,
@@ -96,18 +109,19 @@ impl Trainer {
         recipe: Recipe,
         baselines: Option<&Baselines>,
         path: &Path,
-    ) -> Result<(Self, Option<LoadReport>)> {
+    ) -> Result<(Self, Preparation)> {
         let device = device::resolve(&recipe.device)?;
         let data = DataSets::open(&recipe)?;
         let model = Model::new(&recipe, &data.specs, Form::Adapted, device)?;
-        let report = load_backbone(&model, &recipe.backbone.weights)?;
+        let weights = load_backbone(&model, &recipe.backbone.weights)?;
+        let experts = experts::prepare(&model, &recipe)?;
         let folder = RunFolder::create(path, &recipe, &data.specs, baselines)?;
         let begin = |folder: RunFolder| {
             let state = State { recipe: folder.recipe()?.1, ..State::default() };
             Self::new(recipe, folder, data, model, state)
         };
         let trainer = begin(folder.clone()).inspect_err(|_| folder.discard())?;
-        Ok((trainer, report))
+        Ok((trainer, Preparation { weights, experts }))
     }
 
     /// Opens the run in `path` where it was saved last.
@@ -126,6 +140,9 @@ impl Trainer {
         model.store.load(&origin, &checkpoint.model, &LoadOptions::default())?;
         let mut trainer = Self::new(recipe, folder, data, model, checkpoint.state)?;
         trainer.optimiser.restore(&checkpoint.optimiser)?;
+        if let Some(union) = &mut trainer.union {
+            union.restore(&checkpoint.memory)?;
+        }
         Ok(trainer)
     }
 
@@ -144,8 +161,15 @@ impl Trainer {
             OptimiserRecipe::AdamW(config) => Box::new(AdamW::new(config, groups)),
             OptimiserRecipe::Sgd(config) => Box::new(Sgd::new(config, groups)),
         };
-        let weights = recipe.tasks.iter().map(|(name, task)| (name.as_str(), task.weight));
-        let weights = LossWeights::new(weights)?;
+        let union = Union::new(&recipe, &data.specs, model.store.device())?;
+        let joins = |index: &usize| union.as_ref().is_some_and(|union| union.joins(*index));
+        let alone: Vec<usize> = (0..model.tasks.len()).filter(|index| !joins(index)).collect();
+        let weight = |&index: &usize| {
+            let task = &model.tasks[index];
+            (task.spec.name.as_str(), task.recipe.weight)
+        };
+        let weights = (!alone.is_empty()).then(|| LossWeights::new(alone.iter().map(weight)));
+        let weights = weights.transpose()?;
         let baselines = folder.baselines()?.and_then(|b| b.of(&recipe.task_names()));
         let log = Log::open(folder.path().join("metrics.jsonl"), state.step)?;
         let device = model.store.device();
@@ -154,7 +178,9 @@ impl Trainer {
             folder,
             data,
             model,
+            alone,
             weights,
+            union,
             optimiser,
             params,
             baselines,
@@ -243,30 +269,50 @@ impl Trainer {
         let (step, train) = (self.state.step, &self.recipe.train);
         manual_seed(seed_of(self.recipe.seed, step));
         let lr = train.lr * train.schedule.factor(step, train.steps);
+        self.model.set_progress(step, train.steps);
         let images = to_tensor(&batch.images, self.device);
         let outputs = self.model.forward(&images, true)?;
-        let pairs = self.model.tasks.iter().zip(&outputs);
-        let losses = pairs.map(|(task, output)| {
-            let target = to_tensor(&batch.targets[&task.spec.name], self.device);
-            Ok(task.loss.forward(output, &target)?)
-        });
-        let losses = losses.collect::<Result<Vec<_>>>()?;
-        let total = self.weights.total(&losses)?;
+        let (total, losses) = self.losses(&outputs, batch)?;
         self.model.store.zero_grad();
         total.f_backward()?;
         if step == 0 {
             self.model.store.check_gradients()?;
         }
-        let grad_norm = clip_grad_norm(&self.params, train.clip_grad_norm);
+        let grad_norm = clip_grad_norm(&self.params, self.recipe.train.clip_grad_norm);
         let loss = total.double_value(&[]);
         let skipped = !loss.is_finite() || !grad_norm.is_finite();
         self.skip_or_step(skipped, lr)?;
-        let names = self.model.tasks.iter().map(|task| task.spec.name.clone());
-        let values = losses.iter().map(|value| value.loss.double_value(&[]));
+        let losses = losses.into_iter().map(|(name, l)| (name, l.double_value(&[]))).collect();
         let wall_ms = started.elapsed().as_secs_f64() * 1e3;
         *started = Instant::now();
-        let losses = names.zip(values).collect();
         Ok(StepReport { step: self.state.step, lr, loss, losses, grad_norm, wall_ms, skipped })
+    }
+
+    /// What is minimised, and the parts that are reported by name.
+    fn losses(
+        &mut self,
+        outputs: &[Tensor],
+        batch: &Batch,
+    ) -> Result<(Tensor, BTreeMap<String, Tensor>)> {
+        let one = |&index: &usize| {
+            let task = &self.model.tasks[index];
+            let target = to_tensor(&batch.targets[&task.spec.name], self.device);
+            Ok(task.loss.forward(&outputs[index], &target)?)
+        };
+        let losses = self.alone.iter().map(one).collect::<Result<Vec<_>>>()?;
+        let total = self.weights.as_ref().map(|weights| weights.total(&losses)).transpose()?;
+        let names = self.alone.iter().map(|&index| self.model.tasks[index].spec.name.clone());
+        let values = losses.into_iter().map(|value| value.loss);
+        let mut named: BTreeMap<String, Tensor> = names.zip(values).collect();
+        let mut terms: Vec<Tensor> = total.into_iter().collect();
+        if let Some(union) = &mut self.union {
+            let loss = union.forward(outputs, batch)?;
+            terms.push(loss.total);
+            named.extend(loss.by_task.into_iter().map(|(task, l)| (task, Tensor::from(l))));
+            named.extend(loss.quality_retaining.map(|l| ("quality_retaining".to_owned(), l)));
+        }
+        let total = terms.into_iter().reduce(|sum, term| sum + term);
+        Ok((total.expect("a recipe has at least one task"), named))
     }
 
     fn skip_or_step(&mut self, skipped: bool, lr: f64) -> Result<()> {
@@ -289,7 +335,9 @@ impl Trainer {
 
     fn measure(&mut self) -> Result<Evaluation> {
         let baselines = self.baselines.as_deref();
-        let evaluation = evaluate(&self.model, &self.data.eval, baselines, |_| ())?;
+        self.model.set_progress(self.state.step, self.recipe.train.steps);
+        let mut evaluation = evaluate(&self.model, &self.data.eval, baselines, |_| ())?;
+        self.note_peaks(&mut evaluation);
         self.log.write(&json!({"step": self.state.step, "evaluation": &evaluation}))?;
         let path = self.folder.path().join("evaluation.json");
         polyptych_tensor::file::write_aside(&path, to_json(&evaluation).as_bytes())?;
@@ -305,10 +353,27 @@ impl Trainer {
         Ok(evaluation)
     }
 
+    /// Tasks of one run are at their best at different times; the best of each is kept.
+    fn note_peaks(&mut self, evaluation: &mut Evaluation) {
+        let per_epoch = self.data.train.num_batches() as f64;
+        let (step, epoch) = (self.state.step, self.state.step as f64 / per_epoch);
+        for task in &mut evaluation.tasks {
+            let Some(score) = task.scores.first() else { continue };
+            let now = Peak { value: score.value, step, epoch };
+            let peak = self.state.peaks.entry(task.task.clone()).or_insert(now);
+            let sign = if score.higher_is_better { 1.0 } else { -1.0 };
+            if sign * score.value > sign * peak.value {
+                *peak = now;
+            }
+            task.peak = Some(*peak);
+        }
+    }
+
     fn save(&self, best: bool) -> Result<()> {
         let model = self.model.store.tensors().into_iter().collect();
         let state = State { files: BTreeMap::new(), ..self.state.clone() };
-        let checkpoint = Checkpoint { model, optimiser: self.optimiser.state(), state };
+        let memory = self.union.as_ref().map_or_else(Tensors::new, Union::state);
+        let checkpoint = Checkpoint { model, optimiser: self.optimiser.state(), memory, state };
         checkpoint.save(&self.folder.checkpoints(), best)
     }
 }

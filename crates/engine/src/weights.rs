@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use polyptych_backbones::pretrained;
+use polyptych_backbones::{npz, pretrained, rename};
 use polyptych_tensor::{LoadOptions, LoadReport, Tensors, file};
 
 use crate::model::BACKBONE;
 use crate::{Model, Result};
 
 /// Loads `weights` into the backbone of `model`: a shipped `architecture.tag`, a safetensors file
-/// with timm's names, or `none`.
+/// with timm's names, an `.npz` of a published ViT, or `none`.
 ///
 /// Classifiers and, where the model reads the levels only, final norms stay unused; parameters of
 /// the adapter stay at their initial values. Everything else must fit.
@@ -20,19 +20,61 @@ pub fn load_backbone(model: &Model, weights: &str) -> Result<Option<LoadReport>>
     if weights == "none" {
         return Ok(None);
     }
-    let tensors = match pretrained::bytes(weights) {
-        Some(bytes) => file::parse(weights, bytes)?.tensors,
-        None => file::load(Path::new(weights))?.tensors,
-    };
-    let named = tensors.into_iter().map(|(name, t)| (format!("{BACKBONE}.{name}"), t));
+    let named =
+        read_weights(weights)?.into_iter().map(|(name, t)| (format!("{BACKBONE}.{name}"), t));
     let named: Tensors = named.collect();
     let resample = |name: &str, tensor: &polyptych_tensor::Tensor, wanted: &[i64]| {
         model.backbone_config().resample(name, tensor, wanted)
     };
     let options = LoadOptions {
         allow_missing: &["heads.*", "*lora_*"],
-        allow_unused: &["backbone.head.*", "backbone.norm.*", "backbone.fc_norm.*"],
+        allow_unused: &[
+            "backbone.head.*",
+            "backbone.norm.*",
+            "backbone.fc_norm.*",
+            "backbone.pre_logits/*",
+        ],
         resample: Some(&resample),
     };
     Ok(Some(model.store.load(weights, &named, &options)?))
+}
+
+/// The tensors of a shipped `architecture.tag` or of a file, under timm's names.
+pub(crate) fn read_weights(weights: &str) -> Result<Tensors> {
+    match pretrained::bytes(weights) {
+        Some(bytes) => Ok(file::parse(weights, bytes)?.tensors),
+        None => from_file(Path::new(weights)),
+    }
+}
+
+/// Tensors under timm's names; the content of the file says which format it has.
+fn from_file(path: &Path) -> Result<Tensors> {
+    match npz::is_npz(path) {
+        true => Ok(rename::augreg_vit(npz::load(path)?)?),
+        false => Ok(file::load(path)?.tensors),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use polyptych_tensor::{Device, Kind, Tensor};
+
+    #[test]
+    fn the_content_says_which_format_a_file_has() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weights");
+        let token = Tensor::ones([1, 1, 4], (Kind::Float, Device::Cpu));
+        Tensor::write_npz(&[("cls", &token)], &path).unwrap();
+        let published = from_file(&path).unwrap();
+        file::save(&path, &published, Default::default()).unwrap();
+        for tensors in [published, from_file(&path).unwrap()] {
+            assert!(tensors.keys().eq(["cls_token"]) && tensors["cls_token"].equal(&token));
+        }
+        std::fs::write(&path, b"PK\x03\x04 and no archive").unwrap();
+        let message = from_file(&path).unwrap_err().to_string();
+        assert!(message.contains("weights: archive: "), "{message}");
+    }
 }

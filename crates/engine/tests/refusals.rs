@@ -76,7 +76,10 @@ fn a_folder_that_is_no_run_is_refused() {
 
 #[test]
 fn recipes_come_back_from_toml() {
-    let recipe = recipe(&["compare=[{method=\"decoder_only\"}]"]);
+    let row = "compare=[{name=\"linear\", set=[\"adapter={method='decoder_only'}\"]}]";
+    let recipe = recipe(&[row]);
+    let compared = recipe.compared(&recipe.compare[0]).unwrap();
+    assert_eq!((compared.label(), compared.adapter.name()), ("linear", "decoder_only"));
     let text = recipe.to_toml().unwrap();
     let back = polyptych_engine::Recipe::parse("copy", &text, &[]).unwrap();
     assert_eq!(back, recipe);

@@ -99,15 +99,15 @@ mod tests {
 
     #[test]
     fn weights_come_from_the_labelled_part_of_the_batch() {
-        let y = with_nan(&classes(&[2, 1, 5, 4], 2));
-        agrees(&BalancedBce {}, &prediction(&[2, 1, 5, 4]), &y, |z, y| brute(z, y, None));
+        let y = with_nan(&classes(1, &[2, 1, 5, 4], 2));
+        agrees(&BalancedBce {}, &prediction(2, &[2, 1, 5, 4]), &y, |z, y| brute(z, y, None));
     }
 
     #[test]
     fn edges_have_a_fixed_weight() {
-        let y = with_nan(&classes(&[2, 1, 5, 4], 2));
+        let y = with_nan(&classes(1, &[2, 1, 5, 4], 2));
         let loss = WeightedBce::default();
-        agrees(&loss, &prediction(&[2, 1, 5, 4]), &y, |z, y| brute(z, y, Some(0.95)));
+        agrees(&loss, &prediction(2, &[2, 1, 5, 4]), &y, |z, y| brute(z, y, Some(0.95)));
     }
 
     /// At z = 0 the loss is `2 ln 2 n+ n- / N^2`.

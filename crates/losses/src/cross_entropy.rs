@@ -98,18 +98,18 @@ mod tests {
 
     #[test]
     fn pixels_without_label_do_not_count() {
-        let y = with_nan(&classes(&[2, 1, 3, 4], 5));
+        let y = with_nan(&classes(1, &[2, 1, 3, 4], 5));
         for share in [0.0, 0.1] {
             let loss = CrossEntropy { label_smoothing: share, ..CrossEntropy::default() };
-            agrees(&loss, &prediction(&[2, 5, 3, 4]), &y, |z, y| brute(z, y, [5, 12], share));
+            agrees(&loss, &prediction(2, &[2, 5, 3, 4]), &y, |z, y| brute(z, y, [5, 12], share));
         }
     }
 
     #[test]
     fn the_background_counts_as_it_weighs() {
-        let y = with_nan(&classes(&[2, 1, 3, 4], 5));
+        let y = with_nan(&classes(1, &[2, 1, 3, 4], 5));
         let loss = CrossEntropy { background_weight: 0.25, ..CrossEntropy::default() };
-        agrees(&loss, &prediction(&[2, 5, 3, 4]), &y, |z, y| {
+        agrees(&loss, &prediction(2, &[2, 5, 3, 4]), &y, |z, y| {
             let only = |keep: &dyn Fn(f64) -> bool| -> (f64, f64) {
                 let kept: Vec<f64> =
                     y.iter().map(|&c| if keep(c) { c } else { f64::NAN }).collect();
@@ -128,16 +128,16 @@ mod tests {
 
     #[test]
     fn whole_images_are_classified() {
-        let y = with_nan(&classes(&[6, 1, 1, 1], 4));
+        let y = with_nan(&classes(1, &[6, 1, 1, 1], 4));
         let loss = CrossEntropy::default();
-        agrees(&loss, &prediction(&[6, 4]), &y, |z, y| brute(z, y, [4, 1], 0.0));
+        agrees(&loss, &prediction(2, &[6, 4]), &y, |z, y| brute(z, y, [4, 1], 0.0));
     }
 
     #[test]
     fn what_is_predicted_without_label_does_not_matter() {
-        let y = with_nan(&classes(&[2, 1, 3, 4], 5));
-        let z = prediction(&[2, 5, 3, 4]);
-        let other = z.where_self(&y.isnan().logical_not(), &prediction(&[2, 5, 3, 4]));
+        let y = with_nan(&classes(1, &[2, 1, 3, 4], 5));
+        let z = prediction(2, &[2, 5, 3, 4]);
+        let other = z.where_self(&y.isnan().logical_not(), &prediction(3, &[2, 5, 3, 4]));
         let [a, b] = [&z, &other].map(|z| CrossEntropy::default().forward(z, &y).unwrap().loss);
         assert!(a.equal(&b) && !z.equal(&other));
     }
@@ -152,14 +152,14 @@ mod tests {
     #[test]
     fn bad_input_is_refused() {
         let refusal = |z: &[i64], y: &Tensor| {
-            CrossEntropy::default().forward(&prediction(z), y).unwrap_err().to_string()
+            CrossEntropy::default().forward(&prediction(1, z), y).unwrap_err().to_string()
         };
-        let message = refusal(&[2, 1], &classes(&[2, 1], 1));
+        let message = refusal(&[2, 1], &classes(1, &[2, 1], 1));
         assert_eq!(
             message,
             "prediction: expected shape [batch, 2 or more classes, ..], found [2, 1]"
         );
-        let message = refusal(&[2, 3], &(classes(&[2, 1], 1) + 255.0));
+        let message = refusal(&[2, 3], &(classes(2, &[2, 1], 1) + 255.0));
         assert!(message.contains("index 255 is out of bounds"), "{message}");
     }
 }

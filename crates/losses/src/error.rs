@@ -42,6 +42,26 @@ pub enum Error {
         /// The first number that is none.
         found: f64,
     },
+    /// The classes of a task do not follow those of the task before.
+    #[error("classes of {task}: expected {expected}, found {found}")]
+    ClassRange {
+        /// The task.
+        task: String,
+        /// What they must be.
+        expected: String,
+        /// What they are.
+        found: String,
+    },
+    /// A tensor does not fit the loss that it is given to, or restored into.
+    #[error("{key}: expected {expected}, found {found}")]
+    Mismatch {
+        /// Name of the tensor.
+        key: &'static str,
+        /// The shape, type, device or values it must have.
+        expected: String,
+        /// What it has.
+        found: String,
+    },
     /// Another number of losses than of weights.
     #[error("losses: expected one for each of {expected} tasks, found {found}")]
     NumLosses {

@@ -25,8 +25,8 @@ mod tests {
 
     #[test]
     fn the_mean_counts_labelled_elements() {
-        let y = with_nan(&prediction(&[2, 1, 3, 4]));
-        agrees(&L1 {}, &prediction(&[2, 1, 3, 4]), &y, |z, y| {
+        let y = with_nan(&prediction(1, &[2, 1, 3, 4]));
+        agrees(&L1 {}, &prediction(2, &[2, 1, 3, 4]), &y, |z, y| {
             let known: Vec<_> = z.iter().zip(y).filter(|(_, y)| !y.is_nan()).collect();
             known.iter().map(|(z, y)| (*z - *y).abs()).sum::<f64>() / known.len() as f64
         });

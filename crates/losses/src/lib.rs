@@ -10,6 +10,7 @@
 
 pub mod balancers;
 mod binary;
+mod class_ranges;
 mod classes;
 mod config;
 mod cross_entropy;
@@ -18,12 +19,14 @@ mod l1;
 mod multi_label;
 mod normals;
 mod pair;
+mod quality_retaining;
 mod task_loss;
 #[cfg(test)]
 mod testing;
 mod weights;
 
 pub use binary::{BalancedBce, WeightedBce};
+pub use class_ranges::ClassRanges;
 pub use classes::check_classes;
 pub use config::LossConfig;
 pub use cross_entropy::CrossEntropy;
@@ -31,5 +34,6 @@ pub use error::{Error, Result};
 pub use l1::L1;
 pub use multi_label::MultiLabelBce;
 pub use normals::NormalsL1;
+pub use quality_retaining::{BankForm, QrLoss, QualityRetaining, QualityRetainingConfig};
 pub use task_loss::{LossValue, TaskLoss};
 pub use weights::{DEFAULT_WEIGHTS, LossWeights, default_weight};

@@ -26,8 +26,8 @@ mod tests {
 
     #[test]
     fn every_tag_counts_alike() {
-        let y = with_nan(&classes(&[4, 6, 1, 1], 2));
-        agrees(&MultiLabelBce {}, &prediction(&[4, 6]), &y, |z, y| {
+        let y = with_nan(&classes(1, &[4, 6, 1, 1], 2));
+        agrees(&MultiLabelBce {}, &prediction(2, &[4, 6]), &y, |z, y| {
             let known: Vec<_> = z.iter().zip(y).filter(|(_, y)| !y.is_nan()).collect();
             let term = |z: f64, y: f64| {
                 let p = 1.0 / (1.0 + (-z).exp());

@@ -54,25 +54,25 @@ mod tests {
 
     #[test]
     fn the_mean_counts_labelled_components() {
-        let y = with_nan(&unit(&prediction(&SHAPE)));
-        agrees(&NormalsL1 {}, &prediction(&SHAPE), &y, brute);
+        let y = with_nan(&unit(&prediction(1, &SHAPE)));
+        agrees(&NormalsL1 {}, &prediction(2, &SHAPE), &y, brute);
     }
 
     #[test]
     fn length_does_not_matter() {
-        let y = prediction(&SHAPE);
+        let y = prediction(1, &SHAPE);
         let value = |z: &Tensor| {
             NormalsL1 {}.forward(z, &with_nan(&unit(&y))).unwrap().loss.double_value(&[])
         };
         assert!(value(&y) < 1e-7);
-        let z = prediction(&SHAPE);
+        let z = prediction(2, &SHAPE);
         assert!((value(&z) - value(&(&z * 37.0))).abs() < 1e-6);
     }
 
     #[test]
     fn a_zero_vector_has_a_finite_gradient() {
-        let z = (prediction(&SHAPE) * 0.0).set_requires_grad(true);
-        NormalsL1 {}.forward(&z, &with_nan(&unit(&prediction(&SHAPE)))).unwrap().loss.backward();
+        let z = (prediction(1, &SHAPE) * 0.0).set_requires_grad(true);
+        NormalsL1 {}.forward(&z, &with_nan(&unit(&prediction(2, &SHAPE)))).unwrap().loss.backward();
         assert_eq!(z.grad().isfinite().all().int64_value(&[]), 1);
     }
 
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn other_than_three_components_are_refused() {
-        let z = prediction(&[2, 1, 2, 5]);
+        let z = prediction(1, &[2, 1, 2, 5]);
         let message = NormalsL1 {}.forward(&z, &z).unwrap_err().to_string();
         assert_eq!(message, "prediction: expected shape [batch, 3, ..], found [2, 1, 2, 5]");
     }

@@ -3,17 +3,34 @@
 #![allow(clippy::unwrap_used)]
 
 use polyptych_tensor::{Device, Kind, Tensor};
+use rand::{Rng, SeedableRng};
+use rand_pcg::Pcg64;
 
 use crate::TaskLoss;
 
+// LibTorch's generator is one for the whole process, in which tests run side by side, so that a
+// seed set there would not make a test repeatable. Each draw has its own generator instead.
+
 /// Outputs of a model: standard normal.
-pub(crate) fn prediction(shape: &[i64]) -> Tensor {
-    Tensor::randn(shape, (Kind::Float, Device::Cpu))
+pub(crate) fn prediction(seed: u64, shape: &[i64]) -> Tensor {
+    // Box and Muller's; the first number must not be 0.
+    let normal = |draw: &mut Pcg64| {
+        let (radius, angle) = (1.0 - draw.random::<f32>(), draw.random::<f32>());
+        (-2.0 * radius.ln()).sqrt() * (std::f32::consts::TAU * angle).cos()
+    };
+    drawn(seed, shape, normal)
 }
 
 /// Class indices below `classes`, as float32.
-pub(crate) fn classes(shape: &[i64], classes: i64) -> Tensor {
-    Tensor::randint(classes, shape, (Kind::Float, Device::Cpu))
+pub(crate) fn classes(seed: u64, shape: &[i64], classes: u16) -> Tensor {
+    drawn(seed, shape, |draw| f32::from(draw.random_range(0..classes)))
+}
+
+fn drawn(seed: u64, shape: &[i64], one: impl Fn(&mut Pcg64) -> f32) -> Tensor {
+    let mut draw = Pcg64::seed_from_u64(seed);
+    let count = shape.iter().product::<i64>() as usize;
+    let values: Vec<f32> = (0..count).map(|_| one(&mut draw)).collect();
+    Tensor::from_slice(&values).view(shape)
 }
 
 /// The target with a third of its labels taken away.
@@ -52,7 +69,7 @@ pub(crate) fn agrees(
 
 /// Checks that a target of NaN alone gives exactly 0 and zero gradients.
 pub(crate) fn is_zero_without_labels(loss: &dyn TaskLoss, outputs: &[i64], target: &[i64]) {
-    let z = prediction(outputs).set_requires_grad(true);
+    let z = prediction(1, outputs).set_requires_grad(true);
     let y = Tensor::full(target, f64::NAN, (Kind::Float, Device::Cpu));
     let value = loss.forward(&z, &y).unwrap();
     assert_eq!(value.loss.double_value(&[]), 0.0);

@@ -1,5 +1,7 @@
 //! How often is the right class first, or among the first five?
 
+use std::ops::Range;
+
 use ndarray::ArrayView3;
 
 use crate::check;
@@ -16,12 +18,23 @@ const NAME: &str = "top_k";
 /// # Scores
 /// - `top1` (%): share of images whose class has the highest value
 /// - `top5` (%): share of images whose class is among the five highest; left out below six classes
+/// - `top1_within`, `top5_within` (%): the same among the task's own classes alone, where the
+///   logits are those of a union of tasks
 ///
 /// Of equal values the lower class index ranks first, as arg-max has it.
 #[derive(Debug, Clone)]
 pub struct TopK {
     num_classes: usize,
+    /// The task's own classes among all.
+    own: Range<usize>,
     images: u64,
+    all: Counts,
+    within: Counts,
+}
+
+/// Images whose class ranks first, and among the first five.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
     top1: u64,
     top5: u64,
 }
@@ -32,27 +45,43 @@ impl TopK {
     /// # Errors
     /// If there are no classes.
     pub fn new(num_classes: usize) -> Result<Self> {
+        Self::of_union(0..num_classes, num_classes)
+    }
+
+    /// A metric of the task whose classes are `own` of the `num_classes` of a union of tasks.
+    ///
+    /// Predictions hold the logits of all classes, targets count from the first own class.
+    ///
+    /// # Errors
+    /// If there are no own classes, or some lie beyond the last.
+    pub fn of_union(own: Range<usize>, num_classes: usize) -> Result<Self> {
+        let wrong = |key, expected, found: String| {
+            Err(MetricError::Option { metric: NAME, key, expected, found })
+        };
         if num_classes == 0 {
-            let (key, expected) = ("num_classes", "at least 1");
-            return Err(MetricError::Option { metric: NAME, key, expected, found: "0".into() });
+            return wrong("num_classes", "at least 1", "0".into());
         }
-        Ok(Self { num_classes, images: 0, top1: 0, top5: 0 })
+        if own.is_empty() || own.end > num_classes {
+            return wrong("own", "classes of the union", format!("{own:?} of {num_classes}"));
+        }
+        let (all, within) = (Counts::default(), Counts::default());
+        Ok(Self { num_classes, own, images: 0, all, within })
     }
 }
 
 impl Metric for TopK {
     fn update(&mut self, prediction: ArrayView3<f32>, target: ArrayView3<f32>) -> Result<()> {
-        let expected = format!("a class in 0..{}", self.num_classes);
+        let expected = format!("a class in 0..{}", self.own.len());
         check::shape(NAME, "prediction", &prediction, [self.num_classes, 1, 1])?;
         check::shape(NAME, "target", &target, [1, 1, 1])?;
         check::prediction(NAME, &prediction, "a logit", |_| true)?;
-        check::target(NAME, &target, &expected, |v| check::is_class(v, self.num_classes))?;
+        check::target(NAME, &target, &expected, |v| check::is_class(v, self.own.len()))?;
         let label = target[[0, 0, 0]];
         if !label.is_nan() {
-            let rank = rank(&prediction, label as usize);
+            let class = self.own.start + label as usize;
             self.images += 1;
-            self.top1 += u64::from(rank < 1);
-            self.top5 += u64::from(rank < 5);
+            self.all.count(rank(&prediction, class, 0..self.num_classes));
+            self.within.count(rank(&prediction, class, self.own.clone()));
         }
         Ok(())
     }
@@ -61,20 +90,34 @@ impl Metric for TopK {
         if self.images == 0 {
             return Err(MetricError::NoLabel { metric: NAME });
         }
-        let share = |count: u64| count as f64 / self.images as f64;
-        let mut scores = vec![Score::percent("top1", share(self.top1))];
+        let percent = |name, count: u64| Score::percent(name, count as f64 / self.images as f64);
+        let mut scores = vec![percent("top1", self.all.top1)];
         if self.num_classes > 5 {
-            scores.push(Score::percent("top5", share(self.top5)));
+            scores.push(percent("top5", self.all.top5));
+        }
+        if self.own.len() < self.num_classes {
+            scores.push(percent("top1_within", self.within.top1));
+            if self.own.len() > 5 {
+                scores.push(percent("top5_within", self.within.top5));
+            }
         }
         Ok(scores)
     }
 }
 
-/// Number of classes that come before `class`.
-fn rank(prediction: &ArrayView3<f32>, class: usize) -> usize {
-    let own = prediction[[class, 0, 0]];
-    let before = |&(index, &value): &(usize, &f32)| value > own || (value == own && index < class);
-    prediction.iter().enumerate().filter(before).count()
+impl Counts {
+    fn count(&mut self, rank: usize) {
+        self.top1 += u64::from(rank < 1);
+        self.top5 += u64::from(rank < 5);
+    }
+}
+
+/// Number of classes among `range` that come before `class`.
+fn rank(prediction: &ArrayView3<f32>, class: usize, range: Range<usize>) -> usize {
+    let value = |index: usize| prediction[[index, 0, 0]];
+    let own = value(class);
+    let before = |&index: &usize| value(index) > own || (value(index) == own && index < class);
+    range.filter(before).count()
 }
 
 #[cfg(test)]
@@ -110,6 +153,27 @@ mod tests {
         let scores = metric.compute().unwrap();
         assert_eq!(scores.len(), 1);
         assert_eq!(scores[0].value, 50.0);
+    }
+
+    /// methods of EMTAL, section 17: the union decides, not the task's own classes.
+    #[test]
+    fn a_class_of_another_task_counts_as_wrong() {
+        let mut metric = TopK::of_union(2..10, 12).unwrap();
+        let mut logits = Array3::zeros((12, 1, 1));
+        logits[[2 + 3, 0, 0]] = 1.0;
+        metric.update(logits.view(), class(3.0).view()).unwrap();
+        logits[[11, 0, 0]] = 2.0;
+        metric.update(logits.view(), class(3.0).view()).unwrap();
+        let scores: Vec<_> =
+            metric.compute().unwrap().iter().map(|score| (score.name, score.value)).collect();
+        let expected =
+            [("top1", 50.0), ("top5", 100.0), ("top1_within", 100.0), ("top5_within", 100.0)];
+        assert_eq!(scores, expected);
+        assert!(metric.update(logits.view(), class(8.0).view()).is_err());
+        for own in [2..2, 10..13] {
+            let message = TopK::of_union(own.clone(), 12).unwrap_err().to_string();
+            assert!(message.contains(&format!("{own:?} of 12")), "{message}");
+        }
     }
 
     #[test]

@@ -54,6 +54,18 @@ pub trait Projection: Debug {
     fn forward(&self, x: &Activations, train: bool) -> Activations;
 }
 
+/// What scales the hidden units of an MLP, between its first matrix and its activation.
+pub trait Gate: Debug {
+    /// Scales `hidden`, `[.., hidden_features]`, by what it reads in `x`, `[.., in_features]`: the
+    /// output and the input of `mlp.fc1`.
+    ///
+    /// Outside of training the gate may note what it saw, for [`Plan::observed`].
+    fn forward(&self, x: &Activations, hidden: &Activations, train: bool) -> Activations;
+}
+
+/// What a plan saw of every image of a batch: `[batch, values]` under the name of the site.
+pub type Observed = Vec<(String, Tensor)>;
+
 /// Which activations a stage hands to the heads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -71,6 +83,28 @@ pub trait Plan: Debug {
     /// # Errors
     /// A configuration that does not fit the site.
     fn projection(&self, scope: &Scope, site: &Site) -> Result<Box<dyn Projection>>;
+
+    /// Makes what scales the hidden units of the MLP whose first matrix stands at `fc1`, with its
+    /// parameters below `scope`, the MLP's own; nothing unless the method has such a gate.
+    ///
+    /// # Errors
+    /// A configuration that does not fit the MLP.
+    fn gate(&self, _scope: &Scope, _fc1: &Site) -> Result<Option<Box<dyn Gate>>> {
+        Ok(None)
+    }
+
+    /// Tells the plan where the run stands: `step` of `steps` were done before what comes next.
+    fn set_progress(&self, _step: u64, _steps: u64) {}
+
+    /// Why folding would change what the model computes now; nothing where it would not.
+    fn unfoldable(&self) -> Option<String> {
+        None
+    }
+
+    /// Takes what the plan noted in the last forward pass outside of training.
+    fn observed(&self) -> Observed {
+        Observed::new()
+    }
 
     /// Checks what only the whole backbone can show; to be called once all sites were asked for.
     ///

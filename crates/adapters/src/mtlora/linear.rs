@@ -8,7 +8,7 @@ use polyptych_tensor::{
 };
 
 use super::{MtLoraConfig, SharedMode};
-use crate::low_rank::LowRank;
+use crate::low_rank::{LowRank, LowRankInit};
 
 /// See the module.
 #[derive(Debug)]
@@ -47,7 +47,8 @@ struct TaskFactors {
 impl Shared {
     pub(super) fn factors(scope: &Scope, site: &Site, config: &MtLoraConfig) -> Result<Self> {
         let shape = [site.in_features, site.out_features, config.r];
-        let factors = LowRank::new(scope, ("lora_shared_A", "lora_shared_B"), shape)?;
+        let factors =
+            LowRank::new(scope, ("lora_shared_A", "lora_shared_B"), shape, LowRankInit::Identity)?;
         let scale = Scale::new(scope, "lora_shared_scale", config.scale, config.learnable_scale)?;
         Ok(Shared::Factors { factors, scale })
     }
@@ -94,7 +95,7 @@ impl MtLoraLinear {
             let shape = [site.in_features, site.out_features, config.task_r(task)];
             let scale_name = format!("lora_task_scale.{task}");
             Ok(TaskFactors {
-                factors: LowRank::new(scope, (&names.0, &names.1), shape)?,
+                factors: LowRank::new(scope, (&names.0, &names.1), shape, LowRankInit::Identity)?,
                 scale: Scale::new(
                     scope,
                     &scale_name,

@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 
-use super::format::Format;
+use super::classes::ClassList;
+use super::format::{FileFormat, Format};
 use super::manifest::refused;
 use crate::{Result, TaskKind, TaskSpec};
 
@@ -13,7 +14,7 @@ pub(crate) struct TaskEntry {
     pub(crate) name: String,
     pub(crate) kind: TaskKind,
     #[serde(default)]
-    pub(crate) classes: Vec<String>,
+    pub(crate) classes: ClassList,
     #[serde(default)]
     pub(crate) palette: Vec<[u8; 3]>,
     #[serde(default)]
@@ -51,12 +52,12 @@ pub(crate) struct TaskEntry {
 }
 
 impl TaskEntry {
-    /// What the rest of the workspace knows of the task.
-    pub(crate) fn spec(&self) -> TaskSpec {
+    /// What the rest of the workspace knows of the task, once its classes are known.
+    pub(crate) fn spec(&self, classes: Vec<String>) -> TaskSpec {
         TaskSpec {
             name: self.name.clone(),
             kind: self.kind,
-            classes: self.classes.clone(),
+            classes,
             palette: self.palette.clone(),
             flip_pairs: self.flip_pairs.clone(),
         }
@@ -67,16 +68,14 @@ impl TaskEntry {
         let wrong = |key: &str, expected: &str, found: String| {
             refused(origin, &format!("tasks.{}.{key}", self.name), expected, found)
         };
-        let count = self.classes.len();
-        if self.has_classes() != (count > 0) || count > 255 {
-            let expected = if self.has_classes() { "1 to 255 names" } else { "no names" };
-            return Err(wrong("classes", expected, count.to_string()));
-        }
+        let count = self.classes.names().len();
+        self.validate_classes(count)
+            .map_err(|expected| wrong("classes", expected, count.to_string()))?;
         if !matches!(self.palette.len(), n if n == 0 || n == count) {
             let expected = format!("one colour for each of {count} classes");
             return Err(wrong("palette", &expected, self.palette.len().to_string()));
         }
-        if self.format == Format::RgbPng && self.palette.is_empty() {
+        if self.format == Format::File(FileFormat::RgbPng) && self.palette.is_empty() {
             return Err(wrong("palette", "the colours that rgb_png stores", "none".to_owned()));
         }
         if let Some(pair) =
@@ -106,10 +105,31 @@ impl TaskEntry {
         if !self.signs.iter().all(|sign| sign.abs() == 1.0) {
             return Err(wrong("signs", "three of 1 and -1", format!("{:?}", self.signs)));
         }
-        let fault = || {
-            wrong("format", &format!("one for kind {:?}", self.kind), format!("{:?}", self.format))
-        };
+        let fault =
+            || wrong("format", &format!("one for kind {:?}", self.kind), self.format.word());
         self.format.suits(self.kind).then_some(()).ok_or_else(fault)
+    }
+
+    /// Whether there are as many names as the kind needs; else how many it needs.
+    fn validate_classes(&self, count: usize) -> std::result::Result<(), &'static str> {
+        let found = match (&self.classes, &self.format) {
+            (ClassList::File(_), Format::Index) => return Ok(()),
+            (ClassList::File(_), _) => return Err("names; a file of them is for `index`"),
+            (_, Format::Path) => count == 0 && self.label_is_a_slot(),
+            _ => false,
+        };
+        match (self.has_classes(), self.spec(Vec::new()).is_dense()) {
+            (true, true) if !(1..=255).contains(&count) => Err("1 to 255 names"),
+            (true, false) if count == 0 && !found => Err("1 or more names"),
+            (false, _) if count > 0 => Err("no names"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether classes can be found as folders: the label is all that the slot stands for.
+    fn label_is_a_slot(&self) -> bool {
+        let inner = self.label.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+        inner.is_some_and(|slot| !slot.contains(['{', '}']))
     }
 
     fn has_classes(&self) -> bool {

@@ -9,10 +9,23 @@ use crate::decode::Value;
 use crate::decode::{damaged, read_colour_png, read_index_png, read_mat, read_npy, unreadable};
 use crate::{Result, TaskKind};
 
-/// A format, by the name that manifests use.
+/// Where a task's labels are, by the name that manifests use.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(crate) enum Format {
+    /// `path`: the expanded label pattern is the name of the class.
+    Path,
+    /// `index`: the expanded label pattern is the number of the class.
+    Index,
+    /// `idx`: one file with the numbers of the classes of all images.
+    Idx,
+    /// One file for each image.
+    File(FileFormat),
+}
+
+/// How a label file is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum FileFormat {
     /// `index_png` or `palette_png`: one number per pixel, grey value or palette index.
     IndexPng,
     /// `rgb_png`: one colour of the palette per pixel.
@@ -27,8 +40,6 @@ pub(crate) enum Format {
     MatBoundaries,
     /// `mat:NAME`: the numbers of one variable.
     Mat(String),
-    /// `path`: the expanded label pattern is the name of the class.
-    Path,
     /// `names_txt`: names of classes, one a line.
     NamesTxt,
 }
@@ -52,31 +63,50 @@ impl TryFrom<String> for Format {
     type Error = String;
 
     fn try_from(name: String) -> std::result::Result<Self, String> {
-        Ok(match name.as_str() {
-            "index_png" | "palette_png" => Self::IndexPng,
-            "rgb_png" => Self::RgbPng,
-            "png16" => Self::Png16,
-            "normals_png" => Self::NormalsPng,
-            "npy" => Self::Npy,
-            "mat_boundaries" => Self::MatBoundaries,
-            "path" => Self::Path,
-            "names_txt" => Self::NamesTxt,
+        Ok(Self::File(match name.as_str() {
+            "path" => return Ok(Self::Path),
+            "index" => return Ok(Self::Index),
+            "idx" => return Ok(Self::Idx),
+            "index_png" | "palette_png" => FileFormat::IndexPng,
+            "rgb_png" => FileFormat::RgbPng,
+            "png16" => FileFormat::Png16,
+            "normals_png" => FileFormat::NormalsPng,
+            "npy" => FileFormat::Npy,
+            "mat_boundaries" => FileFormat::MatBoundaries,
+            "names_txt" => FileFormat::NamesTxt,
             other => match other.strip_prefix("mat:") {
-                Some(variable) if !variable.is_empty() => Self::Mat(variable.to_owned()),
+                Some(variable) if !variable.is_empty() => FileFormat::Mat(variable.to_owned()),
                 _ => {
                     return Err(format!(
                         "expected a format (index_png, palette_png, rgb_png, png16, normals_png, npy, \
-                     mat_boundaries, mat:VARIABLE, path or names_txt), found {other}"
+                     mat_boundaries, mat:VARIABLE, path, index, idx or names_txt), found {other}"
                     ));
                 }
             },
-        })
+        }))
     }
 }
 
 impl Format {
     /// Whether labels of this kind can be stored so.
     pub(crate) fn suits(&self, kind: TaskKind) -> bool {
+        match self {
+            Self::Path | Self::Index | Self::Idx => kind == TaskKind::Classification,
+            Self::File(format) => format.suits(kind),
+        }
+    }
+
+    /// What errors call it.
+    pub(crate) fn word(&self) -> String {
+        match self {
+            Self::File(format) => format!("{format:?}"),
+            other => format!("{other:?}"),
+        }
+    }
+}
+
+impl FileFormat {
+    fn suits(&self, kind: TaskKind) -> bool {
         use TaskKind::{Classification, Depth, Edge, HumanParts, Normals, Sal, Semseg, Tags};
         match self {
             Self::IndexPng => matches!(kind, Semseg | HumanParts | Sal | Edge),
@@ -85,7 +115,6 @@ impl Format {
             Self::NormalsPng => matches!(kind, Normals),
             Self::Npy | Self::Mat(_) => !matches!(kind, Classification | Tags),
             Self::MatBoundaries => matches!(kind, Edge),
-            Self::Path => matches!(kind, Classification),
             Self::NamesTxt => matches!(kind, Classification | Tags),
         }
     }
@@ -110,7 +139,6 @@ impl Format {
                 let maps = boundaries(&read_mat(path, "groundTruth")?);
                 maps.map(Raw::Maps).map_err(|reason| damaged(path, "MATLAB v5 file", reason))
             }
-            Self::Path => Ok(Raw::Names(vec![path.display().to_string()])),
             Self::NamesTxt => {
                 let text = std::fs::read_to_string(path).map_err(unreadable(path))?;
                 let names = text.lines().map(str::trim).filter(|name| !name.is_empty());

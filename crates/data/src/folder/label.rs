@@ -73,14 +73,14 @@ impl TaskEntry {
         if map.is_empty() {
             return u8::try_from(stored)
                 .ok()
-                .filter(|&class| usize::from(class) < self.classes.len());
+                .filter(|&class| usize::from(class) < self.classes.names().len());
         }
         map.get(&stored).copied().or(self.map_others)
     }
 
     fn accepted(&self) -> String {
         let classes = match self.map.as_slice() {
-            [] => format!("a class below {}", self.classes.len()),
+            [] => format!("a class below {}", self.classes.names().len()),
             _ => "a value that `map` lists".to_owned(),
         };
         format!("{classes} or one of {:?} for no label", self.ignore)
@@ -149,7 +149,7 @@ impl TaskEntry {
     }
 
     fn tags(&self, names: &[String]) -> Fitted<Vec<bool>> {
-        let mut flags = vec![false; self.classes.len()];
+        let mut flags = vec![false; self.classes.names().len()];
         for name in names {
             flags[self.class_named(name)?] = true;
         }
@@ -157,8 +157,8 @@ impl TaskEntry {
     }
 
     fn class_named(&self, name: &str) -> Fitted<usize> {
-        let found = self.classes.iter().position(|class| class == name);
-        let expected = || format!("one of [{}]", self.classes.join(", "));
+        let found = self.classes.names().iter().position(|class| class == name);
+        let expected = || format!("one of [{}]", self.classes.names().join(", "));
         found.ok_or_else(|| Fault::new(expected(), name))
     }
 }

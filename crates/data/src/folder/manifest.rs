@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::entry::TaskEntry;
+use super::format::Format;
 use crate::decode::unreadable;
 use crate::{Error, Result};
 
@@ -36,6 +37,22 @@ pub(crate) struct Manifest {
 pub(crate) struct Layout {
     /// Pattern of the images' paths.
     pub(crate) images: String,
+    #[serde(default)]
+    pub(crate) format: Store,
+    /// Files of ids and values, by the slot that the values fill.
+    #[serde(default)]
+    pub(crate) tables: BTreeMap<String, String>,
+}
+
+/// How many images a file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Store {
+    /// One.
+    #[default]
+    Files,
+    /// All of a split, in the format of MNIST.
+    Idx,
 }
 
 /// Which images belong to a split.
@@ -44,10 +61,21 @@ pub(crate) struct Layout {
 pub(crate) struct Split {
     /// File of ids, one a line; absent: every file that the pattern finds.
     pub(crate) list: Option<PathBuf>,
+    /// Files of ids and values of this split alone, beside those of the layout.
+    pub(crate) tables: BTreeMap<String, String>,
+    /// What slots must stand for.
+    pub(crate) only: BTreeMap<String, String>,
     /// What `{split}` stands for; absent: the split's name.
     pub(crate) folder: Option<String>,
     /// Share of the images whose names hash from the first number up to the second, 0 to 1.
     pub(crate) fraction: Option<[f64; 2]>,
+}
+
+impl Split {
+    /// What `{split}` stands for in the split called `name`.
+    pub(crate) fn folder<'a>(&'a self, name: &'a str) -> &'a str {
+        self.folder.as_deref().unwrap_or(name)
+    }
 }
 
 impl Manifest {
@@ -83,6 +111,7 @@ impl Manifest {
                 let expected = "[from, to] with 0 <= from < to <= 1";
                 return Err(refused(origin, &key, expected, format!("[{low}, {high}]")));
             }
+            self.validate_source(origin, name, split)?;
         }
         let mut names = BTreeSet::new();
         for task in &self.tasks {
@@ -90,9 +119,28 @@ impl Manifest {
                 return Err(refused(origin, "tasks.name", "each name once", &task.name));
             }
             task.validate(origin)?;
+            if (task.format == Format::Idx) != (self.layout.format == Store::Idx) {
+                let key = format!("tasks.{}.format", task.name);
+                let expected = "`idx` for images in idx files, and only for them";
+                return Err(refused(origin, &key, expected, task.format.word()));
+            }
         }
         let some = !self.tasks.is_empty();
         some.then_some(()).ok_or_else(|| refused(origin, "tasks", "at least 1 task", 0))
+    }
+}
+
+impl Manifest {
+    /// Images come from one source: a list, tables or an idx file.
+    fn validate_source(&self, origin: &str, name: &str, split: &Split) -> Result<()> {
+        let tables = !(self.layout.tables.is_empty() && split.tables.is_empty());
+        let idx = self.layout.format == Store::Idx;
+        let sources = [tables, idx, split.list.is_some(), idx && !split.only.is_empty()];
+        if sources.into_iter().filter(|&there| there).count() < 2 {
+            return Ok(());
+        }
+        let expected = "one of `list`, `tables` and images in idx files, `only` not for the last";
+        Err(refused(origin, &format!("splits.{name}"), expected, "several"))
     }
 }
 

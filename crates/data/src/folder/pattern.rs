@@ -68,7 +68,24 @@ impl Pattern {
     /// Hidden files are passed over.
     pub(crate) fn find(&self, root: &Path, known: &Slots) -> Result<Vec<Slots>> {
         let mut found = Vec::new();
-        walk(root, &self.parts(), known.clone(), &mut found)?;
+        walk((root, Path::is_file), &self.parts(), known.clone(), &mut found)?;
+        Ok(found)
+    }
+
+    /// Every folder below `root` that fits the levels down to that of `slot`, whether or not it
+    /// holds a file; none if only names of files have the slot.
+    pub(crate) fn find_folders(
+        &self,
+        root: &Path,
+        known: &Slots,
+        slot: &str,
+    ) -> Result<Vec<Slots>> {
+        let parts = self.parts();
+        let level = parts.iter().position(|part| part.slots().any(|other| other == slot));
+        let mut found = Vec::new();
+        if let Some(level) = level {
+            walk((root, Path::is_dir), &parts[..=level], known.clone(), &mut found)?;
+        }
         Ok(found)
     }
 
@@ -95,16 +112,21 @@ impl Pattern {
     }
 }
 
-fn walk(folder: &Path, parts: &[Pattern], slots: Slots, found: &mut Vec<Slots>) -> Result<()> {
+fn walk(
+    (folder, wanted): (&Path, fn(&Path) -> bool),
+    parts: &[Pattern],
+    slots: Slots,
+    found: &mut Vec<Slots>,
+) -> Result<()> {
     let Some((part, rest)) = parts.split_first() else {
-        if folder.is_file() {
+        if wanted(folder) {
             found.push(slots);
         }
         return Ok(());
     };
     if part.slots().all(|slot| slots.contains_key(slot)) {
         let next = folder.join(part.expand(&slots));
-        return walk(&next, rest, slots, found);
+        return walk((&next, wanted), rest, slots, found);
     }
     if !folder.is_dir() {
         return Ok(());
@@ -112,7 +134,7 @@ fn walk(folder: &Path, parts: &[Pattern], slots: Slots, found: &mut Vec<Slots>) 
     for name in names(folder)? {
         let mut inner = slots.clone();
         if matches(&part.pieces, &name, &mut inner) {
-            walk(&folder.join(&name), rest, inner, found)?;
+            walk((&folder.join(&name), wanted), rest, inner, found)?;
         }
     }
     Ok(())

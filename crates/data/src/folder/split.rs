@@ -6,28 +6,42 @@ use std::path::Path;
 
 use super::manifest::{Split, refused};
 use super::pattern::{Pattern, Slots};
+use super::site::Site;
+use super::table;
 use crate::Result;
 use crate::decode::unreadable;
 use crate::key::scramble;
 
 /// The slots of every image of a split, in the order of its list or of paths.
-pub(crate) fn images(
-    root: &Path,
-    pattern: &Pattern,
-    name: &str,
-    split: &Split,
-) -> Result<Vec<Slots>> {
-    let folder = split.folder.as_deref().unwrap_or(name);
-    let known = Slots::from([("split".to_owned(), folder.to_owned())]);
-    let mut images = match &split.list {
-        Some(list) => listed(root, pattern, &root.join(list), &known)?,
-        None => pattern.find(root, &known)?,
+pub(crate) fn images(site: &Site) -> Result<Vec<Slots>> {
+    let known = Slots::from([("split".to_owned(), site.folder().to_owned())]);
+    let pattern = &site.images;
+    let mut images = match &site.split.list {
+        Some(list) => listed(site.root, pattern, &site.root.join(list), &known)?,
+        None if site.tables.is_empty() => pattern.find(site.root, &known)?,
+        None => table::join(site.root, &site.tables, &known)?,
     };
     images.retain(|slots| slots.get("ext").is_none_or(|ext| is_image(ext)));
-    if let Some([low, high]) = split.fraction {
-        images.retain(|slots| (low..high).contains(&share(&title(pattern, slots))));
+    images
+        .retain(|slots| site.split.only.iter().all(|(slot, value)| slots.get(slot) == Some(value)));
+    images.retain(|slots| site.split.takes(&title(pattern, slots)));
+    if !site.tables.is_empty() {
+        images.sort_by_cached_key(|slots| pattern.expand(slots));
+        images.iter().try_for_each(|slots| require(&site.root.join(pattern.expand(slots))))?;
     }
     Ok(images)
+}
+
+impl Split {
+    /// Whether an image of this name falls into the split's fraction.
+    pub(crate) fn takes(&self, name: &str) -> bool {
+        self.fraction.is_none_or(|[low, high]| (low..high).contains(&share(name)))
+    }
+}
+
+/// Refuses a listed image that is not there, before training starts rather than in the middle.
+fn require(path: &Path) -> Result<()> {
+    fs::metadata(path).map(drop).map_err(unreadable(path))
 }
 
 /// Whether files of this ending are images; folders hold previews, notes and checksums too.
@@ -55,15 +69,13 @@ fn listed(root: &Path, pattern: &Pattern, list: &Path, known: &Slots) -> Result<
         candidates.iter().filter_map(|slots| Some((slots.get("id")?.as_str(), slots))).collect();
     let mut images = Vec::new();
     for id in ids {
-        if id.starts_with('/') || id.split('/').any(|part| part == "..") {
+        if !table::is_inside(id) {
             let origin = list.display().to_string();
             return Err(refused(&origin, "id", "a name below the data set's folder", id));
         }
         let mut slots = by_id.get(id).map_or_else(|| known.clone(), |&slots| slots.clone());
         slots.insert("id".to_owned(), id.to_owned());
-        let path = root.join(pattern.expand(&slots));
-        // Before training starts, not in the middle of it.
-        fs::metadata(&path).map_err(unreadable(&path))?;
+        require(&root.join(pattern.expand(&slots)))?;
         images.push(slots);
     }
     Ok(images)

@@ -2,15 +2,18 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod shipped;
+
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use image::RgbImage;
-use ndarray::{Array2, array};
+use ndarray::{Array2, Array3, array};
 use png::{BitDepth, ColorType};
 use tempfile::TempDir;
 
 use super::*;
+use crate::Label;
 use crate::decode::mat::tests::{ground_truth, numbers_file};
 use crate::decode::tests::{npy, png};
 
@@ -178,8 +181,7 @@ fn class_names_come_from_folders_or_text() {
     assert_eq!((&ape.labels["t"], &cat.labels["t"]), (&Label::Category(0), &Label::Category(1)));
     assert_eq!(ape.labels["u"], Label::Tags(vec![false, true]));
     fixture.image("train/dog/1.png");
-    let error = fixture.open("train").unwrap().get(2).unwrap_err();
-    assert_eq!(error.to_string(), "dog: t: expected one of [ape, cat], found dog");
+    assert_eq!(fixture.message("train"), "dog/1: t: expected one of [ape, cat], found dog");
 }
 
 #[test]
@@ -319,6 +321,86 @@ fn wrong_manifests_are_named() {
 }
 
 #[test]
+fn wrong_tables_and_idx_layouts_are_named() {
+    let fixture = Fixture::new(&["a"], "");
+    let message = |layout: &str, split: &str, task: &str| {
+        let classes = "name = \"t\"\nkind = \"classification\"\nclasses = [\"a\", \"b\"]";
+        let text = format!(
+            "name = \"set\"\n[layout]\n{layout}\n[splits]\nall = {split}\n[[tasks]]\n{classes}\n{task}\n"
+        );
+        fixture.write("set.toml", text.as_bytes());
+        fixture.message("all")
+    };
+    let path = "label = \"{class}\"\nformat = \"path\"";
+    let tables = "images = \"{file}\"\ntables = { file = \"f.txt\", class = \"c.txt\" }";
+    assert_eq!(
+        message("images = \"{file}.{ext}\"\ntables = { file = \"f.txt\" }", "{}", path),
+        "set.toml: layout.images: expected no slots but {split}, {id} and those of `tables`, \
+         found {file}.{ext}"
+    );
+    assert_eq!(
+        message(tables, "{ only = { part = \"1\" } }", path),
+        "set.toml: splits.all.only: expected slots of layout.images or of `tables`, found part"
+    );
+    assert_eq!(
+        message(tables, "{ list = \"few.txt\" }", path),
+        "set.toml: splits.all: expected one of `list`, `tables` and images in idx files, `only` \
+         not for the last, found several"
+    );
+    let idx = "label = \"labels\"\nformat = \"idx\"";
+    assert_eq!(
+        message(tables, "{}", idx),
+        "set.toml: tasks.t.format: expected `idx` for images in idx files, and only for them, \
+         found Idx"
+    );
+    assert_eq!(
+        message("images = \"{id}\"\nformat = \"idx\"", "{}", idx),
+        "set.toml: layout.images: expected a file of all images, with no slot but {split}, \
+         found {id}"
+    );
+    assert!(
+        message("images = \"i\"\nformat = \"zip\"", "{}", idx).contains("unknown variant `zip`")
+    );
+    fixture.write("f.txt", b"7 images/a.png\n");
+    fixture.write("c.txt", b"7 b\n");
+    fixture.write("set.toml", b"");
+    let labels =
+        message(tables, "{ only = { class = \"b\" } }", "label = \"x\"\nformat = \"path\"");
+    assert_eq!(labels, "images/a.png: t: expected one of [a, b], found x");
+}
+
+#[test]
+fn classes_that_cannot_be_found_are_refused() {
+    let fixture = Fixture::new(&["a"], "");
+    let message = |rest: &str| {
+        let head = "name = \"set\"\n[layout]\nimages = \"images/{id}.png\"\n[splits]\nall = {}\n";
+        let task = format!("{head}[[tasks]]\nname = \"t\"\nkind = \"classification\"\n{rest}");
+        fixture.write("set.toml", task.as_bytes());
+        fixture.message("all")
+    };
+    assert_eq!(
+        message("label = \"{id}\"\nformat = \"path\"\n"),
+        "set.toml: tasks.t.classes: expected names, or folders called {id} in layout.images, found neither"
+    );
+    assert_eq!(
+        message("label = \"x{id}\"\nformat = \"path\"\n"),
+        "set.toml: tasks.t.classes: expected 1 or more names, found 0"
+    );
+    assert_eq!(
+        message("label = \"{id}\"\nformat = \"index\"\n"),
+        "set.toml: tasks.t.classes: expected 1 or more names, found 0"
+    );
+    assert_eq!(
+        message("label = \"{id}\"\nformat = \"path\"\nclasses = \"classes.txt\"\n"),
+        "set.toml: tasks.t.classes: expected names; a file of them is for `index`, found 0"
+    );
+    assert!(
+        message("label = \"{id}\"\nformat = \"path\"\nclasses = 3\n")
+            .contains("expected names of classes or the path of a file of them")
+    );
+}
+
+#[test]
 fn labels_that_fit_no_map_are_refused() {
     let fixture = Fixture::new(&["a"], &task("depth", "{id}.npy", "npy", ""));
     fixture.write("labels/a.npy", &npy("|u1", false, "(2, 3, 3)", &[1; 18]));
@@ -369,8 +451,10 @@ fn shipped_manifests_are_valid() {
     for file in files {
         let manifest = Manifest::read(&file).unwrap();
         assert_eq!(file.file_stem().unwrap().to_str(), Some(manifest.name.as_str()));
-        let images = image_pattern("", &manifest.layout.images).unwrap();
-        manifest.tasks.iter().for_each(|task| drop(label_pattern("", task, &images).unwrap()));
+        for split in manifest.splits.keys() {
+            let site = Site::new(String::new(), &manifest, Path::new(""), split).unwrap();
+            manifest.tasks.iter().for_each(|task| drop(site.label_pattern(task).unwrap()));
+        }
     }
 }
 

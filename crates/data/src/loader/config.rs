@@ -7,6 +7,18 @@ use crate::{AugmentConfig, Error, Result};
 /// ImageNet's channel means and standard deviations, values in `[0, 1]`.
 const IMAGENET: ([f32; 3], [f32; 3]) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
 
+/// How often each of several joined data sets is drawn from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sampling {
+    /// In proportion to its size: every sample once an epoch.
+    #[default]
+    Union,
+    /// As often as any other, in turn: an epoch is as long as that of `union`, small data sets
+    /// come several times, and of large ones a part.
+    PerDataset,
+}
+
 /// Size, order and preparation of batches.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -17,6 +29,9 @@ pub struct LoaderConfig {
     pub seed: u64,
     /// Whether each epoch has its own order; otherwise the data set's.
     pub shuffle: bool,
+    /// How often each of several joined data sets is drawn from, where epochs are shuffled.
+    #[serde(default)]
+    pub sampling: Sampling,
     /// Whether a smaller last batch is left out.
     pub drop_last: bool,
     /// `[height, width]` of a batch.
@@ -44,6 +59,7 @@ impl LoaderConfig {
             batch_size,
             seed: 0,
             shuffle: false,
+            sampling: Sampling::Union,
             drop_last: false,
             img_size,
             mean: imagenet_mean(),

@@ -65,7 +65,7 @@ fn distances(class: u8) -> [f32; 2] {
 }
 
 /// A sun 15 to 65 degrees high, on any side, with a clear to overcast sky.
-fn daylight(rng: &mut Stream, yaw: f32) -> (Light, Air) {
+pub(crate) fn daylight(rng: &mut Stream, yaw: f32) -> (Light, Air) {
     let (s, c) = libm::sincosf(yaw + rng.range(-2.4, 2.4));
     let (up, flat) = libm::sincosf(rng.range(0.26, 1.15));
     let cover = rng.range(0.0, 1.0);
@@ -82,12 +82,12 @@ fn daylight(rng: &mut Stream, yaw: f32) -> (Light, Air) {
     (Light::Sun { towards: vec3(s * flat, up, c * flat), colour }, air)
 }
 
-fn surface(shape: Shape, centre: Vec3, material: Material) -> Solid {
+pub(crate) fn surface(shape: Shape, centre: Vec3, material: Material) -> Solid {
     Solid { shape, centre, basis: Basis::WORLD, material, instance: 0, part: 0 }
 }
 
 /// Grass, earth, sand or paving.
-fn soil(rng: &mut Stream) -> Material {
+pub(crate) fn soil(rng: &mut Stream) -> Material {
     let hue = rng.pick(&[0.5, 0.8, 1.2, 1.7, 2.0, 2.2]) + rng.range(-0.2, 0.2);
     let first = rng.tint(hue, [0.15, 0.75], [0.3, 0.85]);
     let second = first.mix(rng.tint(hue, [0.1, 0.7], [0.2, 0.9]), 0.9);
@@ -107,7 +107,7 @@ fn soil(rng: &mut Stream) -> Material {
 }
 
 /// Up to five rounded hills between the things and the horizon; they are ground.
-fn hills(rng: &mut Stream, world: &mut World) {
+pub(crate) fn hills(rng: &mut Stream, world: &mut World) {
     let ahead = world.camera.basis.z;
     let right = vec3(ahead.z, 0.0, -ahead.x);
     for _ in 0..rng.below(6) {

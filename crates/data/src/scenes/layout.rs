@@ -68,7 +68,12 @@ impl Floor {
     }
 }
 
+/// Share of the scenes that have a person in their foreground.
+const PORTRAITS: f32 = 0.6;
+
 /// Fills a scene with 6 to 14 things, the first of them near.
+///
+/// People in the foreground are large enough for their limbs to be seen at 96 pixels.
 ///
 /// `choices` lists the classes to draw from; `range` maps a class to its nearest and farthest distance.
 pub(crate) fn furnish(
@@ -83,10 +88,11 @@ pub(crate) fn furnish(
     let mut placed = 0;
     for attempt in 0..3 * wanted {
         let class =
-            if attempt == 0 && rng.chance(0.4) { classes::PERSON } else { rng.pick(choices) };
+            if attempt == 0 && rng.chance(PORTRAITS) { classes::PERSON } else { rng.pick(choices) };
         let thing = build(rng, class, setting);
         let [near, far] = range(class);
-        let far = if attempt == 0 { near + 0.35 * (far - near) } else { far };
+        let share = if class == classes::PERSON { 0.15 } else { 0.35 };
+        let far = if attempt == 0 { near + share * (far - near) } else { far };
         placed += usize::from(floor.put(rng, world, &thing, [near, far]));
         if placed == wanted {
             return;

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use polyptych_data::{Dataset, FolderDataset, Scenes, ScenesConfig, Subset};
+use polyptych_data::{
+    Dataset, FineGrained, FineGrainedConfig, FolderDataset, Scenes, ScenesConfig, Subset,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -14,6 +16,8 @@ use crate::{Error, Result};
 pub enum SourceRecipe {
     /// The built-in scenes.
     Scenes(ScenesConfig),
+    /// One domain of the built-in fine-grained categories.
+    FineGrained(FineGrainedConfig),
     /// A folder that a manifest describes.
     Folder {
         /// The manifest, `datasets/camvid.toml`.
@@ -23,7 +27,7 @@ pub enum SourceRecipe {
         root: Option<PathBuf>,
         /// The split.
         split: String,
-        /// Only the first so many samples.
+        /// Only so many samples, at even distances.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         limit: Option<usize>,
     },
@@ -37,6 +41,7 @@ impl SourceRecipe {
     pub fn open(&self) -> Result<Arc<dyn Dataset>> {
         match self {
             SourceRecipe::Scenes(config) => Ok(Arc::new(Scenes::new(config.clone())?)),
+            SourceRecipe::FineGrained(config) => Ok(Arc::new(FineGrained::new(config.clone())?)),
             SourceRecipe::Folder { manifest, root, split, limit } => {
                 let root = root.clone().unwrap_or_else(|| default_root(manifest));
                 if manifest.exists() && !root.exists() {
@@ -45,7 +50,7 @@ impl SourceRecipe {
                 let folder: Arc<dyn Dataset> =
                     Arc::new(FolderDataset::open(manifest, &root, split)?);
                 match limit {
-                    Some(limit) => Ok(Arc::new(Subset::first(folder, *limit))),
+                    Some(limit) => Ok(Arc::new(Subset::evenly(folder, *limit))),
                     None => Ok(folder),
                 }
             }

@@ -64,6 +64,95 @@ optimiser = { name = "adamw", betas = [0.9, 0.999], eps = 1e-8 }
 schedule = { warmup_steps = 2, cooldown_steps = 0, start_factor = 0.1, min_factor = 0.1 }
 "#;
 
+/// Classification tasks in one space of labels.
+const CLASSES: &str = r#"
+name = "classes"
+description = "for tests"
+seed = 3
+device = "cpu"
+precision = "fp32"
+
+[backbone]
+name = "vit_micro_patch8_128"
+weights = "none"
+drop_path_rate = 0.0
+
+[adapter]
+method = "emtal"
+r = 2
+num_experts = 8
+
+[union]
+label_smoothing = 0.1
+quality_retaining = { bank = "two_slot" }
+
+[data]
+img_size = [32, 32]
+batch_size = 4
+prefetch = 1
+cache_mib = 16
+
+[[data.train]]
+dataset = "fine_grained"
+domain = "birds"
+seed = 0
+split = "train"
+len = 12
+height = 32
+width = 32
+
+[[data.train]]
+dataset = "fine_grained"
+domain = "flowers"
+seed = 0
+split = "train"
+len = 8
+height = 32
+width = 32
+
+[[data.eval]]
+dataset = "fine_grained"
+domain = "birds"
+seed = 0
+split = "val"
+len = 12
+height = 32
+width = 32
+
+[[data.eval]]
+dataset = "fine_grained"
+domain = "flowers"
+seed = 0
+split = "val"
+len = 16
+height = 32
+width = 32
+
+[tasks.birds]
+weight = 1.0
+head = { name = "linear" }
+
+[tasks.flowers]
+weight = 1.0
+head = { name = "linear" }
+
+[train]
+steps = 8
+eval_every = 4
+save_every = 3
+lr = 1e-2
+weight_decay = 0.05
+clip_grad_norm = 5.0
+optimiser = { name = "adamw", betas = [0.9, 0.999], eps = 1e-8 }
+schedule = { warmup_steps = 2, cooldown_steps = 0, start_factor = 0.1, min_factor = 0.1 }
+"#;
+
+/// The recipe of classification with overrides.
+pub(crate) fn classes(overrides: &[&str]) -> Recipe {
+    let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
+    Recipe::parse("classes", CLASSES, &overrides).unwrap()
+}
+
 /// The recipe with overrides.
 pub(crate) fn recipe(overrides: &[&str]) -> Recipe {
     try_recipe(overrides).unwrap()

@@ -1,0 +1,111 @@
+//! The classes of a task: named in the manifest, listed in a file, or found as folders.
+
+use std::collections::{BTreeSet, HashMap};
+
+use serde::Deserialize;
+
+use super::entry::TaskEntry;
+use super::format::Format;
+use super::manifest::refused;
+use super::pattern::Slots;
+use super::site::Site;
+use super::{natural, table};
+use crate::Result;
+use crate::check::Fault;
+
+/// What the key `classes` of a manifest holds.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(untagged, expecting = "expected names of classes or the path of a file of them")]
+pub(crate) enum ClassList {
+    /// The names; none where the key is absent.
+    Names(Vec<String>),
+    /// A file below the data set's folder with lines `number name`.
+    File(String),
+}
+
+impl Default for ClassList {
+    fn default() -> Self {
+        Self::Names(Vec::new())
+    }
+}
+
+impl ClassList {
+    /// The names that the manifest itself gives.
+    pub(crate) fn names(&self) -> &[String] {
+        match self {
+            Self::Names(names) => names,
+            Self::File(_) => &[],
+        }
+    }
+}
+
+/// Classes of a task once the folder is known, and how its labels call them.
+#[derive(Debug)]
+pub(crate) struct Classes {
+    /// In the order of their indices.
+    pub(crate) names: Vec<String>,
+    /// From what a label says to the index.
+    indices: HashMap<String, u32>,
+    /// What a label may say, in words.
+    expected: String,
+}
+
+impl Classes {
+    /// The classes of `task` over the folder of `site`.
+    pub(crate) fn of(task: &TaskEntry, site: &Site) -> Result<Self> {
+        match (&task.classes, &task.format) {
+            (ClassList::File(file), _) => Self::listed(site, file),
+            (ClassList::Names(names), Format::Path) if names.is_empty() => {
+                Ok(Self::named(folders(task, site)?))
+            }
+            (ClassList::Names(names), Format::Index | Format::Idx) => {
+                let numbers = (0..names.len()).map(|number| number.to_string()).collect();
+                Ok(Self::new(names.clone(), numbers))
+            }
+            (ClassList::Names(names), _) => Ok(Self::named(names.clone())),
+        }
+    }
+
+    /// Index of the class that a label calls `key`.
+    pub(crate) fn index(&self, key: &str) -> std::result::Result<u32, Fault> {
+        self.indices.get(key).copied().ok_or_else(|| Fault::new(&self.expected, key))
+    }
+
+    fn listed(site: &Site, file: &str) -> Result<Self> {
+        let mut rows = table::read(&site.root.join(file))?;
+        rows.sort_by(|(a, _), (b, _)| natural::order(a, b));
+        let (numbers, names) = rows.into_iter().unzip();
+        Ok(Self::new(names, numbers))
+    }
+
+    fn named(names: Vec<String>) -> Self {
+        let expected = format!("one of [{}]", names.join(", "));
+        Self { expected, ..Self::new(names.clone(), names) }
+    }
+
+    fn new(names: Vec<String>, keys: Vec<String>) -> Self {
+        let ends = [keys.first(), keys.last()].map(|key| key.map_or("", String::as_str));
+        let expected = format!("a class from {} to {}", ends[0], ends[1]);
+        Self { names, indices: keys.into_iter().zip(0..).collect(), expected }
+    }
+}
+
+/// Names of the folders that stand for the classes, over all splits: a class that one split lacks
+/// has its index in that split too.
+fn folders(task: &TaskEntry, site: &Site) -> Result<Vec<String>> {
+    let mut names = BTreeSet::new();
+    for split in &site.folders {
+        let known = Slots::from([("split".to_owned(), split.clone())]);
+        let slot = task.label.trim_matches(['{', '}']);
+        let found = site.images.find_folders(site.root, &known, slot)?;
+        names.extend(found.into_iter().filter_map(|mut slots| slots.remove(slot)));
+    }
+    let mut names: Vec<String> = names.into_iter().collect();
+    names.sort_by(|a, b| natural::order(a, b));
+    let missing = || {
+        let key = format!("tasks.{}.classes", task.name);
+        let expected = format!("names, or folders called {} in layout.images", task.label);
+        refused(&site.origin, &key, expected, "neither")
+    };
+    (!names.is_empty()).then_some(names).ok_or_else(missing)
+}

@@ -1,0 +1,81 @@
+//! Where the images of a split are: one file each, or one file for all.
+
+use std::path::PathBuf;
+
+use ndarray::{Array3, Axis};
+
+use super::manifest::Store;
+use super::pattern::{Pattern, Slots};
+use super::site::Site;
+use super::split;
+use crate::decode::read_idx_images;
+use crate::{Result, read_image};
+
+/// The images of a split.
+#[derive(Debug)]
+pub(crate) enum Images {
+    /// Files below `root`, which a pattern finds.
+    Files { root: PathBuf, pattern: Pattern },
+    /// Grey images held in memory.
+    Stack(Stack),
+}
+
+/// The images of a split that lie in one file.
+#[derive(Debug)]
+pub(crate) struct Stack {
+    /// The file.
+    pub(crate) path: PathBuf,
+    /// Number of images in the file.
+    pub(crate) total: usize,
+    /// Which of them belong to the split.
+    pub(crate) rows: Vec<usize>,
+    /// `[rows, height, width]`.
+    pixels: Array3<u8>,
+}
+
+impl Images {
+    /// The images of the split, and what the slots of each stand for.
+    pub(crate) fn open(site: &Site) -> Result<(Self, Vec<Slots>)> {
+        match site.store {
+            Store::Files => {
+                let (root, pattern) = (site.root.to_owned(), site.images.clone());
+                Ok((Self::Files { root, pattern }, split::images(site)?))
+            }
+            Store::Idx => stack(site),
+        }
+    }
+
+    /// Image `index`, whose slots are `slots`, as RGB.
+    pub(crate) fn read(&self, index: usize, slots: &Slots) -> Result<Array3<u8>> {
+        match self {
+            Self::Files { root, pattern } => read_image(&root.join(pattern.expand(slots))),
+            Self::Stack(stack) => {
+                let grey = stack.pixels.index_axis(Axis(0), index);
+                let (height, width) = grey.dim();
+                Ok(Array3::from_shape_fn((height, width, 3), |(y, x, _)| grey[[y, x]]))
+            }
+        }
+    }
+
+    /// Name of an image.
+    pub(crate) fn title(&self, slots: &Slots) -> String {
+        match self {
+            Self::Files { pattern, .. } => split::title(pattern, slots),
+            Self::Stack(_) => slots.get("id").cloned().unwrap_or_default(),
+        }
+    }
+}
+
+/// Images are called by their places in the file.
+fn stack(site: &Site) -> Result<(Images, Vec<Slots>)> {
+    let known = Slots::from([("split".to_owned(), site.folder().to_owned())]);
+    let path = site.root.join(site.images.expand(&known));
+    let pixels = read_idx_images(&path)?;
+    let total = pixels.dim().0;
+    let names = (0..total).map(|row| (row, format!("{row:05}")));
+    let (rows, names): (Vec<usize>, Vec<String>) =
+        names.filter(|(_, name)| site.split.takes(name)).unzip();
+    let slots = |name: String| known.clone().into_iter().chain([("id".to_owned(), name)]).collect();
+    let pixels = pixels.select(Axis(0), &rows);
+    Ok((Images::Stack(Stack { path, total, rows, pixels }), names.into_iter().map(slots).collect()))
+}

@@ -1,0 +1,96 @@
+//! A manifest at the folder that it is opened over.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use super::entry::TaskEntry;
+use super::manifest::{Manifest, Split, Store, refused};
+use super::pattern::Pattern;
+use crate::Result;
+
+/// What reading one split needs to know.
+#[derive(Debug)]
+pub(crate) struct Site<'a> {
+    /// The manifest's path, for errors.
+    pub(crate) origin: String,
+    pub(crate) root: &'a Path,
+    /// Name of the split.
+    pub(crate) name: &'a str,
+    pub(crate) split: &'a Split,
+    pub(crate) store: Store,
+    pub(crate) images: Pattern,
+    /// Files that say what slots stand for, by slot.
+    pub(crate) tables: BTreeMap<String, String>,
+    /// What `{split}` stands for in all splits of the data set.
+    pub(crate) folders: BTreeSet<String>,
+}
+
+impl<'a> Site<'a> {
+    pub(crate) fn new(
+        origin: String,
+        manifest: &'a Manifest,
+        root: &'a Path,
+        name: &'a str,
+    ) -> Result<Self> {
+        let split = manifest.split(&origin, name)?;
+        let text = &manifest.layout.images;
+        let images = Pattern::parse(text)
+            .map_err(|expected| refused(&origin, "layout.images", expected, text))?;
+        let tables = manifest.layout.tables.iter().chain(&split.tables);
+        let tables = tables.map(|(slot, file)| (slot.clone(), file.clone())).collect();
+        let folders = manifest.splits.iter().map(|(name, split)| split.folder(name).to_owned());
+        let folders = folders.collect();
+        let store = manifest.layout.format;
+        let site = Self { origin, root, name, split, store, images, tables, folders };
+        site.validate(text)?;
+        Ok(site)
+    }
+
+    /// What `{split}` stands for.
+    pub(crate) fn folder(&self) -> &str {
+        self.split.folder(self.name)
+    }
+
+    /// Pattern of a task's labels.
+    pub(crate) fn label_pattern(&self, task: &TaskEntry) -> Result<Pattern> {
+        let key = format!("tasks.{}.label", task.name);
+        let wrong = |expected: String| refused(&self.origin, &key, expected, &task.label);
+        let pattern = Pattern::parse(&task.label).map_err(wrong)?;
+        let known = |slot: &str| slot == "split" || self.slots().any(|other| other == slot);
+        let fits = pattern.slots().all(known);
+        let unknown = || wrong("only slots that layout.images has".to_owned());
+        fits.then_some(pattern).ok_or_else(unknown)
+    }
+
+    /// Every slot that an image fills, beside `split`.
+    fn slots(&self) -> impl Iterator<Item = &str> {
+        let id = (!self.tables.is_empty()).then_some("id");
+        self.images.slots().chain(id).chain(self.tables.keys().map(String::as_str))
+    }
+
+    fn validate(&self, images: &str) -> Result<()> {
+        let wrong = |expected: &str| Err(refused(&self.origin, "layout.images", expected, images));
+        let known = |slot: &str| slot == "id" || self.tables.contains_key(slot);
+        let free: Vec<&str> = self.images.slots().filter(|&slot| slot != "split").collect();
+        match self.store {
+            Store::Idx if !free.is_empty() => {
+                return wrong("a file of all images, with no slot but {split}");
+            }
+            Store::Files if !free.iter().any(|slot| known(slot)) => {
+                return wrong("a pattern with {id}");
+            }
+            Store::Files if !self.tables.is_empty() && !free.iter().all(|slot| known(slot)) => {
+                return wrong("no slots but {split}, {id} and those of `tables`");
+            }
+            _ => {}
+        }
+        let known = |slot: &str| slot == "split" || self.slots().any(|other| other == slot);
+        match self.split.only.keys().find(|slot| !known(slot)) {
+            Some(slot) => {
+                let key = format!("splits.{}.only", self.name);
+                Err(refused(&self.origin, &key, "slots of layout.images or of `tables`", slot))
+            }
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Classification tasks that learn together, in one space of labels.
+//!
+//! Every task keeps its own linear head; their logits, one task's behind the other's, are the
+//! logits of the union. So a label is right only if it beats the classes of every task, no number
+//! of classes is fixed, and a model serves any of its tasks alone.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use polyptych_data::{Batch, TaskKind, TaskSpec};
+use polyptych_losses::{
+    ClassRanges, CrossEntropy, LossConfig, QualityRetaining, QualityRetainingConfig, TaskLoss,
+};
+use polyptych_tensor::{Device, Kind, Tensor, Tensors};
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Recipe, Result, TaskRecipe};
+
+/// How classification tasks learn in one space of labels: `[union]` of a recipe.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnionRecipe {
+    /// Share of the target that is spread over all classes of all tasks, in `[0, 1)`.
+    pub label_smoothing: f64,
+    /// Holds each class to the logits it had; nothing if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality_retaining: Option<QualityRetainingConfig>,
+}
+
+/// The classes of a task among those of the union.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnionRange {
+    /// The task's own classes.
+    pub own: Range<usize>,
+    /// Number of classes of all tasks.
+    pub num_classes: usize,
+}
+
+/// The classes of every task of `specs` that is part of the union, in the order of tasks.
+///
+/// # Errors
+/// No task of one class per image.
+pub(crate) fn ranges(recipe: &Recipe, specs: &[TaskSpec]) -> Result<Option<ClassRanges>> {
+    if recipe.union.is_none() {
+        return Ok(None);
+    }
+    let joined = specs.iter().filter(|spec| spec.kind == TaskKind::Classification);
+    let counts: Vec<_> = joined.map(|spec| (spec.name.as_str(), spec.classes.len())).collect();
+    let wrong = |key: String, reason: &str| {
+        Err(Error::Recipe { origin: recipe.name.clone(), key, reason: reason.into() })
+    };
+    if counts.is_empty() {
+        return wrong("union".into(), "expected a task of one class per image, found none");
+    }
+    let own_way = |task: &TaskRecipe| task.weight != 1.0 || task.loss.is_some();
+    if let Some((name, _)) = counts.iter().find(|(name, _)| own_way(&recipe.tasks[*name])) {
+        let reason = "expected weight 1 and no loss of its own: the union has both";
+        return wrong(format!("tasks.{name}"), reason);
+    }
+    Ok(Some(ClassRanges::new(counts)?))
+}
+
+/// Positions of the tasks of `ranges` on the task axis.
+pub(crate) fn joined(ranges: &ClassRanges, specs: &[TaskSpec]) -> Vec<usize> {
+    let is_joined = |spec: &TaskSpec| ranges.iter().any(|(task, _)| task == spec.name);
+    (0..specs.len()).filter(|&index| is_joined(&specs[index])).collect()
+}
+
+/// The loss of the union, with what it remembers.
+#[derive(Debug)]
+pub(crate) struct Union {
+    /// Positions of the joined tasks on the task axis.
+    joined: Vec<usize>,
+    ranges: ClassRanges,
+    cross_entropy: CrossEntropy,
+    quality_retaining: Option<QualityRetaining>,
+}
+
+/// What one batch gives.
+pub(crate) struct UnionLoss {
+    /// float32 scalar: cross-entropy over all classes, plus the quality-retaining loss.
+    pub(crate) total: Tensor,
+    /// Mean cross-entropy, without label smoothing, of each task in the batch.
+    pub(crate) by_task: BTreeMap<String, f64>,
+    /// The quality-retaining loss.
+    pub(crate) quality_retaining: Option<Tensor>,
+}
+
+impl Union {
+    /// The union of the recipe's classification tasks, if it asks for one.
+    ///
+    /// # Errors
+    /// A constant out of its range, or no task to join.
+    pub(crate) fn new(recipe: &Recipe, specs: &[TaskSpec], device: Device) -> Result<Option<Self>> {
+        let (Some(union), Some(ranges)) = (&recipe.union, ranges(recipe, specs)?) else {
+            return Ok(None);
+        };
+        let joined = joined(&ranges, specs);
+        let bank = |config| QualityRetaining::new(config, ranges.clone(), device);
+        let quality_retaining = union.quality_retaining.map(bank).transpose()?;
+        let smoothing = union.label_smoothing;
+        let cross_entropy = CrossEntropy { label_smoothing: smoothing, ..CrossEntropy::default() };
+        LossConfig::CrossEntropy(cross_entropy).validate()?;
+        Ok(Some(Self { joined, ranges, cross_entropy, quality_retaining }))
+    }
+
+    /// Whether the task at `index` of the task axis is part of the union.
+    pub(crate) fn joins(&self, index: usize) -> bool {
+        self.joined.contains(&index)
+    }
+
+    /// The loss of one training batch, which the quality-retaining bank remembers.
+    ///
+    /// `outputs`: `[batch, classes]` of every task of the model. Images without a class in any
+    /// task are left out.
+    ///
+    /// # Errors
+    /// An image with a class in several tasks.
+    pub(crate) fn forward(&mut self, outputs: &[Tensor], batch: &Batch) -> Result<UnionLoss> {
+        let classes = classes(&self.ranges, batch)?;
+        let labelled: Vec<i64> = (0i64..)
+            .zip(&classes)
+            .filter(|(_, class)| class.is_some())
+            .map(|(row, _)| row)
+            .collect();
+        let classes: Vec<i64> = classes.into_iter().flatten().map(|class| class as i64).collect();
+        let logits = logits(outputs, &self.joined);
+        let rows = Tensor::from_slice(&labelled).to_device(logits.device());
+        let logits = logits.index_select(0, &rows);
+        let target = Tensor::from_slice(&classes);
+        let column = target.unsqueeze(1).to_kind(Kind::Float).to_device(logits.device());
+        let cross_entropy = self.cross_entropy.forward(&logits, &column)?.loss;
+        let retained = match &mut self.quality_retaining {
+            Some(bank) if !classes.is_empty() => Some(bank.forward(&logits, &target)?.loss),
+            _ => None,
+        };
+        let by_task = self.by_task(&logits, &target, &classes)?;
+        let total = retained.as_ref().map_or(cross_entropy.shallow_clone(), |r| &cross_entropy + r);
+        Ok(UnionLoss { total, by_task, quality_retaining: retained })
+    }
+
+    fn by_task(
+        &self,
+        logits: &Tensor,
+        target: &Tensor,
+        classes: &[i64],
+    ) -> Result<BTreeMap<String, f64>> {
+        let log_p = logits.detach().log_softmax(1, Kind::Float);
+        let index = target.to_device(logits.device()).unsqueeze(1);
+        let losses = Vec::<f32>::try_from(&(-log_p.gather(1, &index, false)).view([-1]))?;
+        let mean = |range: &Range<usize>| {
+            let own = classes.iter().zip(&losses).filter(|(c, _)| range.contains(&(**c as usize)));
+            let (sum, count) =
+                own.fold((0.0, 0u32), |(sum, count), (_, l)| (sum + f64::from(*l), count + 1));
+            (count > 0).then(|| sum / f64::from(count))
+        };
+        let tasks = self.ranges.iter();
+        Ok(tasks.filter_map(|(task, range)| Some((task.to_owned(), mean(&range)?))).collect())
+    }
+
+    /// What a resumed run needs.
+    pub(crate) fn state(&self) -> Tensors {
+        self.quality_retaining.as_ref().map_or_else(Tensors::new, QualityRetaining::state)
+    }
+
+    /// Goes on where [`Union::state`] was taken.
+    ///
+    /// # Errors
+    /// A bank of another number of classes.
+    pub(crate) fn restore(&mut self, state: &Tensors) -> Result<()> {
+        match &mut self.quality_retaining {
+            Some(bank) => Ok(bank.restore(state)?),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The logits of the tasks at `joined`, one behind the other: `[batch, classes]`.
+pub(crate) fn logits(outputs: &[Tensor], joined: &[usize]) -> Tensor {
+    Tensor::cat(&joined.iter().map(|&index| &outputs[index]).collect::<Vec<_>>(), 1)
+}
+
+/// The class of every image of `batch` among those of the union.
+fn classes(ranges: &ClassRanges, batch: &Batch) -> Result<Vec<Option<usize>>> {
+    let mut classes = vec![None; batch.names.len()];
+    for (task, range) in ranges.iter() {
+        let labels = batch.targets[task].iter();
+        for ((class, label), name) in classes.iter_mut().zip(labels).zip(&batch.names) {
+            if label.is_nan() {
+                continue;
+            }
+            if class.replace(range.start + *label as usize).is_some() {
+                let (key, origin) = (format!("tasks.{task}"), name.clone());
+                let reason = "expected a class in one task of the union, found two".into();
+                return Err(Error::Recipe { origin, key, reason });
+            }
+        }
+    }
+    Ok(classes)
+}

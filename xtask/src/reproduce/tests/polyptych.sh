@@ -1,0 +1,77 @@
+#!/bin/sh
+# Stands in for `polyptych` in tests: results follow from the arguments, every call is logged.
+set -eu
+verb=$1
+for word in "$@"; do
+    case $word in
+        */runs/*) root=${word%%/runs/*} ;;
+        */toy.toml) root=${word%/toy.toml} ;;
+    esac
+done
+echo "$*" | sed "s|$root/||g" >> "$root/log"
+all=$*
+shift
+
+base() {
+    case $1 in
+        *lora*) echo 50 ;;
+        *full*) echo 80 ;;
+        *) echo 60 ;;
+    esac
+}
+
+scores() { # task, value
+    printf '{"task":"%s","scores":[{"name":"top1","value":%s,"unit":"%%","higher_is_better":true},' "$1" "$2"
+    printf '{"name":"top1_within","value":%s.5,"unit":"%%","higher_is_better":true}]}' "$2"
+}
+
+train() {
+    out= seed= tasks=both
+    while [ $# -gt 0 ]; do
+        case $1 in
+            --out) out=$2; shift ;;
+            --resume) out=$2; seed=$(cat "$out/seed"); shift ;;
+            --tasks) tasks=$2; shift ;;
+            --set) case $2 in seed=*) seed=${2#seed=} ;; esac; shift ;;
+        esac
+        shift
+    done
+    mkdir -p "$out/checkpoints"
+    echo "$seed" > "$out/seed"
+    printf '[train]\nsteps = 10\n' > "$out/recipe.toml"
+    if [ -e "$root/fail" ]; then rm "$root/fail"; exit 1; fi
+    if [ -e "$root/interrupt" ]; then
+        rm "$root/interrupt"
+        echo '{"last":"step-00000005","best":null}' > "$out/checkpoints/index.json"
+        exit 130
+    fi
+    echo '{"last":"step-00000010","best":null}' > "$out/checkpoints/index.json"
+    birds=$(($(base "$out") + seed))
+    cars=$((birds + 10))
+    case $tasks in
+        birds) list=$(scores birds $birds) ;;
+        cars) list=$(scores cars $cars) ;;
+        *) list=$(scores birds $birds),$(scores cars $cars) ;;
+    esac
+    echo "{\"tasks\":[$list],\"delta_m\":null}" > "$out/evaluation.json"
+}
+
+case $verb in
+    train) train "$@" ;;
+    merge)
+        case $all in *lora*) echo 'error: lora: expected a method that folds' >&2; exit 1 ;; esac
+        mkdir "$3"
+        echo '{}' > "$3/merge.json"
+        ;;
+    time)
+        times='{"median":12.5,"low":12.0,"high":13.0}'
+        folded=$times
+        case $all in *lora*) folded=null ;; esac
+        echo "{\"images\":8,\"adapted_ms\":$times,\"folded_ms\":$folded}"
+        ;;
+    inspect)
+        trainable=$(($(base "$all") * 1000))
+        echo "{\"rows\":[{\"group\":\"backbone\",\"total\":1000000,\"trainable\":$trainable,\"stored\":1},"
+        echo "{\"group\":\"heads\",\"total\":2000,\"trainable\":2000,\"stored\":1}],\"unused\":[]}"
+        ;;
+esac

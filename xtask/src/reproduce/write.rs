@@ -1,0 +1,72 @@
+//! The files of a comparison: data, page and plot.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde_json::json;
+
+use super::job::Job;
+use super::machine::without_paths;
+use super::plan::Plan;
+use super::summary::{self, Summary};
+use super::{markdown, plot};
+use crate::flags::Reproduce;
+
+/// How the spread is defined, in words.
+pub(crate) const SPREAD: &str =
+    "sample standard deviation over seeds (n - 1 in the denominator); none for a single seed";
+
+/// Writes `<recipe>.json`, `.md` and `.svg`, and returns their paths.
+pub(crate) fn all(job: &Job, flags: &Reproduce, plan: &Plan) -> Result<Vec<PathBuf>> {
+    let rows = summary::all(plan, flags.seeds)?;
+    let page = markdown::Page { plan, rows: &rows, origin: &job.origin, command: command(flags) };
+    let path = |end: &str| flags.out.join(format!("{}.{end}", plan.name));
+    let (data, text, picture) = (path("json"), path("md"), path("svg"));
+    let old = std::fs::read_to_string(&text).ok();
+    let plot = plot::draw(plan, &rows)?;
+    let new = markdown::renew(old.as_deref(), &page, plot.is_some());
+    write(&text, &new.with_context(|| text.display().to_string())?)?;
+    write(&data, &format!("{:#}\n", machine_readable(job, &page)))?;
+    let mut paths = vec![data, text];
+    if let Some(plot) = plot {
+        write(&picture, &plot)?;
+        paths.push(picture);
+    }
+    Ok(paths)
+}
+
+fn machine_readable(job: &Job, page: &markdown::Page) -> serde_json::Value {
+    json!({
+        "recipe": page.plan.name,
+        "description": page.plan.description,
+        "command": page.command,
+        "made_with": job.origin,
+        "spread": SPREAD,
+        "wall_s": wall(page.rows),
+        "rows": page.rows,
+    })
+}
+
+/// Seconds of all runs.
+pub(crate) fn wall(rows: &[Summary]) -> f64 {
+    rows.iter().flat_map(|row| &row.runs).map(|run| run.record.wall_s).sum()
+}
+
+/// The command as one would type it again.
+fn command(flags: &Reproduce) -> String {
+    let mut words = vec![format!("cargo xtask reproduce {}", flags.recipe)];
+    words.push(format!("--seeds {}", flags.seeds));
+    if flags.out != Path::new("docs/results") {
+        words.push(format!("--out {}", flags.out.display()));
+    }
+    if !flags.rows.is_empty() {
+        words.push(format!("--rows '{}'", flags.rows.join(",")));
+    }
+    words.join(" ")
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    std::fs::write(path, without_paths(text)).with_context(|| path.display().to_string())
+}
