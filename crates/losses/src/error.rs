@@ -73,6 +73,54 @@ pub enum Error {
     /// LibTorch refused a call.
     #[error(transparent)]
     Tensor(#[from] polyptych_tensor::Error),
+    /// A loss or a gradient is NaN or infinite: the step must be skipped. No state has changed.
+    #[error("{key}: expected finite numbers, found {found}")]
+    NonFinite {
+        /// Which loss or row.
+        key: String,
+        /// The number.
+        found: f64,
+    },
+    /// A loss of a method that takes its logarithm or root is negative.
+    #[error("{key}: expected a loss of 0 or more, found {found}")]
+    NegativeLoss {
+        /// Which loss.
+        key: String,
+        /// The loss.
+        found: f64,
+    },
+    /// The list of tasks of a step has gaps, repeats or strangers.
+    #[error("tasks: expected ascending, distinct indices below {num_tasks}, found {found:?}")]
+    TaskList {
+        /// Number of tasks of the run.
+        num_tasks: usize,
+        /// The list.
+        found: Vec<usize>,
+    },
+    /// A Gram matrix is not what rows of that many tasks can have.
+    #[error("gram: expected {expected}, found {found}")]
+    Gram {
+        /// What it must be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+    /// The losses after the step are missing.
+    #[error("{name}: expected the losses of the same batch after the step, found none")]
+    NewLosses {
+        /// The method that needs them.
+        name: &'static str,
+    },
+    /// A saved state does not fit the balancer.
+    #[error("{key}: expected {expected} in the saved state, found {found}")]
+    State {
+        /// Name of the array.
+        key: String,
+        /// What must be there.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
 }
 
 #[cfg(test)]

@@ -2,11 +2,13 @@
 //!
 //! A [`LossConfig`] makes a [`TaskLoss`], which compares one task's raw outputs with its target.
 //! Targets are float32; NaN means "no label here", in every task, so a batch may hold labels of
-//! some tasks in some images only. [`LossWeights`] adds the tasks up.
+//! some tasks in some images only. [`LossWeights`] adds the tasks up with fixed weights;
+//! [`balancers`] weighs losses and combines gradients by the published methods.
 //!
 //! Definitions follow MTLoRA (CVPR 2024, arXiv 2403.20320) and its public code. One difference:
 //! a task without any label in a batch counts 0 instead of 0 / 0.
 
+pub mod balancers;
 mod binary;
 mod class_ranges;
 mod classes;

@@ -1,0 +1,135 @@
+//! The tasks' gradients as rows of one tensor.
+
+use ndarray::Array2;
+use polyptych_tensor::{Device, Kind, Tensor};
+
+use crate::balancers::{Batch, Gram};
+use crate::{Error, Result};
+
+/// Columns turned to float64 at once: bounds the extra memory at 8 MiB for each task.
+const CHUNK: i64 = 1 << 20;
+
+/// The Gram matrix of rows `[T, P]` of any floating type, in float64 on the rows' device.
+///
+/// # Errors
+/// [`Error::Shape`], or as [`Gram::new`].
+pub fn gram_of_rows(rows: &Tensor) -> Result<Gram> {
+    let shape = rows.size();
+    let [tasks, columns] = shape[..] else { return Err(bad_shape("[tasks, parameters]", rows)) };
+    let mut sum = Tensor::zeros([tasks, tasks], (Kind::Double, rows.device()));
+    for start in (0..columns).step_by(CHUNK as usize) {
+        let part = rows.narrow(1, start, CHUNK.min(columns - start)).to_kind(Kind::Double);
+        sum += part.matmul(&part.transpose(0, 1));
+    }
+    let numbers = numbers(&sum.flatten(0, -1));
+    let matrix = Array2::from_shape_vec((tasks as usize, tasks as usize), numbers);
+    Gram::new(matrix.expect("there are tasks x tasks numbers"))
+}
+
+/// Lengths of the rows in float64, which also shows whether they are finite.
+///
+/// # Errors
+/// [`Error::Shape`] where there is not one row for each task of the batch, or
+/// [`Error::NonFinite`], which names the task.
+pub(crate) fn norms(rows: &Tensor, batch: &Batch) -> Result<Vec<f64>> {
+    if rows.dim() != 2 || rows.size()[0] != batch.len() as i64 || !rows.is_floating_point() {
+        return Err(bad_shape(&format!("[{}, parameters]", batch.len()), rows));
+    }
+    let norms = numbers(&rows.norm_scalaropt_dim_dtype(2, [1i64].as_slice(), false, Kind::Double));
+    match batch.tasks().iter().zip(&norms).find(|(_, norm)| !norm.is_finite()) {
+        None => Ok(norms),
+        Some((task, found)) => {
+            Err(Error::NonFinite { key: format!("gradients[{task}]"), found: *found })
+        }
+    }
+}
+
+/// `sum_i weights_i rows_i`, `[P]`.
+pub(crate) fn weighted_sum(rows: &Tensor, weights: &[f64]) -> Tensor {
+    let weights = column(rows, weights).transpose(0, 1);
+    weights.matmul(rows).squeeze_dim(0)
+}
+
+/// One number for each row, `[T, 1]`, as the rows' type.
+pub(crate) fn column(rows: &Tensor, numbers: &[f64]) -> Tensor {
+    Tensor::from_slice(numbers).unsqueeze(1).to_kind(rows.kind()).to_device(rows.device())
+}
+
+/// The moving rows of all tasks; those of tasks without labels stay.
+#[derive(Debug, Default)]
+pub(crate) struct Buffer(pub(crate) Option<Tensor>);
+
+impl Buffer {
+    /// `y <- y + fraction (target - y)` for the tasks of the batch; returns their rows.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where the targets have another length than before.
+    pub(crate) fn approach(
+        &mut self,
+        target: &Tensor,
+        fraction: f64,
+        batch: &Batch,
+    ) -> Result<Tensor> {
+        let shape = [batch.num_tasks() as i64, target.size()[1]];
+        let buffer = match self.0.take() {
+            None => Tensor::zeros(shape, (target.kind(), target.device())),
+            Some(buffer) if buffer.size() == shape => buffer.to_device(target.device()),
+            Some(buffer) => {
+                let error = bad_shape(&format!("[{}, {}]", batch.len(), buffer.size()[1]), target);
+                self.0 = Some(buffer);
+                return Err(error);
+            }
+        };
+        let tasks: Vec<i64> = batch.tasks().iter().map(|task| *task as i64).collect();
+        let tasks = Tensor::from_slice(&tasks).to_device(target.device());
+        let mut buffer = buffer.to_kind(target.kind());
+        let rows = buffer.index_select(0, &tasks).lerp(target, fraction);
+        let _ = buffer.index_copy_(0, &tasks, &rows);
+        self.0 = Some(buffer);
+        Ok(rows)
+    }
+
+    /// A copy; an empty tensor before the first step.
+    pub(crate) fn saved(&self) -> Tensor {
+        let empty = || Tensor::zeros([0], (Kind::Float, Device::Cpu));
+        self.0.as_ref().map_or_else(empty, Tensor::copy)
+    }
+}
+
+fn numbers(vector: &Tensor) -> Vec<f64> {
+    let vector = vector.to_device(Device::Cpu).contiguous();
+    Vec::try_from(&vector).expect("it is a float64 vector")
+}
+
+fn bad_shape(expected: &str, rows: &Tensor) -> Error {
+    Error::Shape { key: "gradients", expected: expected.to_owned(), found: rows.size() }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::balancers::testing::{batch, j3, rows3, tensor};
+
+    #[test]
+    fn the_matrix_is_that_of_the_rows() {
+        let found = gram_of_rows(&tensor(&rows3())).unwrap();
+        assert!((found.matrix() - j3().matrix()).iter().all(|v| v.abs() < 1e-15));
+        let long = Tensor::ones([2, CHUNK + 3], (Kind::Float, Device::Cpu));
+        assert!(gram_of_rows(&long).unwrap().matrix().iter().all(|v| *v == (CHUNK + 3) as f64));
+    }
+
+    #[test]
+    fn bad_rows_are_named() {
+        let rows = Tensor::from_slice(&[1f32, 2.0, f32::INFINITY, 1.0]).view([2, 2]);
+        let message = gram_of_rows(&rows).unwrap_err().to_string();
+        assert_eq!(message, "gram[1]: expected finite numbers, found inf");
+        let message = norms(&rows, &batch(&[1.0, 1.0])).unwrap_err().to_string();
+        assert_eq!(message, "gradients[1]: expected finite numbers, found inf");
+        let message = norms(&rows, &batch(&[1.0])).unwrap_err().to_string();
+        assert_eq!(message, "gradients: expected shape [1, parameters], found [2, 2]");
+        let message = gram_of_rows(&rows.view(-1)).unwrap_err().to_string();
+        assert_eq!(message, "gradients: expected shape [tasks, parameters], found [4]");
+    }
+}

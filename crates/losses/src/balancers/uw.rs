@@ -1,0 +1,110 @@
+//! Uncertainty weighting (Kendall, Gal, Cipolla, CVPR 2018, arXiv 1705.07115).
+
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+use crate::balancers::adam::Learned;
+use crate::balancers::seam::{expect, expect_positive};
+use crate::balancers::{Batch, LossBalancer, State, Weighing};
+
+/// `sum_i ( 1/2 exp(-s_i) L_i + 1/2 s_i )` with learned `s_i = log sigma_i^2`.
+///
+/// For fixed losses the optimum is `s_i = log L_i`, where every weighed loss is 1/2. The form is
+/// the same for all tasks: that of classification differs by a constant factor. The `s_i` have an
+/// Adam of their own, without weight decay, so that they do not depend on the model's optimiser.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Uw {
+    /// Value of every `s_i` at the start: 0, where all weights are 1/2. LibMTL has -0.5.
+    pub init: f64,
+    /// Learning rate of the `s_i`; ours, as releases take the model's.
+    pub lr: f64,
+}
+
+impl Default for Uw {
+    fn default() -> Self {
+        Self { init: 0.0, lr: 1e-3 }
+    }
+}
+
+impl Uw {
+    pub(crate) fn init(self, num_tasks: usize) -> Result<Uncertainty> {
+        expect(self.init.is_finite(), "init", "a finite number", self.init)?;
+        expect_positive("lr", self.lr)?;
+        Ok(Uncertainty(Learned::new(num_tasks, self.init, self.lr, 0.0)))
+    }
+}
+
+/// The learned log-variances.
+#[derive(Debug)]
+pub(crate) struct Uncertainty(Learned);
+
+impl LossBalancer for Uncertainty {
+    fn weights(&self, batch: &Batch) -> Result<Weighing> {
+        batch.of(self.0.len())?;
+        let losses = batch.not_negative()?;
+        let s = self.0.values(batch.tasks());
+        let weights: Vec<f64> = s.iter().map(|s| 0.5 * (-s).exp()).collect();
+        let total = weights.iter().zip(losses).zip(&s).map(|((w, l), s)| w * l + 0.5 * s).sum();
+        Ok(Weighing { weights, total })
+    }
+
+    fn after_step(&mut self, batch: &Batch, _new_losses: Option<&[f64]>) -> Result<()> {
+        let weights = self.weights(batch)?.weights;
+        let slopes: Vec<f64> =
+            weights.iter().zip(batch.losses()).map(|(w, loss)| 0.5 - w * loss).collect();
+        self.0.descend(batch.tasks(), &slopes);
+        Ok(())
+    }
+
+    fn state(&self) -> State {
+        self.0.state()
+    }
+
+    fn restore(&mut self, state: &State) -> Result<()> {
+        self.0.restore(state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    // Printed digits may look like a constant.
+    #![allow(clippy::approx_constant, clippy::unwrap_used)]
+
+    use super::*;
+    use crate::balancers::testing::{agree, batch};
+
+    const LOSSES: [f64; 3] = [2.0, 0.5, 1.0];
+
+    #[test]
+    fn weights_and_totals_are_those_printed() {
+        let at = |init| Uw { init, lr: 1e-3 }.init(3).unwrap().weights(&batch(&LOSSES)).unwrap();
+        agree(&at(0.0).weights, &[0.5; 3]);
+        agree(&[at(0.0).total], &[1.75]);
+        agree(&at(-0.5).weights, &[0.824361; 3]);
+        agree(&[at(-0.5).total], &[2.135262]);
+    }
+
+    #[test]
+    fn the_first_step_goes_down_the_printed_slopes() {
+        let slopes = |init, expected: [f64; 3]| {
+            let mut balancer = Uw { init, lr: 1e-3 }.init(3).unwrap();
+            balancer.after_step(&batch(&LOSSES), None).unwrap();
+            // Adam's first moment is a tenth of the first slope.
+            let first: Vec<f64> =
+                balancer.state()["first_moment"].iter().map(|m| m * 10.0).collect();
+            agree(&first, &expected);
+        };
+        slopes(0.0, [-0.5, 0.25, 0.0]);
+        slopes(-0.5, [-1.148721, 0.087820, -0.324361]);
+    }
+
+    #[test]
+    fn fixed_losses_lead_to_their_logarithms() {
+        let mut balancer = Uw { init: 0.0, lr: 1e-2 }.init(3).unwrap();
+        for _ in 0..3000 {
+            balancer.after_step(&batch(&LOSSES), None).unwrap();
+        }
+        agree(&balancer.0.values(&[0, 1, 2]), &[0.693147, -0.693147, 0.0]);
+    }
+}
