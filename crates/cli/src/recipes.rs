@@ -46,6 +46,11 @@ pub(crate) fn resolve(flags: &RecipeFlags) -> Result<Recipe> {
         None => from_file(&flags.recipe, &flags.overrides)?,
     };
     restrict(&mut recipe, &flags.tasks)?;
+    // A label names the method that the file has.
+    let sets = |key: &str| flags.overrides.iter().any(|text| text.trim().starts_with(key));
+    if (sets("adapter") || sets("union")) && !sets("label") {
+        recipe.label = None;
+    }
     // `--set baselines=` switches recorded baselines off.
     recipe.baselines = recipe.baselines.take().filter(|file| !file.is_empty());
     Ok(recipe)
@@ -125,6 +130,16 @@ mod tests {
         let json = r#"{"command": "", "seed": 0, "steps": 1, "made_with": "", "single_task": []}"#;
         std::fs::write(folder.path().join("b.json"), json).unwrap();
         assert_eq!(open(&flags(&[])).unwrap().1.unwrap().steps, 1);
+    }
+
+    #[test]
+    fn a_label_names_the_method_of_the_file_alone() {
+        let label = |overrides: &[&str]| {
+            resolve(&flags("quickstart", overrides, &[])).unwrap().label().to_owned()
+        };
+        assert_eq!(label(&["train.steps=1"]), "MTLoRA");
+        assert_eq!(label(&["adapter={method=\"full\"}"]), "full");
+        assert_eq!(label(&["adapter.r=8", "label=MTLoRA r=8"]), "MTLoRA r=8");
     }
 
     #[test]
