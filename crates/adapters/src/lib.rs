@@ -12,11 +12,16 @@ mod low_rank;
 mod method;
 mod mtlora;
 mod peft;
+mod vmt;
 
 pub use emtal::{Emtal, EmtalConfig, Experts, Fading};
 pub use error::{Error, Result};
 pub use experts::{AssignmentCost, ExpertLayer, KMeansConfig, construct_experts, moefy};
 pub use lora::{Bias, Lora, LoraConfig, TargetModules};
-pub use method::{AdapterConfig, Form};
+pub use method::{AdapterConfig, Form, PARAMETERS};
 pub use mtlora::{MtLora, MtLoraConfig, SharedMode};
 pub use peft::{PeftAdapter, load_peft, save_peft};
+pub use vmt::{
+    AdapterActivation, AdapterInput, Bottleneck, DecoderInput, KeBlocks, KnowledgeExtraction,
+    Projections, VmtAdapter, VmtAdapterConfig, add_task,
+};

@@ -7,7 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Emtal, EmtalConfig, Experts, KMeansConfig, Lora, LoraConfig, MtLora, MtLoraConfig, Result,
+    VmtAdapter, VmtAdapterConfig,
 };
+
+/// Patterns of the names that methods give their own parameters, beside timm's in a backbone; see
+/// [`matches`](polyptych_tensor::matches).
+pub const PARAMETERS: &[&str] = &["*lora_*", "*vmt_*"];
 
 /// What is trained in the backbone: one entry of a recipe, `method = ".."` and its fields.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,6 +29,8 @@ pub enum AdapterConfig {
     MtLora(MtLoraConfig),
     /// MoEfied LoRA with a router that fades.
     Emtal(EmtalConfig),
+    /// VMT-Adapter or, with `projections`, VMT-Adapter-Lite.
+    VmtAdapter(VmtAdapterConfig),
 }
 
 /// Whether the model trains, or has been folded.
@@ -47,6 +54,9 @@ impl AdapterConfig {
             AdapterConfig::Lora(config) => Rc::new(Lora::new(config.clone(), form)?),
             AdapterConfig::MtLora(config) => Rc::new(MtLora::new(config.clone(), tasks, form)?),
             AdapterConfig::Emtal(config) => Rc::new(Emtal::new(config.clone(), form)?),
+            AdapterConfig::VmtAdapter(config) => {
+                Rc::new(VmtAdapter::new(config.clone(), tasks, form)?)
+            }
         })
     }
 
@@ -70,6 +80,7 @@ impl AdapterConfig {
             AdapterConfig::Lora(_) => "lora",
             AdapterConfig::MtLora(_) => "mtlora",
             AdapterConfig::Emtal(_) => "emtal",
+            AdapterConfig::VmtAdapter(_) => "vmt_adapter",
         }
     }
 }

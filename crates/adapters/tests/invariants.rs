@@ -6,7 +6,7 @@ mod support;
 
 use std::collections::{BTreeSet, HashMap};
 
-use polyptych_adapters::{AdapterConfig, Form};
+use polyptych_adapters::{AdapterConfig, Form, PARAMETERS};
 use polyptych_backbones::{BackboneConfig, Intermediates};
 use polyptych_tensor::optim::{AdamW, AdamWConfig, Optimiser, decay_groups};
 use polyptych_tensor::{Kind, Tensor, file, matches};
@@ -26,6 +26,8 @@ struct Case {
     dead: &'static [&'static str],
     /// Names of the method that folding leaves.
     remain: &'static [&'static str],
+    /// Names that folding makes.
+    made: &'static [&'static str],
 }
 
 const BODY: [&str; 3] = ["patch_embed.*", "*norm*", "*relative_position_bias_table"];
@@ -45,7 +47,7 @@ const REMAIN: &[&str] = &[
 
 fn lora(target_modules: Value, trains: &'static [&'static str]) -> Case {
     let config = adapter(json!({"method": "lora", "r": 2, "target_modules": target_modules}));
-    Case { name: "lora", config, trains, dead: &[], remain: &[] }
+    Case { name: "lora", config, trains, dead: &[], remain: &[], made: &[] }
 }
 
 fn mtlora(name: &'static str, more: Value) -> Case {
@@ -57,7 +59,7 @@ fn mtlora(name: &'static str, more: Value) -> Case {
     });
     let more = more.as_object().unwrap().clone();
     fields.as_object_mut().unwrap().extend(more);
-    Case { name, config: adapter(fields), trains: MTLORA, dead: DEAD, remain: REMAIN }
+    Case { name, config: adapter(fields), trains: MTLORA, dead: DEAD, remain: REMAIN, made: &[] }
 }
 
 fn mtloras() -> Vec<Case> {
@@ -72,8 +74,37 @@ fn mtloras() -> Vec<Case> {
     ]
 }
 
+fn vmt(name: &'static str, more: Value) -> Case {
+    let mut fields = json!({"method": "vmt_adapter", "bottleneck": {"fixed": 4}});
+    fields.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    Case {
+        name,
+        config: adapter(fields),
+        trains: &["*.mlp.vmt_*"],
+        dead: &[],
+        remain: &["*.vmt_down.*", "*.vmt_up.*"],
+        made: &["*.mlp.vmt_up_tasks.*"],
+    }
+}
+
+fn vmts() -> Vec<Case> {
+    // What a shared core or a tied pair lacks, folding makes.
+    vec![
+        vmt("vmt", json!({"input": "residual"})),
+        vmt("vmt, all blocks", json!({"ke_blocks": "all", "activation": "gelu"})),
+        vmt("vmt, output", json!({"knowledge_extraction": "output", "scale": 0.5})),
+        vmt("vmt, linear", json!({"knowledge_extraction": "linear", "learnable_scale": true})),
+        Case {
+            made: &["*.mlp.vmt_up_tasks.*", "*.vmt_up.weight"],
+            ..vmt("vmt, tied", json!({"projections": "tied"}))
+        },
+        vmt("vmt, core", json!({"projections": {"shared_core": {"rank": 3}}})),
+    ]
+}
+
 fn cases() -> Vec<Case> {
-    let plain = |name, config, trains| Case { name, config, trains, dead: &[], remain: &[] };
+    let plain =
+        |name, config, trains| Case { name, config, trains, dead: &[], remain: &[], made: &[] };
     let mut cases = vec![
         plain("full", AdapterConfig::Full, &["*"]),
         plain("decoder_only", AdapterConfig::DecoderOnly, &[]),
@@ -83,6 +114,7 @@ fn cases() -> Vec<Case> {
         lora(json!(r".*\.(k|fc1)"), &["*.attn.qkv.k.lora_*", "*.mlp.fc1.lora_*"]),
     ];
     cases.extend(mtloras());
+    cases.extend(vmts());
     let emtal = adapter(json!({"method": "emtal", "r": 2, "num_experts": 4}));
     let trains = &["*.attn.*.lora_*", "*.mlp.*lora_*"];
     cases.push(plain("emtal", emtal, trains));
@@ -100,7 +132,7 @@ fn streams(out: &Intermediates) -> Vec<(String, Tensor)> {
 }
 
 fn is_method(name: &str) -> bool {
-    name.contains("lora_")
+    matches(PARAMETERS, name)
 }
 
 /// Gives every parameter of the method a value that shows in the outputs.
@@ -243,10 +275,16 @@ fn folding_leaves_only_what_cannot_be_folded() {
     for case in cases() {
         let built = Built::adapted(&support::swin(), &case.config, Form::Adapted);
         let folded = built.plan.fold(&built.tensors()).unwrap();
-        let found = folded.into_keys().filter(|name| is_method(name));
-        let may_stay = |name: &String| is_method(name) && matches(case.remain, name);
+        let (made, found): (Vec<String>, Vec<String>) =
+            folded.into_keys().filter(|name| is_method(name)).partition(|n| matches(case.made, n));
+        for pattern in case.made {
+            assert!(made.iter().any(|name| matches(&[pattern], name)), "{}: {pattern}", case.name);
+        }
+        let may_stay = |name: &String| {
+            is_method(name) && matches(case.remain, name) && !matches(case.made, name)
+        };
         let expected = built.tensors().into_keys().filter(may_stay);
-        assert_eq!(found.collect::<Vec<_>>(), expected.collect::<Vec<_>>(), "{}", case.name);
+        assert_eq!(found, expected.collect::<Vec<_>>(), "{}", case.name);
     }
 }
 

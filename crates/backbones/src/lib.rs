@@ -30,6 +30,7 @@ pub mod pretrained;
 pub mod rename;
 pub mod resample;
 mod swin;
+mod tap;
 mod vit;
 
 pub use backbone::{Backbone, FeatureInfo, Intermediates, Options};

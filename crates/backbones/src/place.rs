@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use polyptych_tensor::{Gate, Plan, Projection, Result, Scope, Site, SiteKind};
+use polyptych_tensor::{Gate, Parallel, Plan, Projection, Result, Scope, Site, SiteKind};
 
 /// A scope together with the plan and the stage that hold there.
 #[derive(Clone)]
@@ -55,6 +55,12 @@ impl<'a> Place<'a> {
     /// `[.., hidden_features]`.
     pub(crate) fn gate(&self, features: [i64; 2]) -> Result<Option<Box<dyn Gate>>> {
         self.plan.gate(&self.scope, &self.site("fc1", SiteKind::Fc1, features, true))
+    }
+
+    /// The path beside the block's MLP, which maps `[.., dim]` to itself.
+    pub(crate) fn parallel(&self, dim: i64) -> Result<Option<Box<dyn Parallel>>> {
+        let mlp = self.site("mlp", SiteKind::Mlp, [dim, dim], true);
+        self.plan.parallel(&self.scope.pp("mlp"), &mlp)
     }
 
     fn site(

@@ -20,6 +20,7 @@ use crate::Result;
 use crate::backbone::{Backbone, FeatureInfo, Intermediates, Options, check_image};
 use crate::patch_embed::PatchEmbed;
 use crate::place::Place;
+use crate::tap::widen;
 use stage::Stage;
 
 /// PyTorch's default, which Swin keeps.
@@ -55,13 +56,15 @@ impl Swin {
         let head = || Linear::new(&fc, num_features, config.num_classes, true);
         let top = !options.features_only;
         let pyramid = options.pyramid.unwrap_or_else(|| plan.pyramid());
+        let stages = (0..stages).map(stage).collect::<Result<Vec<_>, _>>()?;
+        let feature_info = feature_info(config, &stages, pyramid, top)?;
         Ok(Self {
             patch_embed: PatchEmbed::new(&embed, patch_size, embed_dim, Some(NORM_EPS))?,
-            stages: (0..stages).map(stage).collect::<Result<_, _>>()?,
+            stages,
             norm: top.then(norm).transpose()?,
             head: (top && config.num_classes > 0).then(head).transpose()?,
             pyramid,
-            feature_info: config.feature_info(pyramid),
+            feature_info,
             num_features,
         })
     }
@@ -119,4 +122,22 @@ impl Backbone for Swin {
     fn num_features(&self) -> i64 {
         self.num_features
     }
+}
+
+fn feature_info(
+    config: &SwinConfig,
+    stages: &[Stage],
+    pyramid: Pyramid,
+    top: bool,
+) -> polyptych_tensor::Result<Vec<FeatureInfo>> {
+    let mut levels = config.feature_info(pyramid);
+    for (index, (level, stage)) in levels.iter_mut().zip(stages).enumerate() {
+        let onward = match (index + 1 == stages.len(), pyramid) {
+            (true, _) => top.then_some("the final norm"),
+            (false, Pyramid::AfterMerging) => Some("the patch merging"),
+            (false, Pyramid::AfterBlocks) => None,
+        };
+        widen(level, stage.beside(), onward)?;
+    }
+    Ok(levels)
 }

@@ -18,6 +18,7 @@ use crate::Result;
 use crate::backbone::{Backbone, FeatureInfo, Intermediates, Options, check_image};
 use crate::patch_embed::PatchEmbed;
 use crate::place::Place;
+use crate::tap::{Aside, widen};
 use block::Block;
 use embed::TokenEmbed;
 
@@ -53,14 +54,16 @@ impl Vit {
         let embed = scope.pp("patch_embed");
         let block = |index| Block::new(&place_of(&place, index, config.depth), config, index);
         let head = || Linear::new(&scope.pp("head"), dim, config.num_classes, true);
+        let blocks = (0..config.depth).map(block).collect::<Result<Vec<_>, _>>()?;
+        let feature_info = feature_info(config, &blocks, top)?;
         Ok(Self {
             patch_embed: PatchEmbed::new(&embed, config.patch_size, dim, None)?,
             token_embed: TokenEmbed::new(scope, config)?,
-            blocks: (0..config.depth).map(block).collect::<Result<_, _>>()?,
+            blocks,
             norm: norm(GlobalPool::Token, "norm")?,
             fc_norm: norm(GlobalPool::Avg, "fc_norm")?,
             head: (top && config.num_classes > 0).then(head).transpose()?,
-            feature_info: config.feature_info(),
+            feature_info,
             config: config.clone(),
         })
     }
@@ -68,7 +71,7 @@ impl Vit {
     /// `[batch, tokens, dim]` to the map of its patches, `[batch, rows, columns, dim]`.
     fn map_of(&self, tokens: &Tensor, [rows, columns]: [i64; 2]) -> Tensor {
         let patches = tokens.narrow(1, self.config.prefix_tokens(), rows * columns);
-        patches.reshape([-1, rows, columns, self.config.embed_dim])
+        patches.unflatten(1, [rows, columns])
     }
 
     /// `[batch, tokens, dim]` to `[batch, dim]`.
@@ -91,9 +94,11 @@ impl Backbone for Vit {
         let grid = [patches.size()[1], patches.size()[2]];
         let mut x = Activations::shared(self.token_embed.forward(&patches));
         let mut levels = Vec::new();
+        let mut aside = Aside::default();
         for (index, block) in self.blocks.iter().enumerate() {
-            x = block.forward(&x, train);
+            x = block.forward(&x, &mut aside, train);
             if stages::ends_with(index, self.config.depth) {
+                x = std::mem::take(&mut aside).level(x);
                 levels.push(x.map(|t| self.map_of(t, grid)));
                 // Task streams leave here; the last stage's are also the final features.
                 if index + 1 < self.config.depth {
@@ -135,4 +140,19 @@ fn apply(norm: Option<&LayerNorm>, x: Activations) -> Activations {
         Some(norm) => x.map(|t| norm.forward(t)),
         None => x,
     }
+}
+
+fn feature_info(
+    config: &VitConfig,
+    blocks: &[Block],
+    top: bool,
+) -> polyptych_tensor::Result<Vec<FeatureInfo>> {
+    let mut levels = config.feature_info();
+    for (stage, level) in levels.iter_mut().enumerate() {
+        let within = |&(index, _): &(usize, &Block)| stages::of_block(index, config.depth) == stage;
+        let beside = blocks.iter().enumerate().filter(within).map(|(_, block)| block.beside());
+        let last = stage + 1 == stages::count(config.depth);
+        widen(level, beside, (top && last).then_some("the final norm"))?;
+    }
+    Ok(levels)
 }

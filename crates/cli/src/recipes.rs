@@ -24,6 +24,7 @@ pub(crate) const SHIPPED: &[Shipped] = shipped![
     "quickstart",
     "emtal-quickstart",
     "emtal-real",
+    "vmt-scenes",
     "camvid",
     "camvid-bsds500",
     "pretrain-swin",

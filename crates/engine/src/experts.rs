@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::env;
 use std::path::{Path, PathBuf};
 
-use polyptych_adapters::{ExpertLayer, KMeansConfig, construct_experts, moefy};
-use polyptych_tensor::{Device, Kind, LoadOptions, Tensor, Tensors, file};
+use polyptych_adapters::{ExpertLayer, KMeansConfig, PARAMETERS, construct_experts, moefy};
+use polyptych_tensor::{Device, Kind, LoadOptions, Tensor, Tensors, file, matches};
 use sha2::{Digest, Sha256};
 
 use crate::checkpoint::read_json;
@@ -25,7 +25,7 @@ use crate::{Model, Recipe, Result};
 pub(crate) fn prepare(model: &Model, recipe: &Recipe) -> Result<Vec<ExpertLayer>> {
     let Some((experts, config)) = recipe.adapter.experts() else { return Ok(Vec::new()) };
     let prefix = format!("{BACKBONE}.");
-    let plain = model.store.tensors().into_iter().filter(|(name, _)| !name.contains("lora_"));
+    let plain = model.store.tensors().into_iter().filter(|(name, _)| !matches(PARAMETERS, name));
     let plain: Tensors =
         plain.filter_map(|(name, t)| Some((name.strip_prefix(&prefix)?.to_owned(), t))).collect();
     // Random values do not come again.
@@ -33,7 +33,8 @@ pub(crate) fn prepare(model: &Model, recipe: &Recipe) -> Result<Vec<ExpertLayer>
     let layers = remembered(&plain, experts, config, cache.as_deref())?;
     let permuted = moefy(&plain, &layers)?;
     let named = permuted.into_iter().map(|(name, t)| (format!("{prefix}{name}"), t));
-    let options = LoadOptions { allow_missing: &["heads.*", "*lora_*"], ..LoadOptions::default() };
+    let allow_missing = &[&["heads.*"][..], PARAMETERS].concat();
+    let options = LoadOptions { allow_missing, ..LoadOptions::default() };
     model.store.load("experts", &named.collect(), &options)?;
     Ok(layers)
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use polyptych_adapters::Form;
-use polyptych_tensor::{Device, Role};
+use polyptych_adapters::{Form, PARAMETERS};
+use polyptych_tensor::{Device, Role, matches};
 use serde::Serialize;
 
 use crate::{DataSets, Model, Recipe, Result};
@@ -100,7 +100,7 @@ fn group_of(name: &str) -> String {
     let mut parts = name.split('.');
     match (parts.next(), parts.next()) {
         (Some("heads"), Some(task)) => format!("heads.{task}"),
-        _ if name.contains("lora_") => "backbone, adapter".into(),
+        _ if matches(PARAMETERS, name) => "backbone, adapter".into(),
         _ => "backbone".into(),
     }
 }
@@ -127,6 +127,7 @@ mod tests {
         for (name, group) in [
             ("backbone.layers.0.blocks.1.mlp.fc1.weight", "backbone"),
             ("backbone.layers.0.blocks.1.mlp.fc1.lora_shared_A", "backbone, adapter"),
+            ("backbone.blocks.3.mlp.vmt_ke.depth.bias", "backbone, adapter"),
             ("heads.depth.classifier.weight", "heads.depth"),
         ] {
             assert_eq!(group_of(name), group);

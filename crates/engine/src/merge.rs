@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use polyptych_adapters::Form;
+use polyptych_adapters::{Form, PARAMETERS};
 use polyptych_data::TaskKind;
-use polyptych_tensor::{Kind, LoadOptions, Tensor, Tensors, file, no_grad};
+use polyptych_tensor::{Kind, LoadOptions, Tensor, Tensors, file, matches, no_grad};
 use serde::Serialize;
 
 use crate::error::io;
@@ -75,8 +75,9 @@ fn compare(run: &OpenRun, folded: &Model, tensors: &Tensors) -> Result<MergeRepo
     if let Some((key, &found)) = differences.iter().find(|(_, d)| differs(**d)) {
         return Err(Error::Merge { key: key.clone(), tolerance: TOLERANCE, found });
     }
-    let kept = tensors.keys().filter(|name| name.contains("lora_")).cloned().collect();
-    let folded = run.model.store.tensors().len() - tensors.len();
+    let kept = tensors.keys().filter(|name| matches(PARAMETERS, name)).cloned().collect();
+    let before = run.model.store.tensors();
+    let folded = before.iter().filter(|(name, _)| !tensors.contains_key(name)).count();
     Ok(MergeReport { differences, folded, kept, probe_images: batch.names.len() })
 }
 
@@ -102,7 +103,7 @@ fn write(
     let metadata = || HashMap::from([("format".to_owned(), "pt".to_owned())]);
     file::save(&folder.path().join(MERGED_MODEL), tensors, metadata())?;
     let prefix = format!("{BACKBONE}.");
-    let plain = tensors.iter().filter(|(name, _)| !name.contains("lora_"));
+    let plain = tensors.iter().filter(|(name, _)| !matches(PARAMETERS, name));
     let kind = |t: &Tensor| if half { Kind::Half } else { t.kind() };
     let plain = plain.filter_map(|(name, t)| {
         Some((name.strip_prefix(&prefix)?.to_owned(), t.detach().to_kind(kind(t))))

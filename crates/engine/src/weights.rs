@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use polyptych_adapters::PARAMETERS;
 use polyptych_backbones::{npz, pretrained, rename};
 use polyptych_tensor::{LoadOptions, LoadReport, Tensors, file};
 
@@ -27,7 +28,7 @@ pub fn load_backbone(model: &Model, weights: &str) -> Result<Option<LoadReport>>
         model.backbone_config().resample(name, tensor, wanted)
     };
     let options = LoadOptions {
-        allow_missing: &["heads.*", "*lora_*"],
+        allow_missing: &[&["heads.*"][..], PARAMETERS].concat(),
         allow_unused: &[
             "backbone.head.*",
             "backbone.norm.*",

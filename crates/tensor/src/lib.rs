@@ -24,7 +24,10 @@ pub use file::{TensorFile, Tensors};
 pub use init::Init;
 pub use layers::{BatchNorm2d, Conv2d, LayerNorm, Linear, cast, drop_path, dropout};
 pub use load::{LoadOptions, LoadReport, Resample, matches};
-pub use plan::{Gate, NoAdapter, Observed, Plain, Plan, Projection, Pyramid, Site, SiteKind};
+pub use plan::{
+    Gate, NoAdapter, Observed, Parallel, ParallelOutput, Plain, Plan, Projection, Pyramid, Site,
+    SiteKind, Tap,
+};
 pub use precision::Precision;
 pub use schedule::Schedule;
 pub use scope::{Entry, Role, Scope, Store};

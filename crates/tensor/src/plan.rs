@@ -23,6 +23,8 @@ pub enum SiteKind {
     Fc2,
     /// Patch merging: `downsample.reduction`.
     Reduction,
+    /// The whole MLP, `mlp`: no projection stands there, but a path may run beside it.
+    Mlp,
 }
 
 /// One projection of a backbone, as the backbone describes it to a plan.
@@ -63,6 +65,38 @@ pub trait Gate: Debug {
     fn forward(&self, x: &Activations, hidden: &Activations, train: bool) -> Activations;
 }
 
+/// A path parallel to the MLP of a block.
+pub trait Parallel: Debug {
+    /// What the path makes of `residual`, the stream that the block's MLP branches from, and of
+    /// `normed`, the same behind the second norm, which the MLP reads; `[.., dim]` both.
+    fn forward(&self, residual: &Activations, normed: &Activations, train: bool) -> ParallelOutput;
+
+    /// How the streams of tasks leave the trunk behind this block; nothing if they do not.
+    fn tap(&self) -> Option<Tap> {
+        None
+    }
+}
+
+/// What a path parallel to an MLP makes.
+#[derive(Debug)]
+pub struct ParallelOutput {
+    /// Joins what flows on to the next block; stochastic depth does not touch it.
+    pub onward: Activations,
+    /// `[tasks, batch, .., dim]`: the tasks' own terms. They never enter the next block: within a
+    /// stage they are summed up to its tap and leave there.
+    pub aside: Option<Tensor>,
+}
+
+/// What the heads of a task read at a tap: the trunk `z` behind the tap's block and the sum `a` of
+/// the task's terms in the stage so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tap {
+    /// `z + a`.
+    Sum,
+    /// `z` and `a` one behind the other, twice as wide as the trunk.
+    Concat,
+}
+
 /// What a plan saw of every image of a batch: `[batch, values]` under the name of the site.
 pub type Observed = Vec<(String, Tensor)>;
 
@@ -90,6 +124,15 @@ pub trait Plan: Debug {
     /// # Errors
     /// A configuration that does not fit the MLP.
     fn gate(&self, _scope: &Scope, _fc1: &Site) -> Result<Option<Box<dyn Gate>>> {
+        Ok(None)
+    }
+
+    /// Makes the path beside the MLP at `mlp`, with its parameters below `scope`, the MLP's own;
+    /// nothing unless the method has one.
+    ///
+    /// # Errors
+    /// A configuration that does not fit the MLP.
+    fn parallel(&self, _scope: &Scope, _mlp: &Site) -> Result<Option<Box<dyn Parallel>>> {
         Ok(None)
     }
 

@@ -7,6 +7,7 @@ use super::windows::Windows;
 use crate::branch::add_branch;
 use crate::mlp::Mlp;
 use crate::place::Place;
+use crate::tap::{Aside, Beside};
 
 /// timm's `layers.i.blocks.j`.
 #[derive(Debug)]
@@ -15,6 +16,7 @@ pub(super) struct Block {
     attn: WindowAttention,
     norm2: LayerNorm,
     mlp: Mlp,
+    beside: Beside,
     drop_path: f64,
 }
 
@@ -37,15 +39,23 @@ impl Block {
             attn: WindowAttention::new(&place.pp("attn"), dim, heads, windows, qkv_bias)?,
             norm2: norm("norm2")?,
             mlp: Mlp::new(&place.pp("mlp"), dim, hidden)?,
+            beside: place.parallel(dim)?,
             drop_path,
         })
     }
 
-    /// `[batch, height, width, dim]` to the same.
-    pub(super) fn forward(&self, x: &Activations, train: bool) -> Activations {
+    /// What stands beside the MLP.
+    pub(super) fn beside(&self) -> &Beside {
+        &self.beside
+    }
+
+    /// `[batch, height, width, dim]` to the same; what leaves the trunk goes `aside`.
+    pub(super) fn forward(&self, x: &Activations, aside: &mut Aside, train: bool) -> Activations {
         let attended = self.attn.forward(&x.map(|t| self.norm1.forward(t)), train);
         let x = add_branch(x, &attended, self.drop_path, train);
-        let mixed = self.mlp.forward(&x.map(|t| self.norm2.forward(t)), train);
-        add_branch(&x, &mixed, self.drop_path, train)
+        let normed = x.map(|t| self.norm2.forward(t));
+        let mixed = self.mlp.forward(&normed, train);
+        let z = add_branch(&x, &mixed, self.drop_path, train);
+        aside.join(z, &self.beside, [&x, &normed], train)
     }
 }

@@ -7,6 +7,7 @@ use super::block::{Block, BlockConfig};
 use super::merging::PatchMerging;
 use crate::branch::drop_path_rate;
 use crate::place::Place;
+use crate::tap::{Aside, Beside};
 
 /// timm's `layers.i`; `downsample` stands at its start in every stage but the first.
 #[derive(Debug)]
@@ -38,8 +39,15 @@ impl Stage {
 
     /// `[batch, height, width, dim]` to the same, through all blocks.
     pub(super) fn forward_blocks(&self, x: &Activations, train: bool) -> Activations {
-        let shared = x.without_tasks();
-        self.blocks.iter().fold(shared, |x, block| block.forward(&x, train))
+        let mut aside = Aside::default();
+        let blocks = self.blocks.iter();
+        let z = blocks.fold(x.without_tasks(), |x, block| block.forward(&x, &mut aside, train));
+        aside.level(z)
+    }
+
+    /// What stands beside the MLP of every block.
+    pub(super) fn beside(&self) -> impl Iterator<Item = &Beside> {
+        self.blocks.iter().map(Block::beside)
     }
 }
 

@@ -8,6 +8,7 @@ use super::layer_scale::LayerScale;
 use crate::branch::{add_branch, drop_path_rate};
 use crate::mlp::Mlp;
 use crate::place::Place;
+use crate::tap::{Aside, Beside};
 
 /// timm's `blocks.i`.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ pub(super) struct Block {
     ls1: Option<LayerScale>,
     norm2: LayerNorm,
     mlp: Mlp,
+    beside: Beside,
     ls2: Option<LayerScale>,
     drop_path: f64,
 }
@@ -36,17 +38,25 @@ impl Block {
             ls1: scale("ls1")?,
             norm2: norm("norm2")?,
             mlp: Mlp::new(&place.pp("mlp"), dim, hidden)?,
+            beside: place.parallel(dim)?,
             ls2: scale("ls2")?,
             drop_path: drop_path_rate(config.drop_path_rate, index, config.depth),
         })
     }
 
-    /// `[batch, tokens, dim]` to the same.
-    pub(super) fn forward(&self, x: &Activations, train: bool) -> Activations {
+    /// What stands beside the MLP.
+    pub(super) fn beside(&self) -> &Beside {
+        &self.beside
+    }
+
+    /// `[batch, tokens, dim]` to the same; what leaves the trunk goes `aside`.
+    pub(super) fn forward(&self, x: &Activations, aside: &mut Aside, train: bool) -> Activations {
         let attended = self.attn.forward(&x.map(|t| self.norm1.forward(t)), train);
         let x = add_branch(x, &scaled(self.ls1.as_ref(), attended), self.drop_path, train);
-        let mixed = self.mlp.forward(&x.map(|t| self.norm2.forward(t)), train);
-        add_branch(&x, &scaled(self.ls2.as_ref(), mixed), self.drop_path, train)
+        let normed = x.map(|t| self.norm2.forward(t));
+        let mixed = self.mlp.forward(&normed, train);
+        let z = add_branch(&x, &scaled(self.ls2.as_ref(), mixed), self.drop_path, train);
+        aside.join(z, &self.beside, [&x, &normed], train)
     }
 }
 

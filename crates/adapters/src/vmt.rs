@@ -1,0 +1,173 @@
+//! VMT-Adapter and VMT-Adapter-Lite (Xin et al., AAAI 2024, arXiv 2312.08733).
+//!
+//! Beside the MLP of every block runs an adapter that all tasks share; each task owns a small
+//! knowledge-extraction module. With `u` the adapter's input and `z` what flows to the next block,
+//!
+//! ```text
+//! h   = sigma(W_down u + b_down)              shared
+//! a_0 = s (W_up h + b_up)                     shared, joins z
+//! h_t = gamma_t h + beta_t                    one task's module
+//! a_t = s (W_up h_t + b_up)
+//! z_t = z - a_0 + a_t                         leaves at the tap of a stage, for task t's head
+//! ```
+//!
+//! `z_t` never comes back, so one pass through the trunk serves any number of tasks, and a task
+//! costs one product per tap. What is computed per task is `a_t - a_0`, which is exactly 0 as long
+//! as its module is at its first values.
+//!
+//! There is no public code, and the abstract leaves choices open: each is a field of
+//! [`VmtAdapterConfig`]. Both forms of VMT-Adapter-Lite are [`Projections`] of their own.
+
+mod add_task;
+mod config;
+mod folded;
+mod knowledge;
+mod pair;
+mod path;
+mod places;
+
+use std::cell::RefCell;
+
+use polyptych_tensor::{
+    Linear, Parallel, Plain, Plan, Projection, Result as TensorResult, Scope, Site, Tap, Tensors,
+};
+
+pub use add_task::add_task;
+pub use config::{
+    AdapterActivation, AdapterInput, Bottleneck, DecoderInput, KeBlocks, KnowledgeExtraction,
+    Projections, VmtAdapterConfig,
+};
+
+use crate::lora::copy;
+use crate::{Form, Result};
+use pair::Pair;
+use path::Path;
+use places::Place;
+
+/// VMT-Adapter as a plan. See [`VmtAdapterConfig`].
+#[derive(Debug)]
+pub struct VmtAdapter {
+    config: VmtAdapterConfig,
+    tasks: Vec<String>,
+    form: Form,
+    places: RefCell<Vec<Place>>,
+}
+
+impl VmtAdapter {
+    /// Checks `config` against `tasks` and makes the plan.
+    ///
+    /// A plan for some of a trained model's tasks serves them alone: the others' modules are not
+    /// made and cost nothing, and the outputs are those of the whole model.
+    ///
+    /// # Errors
+    /// As [`VmtAdapterConfig::validate`].
+    pub fn new(config: VmtAdapterConfig, tasks: &[String], form: Form) -> Result<Self> {
+        config.validate(tasks)?;
+        Ok(Self { config, tasks: tasks.to_vec(), form, places: RefCell::default() })
+    }
+
+    fn place(&self, mlp: &Site) -> Place {
+        let place = Place::new(&self.config, mlp);
+        let mut places = self.places.borrow_mut();
+        places.retain(|known| known.path != place.path);
+        places.push(place.clone());
+        place
+    }
+
+    fn trains_adapter(&self, name: &str) -> bool {
+        match &self.config.train_tasks {
+            Some(tasks) => {
+                let of = |task: &String| name.contains(&format!(".{}.{task}.", knowledge::SCOPE));
+                tasks.iter().any(of)
+            }
+            None => name.contains("vmt_"),
+        }
+    }
+}
+
+impl VmtAdapterConfig {
+    fn tap(&self) -> Tap {
+        match self.decoder_input {
+            DecoderInput::Sum => Tap::Sum,
+            DecoderInput::Concat => Tap::Concat,
+        }
+    }
+}
+
+impl Plan for VmtAdapter {
+    fn projection(&self, scope: &Scope, site: &Site) -> TensorResult<Box<dyn Projection>> {
+        Ok(Box::new(Plain(Linear::new(scope, site.in_features, site.out_features, site.bias)?)))
+    }
+
+    fn parallel(&self, scope: &Scope, mlp: &Site) -> TensorResult<Option<Box<dyn Parallel>>> {
+        let (config, form) = (&self.config, self.form);
+        let shape = [mlp.in_features, pair::bottleneck(config, mlp)?];
+        let projections = match form {
+            Form::Adapted => config.projections,
+            Form::Folded => Projections::Separate,
+        };
+        let mut path = Path::new(scope, config, Pair::new(scope, projections, shape)?, form)?;
+        let place = self.place(mlp);
+        if place.knowledge {
+            path = path.with_tasks(scope, config, shape, &self.tasks, form)?;
+        }
+        Ok(Some(Box::new(if place.tap { path.with_tap() } else { path })))
+    }
+
+    fn finish(&self) -> TensorResult<()> {
+        places::check(&self.config, &self.places.borrow())
+    }
+
+    fn trains(&self, name: &str) -> bool {
+        let config = &self.config;
+        let has = |part: &str| name.contains(part);
+        self.trains_adapter(name)
+            || (has("patch_embed") && config.train_patch_embed)
+            || (has("norm") && !has("patch_embed") && config.train_norm)
+            || (has("relative_position_bias_table") && config.train_relative_position_bias)
+    }
+
+    fn fold(&self, tensors: &Tensors) -> TensorResult<Tensors> {
+        let mut all = copy(tensors);
+        for place in self.places.borrow().iter() {
+            let tasks = if place.knowledge { self.tasks.as_slice() } else { &[] };
+            folded::fold(&mut all, &place.path, &self.config, tasks)?;
+        }
+        Ok(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const NAMES: [&str; 7] = [
+        "layers.0.blocks.1.mlp.vmt_down.weight",
+        "layers.0.blocks.1.mlp.vmt_ke.sal.weight",
+        "layers.0.blocks.1.mlp.vmt_ke.salt.weight",
+        "layers.0.blocks.1.mlp.fc1.weight",
+        "layers.0.blocks.1.norm1.weight",
+        "layers.0.blocks.1.attn.relative_position_bias_table",
+        "patch_embed.norm.weight",
+    ];
+
+    /// Positions in [`NAMES`] of what trains.
+    fn trains(fields: Value) -> Vec<usize> {
+        let config = serde_json::from_value(fields).unwrap();
+        let tasks = ["sal", "salt"].map(str::to_owned);
+        let plan = VmtAdapter::new(config, &tasks, Form::Adapted).unwrap();
+        (0..NAMES.len()).filter(|&index| plan.trains(NAMES[index])).collect()
+    }
+
+    #[test]
+    fn the_adapter_trains_and_switches_add_to_it() {
+        assert_eq!(trains(json!({})), [0, 1, 2]);
+        assert_eq!(trains(json!({"train_tasks": ["sal"]})), [1]);
+        assert_eq!(trains(json!({"train_norm": true})), [0, 1, 2, 4]);
+        assert_eq!(trains(json!({"train_relative_position_bias": true})), [0, 1, 2, 5]);
+        assert_eq!(trains(json!({"train_patch_embed": true})), [0, 1, 2, 6]);
+    }
+}

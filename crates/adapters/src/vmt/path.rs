@@ -1,0 +1,121 @@
+//! The adapter beside one MLP: the path that all tasks share, and the tasks' terms beside it.
+
+use polyptych_tensor::{
+    Activations, Init, Parallel, ParallelOutput, Result, Scope, Tap, Tensor, cast,
+};
+
+use super::config::{AdapterActivation, AdapterInput, VmtAdapterConfig};
+use super::folded::FoldedTasks;
+use super::knowledge::Knowledge;
+use super::pair::Pair;
+use crate::Form;
+
+/// `a_0 = s (W_up h + b_up)` with `h = sigma(W_down u + b_down)`.
+#[derive(Debug)]
+pub(super) struct Path {
+    input: AdapterInput,
+    activation: AdapterActivation,
+    pair: Pair,
+    scale: Scale,
+    tasks: Option<Tasks>,
+    tap: Option<Tap>,
+    /// What the stage's tap makes of the terms.
+    terms: Tap,
+}
+
+#[derive(Debug)]
+enum Scale {
+    Fixed(f64),
+    Learnt(Tensor),
+}
+
+#[derive(Debug)]
+enum Tasks {
+    Modules(Knowledge),
+    Folded(FoldedTasks),
+}
+
+impl Path {
+    /// Makes the path's parameters below `scope`; `pair` are its projections, `[d, k]` its widths.
+    pub(super) fn new(
+        scope: &Scope,
+        config: &VmtAdapterConfig,
+        pair: Pair,
+        form: Form,
+    ) -> Result<Self> {
+        let (first, learnt) = config.scale();
+        let scale = match (form, learnt) {
+            // Folding multiplies the projections by it.
+            (Form::Folded, _) => Scale::Fixed(1.0),
+            (_, true) => Scale::Learnt(scope.param("vmt_scale", &[1], Init::Const(first))?),
+            (_, false) => Scale::Fixed(first),
+        };
+        let (input, activation) = (config.input, config.activation);
+        Ok(Self { input, activation, pair, scale, tasks: None, tap: None, terms: config.tap() })
+    }
+
+    /// Adds what each of `tasks` has of its own here.
+    pub(super) fn with_tasks(
+        self,
+        scope: &Scope,
+        config: &VmtAdapterConfig,
+        shape: [i64; 2],
+        tasks: &[String],
+        form: Form,
+    ) -> Result<Self> {
+        let kind = config.knowledge_extraction;
+        let tasks = match form {
+            Form::Adapted => Tasks::Modules(Knowledge::new(scope, kind, shape, tasks)?),
+            Form::Folded => Tasks::Folded(FoldedTasks::new(scope, shape, tasks)?),
+        };
+        Ok(Self { tasks: Some(tasks), ..self })
+    }
+
+    /// Lets the stage's task streams leave behind this block.
+    pub(super) fn with_tap(self) -> Self {
+        Self { tap: Some(self.terms), ..self }
+    }
+}
+
+impl Scale {
+    fn apply(&self, x: Tensor) -> Tensor {
+        match self {
+            Scale::Fixed(1.0) => x,
+            Scale::Fixed(value) => x * *value,
+            Scale::Learnt(value) => {
+                let value = cast(value, x.kind());
+                x * value
+            }
+        }
+    }
+}
+
+impl Parallel for Path {
+    fn forward(
+        &self,
+        residual: &Activations,
+        normed: &Activations,
+        _train: bool,
+    ) -> ParallelOutput {
+        // Task streams never come back into the trunk, so there is only the shared one to read.
+        let u = match self.input {
+            AdapterInput::Normed => &normed.shared,
+            AdapterInput::Residual => &residual.shared,
+        };
+        let h = match self.activation {
+            AdapterActivation::Relu => self.pair.down(u).relu(),
+            AdapterActivation::Gelu => self.pair.down(u).gelu("none"),
+        };
+        let out = self.pair.up(&h);
+        let aside = self.tasks.as_ref().map(|tasks| match tasks {
+            Tasks::Modules(knowledge) => knowledge.terms(&self.pair, &h, &out, self.terms),
+            Tasks::Folded(folded) => folded.terms(&self.pair, &h, self.terms),
+        });
+        let aside = aside.map(|terms| self.scale.apply(terms));
+        ParallelOutput { onward: Activations::shared(self.scale.apply(out)), aside }
+    }
+
+    fn tap(&self) -> Option<Tap> {
+        self.tap
+    }
+}

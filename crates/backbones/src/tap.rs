@@ -1,0 +1,85 @@
+//! The way of task streams that leave the trunk: they are summed beside it within a stage and leave
+//! at the stage's tap, so that no block ever computes on them.
+
+use polyptych_tensor::{Activations, Error, Parallel, ParallelOutput, Result, Tap, Tensor};
+
+use crate::backbone::FeatureInfo;
+
+/// What stands beside the MLP of a block, if anything.
+pub(crate) type Beside = Option<Box<dyn Parallel>>;
+
+/// The streams of one stage that do not flow on.
+#[derive(Debug, Default)]
+pub(crate) struct Aside {
+    /// `[tasks, batch, .., dim]`: sum of the terms so far.
+    terms: Option<Tensor>,
+    /// What left at the tap.
+    left: Option<Tensor>,
+}
+
+impl Aside {
+    /// Adds to `z`, the output of a block, what the path beside its MLP made of `residual` and
+    /// `normed`; sets the tasks' terms aside.
+    pub(crate) fn join(
+        &mut self,
+        z: Activations,
+        beside: &Beside,
+        [residual, normed]: [&Activations; 2],
+        train: bool,
+    ) -> Activations {
+        let Some(path) = beside else { return z };
+        let ParallelOutput { onward, aside } = path.forward(residual, normed, train);
+        let z = z.add(&onward);
+        self.terms = match (self.terms.take(), aside) {
+            (Some(sum), Some(terms)) => Some(sum + terms),
+            (sum, terms) => sum.or(terms),
+        };
+        if let (Some(tap), Some(terms)) = (path.tap(), &self.terms) {
+            self.left = Some(leave(tap, &z.shared, terms));
+        }
+        z
+    }
+
+    /// The level of the stage whose last block made `z`.
+    pub(crate) fn level(self, z: Activations) -> Activations {
+        Activations { per_task: self.left.or(z.per_task), shared: z.shared }
+    }
+}
+
+fn leave(tap: Tap, z: &Tensor, terms: &Tensor) -> Tensor {
+    match tap {
+        Tap::Sum => z + terms,
+        Tap::Concat => {
+            let last = z.dim() - 1;
+            let mut shape = terms.size();
+            shape[last + 1] = z.size()[last];
+            Tensor::cat(&[&z.unsqueeze(0).expand(shape, false), terms], -1)
+        }
+    }
+}
+
+/// Widens the level that the taps of `blocks` feed, where its heads read twice the width.
+///
+/// `onward` names the layers of the trunk's width that the streams still go through, if any.
+///
+/// # Errors
+/// Streams of twice the width before such layers.
+pub(crate) fn widen<'a>(
+    level: &mut FeatureInfo,
+    mut blocks: impl Iterator<Item = &'a Beside>,
+    onward: Option<&str>,
+) -> Result<()> {
+    let concat = |path: &Beside| path.as_ref().is_some_and(|p| p.tap() == Some(Tap::Concat));
+    if !blocks.any(concat) {
+        return Ok(());
+    }
+    if let Some(layers) = onward {
+        return Err(Error::Config {
+            key: format!("tap of {}", level.module),
+            expected: format!("streams of the trunk's width, which go on through {layers}"),
+            found: "twice that width".into(),
+        });
+    }
+    level.num_chs *= 2;
+    Ok(())
+}
