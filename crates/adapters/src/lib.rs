@@ -4,23 +4,42 @@
 //! a backbone, which parameters train, and what folds into the backbone's own weights.
 //! This crate knows no backbone; it sees timm's names only.
 
+mod bitfit;
+mod bottleneck;
+mod compacter;
+mod dora;
 mod emtal;
 mod error;
 mod experts;
+mod houlsby;
+mod kronecker;
 mod lora;
 mod low_rank;
 mod method;
 mod mtlora;
+mod parameters;
 mod peft;
+mod phm;
+mod relative_bias;
+mod ssf;
 mod vmt;
 
+pub use bitfit::{BitFit, BitFitConfig};
+pub use bottleneck::{Bottlenecks, InitWeights, NonLinearity};
+pub use compacter::CompacterConfig;
+pub use dora::{Dora, DoraConfig};
 pub use emtal::{Emtal, EmtalConfig, Experts, Fading};
 pub use error::{Error, Result};
 pub use experts::{AssignmentCost, ExpertLayer, KMeansConfig, construct_experts, moefy};
+pub use houlsby::HoulsbyConfig;
 pub use lora::{Bias, Lora, LoraConfig, TargetModules};
-pub use method::{AdapterConfig, Form, PARAMETERS};
+pub use method::{AdapterConfig, Form};
 pub use mtlora::{MtLora, MtLoraConfig, SharedMode};
+pub use parameters::{PARAMETERS, is_method_parameter};
 pub use peft::{PeftAdapter, load_peft, save_peft};
+pub use phm::PhmConfig;
+pub use relative_bias::RelativeBias;
+pub use ssf::{Ssf, SsfConfig, SsfSite};
 pub use vmt::{
     AdapterActivation, AdapterInput, Bottleneck, DecoderInput, KeBlocks, KnowledgeExtraction,
     Projections, VmtAdapter, VmtAdapterConfig, add_task,

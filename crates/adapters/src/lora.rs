@@ -117,10 +117,26 @@ pub struct Lora {
 
 /// Rows `start .. start + len` of a weight; `name` is `q`, `k`, `v` or empty for all rows.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Part {
-    name: &'static str,
-    start: i64,
-    len: i64,
+pub(crate) struct Part {
+    pub(crate) name: &'static str,
+    pub(crate) start: i64,
+    pub(crate) len: i64,
+}
+
+impl Part {
+    /// Where the factors of the part lie, for the weight at `path`.
+    pub(crate) fn prefix(&self, path: &str) -> String {
+        if self.name.is_empty() { path.to_owned() } else { format!("{path}.{}", self.name) }
+    }
+
+    /// `y` with `delta` added to the part's entries of the last axis.
+    pub(crate) fn add(&self, y: Tensor, delta: Tensor) -> Tensor {
+        let width = y.size()[y.dim() - 1];
+        if self.len == width {
+            return y + delta;
+        }
+        y + delta.constant_pad_nd([self.start, width - self.start - self.len])
+    }
 }
 
 impl Lora {
@@ -142,7 +158,13 @@ impl Lora {
         Ok(Self { config, form, init, pattern, built: RefCell::default() })
     }
 
-    fn parts(&self, site: &Site) -> Vec<Part> {
+    /// Notes that factors stand at `parts` of `site`.
+    pub(crate) fn note(&self, site: &Site, parts: Vec<Part>) {
+        self.built.borrow_mut().insert(site.path.clone(), parts);
+    }
+
+    /// What the configuration adapts at `site`.
+    pub(crate) fn parts(&self, site: &Site) -> Vec<Part> {
         let rows = site.out_features;
         if self.targets(&site.path) {
             return vec![Part { name: "", start: 0, len: rows }];
@@ -184,7 +206,7 @@ impl Plan for Lora {
         };
         let made = parts.iter().map(|part| Ok((*part, factors(part)?)));
         let made = made.collect::<polyptych_tensor::Result<Vec<_>>>()?;
-        self.built.borrow_mut().insert(site.path.clone(), parts);
+        self.note(site, parts);
         let (scaling, dropout) = (self.config.scaling(), self.config.lora_dropout);
         Ok(Box::new(LoraLinear { base, parts: made, scaling, dropout }))
     }
@@ -217,10 +239,7 @@ impl Plan for Lora {
         let mut folded = copy(tensors);
         for (path, parts) in self.built.borrow().iter() {
             for part in parts {
-                let prefix = match part.name {
-                    "" => path.clone(),
-                    name => format!("{path}.{name}"),
-                };
+                let prefix = part.prefix(path);
                 let a = take(&mut folded, &format!("{prefix}.lora_A.weight"))?;
                 let b = take(&mut folded, &format!("{prefix}.lora_B.weight"))?;
                 let weight = take(&mut folded, &format!("{path}.weight"))?;
@@ -259,14 +278,7 @@ struct Deltas(Vec<(Part, Tensor)>);
 
 impl Deltas {
     fn add_to(self, y: Tensor) -> Tensor {
-        self.0.into_iter().fold(y, |y, (part, delta)| {
-            let width = y.size()[y.dim() - 1];
-            if part.len == width {
-                return y + delta;
-            }
-            let after = width - part.start - part.len;
-            y + delta.constant_pad_nd([part.start, after])
-        })
+        self.0.into_iter().fold(y, |y, (part, delta)| part.add(y, delta))
     }
 }
 

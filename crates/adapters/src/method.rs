@@ -6,13 +6,10 @@ use polyptych_tensor::{NoAdapter, Plan};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Emtal, EmtalConfig, Experts, KMeansConfig, Lora, LoraConfig, MtLora, MtLoraConfig, Result,
-    VmtAdapter, VmtAdapterConfig,
+    BitFit, BitFitConfig, Bottlenecks, CompacterConfig, Dora, DoraConfig, Emtal, EmtalConfig,
+    Experts, HoulsbyConfig, KMeansConfig, Lora, LoraConfig, MtLora, MtLoraConfig, PhmConfig,
+    RelativeBias, Result, Ssf, SsfConfig, VmtAdapter, VmtAdapterConfig,
 };
-
-/// Patterns of the names that methods give their own parameters, beside timm's in a backbone; see
-/// [`matches`](polyptych_tensor::matches).
-pub const PARAMETERS: &[&str] = &["*lora_*", "*vmt_*"];
 
 /// What is trained in the backbone: one entry of a recipe, `method = ".."` and its fields.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,8 +19,23 @@ pub enum AdapterConfig {
     Full,
     /// Nothing: only the heads train.
     DecoderOnly,
+    /// Biases of the backbone.
+    #[serde(rename = "bitfit")]
+    BitFit(BitFitConfig),
+    /// Relative position tables of a Swin.
+    RelativeBias,
     /// LoRA, shared by all tasks.
     Lora(LoraConfig),
+    /// LoRA on the direction of each weight, beside its magnitude.
+    Dora(DoraConfig),
+    /// Scale and shift behind linear maps.
+    Ssf(SsfConfig),
+    /// Houlsby's adapters behind attention and the MLP.
+    Adapter(HoulsbyConfig),
+    /// Adapters of Kronecker products.
+    Phm(PhmConfig),
+    /// Compacter or, with `mh_adapter = false`, Compacter++.
+    Compacter(CompacterConfig),
     /// MTLoRA or, with `downsampler`, MTLoRA+.
     #[serde(rename = "mtlora")]
     MtLora(MtLoraConfig),
@@ -51,6 +63,13 @@ impl AdapterConfig {
         Ok(match self {
             AdapterConfig::Full => Rc::new(NoAdapter::Full),
             AdapterConfig::DecoderOnly => Rc::new(NoAdapter::Frozen),
+            AdapterConfig::BitFit(config) => Rc::new(BitFit::new(*config)),
+            AdapterConfig::RelativeBias => Rc::new(RelativeBias::default()),
+            AdapterConfig::Dora(config) => Rc::new(Dora::new(config.clone(), form)?),
+            AdapterConfig::Ssf(config) => Rc::new(Ssf::new(config.clone(), form)?),
+            AdapterConfig::Adapter(config) => Rc::new(Bottlenecks::houlsby(*config)?),
+            AdapterConfig::Phm(config) => Rc::new(Bottlenecks::phm(*config)?),
+            AdapterConfig::Compacter(config) => Rc::new(Bottlenecks::compacter(*config)?),
             AdapterConfig::Lora(config) => Rc::new(Lora::new(config.clone(), form)?),
             AdapterConfig::MtLora(config) => Rc::new(MtLora::new(config.clone(), tasks, form)?),
             AdapterConfig::Emtal(config) => Rc::new(Emtal::new(config.clone(), form)?),
@@ -77,6 +96,13 @@ impl AdapterConfig {
         match self {
             AdapterConfig::Full => "full",
             AdapterConfig::DecoderOnly => "decoder_only",
+            AdapterConfig::BitFit(_) => "bitfit",
+            AdapterConfig::RelativeBias => "relative_bias",
+            AdapterConfig::Dora(_) => "dora",
+            AdapterConfig::Ssf(_) => "ssf",
+            AdapterConfig::Adapter(_) => "adapter",
+            AdapterConfig::Phm(_) => "phm",
+            AdapterConfig::Compacter(_) => "compacter",
             AdapterConfig::Lora(_) => "lora",
             AdapterConfig::MtLora(_) => "mtlora",
             AdapterConfig::Emtal(_) => "emtal",

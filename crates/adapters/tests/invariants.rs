@@ -6,10 +6,10 @@ mod support;
 
 use std::collections::{BTreeSet, HashMap};
 
-use polyptych_adapters::{AdapterConfig, Form, PARAMETERS};
-use polyptych_backbones::{BackboneConfig, Intermediates};
+use polyptych_adapters::{AdapterConfig, Form, is_method_parameter};
+use polyptych_backbones::{BackboneConfig, Intermediates, Options};
 use polyptych_tensor::optim::{AdamW, AdamWConfig, Optimiser, decay_groups};
-use polyptych_tensor::{Kind, Tensor, file, matches};
+use polyptych_tensor::{Device, Kind, Store, Tensor, file, matches};
 use serde_json::{Value, json};
 
 use support::{
@@ -28,6 +28,21 @@ struct Case {
     remain: &'static [&'static str],
     /// Names that folding makes.
     made: &'static [&'static str],
+    /// Why a ViT cannot have it.
+    not_on_vit: Option<&'static str>,
+    /// Why it cannot be folded.
+    unfoldable: Option<&'static str>,
+}
+
+impl Case {
+    fn new(name: &'static str, config: AdapterConfig, trains: &'static [&'static str]) -> Self {
+        let (dead, remain, made): (&[_], &[_], &[_]) = (&[], &[], &[]);
+        Case { name, config, trains, dead, remain, made, not_on_vit: None, unfoldable: None }
+    }
+
+    fn fits(&self, backbone: &BackboneConfig) -> bool {
+        matches!(backbone, BackboneConfig::Swin(_)) || self.not_on_vit.is_none()
+    }
 }
 
 const BODY: [&str; 3] = ["patch_embed.*", "*norm*", "*relative_position_bias_table"];
@@ -47,7 +62,7 @@ const REMAIN: &[&str] = &[
 
 fn lora(target_modules: Value, trains: &'static [&'static str]) -> Case {
     let config = adapter(json!({"method": "lora", "r": 2, "target_modules": target_modules}));
-    Case { name: "lora", config, trains, dead: &[], remain: &[], made: &[] }
+    Case::new("lora", config, trains)
 }
 
 fn mtlora(name: &'static str, more: Value) -> Case {
@@ -59,7 +74,7 @@ fn mtlora(name: &'static str, more: Value) -> Case {
     });
     let more = more.as_object().unwrap().clone();
     fields.as_object_mut().unwrap().extend(more);
-    Case { name, config: adapter(fields), trains: MTLORA, dead: DEAD, remain: REMAIN, made: &[] }
+    Case { dead: DEAD, remain: REMAIN, ..Case::new(name, adapter(fields), MTLORA) }
 }
 
 fn mtloras() -> Vec<Case> {
@@ -78,12 +93,9 @@ fn vmt(name: &'static str, more: Value) -> Case {
     let mut fields = json!({"method": "vmt_adapter", "bottleneck": {"fixed": 4}});
     fields.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     Case {
-        name,
-        config: adapter(fields),
-        trains: &["*.mlp.vmt_*"],
-        dead: &[],
         remain: &["*.vmt_down.*", "*.vmt_up.*"],
         made: &["*.mlp.vmt_up_tasks.*"],
+        ..Case::new(name, adapter(fields), &["*.mlp.vmt_*"])
     }
 }
 
@@ -103,11 +115,9 @@ fn vmts() -> Vec<Case> {
 }
 
 fn cases() -> Vec<Case> {
-    let plain =
-        |name, config, trains| Case { name, config, trains, dead: &[], remain: &[], made: &[] };
     let mut cases = vec![
-        plain("full", AdapterConfig::Full, &["*"]),
-        plain("decoder_only", AdapterConfig::DecoderOnly, &[]),
+        Case::new("full", AdapterConfig::Full, &["*"]),
+        Case::new("decoder_only", AdapterConfig::DecoderOnly, &[]),
         lora(json!(["qkv"]), &["*.attn.qkv.lora_*"]),
         lora(json!(["q", "v"]), &["*.attn.qkv.q.lora_*", "*.attn.qkv.v.lora_*"]),
         lora(json!("all-linear"), &["*.lora_*"]),
@@ -117,8 +127,59 @@ fn cases() -> Vec<Case> {
     cases.extend(vmts());
     let emtal = adapter(json!({"method": "emtal", "r": 2, "num_experts": 4}));
     let trains = &["*.attn.*.lora_*", "*.mlp.*lora_*"];
-    cases.push(plain("emtal", emtal, trains));
+    cases.push(Case::new("emtal", emtal, trains));
+    cases.extend(freezing());
+    cases.extend(reparameterised());
+    cases.extend(bottlenecks());
     cases
+}
+
+fn freezing() -> Vec<Case> {
+    const TABLE: &str = "*.relative_position_bias_table";
+    let bitfit =
+        |tables: bool| adapter(json!({"method": "bitfit", "relative_position_bias": tables}));
+    let tables = adapter(json!({"method": "relative_bias"}));
+    let reason = "relative_bias: expected a backbone with relative position tables, such as a \
+                  Swin, found one without";
+    vec![
+        Case::new("bitfit", bitfit(false), &["*.bias"]),
+        Case::new("bitfit with tables", bitfit(true), &["*.bias", TABLE]),
+        Case { not_on_vit: Some(reason), ..Case::new("relative_bias", tables, &[TABLE]) },
+    ]
+}
+
+fn reparameterised() -> Vec<Case> {
+    let dora = |targets: Value| {
+        adapter(json!({"method": "dora", "r": 2, "lora_alpha": 4, "target_modules": targets}))
+    };
+    let all = ["qkv", "proj", "fc1", "fc2", "reduction"];
+    let ssf_all = adapter(json!({"method": "ssf", "sites": all, "norms": true}));
+    let shifts = &["*.downsample.reduction.ssf_shift"];
+    vec![
+        Case::new("dora", dora(json!("all-linear")), &["*.lora_*"]),
+        Case::new("dora q, v", dora(json!(["q", "v"])), &["*.qkv.q.lora_*", "*.qkv.v.lora_*"]),
+        Case::new("ssf", adapter(json!({"method": "ssf"})), &["*.blocks.*.ssf_*"]),
+        Case { remain: shifts, ..Case::new("ssf everywhere", ssf_all, &["*.ssf_*", "*norm*"]) },
+    ]
+}
+
+fn bottlenecks() -> Vec<Case> {
+    let reason = "the bottlenecks are not linear, so that no weight can hold them";
+    let case = |name, fields: Value, trains| {
+        let remain: &[_] = &["*adapter_*"];
+        Case { remain, unfoldable: Some(reason), ..Case::new(name, adapter(fields), trains) }
+    };
+    let compacter = |mh_adapter: bool| json!({"method": "compacter", "phm_dim": 2, "reduction_factor": 4, "mh_adapter": mh_adapter});
+    let (both, mlp): (&[_], &[_]) =
+        (&["*.attn.proj.adapter_*", "*.mlp.fc2.adapter_*"], &["*.mlp.fc2.adapter_*"]);
+    let phm = json!({"method": "phm", "phm_dim": 2, "reduction_factor": 4});
+    vec![
+        case("adapter", json!({"method": "adapter", "reduction_factor": 4}), both),
+        case("adapter, mlp", json!({"method": "adapter", "mh_adapter": false}), mlp),
+        case("phm", phm, both),
+        case("compacter", compacter(true), &["*.adapter_*", "adapter_phm_rule"]),
+        case("compacter++", compacter(false), &["*.mlp.fc2.adapter_*", "adapter_phm_rule"]),
+    ]
 }
 
 /// Every stream that a head can read, by level and task, and the shared ones.
@@ -131,19 +192,15 @@ fn streams(out: &Intermediates) -> Vec<(String, Tensor)> {
     out.levels.iter().enumerate().flat_map(level).collect()
 }
 
-fn is_method(name: &str) -> bool {
-    matches(PARAMETERS, name)
-}
-
 /// Gives every parameter of the method a value that shows in the outputs.
 fn set_off(built: &Built) {
-    redraw(&built.store, 0.1, is_method);
+    redraw(&built.store, 0.1, is_method_parameter);
 }
 
 #[test]
 fn every_method_starts_as_the_plain_backbone() {
     for (architecture, backbone) in [("swin", support::swin()), ("vit", support::vit())] {
-        for case in cases() {
+        for case in cases().into_iter().filter(|case| case.fits(&backbone)) {
             let adapted = Built::adapted(&backbone, &case.config, Form::Adapted);
             // Addition is not the identity by its formula; its norm at zero has to make it so.
             // EMTAL's factors both start at random values, and its router is not gone yet.
@@ -152,7 +209,8 @@ fn every_method_starts_as_the_plain_backbone() {
             });
             adapted.plan.set_progress(1, 1);
             let plain = Built::plain(&backbone, adapted.plan.pyramid());
-            let weights = adapted.tensors().into_iter().filter(|(name, _)| !is_method(name));
+            let weights =
+                adapted.tensors().into_iter().filter(|(name, _)| !is_method_parameter(name));
             plain.load(&weights.collect());
             let image = image();
             let (found, expected) = (adapted.eval(&image), plain.eval(&image));
@@ -209,7 +267,8 @@ fn a_step_moves_what_trains_and_leaves_the_rest_bit_for_bit() {
 #[test]
 fn gradients_reach_all_that_trains_but_the_dead_ends() {
     for backbone in [support::swin(), support::vit()] {
-        for case in cases().into_iter().filter(|case| !case.trains.is_empty()) {
+        let fits = |case: &Case| !case.trains.is_empty() && case.fits(&backbone);
+        for case in cases().into_iter().filter(fits) {
             let built = Built::adapted(&backbone, &case.config, Form::Adapted);
             set_off(&built);
             loss(&built).backward();
@@ -240,9 +299,9 @@ fn folding_changes_no_output() {
         let backbone = support::swin();
         let built = Built::adapted(&backbone, &case.config, Form::Adapted);
         built.plan.set_progress(1, 1);
-        assert_eq!(built.plan.unfoldable(), None, "{}", case.name);
+        assert_eq!(built.plan.unfoldable().as_deref(), case.unfoldable, "{}", case.name);
         // Weights as small as fresh ones would make the norms amplify rounding.
-        redraw(&built.store, 0.3, |name| !is_method(name) && !name.contains("norm"));
+        redraw(&built.store, 0.3, |name| !is_method_parameter(name) && !name.contains("norm"));
         let image = image();
         let start = streams(&built.eval(&image));
         set_off(&built);
@@ -256,7 +315,7 @@ fn folding_changes_no_output() {
         let (expected, found) = (streams(&built.eval(&image)), streams(&folded.eval(&image)));
         for (index, (what, found)) in found.iter().enumerate() {
             let expected = &expected[index].1;
-            if built.tensors().keys().any(|name| is_method(name)) {
+            if built.tensors().keys().any(|name| is_method_parameter(name)) {
                 let effect = difference(expected, &start[index].1);
                 assert!(effect > 20.0 * TOLERANCE, "{}, {what}: effect {effect}", case.name);
             }
@@ -275,13 +334,15 @@ fn folding_leaves_only_what_cannot_be_folded() {
     for case in cases() {
         let built = Built::adapted(&support::swin(), &case.config, Form::Adapted);
         let folded = built.plan.fold(&built.tensors()).unwrap();
-        let (made, found): (Vec<String>, Vec<String>) =
-            folded.into_keys().filter(|name| is_method(name)).partition(|n| matches(case.made, n));
+        let (made, found): (Vec<String>, Vec<String>) = folded
+            .into_keys()
+            .filter(|name| is_method_parameter(name))
+            .partition(|n| matches(case.made, n));
         for pattern in case.made {
             assert!(made.iter().any(|name| matches(&[pattern], name)), "{}: {pattern}", case.name);
         }
         let may_stay = |name: &String| {
-            is_method(name) && matches(case.remain, name) && !matches(case.made, name)
+            is_method_parameter(name) && matches(case.remain, name) && !matches(case.made, name)
         };
         let expected = built.tensors().into_keys().filter(may_stay);
         assert_eq!(found, expected.collect::<Vec<_>>(), "{}", case.name);
@@ -303,5 +364,17 @@ fn a_model_survives_its_file() {
         for ((what, found), (_, expected)) in found.iter().zip(&expected) {
             assert!(found.equal(expected), "{}: {what}", case.name);
         }
+    }
+}
+
+#[test]
+fn methods_without_a_place_in_a_vit_are_refused() {
+    for case in cases() {
+        let plan = case.config.plan(&support::tasks(&TASKS), Form::Adapted).unwrap();
+        let options = Options { features_only: true, ..Options::default() };
+        let root = Store::new(Device::Cpu).root();
+        let _ = support::vit().init(&root, plan.as_ref(), options).unwrap();
+        let refusal = plan.finish().err().map(|error| error.to_string());
+        assert_eq!(refusal.as_deref(), case.not_on_vit, "{}", case.name);
     }
 }

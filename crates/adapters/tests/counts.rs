@@ -1,0 +1,68 @@
+//! Trainable parameters of the comparison methods on a Swin-T for four tasks, to the unit.
+//!
+//! Single-task forms keep one copy per task, so their published counts are four times one copy's.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use polyptych_adapters::Form;
+use polyptych_backbones::{BackboneConfig, Options};
+use polyptych_tensor::{Device, Store};
+use serde_json::{Value, json};
+
+use support::{TASKS, adapter, tasks};
+
+/// Copies of a single-task method, as published tables have them.
+const COPIES: i64 = 4;
+
+/// Sum over the twelve blocks of their width, and of its square.
+const WIDTHS: i64 = 4_416;
+const SQUARES: i64 = 2_156_544;
+
+/// Numbers that train in the whole backbone, final norm included, without a classifier.
+fn trainable(method: Value) -> i64 {
+    let name = "swin_tiny_patch4_window7_224";
+    let backbone = BackboneConfig::from_name(name).unwrap().with_num_classes(0);
+    let plan = adapter(method).plan(&tasks(&TASKS), Form::Adapted).unwrap();
+    let store = Store::new(Device::Cpu);
+    let _ = backbone.init(&store.root(), plan.as_ref(), Options::default()).unwrap();
+    plan.finish().unwrap();
+    store.set_trainable(|name| plan.trains(name));
+    store.trainable().iter().map(|(_, tensor)| tensor.numel() as i64).sum()
+}
+
+#[test]
+fn policies_count_as_published() {
+    assert_eq!(trainable(json!({"method": "full"})), 27_519_354);
+    assert_eq!(trainable(json!({"method": "relative_bias"})) * COPIES, 93_288);
+    let bitfit = json!({"method": "bitfit", "relative_position_bias": true});
+    assert_eq!(trainable(bitfit) * COPIES, 302_184);
+    assert_eq!(trainable(json!({"method": "bitfit"})), 75_546 - 93_288 / COPIES);
+}
+
+#[test]
+fn reparameterised_methods_count_as_their_equations() {
+    // Outputs of the four linear maps of a block: 3 d, d, 4 d, d; inputs: d, d, d, 4 d.
+    assert_eq!(trainable(json!({"method": "ssf"})), 2 * 9 * WIDTHS);
+    let dora = json!({"method": "dora", "r": 4, "target_modules": ["qkv", "proj", "fc1", "fc2"]});
+    assert_eq!(trainable(dora), 4 * (9 + 7) * WIDTHS + 9 * WIDTHS);
+}
+
+#[test]
+fn bottlenecks_count_as_their_equations() {
+    let (adapter, both) = (|rho: i64| json!({"method": "adapter", "reduction_factor": rho}), 2);
+    for rho in [2, 8] {
+        let one = 2 * SQUARES / rho + WIDTHS / rho + WIDTHS;
+        assert_eq!(trainable(adapter(rho)), both * one, "d / {rho}");
+    }
+    // Per matrix: A is 4^3, B is 4 (d / 4) (k / 4).
+    let phm = json!({"method": "phm", "reduction_factor": 8});
+    let matrices = 2 * (64 * 12 + SQUARES / 8 / 4);
+    assert_eq!(trainable(phm), both * (matrices + WIDTHS / 8 + WIDTHS));
+    // Per matrix: s and t are d and k numbers; A is there once.
+    let one = 3 * (WIDTHS / 8 + WIDTHS);
+    let compacter =
+        |mh: bool| json!({"method": "compacter", "reduction_factor": 8, "mh_adapter": mh});
+    assert_eq!(trainable(compacter(true)), 64 + both * one);
+    assert_eq!(trainable(compacter(false)), 64 + one);
+}
