@@ -109,6 +109,8 @@ impl Ssf {
             SiteKind::Fc1 => SsfSite::Fc1,
             SiteKind::Fc2 => SsfSite::Fc2,
             SiteKind::Reduction => SsfSite::Reduction,
+            // No projection, but the place beside one.
+            SiteKind::Mlp => return false,
         };
         self.config.sites.contains(&site)
     }

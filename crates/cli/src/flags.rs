@@ -28,7 +28,9 @@ pub(crate) enum Command {
     Time(TimeFlags),
     /// Count parameters: total, trainable, stored
     Inspect(InspectFlags),
-    /// Recipes that ship with the program
+    /// Draw how much the tasks of a run disagree, as a heat map of mean cosines
+    Conflict(ConflictFlags),
+    /// Recipes that ship with the program, and what they can name
     #[command(subcommand)]
     Recipe(RecipeCommand),
 }
@@ -154,10 +156,21 @@ pub(crate) struct InspectFlags {
     pub(crate) json: bool,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct ConflictFlags {
+    /// Folder of a run whose recipe has balancer.conflict_every
+    pub(crate) run: PathBuf,
+    /// The picture, a PNG file
+    #[arg(long, value_name = "FILE", default_value = "conflict.png")]
+    pub(crate) out: PathBuf,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum RecipeCommand {
     /// Names and descriptions
     List,
+    /// Names of balancers, what each needs and costs, and its paper
+    Balancers,
     /// Print a recipe
     Show {
         /// Name of a shipped recipe

@@ -2,6 +2,7 @@
 //!
 //! Flags become a recipe, the engine runs it, and an error becomes one line on standard error.
 
+mod conflict;
 mod eval;
 mod flags;
 mod inspect;
@@ -45,6 +46,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Moefy(flags) => moefy::run(&flags)?,
         Command::Time(flags) => time::run(&flags)?,
         Command::Inspect(flags) => inspect::run(&flags)?,
+        Command::Conflict(flags) => conflict::run(&flags)?,
         Command::Recipe(command) => recipe::run(&command)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use polyptych_engine::Recipe;
+use polyptych_engine::{BalancerKind, Recipe, balancers};
 
 use crate::flags::RecipeCommand;
 use crate::recipes::{self, SHIPPED, Shipped};
@@ -11,6 +11,7 @@ use crate::recipes::{self, SHIPPED, Shipped};
 pub(crate) fn run(command: &RecipeCommand) -> Result<()> {
     match command {
         RecipeCommand::List => list(),
+        RecipeCommand::Balancers => list_balancers(),
         RecipeCommand::Show { name } => {
             print!("{}", named(name)?.text);
             Ok(())
@@ -23,6 +24,21 @@ fn list() -> Result<()> {
     for shipped in SHIPPED {
         let recipe = Recipe::parse(shipped.name, shipped.text, &[])?;
         println!("{:<16} {}", shipped.name, recipe.description);
+    }
+    Ok(())
+}
+
+/// Kind `loss` is a value of `balancer.loss`, the other two of `balancer.gradient`.
+fn list_balancers() -> Result<()> {
+    println!("{:<12} {:<5} {:<44} {:<27} source", "name", "kind", "needs", "cost");
+    for info in balancers() {
+        let kind = match info.kind {
+            BalancerKind::Loss => "loss",
+            BalancerKind::Gram => "gram",
+            BalancerKind::Rows => "rows",
+        };
+        let (name, needs, cost, source) = (info.name, info.needs, info.cost, info.source);
+        println!("{name:<12} {kind:<5} {needs:<44} {cost:<27} {source}");
     }
     Ok(())
 }

@@ -69,6 +69,9 @@ fn recipes_are_listed_shown_copied_and_counted() {
     assert_eq!(std::fs::read_to_string(playground.path("mine.toml")).unwrap(), text);
     let message = playground.refused(&["recipe", "copy", "quickstart", "mine.toml"]);
     assert_eq!(message, "mine.toml: expected a new file, found one that exists");
+    let balancers = playground.succeed(&["recipe", "balancers"]);
+    assert!(balancers.lines().count() >= 24, "{balancers}");
+    assert!(balancers.contains("pcgrad       gram  Gram matrix "), "{balancers}");
     let ledger = playground.succeed(&["inspect", "quickstart"]);
     assert!(ledger.contains("backbone, adapter"), "{ledger}");
     let json = playground.succeed(&["inspect", "recipe.toml", "--json"]);
@@ -108,4 +111,25 @@ fn both_forms_of_a_run_are_timed() {
     }
     let lines = playground.succeed(&["time", "run", "--passes", "1"]);
     assert!(lines.starts_with("8 images, median of 1 passes and quartiles\ntrained "), "{lines}");
+}
+
+#[test]
+fn conflict_is_measured_drawn_and_counted() {
+    let playground = Playground::new();
+    playground.write_label("a", |x, _| u8::from(x > 7));
+    let manifest = std::fs::read_to_string(playground.path("toy.toml")).unwrap();
+    let task = &manifest[manifest.find("[[tasks]]").unwrap()..];
+    let second = task.replace("semseg\"\nkind = \"semseg", "human_parts\"\nkind = \"human_parts");
+    playground.write("toy.toml", &format!("{manifest}{second}"));
+    let head = "tasks.human_parts={weight=1.0, head={name='segformer', embed_dim=8, dropout=0.0}}";
+    let balancer = "balancer={gradient={name='pcgrad'}, conflict_every=2}";
+    let overrides = ["recipe.toml", "--set", head, "--set", balancer];
+    playground.succeed(&[&["train", "--out", "run"], &overrides[..]].concat());
+    let written = playground.succeed(&["conflict", "run", "--out", "map.png"]);
+    assert_eq!(written, "map.png\n");
+    assert!(image::open(playground.path("map.png")).unwrap().width() > 200);
+    let ledger = playground.succeed(&[&["inspect"], &overrides[..]].concat());
+    assert!(ledger.contains("\nrow buffer: 2 tasks x "), "{ledger}");
+    let message = playground.refused(&["conflict", "toy"]);
+    assert!(message.starts_with("toy/metrics.jsonl: "), "{message}");
 }

@@ -47,7 +47,8 @@ pub struct Checkpoint {
     /// All parameters and buffers.
     pub model: Tensors,
     pub(crate) optimiser: Tensors,
-    /// What else has memory: the feature bank and running losses of the quality-retaining loss.
+    /// What else has memory: the feature bank and running losses of the quality-retaining loss, or
+    /// the balancer; a recipe has one of them at most.
     pub(crate) memory: Tensors,
     pub(crate) state: State,
 }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use polyptych_adapters::{Form, PARAMETERS};
-use polyptych_tensor::{Device, Role, matches};
+use polyptych_tensor::{Device, Kind, Role, Tensor, matches};
 use serde::Serialize;
 
-use crate::{DataSets, Model, Recipe, Result};
+use crate::balance::Reach;
+use crate::{BalancerRecipe, DataSets, Model, Recipe, Result};
 
 /// Counts of one group of parameters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -29,6 +30,20 @@ pub struct Ledger {
     pub rows: Vec<LedgerRow>,
     /// Parameters that are kept for compatible files although no output depends on them.
     pub unused: Vec<(String, i64)>,
+    /// What a gradient combiner, or a measurement of conflict, holds beside the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub row_buffer: Option<RowBuffer>,
+}
+
+/// Room for one gradient per task over the shared trainable parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct RowBuffer {
+    /// Rows.
+    pub tasks: i64,
+    /// Trainable numbers that two tasks or more share.
+    pub shared: i64,
+    /// `tasks x shared x 4`: the rows are float32.
+    pub bytes: i64,
 }
 
 impl Ledger {
@@ -38,7 +53,13 @@ impl Ledger {
     /// A recipe whose tasks, backbone, adapter or heads do not exist or do not fit.
     pub fn of_recipe(recipe: &Recipe) -> Result<Self> {
         let specs = DataSets::open(recipe)?.specs;
-        Ok(Self::of(&Model::new(recipe, &specs, Form::Adapted, Device::Cpu)?))
+        let model = Model::new(recipe, &specs, Form::Adapted, Device::Cpu)?;
+        let needs_rows = |balancer: &BalancerRecipe| balancer.needs_rows(specs.len());
+        let row_buffer = match recipe.balancer.as_ref().is_some_and(needs_rows) {
+            true => Some(RowBuffer::of(&model, recipe.data.img_size)?),
+            false => None,
+        };
+        Ok(Self { row_buffer, ..Self::of(&model) })
     }
 
     /// Counts the parameters of `model`.
@@ -57,7 +78,7 @@ impl Ledger {
                 unused.push((name.to_owned(), count));
             }
         });
-        Self { rows: rows.into_values().collect(), unused }
+        Self { rows: rows.into_values().collect(), unused, row_buffer: None }
     }
 
     /// The sum of all groups.
@@ -69,6 +90,17 @@ impl Ledger {
             sum
         };
         self.rows.iter().fold(LedgerRow::empty("all".into()), add)
+    }
+}
+
+impl RowBuffer {
+    /// Follows every task's output for an image of `size` back to the parameters of `model`.
+    fn of(model: &Model, size: [usize; 2]) -> Result<Self> {
+        let shape = [1, 3, size[0] as i64, size[1] as i64];
+        let images = Tensor::rand(shape, (Kind::Float, Device::Cpu));
+        let shared = Reach::find(model, &model.store.trainable(), &images)?.columns();
+        let tasks = model.tasks.len() as i64;
+        Ok(Self { tasks, shared, bytes: tasks * shared * 4 })
     }
 }
 
@@ -91,6 +123,14 @@ impl fmt::Display for Ledger {
                 f,
                 "unused: {name} ({}): kept for compatible files, never trained",
                 grouped(*count)
+            )
+        })?;
+        self.row_buffer.iter().try_for_each(|rows| {
+            let [shared, bytes] = [rows.shared, rows.bytes].map(grouped);
+            writeln!(
+                f,
+                "row buffer: {} tasks x {shared} shared x 4 bytes = {bytes} bytes",
+                rows.tasks
             )
         })
     }
@@ -149,12 +189,15 @@ mod tests {
             stored: 1001,
         };
         let rows = vec![row("backbone", 0), row("heads.depth", 1000)];
-        let ledger = Ledger { rows, unused: vec![("backbone.x".into(), 12)] };
+        let row_buffer = Some(RowBuffer { tasks: 2, shared: 1000, bytes: 8000 });
+        let ledger = Ledger { rows, unused: vec![("backbone.x".into(), 12)], row_buffer };
         assert_eq!(ledger.total(), LedgerRow { total: 2000, stored: 2002, ..row("all", 1000) });
         let text = ledger.to_string();
         let words: Vec<Vec<&str>> =
             text.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(words[3], ["all", "2,000", "1,000", "2,002"]);
         assert_eq!(words[4][..3], ["unused:", "backbone.x", "(12):"]);
+        let last = text.lines().last();
+        assert_eq!(last, Some("row buffer: 2 tasks x 1,000 shared x 4 bytes = 8,000 bytes"));
     }
 }

@@ -4,11 +4,14 @@
 //! a [`Model`] joins them; a [`Trainer`] runs and resumes; [`evaluate`], [`Predictor`], [`merge`] and
 //! [`Ledger`] are what one does with the result.
 
+mod balance;
 mod checkpoint;
+mod conflict;
 mod data;
 mod error;
 mod evaluate;
 mod experts;
+mod heat_map;
 mod ledger;
 mod log;
 mod merge;
@@ -23,17 +26,21 @@ mod train;
 mod union;
 mod weights;
 
+pub use balance::BalancerRecipe;
 pub use checkpoint::Checkpoint;
+pub use conflict::{Conflict, ConflictGroup, MeanConflict};
 pub use data::{DataSets, to_tensor};
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, Peak, TaskScores, evaluate};
 pub use experts::moefy_file;
-pub use ledger::{Ledger, LedgerRow};
+pub use heat_map::heat_map;
+pub use ledger::{Ledger, LedgerRow, RowBuffer};
 pub use log::Baselines;
 pub use merge::{MergeReport, merge};
 pub use model::Model;
 pub use panel::{panel, picture};
 pub use polyptych_adapters::{ExpertLayer, KMeansConfig};
+pub use polyptych_losses::balancers::{BalancerInfo, BalancerKind, balancers};
 pub use polyptych_tensor::torch_version;
 pub use predict::{Prediction, Predictor, image_files};
 pub use recipe::{

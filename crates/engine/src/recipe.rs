@@ -13,7 +13,7 @@ use polyptych_tensor::optim::{AdamWConfig, SgdConfig};
 use polyptych_tensor::{Precision, Pyramid, Schedule};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result, UnionRecipe};
+use crate::{BalancerRecipe, Error, Result, UnionRecipe, balance};
 
 pub use source::SourceRecipe;
 
@@ -51,6 +51,9 @@ pub struct Recipe {
     /// Joins the tasks of one class per image in one space of labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub union: Option<UnionRecipe>,
+    /// How tasks are weighed step by step; by their fixed factors alone if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balancer: Option<BalancerRecipe>,
     /// How it learns.
     pub train: TrainRecipe,
 }
@@ -198,6 +201,7 @@ impl Recipe {
                 return wrong(key, "expected at least one data set, found none".into());
             }
         }
+        balance::validate(self, origin)?;
         self.train
             .schedule
             .validate(self.train.steps)

@@ -5,6 +5,8 @@
 //! So `N + N` steps are `2 N` steps, bit for bit on the CPU, where a process has one run at a time:
 //! LibTorch's generator is the process's.
 
+mod pass;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
@@ -18,6 +20,7 @@ use polyptych_tensor::{Device, LoadOptions, LoadReport, Tensor, Tensors, device,
 use serde::Serialize;
 use serde_json::json;
 
+use crate::balance::Balance;
 use crate::checkpoint::State;
 use crate::log::{Log, to_json};
 use crate::run::same_recipe;
@@ -26,6 +29,7 @@ use crate::{
     Baselines, Checkpoint, DataSets, Error, Evaluation, Model, OptimiserRecipe, Peak, Recipe,
     Result, RunFolder, evaluate, experts, load_backbone, to_tensor,
 };
+use pass::Pass;
 
 /// Steps in a row whose numbers may be not finite before the run ends.
 const MAX_SKIPPED: u64 = 10;
@@ -37,7 +41,7 @@ pub struct StepReport {
     pub step: u64,
     /// Learning rate of the step.
     pub lr: f64,
-    /// Weighted sum of the losses.
+    /// Weighted sum of the losses, before gradients are combined.
     pub loss: f64,
     /// Loss of every task, not weighted.
     pub losses: BTreeMap<String, f64>,
@@ -91,6 +95,7 @@ pub struct Trainer {
     alone: Vec<usize>,
     weights: Option<LossWeights>,
     union: Option<Union>,
+    balance: Option<Balance>,
     optimiser: Box<dyn Optimiser>,
     params: Vec<(String, Tensor)>,
     baselines: Option<Vec<Baseline>>,
@@ -143,6 +148,9 @@ impl Trainer {
         if let Some(union) = &mut trainer.union {
             union.restore(&checkpoint.memory)?;
         }
+        if let Some(balance) = &mut trainer.balance {
+            balance.restore(&checkpoint.memory)?;
+        }
         Ok(trainer)
     }
 
@@ -170,6 +178,7 @@ impl Trainer {
         };
         let weights = (!alone.is_empty()).then(|| LossWeights::new(alone.iter().map(weight)));
         let weights = weights.transpose()?;
+        let balance = Balance::new(&recipe, &params)?;
         let baselines = folder.baselines()?.and_then(|b| b.of(&recipe.task_names()));
         let log = Log::open(folder.path().join("metrics.jsonl"), state.step)?;
         let device = model.store.device();
@@ -181,6 +190,7 @@ impl Trainer {
             alone,
             weights,
             union,
+            balance,
             optimiser,
             params,
             baselines,
@@ -267,58 +277,34 @@ impl Trainer {
 
     fn step_on(&mut self, batch: &Batch, started: &mut Instant) -> Result<StepReport> {
         let (step, train) = (self.state.step, &self.recipe.train);
+        let images = to_tensor(&batch.images, self.device);
+        if let Some(balance) = &mut self.balance {
+            balance.prepare(&self.model, &images)?;
+        }
         manual_seed(seed_of(self.recipe.seed, step));
         let lr = train.lr * train.schedule.factor(step, train.steps);
         self.model.set_progress(step, train.steps);
-        let images = to_tensor(&batch.images, self.device);
         let outputs = self.model.forward(&images, true)?;
-        let (total, losses) = self.losses(&outputs, batch)?;
         self.model.store.zero_grad();
-        total.f_backward()?;
-        if step == 0 {
+        let pass = self.pass(&outputs, batch)?;
+        if step == 0 && pass.formed {
             self.model.store.check_gradients()?;
         }
         let grad_norm = clip_grad_norm(&self.params, self.recipe.train.clip_grad_norm);
-        let loss = total.double_value(&[]);
+        let Pass { loss, losses, balanced, .. } = pass;
         let skipped = !loss.is_finite() || !grad_norm.is_finite();
-        self.skip_or_step(skipped, lr)?;
+        if !skipped {
+            self.optimiser.step(lr)?;
+            balanced.map_or(Ok(()), |balanced| self.learn(&balanced, &images, batch))?;
+        }
+        self.advance(skipped)?;
         let losses = losses.into_iter().map(|(name, l)| (name, l.double_value(&[]))).collect();
         let wall_ms = started.elapsed().as_secs_f64() * 1e3;
         *started = Instant::now();
         Ok(StepReport { step: self.state.step, lr, loss, losses, grad_norm, wall_ms, skipped })
     }
 
-    /// What is minimised, and the parts that are reported by name.
-    fn losses(
-        &mut self,
-        outputs: &[Tensor],
-        batch: &Batch,
-    ) -> Result<(Tensor, BTreeMap<String, Tensor>)> {
-        let one = |&index: &usize| {
-            let task = &self.model.tasks[index];
-            let target = to_tensor(&batch.targets[&task.spec.name], self.device);
-            Ok(task.loss.forward(&outputs[index], &target)?)
-        };
-        let losses = self.alone.iter().map(one).collect::<Result<Vec<_>>>()?;
-        let total = self.weights.as_ref().map(|weights| weights.total(&losses)).transpose()?;
-        let names = self.alone.iter().map(|&index| self.model.tasks[index].spec.name.clone());
-        let values = losses.into_iter().map(|value| value.loss);
-        let mut named: BTreeMap<String, Tensor> = names.zip(values).collect();
-        let mut terms: Vec<Tensor> = total.into_iter().collect();
-        if let Some(union) = &mut self.union {
-            let loss = union.forward(outputs, batch)?;
-            terms.push(loss.total);
-            named.extend(loss.by_task.into_iter().map(|(task, l)| (task, Tensor::from(l))));
-            named.extend(loss.quality_retaining.map(|l| ("quality_retaining".to_owned(), l)));
-        }
-        let total = terms.into_iter().reduce(|sum, term| sum + term);
-        Ok((total.expect("a recipe has at least one task"), named))
-    }
-
-    fn skip_or_step(&mut self, skipped: bool, lr: f64) -> Result<()> {
-        if !skipped {
-            self.optimiser.step(lr)?;
-        }
+    fn advance(&mut self, skipped: bool) -> Result<()> {
         self.state.step += 1;
         self.state.skipped = if skipped { self.state.skipped + 1 } else { 0 };
         if self.state.skipped >= MAX_SKIPPED {
@@ -372,7 +358,8 @@ impl Trainer {
     fn save(&self, best: bool) -> Result<()> {
         let model = self.model.store.tensors().into_iter().collect();
         let state = State { files: BTreeMap::new(), ..self.state.clone() };
-        let memory = self.union.as_ref().map_or_else(Tensors::new, Union::state);
+        let mut memory = self.union.as_ref().map_or_else(Tensors::new, Union::state);
+        memory.extend(self.balance.as_ref().map_or_else(Tensors::new, Balance::state));
         let checkpoint = Checkpoint { model, optimiser: self.optimiser.state(), memory, state };
         checkpoint.save(&self.folder.checkpoints(), best)
     }

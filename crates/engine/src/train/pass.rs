@@ -1,0 +1,124 @@
+//! One batch, from outputs to gradients.
+
+use std::collections::BTreeMap;
+
+use polyptych_data::Batch;
+use polyptych_losses::LossValue;
+use polyptych_tensor::{Kind, Role, Tensor, manual_seed, no_grad};
+use serde_json::json;
+
+use super::{Trainer, seed_of};
+use crate::balance::{Balanced, numbers};
+use crate::{Result, to_tensor};
+
+/// What the gradients of a step were made of.
+pub(super) struct Pass {
+    /// What was minimised; not a number where the balancer met one that is not finite.
+    pub(super) loss: f64,
+    /// Whether gradients were formed.
+    pub(super) formed: bool,
+    /// Parts that are reported by name, not weighted.
+    pub(super) losses: BTreeMap<String, Tensor>,
+    /// What the balancer made of them, where there is one.
+    pub(super) balanced: Option<Balanced>,
+}
+
+impl Trainer {
+    /// Fills the gradients, which are 0 or none before.
+    pub(super) fn pass(&mut self, outputs: &[Tensor], batch: &Batch) -> Result<Pass> {
+        if self.balance.is_some() {
+            return self.balanced_pass(outputs, batch);
+        }
+        let (total, losses) = self.losses(outputs, batch)?;
+        total.f_backward()?;
+        Ok(Pass { loss: total.double_value(&[]), formed: true, losses, balanced: None })
+    }
+
+    fn balanced_pass(&mut self, outputs: &[Tensor], batch: &Batch) -> Result<Pass> {
+        let values = self.losses_alone(outputs, batch)?;
+        let counts: Vec<Tensor> = values.iter().map(|v| v.labelled.shallow_clone()).collect();
+        let labelled: Vec<bool> = numbers(&counts)?.into_iter().map(|count| count > 0.0).collect();
+        let (step, weighed) = (self.state.step, self.weighed(&values));
+        let balance = self.balance.as_mut().expect("the caller has asked");
+        let balanced = balance.backward(&weighed, &labelled, step)?;
+        let loss = balanced.as_ref().map_or(f64::NAN, |balanced| balanced.total);
+        Ok(Pass { loss, formed: balanced.is_some(), losses: self.named(values), balanced })
+    }
+
+    /// What is minimised with fixed weights, and the parts that are reported by name.
+    fn losses(
+        &mut self,
+        outputs: &[Tensor],
+        batch: &Batch,
+    ) -> Result<(Tensor, BTreeMap<String, Tensor>)> {
+        let losses = self.losses_alone(outputs, batch)?;
+        let total = self.weights.as_ref().map(|weights| weights.total(&losses)).transpose()?;
+        let mut named = self.named(losses);
+        let mut terms: Vec<Tensor> = total.into_iter().collect();
+        if let Some(union) = &mut self.union {
+            let loss = union.forward(outputs, batch)?;
+            terms.push(loss.total);
+            named.extend(loss.by_task.into_iter().map(|(task, l)| (task, Tensor::from(l))));
+            named.extend(loss.quality_retaining.map(|l| ("quality_retaining".to_owned(), l)));
+        }
+        let total = terms.into_iter().reduce(|sum, term| sum + term);
+        Ok((total.expect("a recipe has at least one task"), named))
+    }
+
+    /// Losses of the tasks that have one of their own, not weighted.
+    fn losses_alone(&self, outputs: &[Tensor], batch: &Batch) -> Result<Vec<LossValue>> {
+        let one = |&index: &usize| {
+            let task = &self.model.tasks[index];
+            let target = to_tensor(&batch.targets[&task.spec.name], self.device);
+            Ok(task.loss.forward(&outputs[index], &target)?)
+        };
+        self.alone.iter().map(one).collect()
+    }
+
+    fn named(&self, losses: Vec<LossValue>) -> BTreeMap<String, Tensor> {
+        let names = self.alone.iter().map(|&index| self.model.tasks[index].spec.name.clone());
+        names.zip(losses.into_iter().map(|value| value.loss)).collect()
+    }
+
+    fn weighed(&self, losses: &[LossValue]) -> Vec<Tensor> {
+        let weights = self.alone.iter().map(|&index| self.model.tasks[index].recipe.weight);
+        losses.iter().zip(weights).map(|(value, weight)| &value.loss * weight).collect()
+    }
+
+    /// Tells the balancer that the optimiser's step is done, and notes the conflict in the log.
+    pub(super) fn learn(
+        &mut self,
+        balanced: &Balanced,
+        images: &Tensor,
+        batch: &Batch,
+    ) -> Result<()> {
+        if let Some(conflict) = &balanced.conflict {
+            self.log.write(&json!({"step": self.state.step + 1, "conflict": conflict}))?;
+        }
+        let Some(told) = &balanced.batch else { return Ok(()) };
+        let asks_again = self.balance.as_ref().is_some_and(|balance| balance.asks_again());
+        let again = if asks_again { Some(self.losses_again(images, batch)?) } else { None };
+        let again = again.map(|all| told.tasks().iter().map(|&task| all[task]).collect::<Vec<_>>());
+        match &mut self.balance {
+            Some(balance) => balance.after_step(told, again.as_deref()),
+            None => Ok(()),
+        }
+    }
+
+    /// Losses of the same batch after the step, under the same dropout; running means stay.
+    fn losses_again(&self, images: &Tensor, batch: &Batch) -> Result<Vec<f64>> {
+        let mut buffers = Vec::new();
+        self.model.store.for_each(|_, entry| {
+            if entry.role == Role::Buffer {
+                buffers.push((entry.tensor.shallow_clone(), entry.tensor.copy()));
+            }
+        });
+        manual_seed(seed_of(self.recipe.seed, self.state.step));
+        let losses = no_grad(|| -> Result<Vec<Tensor>> {
+            let outputs = self.model.forward(images, true)?;
+            Ok(self.weighed(&self.losses_alone(&outputs, batch)?))
+        })?;
+        no_grad(|| buffers.iter_mut().try_for_each(|(buffer, kept)| buffer.f_copy_(kept)))?;
+        numbers(&losses.iter().map(|loss| loss.to_kind(Kind::Float)).collect::<Vec<_>>())
+    }
+}

@@ -1,0 +1,314 @@
+//! Every balancer trains, resumes bit for bit and does what its weights say.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use common::{Until, classes, recipe, train, try_recipe};
+use polyptych_engine::{
+    BalancerInfo, BalancerKind, Ledger, MeanConflict, Recipe, Trainer, balancers,
+};
+use polyptych_tensor::{Kind, Tensor};
+
+/// LibTorch's generator is the process's: runs beside each other would draw from one sequence.
+fn alone() -> MutexGuard<'static, ()> {
+    static RUNS: Mutex<()> = Mutex::new(());
+    RUNS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const QUICK: [&str; 5] = [
+    "train.steps=4",
+    "train.save_every=2",
+    "train.schedule.warmup_steps=1",
+    "tasks.semseg.head={name=\"segformer\", embed_dim=8, dropout=0.1}",
+    "data.eval.0.len=1",
+];
+
+fn quick(balancer: &str) -> Recipe {
+    recipe(&[&QUICK[..], &[balancer]].concat())
+}
+
+/// The balancer's override, at its defaults.
+fn setting(info: &BalancerInfo) -> String {
+    let fields = match info.name {
+        "dwa" => ", epoch_steps=1",
+        "stch" => ", epoch_steps=1, warmup_epochs=2",
+        // The second step of two solves nothing.
+        "nash_mtl" => ", update_weights_every=2",
+        _ => "",
+    };
+    let key = if info.kind == BalancerKind::Loss { "loss" } else { "gradient" };
+    format!("balancer={{{key}={{name=\"{}\"{fields}}}}}", info.name)
+}
+
+fn stop_at(recipe: Recipe, path: &Path, until: u64) -> (Trainer, Until) {
+    let (mut trainer, _) = Trainer::start(recipe, None, path).unwrap();
+    let mut observer = Until { until, ..Until::default() };
+    trainer.run(&mut observer).unwrap();
+    (trainer, observer)
+}
+
+fn tensors(trainer: &Trainer) -> BTreeMap<String, Tensor> {
+    trainer.model().store.tensors().into_iter().map(|(name, t)| (name, t.detach().copy())).collect()
+}
+
+fn same(one: &Trainer, other: &Trainer, what: &str) {
+    for ((name, a), (_, b)) in tensors(one).into_iter().zip(tensors(other)) {
+        assert!(a.equal(&b), "{what}: {name} differs");
+    }
+}
+
+/// Also over batches in which a task has no label: images come one by one.
+#[test]
+fn equal_weights_are_the_plain_run() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let weighted = "tasks.depth.weight=0.3";
+    let partly = || Recipe { union: None, ..classes(&["data.batch_size=1", "train.eval_every=8"]) };
+    let dense = || recipe(&[&QUICK[..], &[weighted]].concat());
+    for (index, plain) in [dense(), partly()].into_iter().enumerate() {
+        let at = |name: &str| folder.path().join(format!("{name}{index}"));
+        let (expected, _) = train(plain.clone(), &at("plain"));
+        let empty = Recipe { balancer: Some(Default::default()), ..plain.clone() };
+        same(&expected, &train(empty, &at("empty")).0, "[balancer]");
+        let ew = "balancer={loss={name=\"ew\"}, conflict_every=1}".to_owned();
+        let text = plain.to_toml().unwrap();
+        let ew = Recipe::parse("ew", &text, &[ew]).unwrap();
+        same(&expected, &train(ew, &at("ew")).0, "ew with conflict");
+    }
+}
+
+#[test]
+fn every_balancer_trains_and_goes_on_bit_for_bit() {
+    let _alone = alone();
+    for info in balancers() {
+        let setting = setting(info);
+        let folder = tempfile::tempdir().unwrap();
+        let (mut whole, _) =
+            Trainer::start(quick(&setting), None, &folder.path().join("whole")).unwrap();
+        let before = tensors(&whole);
+        let mut observer = Until { until: u64::MAX, ..Until::default() };
+        whole.run(&mut observer).unwrap();
+        assert_eq!(observer.reports.len(), 4);
+        for report in &observer.reports {
+            let finite = report.loss.is_finite() && report.losses.values().all(|l| l.is_finite());
+            assert!(finite && !report.skipped, "{setting}: {report:?}");
+        }
+        let moved = whole
+            .model()
+            .store
+            .trainable()
+            .into_iter()
+            .filter(|(name, param)| !param.detach().equal(&before[name]));
+        let (moved, all) = (moved.count(), whole.model().store.trainable().len());
+        assert!(moved * 10 >= all * 9, "{setting}: {moved} of {all} parameters moved");
+
+        let path = folder.path().join("parts");
+        drop(stop_at(quick(&setting), &path, 2));
+        // A third step before the cut, so that what was saved lies one step behind.
+        let mut second = Trainer::resume(&path).unwrap();
+        second.run(&mut Until { until: 3, ..Until::default() }).unwrap();
+        let mut third = Trainer::resume(&path).unwrap();
+        third.run(&mut Until { until: u64::MAX, ..Until::default() }).unwrap();
+        same(&whole, &third, &setting);
+        let memory = |name: &str| {
+            let dir = folder.path().join(name).join("checkpoints/step-00000004");
+            std::fs::read(dir.join("memory.safetensors")).unwrap()
+        };
+        assert_eq!(memory("whole"), memory("parts"), "{setting}");
+    }
+}
+
+/// The first step of SGD shows the gradient: `p - p' = lr * d`.
+fn first_gradient(recipe: Recipe) -> BTreeMap<String, Tensor> {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut trainer, _) = Trainer::start(recipe, None, &folder.path().join("run")).unwrap();
+    let before = tensors(&trainer);
+    trainer.run(&mut Until { until: 1, ..Until::default() }).unwrap();
+    let trained = trainer.model().store.trainable().into_iter();
+    trained.map(|(name, p)| (name.clone(), &before[&name] - p.detach())).collect()
+}
+
+/// Both tasks' gradients by plain runs in which the other one counts nothing, combined by hand.
+#[test]
+fn the_combined_gradient_is_the_weighted_sum_of_rows() {
+    let _alone = alone();
+    let sgd = [
+        "train.optimiser={name=\"sgd\", momentum=0.9, nesterov=false}",
+        "train.weight_decay=0.0",
+        "train.clip_grad_norm=1e9",
+        "train.schedule.warmup_steps=0",
+        "train.lr=1.0",
+    ];
+    let of = |extra: &[&str]| {
+        first_gradient(recipe(&[&QUICK[..2], &QUICK[3..], &sgd[..], extra].concat()))
+    };
+    let rows = [of(&["tasks.semseg.weight=0"]), of(&["tasks.depth.weight=0"])];
+    // Heads and the factors of one task.
+    let private = |name: &str| name.contains("semseg") || name.contains("depth");
+    let dot = |a: usize, b: usize| -> f64 {
+        let shared = rows[0].keys().filter(|name| !private(name));
+        shared
+            .map(|name| (&rows[a][name] * &rows[b][name]).sum(Kind::Double).double_value(&[]))
+            .sum()
+    };
+    let gram = [dot(0, 0), dot(0, 1), dot(1, 1)];
+    // The shortest vector between two rows; see Sener and Koltun, equation 5.
+    let share = ((gram[2] - gram[1]) / (gram[0] + gram[2] - 2.0 * gram[1])).clamp(0.0, 1.0);
+    let along = |a: f64, b: f64| a - b.min(0.0);
+    let (p0, p1) = (along(1.0, gram[1] / gram[0]), along(1.0, gram[1] / gram[2]));
+    for (name, factors, unit) in [("mgda", [share, 1.0 - share], false), ("pcgrad", [p0, p1], true)]
+    {
+        let found = of(&[&format!("balancer={{gradient={{name=\"{name}\"}}}}")]);
+        for (param, d) in found {
+            let own = |row: usize, factor: f64| &rows[row][&param] * factor;
+            let [a, b] = if unit && private(&param) { [1.0, 1.0] } else { factors };
+            let expected = own(0, a) + own(1, b);
+            let worst = (d - &expected).abs().max().double_value(&[]);
+            let size = expected.abs().max().double_value(&[]);
+            assert!(worst <= 1e-4 * size + 1e-6, "{name}: {param}: {worst} of {size}");
+        }
+    }
+}
+
+/// With one image per step one of two tasks never has a label.
+#[test]
+fn tasks_without_labels_are_left_out() {
+    let _alone = alone();
+    let text = Recipe { union: None, ..classes(&["data.batch_size=1", "train.eval_every=8"]) };
+    for name in ["nash_mtl", "imtl_g", "moco", "gradvac"] {
+        let setting = format!("balancer={{gradient={{name=\"{name}\"}}}}");
+        let recipe = Recipe::parse("partly", &text.to_toml().unwrap(), &[setting]).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let (_, observer) = stop_at(recipe, &folder.path().join("run"), 8);
+        assert!(observer.reports.iter().all(|r| r.loss.is_finite() && !r.skipped), "{name}");
+        let empty = |task: &str| observer.reports.iter().filter(|r| r.losses[task] == 0.0).count();
+        assert_eq!(empty("birds") + empty("flowers"), 8, "{name}");
+        assert!(empty("birds") > 0 && empty("flowers") > 0, "the draw has both kinds of batch");
+    }
+}
+
+#[test]
+fn one_task_has_nothing_to_combine() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let single = |extra: &[&str]| {
+        let mut recipe = recipe(&[&QUICK[..], extra].concat());
+        recipe.tasks.remove("depth");
+        Recipe::parse("single", &recipe.to_toml().unwrap(), &["adapter={method=\"full\"}".into()])
+            .unwrap()
+    };
+    let (plain, _) = train(single(&[]), &folder.path().join("plain"));
+    for name in ["pcgrad", "nash_mtl", "moco"] {
+        let setting = format!("balancer={{gradient={{name=\"{name}\"}}, conflict_every=1}}");
+        let (combined, _) = train(single(&[&setting]), &folder.path().join(name));
+        same(&plain, &combined, name);
+    }
+}
+
+#[test]
+fn combiners_need_shared_parameters() {
+    let _alone = alone();
+    let setting = "balancer={gradient={name=\"pcgrad\"}}";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let recipe = recipe(&[&QUICK[..], &[setting, "adapter={method=\"decoder_only\"}"]].concat());
+    let (mut trainer, _) = Trainer::start(recipe.clone(), None, &path).unwrap();
+    let message = trainer.run(&mut Until::default()).unwrap_err().to_string();
+    let expected = "tiny: balancer.gradient: expected trainable parameters that two tasks or more";
+    assert!(message.starts_with(expected), "{message}");
+    assert!(!path.exists());
+}
+
+#[test]
+fn bad_recipes_are_named() {
+    let message = |setting: &str| try_recipe(&[setting]).unwrap_err().to_string();
+    for (setting, expected) in [
+        ("balancer={loss={name=\"pcgrad\"}}", "balancer.loss: expected a balancer of kind loss"),
+        (
+            "balancer={gradient={name=\"uw\"}}",
+            "balancer.gradient: expected a balancer of kind gram",
+        ),
+        ("balancer={gradient={name=\"best\"}}", "balancer.gradient.name: unknown variant `best`"),
+        ("balancer={conflict_every=0}", "balancer.conflict_every: expected at least 1, found 0"),
+        ("balancer={private_grad=\"unit\"}", "balancer.private_grad: expected none without"),
+        ("balancer={loss={name=\"uw\", lr=0}}", "balancer.lr: expected a finite number above 0"),
+        ("balancer={los={name=\"uw\"}}", "unknown field `los`"),
+    ] {
+        let message = message(setting);
+        assert!(message.contains(expected), "{message} lacks {expected}");
+    }
+    let joined = classes(&[]).to_toml().unwrap();
+    let setting = "balancer={loss={name=\"uw\"}}".to_owned();
+    let message = Recipe::parse("classes", &joined, &[setting]).unwrap_err().to_string();
+    assert!(message.starts_with("classes: balancer: expected no [union] beside it"), "{message}");
+    // Names are keys: a second task or balancer of one name is no TOML.
+    let text = quick("balancer={loss={name=\"uw\"}}").to_toml().unwrap();
+    for table in ["[balancer.loss]\nname = \"dwa\"\n", "[tasks.depth]\nweight = 2.0\n"] {
+        let message = Recipe::parse("twice", &format!("{text}\n{table}"), &[]).unwrap_err();
+        assert!(message.to_string().contains("duplicate key"), "{message}");
+    }
+    assert_eq!(Recipe::parse("copy", &text, &[]).unwrap().to_toml().unwrap(), text);
+}
+
+/// One task's head is spoiled: its loss is not a number.
+#[test]
+fn losses_that_are_not_finite_move_nothing() {
+    let _alone = alone();
+    for info in balancers() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run");
+        let spoil = |trainer: &Trainer| {
+            let (_, param) = trainer.model().store.trainable().pop().unwrap();
+            polyptych_tensor::no_grad(|| drop(param.shallow_clone().fill_(f64::NAN)));
+        };
+        let (mut trainer, _) = stop_at(quick(&setting(info)), &path, 2);
+        let saved = || {
+            let folder = format!("checkpoints/step-{:08}", saved_step(&path));
+            std::fs::read(path.join(folder).join("memory.safetensors")).unwrap()
+        };
+        let before = saved();
+        spoil(&trainer);
+        let mut observer = Until { until: 3, ..Until::default() };
+        trainer.run(&mut observer).unwrap();
+        assert!(observer.reports[0].skipped, "{}", info.name);
+        assert_eq!(saved_step(&path), 3);
+        assert_eq!(before, saved(), "{}", info.name);
+    }
+}
+
+fn saved_step(path: &Path) -> u64 {
+    let text = std::fs::read_to_string(path.join("checkpoints/index.json")).unwrap();
+    let index: serde_json::Value = serde_json::from_str(&text).unwrap();
+    index["last"].as_str().unwrap().trim_start_matches("step-").parse().unwrap()
+}
+
+#[test]
+fn conflict_is_logged_at_its_interval() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let setting = "balancer={gradient={name=\"pcgrad\"}, conflict_every=2}";
+    let recipe = quick(setting);
+    let buffer = Ledger::of_recipe(&recipe).unwrap().row_buffer.unwrap();
+    train(recipe, &path);
+    let log = std::fs::read_to_string(path.join("metrics.jsonl")).unwrap();
+    let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let measured: Vec<_> = lines.filter(|line| line["conflict"].is_object()).collect();
+    let steps: Vec<_> = measured.iter().map(|line| line["step"].as_u64().unwrap()).collect();
+    assert_eq!(steps, [2, 4]);
+    let groups = measured[0]["conflict"]["groups"].as_array().unwrap();
+    let names: Vec<_> = groups.iter().map(|group| group["group"].as_str().unwrap()).collect();
+    assert_eq!(names[0], "all");
+    assert!(names.contains(&"layers.0") && names.contains(&"layers.3"), "{names:?}");
+    let sizes: Vec<i64> = groups.iter().map(|g| g["parameters"].as_i64().unwrap()).collect();
+    assert_eq!(sizes[0], sizes[1..].iter().sum::<i64>());
+    assert_eq!((buffer.tasks, buffer.shared, buffer.bytes), (2, sizes[0], 2 * sizes[0] * 4));
+    let mean = MeanConflict::of_run(&path).unwrap();
+    assert_eq!((mean.count, mean.groups.len()), (2, names.len()));
+    let matrix = &mean.groups[0].1;
+    assert!(matrix[0][1].unwrap().abs() <= 1.0 && (matrix[0][0].unwrap() - 1.0).abs() < 1e-9);
+}
