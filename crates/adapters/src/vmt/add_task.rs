@@ -26,9 +26,7 @@ pub fn add_task(tensors: &Tensors, task: &str) -> Result<Tensors> {
         }
         modules += 1;
         let new = format!("{path}.{SCOPE}.{task}.{part}");
-        if !all.contains_key(&new) {
-            all.insert(new, fresh(part, tensor));
-        }
+        all.entry(new).or_insert_with(|| fresh(part, tensor));
     }
     match modules {
         0 => Err(Error::Backbone {
