@@ -138,7 +138,7 @@ mod tests {
         let label = |overrides: &[&str]| {
             resolve(&flags("quickstart", overrides, &[])).unwrap().label().to_owned()
         };
-        assert_eq!(label(&["train.steps=1"]), "MTLoRA");
+        assert_eq!(label(&["train.lr=1e-3"]), "MTLoRA");
         assert_eq!(label(&["adapter={method=\"full\"}"]), "full");
         assert_eq!(label(&["adapter.r=8", "label=MTLoRA r=8"]), "MTLoRA r=8");
     }
