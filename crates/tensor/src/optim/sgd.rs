@@ -69,10 +69,15 @@ impl Optimiser for Sgd {
                 // A zero buffer gives PyTorch's first step, and knows parameters that start late.
                 first_step: false,
             };
+            // LibTorch refuses buffers that it has no use for.
+            let buffers = match self.config.momentum == 0.0 {
+                true => Vec::new(),
+                false => all(|s| s.momentum_buffer.shallow_clone()),
+            };
             shim::sgd_step(
                 &all(|s| s.param.shallow_clone()),
                 &all(|s| s.param.grad()),
-                &all(|s| s.momentum_buffer.shallow_clone()),
+                &buffers,
                 &constants,
             )?;
         }
@@ -96,8 +101,12 @@ mod tests {
 
     #[test]
     fn steps_follow_the_equations_and_resume() {
+        [0.9, 0.0].into_iter().for_each(follows);
+    }
+
+    fn follows(momentum: f64) {
         let p = Tensor::from_slice(&[1.0f32, -2.0]).view([2, 1]).set_requires_grad(true);
-        let config = SgdConfig { momentum: 0.9, nesterov: false };
+        let config = SgdConfig { momentum, nesterov: false };
         let build =
             |p: &Tensor| Sgd::new(config, decay_groups(vec![("p".into(), p.shallow_clone())], 0.1));
         let (mut expected, mut buffer) = ([1.0f32, -2.0], [0.0f32; 2]);
@@ -106,7 +115,7 @@ mod tests {
             p.shallow_clone().zero_grad();
             p.square().sum(Kind::Float).backward();
             for i in 0..2 {
-                buffer[i] = 0.9 * buffer[i] + 2.0 * expected[i] + 0.1 * expected[i];
+                buffer[i] = momentum as f32 * buffer[i] + 2.0 * expected[i] + 0.1 * expected[i];
                 expected[i] -= 0.05 * buffer[i];
             }
             optimiser.step(0.05).unwrap();
