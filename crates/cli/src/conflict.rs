@@ -4,10 +4,11 @@ use anyhow::{Context, Result};
 use polyptych_engine::{MeanConflict, heat_map};
 
 use crate::flags::ConflictFlags;
+use crate::output::say;
 
 pub(crate) fn run(flags: &ConflictFlags) -> Result<()> {
     let mean = MeanConflict::of_run(&flags.run)?;
     heat_map(&mean).save(&flags.out).with_context(|| flags.out.display().to_string())?;
-    println!("{}", flags.out.display());
+    say!("{}", flags.out.display());
     Ok(())
 }

@@ -4,6 +4,7 @@ use anyhow::Result;
 use polyptych_engine::{DataSets, OpenRun, evaluate};
 
 use crate::flags::EvalFlags;
+use crate::output::say;
 use crate::table;
 
 pub(crate) fn run(flags: &EvalFlags) -> Result<()> {
@@ -12,8 +13,8 @@ pub(crate) fn run(flags: &EvalFlags) -> Result<()> {
     let baselines = run.baselines.as_ref().and_then(|b| b.of(&run.recipe.task_names()));
     let evaluation = evaluate(&run.model, &loader, baselines.as_deref(), |_| ())?;
     match flags.json {
-        true => println!("{}", serde_json::to_string_pretty(&evaluation)?),
-        false => println!("{}", table::scores(&evaluation)),
+        true => say!("{}", serde_json::to_string_pretty(&evaluation)?),
+        false => say!("{}", table::scores(&evaluation)),
     }
     Ok(())
 }

@@ -4,14 +4,15 @@ use anyhow::Result;
 use polyptych_engine::Ledger;
 
 use crate::flags::InspectFlags;
+use crate::output::say;
 use crate::recipes;
 
 pub(crate) fn run(flags: &InspectFlags) -> Result<()> {
     let recipe = recipes::resolve(&flags.recipe)?;
     let ledger = Ledger::of_recipe(&recipe)?;
     match flags.json {
-        true => println!("{}", serde_json::to_string_pretty(&ledger)?),
-        false => print!("{ledger}"),
+        true => say!("{}", serde_json::to_string_pretty(&ledger)?),
+        false => say!("{}", ledger.to_string().trim_end()),
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ mod flags;
 mod inspect;
 mod merge;
 mod moefy;
+mod output;
 mod predict;
 mod progress;
 mod recipe;

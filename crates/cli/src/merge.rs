@@ -4,15 +4,16 @@ use anyhow::Result;
 use polyptych_engine::{OpenRun, merge};
 
 use crate::flags::MergeFlags;
+use crate::output::say;
 
 pub(crate) fn run(flags: &MergeFlags) -> Result<()> {
     let run = OpenRun::open(&flags.run, flags.best, None)?;
     let out = flags.out.clone().unwrap_or_else(|| flags.run.join("merged"));
     let report = merge(&run, &out, flags.half)?;
     for (task, difference) in &report.differences {
-        println!("{task}: largest difference {difference:.1e} over {} images", report.probe_images);
+        say!("{task}: largest difference {difference:.1e} over {} images", report.probe_images);
     }
-    println!("{} tensors folded, {} stay per task", report.folded, report.kept.len());
-    println!("{}", out.display());
+    say!("{} tensors folded, {} stay per task", report.folded, report.kept.len());
+    say!("{}", out.display());
     Ok(())
 }

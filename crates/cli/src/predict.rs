@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use polyptych_engine::{OpenRun, Predictor, image_files};
 
 use crate::flags::PredictFlags;
+use crate::output::say;
 
 pub(crate) fn run(flags: &PredictFlags) -> Result<()> {
     let files = image_files(&flags.images)?;
@@ -27,14 +28,14 @@ fn one(predictor: &Predictor, file: &Path, flags: &PredictFlags) -> Result<()> {
     let prediction = predictor.predict(file)?;
     let picture = target(&flags.out, file, "png");
     predictor.save_panel(&prediction, &picture)?;
-    println!("{}", picture.display());
+    say!("{}", picture.display());
     for (task, words) in predictor.image_level(&prediction) {
-        println!("  {task}: {words}");
+        say!("  {task}: {words}");
     }
     if flags.raw {
         let maps = target(&flags.out, file, "safetensors");
         predictor.save_raw(&prediction, &maps)?;
-        println!("{}", maps.display());
+        say!("{}", maps.display());
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use polyptych_engine::{BalancerKind, Recipe, balancers};
 
 use crate::flags::RecipeCommand;
+use crate::output::say;
 use crate::recipes::{self, SHIPPED, Shipped};
 
 pub(crate) fn run(command: &RecipeCommand) -> Result<()> {
@@ -13,7 +14,7 @@ pub(crate) fn run(command: &RecipeCommand) -> Result<()> {
         RecipeCommand::List => list(),
         RecipeCommand::Balancers => list_balancers(),
         RecipeCommand::Show { name } => {
-            print!("{}", named(name)?.text);
+            say!("{}", named(name)?.text.trim_end());
             Ok(())
         }
         RecipeCommand::Copy { name, to } => copy(named(name)?, to.clone()),
@@ -23,14 +24,14 @@ pub(crate) fn run(command: &RecipeCommand) -> Result<()> {
 fn list() -> Result<()> {
     for shipped in SHIPPED {
         let recipe = Recipe::parse(shipped.name, shipped.text, &[])?;
-        println!("{:<16} {}", shipped.name, recipe.description);
+        say!("{:<16} {}", shipped.name, recipe.description);
     }
     Ok(())
 }
 
 /// Kind `loss` is a value of `balancer.loss`, the other two of `balancer.gradient`.
 fn list_balancers() -> Result<()> {
-    println!("{:<12} {:<5} {:<44} {:<27} source", "name", "kind", "needs", "cost");
+    say!("{:<12} {:<5} {:<44} {:<27} source", "name", "kind", "needs", "cost");
     for info in balancers() {
         let kind = match info.kind {
             BalancerKind::Loss => "loss",
@@ -38,7 +39,7 @@ fn list_balancers() -> Result<()> {
             BalancerKind::Rows => "rows",
         };
         let (name, needs, cost, source) = (info.name, info.needs, info.cost, info.source);
-        println!("{name:<12} {kind:<5} {needs:<44} {cost:<27} {source}");
+        say!("{name:<12} {kind:<5} {needs:<44} {cost:<27} {source}");
     }
     Ok(())
 }
@@ -54,6 +55,6 @@ fn copy(recipe: &Shipped, to: Option<PathBuf>) -> Result<()> {
         bail!("{}: expected a new file, found one that exists", to.display());
     }
     std::fs::write(&to, recipe.text).with_context(|| to.display().to_string())?;
-    println!("{}", to.display());
+    say!("{}", to.display());
     Ok(())
 }

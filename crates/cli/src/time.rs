@@ -4,22 +4,23 @@ use anyhow::Result;
 use polyptych_engine::{OpenRun, Spread, time};
 
 use crate::flags::TimeFlags;
+use crate::output::say;
 
 pub(crate) fn run(flags: &TimeFlags) -> Result<()> {
     let run = OpenRun::open(&flags.run, false, flags.device.as_deref())?;
     let timing = time(&run, flags.images, flags.passes)?;
     if flags.json {
-        println!("{}", serde_json::to_string_pretty(&timing)?);
+        say!("{}", serde_json::to_string_pretty(&timing)?);
         return Ok(());
     }
     let line = |form: &str, ms: Spread| {
-        println!("{form:<8} {:.2} ms ({:.2} to {:.2})", ms.median, ms.low, ms.high);
+        say!("{form:<8} {:.2} ms ({:.2} to {:.2})", ms.median, ms.low, ms.high);
     };
-    println!("{} images, median of {} passes and quartiles", timing.images, timing.passes);
+    say!("{} images, median of {} passes and quartiles", timing.images, timing.passes);
     line("trained", timing.adapted_ms);
     match timing.folded_ms {
         Some(ms) => line("folded", ms),
-        None => println!("folded   not yet: {}", run.model.unfoldable().unwrap_or_default()),
+        None => say!("folded   not yet: {}", run.model.unfoldable().unwrap_or_default()),
     }
     Ok(())
 }

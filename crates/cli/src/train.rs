@@ -12,6 +12,7 @@ use polyptych_engine::{
 
 use crate::INTERRUPTED;
 use crate::flags::TrainFlags;
+use crate::output::say;
 use crate::progress::Progress;
 use crate::recipes;
 use crate::table::{self, Column};
@@ -145,13 +146,13 @@ fn conclude(
     let others = others.iter().map(|(name, evaluation)| Column::of(name, evaluation));
     let main_column = Column::of(recipe.label(), main);
     let columns: Vec<Column> = recorded.into_iter().chain(others).chain([main_column]).collect();
-    println!("{}", table::comparison(main, &columns));
+    say!("{}", table::comparison(main, &columns));
     if recipe.train.eval_every < recipe.train.steps {
-        println!("{}", table::peaks(main));
+        say!("{}", table::peaks(main));
     }
-    println!("run: {}", path.display());
-    println!("look: polyptych predict {} PHOTOGRAPH..", path.display());
-    println!("fold: polyptych merge {}", path.display());
+    say!("run: {}", path.display());
+    say!("look: polyptych predict {} PHOTOGRAPH..", path.display());
+    say!("fold: polyptych merge {}", path.display());
 }
 
 /// `runs/<name>`, or `runs/<name>-2` and so on where that is taken.

@@ -133,3 +133,19 @@ fn conflict_is_measured_drawn_and_counted() {
     let message = playground.refused(&["conflict", "toy"]);
     assert!(message.starts_with("toy/metrics.jsonl: "), "{message}");
 }
+
+/// As `polyptych recipe balancers | head -1` does.
+#[test]
+fn a_reader_that_leaves_is_no_panic() {
+    let playground = Playground::new();
+    let mut child = common::program(&playground.path(""))
+        .args(["recipe", "balancers"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && said.is_empty(), "{said}");
+}
