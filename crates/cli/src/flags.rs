@@ -158,7 +158,7 @@ pub(crate) struct InspectFlags {
 
 #[derive(Debug, Args)]
 pub(crate) struct ConflictFlags {
-    /// Folder of a run whose recipe has balancer.conflict_every
+    /// Folder of a run whose recipe has train.conflict_every
     pub(crate) run: PathBuf,
     /// The picture, a PNG file
     #[arg(long, value_name = "FILE", default_value = "conflict.png")]

@@ -122,8 +122,9 @@ fn conflict_is_measured_drawn_and_counted() {
     let second = task.replace("semseg\"\nkind = \"semseg", "human_parts\"\nkind = \"human_parts");
     playground.write("toy.toml", &format!("{manifest}{second}"));
     let head = "tasks.human_parts={weight=1.0, head={name='segformer', embed_dim=8, dropout=0.0}}";
-    let balancer = "balancer={gradient={name='pcgrad'}, conflict_every=2}";
-    let overrides = ["recipe.toml", "--set", head, "--set", balancer];
+    let balancer = "balancer={gradient={name='pcgrad'}}";
+    let every = "train.conflict_every=2";
+    let overrides = ["recipe.toml", "--set", head, "--set", balancer, "--set", every];
     playground.succeed(&[&["train", "--out", "run"], &overrides[..]].concat());
     let written = playground.succeed(&["conflict", "run", "--out", "map.png"]);
     assert_eq!(written, "map.png\n");

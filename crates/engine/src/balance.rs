@@ -22,8 +22,7 @@ use crate::conflict::{Conflict, Layout};
 use crate::{Error, Model, Recipe, Result};
 
 pub(crate) use reach::Reach;
-pub use recipe::BalancerRecipe;
-pub(crate) use recipe::validate;
+pub(crate) use recipe::{needs_rows, validate};
 use rows::Rows;
 
 /// Balancing within one run.
@@ -63,11 +62,13 @@ impl Balance {
     /// # Errors
     /// A constant that is out of its range.
     pub(crate) fn new(recipe: &Recipe, params: &[(String, Tensor)]) -> Result<Option<Self>> {
-        let Some(balancer) = &recipe.balancer else { return Ok(None) };
-        let balancing = balancer.init(recipe.tasks.len()).map_err(Error::Losses)?;
+        if !recipe::balances(recipe) {
+            return Ok(None);
+        }
+        let balancing = recipe::init(recipe, recipe.tasks.len()).map_err(Error::Losses)?;
         Ok(Some(Self {
             balancing,
-            conflict_every: balancer.conflict_every.filter(|_| recipe.tasks.len() > 1),
+            conflict_every: recipe.train.conflict_every.filter(|_| recipe.tasks.len() > 1),
             name: recipe.name.clone(),
             tasks: recipe.task_names(),
             seed: recipe.seed,

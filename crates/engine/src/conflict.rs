@@ -135,7 +135,7 @@ impl MeanConflict {
         let measured: Vec<Conflict> = measured.collect();
         if measured.is_empty() {
             let reason = "expected lines of `conflict`, found none; a recipe asks for them by \
-                          balancer.conflict_every"
+                          train.conflict_every"
                 .into();
             return Err(Error::Run { path, reason });
         }

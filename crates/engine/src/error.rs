@@ -56,18 +56,13 @@ pub enum Error {
         /// Largest difference on the probe batch.
         found: f64,
     },
-    /// A model that would compute something else once it is folded.
-    #[error(
-        "{}: expected a model that folding does not change, found one of which {reason}: on the \
-         probe batch its outputs would change by {difference:.3}", path.display()
-    )]
-    TooEarly {
+    /// A model whose method does not fold, or not yet.
+    #[error("{}: expected a model that folds, found one that does not: {reason}", path.display())]
+    Unfoldable {
         /// The folder of the run.
         path: PathBuf,
-        /// Why not yet.
+        /// Why not, and what would change.
         reason: String,
-        /// Largest difference of raw outputs.
-        difference: f64,
     },
     /// An adapter's configuration.
     #[error("adapter.{0}")]

@@ -8,7 +8,8 @@ use polyptych_tensor::{Device, Kind, Role, Tensor, matches};
 use serde::Serialize;
 
 use crate::balance::Reach;
-use crate::{BalancerRecipe, DataSets, Model, Recipe, Result};
+use crate::balance::needs_rows;
+use crate::{DataSets, Model, Recipe, Result};
 
 /// Counts of one group of parameters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -54,8 +55,7 @@ impl Ledger {
     pub fn of_recipe(recipe: &Recipe) -> Result<Self> {
         let specs = DataSets::open(recipe)?.specs;
         let model = Model::new(recipe, &specs, Form::Adapted, Device::Cpu)?;
-        let needs_rows = |balancer: &BalancerRecipe| balancer.needs_rows(specs.len());
-        let row_buffer = match recipe.balancer.as_ref().is_some_and(needs_rows) {
+        let row_buffer = match needs_rows(recipe) {
             true => Some(RowBuffer::of(&model, recipe.data.img_size)?),
             false => None,
         };

@@ -26,7 +26,6 @@ mod train;
 mod union;
 mod weights;
 
-pub use balance::BalancerRecipe;
 pub use checkpoint::Checkpoint;
 pub use conflict::{Conflict, ConflictGroup, MeanConflict};
 pub use data::{DataSets, to_tensor};

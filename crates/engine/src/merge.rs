@@ -68,8 +68,7 @@ fn compare(run: &OpenRun, folded: &Model, tensors: &Tensors) -> Result<MergeRepo
     let differences: BTreeMap<String, f64> =
         names.zip(before.iter().zip(&after).map(worst)).collect();
     if let Some(reason) = run.model.unfoldable() {
-        let difference = differences.values().copied().fold(0.0, f64::max);
-        return Err(Error::TooEarly { path: run.folder.path().into(), reason, difference });
+        return Err(unfoldable(run, reason, differences.into_values().fold(0.0, f64::max)));
     }
     let differs = |d: f64| d.is_nan() || d > TOLERANCE;
     if let Some((key, &found)) = differences.iter().find(|(_, d)| differs(**d)) {
@@ -79,6 +78,14 @@ fn compare(run: &OpenRun, folded: &Model, tensors: &Tensors) -> Result<MergeRepo
     let before = run.model.store.tensors();
     let folded = before.iter().filter(|(name, _)| !tensors.contains_key(name)).count();
     Ok(MergeReport { differences, folded, kept, probe_images: batch.names.len() })
+}
+
+/// `difference`: the largest one of raw outputs that folding would make.
+fn unfoldable(run: &OpenRun, reason: String, difference: f64) -> Error {
+    let change =
+        format!("{reason}; on the probe batch its outputs would change by {difference:.3}");
+    let reason = if difference > TOLERANCE { change } else { reason };
+    Error::Unfoldable { path: run.folder.path().into(), reason }
 }
 
 /// Scopes of the heads that make one classifier of the plain backbone: all of them, if every task

@@ -110,7 +110,7 @@ impl Model {
         self.plan.set_progress(step, steps);
     }
 
-    /// Why folding would change what the model computes now; nothing where it would not.
+    /// Why the model cannot be folded as it is now; nothing where it can.
     pub fn unfoldable(&self) -> Option<String> {
         self.plan.unfoldable()
     }

@@ -9,11 +9,12 @@ use polyptych_adapters::AdapterConfig;
 use polyptych_data::{AugmentConfig, LoaderConfig, Sampling};
 use polyptych_heads::HeadConfig;
 use polyptych_losses::LossConfig;
+use polyptych_losses::balancers::BalancingConfig;
 use polyptych_tensor::optim::{AdamWConfig, SgdConfig};
 use polyptych_tensor::{Precision, Pyramid, Schedule};
 use serde::{Deserialize, Serialize};
 
-use crate::{BalancerRecipe, Error, Result, UnionRecipe, balance};
+use crate::{Error, Result, UnionRecipe, balance};
 
 pub use source::SourceRecipe;
 
@@ -51,9 +52,10 @@ pub struct Recipe {
     /// Joins the tasks of one class per image in one space of labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub union: Option<UnionRecipe>,
-    /// How tasks are weighed step by step; by their fixed factors alone if absent.
+    /// How tasks are weighed step by step; by their fixed factors alone if absent. The factors
+    /// `tasks.<name>.weight` come first: the balancer sees weighed losses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub balancer: Option<BalancerRecipe>,
+    pub balancer: Option<BalancingConfig>,
     /// How it learns.
     pub train: TrainRecipe,
 }
@@ -148,6 +150,10 @@ pub struct TrainRecipe {
     pub eval_every: u64,
     /// Steps between checkpoints; the last step is always saved.
     pub save_every: u64,
+    /// Steps between measurements of the conflict between tasks, which `metrics.jsonl` takes;
+    /// never if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conflict_every: Option<u64>,
     /// Base learning rate.
     pub lr: f64,
     /// Weight decay of matrices.

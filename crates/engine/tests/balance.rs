@@ -74,9 +74,9 @@ fn equal_weights_are_the_plain_run() {
         let (expected, _) = train(plain.clone(), &at("plain"));
         let empty = Recipe { balancer: Some(Default::default()), ..plain.clone() };
         same(&expected, &train(empty, &at("empty")).0, "[balancer]");
-        let ew = "balancer={loss={name=\"ew\"}, conflict_every=1}".to_owned();
+        let ew = ["balancer={loss={name=\"ew\"}}", "train.conflict_every=1"].map(str::to_owned);
         let text = plain.to_toml().unwrap();
-        let ew = Recipe::parse("ew", &text, &[ew]).unwrap();
+        let ew = Recipe::parse("ew", &text, &ew).unwrap();
         same(&expected, &train(ew, &at("ew")).0, "ew with conflict");
     }
 }
@@ -203,8 +203,9 @@ fn one_task_has_nothing_to_combine() {
     };
     let (plain, _) = train(single(&[]), &folder.path().join("plain"));
     for name in ["pcgrad", "nash_mtl", "moco"] {
-        let setting = format!("balancer={{gradient={{name=\"{name}\"}}, conflict_every=1}}");
-        let (combined, _) = train(single(&[&setting]), &folder.path().join(name));
+        let setting = format!("balancer={{gradient={{name=\"{name}\"}}}}");
+        let combined = single(&[&setting, "train.conflict_every=1"]);
+        let (combined, _) = train(combined, &folder.path().join(name));
         same(&plain, &combined, name);
     }
 }
@@ -233,7 +234,8 @@ fn bad_recipes_are_named() {
             "balancer.gradient: expected a balancer of kind gram",
         ),
         ("balancer={gradient={name=\"best\"}}", "balancer.gradient.name: unknown variant `best`"),
-        ("balancer={conflict_every=0}", "balancer.conflict_every: expected at least 1, found 0"),
+        ("train.conflict_every=0", "train.conflict_every: expected at least 1, found 0"),
+        ("balancer={conflict_every=1}", "unknown field `conflict_every`"),
         ("balancer={private_grad=\"unit\"}", "balancer.private_grad: expected none without"),
         ("balancer={loss={name=\"uw\", lr=0}}", "balancer.lr: expected a finite number above 0"),
         ("balancer={los={name=\"uw\"}}", "unknown field `los`"),
@@ -291,8 +293,8 @@ fn conflict_is_logged_at_its_interval() {
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
-    let setting = "balancer={gradient={name=\"pcgrad\"}, conflict_every=2}";
-    let recipe = quick(setting);
+    let mut recipe = quick("balancer={gradient={name=\"pcgrad\"}}");
+    recipe.train.conflict_every = Some(2);
     let buffer = Ledger::of_recipe(&recipe).unwrap().row_buffer.unwrap();
     train(recipe, &path);
     let log = std::fs::read_to_string(path.join("metrics.jsonl")).unwrap();

@@ -139,7 +139,7 @@ pub trait Plan: Debug {
     /// Tells the plan where the run stands: `step` of `steps` were done before what comes next.
     fn set_progress(&self, _step: u64, _steps: u64) {}
 
-    /// Why folding would change what the model computes now; nothing where it would not.
+    /// Why the model cannot be folded as it is now; nothing where it can.
     fn unfoldable(&self) -> Option<String> {
         None
     }

@@ -1,6 +1,7 @@
 //! Random numbers that depend on the step, never on what was drawn before.
 
 use rand::Rng;
+use rand::seq::SliceRandom;
 use rand_pcg::Pcg64;
 
 /// Names one step of one run: the same key gives the same draws, also after a resume.
@@ -33,12 +34,10 @@ impl Key {
             .collect()
     }
 
-    /// `count` indices below `count`, each once, in random order (Fisher and Yates).
+    /// `count` indices below `count`, each once, in random order.
     pub(crate) fn order(rng: &mut Pcg64, count: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..count).collect();
-        for last in (1..count).rev() {
-            order.swap(last, rng.random_range(0..=last));
-        }
+        order.shuffle(rng);
         order
     }
 }
