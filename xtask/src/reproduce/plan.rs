@@ -139,9 +139,9 @@ impl Plan {
     }
 }
 
-/// `LoRA r=16` as `lora-r-16`.
+/// `LoRA r=16` as `lora-r-16`, `Compacter++` as `compacter-plus-plus`.
 pub(crate) fn slug(name: &str) -> String {
-    let lower = name.to_lowercase();
+    let lower = name.to_lowercase().replace('+', " plus ");
     let words = lower.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join("-")
 }
