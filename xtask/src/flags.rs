@@ -26,6 +26,8 @@ pub(crate) enum Command {
     Baselines(Baselines),
     /// Train every method of a recipe with several seeds, and write the table that compares them
     Reproduce(Reproduce),
+    /// Kill and resume a training run at random moments, and compare with one left alone
+    Torture(Torture),
     /// Run every test of the workspace
     Test(Test),
     /// Measure line coverage of the library crates; fails below the threshold
@@ -113,6 +115,28 @@ pub(crate) struct Reproduce {
     /// Say what would be run
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Torture {
+    /// Name of a shipped recipe, or a TOML file
+    #[arg(long, default_value = "quickstart", value_name = "NAME|PATH")]
+    pub(crate) recipe: String,
+    /// Number of kills
+    #[arg(long, default_value_t = 200)]
+    pub(crate) kills: u64,
+    /// Steps of one run, each of which is saved
+    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) steps: u64,
+    /// Longest life of a process, in seconds
+    #[arg(long, default_value_t = 6.0)]
+    pub(crate) life: f64,
+    /// Seed of the moments
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Folder of the results
+    #[arg(long, default_value = "docs/results", value_name = "DIR")]
+    pub(crate) out: PathBuf,
 }
 
 #[derive(Args)]

@@ -12,6 +12,8 @@ mod download;
 mod flags;
 mod folder;
 mod libtorch;
+mod machine;
+mod page;
 mod process;
 mod program;
 mod record;
@@ -19,6 +21,7 @@ mod reproduce;
 mod setup;
 mod test;
 mod tidy;
+mod torture;
 mod train;
 mod unpack;
 mod workspace;
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
         Command::Pretrain(flags) => train::pretrain(&flags),
         Command::Baselines(flags) => baselines::run(&flags).map(|()| ExitCode::SUCCESS),
         Command::Reproduce(flags) => reproduce::run(&flags),
+        Command::Torture(flags) => torture::run(&flags).map(|()| ExitCode::SUCCESS),
         Command::Test(flags) => test::run(&flags),
         Command::Coverage(flags) => coverage::run(&flags),
         Command::Data(flags) => data::run(&flags),

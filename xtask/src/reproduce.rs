@@ -7,7 +7,6 @@
 
 mod band;
 mod job;
-mod machine;
 mod markdown;
 mod outcome;
 mod plan;
@@ -24,9 +23,10 @@ use anyhow::Result;
 
 use crate::baselines;
 use crate::flags::Reproduce;
+use crate::machine::Origin;
 use crate::program::{self, Program};
 use job::Job;
-use machine::Origin;
+
 use plan::Plan;
 
 /// Folder of all runs, below the current one.

@@ -30,6 +30,8 @@ pub(crate) enum Command {
     Inspect(InspectFlags),
     /// Draw how much the tasks of a run disagree, as a heat map of mean cosines
     Conflict(ConflictFlags),
+    /// Repeat the step that ended a run because its numbers were not finite
+    Replay(ReplayFlags),
     /// Recipes that ship with the program, and what they can name
     #[command(subcommand)]
     Recipe(RecipeCommand),
@@ -163,6 +165,12 @@ pub(crate) struct ConflictFlags {
     /// The picture, a PNG file
     #[arg(long, value_name = "FILE", default_value = "conflict.png")]
     pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayFlags {
+    /// Folder of the run
+    pub(crate) run: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]

@@ -13,6 +13,7 @@ mod predict;
 mod progress;
 mod recipe;
 mod recipes;
+mod replay;
 mod table;
 mod time;
 mod train;
@@ -27,7 +28,9 @@ use crate::flags::{Command, Flags};
 const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
-    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    let filter = tracing_subscriber::EnvFilter::builder()
+        .with_default_directive(tracing_subscriber::filter::LevelFilter::WARN.into())
+        .from_env_lossy();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     match run(Flags::parse().command) {
         Ok(code) => code,
@@ -47,6 +50,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Moefy(flags) => moefy::run(&flags)?,
         Command::Time(flags) => time::run(&flags)?,
         Command::Inspect(flags) => inspect::run(&flags)?,
+        Command::Replay(flags) => replay::run(&flags)?,
         Command::Conflict(flags) => conflict::run(&flags)?,
         Command::Recipe(command) => recipe::run(&command)?,
     }

@@ -47,6 +47,10 @@ impl Dataset for Cached {
         self.dataset.parts()
     }
 
+    fn fingerprint(&self) -> String {
+        self.dataset.fingerprint()
+    }
+
     fn get(&self, index: usize) -> Result<Sample> {
         let slot = &self.slots[index];
         if let Some(sample) = slot.get() {

@@ -24,6 +24,12 @@ pub trait Dataset: Send + Sync {
         vec![self.len()]
     }
 
+    /// What the data set looks like from outside: another text where samples came, went, changed
+    /// names or are files of another length.
+    fn fingerprint(&self) -> String {
+        format!("{} samples of {}", self.len(), self.name())
+    }
+
     /// Reads sample `index`, below [`Dataset::len`].
     ///
     /// # Errors

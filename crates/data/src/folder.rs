@@ -15,6 +15,8 @@ mod table;
 
 use std::path::Path;
 
+use sha2::{Digest, Sha256};
+
 use self::classes::Classes;
 use self::images::Images;
 use self::labels::Labels;
@@ -153,6 +155,17 @@ impl Dataset for FolderDataset {
 
     fn tasks(&self) -> &[TaskSpec] {
         &self.tasks
+    }
+
+    fn fingerprint(&self) -> String {
+        let mut digest = Sha256::new();
+        for slots in &self.items {
+            let (title, length) = (self.images.title(slots), self.images.length(slots));
+            digest.update(format!("{title}\0{length}\0"));
+        }
+        let digest: String =
+            digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        format!("{} samples of {} ({digest})", self.len(), self.name)
     }
 
     fn get(&self, index: usize) -> Result<Sample> {

@@ -50,6 +50,10 @@ impl Dataset for Subset {
         self.dataset.tasks()
     }
 
+    fn fingerprint(&self) -> String {
+        format!("{} of {}", self.len(), self.dataset.fingerprint())
+    }
+
     fn get(&self, index: usize) -> Result<Sample> {
         self.dataset.get(self.indices[index])
     }

@@ -52,6 +52,10 @@ impl Dataset for Union {
         self.parts.iter().map(|part| part.len()).collect()
     }
 
+    fn fingerprint(&self) -> String {
+        self.parts.iter().map(|part| part.fingerprint()).collect::<Vec<_>>().join(", ")
+    }
+
     fn get(&self, index: usize) -> Result<Sample> {
         let mut index = index;
         for part in &self.parts {

@@ -1,10 +1,13 @@
 //! What a run needs to go on: weights, optimiser state, position, best so far.
 //!
-//! A checkpoint is a folder that is written aside and renamed; `index.json` names the last and the
-//! best one and is replaced as one step. Every file's SHA-256 stands in `state.json`.
+//! A checkpoint is a folder, `step-<step>`, that is written aside, flushed to disk and renamed: it
+//! is there whole or not at all. Every file's SHA-256 stands in `state.json`; one that a disk has
+//! spoilt is passed over for the newest that is whole.
+
+mod shelf;
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use polyptych_metrics::Baseline;
 use polyptych_tensor::{Tensors, file};
@@ -14,12 +17,12 @@ use sha2::{Digest, Sha256};
 use crate::error::io;
 use crate::log::to_json;
 use crate::{Error, Peak, Result};
+use shelf::folder_of;
 
 const MODEL: &str = "model.safetensors";
 const OPTIMISER: &str = "optimiser.safetensors";
 const MEMORY: &str = "memory.safetensors";
 const STATE: &str = "state.json";
-const INDEX: &str = "index.json";
 
 /// Everything with memory, apart from tensors.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -29,6 +32,8 @@ pub(crate) struct State {
     pub(crate) step: u64,
     /// Steps skipped in a row because a number was not finite.
     pub(crate) skipped: u64,
+    /// Step of the last evaluation.
+    pub(crate) measured: u64,
     /// Selection score of the best evaluation, and its step.
     pub(crate) best: Option<(f64, u64)>,
     /// The best headline of every task.
@@ -37,6 +42,10 @@ pub(crate) struct State {
     pub(crate) reference: Vec<Baseline>,
     /// SHA-256 of the resolved recipe.
     pub(crate) recipe: String,
+    /// What the data sets looked like from outside.
+    pub(crate) data: String,
+    /// Versions of Polyptych and LibTorch that wrote it.
+    pub(crate) versions: String,
     /// SHA-256 of the other files.
     pub(crate) files: BTreeMap<String, String>,
 }
@@ -53,24 +62,51 @@ pub struct Checkpoint {
     pub(crate) state: State,
 }
 
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Index {
-    last: Option<String>,
-    best: Option<String>,
-}
-
 impl Checkpoint {
-    /// Reads the last checkpoint below `dir`, or the best one.
+    /// Reads the newest whole checkpoint below `dir`, or the one that measured best.
     ///
     /// # Errors
-    /// No checkpoint, or one whose files are not those that were written.
+    /// No checkpoint, none that is whole, or a best one that is not.
     pub fn open(dir: &Path, best: bool) -> Result<Self> {
-        let index = read_index(dir)?;
-        let name = if best { index.best.or(index.last) } else { index.last };
-        let none =
-            || Error::Run { path: dir.into(), reason: "expected a checkpoint, found none".into() };
-        let folder = dir.join(name.ok_or_else(none)?);
-        let state = read_state(&folder)?;
+        let newest = Self::newest(dir)?;
+        match newest.state.best {
+            Some((_, step)) if best && step != newest.state.step => {
+                Self::read(&folder_of(dir, step))
+            }
+            _ => Ok(newest),
+        }
+    }
+
+    /// Whether there is a checkpoint below `dir`, whole or not.
+    ///
+    /// # Errors
+    /// A folder that cannot be listed.
+    pub(crate) fn any(dir: &Path) -> Result<bool> {
+        Ok(!shelf::newest_first(dir)?.is_empty())
+    }
+
+    /// Steps that were done when it was written.
+    pub fn step(&self) -> u64 {
+        self.state.step
+    }
+
+    fn newest(dir: &Path) -> Result<Self> {
+        let reason = "expected a checkpoint, found none".into();
+        let mut cause = Error::Run { path: dir.into(), reason };
+        for (index, folder) in shelf::newest_first(dir)?.iter().enumerate() {
+            match Self::read(folder) {
+                Ok(checkpoint) => return Ok(checkpoint),
+                Err(e) => {
+                    tracing::warn!("{e}; looking for an earlier checkpoint");
+                    cause = if index == 0 { e } else { cause };
+                }
+            }
+        }
+        Err(cause)
+    }
+
+    fn read(folder: &Path) -> Result<Self> {
+        let state: State = read_json(&folder.join(STATE))?;
         for (name, expected) in &state.files {
             let path = folder.join(name);
             let found = sha256(&std::fs::read(&path).map_err(io(&path))?);
@@ -79,37 +115,29 @@ impl Checkpoint {
                 return Err(Error::Run { path, reason });
             }
         }
-        let model = file::load(&folder.join(MODEL))?.tensors;
-        let optimiser = file::load(&folder.join(OPTIMISER))?.tensors;
-        let memory = file::load(&folder.join(MEMORY))?.tensors;
+        let tensors = |name| -> Result<Tensors> { Ok(file::load(&folder.join(name))?.tensors) };
+        let (model, optimiser, memory) = (tensors(MODEL)?, tensors(OPTIMISER)?, tensors(MEMORY)?);
         Ok(Self { model, optimiser, memory, state })
     }
 
-    /// Writes the checkpoint below `dir` and makes it the last one, and the best one if `best`;
-    /// checkpoints that are neither are removed.
+    /// Writes the checkpoint below `dir`; all but the `limit` newest ones and the best are removed.
     ///
     /// # Errors
     /// Whatever the file system says; earlier checkpoints stay valid then.
-    pub(crate) fn save(mut self, dir: &Path, best: bool) -> Result<()> {
-        let name = format!("step-{:08}", self.state.step);
-        let (folder, aside) = (dir.join(&name), dir.join(format!(".{name}.part")));
-        remove(&aside)?;
-        std::fs::create_dir_all(&aside).map_err(io(&aside))?;
+    pub(crate) fn save(mut self, dir: &Path, limit: usize) -> Result<()> {
+        let folder = folder_of(dir, self.state.step);
+        let aside = shelf::aside(&folder);
+        shelf::remove(&aside)?;
+        // Not its parents: a run whose folder was removed must not bring back a part of it.
+        std::fs::create_dir(&aside).map_err(io(&aside))?;
         let written = self.write(&aside);
         if written.is_err() {
             // The cause is on its way up; what cannot be removed is removed by the next attempt.
-            let _ = remove(&aside);
+            let _ = shelf::remove(&aside);
         }
         written?;
-        remove(&folder)?;
-        std::fs::rename(&aside, &folder).map_err(io(&folder))?;
-        let mut index = read_index(dir).unwrap_or_default();
-        index.last = Some(name.clone());
-        if best {
-            index.best = Some(name);
-        }
-        file::write_aside(&dir.join(INDEX), to_json(&index).as_bytes())?;
-        retire(dir, &index)
+        shelf::place(&folder)?;
+        shelf::retire(dir, limit, self.state.best.map(|(_, step)| step))
     }
 
     fn write(&mut self, folder: &Path) -> Result<()> {
@@ -129,44 +157,11 @@ pub(crate) fn sha256(content: &[u8]) -> String {
     Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn read_index(dir: &Path) -> Result<Index> {
-    let path = dir.join(INDEX);
-    if !path.exists() {
-        return Ok(Index::default());
-    }
-    read_json(&path)
-}
-
-fn read_state(folder: &Path) -> Result<State> {
-    read_json(&folder.join(STATE))
-}
-
 /// Reads one of our own JSON files.
 pub(crate) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
     let text = std::fs::read(path).map_err(io(path))?;
     serde_json::from_slice(&text)
         .map_err(|e| Error::Run { path: path.into(), reason: e.to_string() })
-}
-
-fn retire(dir: &Path, index: &Index) -> Result<()> {
-    let entries = std::fs::read_dir(dir).map_err(io(dir))?;
-    let kept = [&index.last, &index.best];
-    for entry in entries {
-        let path: PathBuf = entry.map_err(io(dir))?.path();
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-        let ours = name.as_ref().is_some_and(|name| name.starts_with("step-"));
-        if ours && !kept.iter().any(|k| **k == name) {
-            remove(&path)?;
-        }
-    }
-    Ok(())
-}
-
-fn remove(folder: &Path) -> Result<()> {
-    match folder.exists() {
-        true => std::fs::remove_dir_all(folder).map_err(io(folder)),
-        false => Ok(()),
-    }
 }
 
 #[cfg(test)]
@@ -176,11 +171,11 @@ mod tests {
 
     use super::*;
 
-    fn checkpoint(step: u64) -> Checkpoint {
+    fn checkpoint(step: u64, best: u64) -> Checkpoint {
         let tensors = |value: f32| Tensors::from([("w".to_owned(), Tensor::from_slice(&[value]))]);
         let (model, optimiser) = (tensors(step as f32), tensors(-1.0));
-        let memory = Tensors::new();
-        Checkpoint { model, optimiser, memory, state: State { step, ..State::default() } }
+        let state = State { step, best: Some((0.5, best)), ..State::default() };
+        Checkpoint { model, optimiser, memory: Tensors::new(), state }
     }
 
     fn names(dir: &Path) -> Vec<String> {
@@ -195,34 +190,85 @@ mod tests {
         Checkpoint::open(dir, false).unwrap_err().to_string()
     }
 
+    fn last(dir: &Path) -> u64 {
+        Checkpoint::open(dir, false).unwrap().state.step
+    }
+
     #[test]
-    fn the_last_and_the_best_stay() {
+    fn the_newest_and_the_best_stay() {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path();
-        for (step, best) in [(1, true), (2, true), (3, false), (4, false)] {
-            checkpoint(step).save(dir, best).unwrap();
+        for (step, best) in [(1, 1), (2, 2), (3, 2), (4, 2), (5, 2)] {
+            checkpoint(step, best).save(dir, 2).unwrap();
         }
-        assert_eq!(names(dir), ["index.json", "step-00000002", "step-00000004"]);
+        assert_eq!(names(dir), ["step-00000002", "step-00000004", "step-00000005"]);
         let (last, best) =
             (Checkpoint::open(dir, false).unwrap(), Checkpoint::open(dir, true).unwrap());
-        assert_eq!((last.state.step, best.state.step), (4, 2));
-        assert_eq!(last.model["w"].double_value(&[0]), 4.0);
+        assert_eq!((last.state.step, best.state.step), (5, 2));
+        assert_eq!(last.model["w"].double_value(&[0]), 5.0);
         assert_eq!(last.optimiser["w"].double_value(&[0]), -1.0);
     }
 
     #[test]
     fn the_best_is_the_last_where_nothing_was_measured() {
         let folder = tempfile::tempdir().unwrap();
-        checkpoint(7).save(folder.path(), false).unwrap();
+        let mut unmeasured = checkpoint(7, 7);
+        unmeasured.state.best = None;
+        unmeasured.save(folder.path(), 1).unwrap();
         assert_eq!(Checkpoint::open(folder.path(), true).unwrap().state.step, 7);
     }
 
     #[test]
     fn the_same_step_is_saved_twice() {
         let folder = tempfile::tempdir().unwrap();
-        checkpoint(5).save(folder.path(), false).unwrap();
-        checkpoint(5).save(folder.path(), true).unwrap();
-        assert_eq!(names(folder.path()), ["index.json", "step-00000005"]);
+        let mut second = checkpoint(5, 5);
+        second.state.measured = 5;
+        checkpoint(5, 5).save(folder.path(), 1).unwrap();
+        second.save(folder.path(), 1).unwrap();
+        assert_eq!(names(folder.path()), ["step-00000005"]);
+        assert_eq!(Checkpoint::open(folder.path(), false).unwrap().state.measured, 5);
+    }
+
+    /// What a cut between the two renames leaves, and what one while writing leaves.
+    #[test]
+    fn a_cut_while_saving_loses_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path();
+        checkpoint(5, 5).save(dir, 1).unwrap();
+        std::fs::rename(dir.join("step-00000005"), dir.join("step-00000005.old")).unwrap();
+        std::fs::create_dir(dir.join("step-00000005.part")).unwrap();
+        std::fs::create_dir(dir.join("step-00000006.part")).unwrap();
+        assert_eq!(last(dir), 5);
+        checkpoint(5, 5).save(dir, 1).unwrap();
+        assert_eq!(names(dir), ["step-00000005"]);
+    }
+
+    #[test]
+    fn a_spoilt_checkpoint_is_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path();
+        for step in 1..=3 {
+            checkpoint(step, 1).save(dir, 3).unwrap();
+        }
+        std::fs::write(dir.join("step-00000003").join(STATE), "{").unwrap();
+        std::fs::write(dir.join("step-00000002").join(MEMORY), "").unwrap();
+        assert_eq!(last(dir), 1);
+        std::fs::remove_dir_all(dir.join("step-00000001")).unwrap();
+        let message = refusal(dir);
+        assert!(message.contains("step-00000003/state.json: "), "{message}");
+    }
+
+    /// Whoever asks for the best must not be given another.
+    #[test]
+    fn a_spoilt_best_checkpoint_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path();
+        checkpoint(1, 1).save(dir, 1).unwrap();
+        checkpoint(2, 1).save(dir, 1).unwrap();
+        std::fs::write(dir.join("step-00000001").join(MODEL), "").unwrap();
+        let message = Checkpoint::open(dir, true).unwrap_err().to_string();
+        assert!(message.contains("step-00000001/model.safetensors: expected SHA-256 "));
+        assert_eq!(last(dir), 2);
     }
 
     #[test]
@@ -230,7 +276,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path();
         assert!(refusal(dir).ends_with("expected a checkpoint, found none"));
-        checkpoint(1).save(dir, true).unwrap();
+        checkpoint(1, 1).save(dir, 1).unwrap();
         let path = dir.join("step-00000001").join(MODEL);
         let content = std::fs::read(&path).unwrap();
         std::fs::write(&path, &content[..content.len() - 1]).unwrap();
@@ -249,11 +295,11 @@ mod tests {
     fn a_checkpoint_that_cannot_be_written_leaves_the_earlier_one() {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path();
-        checkpoint(1).save(dir, true).unwrap();
+        checkpoint(1, 1).save(dir, 1).unwrap();
         // A file where the folder should be made.
-        std::fs::write(dir.join(".step-00000002.part"), "in the way").unwrap();
-        let message = checkpoint(2).save(dir, true).unwrap_err().to_string();
-        assert!(message.contains(".step-00000002.part: "), "{message}");
-        assert_eq!(Checkpoint::open(dir, false).unwrap().state.step, 1);
+        std::fs::write(dir.join("step-00000002.part"), "in the way").unwrap();
+        let message = checkpoint(2, 1).save(dir, 1).unwrap_err().to_string();
+        assert!(message.contains("step-00000002.part: "), "{message}");
+        assert_eq!(last(dir), 1);
     }
 }

@@ -49,6 +49,13 @@ impl DataSets {
     }
 }
 
+impl DataSets {
+    /// What the data sets look like from outside.
+    pub(crate) fn fingerprint(&self) -> String {
+        format!("{}; {}", self.train.dataset().fingerprint(), self.eval.dataset().fingerprint())
+    }
+}
+
 /// The specifications of the recipe's tasks among `known`.
 ///
 /// # Errors

@@ -35,7 +35,10 @@ pub enum Error {
         reason: String,
     },
     /// Loss or gradients were not finite for too many steps in a row.
-    #[error("step {step}: {what} was not finite for {count} steps in a row")]
+    #[error(
+        "step {step}: {what} was not finite for {count} steps in a row; what the last one started \
+         from is in {}", path.display()
+    )]
     NotFinite {
         /// The last of the steps.
         step: u64,
@@ -43,6 +46,8 @@ pub enum Error {
         what: String,
         /// How many steps.
         count: u64,
+        /// Folder of the state before the last step.
+        path: PathBuf,
     },
     /// A folded model differs from the one that was trained.
     #[error(

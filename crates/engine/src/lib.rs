@@ -49,7 +49,7 @@ pub use recipe::{
 pub use run::{OpenRun, RunFolder};
 pub use task::Task;
 pub use timing::{Spread, Timing, time};
-pub use train::{Observer, Preparation, StepReport, TrainOutcome, Trainer};
+pub use train::{Number, Observer, Preparation, StepDump, StepReport, TrainOutcome, Trainer};
 pub use union::{UnionRange, UnionRecipe};
 pub use weights::load_backbone;
 

@@ -150,6 +150,12 @@ pub struct TrainRecipe {
     pub eval_every: u64,
     /// Steps between checkpoints; the last step is always saved.
     pub save_every: u64,
+    /// Newest checkpoints that are kept, beside the best one.
+    #[serde(default = "default_save_total_limit")]
+    pub save_total_limit: usize,
+    /// Steps in a row whose numbers may be not finite, and which are skipped, before the run ends.
+    #[serde(default = "default_max_skipped")]
+    pub max_skipped: u64,
     /// Steps between measurements of the conflict between tasks, which `metrics.jsonl` takes;
     /// never if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -164,6 +170,14 @@ pub struct TrainRecipe {
     pub optimiser: OptimiserRecipe,
     /// Shape of the learning rate.
     pub schedule: Schedule,
+}
+
+fn default_save_total_limit() -> usize {
+    2
+}
+
+fn default_max_skipped() -> u64 {
+    10
 }
 
 /// Optimisers by name.
@@ -189,6 +203,8 @@ impl Recipe {
             ("train.steps", self.train.steps),
             ("train.eval_every", self.train.eval_every),
             ("train.save_every", self.train.save_every),
+            ("train.save_total_limit", self.train.save_total_limit as u64),
+            ("train.max_skipped", self.train.max_skipped),
             ("data.batch_size", self.data.batch_size as u64),
         ];
         if let Some((key, _)) = positive.iter().find(|(_, value)| *value == 0) {

@@ -6,12 +6,15 @@
 //! | `tasks.json` | name, kind, classes and colours of every task |
 //! | `baselines.json` | what delta-m compares with, where it is recorded |
 //! | `metrics.jsonl` | one line per step and per evaluation |
-//! | `checkpoints/` | the last and the best checkpoint |
+//! | `checkpoints/` | the newest checkpoints and the best one |
 //! | `evaluation.json` | the last evaluation |
+//! | `dump/` | what a step started from that ended the run by numbers that are not finite |
+//! | `run.lock` | held by the trainer at work |
 //!
 //! A merged model is a folder too: `recipe.toml`, `tasks.json`, `baselines.json`, `merge.json`,
 //! `model.safetensors` and, for timm, `backbone.safetensors`.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use polyptych_adapters::Form;
@@ -27,6 +30,7 @@ pub(crate) const RECIPE: &str = "recipe.toml";
 pub(crate) const TASKS: &str = "tasks.json";
 pub(crate) const BASELINES: &str = "baselines.json";
 pub(crate) const MERGE: &str = "merge.json";
+const LOCK: &str = "run.lock";
 pub(crate) const MERGED_MODEL: &str = "model.safetensors";
 
 /// The folder of a run.
@@ -47,10 +51,14 @@ impl RunFolder {
         baselines: Option<&Baselines>,
     ) -> Result<Self> {
         require_new(path)?;
-        let folder = Self { path: path.into() };
-        let described = folder.describe(recipe, specs, baselines);
-        described.inspect_err(|_| folder.discard())?;
-        Ok(folder)
+        let mut name = path.as_os_str().to_owned();
+        name.push(".part");
+        let aside = Self { path: name.into() };
+        aside.discard();
+        let described = aside.describe(recipe, specs, baselines);
+        let placed = described.and_then(|()| place(&aside.path, path));
+        placed.inspect_err(|_| aside.discard())?;
+        Ok(Self { path: path.into() })
     }
 
     fn describe(
@@ -120,9 +128,29 @@ impl RunFolder {
         path.exists().then(|| Baselines::open(&path)).transpose()
     }
 
-    /// Whether there is something to resume.
-    pub fn has_checkpoint(&self) -> bool {
-        self.checkpoints().join("index.json").exists()
+    /// Whether anything was saved.
+    ///
+    /// # Errors
+    /// A folder that cannot be listed.
+    pub fn has_checkpoint(&self) -> Result<bool> {
+        Checkpoint::any(&self.checkpoints())
+    }
+
+    /// Keeps other trainers out until the file is dropped.
+    ///
+    /// # Errors
+    /// Another trainer at work, or a folder that cannot be written.
+    pub(crate) fn lock(&self) -> Result<File> {
+        let path = self.path.join(LOCK);
+        let file = File::create(&path).map_err(io(&path))?;
+        match fs4::FileExt::try_lock(&file) {
+            Ok(()) => Ok(file),
+            Err(fs4::TryLockError::WouldBlock) => {
+                let reason = "expected no other trainer in this folder, found one at work".into();
+                Err(Error::Run { path: self.path.clone(), reason })
+            }
+            Err(fs4::TryLockError::Error(source)) => Err(io(&path)(source)),
+        }
     }
 
     /// Where checkpoints lie.
@@ -177,6 +205,14 @@ impl OpenRun {
         let baselines = folder.baselines()?;
         Ok(Self { folder, recipe, model, form, baselines })
     }
+}
+
+/// Gives a folder that was written aside its name, where nothing or an empty folder is.
+fn place(aside: &Path, path: &Path) -> Result<()> {
+    if path.exists() {
+        std::fs::remove_dir(path).map_err(io(path))?;
+    }
+    std::fs::rename(aside, path).map_err(io(path))
 }
 
 /// Refuses a folder that holds anything: a run that fails removes its folder with all that is in it.

@@ -5,9 +5,11 @@
 //! So `N + N` steps are `2 N` steps, bit for bit on the CPU, where a process has one run at a time:
 //! LibTorch's generator is the process's.
 
+mod dump;
 mod pass;
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::Path;
 use std::time::Instant;
 
@@ -16,12 +18,15 @@ use polyptych_data::{Batch, TaskSpec};
 use polyptych_losses::LossWeights;
 use polyptych_metrics::{Baseline, delta_m};
 use polyptych_tensor::optim::{AdamW, Optimiser, Sgd, clip_grad_norm, decay_groups};
-use polyptych_tensor::{Device, LoadOptions, LoadReport, Tensor, Tensors, device, manual_seed};
+use polyptych_tensor::{
+    Device, LoadOptions, LoadReport, Tensor, Tensors, device, manual_seed, torch_version,
+};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::balance::Balance;
 use crate::checkpoint::State;
+use crate::error::io;
 use crate::log::{Log, to_json};
 use crate::run::same_recipe;
 use crate::union::Union;
@@ -29,10 +34,8 @@ use crate::{
     Baselines, Checkpoint, DataSets, Error, Evaluation, Model, OptimiserRecipe, Peak, Recipe,
     Result, RunFolder, evaluate, experts, load_backbone, to_tensor,
 };
+pub use dump::{Number, StepDump};
 use pass::Pass;
-
-/// Steps in a row whose numbers may be not finite before the run ends.
-const MAX_SKIPPED: u64 = 10;
 
 /// What a training step was like.
 #[derive(Debug, Clone, Serialize)]
@@ -102,6 +105,8 @@ pub struct Trainer {
     state: State,
     device: Device,
     log: Log,
+    /// Keeps other trainers out of the folder for as long as this one lives.
+    _lock: File,
 }
 
 impl Trainer {
@@ -115,33 +120,61 @@ impl Trainer {
         baselines: Option<&Baselines>,
         path: &Path,
     ) -> Result<(Self, Preparation)> {
-        let device = device::resolve(&recipe.device)?;
-        let data = DataSets::open(&recipe)?;
-        let model = Model::new(&recipe, &data.specs, Form::Adapted, device)?;
-        let weights = load_backbone(&model, &recipe.backbone.weights)?;
-        let experts = experts::prepare(&model, &recipe)?;
+        let (data, model, preparation) = prepare(&recipe)?;
         let folder = RunFolder::create(path, &recipe, &data.specs, baselines)?;
-        let begin = |folder: RunFolder| {
-            let state = State { recipe: folder.recipe()?.1, ..State::default() };
-            Self::new(recipe, folder, data, model, state)
-        };
+        let begin = |folder: RunFolder| Self::first(recipe, folder, data, model);
         let trainer = begin(folder.clone()).inspect_err(|_| folder.discard())?;
-        Ok((trainer, Preparation { weights, experts }))
+        Ok((trainer, preparation))
     }
 
-    /// Opens the run in `path` where it was saved last.
+    /// Opens the run in `path` where it was saved last, or where it starts if it never was.
     ///
     /// # Errors
-    /// A folder that is no run, or a broken checkpoint or one of another recipe.
+    /// A folder that is no run, or in which another trainer is at work; a broken checkpoint, one of
+    /// another recipe or of other data.
     pub fn resume(path: &Path) -> Result<Self> {
         let folder = RunFolder::open(path)?;
+        if folder.has_checkpoint()? {
+            let checkpoints = folder.checkpoints();
+            return Self::go_on(folder, &checkpoints);
+        }
+        let recipe = folder.recipe()?.0;
+        let (data, model, _) = prepare(&recipe)?;
+        Self::first(recipe, folder, data, model)
+    }
+
+    /// Repeats the step that ended the run in `path` and compares: what it met, and its record.
+    ///
+    /// # Errors
+    /// A run that no step ended.
+    pub fn replay(path: &Path) -> Result<(StepDump, StepDump)> {
+        let recorded = StepDump::open(path)?;
+        let mut trainer = Self::go_on(RunFolder::open(path)?, &dump::folder(path))?;
+        let (epoch, first) = trainer.position();
+        let batches = trainer.data.train.epoch(epoch, first)?;
+        let batch = batches.take(1).next().transpose()?;
+        let batch = batch.ok_or_else(|| Error::Run {
+            path: dump::folder(path),
+            reason: format!("expected a batch for step {}, found none", recorded.step),
+        })?;
+        let pass = trainer.prepare_step(&batch)?;
+        Ok((StepDump::new(trainer.state.step, &batch, &pass.losses, &trainer.params), recorded))
+    }
+
+    fn first(recipe: Recipe, folder: RunFolder, data: DataSets, model: Model) -> Result<Self> {
+        let state = State { recipe: folder.recipe()?.1, ..State::default() };
+        Self::new(recipe, folder, data, model, state)
+    }
+
+    fn go_on(folder: RunFolder, checkpoints: &Path) -> Result<Self> {
         let (recipe, digest) = folder.recipe()?;
-        let checkpoint = Checkpoint::open(&folder.checkpoints(), false)?;
-        same_recipe(path, &checkpoint, &digest)?;
+        let checkpoint = Checkpoint::open(checkpoints, false)?;
+        same_recipe(folder.path(), &checkpoint, &digest)?;
         let device = device::resolve(&recipe.device)?;
         let data = DataSets::open(&recipe)?;
+        same_data(folder.path(), &checkpoint.state, &data)?;
         let model = Model::new(&recipe, &data.specs, Form::Adapted, device)?;
-        let origin = folder.checkpoints().display().to_string();
+        let origin = checkpoints.display().to_string();
         model.store.load(&origin, &checkpoint.model, &LoadOptions::default())?;
         let mut trainer = Self::new(recipe, folder, data, model, checkpoint.state)?;
         trainer.optimiser.restore(&checkpoint.optimiser)?;
@@ -161,6 +194,7 @@ impl Trainer {
         model: Model,
         state: State,
     ) -> Result<Self> {
+        let lock = folder.lock()?;
         model.store_frozen();
         let params = model.store.trainable();
         let clones = params.iter().map(|(name, t)| (name.clone(), t.shallow_clone())).collect();
@@ -197,6 +231,7 @@ impl Trainer {
             state,
             device,
             log,
+            _lock: lock,
         })
     }
 
@@ -234,7 +269,7 @@ impl Trainer {
     /// gradient in the first step, or a checkpoint that cannot be written.
     pub fn run(&mut self, observer: &mut dyn Observer) -> Result<TrainOutcome> {
         let outcome = self.run_steps(observer);
-        if outcome.is_err() && !self.folder.has_checkpoint() {
+        if outcome.is_err() && !self.folder.has_checkpoint().unwrap_or(true) {
             self.folder.discard();
         }
         outcome
@@ -242,13 +277,12 @@ impl Trainer {
 
     fn run_steps(&mut self, observer: &mut dyn Observer) -> Result<TrainOutcome> {
         let steps = self.recipe.train.steps;
-        let per_epoch = self.data.train.num_batches() as u64;
-        let mut evaluation = None;
+        let mut evaluation = self.catch_up(observer)?;
         let mut stopped = false;
         while self.state.step < steps && !stopped {
-            let (epoch, first) = (self.state.step / per_epoch, self.state.step % per_epoch);
+            let (epoch, first) = self.position();
             let mut started = Instant::now();
-            for batch in self.data.train.epoch(epoch, first as usize)? {
+            for batch in self.data.train.epoch(epoch, first)? {
                 let report = self.step_on(&batch?, &mut started)?;
                 observer.step(&report, steps);
                 self.log.write(&report)?;
@@ -265,9 +299,26 @@ impl Trainer {
             }
         }
         if stopped {
-            self.save(false)?;
+            self.save()?;
         }
         Ok(TrainOutcome { finished: self.state.step == steps, step: self.state.step, evaluation })
+    }
+
+    /// The evaluation that a stop kept the run from.
+    fn catch_up(&mut self, observer: &mut dyn Observer) -> Result<Option<Evaluation>> {
+        let step = self.state.step;
+        if step == 0 || step == self.state.measured || !self.due(self.recipe.train.eval_every) {
+            return Ok(None);
+        }
+        let done = self.measure()?;
+        observer.evaluated(step, &done);
+        Ok(Some(done))
+    }
+
+    /// Epoch, and batch within it, of the next step.
+    fn position(&self) -> (u64, usize) {
+        let per_epoch = self.data.train.num_batches() as u64;
+        (self.state.step / per_epoch, (self.state.step % per_epoch) as usize)
     }
 
     fn due(&self, every: u64) -> bool {
@@ -277,23 +328,17 @@ impl Trainer {
 
     fn step_on(&mut self, batch: &Batch, started: &mut Instant) -> Result<StepReport> {
         let (step, train) = (self.state.step, &self.recipe.train);
-        let images = to_tensor(&batch.images, self.device);
-        if let Some(balance) = &mut self.balance {
-            balance.prepare(&self.model, &images)?;
-        }
-        manual_seed(seed_of(self.recipe.seed, step));
         let lr = train.lr * train.schedule.factor(step, train.steps);
-        self.model.set_progress(step, train.steps);
-        let outputs = self.model.forward(&images, true)?;
-        self.model.store.zero_grad();
-        let pass = self.pass(&outputs, batch)?;
+        let pass = self.prepare_step(batch)?;
         if step == 0 && pass.formed {
             self.model.store.check_gradients()?;
         }
         let grad_norm = clip_grad_norm(&self.params, self.recipe.train.clip_grad_norm);
-        let Pass { loss, losses, balanced, .. } = pass;
+        let Pass { loss, losses, balanced, images, .. } = pass;
         let skipped = !loss.is_finite() || !grad_norm.is_finite();
-        if !skipped {
+        if skipped {
+            self.skip(batch, &losses)?;
+        } else {
             self.optimiser.step(lr)?;
             balanced.map_or(Ok(()), |balanced| self.learn(&balanced, &images, batch))?;
         }
@@ -304,19 +349,39 @@ impl Trainer {
         Ok(StepReport { step: self.state.step, lr, loss, losses, grad_norm, wall_ms, skipped })
     }
 
+    /// Everything of a step but what changes the model: forward and backward.
+    fn prepare_step(&mut self, batch: &Batch) -> Result<Pass> {
+        let (step, steps) = (self.state.step, self.recipe.train.steps);
+        let images = to_tensor(&batch.images, self.device);
+        if let Some(balance) = &mut self.balance {
+            balance.prepare(&self.model, &images)?;
+        }
+        manual_seed(seed_of(self.recipe.seed, step));
+        self.model.set_progress(step, steps);
+        let outputs = self.model.forward(&images, true)?;
+        self.model.store.zero_grad();
+        self.pass(&outputs, images, batch)
+    }
+
+    /// Ends the run where too many steps in a row met numbers that are not finite, and keeps what
+    /// the last one started from.
+    fn skip(&mut self, batch: &Batch, losses: &BTreeMap<String, Tensor>) -> Result<()> {
+        let (step, count) = (self.state.step, self.state.skipped + 1);
+        if count < self.recipe.train.max_skipped {
+            return Ok(());
+        }
+        let path = dump::folder(self.folder.path());
+        std::fs::create_dir_all(&path).map_err(io(&path))?;
+        self.checkpoint().save(&path, 1)?;
+        StepDump::new(step, batch, losses, &self.params).write(self.folder.path())?;
+        Err(Error::NotFinite { step: step + 1, what: "loss or gradient".into(), count, path })
+    }
+
     fn advance(&mut self, skipped: bool) -> Result<()> {
         self.state.step += 1;
         self.state.skipped = if skipped { self.state.skipped + 1 } else { 0 };
-        if self.state.skipped >= MAX_SKIPPED {
-            let (step, count) = (self.state.step, self.state.skipped);
-            return Err(Error::NotFinite { step, what: "loss or gradient".into(), count });
-        }
         let save = self.recipe.train.save_every;
-        if self.due(save) && !self.due(self.recipe.train.eval_every) {
-            self.save(false)
-        } else {
-            Ok(())
-        }
+        if self.due(save) && !self.due(self.recipe.train.eval_every) { self.save() } else { Ok(()) }
     }
 
     fn measure(&mut self) -> Result<Evaluation> {
@@ -331,11 +396,11 @@ impl Trainer {
             self.state.reference = evaluation.as_baselines();
         }
         let score = selection(&evaluation, &self.state.reference);
-        let best = self.state.best.is_none_or(|(best, _)| score > best);
-        if best {
+        if self.state.best.is_none_or(|(best, _)| score > best) {
             self.state.best = Some((score, self.state.step));
         }
-        self.save(best)?;
+        self.state.measured = self.state.step;
+        self.save()?;
         Ok(evaluation)
     }
 
@@ -355,14 +420,50 @@ impl Trainer {
         }
     }
 
-    fn save(&self, best: bool) -> Result<()> {
+    fn save(&self) -> Result<()> {
+        let limit = self.recipe.train.save_total_limit;
+        self.checkpoint().save(&self.folder.checkpoints(), limit)
+    }
+
+    fn checkpoint(&self) -> Checkpoint {
         let model = self.model.store.tensors().into_iter().collect();
-        let state = State { files: BTreeMap::new(), ..self.state.clone() };
+        let state = State {
+            files: BTreeMap::new(),
+            data: self.data.fingerprint(),
+            versions: versions(),
+            ..self.state.clone()
+        };
         let mut memory = self.union.as_ref().map_or_else(Tensors::new, Union::state);
         memory.extend(self.balance.as_ref().map_or_else(Tensors::new, Balance::state));
-        let checkpoint = Checkpoint { model, optimiser: self.optimiser.state(), memory, state };
-        checkpoint.save(&self.folder.checkpoints(), best)
+        Checkpoint { model, optimiser: self.optimiser.state(), memory, state }
     }
+}
+
+/// Data, model and its first values.
+fn prepare(recipe: &Recipe) -> Result<(DataSets, Model, Preparation)> {
+    let device = device::resolve(&recipe.device)?;
+    let data = DataSets::open(recipe)?;
+    let model = Model::new(recipe, &data.specs, Form::Adapted, device)?;
+    let weights = load_backbone(&model, &recipe.backbone.weights)?;
+    let experts = experts::prepare(&model, recipe)?;
+    Ok((data, model, Preparation { weights, experts }))
+}
+
+fn versions() -> String {
+    format!("polyptych {}, LibTorch {}", env!("CARGO_PKG_VERSION"), torch_version())
+}
+
+/// Refuses data sets that are not those of the checkpoint, and says where versions differ.
+fn same_data(path: &Path, state: &State, data: &DataSets) -> Result<()> {
+    let (expected, found) = (&state.data, data.fingerprint());
+    if *expected != found {
+        let reason = format!("expected the data sets of the run, {expected}, found {found}");
+        return Err(Error::Run { path: path.into(), reason });
+    }
+    if state.versions != versions() {
+        tracing::warn!("{}: saved by {}, read by {}", path.display(), state.versions, versions());
+    }
+    Ok(())
 }
 
 /// What "best" compares: delta-m against the baselines, or against the first evaluation.

@@ -131,7 +131,10 @@ impl Union {
         let column = target.unsqueeze(1).to_kind(Kind::Float).to_device(logits.device());
         let cross_entropy = self.cross_entropy.forward(&logits, &column)?.loss;
         let retained = match &mut self.quality_retaining {
-            Some(bank) if !classes.is_empty() => Some(bank.forward(&logits, &target)?.loss),
+            // A bank that met a number that is not finite would never forget it.
+            Some(bank) if !classes.is_empty() && cross_entropy.double_value(&[]).is_finite() => {
+                Some(bank.forward(&logits, &target)?.loss)
+            }
             _ => None,
         };
         let by_task = self.by_task(&logits, &target, &classes)?;

@@ -29,11 +29,7 @@ fn a_run_in_two_parts_is_the_same_run() {
         let mut second = Trainer::resume(&path).unwrap();
         let finished = second.run(&mut Until { until: u64::MAX, ..Until::default() }).unwrap();
         assert!(finished.finished);
-        for ((name, a), (_, b)) in
-            whole.model().store.tensors().into_iter().zip(second.model().store.tensors())
-        {
-            assert!(a.equal(&b), "{method}: {name} differs");
-        }
+        same(&whole, &second);
         let log = std::fs::read_to_string(path.join("metrics.jsonl")).unwrap();
         let steps = log.lines().filter(|line| line.contains("grad_norm")).count();
         assert_eq!(steps, 6, "{method}");
@@ -49,10 +45,10 @@ fn the_optimiser_sgd_resumes_too() {
     let path = folder.path().join("parts");
     let (mut first, _) = Trainer::start(recipe(&[sgd]), None, &path).unwrap();
     first.run(&mut Until { until: 2, ..Until::default() }).unwrap();
+    drop(first);
     let mut second = Trainer::resume(&path).unwrap();
     second.run(&mut Until { until: u64::MAX, ..Until::default() }).unwrap();
-    let pairs = whole.model().store.tensors().into_iter().zip(second.model().store.tensors());
-    pairs.for_each(|((name, a), (_, b))| assert!(a.equal(&b), "{name} differs"));
+    same(&whole, &second);
 }
 
 #[test]
@@ -62,6 +58,7 @@ fn a_checkpoint_of_another_recipe_is_refused() {
     let path = folder.path().join("run");
     let (mut trainer, _) = Trainer::start(recipe(&[]), None, &path).unwrap();
     trainer.run(&mut Until { until: 2, ..Until::default() }).unwrap();
+    drop(trainer);
     let other = recipe(&["seed=4"]).to_toml().unwrap();
     std::fs::write(path.join("recipe.toml"), other).unwrap();
     let message = Trainer::resume(&path).err().unwrap().to_string();
@@ -75,6 +72,7 @@ fn a_changed_file_is_refused() {
     let path = folder.path().join("run");
     let (mut trainer, _) = Trainer::start(recipe(&[]), None, &path).unwrap();
     trainer.run(&mut Until { until: 2, ..Until::default() }).unwrap();
+    drop(trainer);
     let file = path.join("checkpoints/step-00000002/model.safetensors");
     let mut bytes = std::fs::read(&file).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
@@ -83,13 +81,133 @@ fn a_changed_file_is_refused() {
     assert!(message.contains("model.safetensors: expected SHA-256 "), "{message}");
 }
 
+/// The newest checkpoint was cut or spoilt: the one before it leads to the same end.
+#[test]
+fn a_spoilt_checkpoint_costs_steps_and_nothing_else() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let every = || recipe(&["train.save_every=1"]);
+    let (whole, _) = train(every(), &folder.path().join("whole"));
+    let path = folder.path().join("parts");
+    let (mut first, _) = Trainer::start(every(), None, &path).unwrap();
+    first.run(&mut Until { until: 4, ..Until::default() }).unwrap();
+    drop(first);
+    let file = path.join("checkpoints/step-00000004/optimiser.safetensors");
+    std::fs::write(&file, "").unwrap();
+    let mut second = Trainer::resume(&path).unwrap();
+    assert_eq!(second.step(), 3);
+    second.run(&mut Until { until: u64::MAX, ..Until::default() }).unwrap();
+    same(&whole, &second);
+}
+
+/// A cut before the first checkpoint leaves a run that starts over.
+#[test]
+fn a_run_without_a_checkpoint_starts_where_it_started() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, _) = train(recipe(&[]), &folder.path().join("whole"));
+    let path = folder.path().join("again");
+    drop(Trainer::start(recipe(&[]), None, &path).unwrap());
+    let mut again = Trainer::resume(&path).unwrap();
+    again.run(&mut Until { until: u64::MAX, ..Until::default() }).unwrap();
+    same(&whole, &again);
+}
+
+/// A stop at a step that is measured too leaves the measuring to the resumed run.
+#[test]
+fn a_stop_takes_no_evaluation_away() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let evaluations = |path: &std::path::Path| {
+        let log = std::fs::read_to_string(path.join("metrics.jsonl")).unwrap();
+        let lines = log.lines().filter(|line| line.contains("evaluation"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let every = || recipe(&["train.eval_every=3"]);
+    let whole = folder.path().join("whole");
+    train(every(), &whole);
+    for until in [3, 6] {
+        let path = folder.path().join(format!("stopped-{until}"));
+        let (mut first, _) = Trainer::start(every(), None, &path).unwrap();
+        first.run(&mut Until { until, ..Until::default() }).unwrap();
+        drop(first);
+        let mut second = Trainer::resume(&path).unwrap();
+        let mut observer = Until { until: u64::MAX, ..Until::default() };
+        let outcome = second.run(&mut observer).unwrap();
+        assert!(outcome.evaluation.is_some());
+        assert_eq!(evaluations(&whole), evaluations(&path), "{until}");
+    }
+}
+
+#[test]
+fn a_second_trainer_is_kept_out() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let (mut first, _) = Trainer::start(recipe(&[]), None, &path).unwrap();
+    first.run(&mut Until { until: 2, ..Until::default() }).unwrap();
+    let message = Trainer::resume(&path).err().unwrap().to_string();
+    assert!(message.ends_with("expected no other trainer in this folder, found one at work"));
+    drop(first);
+    Trainer::resume(&path).unwrap();
+}
+
+#[test]
+fn other_data_is_refused() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let (mut trainer, _) = Trainer::start(recipe(&[]), None, &path).unwrap();
+    trainer.run(&mut Until { until: 2, ..Until::default() }).unwrap();
+    drop(trainer);
+    let state = path.join("checkpoints/step-00000002/state.json");
+    let text = std::fs::read_to_string(&state).unwrap();
+    std::fs::write(&state, text.replace("6 samples", "7 samples")).unwrap();
+    let message = Trainer::resume(&path).err().unwrap().to_string();
+    let expected = "expected the data sets of the run, 7 samples of scenes; 3 samples of scenes, \
+                    found 6 samples of scenes; 3 samples of scenes";
+    assert!(message.ends_with(expected), "{message}");
+}
+
+/// Numbers that are not finite are skipped, end the run where they stay, and can be looked at.
+#[test]
+fn a_run_that_lost_its_numbers_is_replayed() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let (mut trainer, _) = Trainer::start(recipe(&["train.max_skipped=2"]), None, &path).unwrap();
+    trainer.run(&mut Until { until: 3, ..Until::default() }).unwrap();
+    let spoilt = trainer.model().store.trainable().into_iter().next_back().unwrap();
+    let _ = polyptych_tensor::no_grad(|| spoilt.1.shallow_clone().fill_(f64::NAN));
+    let mut observer = Until { until: u64::MAX, ..Until::default() };
+    let message = trainer.run(&mut observer).unwrap_err().to_string();
+    drop(trainer);
+    let expected = "step 5: loss or gradient was not finite for 2 steps in a row; what the last \
+                    one started from is in ";
+    assert!(message.starts_with(expected) && message.ends_with("dump"), "{message}");
+    assert_eq!(observer.reports.iter().filter(|report| report.skipped).count(), 1);
+    let (met, recorded) = Trainer::replay(&path).unwrap();
+    assert_eq!(recorded.step, 4);
+    assert_eq!(recorded.samples.len(), 2);
+    assert!(recorded.losses.values().any(|loss| loss.0.is_nan()));
+    assert!(met.differences(&recorded).is_empty(), "{:?}", met.differences(&recorded));
+    let message = Trainer::replay(folder.path()).unwrap_err().to_string();
+    assert!(message.contains("step.json: "), "{message}");
+}
+
+fn same(whole: &Trainer, parts: &Trainer) {
+    let tensors = |trainer: &Trainer| trainer.model().store.tensors();
+    for ((name, a), (_, b)) in tensors(whole).into_iter().zip(tensors(parts)) {
+        assert!(a.equal(&b), "{name} differs");
+    }
+}
+
 #[test]
 fn a_run_folder_is_not_written_twice() {
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
-    let first = Trainer::start(recipe(&[]), None, &path).unwrap();
-    drop(first);
+    drop(Trainer::start(recipe(&[]), None, &path).unwrap());
     let message = Trainer::start(recipe(&[]), None, &path).err().unwrap().to_string();
     assert!(
         message.contains("expected a new folder, found a run; go on with --resume"),

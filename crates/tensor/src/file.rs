@@ -102,6 +102,19 @@ pub fn write_aside(path: &Path, content: &[u8]) -> Result<()> {
     })
 }
 
+/// Flushes to disk which names `folder` holds, so that a file that was renamed stays renamed.
+///
+/// # Errors
+/// Whatever the file system says.
+pub fn sync_folder(folder: &Path) -> Result<()> {
+    // Elsewhere a folder cannot be opened as a file, and the file system keeps its own order.
+    if !cfg!(unix) {
+        return Ok(());
+    }
+    let sync = File::open(folder).and_then(|folder| folder.sync_all());
+    sync.map_err(|source| Error::Io { path: folder.into(), source })
+}
+
 struct Header {
     bytes: Vec<u8>,
     file_len: u64,

@@ -8,10 +8,10 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use super::machine::Origin;
 use super::plan::{Plan, Run};
 use super::record::{Record, State, write_whole};
 use crate::flags::Reproduce;
+use crate::machine::Origin;
 use crate::process;
 use crate::program::Program;
 

@@ -2,17 +2,15 @@
 
 use std::fmt::Write;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::job::duration;
-use super::machine::Origin;
 use super::plan::Plan;
 use super::spread::Spread;
 use super::summary::{ScoreSpread, Summary, tasks};
 use super::write::{SPREAD, wall};
-
-const START: &str = "<!-- generated:";
-const END: &str = "<!-- /generated -->";
+use crate::machine::Origin;
+use crate::page;
 
 /// What a page tells.
 #[derive(Debug)]
@@ -29,24 +27,18 @@ pub(crate) struct Page<'a> {
 
 /// The page with a new generated block; text outside of the block of `old` is kept.
 pub(crate) fn renew(old: Option<&str>, page: &Page, plot: bool) -> Result<String> {
-    let block = block(page, plot);
-    let Some(old) = old else {
-        return Ok(format!("# {}\n\n{block}\n", page.plan.name));
-    };
-    let start = old.find(START).with_context(|| format!("expected `{START}`, found none"))?;
-    let length = old[start..].find(END).with_context(|| format!("expected `{END}`, found none"))?;
-    Ok(format!("{}{block}{}", &old[..start], &old[start + length + END.len()..]))
+    let block = page::generated(&page.command, &block(page, plot));
+    page::renew(old, &page.plan.name, &block)
 }
 
 fn block(page: &Page, plot: bool) -> String {
-    let mut parts = vec![format!("{START} {} -->", page.command)];
+    let mut parts = Vec::new();
     parts.extend((!page.plan.description.is_empty()).then(|| page.plan.description.clone()));
     parts.push(main_table(page.rows));
     let picture = format!("![{} against trainable parameters]({0}.svg)", page.plan.name);
     parts.extend(plot.then_some(picture));
     parts.push(made(page));
     parts.extend(other_table(page.rows));
-    parts.push(END.into());
     parts.join("\n\n")
 }
 

@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use super::machine::Git;
 use super::plan::{Plan, Run};
+use crate::machine::Git;
 
 /// What a run was made with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -106,15 +105,17 @@ fn progress(folder: &Path) -> Result<State> {
 
 /// Step of the last checkpoint.
 fn last_step(folder: &Path) -> Result<Option<u64>> {
-    let index = folder.join("checkpoints/index.json");
-    if !index.exists() {
+    let checkpoints = folder.join("checkpoints");
+    if !checkpoints.exists() {
         return Ok(None);
     }
-    let text = std::fs::read(&index).with_context(|| index.display().to_string())?;
-    let index: Value =
-        serde_json::from_slice(&text).with_context(|| index.display().to_string())?;
-    let step = index["last"].as_str().and_then(|name| name.strip_prefix("step-")?.parse().ok());
-    Ok(step)
+    let step = |entry: std::io::Result<std::fs::DirEntry>| -> Result<Option<u64>> {
+        let name = entry?.file_name();
+        Ok(name.to_str().and_then(|name| name.strip_prefix("step-")?.parse().ok()))
+    };
+    let entries = std::fs::read_dir(&checkpoints);
+    let steps = entries.with_context(|| checkpoints.display().to_string())?.map(step);
+    Ok(steps.collect::<Result<Vec<_>>>()?.into_iter().flatten().max())
 }
 
 /// Steps of the resolved recipe, which the row may have changed.

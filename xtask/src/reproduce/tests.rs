@@ -63,7 +63,7 @@ impl Bench {
             cpu: "A CPU".into(),
             cores: 2,
             os: "An OS".into(),
-            git: machine::Git { commit: "0123456789abcdef".into(), clean: true },
+            git: crate::machine::Git { commit: "0123456789abcdef".into(), clean: true },
             rustc: "rustc 1.0".into(),
             tch: "0.24.0".into(),
             libtorch: "2.11.0".into(),

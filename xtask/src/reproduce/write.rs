@@ -6,11 +6,11 @@ use anyhow::{Context, Result};
 use serde_json::json;
 
 use super::job::Job;
-use super::machine::without_paths;
 use super::plan::Plan;
 use super::summary::{self, Summary};
 use super::{markdown, plot};
 use crate::flags::Reproduce;
+use crate::page;
 
 /// How the spread is defined, in words.
 pub(crate) const SPREAD: &str =
@@ -25,11 +25,11 @@ pub(crate) fn all(job: &Job, flags: &Reproduce, plan: &Plan) -> Result<Vec<PathB
     let old = std::fs::read_to_string(&text).ok();
     let plot = plot::draw(plan, &rows)?;
     let new = markdown::renew(old.as_deref(), &page, plot.is_some());
-    write(&text, &new.with_context(|| text.display().to_string())?)?;
-    write(&data, &format!("{:#}\n", machine_readable(job, &page)))?;
+    page::write(&text, &new.with_context(|| text.display().to_string())?)?;
+    page::write(&data, &format!("{:#}\n", machine_readable(job, &page)))?;
     let mut paths = vec![data, text];
     if let Some(plot) = plot {
-        write(&picture, &plot)?;
+        page::write(&picture, &plot)?;
         paths.push(picture);
     }
     Ok(paths)
@@ -63,10 +63,4 @@ fn command(flags: &Reproduce) -> String {
         words.push(format!("--rows '{}'", flags.rows.join(",")));
     }
     words.join(" ")
-}
-
-fn write(path: &Path, text: &str) -> Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    std::fs::write(path, without_paths(text)).with_context(|| path.display().to_string())
 }

@@ -57,6 +57,15 @@ impl Images {
         }
     }
 
+    /// Length in bytes of the file that holds an image; 0 where it has gone.
+    pub(crate) fn length(&self, slots: &Slots) -> u64 {
+        let path = match self {
+            Self::Files { root, pattern } => root.join(pattern.expand(slots)),
+            Self::Stack(stack) => stack.path.clone(),
+        };
+        std::fs::metadata(path).map_or(0, |file| file.len())
+    }
+
     /// Name of an image.
     pub(crate) fn title(&self, slots: &Slots) -> String {
         match self {

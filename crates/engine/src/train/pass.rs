@@ -21,20 +21,27 @@ pub(super) struct Pass {
     pub(super) losses: BTreeMap<String, Tensor>,
     /// What the balancer made of them, where there is one.
     pub(super) balanced: Option<Balanced>,
+    /// What went in, `[batch, 3, height, width]`.
+    pub(super) images: Tensor,
 }
 
 impl Trainer {
     /// Fills the gradients, which are 0 or none before.
-    pub(super) fn pass(&mut self, outputs: &[Tensor], batch: &Batch) -> Result<Pass> {
+    pub(super) fn pass(
+        &mut self,
+        outputs: &[Tensor],
+        images: Tensor,
+        batch: &Batch,
+    ) -> Result<Pass> {
         if self.balance.is_some() {
-            return self.balanced_pass(outputs, batch);
+            return self.balanced_pass(outputs, images, batch);
         }
         let (total, losses) = self.losses(outputs, batch)?;
         total.f_backward()?;
-        Ok(Pass { loss: total.double_value(&[]), formed: true, losses, balanced: None })
+        Ok(Pass { loss: total.double_value(&[]), formed: true, losses, balanced: None, images })
     }
 
-    fn balanced_pass(&mut self, outputs: &[Tensor], batch: &Batch) -> Result<Pass> {
+    fn balanced_pass(&mut self, outputs: &[Tensor], images: Tensor, batch: &Batch) -> Result<Pass> {
         let values = self.losses_alone(outputs, batch)?;
         let counts: Vec<Tensor> = values.iter().map(|v| v.labelled.shallow_clone()).collect();
         let labelled: Vec<bool> = numbers(&counts)?.into_iter().map(|count| count > 0.0).collect();
@@ -42,7 +49,8 @@ impl Trainer {
         let balance = self.balance.as_mut().expect("the caller has asked");
         let balanced = balance.backward(&weighed, &labelled, step)?;
         let loss = balanced.as_ref().map_or(f64::NAN, |balanced| balanced.total);
-        Ok(Pass { loss, formed: balanced.is_some(), losses: self.named(values), balanced })
+        let losses = self.named(values);
+        Ok(Pass { loss, formed: balanced.is_some(), losses, balanced, images })
     }
 
     /// What is minimised with fixed weights, and the parts that are reported by name.

@@ -42,10 +42,10 @@ train() {
     if [ -e "$root/fail" ]; then rm "$root/fail"; exit 1; fi
     if [ -e "$root/interrupt" ]; then
         rm "$root/interrupt"
-        echo '{"last":"step-00000005","best":null}' > "$out/checkpoints/index.json"
+        mkdir -p "$out/checkpoints/step-00000005"
         exit 130
     fi
-    echo '{"last":"step-00000010","best":null}' > "$out/checkpoints/index.json"
+    mkdir -p "$out/checkpoints/step-00000010"
     birds=$(($(base "$out") + seed))
     cars=$((birds + 10))
     case $tasks in

@@ -1,0 +1,177 @@
+//! What is done to a run from outside, and what is left of it.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use common::{Playground, program};
+
+const STEPS: [&str; 6] =
+    ["--set", "train.steps=30", "--set", "train.eval_every=30", "--set", "train.save_every=2"];
+
+/// A run in the background, and what it prints step by step.
+struct Running {
+    child: Child,
+    lines: Box<dyn Iterator<Item = String>>,
+}
+
+impl Running {
+    fn start(playground: &Playground, args: &[&str]) -> Self {
+        let mut command = program(&playground.path(""));
+        let mut child = command.args(args).stderr(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        Self { child, lines: Box::new(lines.map_while(|line| line.ok())) }
+    }
+
+    /// Waits until the run in `folder` has logged `step`.
+    fn reach(&mut self, folder: &Path, step: u64) {
+        let (log, line) = (folder.join("metrics.jsonl"), format!("{{\"step\":{step},"));
+        let reached = || std::fs::read_to_string(&log).is_ok_and(|text| text.contains(&line));
+        while !reached() {
+            assert!(self.child.try_wait().unwrap().is_none(), "the run ended before step {step}");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn wait_for(&mut self, what: &str) -> String {
+        let found = self.lines.find(|line| line.contains(what));
+        found.unwrap_or_else(|| panic!("no line with {what}"))
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    }
+}
+
+/// Every train line of `playground`, with the steps of these tests.
+fn train<'a>(out: &'a str, sets: &[&'a str]) -> Vec<&'a str> {
+    [&["train", "recipe.toml", "--out", out], &STEPS[..], sets].concat()
+}
+
+fn bytes(run: &Path, step: u64) -> [Vec<u8>; 2] {
+    let folder = run.join(format!("checkpoints/step-{step:08}"));
+    ["model", "optimiser"]
+        .map(|name| std::fs::read(folder.join(format!("{name}.safetensors"))).unwrap())
+}
+
+fn checkpoints(run: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(run.join("checkpoints")).unwrap();
+    entries.map(|entry| entry.unwrap().path()).collect()
+}
+
+#[test]
+fn a_run_that_is_killed_again_and_again_is_the_same_run() {
+    let playground = Playground::new();
+    playground.succeed(&train("whole", &[]));
+    let mut killed = Running::start(&playground, &train("killed", &[]));
+    for step in [3, 11, 20] {
+        killed.reach(&playground.path("killed"), step);
+        killed.signal("-KILL");
+        assert!(!killed.child.wait().unwrap().success());
+        killed = Running::start(&playground, &["train", "--resume", "killed"]);
+    }
+    assert!(killed.child.wait().unwrap().success());
+    let ends = ["whole", "killed"].map(|run| bytes(&playground.path(run), 30));
+    assert!(ends[0] == ends[1]);
+}
+
+#[test]
+fn a_terminated_run_saves_and_goes_on() {
+    let playground = Playground::new();
+    playground.succeed(&train("whole", &[]));
+    let mut run = Running::start(&playground, &train("stopped", &["--set", "train.save_every=30"]));
+    run.reach(&playground.path("stopped"), 3);
+    run.signal("-TERM");
+    run.wait_for("go on with: polyptych train --resume stopped");
+    assert_eq!(run.child.wait().unwrap().code(), Some(130));
+    playground.succeed(&["train", "--resume", "stopped"]);
+    let ends = ["whole", "stopped"].map(|run| bytes(&playground.path(run), 30));
+    assert!(ends[0] == ends[1]);
+}
+
+#[test]
+fn a_second_trainer_is_refused_and_the_first_goes_on() {
+    let playground = Playground::new();
+    let mut first = Running::start(&playground, &train("run", &["--set", "train.steps=200"]));
+    first.reach(&playground.path("run"), 4);
+    let message = playground.refused(&["train", "--resume", "run"]);
+    assert_eq!(message, "run: expected no other trainer in this folder, found one at work");
+    first.reach(&playground.path("run"), 8);
+    first.signal("-KILL");
+    first.child.wait().unwrap();
+}
+
+#[test]
+fn a_folder_that_is_removed_ends_the_run_by_name() {
+    let playground = Playground::new();
+    let mut run = Running::start(&playground, &train("run", &["--set", "train.steps=100000"]));
+    run.reach(&playground.path("run"), 3);
+    // The run writes while its folder goes.
+    while playground.path("run").exists() {
+        let _ = std::fs::remove_dir_all(playground.path("run"));
+    }
+    let message = run.wait_for("error: ");
+    assert!(message.contains("No such file or directory"), "{message}");
+    assert_eq!(run.child.wait().unwrap().code(), Some(1));
+    assert!(!playground.path("run").exists());
+}
+
+/// A limit on the length of files stands for a disk that is full: checkpoints do not fit.
+#[test]
+fn a_full_disk_ends_the_run_and_keeps_the_last_checkpoint() {
+    let playground = Playground::new();
+    let mut run = Running::start(&playground, &train("run", &[]));
+    run.reach(&playground.path("run"), 4);
+    run.signal("-INT");
+    run.child.wait().unwrap();
+    let before = checkpoints(&playground.path("run"));
+    let limited = format!(
+        "trap '' XFSZ; ulimit -f 16; exec {} train --resume run",
+        program(Path::new("")).get_program().to_str().unwrap()
+    );
+    let mut shell = Command::new("sh");
+    let output = shell.args(["-c", &limited]).current_dir(playground.path("")).output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains("model.safetensors: File too large"), "{message}");
+    assert_eq!(before, checkpoints(&playground.path("run")));
+    playground.succeed(&["train", "--resume", "run"]);
+    playground.succeed(&train("whole", &[]));
+    let ends = ["whole", "run"].map(|run| bytes(&playground.path(run), 30));
+    assert!(ends[0] == ends[1]);
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_leaves_nothing() {
+    let playground = Playground::new();
+    let message = playground.refused(&train("/proc/run", &[]));
+    assert!(message.starts_with("/proc/run"), "{message}");
+}
+
+#[test]
+fn a_run_that_no_step_ended_has_nothing_to_replay() {
+    let playground = Playground::new();
+    playground.succeed(&["train", "recipe.toml", "--out", "run"]);
+    let message = playground.refused(&["replay", "run"]);
+    assert!(message.starts_with("run/dump/step.json: No such file"), "{message}");
+}
+
+/// Learning so fast that numbers overflow: the run ends, and its last step can be looked at.
+#[test]
+fn a_run_whose_numbers_overflow_is_replayed() {
+    let playground = Playground::new();
+    let sets = ["--set", "train.lr=1e38", "--set", "train.max_skipped=2"];
+    let message = playground.refused(&train("run", &sets));
+    let expected =
+        "was not finite for 2 steps in a row; what the last one started from is in run/dump";
+    assert!(message.ends_with(expected), "{message}");
+    let replay = playground.succeed(&["replay", "run"]);
+    assert!(replay.contains("NaN  semseg") || replay.contains("inf  semseg"), "{replay}");
+    assert!(replay.ends_with("the same as recorded\n"), "{replay}");
+}
