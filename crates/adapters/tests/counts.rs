@@ -10,7 +10,9 @@ use polyptych_backbones::{BackboneConfig, Options};
 use polyptych_tensor::{Device, Store};
 use serde_json::{Value, json};
 
-use support::{TASKS, adapter, tasks};
+use support::{adapter, tasks};
+
+const TASKS: [&str; 4] = ["human_parts", "normals", "sal", "semseg"];
 
 /// Copies of a single-task method, as published tables have them.
 const COPIES: i64 = 4;
@@ -38,6 +40,53 @@ fn policies_count_as_published() {
     let bitfit = json!({"method": "bitfit", "relative_position_bias": true});
     assert_eq!(trainable(bitfit) * COPIES, 302_184);
     assert_eq!(trainable(json!({"method": "bitfit"})), 75_546 - 93_288 / COPIES);
+}
+
+#[test]
+fn hypernetworks_count_as_their_equations() {
+    // Widths of the stages, and the sums of the widths and of their squares.
+    let (widths, squares) = (96 + 192 + 384 + 768, 783_360);
+    let (e, hidden, tasks) = (64, 128, TASKS.len() as i64);
+    let joined = 3 * e * hidden + hidden + hidden * e + e + 2 * e;
+    let embeddings = (tasks + 12 + 2) * e;
+    for rho in [4, 8] {
+        let fields = |nets: &str| {
+            trainable(json!({"method": "hyperformer", "reduction_factor": rho, "hypernetworks": nets}))
+        };
+        // Both matrices, both biases, and scale and shift.
+        let one = |squares, widths| 2 * squares / rho + widths / rho + widths + 2 * widths;
+        assert_eq!(fields("width"), e * one(squares, widths) + joined + embeddings);
+        assert_eq!(fields("block"), e * one(SQUARES, WIDTHS) + joined + embeddings);
+    }
+    let polyhistor = |r: i64, rho: i64, lite: bool| {
+        trainable(json!({"method": "polyhistor", "rank": r, "reduction_factor": rho, "lite": lite}))
+    };
+    // Sum over the blocks of (d / 96)^2, for both matrices.
+    let kernels = 2 * (2 + 2 * 4 + 6 * 16 + 2 * 64);
+    for (r, rho) in [(16, 1), (22, 2)] {
+        let (biases, rest) = (WIDTHS + WIDTHS / rho, tasks * e);
+        let whole = 2 * e * r * (widths + widths / rho) + rest + biases;
+        assert_eq!(polyhistor(r, rho, false), whole);
+        let lite = 2 * e * r * (96 + 96 / rho) + rest + kernels + biases;
+        assert_eq!(polyhistor(r, rho, true), lite);
+    }
+}
+
+/// The published counts (four tasks, in millions) are recalled, without the configuration behind
+/// them. These are the settings nearest to them; Polyhistor's 6.41 lies between those of two ranks.
+#[test]
+fn hypernetworks_count_about_as_published() {
+    let millions = |fields: Value| trainable(fields) as f64 / 1e6;
+    let rounded = |found: f64| (found * 100.0).round() / 100.0;
+    let lite =
+        json!({"method": "polyhistor", "lite": true, "rank": 22, "reduction_factor": 2});
+    assert_eq!(rounded(millions(lite)), 0.41);
+    let default = millions(json!({"method": "polyhistor", "lite": true}));
+    assert_eq!(rounded(default), 0.40);
+    let polyhistor = |r: i64| millions(json!({"method": "polyhistor", "rank": r}));
+    assert!(polyhistor(17) < 6.41 && 6.41 < polyhistor(18));
+    let hyperformer = json!({"method": "hyperformer", "hypernetworks": "block"});
+    assert_eq!(rounded(millions(hyperformer)), 69.96);
 }
 
 #[test]
