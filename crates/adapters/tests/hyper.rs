@@ -116,8 +116,7 @@ fn some_tasks_are_served_without_the_others() {
                     Form::Folded => built.plan.fold(&built.tensors()).unwrap(),
                 };
                 let kept = |name: &str| !name.split('.').any(|part| part == "normals");
-                let tensors: Tensors =
-                    tensors.into_iter().filter(|(name, _)| kept(name)).collect();
+                let tensors: Tensors = tensors.into_iter().filter(|(name, _)| kept(name)).collect();
                 let plan = config.plan(&tasks(&["semseg", "edge"]), form).unwrap();
                 let some = Built::new(&backbone, plan);
                 some.load(&tensors);
