@@ -53,7 +53,7 @@ fn hypernetworks_count_as_their_equations() {
     let joined = 3 * e * hidden + hidden + hidden * e + e + 2 * e;
     let embeddings = (tasks + 12 + 2) * e;
     for (nets, rho, squares, widths, expected) in
-        [("width", 8, squares, widths, 12_858_880), ("block", 4, SQUARES, WIDTHS, 69_962_176)]
+        [("width", 8, squares, widths, 12_856_000), ("block", 4, SQUARES, WIDTHS, 69_962_176)]
     {
         let fields =
             json!({"method": "hyperformer", "reduction_factor": rho, "hypernetworks": nets});
