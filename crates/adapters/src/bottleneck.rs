@@ -27,6 +27,16 @@ pub enum NonLinearity {
     Swish,
 }
 
+impl NonLinearity {
+    pub(crate) fn apply(self, x: &Tensor) -> Tensor {
+        match self {
+            NonLinearity::Relu => x.relu(),
+            NonLinearity::Gelu => x.gelu("none"),
+            NonLinearity::Swish => x.silu(),
+        }
+    }
+}
+
 /// How the matrices of a bottleneck start; biases start at zero.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -168,13 +178,7 @@ struct Bottleneck {
 
 impl Bottleneck {
     fn forward(&self, x: &Tensor) -> Tensor {
-        let hidden = self.down.forward(x);
-        let hidden = match self.non_linearity {
-            NonLinearity::Relu => hidden.relu(),
-            NonLinearity::Gelu => hidden.gelu("none"),
-            NonLinearity::Swish => hidden.silu(),
-        };
-        x + self.up.forward(&hidden)
+        x + self.up.forward(&self.non_linearity.apply(&self.down.forward(x)))
     }
 }
 

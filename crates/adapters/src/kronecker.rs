@@ -76,7 +76,7 @@ impl Matrices for Kronecker {
 }
 
 /// The scope of the backbone that `scope`, the inside of `site`, lies in.
-fn backbone_of(scope: &Scope, site: &Site) -> Scope {
+pub(crate) fn backbone_of(scope: &Scope, site: &Site) -> Scope {
     let above = scope.path().split(&site.path).next().unwrap_or_default();
     let parts = above.split('.').filter(|part| !part.is_empty());
     parts.fold(scope.store().root(), |scope, part| scope.pp(part))
@@ -116,6 +116,13 @@ fn sum_of_products(a: &Tensor, b: &Tensor) -> Tensor {
     products.reshape([rows * p, columns * q])
 }
 
+/// `kernel (x) each[t]` for every `t`: `[m, m]` and `[tasks, p, q]` to `[tasks, m p, m q]`.
+pub(crate) fn kernel_times_each(kernel: &Tensor, each: &Tensor) -> Tensor {
+    let (m, size) = (kernel.size()[0], each.size());
+    let products = kernel.view([1, m, 1, m, 1]) * each.view([size[0], 1, size[1], 1, size[2]]);
+    products.view([size[0], m * size[1], m * size[2]])
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -133,6 +140,10 @@ mod tests {
             [0.0, 0.0, -3.0, -1.0],
         ];
         assert!(sum_of_products(&a, &b).equal(&Tensor::from_slice2(&expected)));
+        let both = Tensor::cat(&[&b, &(&b * 2.0)], 0);
+        let each = kernel_times_each(&a.select(0, 0), &both);
+        assert!(each.select(0, 0).equal(&Tensor::from_slice2(&expected)));
+        assert!(each.select(0, 1).equal(&(Tensor::from_slice2(&expected) * 2.0)));
     }
 
     #[test]

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     BitFit, BitFitConfig, Bottlenecks, CompacterConfig, Dora, DoraConfig, Emtal, EmtalConfig,
-    Experts, HoulsbyConfig, KMeansConfig, Lora, LoraConfig, MtLora, MtLoraConfig, PhmConfig,
-    RelativeBias, Result, Ssf, SsfConfig, VmtAdapter, VmtAdapterConfig,
+    Experts, HoulsbyConfig, HyperAdapters, HyperFormerConfig, KMeansConfig, Lora, LoraConfig,
+    MtLora, MtLoraConfig, PhmConfig, PolyhistorConfig, RelativeBias, Result, Ssf, SsfConfig,
+    VmtAdapter, VmtAdapterConfig,
 };
 
 /// What is trained in the backbone: one entry of a recipe, `method = ".."` and its fields.
@@ -36,6 +37,11 @@ pub enum AdapterConfig {
     Phm(PhmConfig),
     /// Compacter or, with `mh_adapter = false`, Compacter++.
     Compacter(CompacterConfig),
+    /// Adapters per task whose weights hypernetworks make.
+    #[serde(rename = "hyperformer")]
+    HyperFormer(HyperFormerConfig),
+    /// The same with decomposed hypernetworks or, with `lite`, Polyhistor-Lite.
+    Polyhistor(PolyhistorConfig),
     /// MTLoRA or, with `downsampler`, MTLoRA+.
     #[serde(rename = "mtlora")]
     MtLora(MtLoraConfig),
@@ -70,6 +76,12 @@ impl AdapterConfig {
             AdapterConfig::Adapter(config) => Rc::new(Bottlenecks::houlsby(*config)?),
             AdapterConfig::Phm(config) => Rc::new(Bottlenecks::phm(*config)?),
             AdapterConfig::Compacter(config) => Rc::new(Bottlenecks::compacter(*config)?),
+            AdapterConfig::HyperFormer(config) => {
+                Rc::new(HyperAdapters::hyperformer(*config, tasks, form)?)
+            }
+            AdapterConfig::Polyhistor(config) => {
+                Rc::new(HyperAdapters::polyhistor(*config, tasks, form)?)
+            }
             AdapterConfig::Lora(config) => Rc::new(Lora::new(config.clone(), form)?),
             AdapterConfig::MtLora(config) => Rc::new(MtLora::new(config.clone(), tasks, form)?),
             AdapterConfig::Emtal(config) => Rc::new(Emtal::new(config.clone(), form)?),
@@ -103,6 +115,8 @@ impl AdapterConfig {
             AdapterConfig::Adapter(_) => "adapter",
             AdapterConfig::Phm(_) => "phm",
             AdapterConfig::Compacter(_) => "compacter",
+            AdapterConfig::HyperFormer(_) => "hyperformer",
+            AdapterConfig::Polyhistor(_) => "polyhistor",
             AdapterConfig::Lora(_) => "lora",
             AdapterConfig::MtLora(_) => "mtlora",
             AdapterConfig::Emtal(_) => "emtal",

@@ -5,7 +5,7 @@ use polyptych_tensor::matches;
 /// Patterns of the names of all parameters that a method puts beside a backbone's own.
 ///
 /// No name of timm's fits one of them.
-pub const PARAMETERS: &[&str] = &["*adapter_*", "*lora_*", "*ssf_*", "*vmt_*"];
+pub const PARAMETERS: &[&str] = &["*adapter_*", "*hyper_*", "*lora_*", "*ssf_*", "*vmt_*"];
 
 /// Whether `name` is that of a method's parameter, and not one of the backbone's own.
 pub fn is_method_parameter(name: &str) -> bool {
@@ -22,6 +22,8 @@ mod tests {
             ("backbone.layers.0.blocks.1.mlp.fc1.lora_shared_A", true),
             ("blocks.0.attn.proj.adapter_down.weight", true),
             ("adapter_phm_rule", true),
+            ("hyper_task.semseg", true),
+            ("blocks.0.mlp.fc2.hyper_tasks.sal.down.weight", true),
             ("blocks.0.attn.qkv.ssf_scale", true),
             ("blocks.0.mlp.vmt_down.weight", true),
             ("blocks.0.attn.qkv.weight", false),

@@ -9,7 +9,8 @@ use crate::{Error, Result};
 /// A network that turns images into features.
 ///
 /// Where the plan makes task streams they appear beside the shared one with a leading axis
-/// `tasks`. Only the shared stream enters the next stage.
+/// `tasks`. Only the shared stream enters the next stage, unless the plan
+/// [keeps its streams](polyptych_tensor::Plan::keeps_streams).
 pub trait Backbone: Debug {
     /// Final features and one level per entry of [`Backbone::feature_info`].
     ///

@@ -24,6 +24,7 @@ mod config;
 mod error;
 mod mlp;
 pub mod npz;
+mod onward;
 mod patch_embed;
 mod place;
 pub mod pretrained;

@@ -18,6 +18,7 @@ pub use config::SwinConfig;
 
 use crate::Result;
 use crate::backbone::{Backbone, FeatureInfo, Intermediates, Options, check_image};
+use crate::onward::Onward;
 use crate::patch_embed::PatchEmbed;
 use crate::place::Place;
 use crate::tap::widen;
@@ -34,6 +35,7 @@ pub struct Swin {
     norm: Option<LayerNorm>,
     head: Option<Linear>,
     pyramid: Pyramid,
+    onward: Onward,
     feature_info: Vec<FeatureInfo>,
     num_features: i64,
 }
@@ -64,6 +66,7 @@ impl Swin {
             norm: top.then(norm).transpose()?,
             head: (top && config.num_classes > 0).then(head).transpose()?,
             pyramid,
+            onward: Onward::of(plan),
             feature_info,
             num_features,
         })
@@ -78,12 +81,12 @@ impl Swin {
                 (x, on)
             }
             (Some(merging), Pyramid::AfterBlocks) => {
-                let on = merging.forward(&x.without_tasks(), train);
+                let on = merging.forward(&self.onward.of_level(&x), train);
                 (x, on)
             }
             (Some(merging), Pyramid::AfterMerging) => {
                 let merged = merging.forward(&x, train);
-                let on = merged.without_tasks();
+                let on = self.onward.of_level(&merged);
                 (merged, on)
             }
         }
@@ -96,7 +99,7 @@ impl Backbone for Swin {
         let mut x = Activations::shared(self.patch_embed.forward(image));
         let mut levels = Vec::with_capacity(self.stages.len());
         for (index, stage) in self.stages.iter().enumerate() {
-            let (level, on) = self.leave(index, stage.forward_blocks(&x, train), train);
+            let (level, on) = self.leave(index, stage.forward_blocks(x, train), train);
             levels.push(level);
             x = on;
         }

@@ -16,6 +16,7 @@ pub use config::{GlobalPool, VitConfig};
 
 use crate::Result;
 use crate::backbone::{Backbone, FeatureInfo, Intermediates, Options, check_image};
+use crate::onward::Onward;
 use crate::patch_embed::PatchEmbed;
 use crate::place::Place;
 use crate::tap::{Aside, widen};
@@ -34,6 +35,7 @@ pub struct Vit {
     norm: Option<LayerNorm>,
     fc_norm: Option<LayerNorm>,
     head: Option<Linear>,
+    onward: Onward,
     feature_info: Vec<FeatureInfo>,
     config: VitConfig,
 }
@@ -63,6 +65,7 @@ impl Vit {
             norm: norm(GlobalPool::Token, "norm")?,
             fc_norm: norm(GlobalPool::Avg, "fc_norm")?,
             head: (top && config.num_classes > 0).then(head).transpose()?,
+            onward: Onward::of(plan),
             feature_info,
             config: config.clone(),
         })
@@ -100,9 +103,9 @@ impl Backbone for Vit {
             if stages::ends_with(index, self.config.depth) {
                 x = std::mem::take(&mut aside).level(x);
                 levels.push(x.map(|t| self.map_of(t, grid)));
-                // Task streams leave here; the last stage's are also the final features.
+                // What stays behind leaves here; the last stage's streams are also the final features.
                 if index + 1 < self.config.depth {
-                    x = x.without_tasks();
+                    x = self.onward.of_level(&x);
                 }
             }
         }

@@ -16,6 +16,7 @@ const TASKS: i64 = 2;
 #[derive(Debug)]
 struct Offsets {
     pyramid: Pyramid,
+    keeps_streams: bool,
     sites: RefCell<Vec<Site>>,
 }
 
@@ -28,7 +29,7 @@ struct Offset {
 
 impl Offsets {
     fn new(pyramid: Pyramid) -> Self {
-        Self { pyramid, sites: RefCell::default() }
+        Self { pyramid, keeps_streams: false, sites: RefCell::default() }
     }
 }
 
@@ -44,6 +45,10 @@ impl Plan for Offsets {
 
     fn pyramid(&self) -> Pyramid {
         self.pyramid
+    }
+
+    fn keeps_streams(&self) -> bool {
+        self.keeps_streams
     }
 
     fn trains(&self, _name: &str) -> bool {
@@ -158,10 +163,16 @@ fn levels_leave_before_or_behind_the_merging() {
 }
 
 #[test]
-fn task_streams_never_enter_the_next_stage() {
-    for pyramid in [Pyramid::AfterBlocks, Pyramid::AfterMerging] {
+fn task_streams_enter_the_next_stage_only_if_the_plan_keeps_them() {
+    for (pyramid, keeps_streams) in [
+        (Pyramid::AfterBlocks, false),
+        (Pyramid::AfterBlocks, true),
+        (Pyramid::AfterMerging, false),
+        (Pyramid::AfterMerging, true),
+    ] {
         for name in ["swin_micro_patch4_window4_128", "vit_micro_patch8_128"] {
-            let (store, backbone) = build(name, &Offsets::new(pyramid));
+            let plan = Offsets { keeps_streams, ..Offsets::new(pyramid) };
+            let (store, backbone) = build(name, &plan);
             let image = image();
             let before = backbone.forward_intermediates(&image, false).unwrap();
             change_offsets_of_the_first_level(&store);
@@ -170,7 +181,11 @@ fn task_streams_never_enter_the_next_stage() {
             for (index, (before, after)) in pairs.enumerate() {
                 assert!(before.shared.equal(&after.shared), "{name}: shared stream {index}");
                 let same = before.task(1).equal(&after.task(1));
-                assert_eq!(same, index > 0, "{name}: task streams of level {index}");
+                assert_eq!(
+                    same,
+                    index > 0 && !keeps_streams,
+                    "{name}: task streams of level {index}"
+                );
             }
             assert!(before.features.shared.equal(&after.features.shared));
         }

@@ -6,12 +6,14 @@ mod common;
 use common::{recipe, train};
 use polyptych_engine::{DataSets, OpenRun, evaluate, merge};
 
-const METHODS: [&str; 5] = [
+const METHODS: [&str; 7] = [
     "adapter.scale=2.0",
     "adapter={method=\"mtlora\", r=2, shared_mode=\"matrixv2\", downsampler=true, learnable_scale=true}",
     "adapter={method=\"mtlora\", r=2, shared_mode=\"addition\"}",
     "adapter={method=\"lora\", r=2, target_modules=\"all-linear\"}",
     "adapter={method=\"full\"}",
+    "adapter={method=\"hyperformer\", embedding_dim=8}",
+    "adapter={method=\"polyhistor\", lite=true, reduction_factor=2, rank=4}",
 ];
 
 #[test]

@@ -6,12 +6,13 @@ mod common;
 use common::{Until, alone, recipe, train};
 use polyptych_engine::Trainer;
 
-const METHODS: [&str; 5] = [
+const METHODS: [&str; 6] = [
     "adapter.scale=2.0",
     "adapter={method=\"mtlora\", r=2, shared_mode=\"matrixv2\", downsampler=true, learnable_scale=true}",
     "adapter={method=\"lora\", r=2, target_modules=[\"q\", \"v\", \"fc1\"], lora_dropout=0.1}",
     "adapter={method=\"full\"}",
     "adapter={method=\"decoder_only\"}",
+    "adapter={method=\"polyhistor\", embedding_dim=8, rank=4}",
 ];
 
 /// The cut lies within the second of two epochs, so order and augmentation must go on too.

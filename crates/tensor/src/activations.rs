@@ -11,7 +11,8 @@ use tch::Tensor;
 /// dim are tokens, or height and width; they are the same in both.
 #[derive(Debug)]
 pub struct Activations {
-    /// The stream that all tasks share.
+    /// The stream that all tasks share; of batch 0 where nothing reads it, see
+    /// [`Activations::tasks`].
     pub shared: Tensor,
     /// One stream per task, once a layer has made them.
     pub per_task: Option<Tensor>,
@@ -23,13 +24,21 @@ impl Activations {
         Self { shared, per_task: None }
     }
 
+    /// Streams of tasks, `[tasks, batch, .., dim]`, beside which nothing is shared any more: the
+    /// shared stream has batch 0, and no layer computes it.
+    pub fn tasks(per_task: Tensor) -> Self {
+        Self { shared: none_of(&per_task), per_task: Some(per_task) }
+    }
+
     /// Applies `f`, which must treat batch entries alike, to every stream.
     ///
     /// The task axis is folded into the batch axis, so `f` runs twice at most, whatever the
     /// number of tasks. The batch axis may change its length (windows), not its meaning.
     pub fn map(&self, f: impl Fn(&Tensor) -> Tensor) -> Self {
-        let per_task = self.per_task.as_ref().map(|streams| over_tasks(streams, &f));
-        Self { shared: f(&self.shared), per_task }
+        match self.per_task.as_ref().map(|streams| over_tasks(streams, &f)) {
+            Some(per_task) if self.shared.size()[0] == 0 => Self::tasks(per_task),
+            per_task => Self { shared: f(&self.shared), per_task },
+        }
     }
 
     /// Sum of two activations. A side without task streams adds its shared stream to every task.
@@ -40,7 +49,10 @@ impl Activations {
             (Some(a), None) => Some(a + &other.shared),
             (None, Some(b)) => Some(&self.shared + b),
         };
-        Self { shared: &self.shared + &other.shared, per_task }
+        match per_task {
+            Some(sum) if [self, other].iter().any(|x| x.shared.size()[0] == 0) => Self::tasks(sum),
+            per_task => Self { shared: &self.shared + &other.shared, per_task },
+        }
     }
 
     /// The stream that task `index` reads: its own, or the shared one where it has none.
@@ -55,6 +67,11 @@ impl Activations {
     pub fn without_tasks(&self) -> Self {
         Self::shared(self.shared.shallow_clone())
     }
+}
+
+/// A shared stream of batch 0 beside `per_task`.
+fn none_of(per_task: &Tensor) -> Tensor {
+    per_task.select(0, 0).narrow(0, 0, 0)
 }
 
 fn over_tasks(streams: &Tensor, f: impl Fn(&Tensor) -> Tensor) -> Tensor {
@@ -85,6 +102,21 @@ mod tests {
             let alone = x.task(task).reshape([-1, 2, 3]) * 2.0;
             assert!(per_task.select(0, task).equal(&alone));
         }
+    }
+
+    #[test]
+    fn streams_of_tasks_alone_pass_once() {
+        let x = Activations::tasks(random(&[5, 2, 4, 3]));
+        assert_eq!(x.shared.size(), [0, 4, 3]);
+        let calls = std::cell::Cell::new(0);
+        let y = x.map(|t| {
+            calls.set(calls.get() + 1);
+            t.reshape([-1, 2, 3]) * 2.0
+        });
+        assert_eq!((calls.get(), y.shared.size()), (1, vec![0, 2, 3]));
+        let sum = y.add(&y);
+        assert_eq!((sum.shared.size(), sum.task(4).size()), (vec![0, 2, 3], vec![4, 2, 3]));
+        assert!(sum.task(4).equal(&(x.task(4).reshape([-1, 2, 3]) * 4.0)));
     }
 
     #[test]

@@ -162,6 +162,12 @@ pub trait Plan: Debug {
         Pyramid::AfterBlocks
     }
 
+    /// Whether the tasks' streams run through the whole trunk: what leaves a stage as a level goes
+    /// on into the next with all of its streams. Otherwise only the shared stream goes on.
+    fn keeps_streams(&self) -> bool {
+        false
+    }
+
     /// Whether the backbone's parameter `name` (timm's or the method's own) trains.
     fn trains(&self, name: &str) -> bool;
 

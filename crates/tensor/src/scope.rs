@@ -166,6 +166,25 @@ impl Scope {
         self.make(name, shape, init, Role::Parameter)
     }
 
+    /// The parameter `name`, which several layers share: made by the first that asks.
+    ///
+    /// # Errors
+    /// A parameter of that name and another shape, or a shape with a negative extent.
+    pub fn shared_param(&self, name: impl Display, shape: &[i64], init: Init) -> Result<Tensor> {
+        let key = self.join(name);
+        let known =
+            |entries: &BTreeMap<String, Entry>| Some(entries.get(&key)?.tensor.shallow_clone());
+        match known(&self.store.entries.borrow()) {
+            Some(tensor) if tensor.size() == shape => return Ok(tensor),
+            Some(tensor) => {
+                let (expected, found) = (format!("{shape:?}"), tensor.size());
+                return Err(Error::Shape { key, expected, found });
+            }
+            None => {}
+        }
+        self.store.root().param(key, shape, init)
+    }
+
     /// Makes the float32 buffer `name` of `shape`.
     ///
     /// # Errors
@@ -203,6 +222,16 @@ mod tests {
         let _ = scope.param("weight", &[2, 3], Init::ZEROS).unwrap();
         let message = scope.param("weight", &[2, 3], Init::ZEROS).unwrap_err().to_string();
         assert_eq!(message, "parameter `blocks.3.weight`: the name is taken already");
+    }
+
+    #[test]
+    fn shared_parameters_are_made_by_the_first_that_asks() {
+        let scope = Store::new(Device::Cpu).root().pp("blocks");
+        let first = scope.shared_param("rule", &[2], Init::ONES).unwrap();
+        let second = scope.shared_param("rule", &[2], Init::ZEROS).unwrap();
+        assert_eq!(first.data_ptr(), second.data_ptr());
+        let message = scope.shared_param("rule", &[3], Init::ONES).unwrap_err().to_string();
+        assert_eq!(message, "blocks.rule: expected shape [3], found [2]");
     }
 
     #[test]

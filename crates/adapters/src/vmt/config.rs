@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, config};
+use crate::tasks::check_tasks;
 
 /// Width `k` of the bottleneck beside an MLP of width `d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -190,17 +191,6 @@ impl VmtAdapterConfig {
         let tied = self.projections == Projections::Tied;
         let first = if tied { 0.0 } else { 1.0 };
         (self.scale.unwrap_or(first), self.learnable_scale.unwrap_or(tied && self.scale.is_none()))
-    }
-}
-
-fn check_tasks(tasks: &[String]) -> Result<()> {
-    if tasks.is_empty() {
-        return Err(config("tasks", "at least one task", "none"));
-    }
-    let twice = |(index, task): &(usize, &String)| tasks[..*index].contains(task);
-    match tasks.iter().enumerate().find(twice) {
-        Some((_, task)) => Err(config("tasks", "every task once", format!("{task} twice"))),
-        None => Ok(()),
     }
 }
 

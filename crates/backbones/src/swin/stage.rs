@@ -38,10 +38,9 @@ impl Stage {
     }
 
     /// `[batch, height, width, dim]` to the same, through all blocks.
-    pub(super) fn forward_blocks(&self, x: &Activations, train: bool) -> Activations {
+    pub(super) fn forward_blocks(&self, x: Activations, train: bool) -> Activations {
         let mut aside = Aside::default();
-        let blocks = self.blocks.iter();
-        let z = blocks.fold(x.without_tasks(), |x, block| block.forward(&x, &mut aside, train));
+        let z = self.blocks.iter().fold(x, |x, block| block.forward(&x, &mut aside, train));
         aside.level(z)
     }
 

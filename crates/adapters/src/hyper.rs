@@ -1,0 +1,164 @@
+//! Bottlenecks of each task, whose weights hypernetworks make.
+//!
+//! With `y_t` task `t`'s stream behind `attn.proj` or `mlp.fc2`, `d` its width, `n` that of the
+//! bottleneck and `sigma` its activation, what goes on is
+//!
+//! ```text
+//! y_t + sigma(y_t D_t + b_t) U_t + c_t          D_t: [d, n], U_t: [n, d]
+//! ```
+//!
+//! From the first bottleneck on every task has its own stream, which runs through the whole trunk:
+//! all tasks pass at once, as one batch of `tasks * batch`, and nothing is computed for a shared
+//! stream any more. `D_t` to `c_t` depend on the task and the place, not on the image. So folding
+//! computes them once and leaves the hypernetworks behind; being part of a nonlinear path, they stay
+//! beside the backbone's weights.
+
+mod adapter;
+mod folded;
+mod parts;
+
+use std::cell::RefCell;
+
+use polyptych_tensor::{
+    Device, Error, Linear, Plain, Plan, Projection, Result as TensorResult, Scope, Site, SiteKind,
+    Store, Tensors, no_grad,
+};
+
+pub(crate) use adapter::{Generator, Weights};
+pub(crate) use parts::{Bias, Matrix, Place, task_embeddings};
+pub use parts::{HyperBias, Hypernetworks};
+
+use crate::bottleneck::Shape;
+use crate::lora::{copy, take};
+use crate::tasks::check_tasks;
+use crate::{Form, Result};
+use adapter::Adapted;
+use folded::FoldedTasks;
+
+/// How a method makes the weights of its bottlenecks.
+pub(crate) trait Generators: std::fmt::Debug {
+    /// The width of the bottleneck at `site`.
+    ///
+    /// # Errors
+    /// A configuration that does not fit the site.
+    fn width(&self, site: &Site) -> TensorResult<i64>;
+
+    /// Makes or finds all parameters that the weights at `place` come from.
+    ///
+    /// # Errors
+    /// A configuration that does not fit the place.
+    fn generator(&self, place: &Place, tasks: &[String]) -> TensorResult<Box<dyn Generator>>;
+
+    /// Whether the weights have scale and shift of a norm.
+    fn has_norm(&self) -> bool;
+}
+
+/// HyperFormer, Polyhistor or Polyhistor-Lite as a plan; see [`HyperFormerConfig`] and
+/// [`PolyhistorConfig`].
+///
+/// [`HyperFormerConfig`]: crate::HyperFormerConfig
+/// [`PolyhistorConfig`]: crate::PolyhistorConfig
+#[derive(Debug)]
+pub struct HyperAdapters {
+    shape: Shape,
+    generators: Box<dyn Generators>,
+    tasks: Vec<String>,
+    form: Form,
+    sites: RefCell<Vec<Site>>,
+}
+
+impl HyperAdapters {
+    pub(crate) fn with(
+        shape: Shape,
+        generators: impl Generators + 'static,
+        tasks: &[String],
+        form: Form,
+    ) -> Result<Self> {
+        shape.validate()?;
+        check_tasks(tasks)?;
+        let (generators, tasks) = (Box::new(generators), tasks.to_vec());
+        Ok(Self { shape, generators, tasks, form, sites: RefCell::default() })
+    }
+
+    fn generator(&self, scope: &Scope, site: &Site) -> TensorResult<Box<dyn Generator>> {
+        let width = self.generators.width(site)?;
+        let place = Place { scope, site, width };
+        match self.form {
+            Form::Adapted => self.generators.generator(&place, &self.tasks),
+            Form::Folded => {
+                Ok(Box::new(FoldedTasks::new(&place, &self.tasks, self.generators.has_norm())?))
+            }
+        }
+    }
+
+    fn note(&self, site: &Site) {
+        let mut sites = self.sites.borrow_mut();
+        sites.retain(|known| known.path != site.path);
+        sites.push(site.clone());
+    }
+
+    /// Folds all bottlenecks in `all`: their parameters are made anew, with the values of `all`.
+    fn fold_into(&self, all: &mut Tensors) -> TensorResult<()> {
+        let device = all.values().next().map_or(Device::Cpu, |tensor| tensor.device());
+        let (store, sites) = (Store::new(device), self.sites.borrow());
+        let generator = |site: &Site| self.generator(&store.root().pp(&site.path), site);
+        let generators = sites.iter().map(generator).collect::<TensorResult<Vec<_>>>()?;
+        for (name, mut tensor) in store.tensors() {
+            tensor.copy_(&take(all, &name)?);
+        }
+        for (site, generator) in sites.iter().zip(generators) {
+            folded::put(all, &site.path, &self.tasks, &generator.weights());
+        }
+        Ok(())
+    }
+}
+
+impl Plan for HyperAdapters {
+    fn projection(&self, scope: &Scope, site: &Site) -> TensorResult<Box<dyn Projection>> {
+        let base = Linear::new(scope, site.in_features, site.out_features, site.bias)?;
+        let stands = match site.kind {
+            SiteKind::Proj => self.shape.mh_adapter,
+            SiteKind::Fc2 => self.shape.output_adapter,
+            SiteKind::Qkv | SiteKind::Fc1 | SiteKind::Mlp | SiteKind::Reduction => false,
+        };
+        if !stands {
+            return Ok(Box::new(Plain(base)));
+        }
+        let generator = self.generator(scope, site)?;
+        self.note(site);
+        let (tasks, non_linearity) = (self.tasks.len() as i64, self.shape.non_linearity);
+        Ok(Box::new(Adapted { base, generator, tasks, non_linearity }))
+    }
+
+    fn keeps_streams(&self) -> bool {
+        true
+    }
+
+    fn trains(&self, name: &str) -> bool {
+        name.contains("hyper_")
+    }
+
+    fn fold(&self, tensors: &Tensors) -> TensorResult<Tensors> {
+        let mut all = copy(tensors);
+        if self.form == Form::Adapted {
+            no_grad(|| self.fold_into(&mut all))?;
+        }
+        Ok(all)
+    }
+}
+
+/// `extent / reduction_factor`, rounded down.
+///
+/// # Errors
+/// A factor that leaves nothing at `site`.
+pub(crate) fn reduced(site: &Site, extent: i64, reduction_factor: i64) -> TensorResult<i64> {
+    match extent / reduction_factor {
+        0 => Err(wrong(site, "reduction_factor", format!("at most {extent}"), reduction_factor)),
+        width => Ok(width),
+    }
+}
+
+/// A field that does not fit `site`.
+pub(crate) fn wrong(site: &Site, key: &str, expected: String, found: impl ToString) -> Error {
+    Error::Config { key: format!("{}: {key}", site.path), expected, found: found.to_string() }
+}
