@@ -15,6 +15,10 @@ use serde::{Deserialize, Serialize};
 use crate::Result;
 use crate::error::config;
 
+/// Why a model with bottlenecks cannot be folded.
+pub(crate) const UNFOLDABLE: &str =
+    "the bottlenecks are not linear, so that no weight can hold them";
+
 /// Activation of a bottleneck, in AdapterHub's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -25,6 +29,16 @@ pub enum NonLinearity {
     Gelu,
     /// `x sigmoid(x)`.
     Swish,
+}
+
+impl NonLinearity {
+    pub(crate) fn apply(self, x: &Tensor) -> Tensor {
+        match self {
+            NonLinearity::Relu => x.relu(),
+            NonLinearity::Gelu => x.gelu("none"),
+            NonLinearity::Swish => x.silu(),
+        }
+    }
 }
 
 /// How the matrices of a bottleneck start; biases start at zero.
@@ -85,10 +99,11 @@ pub(crate) trait Matrices: Debug {
     ) -> TensorResult<Box<dyn Matrix>>;
 }
 
-/// Houlsby's adapters, PHM layers or Compacter as a plan; see [`HoulsbyConfig`], [`PhmConfig`] and
-/// [`CompacterConfig`].
+/// Houlsby's adapters, low-rank adapters, PHM layers or Compacter as a plan; see [`HoulsbyConfig`],
+/// [`LowRankAdapterConfig`], [`PhmConfig`] and [`CompacterConfig`].
 ///
 /// [`HoulsbyConfig`]: crate::HoulsbyConfig
+/// [`LowRankAdapterConfig`]: crate::LowRankAdapterConfig
 /// [`PhmConfig`]: crate::PhmConfig
 /// [`CompacterConfig`]: crate::CompacterConfig
 #[derive(Debug)]
@@ -135,7 +150,7 @@ impl Plan for Bottlenecks {
     }
 
     fn unfoldable(&self) -> Option<String> {
-        Some("the bottlenecks are not linear, so that no weight can hold them".to_owned())
+        Some(UNFOLDABLE.to_owned())
     }
 
     fn trains(&self, name: &str) -> bool {
@@ -168,13 +183,7 @@ struct Bottleneck {
 
 impl Bottleneck {
     fn forward(&self, x: &Tensor) -> Tensor {
-        let hidden = self.down.forward(x);
-        let hidden = match self.non_linearity {
-            NonLinearity::Relu => hidden.relu(),
-            NonLinearity::Gelu => hidden.gelu("none"),
-            NonLinearity::Swish => hidden.silu(),
-        };
-        x + self.up.forward(&hidden)
+        x + self.up.forward(&self.non_linearity.apply(&self.down.forward(x)))
     }
 }
 

@@ -4,6 +4,7 @@
 //! a backbone, which parameters train, and what folds into the backbone's own weights.
 //! This crate knows no backbone; it sees timm's names only.
 
+mod adaptformer;
 mod bitfit;
 mod bottleneck;
 mod compacter;
@@ -15,15 +16,20 @@ mod houlsby;
 mod kronecker;
 mod lora;
 mod low_rank;
+mod low_rank_adapter;
 mod method;
 mod mtlora;
+mod parallel;
+mod parallel_adapter;
 mod parameters;
 mod peft;
 mod phm;
 mod relative_bias;
+mod scale;
 mod ssf;
 mod vmt;
 
+pub use adaptformer::{AdaptFormerConfig, LayerNormOption};
 pub use bitfit::{BitFit, BitFitConfig};
 pub use bottleneck::{Bottlenecks, InitWeights, NonLinearity};
 pub use compacter::CompacterConfig;
@@ -33,8 +39,11 @@ pub use error::{Error, Result};
 pub use experts::{AssignmentCost, ExpertLayer, KMeansConfig, construct_experts, moefy};
 pub use houlsby::HoulsbyConfig;
 pub use lora::{Bias, Lora, LoraConfig, TargetModules};
+pub use low_rank_adapter::LowRankAdapterConfig;
 pub use method::{AdapterConfig, Form};
 pub use mtlora::{MtLora, MtLoraConfig, SharedMode};
+pub use parallel::ParallelAdapters;
+pub use parallel_adapter::ParallelAdapterConfig;
 pub use parameters::{PARAMETERS, is_method_parameter};
 pub use peft::{PeftAdapter, load_peft, save_peft};
 pub use phm::PhmConfig;

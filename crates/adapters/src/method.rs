@@ -6,9 +6,10 @@ use polyptych_tensor::{NoAdapter, Plan};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BitFit, BitFitConfig, Bottlenecks, CompacterConfig, Dora, DoraConfig, Emtal, EmtalConfig,
-    Experts, HoulsbyConfig, KMeansConfig, Lora, LoraConfig, MtLora, MtLoraConfig, PhmConfig,
-    RelativeBias, Result, Ssf, SsfConfig, VmtAdapter, VmtAdapterConfig,
+    AdaptFormerConfig, BitFit, BitFitConfig, Bottlenecks, CompacterConfig, Dora, DoraConfig, Emtal,
+    EmtalConfig, Experts, HoulsbyConfig, KMeansConfig, Lora, LoraConfig, LowRankAdapterConfig,
+    MtLora, MtLoraConfig, ParallelAdapterConfig, ParallelAdapters, PhmConfig, RelativeBias, Result,
+    Ssf, SsfConfig, VmtAdapter, VmtAdapterConfig,
 };
 
 /// What is trained in the backbone: one entry of a recipe, `method = ".."` and its fields.
@@ -32,6 +33,13 @@ pub enum AdapterConfig {
     Ssf(SsfConfig),
     /// Houlsby's adapters behind attention and the MLP.
     Adapter(HoulsbyConfig),
+    /// Adapters beside the MLP.
+    ParallelAdapter(ParallelAdapterConfig),
+    /// AdaptFormer: slim adapters beside the MLP.
+    #[serde(rename = "adaptformer")]
+    AdaptFormer(AdaptFormerConfig),
+    /// Adapters of matrices of low rank.
+    LowRankAdapter(LowRankAdapterConfig),
     /// Adapters of Kronecker products.
     Phm(PhmConfig),
     /// Compacter or, with `mh_adapter = false`, Compacter++.
@@ -68,6 +76,9 @@ impl AdapterConfig {
             AdapterConfig::Dora(config) => Rc::new(Dora::new(config.clone(), form)?),
             AdapterConfig::Ssf(config) => Rc::new(Ssf::new(config.clone(), form)?),
             AdapterConfig::Adapter(config) => Rc::new(Bottlenecks::houlsby(*config)?),
+            AdapterConfig::ParallelAdapter(config) => Rc::new(ParallelAdapters::new(*config)?),
+            AdapterConfig::AdaptFormer(config) => Rc::new(ParallelAdapters::adaptformer(*config)?),
+            AdapterConfig::LowRankAdapter(config) => Rc::new(Bottlenecks::low_rank(*config)?),
             AdapterConfig::Phm(config) => Rc::new(Bottlenecks::phm(*config)?),
             AdapterConfig::Compacter(config) => Rc::new(Bottlenecks::compacter(*config)?),
             AdapterConfig::Lora(config) => Rc::new(Lora::new(config.clone(), form)?),
@@ -101,6 +112,9 @@ impl AdapterConfig {
             AdapterConfig::Dora(_) => "dora",
             AdapterConfig::Ssf(_) => "ssf",
             AdapterConfig::Adapter(_) => "adapter",
+            AdapterConfig::ParallelAdapter(_) => "parallel_adapter",
+            AdapterConfig::AdaptFormer(_) => "adaptformer",
+            AdapterConfig::LowRankAdapter(_) => "low_rank_adapter",
             AdapterConfig::Phm(_) => "phm",
             AdapterConfig::Compacter(_) => "compacter",
             AdapterConfig::Lora(_) => "lora",

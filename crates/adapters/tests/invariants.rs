@@ -173,9 +173,21 @@ fn bottlenecks() -> Vec<Case> {
     let (both, mlp): (&[_], &[_]) =
         (&["*.attn.proj.adapter_*", "*.mlp.fc2.adapter_*"], &["*.mlp.fc2.adapter_*"]);
     let phm = json!({"method": "phm", "phm_dim": 2, "reduction_factor": 4});
+    let low_rank = json!({"method": "low_rank_adapter", "rank": 2, "reduction_factor": 4});
+    let adaptformer = |more: [Value; 3]| json!({"method": "adaptformer", "bottleneck": 4, "layernorm_option": more[0], "input": more[1], "learnable_scale": more[2]});
+    let beside: &[_] = &["*.mlp.adapter_*"];
     vec![
         case("adapter", json!({"method": "adapter", "reduction_factor": 4}), both),
         case("adapter, mlp", json!({"method": "adapter", "mh_adapter": false}), mlp),
+        case("parallel", json!({"method": "parallel_adapter"}), beside),
+        case("adaptformer", json!({"method": "adaptformer", "bottleneck": 4}), beside),
+        case("adaptformer, in", adaptformer([json!("in"), json!("residual"), json!(true)]), beside),
+        case(
+            "adaptformer, out",
+            adaptformer([json!("out"), json!("normed"), json!(false)]),
+            beside,
+        ),
+        case("low rank", low_rank, both),
         case("phm", phm, both),
         case("compacter", compacter(true), &["*.adapter_*", "adapter_phm_rule"]),
         case("compacter++", compacter(false), &["*.mlp.fc2.adapter_*", "adapter_phm_rule"]),
