@@ -141,7 +141,8 @@ impl Plan for Bottlenecks {
         let stands = match site.kind {
             SiteKind::Proj => self.shape.mh_adapter,
             SiteKind::Fc2 => self.shape.output_adapter,
-            SiteKind::Qkv | SiteKind::Fc1 | SiteKind::Mlp | SiteKind::Reduction => false,
+            SiteKind::Qkv | SiteKind::Fc1 | SiteKind::Reduction => false,
+            SiteKind::Mlp | SiteKind::Block => false,
         };
         Ok(match stands {
             true => Box::new(Adapted { base, bottleneck: self.bottleneck(scope, site)? }),

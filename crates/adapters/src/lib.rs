@@ -28,6 +28,7 @@ mod relative_bias;
 mod scale;
 mod ssf;
 mod vmt;
+mod vpt;
 
 pub use adaptformer::{AdaptFormerConfig, LayerNormOption};
 pub use bitfit::{BitFit, BitFitConfig};
@@ -53,3 +54,4 @@ pub use vmt::{
     AdapterActivation, AdapterInput, Bottleneck, DecoderInput, KeBlocks, KnowledgeExtraction,
     Projections, VmtAdapter, VmtAdapterConfig, add_task,
 };
+pub use vpt::{Vpt, VptConfig};

@@ -9,7 +9,7 @@ use crate::{
     AdaptFormerConfig, BitFit, BitFitConfig, Bottlenecks, CompacterConfig, Dora, DoraConfig, Emtal,
     EmtalConfig, Experts, HoulsbyConfig, KMeansConfig, Lora, LoraConfig, LowRankAdapterConfig,
     MtLora, MtLoraConfig, ParallelAdapterConfig, ParallelAdapters, PhmConfig, RelativeBias, Result,
-    Ssf, SsfConfig, VmtAdapter, VmtAdapterConfig,
+    Ssf, SsfConfig, VmtAdapter, VmtAdapterConfig, Vpt, VptConfig,
 };
 
 /// What is trained in the backbone: one entry of a recipe, `method = ".."` and its fields.
@@ -51,6 +51,8 @@ pub enum AdapterConfig {
     Emtal(EmtalConfig),
     /// VMT-Adapter or, with `projections`, VMT-Adapter-Lite.
     VmtAdapter(VmtAdapterConfig),
+    /// Visual prompt tuning, shallow or, with `deep`, deep.
+    Vpt(VptConfig),
 }
 
 /// Whether the model trains, or has been folded.
@@ -87,6 +89,7 @@ impl AdapterConfig {
             AdapterConfig::VmtAdapter(config) => {
                 Rc::new(VmtAdapter::new(config.clone(), tasks, form)?)
             }
+            AdapterConfig::Vpt(config) => Rc::new(Vpt::new(*config)?),
         })
     }
 
@@ -121,6 +124,7 @@ impl AdapterConfig {
             AdapterConfig::MtLora(_) => "mtlora",
             AdapterConfig::Emtal(_) => "emtal",
             AdapterConfig::VmtAdapter(_) => "vmt_adapter",
+            AdapterConfig::Vpt(_) => "vpt",
         }
     }
 }

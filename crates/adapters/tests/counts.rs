@@ -60,6 +60,16 @@ fn adapters_beside_mlps_count_as_their_equations() {
 }
 
 #[test]
+fn prompts_count_as_published() {
+    assert_eq!(trainable(json!({"method": "vpt"})), 50 * 96);
+    assert_eq!(trainable(json!({"method": "vpt"})) * COPIES, 19_200);
+    assert_eq!(trainable(json!({"method": "vpt", "deep": true})), 220_800);
+    assert_eq!(trainable(json!({"method": "vpt", "deep": true})) * COPIES, 883_200);
+    let ten = json!({"method": "vpt", "deep": true, "num_tokens": 10});
+    assert_eq!(trainable(ten), 10 * WIDTHS);
+}
+
+#[test]
 fn bottlenecks_count_as_their_equations() {
     let (adapter, both) = (|rho: i64| json!({"method": "adapter", "reduction_factor": rho}), 2);
     for rho in [2, 8] {

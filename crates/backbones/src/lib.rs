@@ -27,6 +27,7 @@ pub mod npz;
 mod patch_embed;
 mod place;
 pub mod pretrained;
+mod prompts;
 pub mod rename;
 pub mod resample;
 mod swin;
