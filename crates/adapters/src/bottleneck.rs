@@ -15,6 +15,10 @@ use serde::{Deserialize, Serialize};
 use crate::Result;
 use crate::error::config;
 
+/// Why a model with bottlenecks cannot be folded.
+pub(crate) const UNFOLDABLE: &str =
+    "the bottlenecks are not linear, so that no weight can hold them";
+
 /// Activation of a bottleneck, in AdapterHub's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -95,10 +99,11 @@ pub(crate) trait Matrices: Debug {
     ) -> TensorResult<Box<dyn Matrix>>;
 }
 
-/// Houlsby's adapters, PHM layers or Compacter as a plan; see [`HoulsbyConfig`], [`PhmConfig`] and
-/// [`CompacterConfig`].
+/// Houlsby's adapters, low-rank adapters, PHM layers or Compacter as a plan; see [`HoulsbyConfig`],
+/// [`LowRankAdapterConfig`], [`PhmConfig`] and [`CompacterConfig`].
 ///
 /// [`HoulsbyConfig`]: crate::HoulsbyConfig
+/// [`LowRankAdapterConfig`]: crate::LowRankAdapterConfig
 /// [`PhmConfig`]: crate::PhmConfig
 /// [`CompacterConfig`]: crate::CompacterConfig
 #[derive(Debug)]
@@ -136,7 +141,8 @@ impl Plan for Bottlenecks {
         let stands = match site.kind {
             SiteKind::Proj => self.shape.mh_adapter,
             SiteKind::Fc2 => self.shape.output_adapter,
-            SiteKind::Qkv | SiteKind::Fc1 | SiteKind::Mlp | SiteKind::Reduction => false,
+            SiteKind::Qkv | SiteKind::Fc1 | SiteKind::Reduction => false,
+            SiteKind::Mlp | SiteKind::Block => false,
         };
         Ok(match stands {
             true => Box::new(Adapted { base, bottleneck: self.bottleneck(scope, site)? }),
@@ -145,7 +151,7 @@ impl Plan for Bottlenecks {
     }
 
     fn unfoldable(&self) -> Option<String> {
-        Some("the bottlenecks are not linear, so that no weight can hold them".to_owned())
+        Some(UNFOLDABLE.to_owned())
     }
 
     fn trains(&self, name: &str) -> bool {

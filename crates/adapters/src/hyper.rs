@@ -119,7 +119,7 @@ impl Plan for HyperAdapters {
         let stands = match site.kind {
             SiteKind::Proj => self.shape.mh_adapter,
             SiteKind::Fc2 => self.shape.output_adapter,
-            SiteKind::Qkv | SiteKind::Fc1 | SiteKind::Mlp | SiteKind::Reduction => false,
+            _ => false,
         };
         if !stands {
             return Ok(Box::new(Plain(base)));

@@ -36,14 +36,12 @@ impl Kronecker {
 
     fn blocks(&self, scope: &Scope, [p, q]: [i64; 2], zero: bool) -> Result<Blocks> {
         let n = self.phm_dim;
-        let glorot =
-            |rows: i64, columns: i64| Init::Uniform((6.0 / (rows + columns) as f64).sqrt());
         let last = |init: Init| if zero { Init::ZEROS } else { init };
         Ok(match self.rank {
-            None => Blocks::Free(scope.param("W", &[n, p, q], last(glorot(p, q)))?),
+            None => Blocks::Free(scope.param("W", &[n, p, q], last(Init::glorot(p, q)))?),
             Some(r) => Blocks::Factors {
-                left: scope.param("W_left", &[n, p, r], glorot(p, r))?,
-                right: scope.param("W_right", &[n, r, q], last(glorot(r, q)))?,
+                left: scope.param("W_left", &[n, p, r], Init::glorot(p, r))?,
+                right: scope.param("W_right", &[n, r, q], last(Init::glorot(r, q)))?,
             },
         })
     }

@@ -4,6 +4,7 @@
 //! a backbone, which parameters train, and what folds into the backbone's own weights.
 //! This crate knows no backbone; it sees timm's names only.
 
+mod adaptformer;
 mod bitfit;
 mod bottleneck;
 mod compacter;
@@ -17,17 +18,23 @@ mod hyperformer;
 mod kronecker;
 mod lora;
 mod low_rank;
+mod low_rank_adapter;
 mod method;
 mod mtlora;
+mod parallel;
+mod parallel_adapter;
 mod parameters;
 mod peft;
 mod phm;
 mod polyhistor;
 mod relative_bias;
+mod scale;
 mod ssf;
 mod tasks;
 mod vmt;
+mod vpt;
 
+pub use adaptformer::{AdaptFormerConfig, LayerNormOption};
 pub use bitfit::{BitFit, BitFitConfig};
 pub use bottleneck::{Bottlenecks, InitWeights, NonLinearity};
 pub use compacter::CompacterConfig;
@@ -39,8 +46,11 @@ pub use houlsby::HoulsbyConfig;
 pub use hyper::{HyperAdapters, HyperBias, Hypernetworks};
 pub use hyperformer::HyperFormerConfig;
 pub use lora::{Bias, Lora, LoraConfig, TargetModules};
+pub use low_rank_adapter::LowRankAdapterConfig;
 pub use method::{AdapterConfig, Form};
 pub use mtlora::{MtLora, MtLoraConfig, SharedMode};
+pub use parallel::ParallelAdapters;
+pub use parallel_adapter::ParallelAdapterConfig;
 pub use parameters::{PARAMETERS, is_method_parameter};
 pub use peft::{PeftAdapter, load_peft, save_peft};
 pub use phm::PhmConfig;
@@ -51,3 +61,4 @@ pub use vmt::{
     AdapterActivation, AdapterInput, Bottleneck, DecoderInput, KeBlocks, KnowledgeExtraction,
     Projections, VmtAdapter, VmtAdapterConfig, add_task,
 };
+pub use vpt::{Vpt, VptConfig};

@@ -6,10 +6,11 @@ use polyptych_tensor::{NoAdapter, Plan};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BitFit, BitFitConfig, Bottlenecks, CompacterConfig, Dora, DoraConfig, Emtal, EmtalConfig,
-    Experts, HoulsbyConfig, HyperAdapters, HyperFormerConfig, KMeansConfig, Lora, LoraConfig,
-    MtLora, MtLoraConfig, PhmConfig, PolyhistorConfig, RelativeBias, Result, Ssf, SsfConfig,
-    VmtAdapter, VmtAdapterConfig,
+    AdaptFormerConfig, BitFit, BitFitConfig, Bottlenecks, CompacterConfig, Dora, DoraConfig, Emtal,
+    EmtalConfig, Experts, HoulsbyConfig, HyperAdapters, HyperFormerConfig, KMeansConfig, Lora,
+    LoraConfig, LowRankAdapterConfig, MtLora, MtLoraConfig, ParallelAdapterConfig,
+    ParallelAdapters, PhmConfig, PolyhistorConfig, RelativeBias, Result, Ssf, SsfConfig,
+    VmtAdapter, VmtAdapterConfig, Vpt, VptConfig,
 };
 
 /// What is trained in the backbone: one entry of a recipe, `method = ".."` and its fields.
@@ -33,6 +34,13 @@ pub enum AdapterConfig {
     Ssf(SsfConfig),
     /// Houlsby's adapters behind attention and the MLP.
     Adapter(HoulsbyConfig),
+    /// Adapters beside the MLP.
+    ParallelAdapter(ParallelAdapterConfig),
+    /// AdaptFormer: slim adapters beside the MLP.
+    #[serde(rename = "adaptformer")]
+    AdaptFormer(AdaptFormerConfig),
+    /// Adapters of matrices of low rank.
+    LowRankAdapter(LowRankAdapterConfig),
     /// Adapters of Kronecker products.
     Phm(PhmConfig),
     /// Compacter or, with `mh_adapter = false`, Compacter++.
@@ -49,6 +57,8 @@ pub enum AdapterConfig {
     Emtal(EmtalConfig),
     /// VMT-Adapter or, with `projections`, VMT-Adapter-Lite.
     VmtAdapter(VmtAdapterConfig),
+    /// Visual prompt tuning, shallow or, with `deep`, deep.
+    Vpt(VptConfig),
 }
 
 /// Whether the model trains, or has been folded.
@@ -74,6 +84,9 @@ impl AdapterConfig {
             AdapterConfig::Dora(config) => Rc::new(Dora::new(config.clone(), form)?),
             AdapterConfig::Ssf(config) => Rc::new(Ssf::new(config.clone(), form)?),
             AdapterConfig::Adapter(config) => Rc::new(Bottlenecks::houlsby(*config)?),
+            AdapterConfig::ParallelAdapter(config) => Rc::new(ParallelAdapters::new(*config)?),
+            AdapterConfig::AdaptFormer(config) => Rc::new(ParallelAdapters::adaptformer(*config)?),
+            AdapterConfig::LowRankAdapter(config) => Rc::new(Bottlenecks::low_rank(*config)?),
             AdapterConfig::Phm(config) => Rc::new(Bottlenecks::phm(*config)?),
             AdapterConfig::Compacter(config) => Rc::new(Bottlenecks::compacter(*config)?),
             AdapterConfig::HyperFormer(config) => {
@@ -88,6 +101,7 @@ impl AdapterConfig {
             AdapterConfig::VmtAdapter(config) => {
                 Rc::new(VmtAdapter::new(config.clone(), tasks, form)?)
             }
+            AdapterConfig::Vpt(config) => Rc::new(Vpt::new(*config)?),
         })
     }
 
@@ -113,6 +127,9 @@ impl AdapterConfig {
             AdapterConfig::Dora(_) => "dora",
             AdapterConfig::Ssf(_) => "ssf",
             AdapterConfig::Adapter(_) => "adapter",
+            AdapterConfig::ParallelAdapter(_) => "parallel_adapter",
+            AdapterConfig::AdaptFormer(_) => "adaptformer",
+            AdapterConfig::LowRankAdapter(_) => "low_rank_adapter",
             AdapterConfig::Phm(_) => "phm",
             AdapterConfig::Compacter(_) => "compacter",
             AdapterConfig::HyperFormer(_) => "hyperformer",
@@ -121,6 +138,7 @@ impl AdapterConfig {
             AdapterConfig::MtLora(_) => "mtlora",
             AdapterConfig::Emtal(_) => "emtal",
             AdapterConfig::VmtAdapter(_) => "vmt_adapter",
+            AdapterConfig::Vpt(_) => "vpt",
         }
     }
 }

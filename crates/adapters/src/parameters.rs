@@ -5,7 +5,8 @@ use polyptych_tensor::matches;
 /// Patterns of the names of all parameters that a method puts beside a backbone's own.
 ///
 /// No name of timm's fits one of them.
-pub const PARAMETERS: &[&str] = &["*adapter_*", "*hyper_*", "*lora_*", "*ssf_*", "*vmt_*"];
+pub const PARAMETERS: &[&str] =
+    &["*adapter_*", "*hyper_*", "*lora_*", "*ssf_*", "*vmt_*", "*vpt_*"];
 
 /// Whether `name` is that of a method's parameter, and not one of the backbone's own.
 pub fn is_method_parameter(name: &str) -> bool {
@@ -26,6 +27,7 @@ mod tests {
             ("blocks.0.mlp.fc2.hyper_tasks.sal.down.weight", true),
             ("blocks.0.attn.qkv.ssf_scale", true),
             ("blocks.0.mlp.vmt_down.weight", true),
+            ("layers.0.blocks.0.vpt_prompts", true),
             ("blocks.0.attn.qkv.weight", false),
             ("layers.1.blocks.0.attn.relative_position_bias_table", false),
             ("layers.1.downsample.reduction.weight", false),

@@ -110,7 +110,7 @@ impl Ssf {
             SiteKind::Fc2 => SsfSite::Fc2,
             SiteKind::Reduction => SsfSite::Reduction,
             // No projection, but the place beside one.
-            SiteKind::Mlp => return false,
+            SiteKind::Mlp | SiteKind::Block => return false,
         };
         self.config.sites.contains(&site)
     }

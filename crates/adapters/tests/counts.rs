@@ -85,11 +85,38 @@ fn reparameterised_methods_count_as_their_equations() {
 }
 
 #[test]
+fn adapters_beside_mlps_count_as_their_equations() {
+    let adaptformer = |layernorm: &str| json!({"method": "adaptformer", "layernorm_option": layernorm, "learnable_scale": true});
+    let (plain, blocks) = (570_432, 12);
+    assert_eq!(trainable(json!({"method": "adaptformer"})), plain);
+    assert_eq!(trainable(adaptformer("none")), plain + blocks);
+    assert_eq!(trainable(adaptformer("in")), plain + blocks + 2 * WIDTHS);
+    let parallel = json!({"method": "parallel_adapter", "reduction_factor": 4});
+    assert_eq!(trainable(parallel), 2 * SQUARES / 4 + WIDTHS / 4 + WIDTHS);
+}
+
+#[test]
+fn prompts_count_as_published() {
+    assert_eq!(trainable(json!({"method": "vpt"})), 50 * 96);
+    assert_eq!(trainable(json!({"method": "vpt"})) * COPIES, 19_200);
+    assert_eq!(trainable(json!({"method": "vpt", "deep": true})), 220_800);
+    assert_eq!(trainable(json!({"method": "vpt", "deep": true})) * COPIES, 883_200);
+    let ten = json!({"method": "vpt", "deep": true, "num_tokens": 10});
+    assert_eq!(trainable(ten), 10 * WIDTHS);
+}
+
+#[test]
 fn bottlenecks_count_as_their_equations() {
     let (adapter, both) = (|rho: i64| json!({"method": "adapter", "reduction_factor": rho}), 2);
     for rho in [2, 8] {
         let one = 2 * SQUARES / rho + WIDTHS / rho + WIDTHS;
         assert_eq!(trainable(adapter(rho)), both * one, "d / {rho}");
+    }
+    // Per matrix: r factors of d, and r of k numbers.
+    for (rho, rank) in [(8, 1), (8, 4)] {
+        let low_rank = json!({"method": "low_rank_adapter", "reduction_factor": rho, "rank": rank});
+        let one = (2 * rank + 1) * (WIDTHS / rho + WIDTHS);
+        assert_eq!(trainable(low_rank), both * one, "rank {rank}");
     }
     // Per matrix: A is 4^3, B is 4 (d / 4) (k / 4).
     let phm = json!({"method": "phm", "reduction_factor": 8});

@@ -32,12 +32,15 @@ struct Case {
     not_on_vit: Option<&'static str>,
     /// Why it cannot be folded.
     unfoldable: Option<&'static str>,
+    /// Whether no values of its parameters give the plain backbone.
+    never_plain: bool,
 }
 
 impl Case {
     fn new(name: &'static str, config: AdapterConfig, trains: &'static [&'static str]) -> Self {
         let (dead, remain, made): (&[_], &[_], &[_]) = (&[], &[], &[]);
-        Case { name, config, trains, dead, remain, made, not_on_vit: None, unfoldable: None }
+        let (not_on_vit, unfoldable, never_plain) = (None, None, false);
+        Case { name, config, trains, dead, remain, made, not_on_vit, unfoldable, never_plain }
     }
 
     fn fits(&self, backbone: &BackboneConfig) -> bool {
@@ -132,6 +135,7 @@ fn cases() -> Vec<Case> {
     cases.extend(reparameterised());
     cases.extend(bottlenecks());
     cases.extend(hypernetworks());
+    cases.extend(prompts());
     cases
 }
 
@@ -174,9 +178,21 @@ fn bottlenecks() -> Vec<Case> {
     let (both, mlp): (&[_], &[_]) =
         (&["*.attn.proj.adapter_*", "*.mlp.fc2.adapter_*"], &["*.mlp.fc2.adapter_*"]);
     let phm = json!({"method": "phm", "phm_dim": 2, "reduction_factor": 4});
+    let low_rank = json!({"method": "low_rank_adapter", "rank": 2, "reduction_factor": 4});
+    let adaptformer = |more: [Value; 3]| json!({"method": "adaptformer", "bottleneck": 4, "layernorm_option": more[0], "input": more[1], "learnable_scale": more[2]});
+    let beside: &[_] = &["*.mlp.adapter_*"];
     vec![
         case("adapter", json!({"method": "adapter", "reduction_factor": 4}), both),
         case("adapter, mlp", json!({"method": "adapter", "mh_adapter": false}), mlp),
+        case("parallel", json!({"method": "parallel_adapter"}), beside),
+        case("adaptformer", json!({"method": "adaptformer", "bottleneck": 4}), beside),
+        case("adaptformer, in", adaptformer([json!("in"), json!("residual"), json!(true)]), beside),
+        case(
+            "adaptformer, out",
+            adaptformer([json!("out"), json!("normed"), json!(false)]),
+            beside,
+        ),
+        case("low rank", low_rank, both),
         case("phm", phm, both),
         case("compacter", compacter(true), &["*.adapter_*", "adapter_phm_rule"]),
         case("compacter++", compacter(false), &["*.mlp.fc2.adapter_*", "adapter_phm_rule"]),
@@ -211,6 +227,17 @@ fn hypernetworks() -> Vec<Case> {
         polyhistor("polyhistor-lite", json!({"lite": true})),
         polyhistor("polyhistor-lite, both", json!({"lite": true, "mh_adapter": true})),
     ]
+}
+
+fn prompts() -> Vec<Case> {
+    let case = |name, deep: bool, trains| {
+        let config = adapter(json!({"method": "vpt", "num_tokens": 5, "deep": deep}));
+        let unfoldable = Some("prompts are tokens among an image's, and no weight can hold them");
+        let (remain, never_plain): (&[_], _) = (&["*vpt_*"], true);
+        Case { remain, unfoldable, never_plain, ..Case::new(name, config, trains) }
+    };
+    let (first, every): (&[_], &[_]) = (&["layers.0.blocks.0.vpt_prompts"], &["*.vpt_prompts"]);
+    vec![case("vpt", false, first), case("vpt, deep", true, every)]
 }
 
 /// Every stream that a head can read, by level and task, and the shared ones.
@@ -250,6 +277,10 @@ fn every_method_starts_as_the_plain_backbone() {
             for (what, found) in streams(&found) {
                 let expected = &expected[&what];
                 // A stack of streams may be multiplied in other blocks than one stream is.
+                if case.never_plain {
+                    assert!(difference(&found, expected) > TOLERANCE, "{}, {what}", case.name);
+                    continue;
+                }
                 let stacked = architecture == "swin" || adapted.plan.keeps_streams();
                 let exact = what.ends_with("shared") || !stacked;
                 let what = format!("{architecture}, {}, {what}", case.name);

@@ -28,6 +28,7 @@ mod onward;
 mod patch_embed;
 mod place;
 pub mod pretrained;
+mod prompts;
 pub mod rename;
 pub mod resample;
 mod swin;

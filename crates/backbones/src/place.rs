@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use polyptych_tensor::{Gate, Parallel, Plan, Projection, Result, Scope, Site, SiteKind};
+use polyptych_tensor::{Gate, Parallel, Plan, Projection, Prompts, Result, Scope, Site, SiteKind};
 
 /// A scope together with the plan and the stage that hold there.
 #[derive(Clone)]
@@ -47,31 +47,40 @@ impl<'a> Place<'a> {
         [in_features, out_features]: [i64; 2],
         bias: bool,
     ) -> Result<Box<dyn Projection>> {
-        let site = self.site(name, kind, [in_features, out_features], bias);
-        self.plan.projection(&self.scope.pp(name), &site)
+        let scope = self.scope.pp(name);
+        let site = self.site(&scope, kind, [in_features, out_features], bias);
+        self.plan.projection(&scope, &site)
     }
 
     /// What scales the hidden units of the MLP that stands here, for `[.., in_features]` to
     /// `[.., hidden_features]`.
     pub(crate) fn gate(&self, features: [i64; 2]) -> Result<Option<Box<dyn Gate>>> {
-        self.plan.gate(&self.scope, &self.site("fc1", SiteKind::Fc1, features, true))
+        let fc1 = self.site(&self.scope.pp("fc1"), SiteKind::Fc1, features, true);
+        self.plan.gate(&self.scope, &fc1)
     }
 
     /// The path beside the block's MLP, which maps `[.., dim]` to itself.
     pub(crate) fn parallel(&self, dim: i64) -> Result<Option<Box<dyn Parallel>>> {
-        let mlp = self.site("mlp", SiteKind::Mlp, [dim, dim], true);
-        self.plan.parallel(&self.scope.pp("mlp"), &mlp)
+        let scope = self.scope.pp("mlp");
+        self.plan.parallel(&scope, &self.site(&scope, SiteKind::Mlp, [dim, dim], true))
+    }
+
+    /// What joins the tokens, of `dim` numbers each, in front of the block that stands here;
+    /// `patch` is what goes into and comes out of the patch embedding.
+    pub(crate) fn prompts(&self, dim: i64, patch: [i64; 2]) -> Result<Option<Box<dyn Prompts>>> {
+        let block = self.site(&self.scope, SiteKind::Block, [dim, dim], false);
+        self.plan.prompts(&self.scope, &block, patch)
     }
 
     fn site(
         &self,
-        name: &str,
+        scope: &Scope,
         kind: SiteKind,
         [in_features, out_features]: [i64; 2],
         bias: bool,
     ) -> Site {
         Site {
-            path: self.scope.pp(name).path()[self.above..].to_owned(),
+            path: scope.path()[self.above..].to_owned(),
             kind,
             in_features,
             out_features,

@@ -8,6 +8,7 @@ mod block;
 mod config;
 mod merging;
 mod pad;
+mod prompts;
 mod stage;
 mod variants;
 mod windows;

@@ -19,6 +19,7 @@ use crate::backbone::{Backbone, FeatureInfo, Intermediates, Options, check_image
 use crate::onward::Onward;
 use crate::patch_embed::PatchEmbed;
 use crate::place::Place;
+use crate::prompts::Held;
 use crate::tap::{Aside, widen};
 use block::Block;
 use embed::TokenEmbed;
@@ -71,12 +72,6 @@ impl Vit {
         })
     }
 
-    /// `[batch, tokens, dim]` to the map of its patches, `[batch, rows, columns, dim]`.
-    fn map_of(&self, tokens: &Tensor, [rows, columns]: [i64; 2]) -> Tensor {
-        let patches = tokens.narrow(1, self.config.prefix_tokens(), rows * columns);
-        patches.unflatten(1, [rows, columns])
-    }
-
     /// `[batch, tokens, dim]` to `[batch, dim]`.
     fn pool(&self, tokens: &Tensor) -> Tensor {
         let prefix = self.config.prefix_tokens();
@@ -97,19 +92,21 @@ impl Backbone for Vit {
         let grid = [patches.size()[1], patches.size()[2]];
         let mut x = Activations::shared(self.token_embed.forward(&patches));
         let mut levels = Vec::new();
+        let mut held = Held::none(self.config.prefix_tokens());
         let mut aside = Aside::default();
         for (index, block) in self.blocks.iter().enumerate() {
+            x = held.renew(x, block.prompts(), train);
             x = block.forward(&x, &mut aside, train);
             if stages::ends_with(index, self.config.depth) {
                 x = std::mem::take(&mut aside).level(x);
-                levels.push(x.map(|t| self.map_of(t, grid)));
+                levels.push(x.map(|t| map_of(t, held.end(), grid)));
                 // What stays behind leaves here; the last stage's streams are also the final features.
                 if index + 1 < self.config.depth {
                     x = self.onward.of_level(&x);
                 }
             }
         }
-        let features = apply(self.norm.as_ref(), x);
+        let features = apply(self.norm.as_ref(), held.without(x));
         Ok(Intermediates { features, levels })
     }
 
@@ -128,6 +125,12 @@ impl Backbone for Vit {
     fn num_features(&self) -> i64 {
         self.config.embed_dim
     }
+}
+
+/// `[batch, tokens, dim]` to the map of its patches, `[batch, rows, columns, dim]`; `before` of the
+/// tokens are no patches.
+fn map_of(tokens: &Tensor, before: i64, [rows, columns]: [i64; 2]) -> Tensor {
+    tokens.narrow(1, before, rows * columns).unflatten(1, [rows, columns])
 }
 
 /// Where block `index` of `depth` is made.

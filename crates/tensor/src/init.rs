@@ -27,6 +27,11 @@ impl Init {
         Init::Uniform(1.0 / (fan_in.max(1) as f64).sqrt())
     }
 
+    /// Glorot's uniform law: `U(-b, b)` with `b = sqrt(6 / (fan_in + fan_out))`.
+    pub fn glorot(fan_in: i64, fan_out: i64) -> Init {
+        Init::Uniform((6.0 / (fan_in + fan_out).max(1) as f64).sqrt())
+    }
+
     /// Draws a float32 tensor of `shape`.
     pub fn draw(self, shape: &[i64], device: Device) -> Tensor {
         let options = (Kind::Float, device);
@@ -63,6 +68,7 @@ mod tests {
         let uniform = draw(Init::fan_in(16));
         assert!(uniform.abs().max().double_value(&[]) <= 0.25);
         assert!((std(&uniform) - 0.25 / 3f64.sqrt()).abs() < 0.005);
+        assert_eq!(Init::glorot(2, 4), Init::Uniform(1.0));
         assert_eq!(draw(Init::ONES).sum(Kind::Float).double_value(&[]), 40_000.0);
     }
 }

@@ -25,6 +25,8 @@ pub enum SiteKind {
     Reduction,
     /// The whole MLP, `mlp`: no projection stands there, but a path may run beside it.
     Mlp,
+    /// A whole block: no projection stands there, but prompts may join the tokens in front of it.
+    Block,
 }
 
 /// One projection of a backbone, as the backbone describes it to a plan.
@@ -75,6 +77,14 @@ pub trait Parallel: Debug {
     fn tap(&self) -> Option<Tap> {
         None
     }
+}
+
+/// Learnt tokens that join those of an image in front of a block.
+///
+/// They attend and are attended to like the image's, and are dropped before any head reads.
+pub trait Prompts: Debug {
+    /// `[batch, prompts, dim]`, in place of what the block before made of its own prompts.
+    fn forward(&self, batch: i64, train: bool) -> Tensor;
 }
 
 /// What a path parallel to an MLP makes.
@@ -133,6 +143,22 @@ pub trait Plan: Debug {
     /// # Errors
     /// A configuration that does not fit the MLP.
     fn parallel(&self, _scope: &Scope, _mlp: &Site) -> Result<Option<Box<dyn Parallel>>> {
+        Ok(None)
+    }
+
+    /// Makes what joins the tokens in front of `block`, with its parameters below `scope`, the
+    /// block's own; where there is nothing, earlier prompts flow on to the end of a ViT or of a
+    /// Swin's stage. `patch` is what goes into and comes out of the patch embedding for one patch,
+    /// on which first values may depend.
+    ///
+    /// # Errors
+    /// A configuration that does not fit the block.
+    fn prompts(
+        &self,
+        _scope: &Scope,
+        _block: &Site,
+        _patch: [i64; 2],
+    ) -> Result<Option<Box<dyn Prompts>>> {
         Ok(None)
     }
 

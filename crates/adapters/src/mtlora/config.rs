@@ -160,7 +160,7 @@ impl MtLoraConfig {
             SiteKind::Fc1 => self.fc1,
             SiteKind::Fc2 => self.fc2,
             SiteKind::Reduction => self.downsampler,
-            SiteKind::Mlp => false,
+            SiteKind::Mlp | SiteKind::Block => false,
         }
     }
 

@@ -1,14 +1,13 @@
 //! The adapter beside one MLP: the path that all tasks share, and the tasks' terms beside it.
 
-use polyptych_tensor::{
-    Activations, Init, Parallel, ParallelOutput, Result, Scope, Tap, Tensor, cast,
-};
+use polyptych_tensor::{Activations, Parallel, ParallelOutput, Result, Scope, Tap};
 
 use super::config::{AdapterActivation, AdapterInput, VmtAdapterConfig};
 use super::folded::FoldedTasks;
 use super::knowledge::Knowledge;
 use super::pair::Pair;
 use crate::Form;
+use crate::scale::Scale;
 
 /// `a_0 = s (W_up h + b_up)` with `h = sigma(W_down u + b_down)`.
 #[derive(Debug)]
@@ -21,12 +20,6 @@ pub(super) struct Path {
     tap: Option<Tap>,
     /// What the stage's tap makes of the terms.
     terms: Tap,
-}
-
-#[derive(Debug)]
-enum Scale {
-    Fixed(f64),
-    Learnt(Tensor),
 }
 
 #[derive(Debug)]
@@ -47,8 +40,7 @@ impl Path {
         let scale = match (form, learnt) {
             // Folding multiplies the projections by it.
             (Form::Folded, _) => Scale::Fixed(1.0),
-            (_, true) => Scale::Learnt(scope.param("vmt_scale", &[1], Init::Const(first))?),
-            (_, false) => Scale::Fixed(first),
+            (_, learnt) => Scale::new(scope, "vmt_scale", first, learnt)?,
         };
         let (input, activation) = (config.input, config.activation);
         Ok(Self { input, activation, pair, scale, tasks: None, tap: None, terms: config.tap() })
@@ -74,19 +66,6 @@ impl Path {
     /// Lets the stage's task streams leave behind this block.
     pub(super) fn with_tap(self) -> Self {
         Self { tap: Some(self.terms), ..self }
-    }
-}
-
-impl Scale {
-    fn apply(&self, x: Tensor) -> Tensor {
-        match self {
-            Scale::Fixed(1.0) => x,
-            Scale::Fixed(value) => x * *value,
-            Scale::Learnt(value) => {
-                let value = cast(value, x.kind());
-                x * value
-            }
-        }
     }
 }
 

@@ -6,6 +6,7 @@ use polyptych_tensor::{
     Activations, Device, Init, Kind, Projection, Result, SiteKind, Tensor, cast,
 };
 
+use super::prompts::{self, Layout};
 use super::windows::Windows;
 use crate::attention::attend;
 use crate::place::Place;
@@ -56,13 +57,19 @@ impl WindowAttention {
         })
     }
 
-    /// `[batch, height, width, dim]` to the same.
-    pub(super) fn forward(&self, x: &Activations, train: bool) -> Activations {
-        let resolution = [x.shared.size()[1], x.shared.size()[2]];
-        let bias = self.bias(resolution, x.shared.kind());
-        let qkv = self.qkv.forward(&x.map(|t| self.windows.cut(t)), train);
+    /// A stream of `layout` to the same.
+    pub(super) fn forward(&self, x: &Activations, layout: &Layout, train: bool) -> Activations {
+        let bias = self.bias(layout.resolution, x.shared.kind());
+        let windows = &self.windows;
+        if let Some(count) = layout.prompts() {
+            let cut = x.map(|t| prompts::cut(windows, layout, count, t));
+            let (qkv, with) = (self.qkv.forward(&cut, train), (self.heads, &bias));
+            let mixed = qkv.map(|t| prompts::attend_with(windows, layout, count, t, with));
+            return self.proj.forward(&mixed, train);
+        }
+        let qkv = self.qkv.forward(&x.map(|t| windows.cut(t)), train);
         let mixed = qkv.map(|t| attend(t, self.heads, Some(&bias)));
-        self.proj.forward(&mixed, train).map(|t| self.windows.join(t, resolution))
+        self.proj.forward(&mixed, train).map(|t| windows.join(t, layout.resolution))
     }
 
     /// Relative position bias plus mask, `[1 or windows, heads, area, area]`.

@@ -3,15 +3,18 @@
 use polyptych_tensor::{Activations, LayerNorm, Result};
 
 use super::attention::WindowAttention;
+use super::prompts::Layout;
 use super::windows::Windows;
 use crate::branch::add_branch;
 use crate::mlp::Mlp;
 use crate::place::Place;
+use crate::prompts::InFront;
 use crate::tap::{Aside, Beside};
 
 /// timm's `layers.i.blocks.j`.
 #[derive(Debug)]
 pub(super) struct Block {
+    prompts: InFront,
     norm1: LayerNorm,
     attn: WindowAttention,
     norm2: LayerNorm,
@@ -28,13 +31,16 @@ pub(super) struct BlockConfig {
     pub(super) windows: Windows,
     pub(super) qkv_bias: bool,
     pub(super) drop_path: f64,
+    /// What goes into and comes out of the patch embedding.
+    pub(super) patch: [i64; 2],
 }
 
 impl Block {
     pub(super) fn new(place: &Place, config: &BlockConfig) -> Result<Self> {
-        let BlockConfig { dim, heads, hidden, windows, qkv_bias, drop_path } = *config;
+        let BlockConfig { dim, heads, hidden, windows, qkv_bias, drop_path, patch } = *config;
         let norm = |name: &str| LayerNorm::new(&place.scope.pp(name), dim, super::NORM_EPS);
         Ok(Self {
+            prompts: place.prompts(dim, patch)?,
             norm1: norm("norm1")?,
             attn: WindowAttention::new(&place.pp("attn"), dim, heads, windows, qkv_bias)?,
             norm2: norm("norm2")?,
@@ -49,10 +55,17 @@ impl Block {
         &self.beside
     }
 
-    /// `[batch, height, width, dim]` to the same; what leaves the trunk goes `aside`.
-    pub(super) fn forward(&self, x: &Activations, aside: &mut Aside, train: bool) -> Activations {
-        let attended = self.attn.forward(&x.map(|t| self.norm1.forward(t)), train);
-        let x = add_branch(x, &attended, self.drop_path, train);
+    /// A stream of `layout` to the same, once fresh prompts have joined it; what leaves the trunk
+    /// goes `aside`.
+    pub(super) fn forward(
+        &self,
+        x: Activations,
+        (layout, aside): (&mut Layout, &mut Aside),
+        train: bool,
+    ) -> Activations {
+        let x = layout.renew(x, &self.prompts, train);
+        let attended = self.attn.forward(&x.map(|t| self.norm1.forward(t)), layout, train);
+        let x = add_branch(&x, &attended, self.drop_path, train);
         let normed = x.map(|t| self.norm2.forward(t));
         let mixed = self.mlp.forward(&normed, train);
         let z = add_branch(&x, &mixed, self.drop_path, train);

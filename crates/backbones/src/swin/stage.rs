@@ -5,6 +5,7 @@ use polyptych_tensor::{Activations, Result};
 use super::SwinConfig;
 use super::block::{Block, BlockConfig};
 use super::merging::PatchMerging;
+use super::prompts::Layout;
 use crate::branch::drop_path_rate;
 use crate::place::Place;
 use crate::tap::{Aside, Beside};
@@ -39,9 +40,12 @@ impl Stage {
 
     /// `[batch, height, width, dim]` to the same, through all blocks.
     pub(super) fn forward_blocks(&self, x: Activations, train: bool) -> Activations {
-        let mut aside = Aside::default();
-        let z = self.blocks.iter().fold(x, |x, block| block.forward(&x, &mut aside, train));
-        aside.level(z)
+        let (mut layout, mut aside) = (Layout::of(&x.shared), Aside::default());
+        let mut z = x;
+        for block in &self.blocks {
+            z = block.forward(z, (&mut layout, &mut aside), train);
+        }
+        layout.leave(aside.level(z))
     }
 
     /// What stands beside the MLP of every block.
@@ -60,5 +64,6 @@ fn block_config(config: &SwinConfig, stage: usize, at: usize) -> BlockConfig {
         windows: config.windows(stage, at % 2 == 1),
         qkv_bias: config.qkv_bias,
         drop_path: drop_path_rate(config.drop_path_rate, before + at, config.depths.iter().sum()),
+        patch: [3 * config.patch_size * config.patch_size, config.embed_dim],
     }
 }

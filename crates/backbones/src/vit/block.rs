@@ -8,11 +8,13 @@ use super::layer_scale::LayerScale;
 use crate::branch::{add_branch, drop_path_rate};
 use crate::mlp::Mlp;
 use crate::place::Place;
+use crate::prompts::InFront;
 use crate::tap::{Aside, Beside};
 
 /// timm's `blocks.i`.
 #[derive(Debug)]
 pub(super) struct Block {
+    prompts: InFront,
     norm1: LayerNorm,
     attn: Attention,
     ls1: Option<LayerScale>,
@@ -33,6 +35,7 @@ impl Block {
             config.init_values.map(layer).transpose()
         };
         Ok(Self {
+            prompts: place.prompts(dim, [3 * config.patch_size * config.patch_size, dim])?,
             norm1: norm("norm1")?,
             attn: Attention::new(&place.pp("attn"), dim, config.num_heads, config.qkv_bias)?,
             ls1: scale("ls1")?,
@@ -42,6 +45,11 @@ impl Block {
             ls2: scale("ls2")?,
             drop_path: drop_path_rate(config.drop_path_rate, index, config.depth),
         })
+    }
+
+    /// What joins the tokens in front of the block.
+    pub(super) fn prompts(&self) -> &InFront {
+        &self.prompts
     }
 
     /// What stands beside the MLP.
