@@ -16,7 +16,7 @@ use polyptych_data::{Batch, TaskSpec};
 use polyptych_losses::LossWeights;
 use polyptych_metrics::{Baseline, delta_m};
 use polyptych_tensor::optim::{AdamW, Optimiser, Sgd, clip_grad_norm, decay_groups};
-use polyptych_tensor::{Device, LoadOptions, LoadReport, Tensor, Tensors, device, manual_seed};
+use polyptych_tensor::{Device, LoadOptions, LoadReport, Tensor, Tensors, device};
 use serde::Serialize;
 use serde_json::json;
 
@@ -97,7 +97,8 @@ pub struct Trainer {
     union: Option<Union>,
     balance: Option<Balance>,
     optimiser: Box<dyn Optimiser>,
-    params: Vec<(String, Tensor)>,
+    /// Trainable parameters that are learnt together; several parts where tasks share none.
+    parts: Vec<Vec<(String, Tensor)>>,
     baselines: Option<Vec<Baseline>>,
     state: State,
     device: Device,
@@ -179,6 +180,7 @@ impl Trainer {
         let weights = (!alone.is_empty()).then(|| LossWeights::new(alone.iter().map(weight)));
         let weights = weights.transpose()?;
         let balance = Balance::new(&recipe, &params)?;
+        let parts = model.parts(&params);
         let baselines = folder.baselines()?.and_then(|b| b.of(&recipe.task_names()));
         let log = Log::open(folder.path().join("metrics.jsonl"), state.step)?;
         let device = model.store.device();
@@ -192,7 +194,7 @@ impl Trainer {
             union,
             balance,
             optimiser,
-            params,
+            parts,
             baselines,
             state,
             device,
@@ -281,16 +283,15 @@ impl Trainer {
         if let Some(balance) = &mut self.balance {
             balance.prepare(&self.model, &images)?;
         }
-        manual_seed(seed_of(self.recipe.seed, step));
         let lr = train.lr * train.schedule.factor(step, train.steps);
         self.model.set_progress(step, train.steps);
-        let outputs = self.model.forward(&images, true)?;
+        let outputs = self.model.forward_train(&images, seed_of(self.recipe.seed, step))?;
         self.model.store.zero_grad();
         let pass = self.pass(&outputs, batch)?;
         if step == 0 && pass.formed {
             self.model.store.check_gradients()?;
         }
-        let grad_norm = clip_grad_norm(&self.params, self.recipe.train.clip_grad_norm);
+        let grad_norm = self.clip();
         let Pass { loss, losses, balanced, .. } = pass;
         let skipped = !loss.is_finite() || !grad_norm.is_finite();
         if !skipped {
@@ -302,6 +303,12 @@ impl Trainer {
         let wall_ms = started.elapsed().as_secs_f64() * 1e3;
         *started = Instant::now();
         Ok(StepReport { step: self.state.step, lr, loss, losses, grad_norm, wall_ms, skipped })
+    }
+
+    /// The joint norm of the gradients before clipping.
+    fn clip(&self) -> f64 {
+        let max = self.recipe.train.clip_grad_norm;
+        self.parts.iter().map(|part| clip_grad_norm(part, max)).fold(0.0, f64::hypot)
     }
 
     fn advance(&mut self, skipped: bool) -> Result<()> {
