@@ -185,11 +185,13 @@ impl Model {
     /// each task, or all together.
     pub(crate) fn parts(&self, params: &[(String, Tensor)]) -> Vec<Vec<(String, Tensor)>> {
         let part = |trunk: &Trunk| {
+            let backbone = format!("{}.", trunk.prefix());
             let heads: Vec<_> = trunk.tasks.clone().map(|index| self.head_prefix(index)).collect();
-            let scopes: Vec<_> =
-                heads.into_iter().chain([format!("{}.", trunk.prefix())]).collect();
-            let of = |name: &str| scopes.iter().any(|scope| name.starts_with(scope));
-            let own = params.iter().filter(|(name, _)| of(name));
+            let reads = |name: &str| heads.iter().any(|head| name.starts_with(head));
+            // As in a model of the task alone, backbone first: norms are sums, whose last bits
+            // depend on the order.
+            let own = params.iter().filter(|(name, _)| name.starts_with(&backbone));
+            let own = own.chain(params.iter().filter(|(name, _)| reads(name)));
             own.map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect()
         };
         self.trunks.iter().map(part).collect()

@@ -207,7 +207,7 @@ fn copies_serve_tasks_of_whole_images() {
         let name = format!("backbone.{}.safetensors", task.spec.name);
         let plain = file::load(&out.join(name)).unwrap().tensors;
         assert_eq!(plain["head.weight"].size()[0], task.spec.classes.len() as i64);
-        assert!(plain.contains_key("norm.weight"));
+        assert!(plain.contains_key("fc_norm.weight"));
     }
 }
 
