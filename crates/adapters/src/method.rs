@@ -26,7 +26,8 @@ pub enum AdapterConfig {
     BitFit(BitFitConfig),
     /// Relative position tables of a Swin.
     RelativeBias,
-    /// LoRA, shared by all tasks.
+    /// LoRA: one set of factors for all tasks or, with `backbone.per_task` of a recipe as for any
+    /// method whose parts are one for all, a set for each.
     Lora(LoraConfig),
     /// LoRA on the direction of each weight, beside its magnitude.
     Dora(DoraConfig),
@@ -113,6 +114,18 @@ impl AdapterConfig {
                 num_experts,
                 ..
             }) => Some((*num_experts as usize, config)),
+            _ => None,
+        }
+    }
+
+    /// Why no model has a copy of the method for every task; nothing where one may.
+    pub fn not_per_task(&self) -> Option<&'static str> {
+        match self {
+            AdapterConfig::DecoderOnly => Some("trains nothing that a copy could have for itself"),
+            AdapterConfig::Emtal(_) => Some("has one router and one space of labels for all tasks"),
+            AdapterConfig::MtLora(_) | AdapterConfig::VmtAdapter(_) => {
+                Some("has parts of its own for every task in one trunk")
+            }
             _ => None,
         }
     }

@@ -49,7 +49,8 @@ pub(crate) fn resolve(flags: &RecipeFlags) -> Result<Recipe> {
     restrict(&mut recipe, &flags.tasks)?;
     // A label names the method that the file has.
     let sets = |key: &str| flags.overrides.iter().any(|text| text.trim().starts_with(key));
-    if (sets("adapter") || sets("union")) && !sets("label") {
+    let method = ["adapter", "union", "backbone.per_task"].into_iter().any(sets);
+    if method && !sets("label") {
         recipe.label = None;
     }
     // `--set baselines=` switches recorded baselines off.
@@ -135,11 +136,12 @@ mod tests {
 
     #[test]
     fn a_label_names_the_method_of_the_file_alone() {
-        let label = |overrides: &[&str]| {
-            resolve(&flags("quickstart", overrides, &[])).unwrap().label().to_owned()
-        };
+        let label =
+            |overrides: &[&str]| resolve(&flags("quickstart", overrides, &[])).unwrap().label();
         assert_eq!(label(&["train.lr=1e-3"]), "MTLoRA");
         assert_eq!(label(&["adapter={method=\"full\"}"]), "full");
+        let copies = ["adapter={method=\"full\"}", "backbone.per_task=true"];
+        assert_eq!(label(&copies), "full per task");
         assert_eq!(label(&["adapter.r=8", "label=MTLoRA r=8"]), "MTLoRA r=8");
     }
 

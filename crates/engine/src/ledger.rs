@@ -14,7 +14,8 @@ use crate::{DataSets, Model, Recipe, Result};
 /// Counts of one group of parameters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LedgerRow {
-    /// `backbone`, `backbone, adapter`, or `heads.<task>`.
+    /// `backbone`, `backbone, adapter`, `heads.<task>` or, for a task's own copies, `tasks.<task>`
+    /// and `tasks.<task>, adapter`.
     pub group: String,
     /// Parameters.
     pub total: i64,
@@ -137,12 +138,15 @@ impl fmt::Display for Ledger {
 }
 
 fn group_of(name: &str) -> String {
-    let mut parts = name.split('.');
-    match (parts.next(), parts.next()) {
-        (Some("heads"), Some(task)) => format!("heads.{task}"),
-        _ if matches(PARAMETERS, name) => "backbone, adapter".into(),
-        _ => "backbone".into(),
+    let task_of = |scope: &str| name.strip_prefix(scope)?.split_once('.');
+    if let Some((task, _)) = task_of("heads.") {
+        return format!("heads.{task}");
     }
+    let (group, rest) = match task_of("tasks.") {
+        Some((task, rest)) => (format!("tasks.{task}"), rest),
+        None => ("backbone".into(), name),
+    };
+    if matches(PARAMETERS, rest) { format!("{group}, adapter") } else { group }
 }
 
 /// `34262906` as `34,262,906`.
@@ -169,6 +173,9 @@ mod tests {
             ("backbone.layers.0.blocks.1.mlp.fc1.lora_shared_A", "backbone, adapter"),
             ("backbone.blocks.3.mlp.vmt_ke.depth.bias", "backbone, adapter"),
             ("heads.depth.classifier.weight", "heads.depth"),
+            ("backbone.adapter_phm_rule", "backbone, adapter"),
+            ("tasks.depth.backbone.blocks.3.attn.qkv.bias", "tasks.depth"),
+            ("tasks.depth.backbone.blocks.3.attn.qkv.lora_A.weight", "tasks.depth, adapter"),
         ] {
             assert_eq!(group_of(name), group);
         }

@@ -23,6 +23,7 @@ mod run;
 mod task;
 mod timing;
 mod train;
+mod trunk;
 mod union;
 mod weights;
 

@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use crate::error::io;
 use crate::log::to_json;
-use crate::model::BACKBONE;
 use crate::run::{MERGE, MERGED_MODEL};
+use crate::trunk::Trunk;
 use crate::{DataSets, Error, Model, OpenRun, Result, RunFolder, Task, to_tensor};
 
 /// Largest difference that folding may make, in the units of the raw outputs.
@@ -34,7 +34,8 @@ pub struct MergeReport {
 /// timm's names in `backbone.safetensors`, that one in float16 if `half`.
 ///
 /// Where every task names one class per image, the plain backbone has their heads, one behind the
-/// other in the order of tasks, as its classifier `head`.
+/// other in the order of tasks, as its classifier `head`. Where every task has a backbone of its
+/// own, each becomes a file of its own, `backbone.<task>.safetensors`, with its task's classifier.
 ///
 /// # Errors
 /// A model that is folded already, one whose method is not ready to fold, a folded model that differs by more than 1e-4 from the trained
@@ -51,8 +52,7 @@ pub fn merge(run: &OpenRun, out: &Path, half: bool) -> Result<MergeReport> {
     folded.store.load("folded model", &tensors, &LoadOptions::default())?;
     let report = compare(run, &folded, &tensors)?;
     let folder = RunFolder::create(out, &run.recipe, &specs, run.baselines.as_ref())?;
-    let heads = classifier(&folded);
-    write(&folder, &tensors, &heads, &report, half).inspect_err(|_| folder.discard())?;
+    write(&folder, &folded, &tensors, &report, half).inspect_err(|_| folder.discard())?;
     Ok(report)
 }
 
@@ -76,7 +76,8 @@ fn compare(run: &OpenRun, folded: &Model, tensors: &Tensors) -> Result<MergeRepo
     }
     let kept = tensors.keys().filter(|name| matches(PARAMETERS, name)).cloned().collect();
     let before = run.model.store.tensors();
-    let folded = before.iter().filter(|(name, _)| !tensors.contains_key(name)).count();
+    let gone = |name: &str| matches(PARAMETERS, name) && !tensors.contains_key(name);
+    let folded = before.iter().filter(|(name, _)| gone(name)).count();
     Ok(MergeReport { differences, folded, kept, probe_images: batch.names.len() })
 }
 
@@ -88,40 +89,50 @@ fn unfoldable(run: &OpenRun, reason: String, difference: f64) -> Error {
     Error::Unfoldable { path: run.folder.path().into(), reason }
 }
 
-/// Scopes of the heads that make one classifier of the plain backbone: all of them, if every task
-/// names one class per image.
-fn classifier(model: &Model) -> Vec<String> {
-    let is_class = |task: &Task| task.spec.kind == TaskKind::Classification;
-    match model.tasks.iter().all(is_class) {
-        true => model.tasks.iter().map(|task| format!("heads.{}", task.spec.name)).collect(),
-        false => Vec::new(),
-    }
-}
-
 fn write(
     folder: &RunFolder,
+    folded: &Model,
     tensors: &Tensors,
-    heads: &[String],
     report: &MergeReport,
     half: bool,
 ) -> Result<()> {
     let checkpoints = folder.checkpoints();
     std::fs::remove_dir(&checkpoints).map_err(io(&checkpoints))?;
-    let metadata = || HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    file::save(&folder.path().join(MERGED_MODEL), tensors, metadata())?;
-    let prefix = format!("{BACKBONE}.");
-    let plain = tensors.iter().filter(|(name, _)| !matches(PARAMETERS, name));
+    let save = |name: &str, tensors: &Tensors| {
+        let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+        file::save(&folder.path().join(name), tensors, metadata)
+    };
+    save(MERGED_MODEL, tensors)?;
+    for trunk in folded.trunks() {
+        save(&trunk.file(), &plain(folded, trunk, tensors, half))?;
+    }
+    Ok(file::write_aside(&folder.path().join(MERGE), to_json(report).as_bytes())?)
+}
+
+/// The backbone of `trunk` under timm's names, with its classifier.
+fn plain(folded: &Model, trunk: &Trunk, tensors: &Tensors, half: bool) -> Tensors {
+    let prefix = format!("{}.", trunk.prefix());
     let kind = |t: &Tensor| if half { Kind::Half } else { t.kind() };
-    let plain = plain.filter_map(|(name, t)| {
-        Some((name.strip_prefix(&prefix)?.to_owned(), t.detach().to_kind(kind(t))))
-    });
-    let mut plain: Tensors = plain.collect();
+    let own = tensors.iter().filter_map(|(name, t)| Some((name.strip_prefix(&prefix)?, t)));
+    let own = own.filter(|(name, _)| !matches(PARAMETERS, name));
+    let mut plain: Tensors =
+        own.map(|(name, t)| (name.to_owned(), t.detach().to_kind(kind(t)))).collect();
+    let heads = classifier(&folded.tasks[trunk.tasks.clone()]);
     for part in ["weight", "bias"] {
         let rows = heads.iter().map(|head| Some(tensors.get(&format!("{head}.{part}"))?.detach()));
         if let Some(rows) = rows.collect::<Option<Vec<_>>>().filter(|rows| !rows.is_empty()) {
             plain.insert(format!("head.{part}"), Tensor::cat(&rows, 0).to_kind(kind(&rows[0])));
         }
     }
-    file::save(&folder.path().join("backbone.safetensors"), &plain, metadata())?;
-    Ok(file::write_aside(&folder.path().join(MERGE), to_json(report).as_bytes())?)
+    plain
+}
+
+/// Scopes of the heads that make one classifier of a plain backbone: those of all `tasks`, if each
+/// names one class per image.
+fn classifier(tasks: &[Task]) -> Vec<String> {
+    let is_class = |task: &Task| task.spec.kind == TaskKind::Classification;
+    match tasks.iter().all(is_class) {
+        true => tasks.iter().map(|task| format!("heads.{}", task.spec.name)).collect(),
+        false => Vec::new(),
+    }
 }

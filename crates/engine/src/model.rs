@@ -1,13 +1,14 @@
-//! A multi-task model: one backbone, one plan, one head per task.
+//! A multi-task model: a trunk for all tasks or one for each, and one head per task.
 
-use std::rc::Rc;
+use std::collections::BTreeSet;
 
 use polyptych_adapters::Form;
-use polyptych_backbones::{Backbone, BackboneConfig, Options};
+use polyptych_backbones::{Backbone, BackboneConfig};
 use polyptych_data::TaskSpec;
-use polyptych_heads::{Head, HeadInput, upsample};
-use polyptych_tensor::{Activations, Device, Observed, Plan, Store, Tensor, Tensors};
+use polyptych_heads::{Head, upsample};
+use polyptych_tensor::{Device, Observed, Store, Tensor, Tensors, manual_seed};
 
+use crate::trunk::{Features, Trunk, shares};
 use crate::{Recipe, Result, Task, UnionRange, union};
 
 /// Scope of the backbone's parameters.
@@ -16,12 +17,12 @@ pub(crate) const BACKBONE: &str = "backbone";
 /// A network for all tasks of a recipe.
 #[derive(Debug)]
 pub struct Model {
-    /// Owner of all parameters: `backbone.*` and `heads.<task>.*`.
+    /// Owner of all parameters: `backbone.*`, `heads.<task>.*` and, where every task has a copy of
+    /// what trains in the backbone, `tasks.<task>.backbone.*`.
     pub store: Store,
     /// Tasks in the order of the task axis.
     pub tasks: Vec<Task>,
-    plan: Rc<dyn Plan>,
-    backbone: Box<dyn Backbone>,
+    trunks: Vec<Trunk>,
     backbone_config: BackboneConfig,
     heads: Vec<Box<dyn Head>>,
     kind: polyptych_tensor::Kind,
@@ -30,36 +31,30 @@ pub struct Model {
 impl Model {
     /// Builds the model of `recipe` with random values and the recipe's trainable set.
     ///
+    /// Copies per task begin with the values that they would have in a model of their task alone.
+    ///
     /// # Errors
     /// A backbone that does not exist, an adapter or head that does not fit.
     pub fn new(recipe: &Recipe, specs: &[TaskSpec], form: Form, device: Device) -> Result<Self> {
-        polyptych_tensor::manual_seed(recipe.seed as i64);
         let store = Store::new(device);
-        let plan = recipe.adapter.plan(&recipe.task_names(), form)?;
         let size = recipe.data.img_size.map(|extent| extent as i64);
         let backbone_config = BackboneConfig::from_name(&recipe.backbone.name)?
             .with_img_size(size)
             .with_num_classes(0)
             .with_drop_path_rate(recipe.backbone.drop_path_rate);
-        let options = Options {
-            features_only: specs.iter().all(TaskSpec::is_dense),
-            pyramid: recipe.backbone.pyramid,
-        };
-        let scope = store.root().pp(BACKBONE);
-        let backbone = backbone_config.init(&scope, plan.as_ref(), options)?;
-        plan.finish()?;
-        let join = |spec: &TaskSpec| Task::new(spec.clone(), recipe.tasks[&spec.name].clone());
-        let mut tasks = specs.iter().map(join).collect::<Result<Vec<_>>>()?;
-        if let Some(ranges) = union::ranges(recipe, specs)? {
-            let num_classes = ranges.num_classes();
-            for (index, (_, own)) in union::joined(&ranges, specs).into_iter().zip(ranges.iter()) {
-                tasks[index].union = Some(UnionRange { own, num_classes });
+        let tasks = tasks(recipe, specs)?;
+        let (mut trunks, mut heads) = (Vec::new(), Vec::new());
+        for share in shares(recipe, tasks.len()) {
+            manual_seed(recipe.seed as i64);
+            let place = (specs, share.clone());
+            let trunk = Trunk::new(recipe, &backbone_config, place, form, &store)?;
+            for task in &tasks[share] {
+                heads.push(head(&store, trunk.backbone.as_ref(), task)?);
             }
+            trunks.push(trunk);
         }
-        let heads = tasks.iter().map(|task| head(&store, backbone.as_ref(), task));
-        let heads = heads.collect::<Result<_>>()?;
         let kind = recipe.precision.kind();
-        let model = Self { store, tasks, plan, backbone, backbone_config, heads, kind };
+        let model = Self { store, tasks, trunks, backbone_config, heads, kind };
         model.choose_trainable();
         Ok(model)
     }
@@ -72,24 +67,75 @@ impl Model {
     /// # Errors
     /// An image of another shape.
     pub fn forward(&self, images: &Tensor, train: bool) -> Result<Vec<Tensor>> {
+        self.forward_some(images, train, |_| true)
+    }
+
+    /// As [`Model::forward`], of the tasks alone that `wanted` accepts. Heads of the others do not
+    /// run, nor do trunks that none of them reads.
+    ///
+    /// # Errors
+    /// As [`Model::forward`].
+    pub fn forward_some(
+        &self,
+        images: &Tensor,
+        train: bool,
+        wanted: impl Fn(&Task) -> bool,
+    ) -> Result<Vec<Tensor>> {
+        let mut outputs = Vec::new();
+        for trunk in &self.trunks {
+            let asked: Vec<usize> =
+                trunk.tasks.clone().filter(|&index| wanted(&self.tasks[index])).collect();
+            outputs.extend(self.through(trunk, &asked, images, train)?);
+        }
+        Ok(outputs)
+    }
+
+    /// As [`Model::forward`] in training, with LibTorch's generator seeded before every trunk, so
+    /// that copies per task draw the dropout of a run of their task alone.
+    ///
+    /// # Errors
+    /// As [`Model::forward`].
+    pub(crate) fn forward_train(&self, images: &Tensor, seed: i64) -> Result<Vec<Tensor>> {
+        let mut outputs = Vec::new();
+        for trunk in &self.trunks {
+            manual_seed(seed);
+            let all: Vec<usize> = trunk.tasks.clone().collect();
+            outputs.extend(self.through(trunk, &all, images, true)?);
+        }
+        Ok(outputs)
+    }
+
+    fn through(
+        &self,
+        trunk: &Trunk,
+        asked: &[usize],
+        images: &Tensor,
+        train: bool,
+    ) -> Result<Vec<Tensor>> {
+        if asked.is_empty() {
+            return Ok(Vec::new());
+        }
+        let image_level = asked.iter().any(|&index| !self.tasks[index].spec.is_dense());
+        let features = trunk.forward(&images.to_kind(self.kind), image_level, train)?;
         let size = images.size();
-        let x = images.to_kind(self.kind);
-        let intermediates = self.backbone.forward_intermediates(&x, train)?;
-        let image_level = self.tasks.iter().any(|task| !task.spec.is_dense());
-        let pooled = image_level.then(|| self.backbone.forward_head(&intermediates.features, true));
-        let one = |(index, task): (usize, &Task)| -> Result<Tensor> {
-            let stream = |a: &Activations| a.task(index as i64);
-            let input = HeadInput {
-                levels: intermediates.levels.iter().map(stream).collect(),
-                pooled: pooled.as_ref().map(stream),
-            };
-            let raw = self.heads[index].forward(&input, train)?;
-            Ok(match task.spec.is_dense() {
-                true => upsample(&raw, [size[2], size[3]])?,
-                false => raw,
-            })
-        };
-        self.tasks.iter().enumerate().map(one).collect()
+        let output =
+            |&index: &usize| self.output(trunk, &features, index, [size[2], size[3]], train);
+        asked.iter().map(output).collect()
+    }
+
+    fn output(
+        &self,
+        trunk: &Trunk,
+        features: &Features,
+        index: usize,
+        size: [i64; 2],
+        train: bool,
+    ) -> Result<Tensor> {
+        let raw = self.heads[index].forward(&trunk.input(features, index), train)?;
+        Ok(match self.tasks[index].spec.is_dense() {
+            true => upsample(&raw, size)?,
+            false => raw,
+        })
     }
 
     /// What readers of predictions and metrics expect of [`Model::forward`]'s outputs, see
@@ -107,17 +153,17 @@ impl Model {
 
     /// Tells the method where the run stands: `step` of `steps` are done.
     pub fn set_progress(&self, step: u64, steps: u64) {
-        self.plan.set_progress(step, steps);
+        self.trunks.iter().for_each(|trunk| trunk.plan.set_progress(step, steps));
     }
 
     /// Why the model cannot be folded as it is now; nothing where it can.
     pub fn unfoldable(&self) -> Option<String> {
-        self.plan.unfoldable()
+        self.trunks.iter().find_map(|trunk| trunk.plan.unfoldable())
     }
 
     /// What the method noted of every image in the last forward pass outside of training.
     pub(crate) fn observed(&self) -> Observed {
-        self.plan.observed()
+        self.trunks.iter().flat_map(|trunk| trunk.plan.observed()).collect()
     }
 
     /// The backbone's configuration.
@@ -130,27 +176,62 @@ impl Model {
         self.store.store_frozen_as(self.kind);
     }
 
+    /// The backbones of the model: one, or one for every task.
+    pub(crate) fn trunks(&self) -> &[Trunk] {
+        &self.trunks
+    }
+
+    /// Parts of `params` that are learnt apart, since they share nothing that trains: those of
+    /// each task, or all together.
+    pub(crate) fn parts(&self, params: &[(String, Tensor)]) -> Vec<Vec<(String, Tensor)>> {
+        let part = |trunk: &Trunk| {
+            let backbone = format!("{}.", trunk.prefix());
+            let heads: Vec<_> = trunk.tasks.clone().map(|index| self.head_prefix(index)).collect();
+            let reads = |name: &str| heads.iter().any(|head| name.starts_with(head));
+            // As in a model of the task alone, backbone first: norms are sums, whose last bits
+            // depend on the order.
+            let own = params.iter().filter(|(name, _)| name.starts_with(&backbone));
+            let own = own.chain(params.iter().filter(|(name, _)| reads(name)));
+            own.map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect()
+        };
+        self.trunks.iter().map(part).collect()
+    }
+
     /// All tensors with everything folded that the method can fold; heads are unchanged.
     ///
     /// # Errors
     /// A parameter of the method that is absent.
     pub fn folded(&self) -> Result<Tensors> {
-        let prefix = format!("{BACKBONE}.");
-        let (backbone, mut all): (Tensors, Tensors) =
-            self.store.tensors().into_iter().partition(|(name, _)| name.starts_with(&prefix));
-        let short = backbone.into_iter().map(|(name, t)| (name[prefix.len()..].to_owned(), t));
-        let folded = self.plan.fold(&short.collect())?;
-        all.extend(folded.into_iter().map(|(name, t)| (format!("{prefix}{name}"), t)));
+        let stored: Tensors = self.store.tensors().into_iter().collect();
+        let heads = stored.iter().filter(|(name, _)| name.starts_with("heads."));
+        let mut all: Tensors = heads.map(|(name, t)| (name.clone(), t.shallow_clone())).collect();
+        for trunk in &self.trunks {
+            let (prefix, folded) = (trunk.prefix(), trunk.folded(&stored)?);
+            all.extend(folded.into_iter().map(|(name, t)| (format!("{prefix}.{name}"), t)));
+        }
         Ok(all)
     }
 
-    fn choose_trainable(&self) {
-        let prefix = format!("{BACKBONE}.");
-        self.store.set_trainable(|name| match name.strip_prefix(&prefix) {
-            Some(name) => self.plan.trains(name),
-            None => true,
-        });
+    fn head_prefix(&self, index: usize) -> String {
+        format!("heads.{}.", self.tasks[index].spec.name)
     }
+
+    fn choose_trainable(&self) {
+        let frozen: BTreeSet<&String> = self.trunks.iter().flat_map(Trunk::frozen).collect();
+        self.store.set_trainable(|name| !frozen.contains(&name.to_owned()));
+    }
+}
+
+fn tasks(recipe: &Recipe, specs: &[TaskSpec]) -> Result<Vec<Task>> {
+    let join = |spec: &TaskSpec| Task::new(spec.clone(), recipe.tasks[&spec.name].clone());
+    let mut tasks = specs.iter().map(join).collect::<Result<Vec<_>>>()?;
+    if let Some(ranges) = union::ranges(recipe, specs)? {
+        let num_classes = ranges.num_classes();
+        for (index, (_, own)) in union::joined(&ranges, specs).into_iter().zip(ranges.iter()) {
+            tasks[index].union = Some(UnionRange { own, num_classes });
+        }
+    }
+    Ok(tasks)
 }
 
 fn head(store: &Store, backbone: &dyn Backbone, task: &Task) -> Result<Box<dyn Head>> {

@@ -14,7 +14,7 @@ use polyptych_tensor::optim::{AdamWConfig, SgdConfig};
 use polyptych_tensor::{Precision, Pyramid, Schedule};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result, UnionRecipe, balance};
+use crate::{Error, Result, UnionRecipe, balance, trunk};
 
 pub use source::SourceRecipe;
 
@@ -35,7 +35,7 @@ pub struct Recipe {
     /// File of baselines that delta-m compares with, relative to the recipe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baselines: Option<String>,
-    /// Name of the method in tables; the adapter's own if absent.
+    /// Name of the method in tables; the adapter's own, and whether it is per task, if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
     /// The other rows of the recipe's table.
@@ -94,6 +94,12 @@ pub struct BackboneRecipe {
     /// by a factor of two. The method's own choice if absent: MTLoRA reads after merging.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pyramid: Option<Pyramid>,
+    /// Whether every task has its own copy of what the method trains in the backbone, as the
+    /// "per task" rows of published tables have; one pass of the backbone per task. The copies
+    /// read the same frozen weights and learn as in runs of their task alone: they begin with the
+    /// same values, draw the same dropout, and each has its gradients clipped by itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub per_task: bool,
 }
 
 /// What a run learns from.
@@ -224,6 +230,7 @@ impl Recipe {
             }
         }
         balance::validate(self, origin)?;
+        trunk::validate(self, origin)?;
         self.train
             .schedule
             .validate(self.train.steps)
@@ -241,8 +248,9 @@ impl Recipe {
     }
 
     /// The name of the method in tables.
-    pub fn label(&self) -> &str {
-        self.label.as_deref().unwrap_or_else(|| self.adapter.name())
+    pub fn label(&self) -> String {
+        let copies = if self.backbone.per_task { " per task" } else { "" };
+        self.label.clone().unwrap_or_else(|| format!("{}{copies}", self.adapter.name()))
     }
 
     /// The recipe of another row of the table.

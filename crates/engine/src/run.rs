@@ -12,7 +12,8 @@
 //! | `run.lock` | held by the trainer at work |
 //!
 //! A merged model is a folder too: `recipe.toml`, `tasks.json`, `baselines.json`, `merge.json`,
-//! `model.safetensors` and, for timm, `backbone.safetensors`.
+//! `model.safetensors` and, for timm, `backbone.safetensors`, or `backbone.<task>.safetensors` for
+//! every task where each has a backbone of its own.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

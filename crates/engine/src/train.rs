@@ -18,9 +18,7 @@ use polyptych_data::{Batch, TaskSpec};
 use polyptych_losses::LossWeights;
 use polyptych_metrics::{Baseline, delta_m};
 use polyptych_tensor::optim::{AdamW, Optimiser, Sgd, clip_grad_norm, decay_groups};
-use polyptych_tensor::{
-    Device, LoadOptions, LoadReport, Tensor, Tensors, device, manual_seed, torch_version,
-};
+use polyptych_tensor::{Device, LoadOptions, LoadReport, Tensor, Tensors, device, torch_version};
 use serde::Serialize;
 use serde_json::json;
 
@@ -100,7 +98,8 @@ pub struct Trainer {
     union: Option<Union>,
     balance: Option<Balance>,
     optimiser: Box<dyn Optimiser>,
-    params: Vec<(String, Tensor)>,
+    /// Trainable parameters that are learnt together; several parts where tasks share none.
+    parts: Vec<Vec<(String, Tensor)>>,
     baselines: Option<Vec<Baseline>>,
     state: State,
     device: Device,
@@ -158,7 +157,15 @@ impl Trainer {
             reason: format!("expected a batch for step {}, found none", recorded.step),
         })?;
         let pass = trainer.prepare_step(&batch)?;
-        Ok((StepDump::new(trainer.state.step, &batch, &pass.losses, &trainer.params), recorded))
+        Ok((
+            StepDump::new(
+                trainer.state.step,
+                &batch,
+                &pass.losses,
+                &trainer.model.store.trainable(),
+            ),
+            recorded,
+        ))
     }
 
     fn first(recipe: Recipe, folder: RunFolder, data: DataSets, model: Model) -> Result<Self> {
@@ -213,6 +220,7 @@ impl Trainer {
         let weights = (!alone.is_empty()).then(|| LossWeights::new(alone.iter().map(weight)));
         let weights = weights.transpose()?;
         let balance = Balance::new(&recipe, &params)?;
+        let parts = model.parts(&params);
         let baselines = folder.baselines()?.and_then(|b| b.of(&recipe.task_names()));
         let log = Log::open(folder.path().join("metrics.jsonl"), state.step)?;
         let device = model.store.device();
@@ -226,7 +234,7 @@ impl Trainer {
             union,
             balance,
             optimiser,
-            params,
+            parts,
             baselines,
             state,
             device,
@@ -333,7 +341,7 @@ impl Trainer {
         if step == 0 && pass.formed {
             self.model.store.check_gradients()?;
         }
-        let grad_norm = clip_grad_norm(&self.params, self.recipe.train.clip_grad_norm);
+        let grad_norm = self.clip();
         let Pass { loss, losses, balanced, images, .. } = pass;
         let skipped = !loss.is_finite() || !grad_norm.is_finite();
         if skipped {
@@ -356,9 +364,8 @@ impl Trainer {
         if let Some(balance) = &mut self.balance {
             balance.prepare(&self.model, &images)?;
         }
-        manual_seed(seed_of(self.recipe.seed, step));
         self.model.set_progress(step, steps);
-        let outputs = self.model.forward(&images, true)?;
+        let outputs = self.model.forward_train(&images, seed_of(self.recipe.seed, step))?;
         self.model.store.zero_grad();
         self.pass(&outputs, images, batch)
     }
@@ -373,8 +380,15 @@ impl Trainer {
         let path = dump::folder(self.folder.path());
         std::fs::create_dir_all(&path).map_err(io(&path))?;
         self.checkpoint().save(&path, 1)?;
-        StepDump::new(step, batch, losses, &self.params).write(self.folder.path())?;
+        StepDump::new(step, batch, losses, &self.model.store.trainable())
+            .write(self.folder.path())?;
         Err(Error::NotFinite { step: step + 1, what: "loss or gradient".into(), count, path })
+    }
+
+    /// The joint norm of the gradients before clipping.
+    fn clip(&self) -> f64 {
+        let max = self.recipe.train.clip_grad_norm;
+        self.parts.iter().map(|part| clip_grad_norm(part, max)).fold(0.0, f64::hypot)
     }
 
     fn advance(&mut self, skipped: bool) -> Result<()> {

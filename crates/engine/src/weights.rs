@@ -4,7 +4,7 @@ use std::path::Path;
 
 use polyptych_adapters::PARAMETERS;
 use polyptych_backbones::{npz, pretrained, rename};
-use polyptych_tensor::{LoadOptions, LoadReport, Tensors, file};
+use polyptych_tensor::{LoadOptions, LoadReport, Tensor, Tensors, file};
 
 use crate::model::BACKBONE;
 use crate::{Model, Result};
@@ -21,10 +21,8 @@ pub fn load_backbone(model: &Model, weights: &str) -> Result<Option<LoadReport>>
     if weights == "none" {
         return Ok(None);
     }
-    let named =
-        read_weights(weights)?.into_iter().map(|(name, t)| (format!("{BACKBONE}.{name}"), t));
-    let named: Tensors = named.collect();
-    let resample = |name: &str, tensor: &polyptych_tensor::Tensor, wanted: &[i64]| {
+    let named = placed(model, &read_weights(weights)?);
+    let resample = |name: &str, tensor: &Tensor, wanted: &[i64]| {
         model.backbone_config().resample(name, tensor, wanted)
     };
     let options = LoadOptions {
@@ -38,6 +36,21 @@ pub fn load_backbone(model: &Model, weights: &str) -> Result<Option<LoadReport>>
         resample: Some(&resample),
     };
     Ok(Some(model.store.load(weights, &named, &options)?))
+}
+
+/// `tensors` under the names of the model's store: several, where tasks have copies.
+fn placed(model: &Model, tensors: &Tensors) -> Tensors {
+    let places = |name: &String| {
+        let found: Vec<_> = model.trunks().iter().filter_map(|trunk| trunk.place(name)).collect();
+        match found.is_empty() {
+            true => vec![format!("{BACKBONE}.{name}")],
+            false => found.into_iter().cloned().collect(),
+        }
+    };
+    let placed = |(name, tensor): (&String, &Tensor)| {
+        places(name).into_iter().map(|place| (place, tensor.shallow_clone())).collect::<Vec<_>>()
+    };
+    tensors.iter().flat_map(placed).collect()
 }
 
 /// The tensors of a shipped `architecture.tag` or of a file, under timm's names.
@@ -61,7 +74,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use polyptych_tensor::{Device, Kind, Tensor};
+    use polyptych_tensor::{Device, Kind};
 
     #[test]
     fn the_content_says_which_format_a_file_has() {

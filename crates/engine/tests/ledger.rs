@@ -81,6 +81,30 @@ fn full_fine_tuning_counts_body_and_decoders() {
     assert_eq!((frozen.trainable, frozen.total), (1_946_624, 29_464_442));
 }
 
+/// Published counts of methods that have a copy per task (VMT-Adapter's table 1): four times one
+/// copy. Frozen numbers are counted once.
+#[test]
+fn copies_per_task_count_as_published() {
+    let counts = |adapter: &str, per_task: bool| {
+        let mut recipe = swin_tiny(adapter);
+        recipe.backbone.per_task = per_task;
+        let model = Model::new(&recipe, &specs(), Form::Adapted, Device::Cpu).unwrap();
+        let sum = Ledger::of(&model).total();
+        (sum.trainable - 1_946_624, sum.total - 1_946_624)
+    };
+    let body = 27_519_354 - 2 * 768;
+    // No dense head reads the final norm, whose bias the published 302,184 contain.
+    let bitfit = "{method=\"bitfit\", relative_position_bias=true}";
+    for (adapter, copies) in [("{method=\"relative_bias\"}", 93_288), (bitfit, 302_184 - 4 * 768)] {
+        assert_eq!(counts(adapter, true), (copies, body + copies / 4 * 3), "{adapter}");
+    }
+    let lora = "{method=\"lora\", r=4, target_modules=[\"qkv\"]}";
+    // Widths of the twelve blocks sum to 4,416; `A` reads d and `B` writes 3 d.
+    let one = 4 * 4 * 4_416;
+    assert_eq!(counts(lora, false), (one, body + one));
+    assert_eq!(counts(lora, true), (4 * one, body + 4 * one));
+}
+
 #[test]
 fn the_ledger_names_what_is_unused() {
     let text = ledger("{method=\"mtlora\", r=64}").to_string();

@@ -44,6 +44,29 @@ fn recipes_are_checked_key_by_key() {
 }
 
 #[test]
+fn copies_per_task_need_a_method_that_is_one_for_all() {
+    let vmt = "adapter={method=\"vmt_adapter\"}";
+    let emtal = "adapter={method=\"emtal\", r=2, num_experts=8}";
+    let lora = "adapter={method=\"lora\", target_modules=[\"qkv\"]}";
+    let (rows, union) = ("balancer={gradient={name=\"pcgrad\"}}", "union={label_smoothing=0.1}");
+    for (overrides, expected) in [
+        (&["seed=3"][..], "the method mtlora has parts of its own for every task in one trunk"),
+        (&[vmt], "the method vmt_adapter has parts of its own for every task in one trunk"),
+        (&[emtal], "the method emtal has one router and one space of labels for all tasks"),
+        (
+            &["adapter={method=\"decoder_only\"}"],
+            "the method decoder_only trains nothing that a copy could have for itself",
+        ),
+        (&[lora, union], "[union] joins the tasks of one trunk"),
+        (&[lora, rows], "balancer.gradient and train.conflict_every look at what tasks share"),
+    ] {
+        let message = refused(&[overrides, &["backbone.per_task=true"]].concat());
+        let key = "tiny: backbone.per_task: expected false, found true: ";
+        assert_eq!(message, format!("{key}{expected}"));
+    }
+}
+
+#[test]
 fn tasks_must_be_in_the_data() {
     let task = "tasks.poses={weight=1.0, head={name=\"segformer\", embed_dim=8, dropout=0.0}}";
     let message = refused(&[task, "adapter={method=\"full\"}"]);
@@ -79,7 +102,7 @@ fn recipes_come_back_from_toml() {
     let row = "compare=[{name=\"linear\", set=[\"adapter={method='decoder_only'}\"]}]";
     let recipe = recipe(&[row]);
     let compared = recipe.compared(&recipe.compare[0]).unwrap();
-    assert_eq!((compared.label(), compared.adapter.name()), ("linear", "decoder_only"));
+    assert_eq!((compared.label().as_str(), compared.adapter.name()), ("linear", "decoder_only"));
     let text = recipe.to_toml().unwrap();
     let back = polyptych_engine::Recipe::parse("copy", &text, &[]).unwrap();
     assert_eq!(back, recipe);

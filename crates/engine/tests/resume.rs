@@ -6,13 +6,19 @@ mod common;
 use common::{Until, alone, recipe, train};
 use polyptych_engine::Trainer;
 
-const METHODS: [&str; 6] = [
-    "adapter.scale=2.0",
-    "adapter={method=\"mtlora\", r=2, shared_mode=\"matrixv2\", downsampler=true, learnable_scale=true}",
-    "adapter={method=\"lora\", r=2, target_modules=[\"q\", \"v\", \"fc1\"], lora_dropout=0.1}",
-    "adapter={method=\"full\"}",
-    "adapter={method=\"decoder_only\"}",
-    "adapter={method=\"polyhistor\", embedding_dim=8, rank=4}",
+const METHODS: [&[&str]; 7] = [
+    &["adapter.scale=2.0"],
+    &[
+        "adapter={method=\"mtlora\", r=2, shared_mode=\"matrixv2\", downsampler=true, learnable_scale=true}",
+    ],
+    &["adapter={method=\"lora\", r=2, target_modules=[\"q\", \"v\", \"fc1\"], lora_dropout=0.1}"],
+    &["adapter={method=\"full\"}"],
+    &["adapter={method=\"decoder_only\"}"],
+    &[
+        "adapter={method=\"lora\", r=2, target_modules=[\"qkv\"], lora_dropout=0.1}",
+        "backbone.per_task=true",
+    ],
+    &["adapter={method=\"polyhistor\", embedding_dim=8, rank=4}"],
 ];
 
 /// The cut lies within the second of two epochs, so order and augmentation must go on too.
@@ -21,9 +27,9 @@ fn a_run_in_two_parts_is_the_same_run() {
     let _alone = alone();
     for method in METHODS {
         let folder = tempfile::tempdir().unwrap();
-        let (whole, _) = train(recipe(&[method]), &folder.path().join("whole"));
+        let (whole, _) = train(recipe(method), &folder.path().join("whole"));
         let path = folder.path().join("parts");
-        let (mut first, _) = Trainer::start(recipe(&[method]), None, &path).unwrap();
+        let (mut first, _) = Trainer::start(recipe(method), None, &path).unwrap();
         let stopped = first.run(&mut Until { until: 4, ..Until::default() }).unwrap();
         assert!(!stopped.finished);
         drop(first);
@@ -33,7 +39,7 @@ fn a_run_in_two_parts_is_the_same_run() {
         same(&whole, &second);
         let log = std::fs::read_to_string(path.join("metrics.jsonl")).unwrap();
         let steps = log.lines().filter(|line| line.contains("grad_norm")).count();
-        assert_eq!(steps, 6, "{method}");
+        assert_eq!(steps, 6, "{method:?}");
     }
 }
 

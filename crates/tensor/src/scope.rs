@@ -31,6 +31,9 @@ pub struct Entry {
     pub role: Role,
     /// Kept for compatible files, although no output depends on it.
     pub unused: bool,
+    /// What layers hold that were made under other names, see [`Store::unite`]; the numbers are
+    /// those of `tensor`.
+    twins: Vec<Tensor>,
 }
 
 /// All tensors of a model, in the order of their names.
@@ -81,10 +84,11 @@ impl Store {
         trainable.map(|(name, entry)| (name.clone(), entry.tensor.shallow_clone())).collect()
     }
 
-    /// Makes exactly the parameters trainable whose name `choose` accepts.
+    /// Makes exactly the parameters trainable whose name `choose` accepts. Parameters that were
+    /// united stay frozen: gradients of their users would not meet.
     pub fn set_trainable(&self, choose: impl Fn(&str) -> bool) {
         for (name, entry) in self.entries.borrow_mut().iter_mut() {
-            let train = entry.role == Role::Parameter && choose(name);
+            let train = entry.role == Role::Parameter && entry.twins.is_empty() && choose(name);
             entry.tensor = entry.tensor.set_requires_grad(train);
         }
     }
@@ -96,8 +100,37 @@ impl Store {
             if entry.role == Role::Parameter && !tensor.requires_grad() && tensor.kind() != kind {
                 let stored = tensor.to_kind(kind);
                 tensor.set_data(&stored);
+                entry.twins.iter_mut().for_each(|twin| twin.set_data(&stored));
             }
         }
+    }
+
+    /// Makes the frozen parameter `name` one with `common`, so that its numbers exist once, in
+    /// memory and in files: who was made with `name` reads the numbers of `common` from now on.
+    /// If nothing is called `common` yet, the parameter takes that name.
+    ///
+    /// # Errors
+    /// A name that does not exist, or two shapes.
+    pub fn unite(&self, name: &str, common: &str) -> Result<()> {
+        let mut entries = self.entries.borrow_mut();
+        let size = |name: &str| entries.get(name).map(|entry| entry.tensor.size());
+        let unknown = || Error::UnknownName { name: name.into() };
+        let (found, kept) = (size(name).ok_or_else(unknown)?, size(common));
+        if let Some(expected) = kept.filter(|kept| *kept != found) {
+            let expected = format!("{expected:?} of {common}");
+            return Err(Error::Shape { key: name.into(), expected, found });
+        }
+        let mut entry = entries.remove(name).ok_or_else(unknown)?;
+        entry.tensor = entry.tensor.set_requires_grad(false);
+        let Some(kept) = entries.get_mut(common) else {
+            entries.insert(common.into(), entry);
+            return Ok(());
+        };
+        for mut twin in entry.twins.into_iter().chain([entry.tensor]) {
+            twin.set_data(&kept.tensor);
+            kept.twins.push(twin);
+        }
+        Ok(())
     }
 
     /// Notes that no output depends on the parameter `name`.
@@ -201,7 +234,8 @@ impl Scope {
         }
         let drawn = tch::no_grad(|| init.draw(shape, self.store.device));
         let tensor = drawn.set_requires_grad(role == Role::Parameter);
-        let entry = Entry { tensor: tensor.shallow_clone(), role, unused: false };
+        let entry =
+            Entry { tensor: tensor.shallow_clone(), role, unused: false, twins: Vec::new() };
         self.store.insert(key, entry)?;
         Ok(tensor)
     }
@@ -258,6 +292,37 @@ mod tests {
         store.store_frozen_as(Kind::BFloat16);
         assert_eq!(held.kind(), Kind::BFloat16);
         assert_eq!(trained.kind(), Kind::Float);
+    }
+
+    #[test]
+    fn united_parameters_exist_once() {
+        let store = Store::new(Device::Cpu);
+        let make = |name: &str, init| store.root().pp(name).param("w", &[2], init).unwrap();
+        let (a, b) = (make("a", Init::ONES), make("b", Init::ZEROS));
+        store.unite("a.w", "w").unwrap();
+        store.unite("b.w", "w").unwrap();
+        let tensors = store.tensors();
+        assert_eq!(tensors.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["w"]);
+        assert!(b.equal(&Tensor::from_slice(&[1f32, 1.0])));
+        store.set_trainable(|_| true);
+        assert!(store.trainable().is_empty() && !a.requires_grad() && !b.requires_grad());
+        store.store_frozen_as(Kind::BFloat16);
+        for held in [&a, &b] {
+            assert_eq!((held.kind(), held.data_ptr()), (Kind::BFloat16, a.data_ptr()));
+        }
+        tch::no_grad(|| drop(tensors[0].1.shallow_clone().fill_(3.0)));
+        assert_eq!(b.double_value(&[0]), 3.0);
+    }
+
+    #[test]
+    fn only_equal_shapes_are_united() {
+        let store = Store::new(Device::Cpu);
+        let make = |name: &str, len| drop(store.root().param(name, &[len], Init::ONES).unwrap());
+        make("a", 2);
+        make("b", 3);
+        let message = |name: &str| store.unite(name, "a").unwrap_err().to_string();
+        assert_eq!(message("b"), "b: expected shape [2] of a, found [3]");
+        assert_eq!(message("c"), "parameter `c`: no parameter has this name");
     }
 
     #[test]

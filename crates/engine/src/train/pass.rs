@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use polyptych_data::Batch;
 use polyptych_losses::LossValue;
-use polyptych_tensor::{Kind, Role, Tensor, manual_seed, no_grad};
+use polyptych_tensor::{Kind, Role, Tensor, no_grad};
 use serde_json::json;
 
 use super::{Trainer, seed_of};
@@ -121,9 +121,9 @@ impl Trainer {
                 buffers.push((entry.tensor.shallow_clone(), entry.tensor.copy()));
             }
         });
-        manual_seed(seed_of(self.recipe.seed, self.state.step));
+        let seed = seed_of(self.recipe.seed, self.state.step);
         let losses = no_grad(|| -> Result<Vec<Tensor>> {
-            let outputs = self.model.forward(images, true)?;
+            let outputs = self.model.forward_train(images, seed)?;
             Ok(self.weighed(&self.losses_alone(&outputs, batch)?))
         })?;
         no_grad(|| buffers.iter_mut().try_for_each(|(buffer, kept)| buffer.f_copy_(kept)))?;

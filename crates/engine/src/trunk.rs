@@ -1,0 +1,180 @@
+//! The way from images to features: one backbone for all tasks, or one for each.
+//!
+//! With `backbone.per_task` every task has a copy of what its method trains in the backbone. The
+//! copies are backbones of their own, with the single-task form of the method, that read the same
+//! frozen numbers: those lie once, below `backbone`, and what trains lies below
+//! `tasks.<task>.backbone`. A folded copy is a whole backbone, since factors of tasks end up in
+//! the same weights.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::rc::Rc;
+
+use polyptych_adapters::Form;
+use polyptych_backbones::{Backbone, BackboneConfig, Intermediates, Options};
+use polyptych_data::TaskSpec;
+use polyptych_heads::HeadInput;
+use polyptych_tensor::{Activations, Plan, Role, Store, Tensor, Tensors};
+
+use crate::balance::needs_rows;
+use crate::model::BACKBONE;
+use crate::{Error, Recipe, Result};
+
+/// One backbone with its plan.
+#[derive(Debug)]
+pub(crate) struct Trunk {
+    /// Whose copy it is; none for the one that all tasks share.
+    owner: Option<String>,
+    /// The tasks that read it, as positions on the task axis of the model.
+    pub(crate) tasks: Range<usize>,
+    pub(crate) plan: Rc<dyn Plan>,
+    pub(crate) backbone: Box<dyn Backbone>,
+    /// Where the store has each of the backbone's tensors.
+    places: BTreeMap<String, String>,
+}
+
+/// What the heads of a trunk read.
+pub(crate) struct Features {
+    levels: Vec<Activations>,
+    pooled: Option<Activations>,
+}
+
+/// Checks `backbone.per_task` of `recipe`, whose file is `origin`.
+///
+/// # Errors
+/// What tasks share, beside copies that share nothing that trains.
+pub(crate) fn validate(recipe: &Recipe, origin: &str) -> Result<()> {
+    let reason = match recipe.adapter.not_per_task() {
+        _ if !recipe.backbone.per_task => return Ok(()),
+        Some(reason) => format!("the method {} {reason}", recipe.adapter.name()),
+        None if recipe.union.is_some() => "[union] joins the tasks of one trunk".into(),
+        None if needs_rows(recipe) => {
+            "balancer.gradient and train.conflict_every look at what tasks share".into()
+        }
+        None => return Ok(()),
+    };
+    let reason = format!("expected false, found true: {reason}");
+    Err(Error::Recipe { origin: origin.into(), key: "backbone.per_task".into(), reason })
+}
+
+/// The tasks of each trunk of `recipe`, as positions on the task axis.
+pub(crate) fn shares(recipe: &Recipe, num_tasks: usize) -> Vec<Range<usize>> {
+    match recipe.backbone.per_task {
+        true => (0..num_tasks).map(|task| task..task + 1).collect(),
+        false => std::iter::once(0..num_tasks).collect(),
+    }
+}
+
+impl Trunk {
+    /// Builds the trunk that `tasks` of `specs` read, in `store`.
+    ///
+    /// # Errors
+    /// An adapter that does not fit the backbone.
+    pub(crate) fn new(
+        recipe: &Recipe,
+        config: &BackboneConfig,
+        (specs, tasks): (&[TaskSpec], Range<usize>),
+        form: Form,
+        store: &Store,
+    ) -> Result<Self> {
+        let own = &specs[tasks.clone()];
+        let owner = recipe.backbone.per_task.then(|| own[0].name.clone());
+        let names = owner.as_ref().map_or_else(|| recipe.task_names(), |task| vec![task.clone()]);
+        let plan = recipe.adapter.plan(&names, form)?;
+        let features_only = own.iter().all(TaskSpec::is_dense);
+        let options = Options { features_only, pyramid: recipe.backbone.pyramid };
+        let scope = match &owner {
+            Some(task) => store.root().pp("tasks").pp(task).pp(BACKBONE),
+            None => store.root().pp(BACKBONE),
+        };
+        let backbone = config.init(&scope, plan.as_ref(), options)?;
+        plan.finish()?;
+        let mut trunk = Self { owner, tasks, plan, backbone, places: BTreeMap::new() };
+        trunk.note_places(store);
+        if trunk.owner.is_some() && form == Form::Adapted {
+            trunk.share_frozen(store)?;
+        }
+        Ok(trunk)
+    }
+
+    /// Runs the backbone; `image_level` asks for pooled features too.
+    ///
+    /// # Errors
+    /// Images of another shape.
+    pub(crate) fn forward(&self, x: &Tensor, image_level: bool, train: bool) -> Result<Features> {
+        let Intermediates { features, levels } = self.backbone.forward_intermediates(x, train)?;
+        let pooled = image_level.then(|| self.backbone.forward_head(&features, true));
+        Ok(Features { levels, pooled })
+    }
+
+    /// What the head of the model's task `index` reads of `features`.
+    pub(crate) fn input(&self, features: &Features, index: usize) -> HeadInput {
+        let stream = |a: &Activations| a.task((index - self.tasks.start) as i64);
+        HeadInput {
+            levels: features.levels.iter().map(stream).collect(),
+            pooled: features.pooled.as_ref().map(stream),
+        }
+    }
+
+    /// The scope of its parameters in the store.
+    pub(crate) fn prefix(&self) -> String {
+        match &self.owner {
+            Some(task) => format!("tasks.{task}.{BACKBONE}"),
+            None => BACKBONE.into(),
+        }
+    }
+
+    /// The file that holds it once it is a plain backbone.
+    pub(crate) fn file(&self) -> String {
+        match &self.owner {
+            Some(task) => format!("backbone.{task}.safetensors"),
+            None => "backbone.safetensors".into(),
+        }
+    }
+
+    /// Where the store has the backbone's tensor `name`.
+    pub(crate) fn place(&self, name: &str) -> Option<&String> {
+        self.places.get(name)
+    }
+
+    /// Names in the store of what does not train.
+    pub(crate) fn frozen(&self) -> impl Iterator<Item = &String> {
+        self.places.iter().filter(|(name, _)| !self.plan.trains(name)).map(|(_, place)| place)
+    }
+
+    /// The backbone's tensors, under its own names, with everything folded that can be.
+    ///
+    /// # Errors
+    /// A parameter of the method that is absent.
+    pub(crate) fn folded(&self, stored: &Tensors) -> Result<Tensors> {
+        let found = self.places.iter().filter_map(|(name, place)| {
+            stored.get(place).map(|tensor| (name.clone(), tensor.shallow_clone()))
+        });
+        Ok(self.plan.fold(&found.collect())?)
+    }
+
+    fn note_places(&mut self, store: &Store) {
+        let prefix = format!("{}.", self.prefix());
+        store.for_each(|name, _| {
+            if let Some(short) = name.strip_prefix(&prefix) {
+                self.places.insert(short.to_owned(), name.to_owned());
+            }
+        });
+    }
+
+    /// Leaves its frozen parameters where those of all tasks lie; the first task's values stay.
+    fn share_frozen(&mut self, store: &Store) -> Result<()> {
+        let mut parameters = BTreeSet::new();
+        store.for_each(|name, entry| {
+            parameters.extend((entry.role == Role::Parameter).then(|| name.to_owned()));
+        });
+        for (name, place) in &mut self.places {
+            if parameters.contains(place) && !self.plan.trains(name) {
+                let common = format!("{BACKBONE}.{name}");
+                store.unite(place, &common)?;
+                *place = common;
+            }
+        }
+        Ok(())
+    }
+}
