@@ -25,6 +25,7 @@ pub struct Model {
     backbone_config: BackboneConfig,
     heads: Vec<Box<dyn Head>>,
     kind: polyptych_tensor::Kind,
+    learning: Vec<usize>,
 }
 
 impl Model {
@@ -47,7 +48,7 @@ impl Model {
         };
         let scope = store.root().pp(BACKBONE);
         let backbone = backbone_config.init(&scope, plan.as_ref(), options)?;
-        plan.finish()?;
+        plan.finish().map_err(polyptych_adapters::Error::from)?;
         let join = |spec: &TaskSpec| Task::new(spec.clone(), recipe.tasks[&spec.name].clone());
         let mut tasks = specs.iter().map(join).collect::<Result<Vec<_>>>()?;
         if let Some(ranges) = union::ranges(recipe, specs)? {
@@ -59,9 +60,16 @@ impl Model {
         let heads = tasks.iter().map(|task| head(&store, backbone.as_ref(), task));
         let heads = heads.collect::<Result<_>>()?;
         let kind = recipe.precision.kind();
-        let model = Self { store, tasks, plan, backbone, backbone_config, heads, kind };
+        let learns = |&index: &usize| recipe.learns(&specs[index].name);
+        let learning = (0..specs.len()).filter(learns).collect();
+        let model = Self { store, tasks, plan, backbone, backbone_config, heads, kind, learning };
         model.choose_trainable();
         Ok(model)
+    }
+
+    /// Positions of the tasks that learn: all of them, but for a recipe that extends a run.
+    pub fn learning(&self) -> &[usize] {
+        &self.learning
     }
 
     /// Raw outputs of every task: `[batch, outputs, height, width]` at the size of the image, or
@@ -72,24 +80,38 @@ impl Model {
     /// # Errors
     /// An image of another shape.
     pub fn forward(&self, images: &Tensor, train: bool) -> Result<Vec<Tensor>> {
+        let all: Vec<usize> = (0..self.tasks.len()).collect();
+        self.forward_tasks(images, train, &all)
+    }
+
+    /// As [`Model::forward`], of the tasks at the positions `wanted`; the other heads do not run.
+    ///
+    /// # Errors
+    /// An image of another shape.
+    pub fn forward_tasks(
+        &self,
+        images: &Tensor,
+        train: bool,
+        wanted: &[usize],
+    ) -> Result<Vec<Tensor>> {
         let size = images.size();
         let x = images.to_kind(self.kind);
         let intermediates = self.backbone.forward_intermediates(&x, train)?;
-        let image_level = self.tasks.iter().any(|task| !task.spec.is_dense());
+        let image_level = wanted.iter().any(|&index| !self.tasks[index].spec.is_dense());
         let pooled = image_level.then(|| self.backbone.forward_head(&intermediates.features, true));
-        let one = |(index, task): (usize, &Task)| -> Result<Tensor> {
+        let one = |&index: &usize| -> Result<Tensor> {
             let stream = |a: &Activations| a.task(index as i64);
             let input = HeadInput {
                 levels: intermediates.levels.iter().map(stream).collect(),
                 pooled: pooled.as_ref().map(stream),
             };
             let raw = self.heads[index].forward(&input, train)?;
-            Ok(match task.spec.is_dense() {
+            Ok(match self.tasks[index].spec.is_dense() {
                 true => upsample(&raw, [size[2], size[3]])?,
                 false => raw,
             })
         };
-        self.tasks.iter().enumerate().map(one).collect()
+        wanted.iter().map(one).collect()
     }
 
     /// What readers of predictions and metrics expect of [`Model::forward`]'s outputs, see
@@ -125,9 +147,12 @@ impl Model {
         &self.backbone_config
     }
 
-    /// Stores frozen weights in the type that the run computes in.
+    /// Stores weights that the method never trains in the type that the run computes in.
     pub fn store_frozen(&self) {
+        // What an extended run has learnt stays as exact as it was learnt.
+        self.store.set_trainable(|name| self.trains(name));
         self.store.store_frozen_as(self.kind);
+        self.choose_trainable();
     }
 
     /// All tensors with everything folded that the method can fold; heads are unchanged.
@@ -145,12 +170,40 @@ impl Model {
     }
 
     fn choose_trainable(&self) {
-        let prefix = format!("{BACKBONE}.");
-        self.store.set_trainable(|name| match name.strip_prefix(&prefix) {
-            Some(name) => self.plan.trains(name),
-            None => true,
+        let all = self.learning.len() == self.tasks.len();
+        self.store.set_trainable(|name| {
+            let owned = || self.owner(name).is_some_and(|task| self.learning.contains(&task));
+            self.trains(name) && (all || owned())
         });
     }
+
+    /// Whether the parameter `name` is a head's, or one that the plan trains and a head reads.
+    fn trains(&self, name: &str) -> bool {
+        backbone_name(name).is_none_or(|name| self.plan.trains(name) && self.is_read(name))
+    }
+
+    /// Tasks of whole images read the features behind the last stage, and of none before.
+    fn is_read(&self, name: &str) -> bool {
+        let last = self.backbone.feature_info().len() - 1;
+        self.plan.owner(name).is_none_or(|owner| {
+            let task = self.tasks.iter().find(|task| task.spec.name == owner.task);
+            owner.stage == last || task.is_none_or(|task| task.spec.is_dense())
+        })
+    }
+
+    /// Position of the task that alone depends on the parameter `name`.
+    fn owner(&self, name: &str) -> Option<usize> {
+        let task = match backbone_name(name) {
+            Some(name) => self.plan.owner(name)?.task,
+            None => name.strip_prefix("heads.")?.split('.').next()?,
+        };
+        self.tasks.iter().position(|known| known.spec.name == task)
+    }
+}
+
+/// The name within the backbone, of its parameters.
+fn backbone_name(name: &str) -> Option<&str> {
+    name.strip_prefix(BACKBONE)?.strip_prefix('.')
 }
 
 fn head(store: &Store, backbone: &dyn Backbone, task: &Task) -> Result<Box<dyn Head>> {

@@ -22,6 +22,7 @@ use serde_json::json;
 
 use crate::balance::Balance;
 use crate::checkpoint::State;
+use crate::extend::Extended;
 use crate::log::{Log, to_json};
 use crate::run::same_recipe;
 use crate::union::Union;
@@ -81,6 +82,8 @@ pub struct TrainOutcome {
 pub struct Preparation {
     /// Where the backbone's values came from; none for random ones.
     pub weights: Option<LoadReport>,
+    /// What came from the run that is extended, if one is.
+    pub extended: Option<LoadReport>,
     /// The experts that were found in it, for methods that have them.
     pub experts: Vec<ExpertLayer>,
 }
@@ -91,7 +94,7 @@ pub struct Trainer {
     folder: RunFolder,
     data: DataSets,
     model: Model,
-    /// Positions of the tasks that have a loss of their own, and its weight.
+    /// Positions of the tasks that learn by a loss of their own, and its weight.
     alone: Vec<usize>,
     weights: Option<LossWeights>,
     union: Option<Union>,
@@ -116,9 +119,11 @@ impl Trainer {
         path: &Path,
     ) -> Result<(Self, Preparation)> {
         let device = device::resolve(&recipe.device)?;
+        let old = Extended::open(&recipe)?;
         let data = DataSets::open(&recipe)?;
         let model = Model::new(&recipe, &data.specs, Form::Adapted, device)?;
         let weights = load_backbone(&model, &recipe.backbone.weights)?;
+        let extended = old.map(|old| old.load(&model)).transpose()?;
         let experts = experts::prepare(&model, &recipe)?;
         let folder = RunFolder::create(path, &recipe, &data.specs, baselines)?;
         let begin = |folder: RunFolder| {
@@ -126,7 +131,7 @@ impl Trainer {
             Self::new(recipe, folder, data, model, state)
         };
         let trainer = begin(folder.clone()).inspect_err(|_| folder.discard())?;
-        Ok((trainer, Preparation { weights, experts }))
+        Ok((trainer, Preparation { weights, extended, experts }))
     }
 
     /// Opens the run in `path` where it was saved last.
@@ -139,7 +144,8 @@ impl Trainer {
         let checkpoint = Checkpoint::open(&folder.checkpoints(), false)?;
         same_recipe(path, &checkpoint, &digest)?;
         let device = device::resolve(&recipe.device)?;
-        let data = DataSets::open(&recipe)?;
+        // The run that this one extends may be gone.
+        let data = DataSets::open_beside(&recipe, &folder.specs()?)?;
         let model = Model::new(&recipe, &data.specs, Form::Adapted, device)?;
         let origin = folder.checkpoints().display().to_string();
         model.store.load(&origin, &checkpoint.model, &LoadOptions::default())?;
@@ -171,7 +177,8 @@ impl Trainer {
         };
         let union = Union::new(&recipe, &data.specs, model.store.device())?;
         let joins = |index: &usize| union.as_ref().is_some_and(|union| union.joins(*index));
-        let alone: Vec<usize> = (0..model.tasks.len()).filter(|index| !joins(index)).collect();
+        let learning = model.learning().iter().copied();
+        let alone: Vec<usize> = learning.filter(|index| !joins(index)).collect();
         let weight = |&index: &usize| {
             let task = &model.tasks[index];
             (task.spec.name.as_str(), task.recipe.weight)
@@ -284,7 +291,7 @@ impl Trainer {
         manual_seed(seed_of(self.recipe.seed, step));
         let lr = train.lr * train.schedule.factor(step, train.steps);
         self.model.set_progress(step, train.steps);
-        let outputs = self.model.forward(&images, true)?;
+        let outputs = self.model.forward_tasks(&images, true, self.model.learning())?;
         self.model.store.zero_grad();
         let pass = self.pass(&outputs, batch)?;
         if step == 0 && pass.formed {

@@ -65,12 +65,15 @@ impl Trainer {
         Ok((total.expect("a recipe has at least one task"), named))
     }
 
-    /// Losses of the tasks that have one of their own, not weighted.
+    /// Losses of the tasks that have one of their own, not weighted; `outputs` are those of all
+    /// tasks that learn.
     fn losses_alone(&self, outputs: &[Tensor], batch: &Batch) -> Result<Vec<LossValue>> {
         let one = |&index: &usize| {
             let task = &self.model.tasks[index];
             let target = to_tensor(&batch.targets[&task.spec.name], self.device);
-            Ok(task.loss.forward(&outputs[index], &target)?)
+            let place = self.model.learning().binary_search(&index);
+            let output = &outputs[place.expect("only tasks that learn have a loss")];
+            Ok(task.loss.forward(output, &target)?)
         };
         self.alone.iter().map(one).collect()
     }
@@ -115,7 +118,7 @@ impl Trainer {
         });
         manual_seed(seed_of(self.recipe.seed, self.state.step));
         let losses = no_grad(|| -> Result<Vec<Tensor>> {
-            let outputs = self.model.forward(images, true)?;
+            let outputs = self.model.forward_tasks(images, true, self.model.learning())?;
             Ok(self.weighed(&self.losses_alone(&outputs, batch)?))
         })?;
         no_grad(|| buffers.iter_mut().try_for_each(|(buffer, kept)| buffer.f_copy_(kept)))?;
