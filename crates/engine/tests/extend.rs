@@ -112,7 +112,12 @@ fn an_extended_run_resumes_folds_and_is_extended_again() {
 
     // A first task of whole images brings the final norm, which dense tasks do not read.
     let again = extend(&path("parts"), "\"tags\"");
-    drop(train(recipe(&[VMT, NORMALS, TAGS, &again]), &path("again")));
+    let (trainer, _) = train(recipe(&[VMT, NORMALS, TAGS, &again]), &path("again"));
+    let rows = Ledger::of(trainer.model()).rows;
+    let adapter = rows.iter().find(|row| row.group == "backbone, adapter").unwrap();
+    // It reads the last of the four levels alone.
+    assert_eq!(adapter.trainable, 2 * 4);
+    drop(trainer);
     let last = OpenRun::open(&path("again"), false, None).unwrap();
     assert_eq!(last.recipe.task_names(), ["depth", "normals", "semseg", "tags"]);
     old_tasks_are_equal(&run, &last);
