@@ -5,6 +5,7 @@ use std::rc::Rc;
 use polyptych_tensor::{NoAdapter, Plan};
 use serde::{Deserialize, Serialize};
 
+use crate::error::config;
 use crate::{
     AdaptFormerConfig, BitFit, BitFitConfig, Bottlenecks, CompacterConfig, Dora, DoraConfig, Emtal,
     EmtalConfig, Experts, HoulsbyConfig, HyperAdapters, HyperFormerConfig, KMeansConfig, Lora,
@@ -130,6 +131,22 @@ impl AdapterConfig {
         }
     }
 
+    /// Checks that tasks can join a trained model while all that others depend on stays as it is.
+    ///
+    /// # Errors
+    /// Every method but VMT-Adapter, with the reason.
+    pub fn takes_new_tasks(&self) -> Result<()> {
+        let reason = match self {
+            AdapterConfig::VmtAdapter(_) => return Ok(()),
+            AdapterConfig::DecoderOnly => {
+                "whose tasks are independent: train the new ones by themselves"
+            }
+            _ => "which could learn a task only by changing what others depend on",
+        };
+        let expected = "vmt_adapter, whose tasks own modules beside a trunk that stays as it is";
+        Err(config("method", expected, format!("{}, {reason}", self.name())))
+    }
+
     /// The method's name, as in a recipe.
     pub fn name(&self) -> &'static str {
         match self {
@@ -152,6 +169,26 @@ impl AdapterConfig {
             AdapterConfig::Emtal(_) => "emtal",
             AdapterConfig::VmtAdapter(_) => "vmt_adapter",
             AdapterConfig::Vpt(_) => "vpt",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn only_vmt_adapter_takes_new_tasks() {
+        AdapterConfig::VmtAdapter(VmtAdapterConfig::default()).takes_new_tasks().unwrap();
+        let expected = "method: expected vmt_adapter, whose tasks own modules beside a trunk that stays as it \
+             is, found ";
+        for (method, found) in [
+            (AdapterConfig::RelativeBias, "relative_bias, which could learn a task only by "),
+            (AdapterConfig::DecoderOnly, "decoder_only, whose tasks are independent: train "),
+        ] {
+            let message = method.takes_new_tasks().unwrap_err().to_string();
+            assert!(message.starts_with(&format!("{expected}{found}")), "{message}");
         }
     }
 }

@@ -29,7 +29,8 @@ mod places;
 use std::cell::RefCell;
 
 use polyptych_tensor::{
-    Linear, Parallel, Plain, Plan, Projection, Result as TensorResult, Scope, Site, Tap, Tensors,
+    Linear, Owner, Parallel, Plain, Plan, Projection, Result as TensorResult, Scope, Site, Tap,
+    Tensors,
 };
 
 pub use add_task::add_task;
@@ -73,16 +74,6 @@ impl VmtAdapter {
         places.push(place.clone());
         place
     }
-
-    fn trains_adapter(&self, name: &str) -> bool {
-        match &self.config.train_tasks {
-            Some(tasks) => {
-                let of = |task: &String| name.contains(&format!(".{}.{task}.", knowledge::SCOPE));
-                tasks.iter().any(of)
-            }
-            None => name.contains("vmt_"),
-        }
-    }
 }
 
 impl VmtAdapterConfig {
@@ -121,10 +112,17 @@ impl Plan for VmtAdapter {
     fn trains(&self, name: &str) -> bool {
         let config = &self.config;
         let has = |part: &str| name.contains(part);
-        self.trains_adapter(name)
+        has("vmt_")
             || (has("patch_embed") && config.train_patch_embed)
             || (has("norm") && !has("patch_embed") && config.train_norm)
             || (has("relative_position_bias_table") && config.train_relative_position_bias)
+    }
+
+    fn owner<'n>(&self, name: &'n str) -> Option<Owner<'n>> {
+        let (path, task, _) = knowledge::module(name)?;
+        let places = self.places.borrow();
+        let place = places.iter().find(|place| place.path == path)?;
+        Some(Owner { task, stage: place.stage })
     }
 
     fn fold(&self, tensors: &Tensors) -> TensorResult<Tensors> {
@@ -165,7 +163,6 @@ mod tests {
     #[test]
     fn the_adapter_trains_and_switches_add_to_it() {
         assert_eq!(trains(json!({})), [0, 1, 2]);
-        assert_eq!(trains(json!({"train_tasks": ["sal"]})), [1]);
         assert_eq!(trains(json!({"train_norm": true})), [0, 1, 2, 4]);
         assert_eq!(trains(json!({"train_relative_position_bias": true})), [0, 1, 2, 5]);
         assert_eq!(trains(json!({"train_patch_embed": true})), [0, 1, 2, 6]);

@@ -10,8 +10,8 @@ use polyptych_adapters::{AdapterConfig, Form, add_task};
 use polyptych_backbones::{BackboneConfig, Intermediates, Options};
 use polyptych_tensor::optim::{AdamW, AdamWConfig, Optimiser, decay_groups};
 use polyptych_tensor::{
-    Activations, Device, Gate, Kind, LoadOptions, Parallel, Plan, Projection, Pyramid, Result,
-    Scope, Site, SiteKind, Store, Tensor, Tensors, matches, no_grad,
+    Activations, Device, Gate, Kind, LoadOptions, Owner, Parallel, Plan, Projection, Pyramid,
+    Result, Scope, Site, SiteKind, Store, Tensor, Tensors, matches, no_grad,
 };
 use serde_json::{Value, json};
 
@@ -256,11 +256,11 @@ fn a_task_is_added_without_touching_the_others() {
             assert_eq!(is_new, name.contains(".vmt_ke.depth."), "{name}");
             assert!(is_new || tensor.equal(&before[name]), "{name}");
         }
-        let AdapterConfig::VmtAdapter(mut fields) = config else { unreachable!("it is VMT") };
-        fields.train_tasks = Some(tasks(&["depth"]));
         let names = tasks(&["depth", TASKS[0], TASKS[1], TASKS[2]]);
-        let plan = AdapterConfig::VmtAdapter(fields).plan(&names, Form::Adapted).unwrap();
+        let plan = config.plan(&names, Form::Adapted).unwrap();
         let new = Built::new(&support::swin(), plan);
+        let owner = |name: &str| new.plan.owner(name).map(|owner| owner.task.to_owned());
+        new.store.set_trainable(|name| owner(name).as_deref() == Some("depth"));
         new.load(&more);
         let image = image();
         let expected = old.eval(&image);
@@ -274,6 +274,19 @@ fn a_task_is_added_without_touching_the_others() {
         let after = new.eval(&image);
         old_tasks_are_equal(&after, &expected);
         assert!(difference(&after.levels[1].task(0), &after.levels[1].shared) > 1e-4);
+    }
+}
+
+#[test]
+fn modules_have_owners_and_nothing_else_has() {
+    let built = random_swin(&vmt(json!({})));
+    for (name, _) in built.store.tensors() {
+        let owner = built.plan.owner(&name);
+        assert_eq!(owner.is_some(), name.contains(".vmt_ke."), "{name}");
+        if let Some(Owner { task, stage }) = owner {
+            let start = format!("layers.{stage}.blocks.1.mlp.vmt_ke.{task}.");
+            assert!(name.starts_with(&start), "{name} {task} {stage}");
+        }
     }
 }
 

@@ -34,8 +34,9 @@ impl Aside {
             (Some(sum), Some(terms)) => Some(sum + terms),
             (sum, terms) => sum.or(terms),
         };
-        if let (Some(tap), Some(terms)) = (path.tap(), &self.terms) {
-            self.left = Some(leave(tap, &z.shared, terms));
+        if let Some(tap) = path.tap() {
+            // A stage has one tap, so nothing is summed behind it.
+            self.left = self.terms.take().map(|terms| leave(tap, &z.shared, terms));
         }
         z
     }
@@ -46,14 +47,16 @@ impl Aside {
     }
 }
 
-fn leave(tap: Tap, z: &Tensor, terms: &Tensor) -> Tensor {
+fn leave(tap: Tap, z: &Tensor, mut terms: Tensor) -> Tensor {
     match tap {
-        Tap::Sum => z + terms,
+        Tap::Sum if terms.requires_grad() || z.requires_grad() => z + terms,
+        // The largest tensors of a pass: they are written where they are.
+        Tap::Sum => terms.g_add_(z),
         Tap::Concat => {
             let last = z.dim() - 1;
             let mut shape = terms.size();
             shape[last + 1] = z.size()[last];
-            Tensor::cat(&[&z.unsqueeze(0).expand(shape, false), terms], -1)
+            Tensor::cat(&[&z.unsqueeze(0).expand(shape, false), &terms], -1)
         }
     }
 }

@@ -16,6 +16,8 @@ pub(crate) struct Flags {
 pub(crate) enum Command {
     /// Train the model of a recipe, or go on with a run
     Train(TrainFlags),
+    /// Give a trained run the tasks of a recipe that it lacks; its own stay as they are
+    AddTask(AddTaskFlags),
     /// Measure a run or a merged model
     Eval(EvalFlags),
     /// Predict every task for photographs
@@ -61,6 +63,23 @@ pub(crate) struct TrainFlags {
     /// Go on with the run in this folder
     #[arg(long, value_name = "RUN", conflicts_with_all = ["recipe", "overrides", "tasks", "out"])]
     pub(crate) resume: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AddTaskFlags {
+    /// Folder of the trained run, whose method is vmt_adapter
+    pub(crate) run: PathBuf,
+    /// A shipped recipe's name, or a TOML file, with all tasks of the run and the new ones
+    pub(crate) recipe: String,
+    /// Override a field: --set train.steps=100
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+    /// Take the run's best checkpoint instead of its last one
+    #[arg(long)]
+    pub(crate) best: bool,
+    /// Folder of the new run [default: runs/NAME after the recipe, with a number if it is taken]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -2,6 +2,7 @@
 //!
 //! Flags become a recipe, the engine runs it, and an error becomes one line on standard error.
 
+mod add_task;
 mod conflict;
 mod eval;
 mod flags;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Train(flags) => return train::run(&flags),
+        Command::AddTask(flags) => return add_task::run(&flags),
         Command::Eval(flags) => eval::run(&flags)?,
         Command::Predict(flags) => predict::run(&flags)?,
         Command::Merge(flags) => merge::run(&flags)?,

@@ -25,6 +25,7 @@ pub(crate) const SHIPPED: &[Shipped] = shipped![
     "emtal-quickstart",
     "emtal-real",
     "vmt-scenes",
+    "vmt-scenes-add",
     "camvid",
     "camvid-bsds500",
     "pretrain-swin",

@@ -18,14 +18,40 @@ use crate::recipes;
 use crate::table::{self, Column};
 
 pub(crate) fn run(flags: &TrainFlags) -> Result<ExitCode> {
+    if let Some(path) = &flags.resume {
+        let stop = stop_on_interrupt()?;
+        return complete(Trainer::resume(path)?, &stop);
+    }
+    let (recipe, baselines) = recipes::open(&flags.recipe)?;
+    start(recipe, baselines.as_ref(), flags.out.clone())
+}
+
+/// Trains `recipe` from its first step to the closing table, in `out` or a free folder.
+pub(crate) fn start(
+    recipe: Recipe,
+    baselines: Option<&Baselines>,
+    out: Option<PathBuf>,
+) -> Result<ExitCode> {
     let stop = stop_on_interrupt()?;
-    let mut trainer = match &flags.resume {
-        Some(path) => Trainer::resume(path)?,
-        None => start(flags)?,
-    };
+    let out = out.unwrap_or_else(|| free_folder(&recipe.name));
+    let (trainer, preparation) = Trainer::start(recipe, baselines, &out)?;
+    let recipe = trainer.recipe();
+    if let Some(report) = preparation.weights {
+        eprintln!("backbone {}: {report}", recipe.backbone.weights);
+    }
+    if let (Some(report), Some(extend)) = (preparation.extended, &recipe.extend) {
+        eprintln!("{} and {}: {report}", extend.run.display(), extend.tasks.join(", "));
+    }
+    if !preparation.experts.is_empty() {
+        eprintln!("{}", experts(&preparation.experts));
+    }
+    complete(trainer, &stop)
+}
+
+fn complete(mut trainer: Trainer, stop: &Arc<AtomicBool>) -> Result<ExitCode> {
     introduce(&trainer);
     let path = trainer.folder().path().to_owned();
-    let outcome = train(&mut trainer, &stop)?;
+    let outcome = train(&mut trainer, stop)?;
     if !outcome.finished {
         return Ok(interrupted(&path, &outcome));
     }
@@ -33,26 +59,13 @@ pub(crate) fn run(flags: &TrainFlags) -> Result<ExitCode> {
     let recipe = trainer.recipe().clone();
     drop(trainer);
     let Some(main) = finished(outcome, &path)? else { return Ok(ExitCode::SUCCESS) };
-    match compare(&recipe, baselines.as_ref(), &path, &stop)? {
+    match compare(&recipe, baselines.as_ref(), &path, stop)? {
         None => Ok(ExitCode::from(INTERRUPTED)),
         Some(others) => {
             conclude(&recipe, baselines.as_ref(), &main, &others, &path);
             Ok(ExitCode::SUCCESS)
         }
     }
-}
-
-fn start(flags: &TrainFlags) -> Result<Trainer> {
-    let (recipe, baselines) = recipes::open(&flags.recipe)?;
-    let out = flags.out.clone().unwrap_or_else(|| free_folder(&recipe.name));
-    let (trainer, preparation) = Trainer::start(recipe, baselines.as_ref(), &out)?;
-    if let Some(report) = preparation.weights {
-        eprintln!("backbone {}: {report}", trainer.recipe().backbone.weights);
-    }
-    if !preparation.experts.is_empty() {
-        eprintln!("{}", experts(&preparation.experts));
-    }
-    Ok(trainer)
 }
 
 /// How well hidden units fall into experts, all layers together.

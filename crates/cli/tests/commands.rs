@@ -135,6 +135,41 @@ fn conflict_is_measured_drawn_and_counted() {
     assert!(message.starts_with("toy/metrics.jsonl: "), "{message}");
 }
 
+#[test]
+fn a_task_is_added_to_a_trained_run() {
+    let playground = Playground::new();
+    let vmt = "adapter={method='vmt_adapter', bottleneck={fixed=4}}";
+    playground.succeed(&["train", "recipe.toml", "--out", "run", "--set", vmt]);
+    let before = playground.succeed(&["eval", "run", "--json"]);
+
+    let manifest = std::fs::read_to_string(playground.path("toy.toml")).unwrap();
+    let task = &manifest[manifest.find("[[tasks]]").unwrap()..];
+    let second = task.replace("semseg\"\nkind = \"semseg", "human_parts\"\nkind = \"human_parts");
+    playground.write("toy.toml", &format!("{manifest}{second}"));
+    let head = "tasks.human_parts={weight=1.0, head={name='segformer', embed_dim=8, dropout=0.0}}";
+    let args = ["recipe.toml", "--set", vmt, "--set", head];
+    playground.succeed(&[&["add-task", "run", "--out", "more"], &args[..]].concat());
+    let recipe = std::fs::read_to_string(playground.path("more/recipe.toml")).unwrap();
+    let extend = "[extend]\nrun = \"run\"\ntasks = [\"human_parts\"]\nbest = false\n";
+    assert!(recipe.contains(extend), "{recipe}");
+
+    let after = playground.succeed(&["eval", "more", "--json"]);
+    let semseg = |text: &str| {
+        let evaluation: serde_json::Value = serde_json::from_str(text).unwrap();
+        let tasks = evaluation["tasks"].as_array().unwrap().clone();
+        tasks.into_iter().find(|task| task["task"] == "semseg").unwrap()["scores"].clone()
+    };
+    assert_eq!(semseg(&before), semseg(&after));
+    assert!(playground.succeed(&["merge", "more"]).contains("human_parts: largest difference "));
+
+    let twice = playground.refused(&[&["add-task", "more", "--out", "again"], &args[..]].concat());
+    let expected = "expected a task that more does not have, found human_parts, semseg";
+    assert_eq!(twice, format!("toy: tasks: {expected}"));
+    let fewer = ["add-task", "more", "recipe.toml", "--set", vmt];
+    assert!(playground.refused(&fewer).starts_with("toy: tasks: expected a task that more "));
+    assert!(!playground.path("again").exists());
+}
+
 /// As `polyptych recipe balancers | head -1` does.
 #[test]
 fn a_reader_that_leaves_is_no_panic() {

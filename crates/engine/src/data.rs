@@ -6,7 +6,7 @@ use ndarray::{Array, Dimension};
 use polyptych_data::{Cached, Dataset, Loader, LoaderConfig, TaskSpec, Union};
 use polyptych_tensor::{Device, Tensor};
 
-use crate::{Error, Recipe, Result, SourceRecipe};
+use crate::{Error, Recipe, Result, SourceRecipe, extend};
 
 /// What a run learns from and is measured on.
 pub struct DataSets {
@@ -22,11 +22,21 @@ impl DataSets {
     /// Opens the data sets of `recipe`.
     ///
     /// # Errors
-    /// A data set that cannot be read, or a task of the recipe that no data set has.
+    /// A data set that cannot be read, or a task of the recipe that neither a data set has nor the
+    /// run that it extends.
     pub fn open(recipe: &Recipe) -> Result<Self> {
-        let train = open(recipe, &recipe.data.train)?;
+        Self::open_beside(recipe, &extend::known_specs(recipe)?)
+    }
+
+    /// Opens the data sets of `recipe`, whose tasks that do not learn are described by `known`.
+    ///
+    /// # Errors
+    /// As [`DataSets::open`]; a task that the data describe otherwise.
+    pub(crate) fn open_beside(recipe: &Recipe, known: &[TaskSpec]) -> Result<Self> {
+        let train = open(recipe, &recipe.data.train, |task| recipe.learns(task))?;
         let eval = Self::open_eval(recipe)?;
-        let specs = specs(recipe, train.tasks())?;
+        let known = known.iter().filter(|spec| !recipe.learns(&spec.name));
+        let specs = specs(recipe, &known.collect::<Vec<_>>(), train.tasks())?;
         let config = LoaderConfig {
             seed: recipe.seed,
             shuffle: true,
@@ -44,7 +54,7 @@ impl DataSets {
     /// # Errors
     /// As [`DataSets::open`].
     pub fn open_eval(recipe: &Recipe) -> Result<Loader> {
-        let dataset = open(recipe, &recipe.data.eval)?;
+        let dataset = open(recipe, &recipe.data.eval, |_| true)?;
         Ok(Loader::new(dataset, recipe.loader(recipe.data.batch_size))?)
     }
 }
@@ -57,27 +67,44 @@ impl DataSets {
 }
 
 /// The specifications of the recipe's tasks among `known`.
+/// The specifications of the recipe's tasks: as they are `known`, or among those of the `data`.
 ///
 /// # Errors
-/// A task that is not known.
-pub(crate) fn specs(recipe: &Recipe, known: &[TaskSpec]) -> Result<Vec<TaskSpec>> {
+/// A task that is neither, or one that is both and not of one kind with the same classes.
+fn specs(recipe: &Recipe, known: &[&TaskSpec], data: &[TaskSpec]) -> Result<Vec<TaskSpec>> {
+    let wrong = |name: &str, reason: String| Error::Recipe {
+        origin: recipe.name.clone(),
+        key: format!("tasks.{name}"),
+        reason,
+    };
     let find = |name: &String| {
-        known.iter().find(|spec| spec.name == *name).cloned().ok_or_else(|| {
-            let names: Vec<&str> = known.iter().map(|spec| spec.name.as_str()).collect();
-            Error::Recipe {
-                origin: recipe.name.clone(),
-                key: format!("tasks.{name}"),
-                reason: format!("expected one of {}, found {name}", names.join(", ")),
+        let new = data.iter().find(|spec| spec.name == *name);
+        let old = known.iter().find(|spec| spec.name == *name).copied();
+        match (old, new) {
+            (Some(old), Some(new)) if (old.kind, &old.classes) != (new.kind, &new.classes) => {
+                let reason =
+                    "expected the classes that it was learnt with, found others in the data";
+                Err(wrong(name, reason.into()))
             }
-        })
+            (None, None) => {
+                let names: Vec<&str> = data.iter().map(|spec| spec.name.as_str()).collect();
+                let reason = format!("expected one of {}, found {name}", names.join(", "));
+                Err(wrong(name, reason))
+            }
+            (Some(spec), _) | (None, Some(spec)) => Ok(spec.clone()),
+        }
     };
     recipe.tasks.keys().map(find).collect()
 }
 
-/// Opens `sources` but for those without a label of any task of the recipe.
-fn open(recipe: &Recipe, sources: &[SourceRecipe]) -> Result<Arc<dyn Dataset>> {
+/// Opens `sources` but for those without a label of any task of the recipe that `counts`.
+fn open(
+    recipe: &Recipe,
+    sources: &[SourceRecipe],
+    counts: impl Fn(&str) -> bool,
+) -> Result<Arc<dyn Dataset>> {
     let all = sources.iter().map(SourceRecipe::open).collect::<Result<Vec<_>>>()?;
-    let wanted = |task: &TaskSpec| recipe.tasks.contains_key(&task.name);
+    let wanted = |task: &TaskSpec| recipe.tasks.contains_key(&task.name) && counts(&task.name);
     let useful = |set: &Arc<dyn Dataset>| set.tasks().iter().any(wanted);
     let some = all.iter().any(useful);
     // Without any, the refusal names the tasks that there are.

@@ -11,6 +11,7 @@ mod data;
 mod error;
 mod evaluate;
 mod experts;
+mod extend;
 mod heat_map;
 mod ledger;
 mod log;
@@ -44,8 +45,8 @@ pub use polyptych_losses::balancers::{BalancerInfo, BalancerKind, balancers};
 pub use polyptych_tensor::torch_version;
 pub use predict::{Prediction, Predictor, image_files};
 pub use recipe::{
-    BackboneRecipe, CompareRecipe, DataRecipe, OptimiserRecipe, Recipe, SourceRecipe, TaskRecipe,
-    TrainRecipe,
+    BackboneRecipe, CompareRecipe, DataRecipe, ExtendRecipe, OptimiserRecipe, Recipe, SourceRecipe,
+    TaskRecipe, TrainRecipe,
 };
 pub use run::{OpenRun, RunFolder};
 pub use task::Task;

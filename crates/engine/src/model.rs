@@ -26,6 +26,7 @@ pub struct Model {
     backbone_config: BackboneConfig,
     heads: Vec<Box<dyn Head>>,
     kind: polyptych_tensor::Kind,
+    learning: Vec<usize>,
 }
 
 impl Model {
@@ -54,9 +55,16 @@ impl Model {
             trunks.push(trunk);
         }
         let kind = recipe.precision.kind();
-        let model = Self { store, tasks, trunks, backbone_config, heads, kind };
+        let learns = |&index: &usize| recipe.learns(&specs[index].name);
+        let learning = (0..specs.len()).filter(learns).collect();
+        let model = Self { store, tasks, trunks, backbone_config, heads, kind, learning };
         model.choose_trainable();
         Ok(model)
+    }
+
+    /// Positions of the tasks that learn: all of them, but for a recipe that extends a run.
+    pub fn learning(&self) -> &[usize] {
+        &self.learning
     }
 
     /// Raw outputs of every task: `[batch, outputs, height, width]` at the size of the image, or
@@ -90,7 +98,7 @@ impl Model {
         Ok(outputs)
     }
 
-    /// As [`Model::forward`] in training, with LibTorch's generator seeded before every trunk, so
+    /// As [`Model::forward`] in training, of the tasks that learn, with LibTorch's generator seeded before every trunk, so
     /// that copies per task draw the dropout of a run of their task alone.
     ///
     /// # Errors
@@ -99,8 +107,9 @@ impl Model {
         let mut outputs = Vec::new();
         for trunk in &self.trunks {
             manual_seed(seed);
-            let all: Vec<usize> = trunk.tasks.clone().collect();
-            outputs.extend(self.through(trunk, &all, images, true)?);
+            let learning = trunk.tasks.clone().filter(|index| self.learning.contains(index));
+            let learning: Vec<usize> = learning.collect();
+            outputs.extend(self.through(trunk, &learning, images, true)?);
         }
         Ok(outputs)
     }
@@ -171,9 +180,13 @@ impl Model {
         &self.backbone_config
     }
 
-    /// Stores frozen weights in the type that the run computes in.
+    /// Stores weights that the method never trains in the type that the run computes in.
     pub fn store_frozen(&self) {
+        // What an extended run has learnt stays as exact as it was learnt.
+        let frozen = self.frozen();
+        self.store.set_trainable(|name| !frozen.contains(name));
         self.store.store_frozen_as(self.kind);
+        self.choose_trainable();
     }
 
     /// The backbones of the model: one, or one for every task.
@@ -217,8 +230,23 @@ impl Model {
     }
 
     fn choose_trainable(&self) {
-        let frozen: BTreeSet<&String> = self.trunks.iter().flat_map(Trunk::frozen).collect();
-        self.store.set_trainable(|name| !frozen.contains(&name.to_owned()));
+        let (frozen, all) = (self.frozen(), self.learning.len() == self.tasks.len());
+        self.store.set_trainable(|name| {
+            let owned = || self.owner(name).is_some_and(|task| self.learning.contains(&task));
+            !frozen.contains(name) && (all || owned())
+        });
+    }
+
+    /// What the method never trains.
+    fn frozen(&self) -> BTreeSet<&str> {
+        self.trunks.iter().flat_map(Trunk::frozen).collect()
+    }
+
+    /// Position of the task that alone depends on the parameter `name`.
+    fn owner(&self, name: &str) -> Option<usize> {
+        let of_head = || name.strip_prefix("heads.")?.split('.').next();
+        let task = self.trunks.iter().find_map(|trunk| trunk.owner_of(name)).or_else(of_head)?;
+        self.tasks.iter().position(|known| known.spec.name == task)
     }
 }
 

@@ -1,5 +1,6 @@
 //! A run as a file: every choice of data, tasks, method and training, without hidden defaults.
 
+mod extend;
 mod parse;
 mod source;
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result, UnionRecipe, balance, trunk};
 
+pub use extend::ExtendRecipe;
 pub use source::SourceRecipe;
 
 /// A whole run.
@@ -41,6 +43,9 @@ pub struct Recipe {
     /// The other rows of the recipe's table.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub compare: Vec<CompareRecipe>,
+    /// The trained run that gets more tasks; absent where all tasks learn from the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extend: Option<ExtendRecipe>,
     /// The network.
     pub backbone: BackboneRecipe,
     /// What is trained in it.
@@ -231,6 +236,7 @@ impl Recipe {
         }
         balance::validate(self, origin)?;
         trunk::validate(self, origin)?;
+        extend::validate(self, origin)?;
         self.train
             .schedule
             .validate(self.train.steps)

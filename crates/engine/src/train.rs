@@ -25,6 +25,7 @@ use serde_json::json;
 use crate::balance::Balance;
 use crate::checkpoint::State;
 use crate::error::io;
+use crate::extend::Extended;
 use crate::log::{Log, to_json};
 use crate::run::same_recipe;
 use crate::union::Union;
@@ -82,6 +83,8 @@ pub struct TrainOutcome {
 pub struct Preparation {
     /// Where the backbone's values came from; none for random ones.
     pub weights: Option<LoadReport>,
+    /// What came from the run that is extended, if one is.
+    pub extended: Option<LoadReport>,
     /// The experts that were found in it, for methods that have them.
     pub experts: Vec<ExpertLayer>,
 }
@@ -92,7 +95,7 @@ pub struct Trainer {
     folder: RunFolder,
     data: DataSets,
     model: Model,
-    /// Positions of the tasks that have a loss of their own, and its weight.
+    /// Positions of the tasks that learn by a loss of their own, and its weight.
     alone: Vec<usize>,
     weights: Option<LossWeights>,
     union: Option<Union>,
@@ -178,7 +181,8 @@ impl Trainer {
         let checkpoint = Checkpoint::open(checkpoints, false)?;
         same_recipe(folder.path(), &checkpoint, &digest)?;
         let device = device::resolve(&recipe.device)?;
-        let data = DataSets::open(&recipe)?;
+        // The run that this one extends may be gone.
+        let data = DataSets::open_beside(&recipe, &folder.specs()?)?;
         same_data(folder.path(), &checkpoint.state, &data)?;
         let model = Model::new(&recipe, &data.specs, Form::Adapted, device)?;
         let origin = checkpoints.display().to_string();
@@ -212,7 +216,8 @@ impl Trainer {
         };
         let union = Union::new(&recipe, &data.specs, model.store.device())?;
         let joins = |index: &usize| union.as_ref().is_some_and(|union| union.joins(*index));
-        let alone: Vec<usize> = (0..model.tasks.len()).filter(|index| !joins(index)).collect();
+        let learning = model.learning().iter().copied();
+        let alone: Vec<usize> = learning.filter(|index| !joins(index)).collect();
         let weight = |&index: &usize| {
             let task = &model.tasks[index];
             (task.spec.name.as_str(), task.recipe.weight)
@@ -456,11 +461,13 @@ impl Trainer {
 /// Data, model and its first values.
 fn prepare(recipe: &Recipe) -> Result<(DataSets, Model, Preparation)> {
     let device = device::resolve(&recipe.device)?;
+    let old = Extended::open(recipe)?;
     let data = DataSets::open(recipe)?;
     let model = Model::new(recipe, &data.specs, Form::Adapted, device)?;
     let weights = load_backbone(&model, &recipe.backbone.weights)?;
+    let extended = old.map(|old| old.load(&model)).transpose()?;
     let experts = experts::prepare(&model, recipe)?;
-    Ok((data, model, Preparation { weights, experts }))
+    Ok((data, model, Preparation { weights, extended, experts }))
 }
 
 fn versions() -> String {

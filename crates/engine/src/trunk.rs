@@ -14,7 +14,7 @@ use polyptych_adapters::Form;
 use polyptych_backbones::{Backbone, BackboneConfig, Intermediates, Options};
 use polyptych_data::TaskSpec;
 use polyptych_heads::HeadInput;
-use polyptych_tensor::{Activations, Plan, Role, Store, Tensor, Tensors};
+use polyptych_tensor::{Activations, Owner, Plan, Role, Store, Tensor, Tensors};
 
 use crate::balance::needs_rows;
 use crate::model::BACKBONE;
@@ -31,6 +31,8 @@ pub(crate) struct Trunk {
     pub(crate) backbone: Box<dyn Backbone>,
     /// Where the store has each of the backbone's tensors.
     places: BTreeMap<String, String>,
+    /// Its tasks of whole images.
+    image_level: Vec<String>,
 }
 
 /// What the heads of a trunk read.
@@ -89,7 +91,9 @@ impl Trunk {
         };
         let backbone = config.init(&scope, plan.as_ref(), options)?;
         plan.finish()?;
-        let mut trunk = Self { owner, tasks, plan, backbone, places: BTreeMap::new() };
+        let whole = own.iter().filter(|spec| !spec.is_dense()).map(|spec| spec.name.clone());
+        let (places, image_level) = (BTreeMap::new(), whole.collect());
+        let mut trunk = Self { owner, tasks, plan, backbone, places, image_level };
         trunk.note_places(store);
         if trunk.owner.is_some() && form == Form::Adapted {
             trunk.share_frozen(store)?;
@@ -138,8 +142,26 @@ impl Trunk {
     }
 
     /// Names in the store of what does not train.
-    pub(crate) fn frozen(&self) -> impl Iterator<Item = &String> {
-        self.places.iter().filter(|(name, _)| !self.plan.trains(name)).map(|(_, place)| place)
+    pub(crate) fn frozen(&self) -> impl Iterator<Item = &str> {
+        let trains = |name: &str| self.plan.trains(name) && self.is_read(name);
+        let frozen = self.places.iter().filter(move |(name, _)| !trains(name));
+        frozen.map(|(_, place)| place.as_str())
+    }
+
+    /// The task that alone depends on what the store has at `place`.
+    pub(crate) fn owner_of<'n>(&self, place: &'n str) -> Option<&'n str> {
+        let name = place.strip_prefix(&self.prefix())?.strip_prefix('.')?;
+        Some(self.plan.owner(name)?.task)
+    }
+
+    /// Whether a head reads it: tasks of whole images read the features behind the last stage, and
+    /// of none before.
+    fn is_read(&self, name: &str) -> bool {
+        let last = self.backbone.feature_info().len() - 1;
+        let read = |owner: Owner| {
+            owner.stage == last || !self.image_level.iter().any(|task| task == owner.task)
+        };
+        self.plan.owner(name).is_none_or(read)
     }
 
     /// The backbone's tensors, under its own names, with everything folded that can be.

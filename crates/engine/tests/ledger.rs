@@ -1,4 +1,5 @@
-//! Counts of the nine published configurations of MTLoRA (methods, section 6), to the unit.
+//! Counts of Swin-T with four tasks, to the unit: the nine published configurations of MTLoRA,
+//! those computed for VMT-Adapter, and the comparison methods that have published counts.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -6,7 +7,8 @@ mod common;
 use common::recipe;
 use polyptych_adapters::Form;
 use polyptych_data::{TaskKind, TaskSpec};
-use polyptych_engine::{Ledger, Model, Recipe};
+use polyptych_engine::{Ledger, Model, Recipe, TaskRecipe};
+use polyptych_heads::{HeadConfig, LinearConfig};
 use polyptych_tensor::Device;
 
 /// `(MTLoRA+, r, r of each task, trainable, total)`.
@@ -103,6 +105,46 @@ fn copies_per_task_count_as_published() {
     let one = 4 * 4 * 4_416;
     assert_eq!(counts(lora, false), (one, body + one));
     assert_eq!(counts(lora, true), (4 * one, body + 4 * one));
+}
+
+/// What trains outside of the heads.
+fn encoder(ledger: &Ledger) -> i64 {
+    let rows = ledger.rows.iter().filter(|row| row.group.starts_with("backbone"));
+    rows.map(|row| row.trainable).sum()
+}
+
+/// Four tasks with modules in all blocks; a fixed scale, as the counts leave out a learnt one.
+#[test]
+fn vmt_adapter_counts_as_computed() {
+    let vmt = |fields: &str| {
+        encoder(&ledger(&format!("{{method=\"vmt_adapter\", ke_blocks=\"all\", {fields}}}")))
+    };
+    let tied = |k: i64| format!("bottleneck={{fixed={k}}}, projections=\"tied\"");
+    assert_eq!(vmt("bottleneck={fixed=32}"), 290_496);
+    assert_eq!(vmt("bottleneck={reduction=16}"), 276_468);
+    assert_eq!(vmt(&format!("{}, scale=1.0", tied(32))), 149_184);
+    assert_eq!(vmt(&format!("{}, scale=1.0", tied(21))), 99_420);
+    // By default a tied pair learns its scale, one number in each of the twelve blocks.
+    assert_eq!(vmt(&tied(21)), 99_420 + 12);
+}
+
+/// One copy for all tasks: a quarter of what tables say of one copy for each of four.
+#[test]
+fn comparison_methods_count_as_published() {
+    assert_eq!(encoder(&ledger("{method=\"relative_bias\"}")), 93_288 / 4);
+    // Rank 4 from and to all of query, key and value; the widths of the blocks sum to 4,416.
+    let lora = "{method=\"lora\", r=4, target_modules=[\"qkv\"]}";
+    assert_eq!(encoder(&ledger(lora)), 4 * (1 + 3) * 4_416);
+    // The published count has the bias of the final norm, which dense tasks do not read.
+    let bitfit = "{method=\"bitfit\", relative_position_bias=true}";
+    assert_eq!(encoder(&ledger(bitfit)), 302_184 / 4 - 768);
+    let (mut recipe, mut specs) = (swin_tiny(bitfit), specs());
+    let kind = TaskKind::Classification;
+    specs.push(TaskSpec { name: "zoo".into(), kind, ..specs[3].clone() });
+    let head = HeadConfig::Linear(LinearConfig {});
+    recipe.tasks.insert("zoo".into(), TaskRecipe { weight: 1.0, head, loss: None });
+    let model = Model::new(&recipe, &specs, Form::Adapted, Device::Cpu).unwrap();
+    assert_eq!(encoder(&Ledger::of(&model)), 302_184 / 4);
 }
 
 #[test]

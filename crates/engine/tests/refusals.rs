@@ -43,6 +43,39 @@ fn recipes_are_checked_key_by_key() {
     }
 }
 
+/// The small Swin has two blocks in its first stage, six in its third.
+#[test]
+fn vmt_adapter_must_fit_the_backbone() {
+    let vmt = |fields: &str| refused(&[&format!("adapter={{method=\"vmt_adapter\", {fields}}}")]);
+    let message = vmt("taps=[\"layers.9.blocks.0\"]");
+    let (start, end) =
+        ("adapter.taps: expected some of layers.0.blocks.0, ", ", found layers.9.blocks.0");
+    assert!(message.starts_with(start) && message.ends_with(end), "{message}");
+    assert_eq!(
+        vmt("ke_blocks=\"all\", taps=[\"layers.2.blocks.3\"]"),
+        "adapter.ke_blocks: expected blocks with a tap at or behind them in their stage, found \
+         layers.0.blocks.0, whose modules would get no gradient"
+    );
+    for (fields, key) in [("fixed=0", "fixed"), ("reduction=0", "reduction")] {
+        let message = vmt(&format!("bottleneck={{{fields}}}"));
+        assert_eq!(message, format!("adapter.bottleneck.{key}: expected at least 1, found 0"));
+    }
+    // The small Swin's first stage is 32 wide.
+    assert_eq!(
+        vmt("bottleneck={reduction=64}"),
+        "layers.0.blocks.0.mlp: bottleneck.reduction: expected at most 32, found 64"
+    );
+}
+
+/// A task added to a run that has it is refused in `extend.rs`.
+#[test]
+fn a_task_stands_once_in_a_file() {
+    let task = "[tasks.semseg]\nweight = 1.0\nhead = { name = \"linear\" }\n";
+    let text = format!("{}{task}", recipe(&[]).to_toml().unwrap());
+    let message = polyptych_engine::Recipe::parse("tiny", &text, &[]).unwrap_err().to_string();
+    assert!(message.starts_with("tiny: line ") && message.contains("duplicate key"), "{message}");
+}
+
 #[test]
 fn copies_per_task_need_a_method_that_is_one_for_all() {
     let vmt = "adapter={method=\"vmt_adapter\"}";

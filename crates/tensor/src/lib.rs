@@ -25,8 +25,8 @@ pub use init::Init;
 pub use layers::{BatchNorm2d, Conv2d, LayerNorm, Linear, cast, drop_path, dropout};
 pub use load::{LoadOptions, LoadReport, Resample, matches};
 pub use plan::{
-    Gate, NoAdapter, Observed, Parallel, ParallelOutput, Plain, Plan, Projection, Prompts, Pyramid,
-    Site, SiteKind, Tap,
+    Gate, NoAdapter, Observed, Owner, Parallel, ParallelOutput, Plain, Plan, Projection, Prompts,
+    Pyramid, Site, SiteKind, Tap,
 };
 pub use precision::Precision;
 pub use schedule::Schedule;

@@ -107,6 +107,15 @@ pub enum Tap {
     Concat,
 }
 
+/// The one task that depends on a parameter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner<'n> {
+    /// The task.
+    pub task: &'n str,
+    /// Index of the stage whose level alone depends on the parameter.
+    pub stage: usize,
+}
+
 /// What a plan saw of every image of a batch: `[batch, values]` under the name of the site.
 pub type Observed = Vec<(String, Tensor)>;
 
@@ -196,6 +205,12 @@ pub trait Plan: Debug {
 
     /// Whether the backbone's parameter `name` (timm's or the method's own) trains.
     fn trains(&self, name: &str) -> bool;
+
+    /// Who alone depends on the backbone's parameter `name`, once all sites were asked for; nothing
+    /// where several tasks may.
+    fn owner<'n>(&self, _name: &'n str) -> Option<Owner<'n>> {
+        None
+    }
 
     /// Folds into the backbone's weights what can be folded, in a copy of its tensors.
     ///

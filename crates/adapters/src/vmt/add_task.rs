@@ -2,13 +2,13 @@
 
 use polyptych_tensor::Tensors;
 
-use super::knowledge::{SCOPE, fresh};
+use super::knowledge::{SCOPE, fresh, module};
 use crate::error::{Error, Result, config};
 
 /// Gives the trained, unfolded VMT-Adapter in `tensors` a module for `task` wherever other tasks
 /// have one; it starts without effect. All other tensors are those of `tensors`.
 ///
-/// To learn the task, train with [`train_tasks`](super::VmtAdapterConfig::train_tasks).
+/// To learn the task alone, train what it is the [`owner`](polyptych_tensor::Plan::owner) of.
 ///
 /// # Errors
 /// A task that the model has, a name with dots, tensors without knowledge-extraction modules.
@@ -36,11 +36,4 @@ pub fn add_task(tensors: &Tensors, task: &str) -> Result<Tensors> {
         }),
         _ => Ok(all),
     }
-}
-
-/// `blocks.3.mlp.vmt_ke.depth.weight` as the path of the MLP, the task and the part.
-fn module(name: &str) -> Option<(&str, &str, &str)> {
-    let (path, rest) = name.split_once(&format!(".{SCOPE}."))?;
-    let (task, part) = rest.rsplit_once('.')?;
-    Some((path, task, part))
 }

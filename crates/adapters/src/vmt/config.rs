@@ -119,10 +119,6 @@ pub struct VmtAdapterConfig {
     pub taps: Option<Vec<String>>,
     /// What heads read there.
     pub decoder_input: DecoderInput,
-    /// Tasks whose modules train while everything else of the adapter stays as it is, to add a task
-    /// to a trained model; all modules and the projections if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub train_tasks: Option<Vec<String>>,
     /// Trains the patch embedding, its norm included.
     pub train_patch_embed: bool,
     /// Trains the normalisation layers, that of the patch embedding aside.
@@ -144,7 +140,6 @@ impl Default for VmtAdapterConfig {
             ke_blocks: KeBlocks::default(),
             taps: None,
             decoder_input: DecoderInput::default(),
-            train_tasks: None,
             train_patch_embed: false,
             train_norm: false,
             train_relative_position_bias: false,
@@ -179,11 +174,7 @@ impl VmtAdapterConfig {
             let expected = "a finite number, other than 0 unless it is learnt";
             return Err(config("scale", expected, scale));
         }
-        let absent = |task: &&String| !tasks.contains(task);
-        match self.train_tasks.iter().flatten().find(absent) {
-            Some(task) => Err(config("train_tasks", format!("some of {}", tasks.join(", ")), task)),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// First value of the scale, and whether it is learnt.
@@ -222,10 +213,6 @@ mod tests {
             ),
             (json!({"scale": 0.0}), scale),
             (json!({"projections": "tied", "learnable_scale": false}), scale),
-            (
-                json!({"train_tasks": ["depth"]}),
-                "train_tasks: expected some of semseg, sal, found depth",
-            ),
         ] {
             assert_eq!(message(fields, &["semseg", "sal"]), expected);
         }

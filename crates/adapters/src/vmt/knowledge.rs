@@ -89,6 +89,13 @@ impl Knowledge {
     }
 }
 
+/// `blocks.3.mlp.vmt_ke.depth.weight` as the path of the MLP, the task and the part.
+pub(super) fn module(name: &str) -> Option<(&str, &str, &str)> {
+    let (path, rest) = name.split_once(&format!(".{SCOPE}."))?;
+    let (task, part) = rest.rsplit_once('.')?;
+    Some((path, task, part))
+}
+
 /// First values of a weight of `dims` axes: factors of 1, or a map that adds nothing.
 fn first(dims: usize) -> Init {
     if dims == 1 { Init::ONES } else { Init::ZEROS }

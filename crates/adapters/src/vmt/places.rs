@@ -9,7 +9,7 @@ use super::config::{KeBlocks, VmtAdapterConfig};
 pub(super) struct Place {
     /// timm's name of the MLP: `layers.2.blocks.5.mlp`.
     pub(super) path: String,
-    stage: usize,
+    pub(super) stage: usize,
     /// Whether tasks have modules here.
     pub(super) knowledge: bool,
     /// Whether task streams leave here.

@@ -73,12 +73,15 @@ impl Trainer {
         Ok((total.expect("a recipe has at least one task"), named))
     }
 
-    /// Losses of the tasks that have one of their own, not weighted.
+    /// Losses of the tasks that have one of their own, not weighted; `outputs` are those of all
+    /// tasks that learn.
     fn losses_alone(&self, outputs: &[Tensor], batch: &Batch) -> Result<Vec<LossValue>> {
         let one = |&index: &usize| {
             let task = &self.model.tasks[index];
             let target = to_tensor(&batch.targets[&task.spec.name], self.device);
-            Ok(task.loss.forward(&outputs[index], &target)?)
+            let place = self.model.learning().binary_search(&index);
+            let output = &outputs[place.expect("only tasks that learn have a loss")];
+            Ok(task.loss.forward(output, &target)?)
         };
         self.alone.iter().map(one).collect()
     }

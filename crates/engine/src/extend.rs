@@ -1,0 +1,164 @@
+//! The run that another one extends: what its recipe must agree in, and its values.
+
+use polyptych_adapters::add_task;
+use polyptych_data::TaskSpec;
+use polyptych_tensor::{LoadOptions, LoadReport};
+use serde_json::{Map, Value, json};
+
+use crate::run::{MERGE, same_recipe};
+use crate::{Checkpoint, Error, ExtendRecipe, Model, Recipe, Result, RunFolder};
+
+/// A trained run that gets more tasks.
+pub(crate) struct Extended<'a> {
+    extend: &'a ExtendRecipe,
+    checkpoint: Checkpoint,
+}
+
+/// The tasks of the run that `recipe` extends; none if it extends none, or one that is not there:
+/// to count parameters, it need not be where the data have all tasks.
+///
+/// # Errors
+/// A file that cannot be read.
+pub(crate) fn known_specs(recipe: &Recipe) -> Result<Vec<TaskSpec>> {
+    match recipe.extend.as_ref().map(|extend| RunFolder::open(&extend.run)) {
+        Some(Ok(folder)) => folder.specs(),
+        Some(Err(_)) | None => Ok(Vec::new()),
+    }
+}
+
+impl<'a> Extended<'a> {
+    /// Opens the run that `recipe` extends, if it does, and checks that both fit together.
+    ///
+    /// # Errors
+    /// A folder that is no run, or is folded; a task of the run that the recipe lacks, a new task
+    /// that the run has, a setting on which the old tasks' outputs depend and that differs.
+    pub(crate) fn open(recipe: &'a Recipe) -> Result<Option<Self>> {
+        let Some(extend) = &recipe.extend else { return Ok(None) };
+        let folder = RunFolder::open(&extend.run)?;
+        if extend.run.join(MERGE).exists() {
+            let reason = "expected a trained run to extend, found a merged model".into();
+            return Err(Error::Run { path: extend.run.clone(), reason });
+        }
+        let (old, digest) = folder.recipe()?;
+        check_tasks(recipe, extend, &old)?;
+        check_settings(recipe, extend, &old)?;
+        let checkpoint = Checkpoint::open(&folder.checkpoints(), extend.best)?;
+        same_recipe(&extend.run, &checkpoint, &digest)?;
+        Ok(Some(Self { extend, checkpoint }))
+    }
+
+    /// Puts the run's values into `model`; what the new tasks own stays as it is.
+    ///
+    /// # Errors
+    /// Values that do not fit.
+    pub(crate) fn load(self, model: &Model) -> Result<LoadReport> {
+        let mut tensors = self.checkpoint.model;
+        for task in &self.extend.tasks {
+            tensors = add_task(&tensors, task)?;
+        }
+        let heads: Vec<String> =
+            self.extend.tasks.iter().map(|task| format!("heads.{task}.*")).collect();
+        // A run of dense tasks has no final norm, which a first task of whole images reads.
+        let mut allow_missing = vec!["backbone.norm.*", "backbone.fc_norm.*"];
+        allow_missing.extend(heads.iter().map(String::as_str));
+        let options = LoadOptions { allow_missing: &allow_missing, ..LoadOptions::default() };
+        let origin = self.extend.run.display().to_string();
+        Ok(model.store.load(&origin, &tensors, &options)?)
+    }
+}
+
+/// Every task of the recipe is either the old run's or new.
+fn check_tasks(recipe: &Recipe, extend: &ExtendRecipe, old: &Recipe) -> Result<()> {
+    let wrong = |key: &str, expected: String, found: &str| {
+        let reason = format!("expected {expected}, found {found}");
+        Err(Error::Recipe { origin: recipe.name.clone(), key: key.into(), reason })
+    };
+    let run = extend.run.display();
+    if let Some(task) = extend.tasks.iter().find(|task| old.tasks.contains_key(*task)) {
+        return wrong("extend.tasks", format!("tasks that {run} does not have"), task);
+    }
+    if let Some(task) = old.tasks.keys().find(|task| !recipe.tasks.contains_key(*task)) {
+        let all = old.task_names().join(", ");
+        return wrong("tasks", format!("all tasks of {run}: {all}"), &format!("no {task}"));
+    }
+    let stray = |task: &&String| !old.tasks.contains_key(*task) && !recipe.learns(task);
+    match recipe.tasks.keys().find(stray) {
+        Some(task) => {
+            let expected = format!("every task that {run} does not have");
+            wrong("extend.tasks", expected, &format!("no {task}"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Whatever the outputs of the old run's tasks depend on is as it was.
+fn check_settings(recipe: &Recipe, extend: &ExtendRecipe, old: &Recipe) -> Result<()> {
+    let [expected, found] = [old, recipe].map(|recipe| settings(recipe, &old.task_names()));
+    match difference("", &expected, &found) {
+        Some((key, expected, found)) => {
+            let run = extend.run.display();
+            let reason = format!("expected {expected} as in {run}, found {found}");
+            Err(Error::Recipe { origin: recipe.name.clone(), key, reason })
+        }
+        None => Ok(()),
+    }
+}
+
+/// What the outputs of `tasks` depend on, under the names of the recipe's fields.
+fn settings(recipe: &Recipe, tasks: &[String]) -> Value {
+    let heads: Map<String, Value> =
+        tasks.iter().map(|task| (task.clone(), json!({"head": recipe.tasks[task].head}))).collect();
+    let (backbone, data) = (&recipe.backbone, &recipe.data);
+    json!({
+        "precision": recipe.precision,
+        "backbone": {
+            "name": backbone.name,
+            "weights": backbone.weights,
+            "pyramid": backbone.pyramid,
+        },
+        "adapter": recipe.adapter,
+        "data": {"img_size": data.img_size, "mean": data.mean, "std": data.std},
+        "tasks": heads,
+    })
+}
+
+/// The first field in which two values differ: its path, and both values.
+fn difference(path: &str, old: &Value, new: &Value) -> Option<(String, String, String)> {
+    let (Value::Object(a), Value::Object(b)) = (old, new) else {
+        return (old != new).then(|| (path.to_owned(), shown(old), shown(new)));
+    };
+    let below = |key: &String| {
+        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        let [old, new] = [a, b].map(|side| side.get(key).unwrap_or(&Value::Null));
+        difference(&path, old, new)
+    };
+    a.keys().chain(b.keys()).find_map(below)
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "none".into(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_difference_is_named_by_its_path() {
+        let old = json!({"a": 1, "b": {"c": [1, 2], "d": "x"}});
+        assert_eq!(difference("", &old, &old), None);
+        for (new, expected) in [
+            (json!({"a": 1, "b": {"c": [1, 3], "d": "x"}}), ("b.c", "[1,2]", "[1,3]")),
+            (json!({"a": 1, "b": {"c": [1, 2]}}), ("b.d", "x", "none")),
+            (json!({"a": 1, "b": {"c": [1, 2], "d": "x"}, "e": true}), ("e", "none", "true")),
+        ] {
+            let (path, before, after) = expected;
+            let expected = Some((path.to_owned(), before.to_owned(), after.to_owned()));
+            assert_eq!(difference("", &old, &new), expected);
+        }
+    }
+}
