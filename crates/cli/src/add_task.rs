@@ -11,8 +11,7 @@ use crate::{recipes, train};
 
 pub(crate) fn run(flags: &AddTaskFlags) -> Result<ExitCode> {
     let (recipe, overrides) = (flags.recipe.clone(), flags.overrides.clone());
-    let (recipe, baselines) =
-        recipes::open(&RecipeFlags { recipe, overrides, tasks: Vec::new() })?;
+    let (recipe, baselines) = recipes::open(&RecipeFlags { recipe, overrides, tasks: Vec::new() })?;
     let recipe = recipe.extending(&flags.run, flags.best)?;
     train::start(recipe, baselines.as_ref(), flags.out.clone())
 }
