@@ -86,7 +86,8 @@ pub struct CompareRecipe {
 pub struct BackboneRecipe {
     /// timm's name of the architecture.
     pub name: String,
-    /// A shipped `architecture.tag`, a safetensors file, or `none` for random values.
+    /// A shipped `architecture.tag`, a file (safetensors, PyTorch's `.pth` or NumPy's `.npz`; the
+    /// content says which), or `none` for random values.
     pub weights: String,
     /// Largest rate of stochastic depth; rates rise linearly over the blocks.
     pub drop_path_rate: f64,
