@@ -69,8 +69,6 @@ impl Machine<'_> {
                 Ok(())
             }
             b'N' => self.push(Value::None),
-            0x88 => self.push(Value::Bool(true)),
-            0x89 => self.push(Value::Bool(false)),
             b'J' => self.integer::<4>(|bytes| i32::from_le_bytes(bytes).into()),
             b'K' => self.integer::<1>(|[byte]| byte.into()),
             b'M' => self.integer::<2>(|bytes| u16::from_le_bytes(bytes).into()),
@@ -82,7 +80,7 @@ impl Machine<'_> {
             b'C' => self.length::<1>().and_then(|length| self.bytes(length)),
             b'}' => self.push(Value::Dict(Vec::new())),
             b']' => self.push(Value::List(Vec::new())),
-            0x8f => self.push(Value::Inert),
+            0x88 | 0x89 | 0x8f => self.push(Value::Inert),
             b')' => self.push(Value::Tuple(Vec::new())),
             0x85..=0x87 => self.short_tuple(usize::from(opcode - 0x84)),
             b't' => self.marked().and_then(|items| self.push(Value::Tuple(items))),

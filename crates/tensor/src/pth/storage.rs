@@ -57,7 +57,8 @@ pub(super) fn tensors(
         }
     }
     bound_sharing(entries.iter().map(|(_, tensor)| &**tensor), &loaded)?;
-    let view = |(name, tensor): &(String, Rc<TensorRef>)| Ok((name.clone(), view(tensor, &loaded)?));
+    let view =
+        |(name, tensor): &(String, Rc<TensorRef>)| Ok((name.clone(), view(tensor, &loaded)?));
     entries.iter().map(view).collect()
 }
 

@@ -14,8 +14,6 @@ pub(super) type Ref = usize;
 pub(super) enum Value {
     /// `None`.
     None,
-    /// A boolean.
-    Bool(bool),
     /// An integer of at most 64 bits.
     Int(i64),
     /// Text.
@@ -32,7 +30,7 @@ pub(super) enum Value {
     Storage(Rc<StorageRef>),
     /// A view of raw numbers.
     Tensor(Rc<TensorRef>),
-    /// Something harmless that nobody here needs, such as a float or a set.
+    /// Something harmless that nobody here needs, such as a float, a boolean or a set.
     Inert,
 }
 
