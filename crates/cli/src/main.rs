@@ -3,6 +3,7 @@
 //! Flags become a recipe, the engine runs it, and an error becomes one line on standard error.
 
 mod conflict;
+mod data;
 mod eval;
 mod flags;
 mod inspect;
@@ -48,6 +49,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Time(flags) => time::run(&flags)?,
         Command::Inspect(flags) => inspect::run(&flags)?,
         Command::Conflict(flags) => conflict::run(&flags)?,
+        Command::Data(command) => return data::run(&command),
         Command::Recipe(command) => recipe::run(&command)?,
     }
     Ok(ExitCode::SUCCESS)

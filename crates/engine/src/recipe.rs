@@ -6,7 +6,7 @@ mod source;
 use std::collections::BTreeMap;
 
 use polyptych_adapters::AdapterConfig;
-use polyptych_data::{AugmentConfig, LoaderConfig, Sampling};
+use polyptych_data::{AugmentConfig, LoaderConfig, OnBadSample, Sampling};
 use polyptych_heads::HeadConfig;
 use polyptych_losses::LossConfig;
 use polyptych_losses::balancers::BalancingConfig;
@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, Result, UnionRecipe, balance};
 
 pub use source::SourceRecipe;
+pub(crate) use source::folder_of;
 
 /// A whole run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -113,6 +114,11 @@ pub struct DataRecipe {
     /// `per_dataset`, each as often as any other.
     #[serde(default)]
     pub sampling: Sampling,
+    /// What becomes of a training sample that cannot be read or does not fit its tasks: `stop`
+    /// ends the run, `skip` leaves it out and counts it in `metrics.jsonl`. Evaluation always
+    /// stops, because scores of less than all samples compare with nothing.
+    #[serde(default, skip_serializing_if = "OnBadSample::is_stop")]
+    pub on_bad_sample: OnBadSample,
     /// Mean of each channel, values in `[0, 1]`; ImageNet's if absent. AugReg ViTs have 0.5.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mean: Option<[f32; 3]>,
