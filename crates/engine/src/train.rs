@@ -53,6 +53,16 @@ pub struct StepReport {
     pub wall_ms: f64,
     /// Whether the step was skipped because a number was not finite.
     pub skipped: bool,
+    /// Samples that the batch went without, because they are bad.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub bad_samples: usize,
+    /// What is wrong with each of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub bad_sample_errors: Vec<String>,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// Who watches a run, and may stop it.
@@ -359,7 +369,17 @@ impl Trainer {
         let losses = losses.into_iter().map(|(name, l)| (name, l.double_value(&[]))).collect();
         let wall_ms = started.elapsed().as_secs_f64() * 1e3;
         *started = Instant::now();
-        Ok(StepReport { step: self.state.step, lr, loss, losses, grad_norm, wall_ms, skipped })
+        Ok(StepReport {
+            step: self.state.step,
+            lr,
+            loss,
+            losses,
+            grad_norm,
+            wall_ms,
+            skipped,
+            bad_samples: batch.skipped.len(),
+            bad_sample_errors: batch.skipped.clone(),
+        })
     }
 
     /// Everything of a step but what changes the model: forward and backward.
