@@ -10,8 +10,6 @@ mod decode;
 mod error;
 mod fine_grained;
 mod folder;
-#[cfg(feature = "fuzz")]
-pub mod fuzz;
 mod key;
 mod loader;
 mod sample;

@@ -170,6 +170,8 @@ impl Trainer {
             reason: format!("expected a batch for step {}, found none", recorded.step),
         })?;
         let pass = trainer.prepare_step(&batch)?;
+        // As the step did: where tasks have copies, those with finite numbers were clipped.
+        trainer.clip();
         Ok((
             StepDump::new(
                 trainer.state.step,
