@@ -17,6 +17,7 @@ use ndarray::{Array2, Array3, ArrayD};
 use crate::{Error, Result};
 
 pub(crate) use self::mat::Value;
+pub(crate) use self::png::IndexOrColour;
 
 /// Images with more pixels are refused before they are decoded.
 const MAX_PIXELS: usize = 100_000_000;
@@ -54,6 +55,11 @@ pub fn read_image(path: &Path) -> Result<Array3<u8>> {
 /// Reads the numbers of an index or grey PNG as stored: palette indices are not looked up.
 pub(crate) fn read_index_png(path: &Path) -> Result<Array2<u16>> {
     png::index(&read(path)?).map_err(|reason| damaged(path, "index PNG", reason))
+}
+
+/// Reads an index PNG, or the colours of one that holds colours instead.
+pub(crate) fn read_palette_png(path: &Path) -> Result<IndexOrColour> {
+    png::index_or_colour(&read(path)?).map_err(|reason| damaged(path, "palette PNG", reason))
 }
 
 /// Reads a colour PNG of 8 or 16 bits, `[height, width, 3]`, and its largest possible value.

@@ -7,8 +7,12 @@ mod images;
 mod label;
 mod labels;
 mod manifest;
+mod masked;
 mod natural;
+mod outline;
+mod parts;
 mod pattern;
+mod place;
 mod site;
 mod split;
 mod table;
@@ -60,13 +64,15 @@ use crate::{Dataset, Error, Result, Sample, TaskSpec};
 ///
 /// | format | holds | further keys |
 /// |---|---|---|
-/// | `index_png`, `palette_png` | grey value or palette index | `ignore`, `map` (pairs of stored value and class), `map_others`, `threshold` |
+/// | `index_png` | grey value or palette index | `ignore`, `map` (pairs of stored value and class), `map_others`, `threshold`, `outline` |
+/// | `palette_png` | the same, or colours of `palette` in files that were turned to RGB | those of both |
 /// | `rgb_png` | a colour of `palette` | `ignore_colors` |
-/// | `png16` | depth as grey value of up to 16 bits | `scale`, `offset`, `ignore` |
+/// | `png16` | depth as grey value of up to 16 bits | `scale`, `offset`, `ignore`, `disparity` |
 /// | `normals_png` | x, y, z as red, green, blue from -1 to 1 | `signs` |
 /// | `npy` | `[height, width]`, normals `[height, width, 3]` | those of the kind |
 /// | `mat_boundaries` | `groundTruth{annotator}.Boundaries` as in BSDS500 | `threshold` |
 /// | `mat:NAME` | variable `NAME` of a MATLAB v5 file | those of the kind |
+/// | `mat_parts:CLASS` | `anno.objects` of PASCAL-Part; images without an object of this class have no label | `parts` (class of each named part) |
 /// | `names_txt` | names of classes, one a line | |
 /// | `path` | the expanded `label`, such as `"{class}"`, names the class | `classes` may be left out |
 /// | `index` | the expanded `label` is the class's number, from 0 | `classes` may be a file |
@@ -76,6 +82,15 @@ use crate::{Dataset, Error, Result, Sample, TaskSpec};
 /// `jpg`, `jpeg` and `png`. Images are sorted by path unless a list orders them. Human parts without any part carry no label.
 /// A label whose every pixel is ignored is an error unless the task says `allow_void = true`,
 /// which makes it absent.
+///
+/// # Labels that differ from copy to copy
+///
+/// `or = [{ label = "..", format = ".." }]` names further places: the first that has a file counts.
+/// `resize = true` brings a label of another size to that of its image instead of refusing it.
+/// `mask = { label = "..", format = "..", values = [3, 4] }` keeps a label only where another map
+/// has one of these values. `outline = true` takes the boundaries between numbered regions as edges
+/// (Laplacian not zero, thinned). `disparity = 473.6` divides metres times pixels by what `scale`
+/// and `offset` make of the stored value.
 ///
 /// # Classes of whole images
 ///
@@ -95,7 +110,7 @@ use crate::{Dataset, Error, Result, Sample, TaskSpec};
 /// tables = { path = "images.txt", class = "labels.txt", part = "split.txt" }
 ///
 /// [splits]
-/// train = { only = { part = "1" } }                # rows where the slot stands for this
+/// train = { only = { part = "1" } }                # rows where the slot stands for this, or one of a list
 /// extra = { tables = { class = "extra.txt" } }     # tables of one split, beside the layout's
 /// ```
 ///
@@ -111,7 +126,8 @@ pub struct FolderDataset {
     images: Images,
     items: Vec<Slots>,
     tasks: Vec<TaskSpec>,
-    labels: Vec<Labels>,
+    /// None of tasks that nobody asked for.
+    labels: Vec<Option<Labels>>,
 }
 
 impl FolderDataset {
@@ -124,6 +140,20 @@ impl FolderDataset {
     /// without one label file in the split, and [`Error::AbsentClasses`] for a split whose name
     /// starts with `train` and that lacks a class which names and lists can tell.
     pub fn open(manifest: &Path, root: &Path, split: &str) -> Result<Self> {
+        Self::open_for(manifest, root, split, |_| true)
+    }
+
+    /// As [`FolderDataset::open`], but only tasks that are `wanted` by name need files: samples
+    /// carry no labels of the others, which [`Dataset::tasks`] lists all the same.
+    ///
+    /// # Errors
+    /// As [`FolderDataset::open`].
+    pub fn open_for(
+        manifest: &Path,
+        root: &Path,
+        split: &str,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Self> {
         let origin = manifest.display().to_string();
         let manifest = Manifest::read(manifest)?;
         let site = Site::new(origin, &manifest, root, split)?;
@@ -135,13 +165,23 @@ impl FolderDataset {
         let (mut tasks, mut labels) = (Vec::new(), Vec::new());
         for entry in &manifest.tasks {
             let classes = Classes::of(entry, &site)?;
-            let found = Labels::open(entry, &site, &classes, (&images, &items))?;
+            let found = wanted(&entry.name)
+                .then(|| Labels::open(entry, &site, &classes, (&images, &items)))
+                .transpose()?;
             let task = entry.spec(classes.names);
-            found.require(&manifest.name, split, &task, &items)?;
+            if let Some(found) = &found {
+                found.require(&manifest.name, split, &task, &items)?;
+            }
             tasks.push(task);
             labels.push(found);
         }
         Ok(Self { name: manifest.name, images, items, tasks, labels })
+    }
+
+    /// The tasks that samples carry labels of.
+    fn wanted(&self) -> impl Iterator<Item = (&TaskSpec, &Labels)> {
+        let pairs = self.tasks.iter().zip(&self.labels);
+        pairs.filter_map(|(task, labels)| Some((task, labels.as_ref()?)))
     }
 
     /// Names of the splits that `manifest` describes.
@@ -196,7 +236,7 @@ impl Dataset for FolderDataset {
             let label = labels.get(index, slots, task, Some([height, width]))?;
             Ok(label.map(|label| (task.name.clone(), label)))
         };
-        let labels = self.tasks.iter().zip(&self.labels).filter_map(|pair| label(pair).transpose());
+        let labels = self.wanted().filter_map(|pair| label(pair).transpose());
         let labels = labels.collect::<Result<_>>()?;
         Ok(Sample { name: self.images.title(slots), image, labels })
     }
@@ -205,8 +245,8 @@ impl Dataset for FolderDataset {
         let slots = &self.items[index];
         let image = self.images.read(index, slots);
         let size = image.as_ref().ok().map(|image| [image.dim().0, image.dim().1]);
-        let labels = self.tasks.iter().zip(&self.labels);
-        let labels = labels.filter_map(|(task, labels)| labels.get(index, slots, task, size).err());
+        let labels =
+            self.wanted().filter_map(|(task, labels)| labels.get(index, slots, task, size).err());
         image.err().into_iter().chain(labels).collect()
     }
 }

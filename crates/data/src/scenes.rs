@@ -33,6 +33,7 @@ mod tests;
 pub(crate) mod texture;
 pub(crate) mod world;
 
+use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use self::{camera::View, film::Film, rng::Stream, world::World};
@@ -120,6 +121,12 @@ impl Scenes {
     /// `normals`, `depth`, `edge`, `tags`.
     pub fn task_specs() -> Vec<TaskSpec> {
         classes::tasks()
+    }
+
+    /// Which object, face of a room or part of the ground each pixel of image `index` shows.
+    pub(crate) fn instances(&self, index: usize) -> Array2<u16> {
+        let (world, view, _) = self.draw(index);
+        labels::instances(&world, &view, &render::cast(&world, &view))
     }
 
     /// The world of image `index`, the grid of its pixels and its film.

@@ -116,7 +116,8 @@ fn warped(label: &Label, task: Option<&TaskSpec>, map: &Geometry) -> Label {
     }
 }
 
-fn resized(label: &Label, size: [usize; 2]) -> Label {
+/// A label at another size, as evaluation sees it.
+pub(crate) fn resized(label: &Label, size: [usize; 2]) -> Label {
     match label {
         Label::Classes(classes) => Label::Classes(resize::nearest(classes.view(), size)),
         Label::Binary(binary) => Label::Binary(resize::nearest(binary.view(), size)),

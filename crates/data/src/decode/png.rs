@@ -27,24 +27,50 @@ pub(crate) fn rgb(bytes: &[u8]) -> Decoded<Array3<u8>> {
     Ok(Array3::from_shape_fn(shape, value))
 }
 
+/// What a file of classes holds.
+#[derive(Debug)]
+pub(crate) enum IndexOrColour {
+    /// One number per pixel.
+    Index(Array2<u16>),
+    /// One colour per pixel.
+    Colour(Array3<u16>),
+}
+
 pub(crate) fn index(bytes: &[u8]) -> Decoded<Array2<u16>> {
+    pixels(bytes, Transformations::IDENTITY)?.index()
+}
+
+pub(crate) fn index_or_colour(bytes: &[u8]) -> Decoded<IndexOrColour> {
     let pixels = pixels(bytes, Transformations::IDENTITY)?;
-    if pixels.channels != 1 {
-        return Err(format!("{} channels per pixel, expected 1", pixels.channels));
+    match pixels.channels {
+        1 => pixels.index().map(IndexOrColour::Index),
+        _ => pixels.colour().map(IndexOrColour::Colour),
     }
-    let shape = (pixels.height, pixels.width);
-    Ok(Array2::from_shape_vec(shape, pixels.values).expect("one value per pixel"))
 }
 
 pub(crate) fn colour(bytes: &[u8]) -> Decoded<(Array3<u16>, u16)> {
     let pixels = pixels(bytes, Transformations::IDENTITY)?;
-    if pixels.channels < 3 {
-        return Err(format!("{} channels per pixel, expected 3", pixels.channels));
-    }
-    let shape = (pixels.height, pixels.width, 3);
-    let at = |(y, x, c)| pixels.values[(y * pixels.width + x) * pixels.channels + c];
     let largest = if pixels.bits == 16 { u16::MAX } else { 255 };
-    Ok((Array3::from_shape_fn(shape, at), largest))
+    Ok((pixels.colour()?, largest))
+}
+
+impl Pixels {
+    fn index(self) -> Decoded<Array2<u16>> {
+        if self.channels != 1 {
+            return Err(format!("{} channels per pixel, expected 1", self.channels));
+        }
+        let shape = (self.height, self.width);
+        Ok(Array2::from_shape_vec(shape, self.values).expect("one value per pixel"))
+    }
+
+    fn colour(&self) -> Decoded<Array3<u16>> {
+        if self.channels < 3 {
+            return Err(format!("{} channels per pixel, expected 3", self.channels));
+        }
+        let shape = (self.height, self.width, 3);
+        let at = |(y, x, c)| self.values[(y * self.width + x) * self.channels + c];
+        Ok(Array3::from_shape_fn(shape, at))
+    }
 }
 
 fn pixels(bytes: &[u8], transformations: Transformations) -> Decoded<Pixels> {

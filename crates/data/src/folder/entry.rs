@@ -1,12 +1,13 @@
 //! One task of a manifest: what it predicts and how its label files are read.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::Deserialize;
 
 use super::classes::ClassList;
 use super::format::{FileFormat, Format};
 use super::manifest::refused;
+use super::place::{Mask, Place};
 use crate::{Result, TaskKind, TaskSpec};
 
 /// A table of `[[tasks]]`.
@@ -24,6 +25,12 @@ pub(crate) struct TaskEntry {
     /// Pattern of the label files' paths.
     pub(crate) label: String,
     pub(crate) format: Format,
+    /// Where else the label may be, looked at in turn.
+    #[serde(default)]
+    pub(crate) or: Vec<Place>,
+    /// Another file that says which pixels have a label.
+    #[serde(default)]
+    pub(crate) mask: Option<Mask>,
     /// Stored values that mean "no label".
     #[serde(default)]
     pub(crate) ignore: Vec<i64>,
@@ -42,6 +49,19 @@ pub(crate) struct TaskEntry {
     /// Metres at stored 0; with an offset, 0 is a distance like any other.
     #[serde(default)]
     pub(crate) offset: f64,
+    /// Metres times stored units of disparity, once `scale` and `offset` are applied: the depth is
+    /// this divided by them.
+    #[serde(default)]
+    pub(crate) disparity: Option<f64>,
+    /// Classes of named parts.
+    #[serde(default)]
+    pub(crate) parts: BTreeMap<String, u8>,
+    /// Whether stored values number regions whose outlines are the boundaries.
+    #[serde(default)]
+    pub(crate) outline: bool,
+    /// Whether a label of another size than its image is resized to it instead of refused.
+    #[serde(default)]
+    pub(crate) resize: bool,
     /// Stored values above this are salient or boundaries.
     #[serde(default = "half")]
     pub(crate) threshold: f64,
@@ -111,9 +131,7 @@ impl TaskEntry {
         if !self.signs.iter().all(|sign| sign.abs() == 1.0) {
             return Err(wrong("signs", "three of 1 and -1", format!("{:?}", self.signs)));
         }
-        let fault =
-            || wrong("format", &format!("one for kind {:?}", self.kind), self.format.word());
-        self.format.suits(self.kind).then_some(()).ok_or_else(fault)
+        self.validate_places().map_err(|(key, expected, found)| wrong(key, &expected, found))
     }
 
     /// Whether there are as many names as the kind needs; else how many it needs.

@@ -5,8 +5,10 @@ use std::path::Path;
 use ndarray::{Array2, Array3, ArrayD, Axis, Ix2, Ix3};
 use serde::Deserialize;
 
+use super::parts::{self, Part};
 use crate::decode::Value;
-use crate::decode::{damaged, read_colour_png, read_index_png, read_mat, read_npy, unreadable};
+use crate::decode::{IndexOrColour, read_palette_png, unreadable};
+use crate::decode::{damaged, read_colour_png, read_index_png, read_mat, read_npy};
 use crate::{Result, TaskKind};
 
 /// Where a task's labels are, by the name that manifests use.
@@ -26,8 +28,10 @@ pub(crate) enum Format {
 /// How a label file is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum FileFormat {
-    /// `index_png` or `palette_png`: one number per pixel, grey value or palette index.
+    /// `index_png`: one number per pixel, grey value or palette index.
     IndexPng,
+    /// `palette_png`: the same, or colours of the palette, to which some tools turn such files.
+    PalettePng,
     /// `rgb_png`: one colour of the palette per pixel.
     RgbPng,
     /// `png16`: one grey value of up to 16 bits per pixel.
@@ -40,6 +44,8 @@ pub(crate) enum FileFormat {
     MatBoundaries,
     /// `mat:NAME`: the numbers of one variable.
     Mat(String),
+    /// `mat_parts:CLASS`: the parts of objects of this class, as PASCAL-Part stores them.
+    MatParts(i64),
     /// `names_txt`: names of classes, one a line.
     NamesTxt,
 }
@@ -55,6 +61,8 @@ pub(crate) enum Raw {
     Colours(Array3<u16>),
     /// One map per annotator.
     Maps(Vec<Array2<f64>>),
+    /// Named masks, later over earlier ones.
+    Parts(Vec<Part>),
     /// Names of classes.
     Names(Vec<String>),
 }
@@ -67,24 +75,35 @@ impl TryFrom<String> for Format {
             "path" => return Ok(Self::Path),
             "index" => return Ok(Self::Index),
             "idx" => return Ok(Self::Idx),
-            "index_png" | "palette_png" => FileFormat::IndexPng,
+            "index_png" => FileFormat::IndexPng,
+            "palette_png" => FileFormat::PalettePng,
             "rgb_png" => FileFormat::RgbPng,
             "png16" => FileFormat::Png16,
             "normals_png" => FileFormat::NormalsPng,
             "npy" => FileFormat::Npy,
             "mat_boundaries" => FileFormat::MatBoundaries,
             "names_txt" => FileFormat::NamesTxt,
-            other => match other.strip_prefix("mat:") {
-                Some(variable) if !variable.is_empty() => FileFormat::Mat(variable.to_owned()),
-                _ => {
-                    return Err(format!(
-                        "expected a format (index_png, palette_png, rgb_png, png16, normals_png, npy, \
-                     mat_boundaries, mat:VARIABLE, path, index, idx or names_txt), found {other}"
-                    ));
-                }
-            },
+            other => return parameterised(other).map(Self::File),
         }))
     }
+}
+
+/// Formats whose names go on behind a colon.
+fn parameterised(name: &str) -> std::result::Result<FileFormat, String> {
+    let found = match name.split_once(':') {
+        Some(("mat", variable)) if !variable.is_empty() => {
+            Some(FileFormat::Mat(variable.to_owned()))
+        }
+        Some(("mat_parts", class)) => class.parse().ok().map(FileFormat::MatParts),
+        _ => None,
+    };
+    found.ok_or_else(|| {
+        format!(
+            "expected a format (index_png, palette_png, rgb_png, png16, normals_png, npy, \
+             mat_boundaries, mat:VARIABLE, mat_parts:CLASS, path, index, idx or names_txt), \
+             found {name}"
+        )
+    })
 }
 
 impl Format {
@@ -110,6 +129,8 @@ impl FileFormat {
         use TaskKind::{Classification, Depth, Edge, HumanParts, Normals, Sal, Semseg, Tags};
         match self {
             Self::IndexPng => matches!(kind, Semseg | HumanParts | Sal | Edge),
+            Self::PalettePng => matches!(kind, Semseg | HumanParts | Sal | Edge),
+            Self::MatParts(_) => matches!(kind, HumanParts),
             Self::RgbPng => matches!(kind, Semseg | HumanParts),
             Self::Png16 => matches!(kind, Depth),
             Self::NormalsPng => matches!(kind, Normals),
@@ -123,6 +144,10 @@ impl FileFormat {
     pub(crate) fn read(&self, path: &Path) -> Result<Raw> {
         match self {
             Self::IndexPng | Self::Png16 => Ok(Raw::Grid(read_index_png(path)?.mapv(f64::from))),
+            Self::PalettePng => Ok(match read_palette_png(path)? {
+                IndexOrColour::Index(map) => Raw::Grid(map.mapv(f64::from)),
+                IndexOrColour::Colour(map) => Raw::Colours(map),
+            }),
             Self::RgbPng => Ok(Raw::Colours(read_colour_png(path)?.0)),
             Self::NormalsPng => {
                 let (colours, largest) = read_colour_png(path)?;
@@ -138,6 +163,10 @@ impl FileFormat {
             Self::MatBoundaries => {
                 let maps = boundaries(&read_mat(path, "groundTruth")?);
                 maps.map(Raw::Maps).map_err(|reason| damaged(path, "MATLAB v5 file", reason))
+            }
+            Self::MatParts(class) => {
+                let parts = parts::parts(&read_mat(path, "anno")?, *class);
+                parts.map(Raw::Parts).map_err(|reason| damaged(path, "MATLAB v5 file", reason))
             }
             Self::NamesTxt => {
                 let text = std::fs::read_to_string(path).map_err(unreadable(path))?;
@@ -159,7 +188,8 @@ fn map(path: &Path, format: &'static str, array: ArrayD<f64>) -> Result<Raw> {
     raw.map_err(|_| damaged(path, format, format!("shape {shape:?}, {expected}")))
 }
 
-fn numbers(value: &Value) -> std::result::Result<ArrayD<f64>, String> {
+/// The numbers of a value that holds some.
+pub(crate) fn numbers(value: &Value) -> std::result::Result<ArrayD<f64>, String> {
     match value {
         Value::Numbers(numbers) => numbers.array(),
         _ => Err("not an array of numbers".to_owned()),

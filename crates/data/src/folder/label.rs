@@ -6,6 +6,8 @@ use ndarray::{Array2, Array3};
 
 use super::entry::TaskEntry;
 use super::format::Raw;
+use super::outline::outline;
+use super::parts;
 use crate::check::Fault;
 use crate::sample::IGNORE;
 use crate::{Label, TaskKind};
@@ -25,7 +27,11 @@ impl TaskEntry {
             (Semseg, Raw::Colours(colours)) => Label::Classes(self.colours_to_classes(&colours)?),
             (HumanParts, Raw::Grid(grid)) => return Ok(people(self.classes_of(&grid)?)),
             (HumanParts, Raw::Colours(c)) => return Ok(people(self.colours_to_classes(&c)?)),
+            (HumanParts, Raw::Parts(found)) => {
+                return Ok(parts::painted(&found, &self.parts)?.and_then(people));
+            }
             (Sal, Raw::Grid(grid)) => Label::Binary(self.binary(&grid)),
+            (Edge, Raw::Grid(grid)) if self.outline => Label::Edges(vec![outline(&grid)]),
             (Edge, Raw::Grid(grid)) => Label::Edges(vec![self.binary(&grid)]),
             (Edge, Raw::Maps(maps)) => {
                 Label::Edges(maps.iter().map(|grid| self.binary(grid)).collect())
@@ -117,7 +123,8 @@ impl TaskEntry {
     /// Metres; what is not finite, ignored or not in front of the camera has no label.
     fn depth(&self, grid: &Array2<f64>) -> Array2<f32> {
         grid.mapv(|value| {
-            let metres = (value * self.scale + self.offset) as f32;
+            let stored = value * self.scale + self.offset;
+            let metres = self.disparity.map_or(stored, |metres| metres / stored) as f32;
             let ignored = self.ignore.iter().any(|&v| v as f64 == value);
             if metres.is_finite() && metres > 0.0 && !ignored { metres } else { 0.0 }
         })
@@ -170,6 +177,7 @@ impl Raw {
             Raw::Vectors(_) => "several numbers per pixel",
             Raw::Colours(_) => "one colour per pixel",
             Raw::Maps(_) => "several maps",
+            Raw::Parts(_) => "parts of objects",
             Raw::Names(_) => "names",
         }
     }

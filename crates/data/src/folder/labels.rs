@@ -1,14 +1,19 @@
 //! The labels of one task over the images of a split.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+
+use ndarray::Array2;
 
 use super::classes::Classes;
 use super::entry::TaskEntry;
-use super::format::{FileFormat, Format};
+use super::format::{FileFormat, Format, Raw};
 use super::images::{Images, Stack};
+use super::masked::masked;
 use super::pattern::{Pattern, Slots};
 use super::site::Site;
 use crate::decode::{damaged, read_idx_labels};
+use crate::transforms::resized;
 use crate::{Error, Label, Result, TaskSpec};
 
 /// Where the labels are.
@@ -25,6 +30,15 @@ pub(crate) enum Labels {
 pub(crate) struct LabelFiles {
     root: PathBuf,
     entry: TaskEntry,
+    /// Looked at in turn.
+    places: Vec<FilePlace>,
+    /// Which pixels count, and the values that say so.
+    mask: Option<(FilePlace, HashSet<i64>)>,
+}
+
+/// Files of one format.
+#[derive(Debug)]
+struct FilePlace {
     format: FileFormat,
     pattern: Pattern,
 }
@@ -37,7 +51,7 @@ impl Labels {
         classes: &Classes,
         (images, items): (&Images, &[Slots]),
     ) -> Result<Self> {
-        let pattern = site.label_pattern(task)?;
+        let pattern = site.label_pattern(&task.name, &task.label)?;
         let known = |source: Option<PathBuf>, keys: &mut dyn Iterator<Item = String>| {
             let place = |slots: &Slots| match &source {
                 Some(path) => format!("{}: {}", path.display(), images.title(slots)),
@@ -49,10 +63,7 @@ impl Labels {
             keys.zip(items).map(class).collect::<Result<_>>().map(Self::Known)
         };
         match (&task.format, images) {
-            (Format::File(format), _) => {
-                let (root, entry, format) = (site.root.to_owned(), task.clone(), format.clone());
-                Ok(Self::Files(Box::new(LabelFiles { root, entry, format, pattern })))
-            }
+            (Format::File(_), _) => Ok(Self::Files(Box::new(LabelFiles::open(task, site)?))),
             (Format::Idx, Images::Stack(stack)) => {
                 let path = site.root.join(pattern.expand(&items[0]));
                 let numbers = numbers(&path, stack)?;
@@ -93,10 +104,10 @@ impl Labels {
         let (dataset, split) = (dataset.to_owned(), split.to_owned());
         match self {
             Self::Files(files) => {
-                let mut paths = items.iter().map(|slots| files.path(slots));
-                let (task, first) = (task.name.clone(), files.path(&items[0]));
+                let (task, first) = (task.name.clone(), files.first(&items[0]));
                 let none = Error::NoLabels { dataset, split, task, first };
-                paths.any(|path| path.is_file()).then_some(()).ok_or(none)
+                let found = items.iter().any(|slots| files.find(slots).is_some());
+                found.then_some(()).ok_or(none)
             }
             Self::Known(classes) if split.starts_with("train") => {
                 let (missing, task) = (missing(classes, &task.classes), task.name.clone());
@@ -111,8 +122,35 @@ impl Labels {
 }
 
 impl LabelFiles {
-    fn path(&self, slots: &Slots) -> PathBuf {
-        self.root.join(self.pattern.expand(slots))
+    fn open(task: &TaskEntry, site: &Site) -> Result<Self> {
+        let place = |label: &str, format: &Format| {
+            let Format::File(format) = format else { return Ok(None) };
+            let pattern = site.label_pattern(&task.name, label)?;
+            Ok(Some(FilePlace { format: format.clone(), pattern }))
+        };
+        let places = task.places().filter_map(|p| place(&p.label, &p.format).transpose());
+        let places = places.collect::<Result<_>>()?;
+        let mask = task.mask.as_ref().and_then(|mask| {
+            let place = place(&mask.label, &mask.format).transpose()?;
+            Some(place.map(|place| (place, mask.values.iter().copied().collect())))
+        });
+        Ok(Self {
+            root: site.root.to_owned(),
+            entry: task.clone(),
+            places,
+            mask: mask.transpose()?,
+        })
+    }
+
+    /// Where the label is first looked for.
+    fn first(&self, slots: &Slots) -> PathBuf {
+        self.root.join(self.places[0].pattern.expand(slots))
+    }
+
+    /// The first place with a file, and that file.
+    fn find(&self, slots: &Slots) -> Option<(&FilePlace, PathBuf)> {
+        let mut places = self.places.iter().map(|p| (p, self.root.join(p.pattern.expand(slots))));
+        places.find(|(_, path)| path.exists())
     }
 
     fn get(
@@ -121,18 +159,35 @@ impl LabelFiles {
         task: &TaskSpec,
         size: Option<[usize; 2]>,
     ) -> Result<Option<Label>> {
-        let path = self.path(slots);
-        if !path.exists() {
-            return Ok(None);
-        }
-        let label = self.entry.label(self.format.read(&path)?).and_then(|label| match label {
-            Some(label) => {
-                label.check(task, size.unwrap_or_else(|| label.size()))?;
-                self.entry.unless_void(label)
-            }
-            None => Ok(None),
+        let Some((place, path)) = self.find(slots) else { return Ok(None) };
+        let raw = place.format.read(&path)?;
+        let mask = self.mask.as_ref().map(|mask| self.read_mask(mask, slots)).transpose()?;
+        let label = self.entry.label(raw).and_then(|label| {
+            let Some(label) = label else { return Ok(None) };
+            let label = match (&mask, &self.mask) {
+                (Some(map), Some((_, values))) => masked(label, map, values),
+                _ => label,
+            };
+            let label = match size {
+                Some(size) if self.entry.resize && size != label.size() => resized(&label, size),
+                _ => label,
+            };
+            label.check(task, size.unwrap_or_else(|| label.size()))?;
+            self.entry.unless_void(label)
         });
         label.map_err(|fault| fault.of(&path.display().to_string(), &self.entry.name))
+    }
+
+    fn read_mask(
+        &self,
+        (place, _): &(FilePlace, HashSet<i64>),
+        slots: &Slots,
+    ) -> Result<Array2<f64>> {
+        let path = self.root.join(place.pattern.expand(slots));
+        match place.format.read(&path)? {
+            Raw::Grid(map) => Ok(map),
+            _ => Err(damaged(&path, "mask", "several numbers per pixel, expected 1")),
+        }
     }
 }
 

@@ -64,11 +64,31 @@ pub(crate) struct Split {
     /// Files of ids and values of this split alone, beside those of the layout.
     pub(crate) tables: BTreeMap<String, String>,
     /// What slots must stand for.
-    pub(crate) only: BTreeMap<String, String>,
+    pub(crate) only: BTreeMap<String, Only>,
     /// What `{split}` stands for; absent: the split's name.
     pub(crate) folder: Option<String>,
     /// Share of the images whose names hash from the first number up to the second, 0 to 1.
     pub(crate) fraction: Option<[f64; 2]>,
+}
+
+/// What a slot must stand for.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(untagged, expecting = "expected a text or several")]
+pub(crate) enum Only {
+    /// This.
+    One(String),
+    /// One of these.
+    Some(Vec<String>),
+}
+
+impl Only {
+    /// Whether `value` is allowed.
+    pub(crate) fn allows(&self, value: &str) -> bool {
+        match self {
+            Self::One(only) => only == value,
+            Self::Some(list) => list.iter().any(|only| only == value),
+        }
+    }
 }
 
 impl Split {

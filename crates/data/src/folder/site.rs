@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::entry::TaskEntry;
 use super::manifest::{Manifest, Split, Store, refused};
 use super::pattern::Pattern;
 use crate::Result;
@@ -51,11 +50,11 @@ impl<'a> Site<'a> {
         self.split.folder(self.name)
     }
 
-    /// Pattern of a task's labels.
-    pub(crate) fn label_pattern(&self, task: &TaskEntry) -> Result<Pattern> {
-        let key = format!("tasks.{}.label", task.name);
-        let wrong = |expected: String| refused(&self.origin, &key, expected, &task.label);
-        let pattern = Pattern::parse(&task.label).map_err(wrong)?;
+    /// Pattern of the labels of the task called `task`.
+    pub(crate) fn label_pattern(&self, task: &str, label: &str) -> Result<Pattern> {
+        let key = format!("tasks.{task}.label");
+        let wrong = |expected: String| refused(&self.origin, &key, expected, label);
+        let pattern = Pattern::parse(label).map_err(wrong)?;
         let known = |slot: &str| slot == "split" || self.slots().any(|other| other == slot);
         let fits = pattern.slots().all(known);
         let unknown = || wrong("only slots that layout.images has".to_owned());

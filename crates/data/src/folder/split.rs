@@ -22,8 +22,10 @@ pub(crate) fn images(site: &Site) -> Result<Vec<Slots>> {
         None => table::join(site.root, &site.tables, &known)?,
     };
     images.retain(|slots| slots.get("ext").is_none_or(|ext| is_image(ext)));
-    images
-        .retain(|slots| site.split.only.iter().all(|(slot, value)| slots.get(slot) == Some(value)));
+    let only = &site.split.only;
+    images.retain(|slots| {
+        only.iter().all(|(slot, only)| slots.get(slot).is_some_and(|value| only.allows(value)))
+    });
     images.retain(|slots| site.split.takes(&title(pattern, slots)));
     if !site.tables.is_empty() {
         images.sort_by_cached_key(|slots| pattern.expand(slots));

@@ -1,0 +1,93 @@
+//! Every made copy, read through the manifest of its original.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::{Dataset, FolderDataset};
+
+fn manifest(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../datasets/{name}.toml"))
+}
+
+fn made(name: &str) -> (TempDir, Made) {
+    let folder = tempfile::tempdir().unwrap();
+    let made = make(name, folder.path()).unwrap();
+    (folder, made)
+}
+
+/// What reading all splits of the copy gives.
+fn read(name: &str, root: &Path) -> Made {
+    let mut found = Made::default();
+    for split in FolderDataset::splits(&manifest(name)).unwrap() {
+        let dataset = FolderDataset::open(&manifest(name), root, &split).unwrap();
+        found.images.insert(split.clone(), dataset.len());
+        for index in 0..dataset.len() {
+            let sample = dataset.get(index).unwrap();
+            sample.check(dataset.tasks()).unwrap();
+            for (task, label) in &sample.labels {
+                let entry = found.labels.entry((split.clone(), task.clone())).or_default();
+                entry.0 += 1;
+                entry.1.add(label);
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn copies_read_as_they_were_made() {
+    for name in Made::names() {
+        let (folder, made) = made(name);
+        let mut found = read(name, folder.path());
+        // Outlines are cut out of label maps by the reader alone.
+        if ["pascal_context", "cityscapes"].contains(&name) {
+            for split in ["train", "val"] {
+                let key = (split.to_owned(), "edge".to_owned());
+                let (count, histogram) = found.labels.remove(&key).unwrap();
+                assert_eq!(count, made.images[split], "{name}");
+                let share = histogram.0[&1] as f64 / histogram.0.values().sum::<u64>() as f64;
+                assert!((0.005..0.2).contains(&share), "{name}: {share}");
+            }
+        }
+        assert_eq!(found, made, "{name}");
+    }
+}
+
+#[test]
+fn odd_cases_are_there() {
+    let (_folder, made) = made("pascal_context");
+    let people = &made.labels[&("train".to_owned(), "human_parts".to_owned())];
+    assert!((2..8).contains(&people.0), "{people:?}");
+    assert_eq!(people.1.0.len(), 7);
+    assert!(made.labels[&("train".to_owned(), "semseg".to_owned())].1.0.contains_key(&255));
+    let (_folder, made) = super::tests::made("cityscapes");
+    assert_eq!(made.labels[&("train".to_owned(), "depth".to_owned())].0, 6);
+}
+
+#[test]
+fn tasks_that_nobody_wants_need_no_files() {
+    let (folder, _) = made("pascal_context");
+    for gone in ["human_parts", "normals_distill", "sal_distill", "pascal-context"] {
+        std::fs::remove_dir_all(folder.path().join(gone)).unwrap();
+    }
+    let open = |wanted: fn(&str) -> bool| {
+        FolderDataset::open_for(&manifest("pascal_context"), folder.path(), "val", wanted)
+    };
+    let dataset = open(|task| task == "semseg").unwrap();
+    assert_eq!((dataset.tasks().len(), dataset.get(0).unwrap().labels.len()), (5, 1));
+    let message = open(|_| true).unwrap_err().to_string();
+    assert!(message.contains("human_parts: expected at least 1 label file"), "{message}");
+}
+
+#[test]
+fn only_new_folders_are_filled() {
+    let (folder, _) = made("cars");
+    let message = make("cars", folder.path()).unwrap_err().to_string();
+    assert!(message.contains("folder: expected a new folder"), "{message}");
+    let message = make("camvid", Path::new("x")).unwrap_err().to_string();
+    assert!(message.contains("name: expected one of aircraft, cars,"), "{message}");
+}
