@@ -199,6 +199,70 @@ pub(crate) struct ReplayFlags {
 pub(crate) enum DataCommand {
     /// Read every image and label, and tell all that is wrong; fails if anything is
     Check(DataCheckFlags),
+    /// Tell numbers, sizes and ranges of values, and which of the known copies it is
+    Facts(DataFactsFlags),
+    /// Draw samples with their labels over them
+    Show(DataShowFlags),
+    /// Write a manifest for a folder of one's own by looking at it, and draw its samples
+    New(DataNewFlags),
+    /// Write a small made copy of a published data set, in the layout of its archive
+    Make(DataMakeFlags),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DataFactsFlags {
+    /// The manifest, such as datasets/nyud.toml
+    pub(crate) manifest: PathBuf,
+    /// Folder of the data set [default: data/NAME after the manifest]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) root: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DataShowFlags {
+    /// The manifest, such as datasets/nyud.toml
+    pub(crate) manifest: PathBuf,
+    /// Folder of the data set [default: data/NAME after the manifest]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) root: Option<PathBuf>,
+    /// The split
+    #[arg(long, value_name = "NAME", default_value = "train")]
+    pub(crate) split: String,
+    /// Number of samples, at even distances
+    #[arg(long, default_value_t = 4)]
+    pub(crate) samples: usize,
+    /// Longer side of each picture in pixels
+    #[arg(long, default_value_t = 160)]
+    pub(crate) side: usize,
+    /// Show each sample augmented, too: a preset such as mtlora_pascal, or fields in TOML
+    #[arg(long, value_name = "PRESET")]
+    pub(crate) augment: Option<String>,
+    /// Seed of the augmentation
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// The picture, a PNG file
+    #[arg(long, value_name = "FILE", default_value = "samples.png")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DataNewFlags {
+    /// The folder of images and labels
+    pub(crate) folder: PathBuf,
+    /// The manifest, a new file [default: NAME.toml after the folder]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// The picture of samples with their labels, a PNG file [default: NAME.png beside the manifest]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sheet: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DataMakeFlags {
+    /// Name of a manifest in datasets/, such as pascal_context
+    pub(crate) name: String,
+    /// The folder to fill, empty or not there
+    pub(crate) folder: PathBuf,
 }
 
 #[derive(Debug, Args)]

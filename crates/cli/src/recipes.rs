@@ -30,6 +30,9 @@ pub(crate) const SHIPPED: &[Shipped] = shipped![
     "camvid-bsds500",
     "pretrain-swin",
     "pretrain-vit",
+    "mtlora-swin-tiny-pascal",
+    "vmt-swin-tiny-pascal",
+    "emtal-vit-base-fgvc",
 ];
 
 /// Baselines that ship with recipes, by file name.

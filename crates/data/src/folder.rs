@@ -25,8 +25,8 @@ use sha2::{Digest, Sha256};
 use self::classes::Classes;
 use self::images::Images;
 use self::labels::Labels;
-pub(crate) use self::manifest::Manifest;
-use self::pattern::Slots;
+pub(crate) use self::manifest::{Manifest, Variant};
+use self::pattern::{Pattern, Slots};
 use self::site::Site;
 use crate::{Dataset, Error, Result, Sample, TaskSpec};
 
@@ -116,6 +116,12 @@ use crate::{Dataset, Error, Result, Sample, TaskSpec};
 ///
 /// The tables of a split must list the same ids; the id itself is the slot `{id}`.
 ///
+/// # Copies in circulation
+///
+/// `[[variants]]` tell copies of one data set apart: `name`, and what holds of it alone among
+/// `images` (number by split), `size` (height and width of most images) and `has` (patterns of
+/// files). [`Facts`](crate::Facts) says which one is there.
+///
 /// # Images in one file
 ///
 /// `format = "idx"` in `[layout]` says that `images`, whose only slot may be `{split}`, is an idx
@@ -190,6 +196,23 @@ impl FolderDataset {
     /// As [`FolderDataset::open`] for the manifest itself.
     pub fn splits(manifest: &Path) -> Result<Vec<String>> {
         Ok(Manifest::read(manifest)?.splits.into_keys().collect())
+    }
+
+    /// Whether some image of the split has a file that `pattern` names.
+    pub(crate) fn has(&self, root: &Path, pattern: &str) -> bool {
+        let pattern = Pattern::parse(pattern);
+        let there = |slots: &Slots| {
+            pattern.as_ref().is_ok_and(|pattern| root.join(pattern.expand(slots)).is_file())
+        };
+        self.items.iter().any(there)
+    }
+
+    /// Height and width of label `task` of sample `index` as stored.
+    pub(crate) fn stored_size(&self, index: usize, task: &str) -> Result<Option<[usize; 2]>> {
+        let labels = self.wanted().find(|(spec, _)| spec.name == task);
+        labels.map_or(Ok(None), |(spec, labels)| {
+            Ok(labels.get(index, &self.items[index], spec, None)?.map(|label| label.size()))
+        })
     }
 
     /// Names that several images have, in the order of names, with how many: predictions and

@@ -1,9 +1,16 @@
 //! How a sample becomes what a model sees: one draw moves the image and all its labels together.
 //!
 //! Augmentation follows MTLoRA (arXiv 2403.20320, its published training code): mirror image,
-//! zoom and turn about the centre on an unchanged canvas, resize; but what lies outside the turned
-//! image is "no label" for every task instead of class 0, and colours are rounded instead of cut.
-//! All geometry is one affine map, so each map is resampled once.
+//! zoom and turn about the centre on an unchanged canvas, resize. Differences:
+//!
+//! - What lies outside the turned image is "no label" for every task instead of background;
+//!   [`Outside::Background`] is the published form.
+//! - All geometry is one affine map, so each map is resampled once: images between four pixels of
+//!   a copy of matching density, where the published code goes through two bicubic filters, of
+//!   which the second cuts its overshoot by wrapping around (258 becomes 2); ours is clamped.
+//! - Normals are averaged and brought to unit length instead of going through a bicubic filter;
+//!   vectors without a direction (grey pixels) have no label.
+//! - Thin boundaries land where their pixels do, where sampling by the nearest pixel breaks them.
 
 mod color;
 mod config;
@@ -18,9 +25,9 @@ use ndarray::Array2;
 use self::color::Factors;
 use self::geometry::{Draw, Geometry};
 use crate::sample::IGNORE;
-use crate::{Error, Key, Label, Result, Sample, TaskSpec};
+use crate::{Error, Key, Label, Result, Sample, TaskKind, TaskSpec};
 
-pub use self::config::{AugmentConfig, ColorJitter};
+pub use self::config::{AugmentConfig, ColorJitter, Outside};
 pub use self::resize::resize_image;
 
 /// Brings samples to one size, with or without augmentation.
@@ -73,13 +80,17 @@ impl Transform {
         let colours = Factors::new(&config.color_jitter, &mut rng);
         let (height, width, _) = sample.image.dim();
         let map = Geometry::new([height, width], self.size, &draw);
+        let (outside, fill) = match config.outside {
+            Outside::NoLabel => (IGNORE, self.fill),
+            Outside::Background => (0, [0; 3]),
+        };
         let moved = |(name, label): (&String, &Label)| {
             let task = tasks.iter().find(|task| task.name == *name);
-            (name.clone(), warped(label, task, &map))
+            (name.clone(), warped(label, task, &map, outside))
         };
         Sample {
             name: sample.name.clone(),
-            image: colours.apply(warp::image(sample.image.view(), &map, self.fill)),
+            image: colours.apply(warp::image(sample.image.view(), &map, fill)),
             labels: sample.labels.iter().map(moved).collect(),
         }
     }
@@ -94,18 +105,24 @@ impl Transform {
     }
 }
 
-fn warped(label: &Label, task: Option<&TaskSpec>, map: &Geometry) -> Label {
+/// A label moved by `map`; 8-bit maps say `outside` where the image is not.
+fn warped(label: &Label, task: Option<&TaskSpec>, map: &Geometry, outside: u8) -> Label {
     match label {
         Label::Classes(classes) => {
-            let mut moved = warp::nearest(classes.view(), map, IGNORE);
+            let mut moved = warp::nearest(classes.view(), map, outside);
             if let (true, Some(task)) = (map.flip, task) {
                 swap_sides(&mut moved, &task.flip_pairs);
             }
+            let people = task.is_some_and(|task| task.kind == TaskKind::HumanParts);
+            if people && outside == 0 && moved.iter().all(|&part| part == 0) {
+                moved.fill(IGNORE);
+            }
             Label::Classes(moved)
         }
-        Label::Binary(binary) => Label::Binary(warp::nearest(binary.view(), map, IGNORE)),
+        Label::Binary(binary) => Label::Binary(warp::nearest(binary.view(), map, outside)),
         Label::Edges(maps) => {
-            Label::Edges(maps.iter().map(|edges| warp::edges(edges.view(), map)).collect())
+            let moved = maps.iter().map(|edges| warp::edges(edges.view(), map, outside));
+            Label::Edges(moved.collect())
         }
         Label::Normals(normals) => Label::Normals(warp::normals(normals.view(), map)),
         Label::Depth(depth) => {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ndarray::{Array, Dimension};
-use polyptych_data::{Cached, Dataset, Loader, LoaderConfig, Survey, TaskSpec, Union};
+use polyptych_data::{Cached, Dataset, Facts, Loader, LoaderConfig, Survey, TaskSpec, Union};
 use polyptych_tensor::{Device, Tensor};
 
 use crate::recipe::folder_of;
@@ -84,6 +84,19 @@ pub fn survey(
     Ok(Survey::of_folder(manifest, &root, splits, progress)?)
 }
 
+/// Reads the same and tells what it holds: numbers, sizes, ranges of values, and which of the
+/// known copies it is.
+///
+/// # Errors
+/// A manifest or folder that cannot be read.
+pub fn facts(
+    manifest: &Path,
+    root: Option<&Path>,
+    progress: &(dyn Fn(&str, usize, usize) + Sync),
+) -> Result<Facts> {
+    Ok(Facts::of_folder(manifest, &folder_of(manifest, root)?, progress)?)
+}
+
 /// The specifications of the recipe's tasks: as they are `known`, or among those of the `data`.
 ///
 /// # Errors
@@ -120,9 +133,9 @@ fn open(
     sources: &[SourceRecipe],
     counts: impl Fn(&str) -> bool,
 ) -> Result<Arc<dyn Dataset>> {
-    let all = sources.iter().map(SourceRecipe::open).collect::<Result<Vec<_>>>()?;
-    let wanted = |task: &TaskSpec| recipe.tasks.contains_key(&task.name) && counts(&task.name);
-    let useful = |set: &Arc<dyn Dataset>| set.tasks().iter().any(wanted);
+    let wanted = |task: &str| recipe.tasks.contains_key(task) && counts(task);
+    let all = sources.iter().map(|source| source.open_for(wanted)).collect::<Result<Vec<_>>>()?;
+    let useful = |set: &Arc<dyn Dataset>| set.tasks().iter().any(|task| wanted(&task.name));
     let some = all.iter().any(useful);
     // Without any, the refusal names the tasks that there are.
     let opened: Vec<_> = all.into_iter().filter(|set| useful(set) || !some).collect();

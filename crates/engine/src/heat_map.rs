@@ -4,22 +4,21 @@
 //! angles; every cell has its number, and a pair that was never measured is grey.
 
 use image::{Rgb, RgbImage};
-use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
 
 use crate::MeanConflict;
+use crate::text::{width, width_of, write};
 
 const CELL: u32 = 56;
 const GAP: u32 = 24;
 const LINE: u32 = 22;
 /// Squares beside each other.
 const COLUMNS: usize = 3;
-const INK: Rgb<u8> = Rgb([32; 3]);
 const UNKNOWN: Rgb<u8> = Rgb([200; 3]);
 
 /// Draws every group of `mean`, the first one being all shared parameters.
 pub fn heat_map(mean: &MeanConflict) -> RgbImage {
     let names = mean.tasks.iter().map(|task| task.chars().count()).max().unwrap_or(0);
-    let sheet = Sheet { tasks: mean.tasks.len() as u32, margin: text_width(names) };
+    let sheet = Sheet { tasks: mean.tasks.len() as u32, margin: width_of(names) };
     let (columns, rows) =
         (mean.groups.len().min(COLUMNS) as u32, mean.groups.len().div_ceil(COLUMNS) as u32);
     let title = format!("mean cosine of task gradients, {} measurements", mean.count);
@@ -85,37 +84,6 @@ fn paint(image: &mut RgbImage, [left, top]: [u32; 2], [wide, high]: [u32; 2], co
 fn colour(cosine: f64) -> Rgb<u8> {
     let colour = colorous::RED_BLUE.eval_continuous(0.5 + 0.3 * cosine.clamp(-1.0, 1.0));
     Rgb([colour.r, colour.g, colour.b])
-}
-
-fn text_width(letters: usize) -> u32 {
-    (letters * get_raster_width(FontWeight::Regular, RasterHeight::Size16)) as u32
-}
-
-fn width(text: &str) -> u32 {
-    text_width(text.chars().count())
-}
-
-fn write(image: &mut RgbImage, text: &str, left: u32, top: u32) {
-    for (place, letter) in text.chars().enumerate() {
-        let known = |letter| get_raster(letter, FontWeight::Regular, RasterHeight::Size16);
-        let Some(raster) = known(letter).or_else(|| known('?')) else { continue };
-        let left = left + text_width(place);
-        for (y, line) in (0u32..).zip(raster.rows()) {
-            for (x, ink) in (0u32..).zip(line.iter()) {
-                blend(image, left + x, top + y, *ink);
-            }
-        }
-    }
-}
-
-fn blend(image: &mut RgbImage, x: u32, y: u32, ink: u8) {
-    if let Some(pixel) = image.get_pixel_mut_checked(x, y) {
-        let mix = |below: u8, ink_of: u8| {
-            let share = f32::from(ink) / 255.0;
-            (f32::from(below) * (1.0 - share) + f32::from(ink_of) * share).round() as u8
-        };
-        *pixel = Rgb([0, 1, 2].map(|c| mix(pixel.0[c], INK.0[c])));
-    }
 }
 
 #[cfg(test)]

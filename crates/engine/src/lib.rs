@@ -21,7 +21,9 @@ mod panel;
 mod predict;
 mod recipe;
 mod run;
+mod sheet;
 mod task;
+mod text;
 mod timing;
 mod train;
 mod trunk;
@@ -30,7 +32,7 @@ mod weights;
 
 pub use checkpoint::Checkpoint;
 pub use conflict::{Conflict, ConflictGroup, MeanConflict};
-pub use data::{DataSets, survey, to_tensor};
+pub use data::{DataSets, facts, survey, to_tensor};
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, Peak, TaskScores, evaluate};
 pub use experts::moefy_file;
@@ -41,7 +43,10 @@ pub use merge::{MergeReport, merge};
 pub use model::Model;
 pub use panel::{panel, picture};
 pub use polyptych_adapters::{ExpertLayer, KMeansConfig};
-pub use polyptych_data::{Problem, Survey};
+pub use polyptych_data::{
+    AugmentConfig, Facts, Guess, Histogram, Made, Problem, SplitFacts, Survey, TaskFacts, TaskSpec,
+    guess, make,
+};
 pub use polyptych_losses::balancers::{BalancerInfo, BalancerKind, balancers};
 pub use polyptych_tensor::torch_version;
 pub use predict::{Prediction, Predictor, image_files};
@@ -50,6 +55,7 @@ pub use recipe::{
     TaskRecipe, TrainRecipe,
 };
 pub use run::{OpenRun, RunFolder};
+pub use sheet::{Sheet, contact_sheet};
 pub use task::Task;
 pub use timing::{Spread, Timing, time};
 pub use train::{Number, Observer, Preparation, StepDump, StepReport, TrainOutcome, Trainer};

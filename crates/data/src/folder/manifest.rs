@@ -20,6 +20,9 @@ pub(crate) struct Manifest {
     pub(crate) layout: Layout,
     pub(crate) splits: BTreeMap<String, Split>,
     pub(crate) tasks: Vec<TaskEntry>,
+    /// Copies in circulation.
+    #[serde(default)]
+    pub(crate) variants: Vec<Variant>,
     /// Where the data set comes from; read by who fetches it.
     #[serde(default, rename = "source")]
     _source: Option<toml::Value>,
@@ -29,6 +32,22 @@ pub(crate) struct Manifest {
     /// What must be asked for by hand; read by who fetches it.
     #[serde(default, rename = "manual")]
     _manual: Option<toml::Value>,
+}
+
+/// What tells one copy of the data set from others.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Variant {
+    pub(crate) name: String,
+    /// Number of images by split.
+    #[serde(default)]
+    pub(crate) images: BTreeMap<String, usize>,
+    /// Height and width that most images have.
+    #[serde(default)]
+    pub(crate) size: Option<[usize; 2]>,
+    /// Patterns of files, one of which at least the first image of each split has.
+    #[serde(default)]
+    pub(crate) has: Vec<String>,
 }
 
 /// How the files lie.

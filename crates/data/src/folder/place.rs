@@ -43,10 +43,11 @@ impl TaskEntry {
             return Err(("format", format!("one for kind {kind:?}"), place.format.word()));
         }
         let single = |format: &Format| !matches!(format, Format::File(_));
-        if let Some(place) = self.places().find(|place| single(&place.format)) {
-            if !self.or.is_empty() {
+        match self.places().find(|place| single(&place.format)) {
+            Some(place) if !self.or.is_empty() => {
                 return Err(("or", "formats of files".to_owned(), place.format.word()));
             }
+            _ => {}
         }
         self.validate_mask()?;
         self.validate_parts()?;

@@ -113,7 +113,7 @@ fn parts(
             objects.push(object("person", 15.0, mask(&|class| class == PERSON), list));
             copy.label(split, "human_parts", &Label::Classes(parts.clone()));
         }
-        None if scene % 2 == 0 => objects.clear(),
+        None if scene.is_multiple_of(2) => objects.clear(),
         None => {
             let nobody = Array2::zeros(picture.classes.dim());
             let hidden = vec![("head", Array2::ones(picture.classes.dim()))];

@@ -42,7 +42,7 @@ impl Draw {
     pub(crate) fn new(config: &AugmentConfig, rng: &mut Pcg64) -> Self {
         let mut unit = || rng.random::<f64>();
         let flip = unit() < f64::from(config.flip);
-        let scale = between(config.scale, unit());
+        let scale = scale(config, unit());
         let degrees = f64::from(config.rotate_degrees) * (2.0 * unit() - 1.0);
         let side = between(config.crop, unit());
         Self { flip, scale, degrees, side, corner: [unit(), unit()] }
@@ -116,6 +116,12 @@ impl Geometry {
             .flat_map(|j| (0..across).map(move |i| [place(i, across), place(j, down)]))
             .collect()
     }
+}
+
+/// One of the zooms for a share of the draw, or one of the range.
+fn scale(config: &AugmentConfig, share: f64) -> f64 {
+    let place = (share * config.scales.len() as f64) as usize;
+    config.scales.get(place).map_or_else(|| between(config.scale, share), |&s| f64::from(s))
 }
 
 fn between([low, high]: [f32; 2], share: f64) -> f64 {
@@ -192,5 +198,12 @@ mod tests {
     fn outside_has_no_source() {
         let map = Geometry::new([8, 8], [8, 8], &Draw { scale: 0.5, ..STILL });
         assert_eq!(map.locate(0.5, 0.5), None);
+    }
+
+    #[test]
+    fn a_list_of_zooms_is_drawn_from_evenly() {
+        let config = AugmentConfig::nyud();
+        let zooms = [0.0, 0.3, 0.34, 0.6, 0.7, 0.999].map(|share| scale(&config, share) as f32);
+        assert_eq!(zooms, [1.0, 1.0, 1.2, 1.2, 1.5, 1.5]);
     }
 }

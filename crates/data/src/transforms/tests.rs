@@ -9,13 +9,11 @@ use proptest::prelude::*;
 
 use super::unit::normalised;
 use super::*;
-use crate::TaskKind;
 
 const STILL: Draw = Draw { flip: false, scale: 1.0, degrees: 0.0, side: 1.0, corner: [0.5; 2] };
 
 fn fixed(flip: f32, scale: f32, degrees: f32) -> AugmentConfig {
-    let color_jitter = ColorJitter::default();
-    AugmentConfig { flip, scale: [scale; 2], rotate_degrees: degrees, crop: [1.0; 2], color_jitter }
+    AugmentConfig { flip, scale: [scale; 2], rotate_degrees: degrees, ..AugmentConfig::pascal() }
 }
 
 fn task(name: &str, kind: TaskKind, flip_pairs: Vec<[u8; 2]>) -> TaskSpec {
@@ -151,7 +149,7 @@ fn without_augmentation_the_same_size_changes_nothing() {
 fn thin_edges_survive_a_turn() {
     let map = Array2::from_shape_fn((64, 64), |(y, _)| u8::from(y == 32));
     let geometry = Geometry::new([64, 64], [16, 16], &Draw { degrees: 10.0, ..STILL });
-    let small = warp::edges(map.view(), &geometry);
+    let small = warp::edges(map.view(), &geometry, IGNORE);
     assert!((2..14).all(|x| (0..16).any(|y| small[[y, x]] == 1)));
 }
 
@@ -190,8 +188,8 @@ proptest! {
         let map = Geometry::new([size.0, size.1], [output.0, output.1], &draw);
         let before = coordinates(size.0, size.1);
         let image = warp::image(before.image.view(), &map, [0; 3]);
-        let Label::Classes(columns) = warped(&before.labels["column"], None, &map) else { panic!() };
-        let Label::Depth(rows) = warped(&before.labels["row"], None, &map) else { panic!() };
+        let Label::Classes(columns) = warped(&before.labels["column"], None, &map, IGNORE) else { panic!() };
+        let Label::Depth(rows) = warped(&before.labels["row"], None, &map, IGNORE) else { panic!() };
         // The filter that shrinks the source reaches two of its pixels and leans inwards at borders.
         let density = map.density();
         let margin = |k: usize| 2.5 * map.source[k] as f64 / density[k] as f64;
@@ -212,4 +210,29 @@ proptest! {
             prop_assert!((found[1] - row).abs() < 0.8, "{found:?} {row}");
         }
     }
+}
+
+#[test]
+fn outside_is_background_in_the_published_form() {
+    let tasks = [
+        task("parts", TaskKind::HumanParts, Vec::new()),
+        task("classes", TaskKind::Semseg, Vec::new()),
+    ];
+    let published = AugmentConfig { outside: Outside::Background, ..fixed(0.0, 0.5, 0.0) };
+    let moved = |parts: Array2<u8>| {
+        let mut before = sample(8, 8);
+        before.labels.insert("classes".into(), Label::Classes(Array2::from_elem((8, 8), 3)));
+        before.labels.insert("parts".into(), Label::Classes(parts));
+        let transform = Transform::new([8, 8], [9; 3], Some(published.clone())).unwrap();
+        transform.apply(&before, &tasks, key(0))
+    };
+    let after = moved(Array2::ones((8, 8)));
+    let corner = |task: &str| after.labels[task].to_array()[[0, 0, 0]];
+    assert_eq!(after.image[[0, 0, 0]], 0);
+    assert_eq!(["parts", "classes", "sal", "edge"].map(corner), [0.0; 4]);
+    assert!(["normals", "depth"].map(corner).iter().all(|value| value.is_nan()));
+    assert_eq!(after.labels["classes"].to_array()[[0, 4, 4]], 3.0);
+    // Nobody is left in the image.
+    let empty = moved(Array2::zeros((8, 8)));
+    assert_eq!(empty.labels["parts"], Label::Classes(Array2::from_elem((8, 8), IGNORE)));
 }

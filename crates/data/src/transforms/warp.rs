@@ -6,7 +6,6 @@ use super::edges::landed;
 use super::geometry::Geometry;
 use super::resize::resize_image;
 use super::unit::normalised;
-use crate::sample::IGNORE;
 
 /// Colours, values 0 to 255; `fill` outside.
 ///
@@ -34,8 +33,8 @@ pub(crate) fn nearest<T: Copy>(source: ArrayView2<T>, map: &Geometry, outside: T
 }
 
 /// Boundaries of one annotator.
-pub(crate) fn edges(source: ArrayView2<u8>, map: &Geometry) -> Array2<u8> {
-    landed(source, nearest(source, map, IGNORE), |y, x| map.land(y, x))
+pub(crate) fn edges(source: ArrayView2<u8>, map: &Geometry, outside: u8) -> Array2<u8> {
+    landed(source, nearest(source, map, outside), |y, x| map.land(y, x))
 }
 
 /// Unit vectors, averaged over what a pixel covers, mirrored and turned with the image.

@@ -39,13 +39,21 @@ impl SourceRecipe {
     /// # Errors
     /// A manifest or folder that cannot be read, or an empty split.
     pub fn open(&self) -> Result<Arc<dyn Dataset>> {
+        self.open_for(|_| true)
+    }
+
+    /// Opens the data set for tasks that are `wanted` by name: a folder needs no files of others.
+    ///
+    /// # Errors
+    /// As [`SourceRecipe::open`].
+    pub fn open_for(&self, wanted: impl Fn(&str) -> bool) -> Result<Arc<dyn Dataset>> {
         match self {
             SourceRecipe::Scenes(config) => Ok(Arc::new(Scenes::new(config.clone())?)),
             SourceRecipe::FineGrained(config) => Ok(Arc::new(FineGrained::new(config.clone())?)),
             SourceRecipe::Folder { manifest, root, split, limit } => {
                 let root = folder_of(manifest, root.as_deref())?;
                 let folder: Arc<dyn Dataset> =
-                    Arc::new(FolderDataset::open(manifest, &root, split)?);
+                    Arc::new(FolderDataset::open_for(manifest, &root, split, wanted)?);
                 match limit {
                     Some(limit) => Ok(Arc::new(Subset::evenly(folder, *limit))),
                     None => Ok(folder),

@@ -1,0 +1,51 @@
+//! `polyptych data new`: a manifest for a folder of one's own, and a picture to check it by.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use polyptych_engine::{Sheet, contact_sheet, guess};
+
+use crate::flags::DataNewFlags;
+use crate::output::say;
+
+const SAMPLES: usize = 6;
+const SIDE: usize = 160;
+
+pub(crate) fn run(flags: &DataNewFlags) -> Result<()> {
+    let folder = flags.folder.canonicalize().with_context(|| flags.folder.display().to_string())?;
+    let name = name(&folder)?;
+    let manifest = flags.out.clone().unwrap_or_else(|| format!("{name}.toml").into());
+    if manifest.exists() {
+        bail!("{}: expected a new file, found one that exists", manifest.display());
+    }
+    let guess = guess(&name, &folder)?;
+    std::fs::write(&manifest, &guess.manifest).with_context(|| manifest.display().to_string())?;
+    say!("{}", manifest.display());
+    guess.notes.iter().for_each(|note| say!("  passed over: {note}"));
+    let split = guess.splits.iter().find(|split| split.starts_with("train"));
+    let sheet = Sheet {
+        manifest: manifest.clone(),
+        root: Some(folder),
+        split: split.or(guess.splits.first()).cloned().unwrap_or_default(),
+        samples: SAMPLES,
+        side: SIDE,
+        augment: None,
+        seed: 0,
+    };
+    let picture = flags.sheet.clone().unwrap_or_else(|| manifest.with_extension("png"));
+    let drawn =
+        contact_sheet(&sheet).context("the guess does not fit the folder: mend it by hand")?;
+    drawn.save(&picture).with_context(|| picture.display().to_string())?;
+    say!("{}", picture.display());
+    say!("read both over, then: polyptych data check {} --root DIR", manifest.display());
+    Ok(())
+}
+
+/// A name of lower-case letters, digits and underscores after the folder's.
+fn name(folder: &Path) -> Result<String> {
+    let last = folder.file_name().and_then(|name| name.to_str());
+    let last =
+        last.with_context(|| format!("{}: expected a folder with a name", folder.display()))?;
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
+    Ok(last.chars().map(plain).collect())
+}

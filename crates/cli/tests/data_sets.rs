@@ -1,0 +1,195 @@
+//! Published data sets by their made copies: told, shown, learnt, measured, predicted.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A folder with the repository's manifests, as a checkout has them.
+struct Checkout(tempfile::TempDir);
+
+impl Checkout {
+    /// A checkout with made copies of these data sets where fetched ones lie.
+    fn with(names: &[&str]) -> Self {
+        let checkout = Self(tempfile::tempdir().unwrap());
+        let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets");
+        fs::create_dir(checkout.path("datasets")).unwrap();
+        for name in names {
+            let file = format!("{name}.toml");
+            fs::copy(manifests.join(&file), checkout.path("datasets").join(&file)).unwrap();
+            checkout.succeed(&["data", "make", name, &format!("data/{name}")]);
+        }
+        checkout
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Runs the program, which must succeed, and returns its standard output.
+    fn succeed(&self, args: &[&str]) -> String {
+        let output = common::program(self.0.path()).args(args).output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{args:?}: {errors}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Learns for two epochs of eight images at most, measures and predicts.
+    fn learn(&self, name: &str, tasks: &[&str], images: &str) {
+        let mut recipe = RECIPE.replace("NAME", name);
+        for task in tasks {
+            let head = "{ name = \"segformer\", embed_dim = 8, dropout = 0.0 }";
+            recipe += &format!("[tasks.{task}]\nweight = 1.0\nhead = {head}\n");
+        }
+        fs::write(self.path("recipe.toml"), recipe).unwrap();
+        let table = self.succeed(&["train", "recipe.toml", "--out", "run"]);
+        tasks.iter().for_each(|task| assert!(table.contains(&format!("| {task} |")), "{table}"));
+        let scores = self.succeed(&["eval", "run", "--json"]);
+        let scores: serde_json::Value = serde_json::from_str(&scores).unwrap();
+        assert_eq!(scores["tasks"].as_array().unwrap().len(), tasks.len());
+        let seen = self.succeed(&["predict", "run", images, "--out", "seen"]);
+        assert!(seen.lines().count() >= 3, "{seen}");
+    }
+}
+
+const RECIPE: &str = r#"
+name = "made"
+description = "for tests"
+seed = 0
+device = "cpu"
+precision = "fp32"
+[backbone]
+name = "swin_micro_patch4_window4_128"
+weights = "none"
+drop_path_rate = 0.0
+[adapter]
+method = "lora"
+r = 2
+target_modules = ["qkv"]
+[data]
+img_size = [32, 32]
+batch_size = 4
+prefetch = 1
+cache_mib = 0
+augment = "mtlora_pascal"
+[[data.train]]
+dataset = "folder"
+manifest = "datasets/NAME.toml"
+split = "train"
+[[data.eval]]
+dataset = "folder"
+manifest = "datasets/NAME.toml"
+split = "val"
+[train]
+steps = 4
+eval_every = 4
+save_every = 4
+lr = 1e-3
+weight_decay = 0.05
+clip_grad_norm = 5.0
+optimiser = { name = "adamw", betas = [0.9, 0.999], eps = 1e-8 }
+schedule = { warmup_steps = 1, cooldown_steps = 0, start_factor = 0.1, min_factor = 0.1 }
+"#;
+
+const COPY: &str = "copy: made copy of this repository\n";
+
+#[test]
+fn pascal_context_from_facts_to_predictions() {
+    let checkout = Checkout::with(&["pascal_context"]);
+    let facts = checkout.succeed(&["data", "facts", "datasets/pascal_context.toml"]);
+    assert!(facts.starts_with(COPY), "{facts}");
+    assert!(facts.contains("train: 8 images; 72 x 96: "), "{facts}");
+    let check = checkout.succeed(&["data", "check", "datasets/pascal_context.toml"]);
+    assert_eq!(check, "samples: train 8, val 4; problems: 0\n");
+    let tasks = ["edge", "human_parts", "normals", "sal", "semseg"];
+    checkout.learn("pascal_context", &tasks, "data/pascal_context/JPEGImages");
+    // Two of the tasks alone need no other files.
+    for gone in ["human_parts", "normals_distill", "pascal-context"] {
+        fs::remove_dir_all(checkout.path("data/pascal_context").join(gone)).unwrap();
+    }
+    fs::remove_dir_all(checkout.path("run")).unwrap();
+    checkout.learn("pascal_context", &["sal", "semseg"], "data/pascal_context/JPEGImages");
+}
+
+#[test]
+fn nyud_from_facts_to_predictions() {
+    let checkout = Checkout::with(&["nyud"]);
+    let facts = checkout.succeed(&["data", "facts", "datasets/nyud.toml"]);
+    assert!(facts.starts_with(COPY) && facts.contains("  depth: 8 labels; "), "{facts}");
+    let tasks = ["depth", "edge", "normals", "semseg"];
+    checkout.learn("nyud", &tasks, "data/nyud/images");
+    let args = ["data", "show", "datasets/nyud.toml", "--augment", "mtlora_nyud", "--side", "64"];
+    checkout.succeed(&args);
+    let picture = image::open(checkout.path("samples.png")).unwrap();
+    assert!(picture.width() > 5 * 64 && picture.height() > 8 * 48);
+}
+
+#[test]
+fn cityscapes_from_facts_to_predictions() {
+    let checkout = Checkout::with(&["cityscapes"]);
+    let facts = checkout.succeed(&["data", "facts", "datasets/cityscapes.toml"]);
+    assert!(facts.starts_with(COPY) && facts.contains("  depth: 6 labels; "), "{facts}");
+    let images = "data/cityscapes/leftImg8bit/val/frankfurt";
+    checkout.learn("cityscapes", &["depth", "edge", "semseg"], images);
+}
+
+#[test]
+fn taskonomy_from_facts_to_predictions() {
+    let checkout = Checkout::with(&["taskonomy_tiny"]);
+    let facts = checkout.succeed(&["data", "facts", "datasets/taskonomy_tiny.toml"]);
+    assert!(facts.starts_with(COPY), "{facts}");
+    let tasks = ["depth", "edge", "keypoints", "normals"];
+    checkout.learn("taskonomy_tiny", &tasks, "data/taskonomy_tiny/rgb/corozal");
+}
+
+/// The recipes of the papers run on made copies but for size: nothing else of them changes.
+#[test]
+fn paper_recipes_run_on_made_copies() {
+    let small = |backbone: &str, batch: &str| {
+        let sets = [
+            &format!("backbone.name=\"{backbone}\""),
+            "backbone.weights=none",
+            "data.img_size=[32,32]",
+            batch,
+            "data.prefetch=1",
+            "train.steps=4",
+            "train.eval_every=4",
+            "train.save_every=4",
+            "train.schedule.warmup_steps=1",
+            "train.schedule.cooldown_steps=0",
+            "device=cpu",
+        ];
+        sets.iter().flat_map(|set| ["--set".to_owned(), (*set).to_owned()]).collect::<Vec<_>>()
+    };
+    let train = |checkout: &Checkout, recipe: &str, sets: Vec<String>| {
+        let args = ["train", recipe, "--out", recipe];
+        let args: Vec<&str> = args.into_iter().chain(sets.iter().map(String::as_str)).collect();
+        checkout.succeed(&args)
+    };
+    let swin = || small("swin_micro_patch4_window4_128", "data.batch_size=4");
+    let checkout = Checkout::with(&["pascal_context"]);
+    for recipe in ["mtlora-swin-tiny-pascal", "vmt-swin-tiny-pascal"] {
+        let table = train(&checkout, recipe, swin());
+        assert!(table.contains("| human_parts |"), "{table}");
+    }
+    let checkout = Checkout::with(&["cub", "cars", "aircraft", "flowers"]);
+    let sets = small("vit_micro_patch8_128", "data.batch_size=16");
+    let table = train(&checkout, "emtal-vit-base-fgvc", sets);
+    assert!(table.contains("| flowers |"), "{table}");
+}
+
+#[test]
+fn a_folder_of_ones_own_gets_a_manifest_and_a_picture() {
+    let checkout = Checkout::with(&["cityscapes"]);
+    let said = checkout.succeed(&["data", "new", "data/cityscapes", "--out", "mine.toml"]);
+    assert!(said.starts_with("mine.toml\n") && said.contains("\nmine.png\n"), "{said}");
+    let args = ["data", "check", "mine.toml", "--root", "data/cityscapes"];
+    assert_eq!(checkout.succeed(&args), "samples: train 7, val 5; problems: 0\n");
+    let picture = image::open(checkout.path("mine.png")).unwrap();
+    assert!(picture.width() >= 4 * 160 && picture.height() > 6 * 80);
+    let again = ["data", "new", "data/cityscapes", "--out", "mine.toml"];
+    let output = common::program(checkout.0.path()).args(again).output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(message, "error: mine.toml: expected a new file, found one that exists\n");
+}

@@ -1,0 +1,275 @@
+//! Files that belong together: of one folder, one kind of file, and one word behind their names.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::Result;
+use crate::decode::unreadable;
+
+/// Names of folders that are splits.
+const SPLITS: [&str; 8] =
+    ["train", "training", "val", "valid", "validation", "test", "testing", "dev"];
+const PHOTOGRAPHS: [&str; 8] = ["image", "img", "rgb", "photo", "jpeg", "input", "color", "colour"];
+const LABELS: [&str; 14] = [
+    "label", "mask", "gt", "seg", "anno", "depth", "normal", "edge", "part", "sal", "disp",
+    "bound", "target", "class",
+];
+const ENDINGS: [(&str, Family); 5] = [
+    ("jpg", Family::Photo),
+    ("jpeg", Family::Photo),
+    ("png", Family::Png),
+    ("npy", Family::Npy),
+    ("mat", Family::Mat),
+];
+/// Deepest folders that are looked into, and most files.
+const MAX_DEPTH: usize = 8;
+const MAX_FILES: usize = 500_000;
+
+/// Kinds of files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Family {
+    Photo,
+    Png,
+    Npy,
+    Mat,
+}
+
+/// One file by its parts.
+#[derive(Debug, Clone)]
+struct File {
+    /// Folders from the data set's on.
+    folders: Vec<String>,
+    stem: String,
+    ending: String,
+}
+
+/// Files that belong together.
+#[derive(Debug)]
+pub(super) struct Series {
+    pub(super) family: Family,
+    /// Words that all names end with.
+    tail: String,
+    /// Whether the first folder is a class.
+    class_folders: bool,
+    files: Vec<File>,
+}
+
+/// All series below `folder`.
+pub(super) fn collect(folder: &Path) -> Result<Vec<Series>> {
+    let mut files = Vec::new();
+    walk(folder, &mut Vec::new(), &mut files)?;
+    let mut groups: BTreeMap<(String, Family), Vec<File>> = BTreeMap::new();
+    for file in files {
+        let Some(family) = family(&file.ending) else { continue };
+        let root = file.plain().next().cloned().unwrap_or_default();
+        groups.entry((root, family)).or_default().push(file);
+    }
+    let parts = groups.into_iter().flat_map(|((_, family), files)| by_tail(family, files));
+    Ok(parts.collect())
+}
+
+fn family(ending: &str) -> Option<Family> {
+    let found = ENDINGS.iter().find(|(known, _)| ending.eq_ignore_ascii_case(known));
+    found.map(|(_, family)| *family)
+}
+
+fn walk(folder: &Path, above: &mut Vec<String>, files: &mut Vec<File>) -> Result<()> {
+    let mut entries = fs::read_dir(folder)
+        .and_then(|entries| entries.collect::<std::io::Result<Vec<_>>>())
+        .map_err(unreadable(folder))?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        if name.starts_with('.') || files.len() >= MAX_FILES {
+            continue;
+        }
+        let path = entry.path();
+        if path.is_dir() && above.len() < MAX_DEPTH {
+            above.push(name);
+            walk(&path, above, files)?;
+            above.pop();
+        } else if let Some((stem, ending)) = name.rsplit_once('.') {
+            let (stem, ending) = (stem.to_owned(), ending.to_owned());
+            files.push(File { folders: above.clone(), stem, ending });
+        }
+    }
+    Ok(())
+}
+
+/// Parts a group by the words behind the names, if these words come often enough to mean something.
+fn by_tail(family: Family, files: Vec<File>) -> Vec<Series> {
+    let mut parts: BTreeMap<String, Vec<File>> = BTreeMap::new();
+    for file in files {
+        parts.entry(tail(&file.stem).to_owned()).or_default().push(file);
+    }
+    let all: usize = parts.values().map(Vec::len).sum();
+    let meant = parts.values().all(|files| files.len() >= 2 && 8 * files.len() >= all);
+    if !meant {
+        parts = BTreeMap::from([(String::new(), parts.into_values().flatten().collect())]);
+    }
+    let series = |(tail, files)| Series { family, tail, class_folders: false, files };
+    parts.into_iter().map(series).collect()
+}
+
+/// The words without digits behind a name, from the first separator on.
+fn tail(stem: &str) -> &str {
+    let is_word = |word: &str| !word.is_empty() && !word.contains(|c: char| c.is_ascii_digit());
+    let mut start = stem.len();
+    while let Some(place) = stem[..start].rfind(['_', '-', '.']).filter(|&place| place > 0) {
+        if !is_word(&stem[place + 1..start]) {
+            break;
+        }
+        start = place;
+    }
+    &stem[start..]
+}
+
+impl File {
+    /// The folders but for that of the split.
+    fn plain(&self) -> impl Iterator<Item = &String> {
+        let split = self.split_place();
+        let folders = self.folders.iter().enumerate();
+        folders.filter(move |(place, _)| Some(*place) != split).map(|(_, name)| name)
+    }
+
+    fn split_place(&self) -> Option<usize> {
+        self.folders.iter().position(|name| SPLITS.contains(&name.to_ascii_lowercase().as_str()))
+    }
+
+    fn split(&self) -> Option<&String> {
+        self.split_place().map(|place| &self.folders[place])
+    }
+
+    fn path(&self) -> PathBuf {
+        let folder: PathBuf = self.folders.iter().collect();
+        folder.join(format!("{}.{}", self.stem, self.ending))
+    }
+}
+
+impl Series {
+    pub(super) fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    /// Up to `count` files at even distances.
+    pub(super) fn samples(&self, count: usize) -> impl Iterator<Item = PathBuf> + '_ {
+        let count = count.min(self.len());
+        (0..count).map(move |k| self.files[k * self.len() / count].path())
+    }
+
+    /// Names of the splits that folders have.
+    pub(super) fn splits(&self) -> BTreeSet<String> {
+        self.files.iter().filter_map(File::split).cloned().collect()
+    }
+
+    /// How much folder and names sound like photographs.
+    pub(super) fn score(&self) -> i32 {
+        let words = self.words();
+        let has = |list: &[&str]| list.iter().any(|word| words.contains(word));
+        let ending = if self.family == Family::Photo { 2 } else { 0 };
+        ending + 4 * i32::from(has(&PHOTOGRAPHS)) - 4 * i32::from(has(&LABELS))
+    }
+
+    fn words(&self) -> String {
+        let root = self.files.first().and_then(|file| file.plain().next());
+        format!("{} {}", root.map_or("", String::as_str), self.tail).to_ascii_lowercase()
+    }
+
+    /// A name for the task, from the words behind the names or the first folder.
+    pub(super) fn word(&self) -> Option<String> {
+        let root = self.files.first().and_then(|file| file.plain().next());
+        let source =
+            if self.tail.is_empty() { root.map(String::as_str) } else { Some(&*self.tail) };
+        let word: String = source?
+            .to_ascii_lowercase()
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
+            .collect();
+        Some(word.trim_matches('_').to_owned()).filter(|word| !word.is_empty())
+    }
+
+    /// Photographs whose first folder, or a deeper one that varies, is their class.
+    pub(super) fn of_class_folders(all: &[Self]) -> Option<Self> {
+        let suited = all.len() >= 2
+            && all.iter().all(|s| {
+                matches!(s.family, Family::Photo | Family::Png)
+                    && s.score() <= 2
+                    && s.files.iter().all(|file| file.plain().count() == 1)
+            });
+        let roots: BTreeSet<_> = all.iter().filter_map(|s| s.files[0].plain().next()).collect();
+        let labelled = all.iter().any(|s| s.score() < 0);
+        (suited && !labelled && roots.len() >= 2).then(|| Self {
+            family: Family::Photo,
+            tail: String::new(),
+            class_folders: true,
+            files: all.iter().flat_map(|s| s.files.clone()).collect(),
+        })
+    }
+
+    /// The slot that stands for classes, if folders may be classes.
+    pub(super) fn class_slot(&self) -> Option<&'static str> {
+        let deeper = self.pattern().contains("{group}").then_some("{group}");
+        if self.class_folders { Some("{class}") } else { deeper }
+    }
+
+    /// The pattern of the paths.
+    pub(super) fn pattern(&self) -> String {
+        self.pattern_with(&self.ending())
+    }
+
+    /// The pattern as labels of `images`: `{ext}` is the images' own.
+    pub(super) fn label_pattern(&self, images: &Self) -> String {
+        let ending = self.ending();
+        match ending == "{ext}" && images.ending() != "{ext}" {
+            true => self.pattern_with(&self.files[0].ending),
+            false => self.pattern_with(&ending),
+        }
+    }
+
+    fn ending(&self) -> String {
+        let endings: BTreeSet<&String> = self.files.iter().map(|file| &file.ending).collect();
+        match endings.len() {
+            1 => self.files[0].ending.clone(),
+            _ => "{ext}".to_owned(),
+        }
+    }
+
+    fn pattern_with(&self, ending: &str) -> String {
+        let first = &self.files[0];
+        let mut parts = Vec::new();
+        for (place, name) in first.folders.iter().enumerate() {
+            let constant = self.files.iter().all(|file| file.folders.get(place) == Some(name));
+            let depth = parts.len();
+            parts.push(match first.split_place() == Some(place) {
+                true => "{split}".to_owned(),
+                false if constant => name.clone(),
+                false if self.class_folders => "{class}".to_owned(),
+                false if parts.iter().any(|part| part == "{group}") => {
+                    format!("{{group_{}}}", letters(depth))
+                }
+                false => "{group}".to_owned(),
+            });
+        }
+        parts.push(format!("{{id}}{}.{ending}", self.tail));
+        parts.join("/")
+    }
+
+    /// How many files have the name of an image.
+    pub(super) fn shared_with(&self, images: &Self) -> usize {
+        let whole = self.splits() == images.splits();
+        let key = |file: &File, tail: &str| {
+            let stem = file.stem.strip_suffix(tail).unwrap_or(&file.stem).to_owned();
+            let folders: Vec<String> =
+                file.plain().skip(1).cloned().chain(file.split().cloned()).collect();
+            (if whole { folders } else { Vec::new() }, stem)
+        };
+        let known: BTreeSet<_> = images.files.iter().map(|f| key(f, &images.tail)).collect();
+        self.files.iter().filter(|file| known.contains(&key(file, &self.tail))).count()
+    }
+}
+
+/// Slots have names of letters alone.
+fn letters(number: usize) -> char {
+    char::from(b'a' + (number % 26) as u8)
+}

@@ -1,0 +1,98 @@
+//! Folders as people have them, and what is guessed of them.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::{Dataset, FolderDataset, TaskKind, make};
+
+/// A made copy, and its guess written beside it.
+fn guessed(name: &str, prepare: impl Fn(&Path)) -> (TempDir, PathBuf, Guess) {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("set");
+    make(name, &root).unwrap();
+    prepare(&root);
+    let guess = guess("mine", &root).unwrap();
+    let manifest = folder.path().join("mine.toml");
+    fs::write(&manifest, &guess.manifest).unwrap();
+    (folder, manifest, guess)
+}
+
+fn kinds(folder: &TempDir, manifest: &Path, split: &str) -> Vec<(String, TaskKind, usize)> {
+    let dataset = FolderDataset::open(manifest, &folder.path().join("set"), split).unwrap();
+    for index in 0..dataset.len() {
+        dataset.get(index).unwrap().check(dataset.tasks()).unwrap();
+    }
+    let task = |task: &crate::TaskSpec| (task.name.clone(), task.kind, task.classes.len());
+    let mut tasks: Vec<_> = dataset.tasks().iter().map(task).collect();
+    tasks.sort_by(|a, b| a.0.cmp(&b.0));
+    tasks
+}
+
+fn named(name: &str, kind: TaskKind, classes: usize) -> (String, TaskKind, usize) {
+    (name.to_owned(), kind, classes)
+}
+
+#[test]
+fn streets_are_paired_through_cities_and_words() {
+    let (folder, manifest, guess) = guessed("cityscapes", |_| {});
+    assert!(
+        guess.manifest.contains("leftImg8bit/{split}/{group}/{id}_leftImg8bit.png"),
+        "{guess:?}"
+    );
+    assert_eq!(guess.splits, ["train", "val"]);
+    let tasks = kinds(&folder, &manifest, "train");
+    let names: Vec<&str> = tasks.iter().map(|task| task.0.as_str()).collect();
+    assert_eq!(names, ["disparity", "gtfine_instanceids", "gtfine_labelids"]);
+    assert_eq!(tasks[0], named("disparity", TaskKind::Depth, 0));
+    assert_eq!(tasks[2].1, TaskKind::Semseg);
+}
+
+#[test]
+fn arrays_and_pictures_are_told_apart_by_their_values() {
+    let (folder, manifest, guess) = guessed("nyud", |root| {
+        for late in
+            ["images/000030.png", "images/000031.png", "edge/000030.png", "normals/000030.png"]
+        {
+            fs::remove_file(root.join(late)).unwrap();
+        }
+        fs::remove_file(root.join("edge/000031.png")).unwrap();
+        fs::remove_file(root.join("normals/000031.png")).unwrap();
+    });
+    assert!(guess.manifest.contains("fraction = [0.9, 1.0]"), "{}", guess.manifest);
+    let expected = [
+        named("depth", TaskKind::Depth, 0),
+        named("edge", TaskKind::Edge, 0),
+        named("normals", TaskKind::Normals, 0),
+        named("segmentation", TaskKind::Semseg, 41),
+    ];
+    assert_eq!(kinds(&folder, &manifest, "train"), expected);
+}
+
+#[test]
+fn folders_of_classes_are_classes() {
+    let (folder, manifest, guess) = guessed("cars", |_| {});
+    assert!(guess.manifest.contains("{split}/{class}/{id}.jpg"), "{}", guess.manifest);
+    let expected = [named("mine", TaskKind::Classification, 10)];
+    assert_eq!(kinds(&folder, &manifest, "train"), expected);
+}
+
+#[test]
+fn what_is_not_understood_is_told() {
+    let (_folder, _, guess) = guessed("pascal_context", |_| {});
+    let note = |word: &str| guess.notes.iter().any(|note| note.contains(word));
+    assert!(note("human_parts/{id}.mat: a MATLAB file"), "{:?}", guess.notes);
+    let empty = tempfile::tempdir().unwrap();
+    let message = super::guess("mine", empty.path()).unwrap_err().to_string();
+    assert!(message.contains("expected JPEG or PNG photographs"), "{message}");
+    fs::create_dir(empty.path().join("images")).unwrap();
+    let (folder, ..) = guessed("nyud", |_| {});
+    fs::copy(folder.path().join("set/images/000020.jpg"), empty.path().join("images/a.jpg"))
+        .unwrap();
+    let message = super::guess("mine", empty.path()).unwrap_err().to_string();
+    assert!(message.contains("images/a.jpg") || message.contains("no labels"), "{message}");
+}
