@@ -8,21 +8,21 @@ mod manifest;
 mod place;
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 use manifest::Manifest;
 
 use crate::flags::{Data, DataCommand, Verify};
 use crate::record::{self, Depth};
-use crate::workspace;
+use crate::{libtorch, process, workspace};
 
 /// Runs the command.
 pub(crate) fn run(flags: &Data) -> Result<ExitCode> {
     match &flags.command {
         DataCommand::List => print!("{}", list(&workspace::root())?),
         DataCommand::Fetch(flags) => fetch::run(flags)?,
-        DataCommand::Verify(flags) => verify(flags)?,
+        DataCommand::Verify(flags) => return verify(flags),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -74,7 +74,8 @@ fn list(root: &Path) -> Result<String> {
     Ok(lines)
 }
 
-fn verify(flags: &Verify) -> Result<()> {
+/// Compares the files with what came, then tells what they hold.
+fn verify(flags: &Verify) -> Result<ExitCode> {
     let root = workspace::root();
     let manifest = Manifest::named(&root.join("datasets"), &flags.name)?;
     let home = Home::new(&root, &manifest.name, flags.into.as_deref())?;
@@ -88,7 +89,20 @@ fn verify(flags: &Verify) -> Result<()> {
     };
     let (files, bytes) = checked.with_context(remedy)?;
     println!("{}: {files} files, {bytes} bytes, all as recorded", home.folder.display());
-    Ok(())
+    if flags.files_only {
+        return Ok(ExitCode::SUCCESS);
+    }
+    libtorch::ensure()?;
+    process::become_child(&mut facts(&root, &manifest.name, &home.folder))
+}
+
+/// The program that reads every label: counts, sizes, ranges, and which copy it is.
+fn facts(root: &Path, name: &str, folder: &Path) -> Command {
+    let mut command = Command::new(workspace::cargo());
+    command.args(["run", "--release", "--package", "polyptych-cli", "--bin", "polyptych", "--"]);
+    command.args(["data", "facts"]).arg(root.join("datasets").join(format!("{name}.toml")));
+    command.arg("--root").arg(folder);
+    command
 }
 
 #[cfg(test)]
@@ -112,9 +126,18 @@ mod tests {
     }
 
     #[test]
+    fn facts_are_those_of_the_folder_that_was_compared() {
+        let shown = process::shown(&facts(Path::new("r"), "nyud", Path::new("r/data/nyud")));
+        let end = "-- data facts r/datasets/nyud.toml --root r/data/nyud";
+        assert!(shown.ends_with(end), "{shown}");
+    }
+
+    #[test]
     fn the_repositorys_manifests_are_listed() {
         let text = list(&workspace::root()).unwrap();
-        for name in ["bsds500", "camvid", "cifar10", "cub", "fashion_mnist", "retinopathy"] {
+        for name in
+            ["bsds500", "camvid", "cifar10", "cityscapes", "cub", "fashion_mnist", "retinopathy"]
+        {
             assert!(text.contains(name), "{text}");
         }
     }

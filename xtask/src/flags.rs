@@ -174,7 +174,7 @@ pub(crate) enum DataCommand {
     List,
     /// Bring a data set from its published addresses
     Fetch(Fetch),
-    /// Compare a data set with what was recorded when it came
+    /// Compare a data set with what was recorded when it came, and tell what it holds
     Verify(Verify),
 }
 
@@ -200,6 +200,9 @@ pub(crate) struct Verify {
     /// Folder that was filled, `data/<name>` unless told otherwise
     #[arg(long, value_name = "DIR")]
     pub(crate) into: Option<PathBuf>,
+    /// Compare files alone, without reading images and labels
+    #[arg(long)]
+    pub(crate) files_only: bool,
 }
 
 #[derive(Args)]

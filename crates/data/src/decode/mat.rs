@@ -104,6 +104,12 @@ fn byte_order(bytes: &[u8]) -> Decoded<bool> {
     match [header[124], header[125], header[126], header[127]] {
         [0, 1, b'I', b'M'] => Ok(false),
         [1, 0, b'M', b'I'] => Ok(true),
+        // Level 4 has no text: a file begins with a type of four decimal digits.
+        _ if (0..5000)
+            .contains(&i32::from_le_bytes([header[0], header[1], header[2], header[3]])) =>
+        {
+            Err("version 4: save it with -v7".to_owned())
+        }
         _ => Err("unknown header".to_owned()),
     }
 }

@@ -11,10 +11,12 @@ use crate::decode::unreadable;
 const SPLITS: [&str; 8] =
     ["train", "training", "val", "valid", "validation", "test", "testing", "dev"];
 const PHOTOGRAPHS: [&str; 8] = ["image", "img", "rgb", "photo", "jpeg", "input", "color", "colour"];
-const LABELS: [&str; 14] = [
-    "label", "mask", "gt", "seg", "anno", "depth", "normal", "edge", "part", "sal", "disp",
-    "bound", "target", "class",
+const LABELS: [&str; 12] = [
+    "label", "mask", "segm", "semseg", "anno", "depth", "normal", "edge", "disp", "bound",
+    "target", "salien",
 ];
+/// Words that count only as a whole: other words begin with them.
+const WHOLE: [&str; 4] = ["gt", "seg", "sal", "parts"];
 const ENDINGS: [(&str, Family); 5] = [
     ("jpg", Family::Photo),
     ("jpeg", Family::Photo),
@@ -112,9 +114,9 @@ fn by_tail(family: Family, files: Vec<File>) -> Vec<Series> {
     parts.into_iter().map(series).collect()
 }
 
-/// The words without digits behind a name, from the first separator on.
+/// The words behind a name, from the first separator on; what begins with a digit is none.
 fn tail(stem: &str) -> &str {
-    let is_word = |word: &str| !word.is_empty() && !word.contains(|c: char| c.is_ascii_digit());
+    let is_word = |word: &str| word.starts_with(|c: char| c.is_alphabetic());
     let mut start = stem.len();
     while let Some(place) = stem[..start].rfind(['_', '-', '.']).filter(|&place| place > 0) {
         if !is_word(&stem[place + 1..start]) {
@@ -166,14 +168,30 @@ impl Series {
     /// How much folder and names sound like photographs.
     pub(super) fn score(&self) -> i32 {
         let words = self.words();
-        let has = |list: &[&str]| list.iter().any(|word| words.contains(word));
+        let has =
+            |list: &[&str]| words.iter().any(|word| list.iter().any(|known| word.contains(known)));
+        let whole = words.iter().any(|word| WHOLE.contains(&word.as_str()));
         let ending = if self.family == Family::Photo { 2 } else { 0 };
-        ending + 4 * i32::from(has(&PHOTOGRAPHS)) - 4 * i32::from(has(&LABELS))
+        let labels = has(&LABELS) || whole;
+        ending + 4 * i32::from(has(&PHOTOGRAPHS)) - 4 * i32::from(labels)
     }
 
-    fn words(&self) -> String {
+    /// Words of the first folder and behind the names, in lower case; `gtFine` is two.
+    fn words(&self) -> Vec<String> {
         let root = self.files.first().and_then(|file| file.plain().next());
-        format!("{} {}", root.map_or("", String::as_str), self.tail).to_ascii_lowercase()
+        let mut words = vec![String::new()];
+        let mut before = ' ';
+        for letter in
+            root.map_or("", String::as_str).chars().chain(" ".chars()).chain(self.tail.chars())
+        {
+            if !letter.is_alphanumeric() || (letter.is_uppercase() && before.is_lowercase()) {
+                words.push(String::new());
+            }
+            let word = words.last_mut().expect("starts with one word");
+            word.extend(letter.to_lowercase().filter(|c| c.is_alphanumeric()));
+            before = letter;
+        }
+        words
     }
 
     /// A name for the task, from the words behind the names or the first folder.

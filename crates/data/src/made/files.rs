@@ -19,8 +19,12 @@ impl Folder {
         Self(root.to_owned())
     }
 
+    pub(super) fn path(&self, path: &str) -> PathBuf {
+        self.0.join(path)
+    }
+
     pub(super) fn write(&self, path: &str, bytes: &[u8]) -> Result<()> {
-        let path = self.0.join(path);
+        let path = self.path(path);
         let folder = path.parent().expect("a file lies in the copy's folder");
         fs::create_dir_all(folder).map_err(unreadable(folder))?;
         fs::write(&path, bytes).map_err(unreadable(&path))

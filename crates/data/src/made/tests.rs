@@ -91,3 +91,58 @@ fn only_new_folders_are_filled() {
     let message = make("camvid", Path::new("x")).unwrap_err().to_string();
     assert!(message.contains("name: expected one of aircraft, cars,"), "{message}");
 }
+
+#[test]
+fn files_of_other_versions_and_other_classes_say_what_to_do() {
+    let (folder, _) = made("pascal_context");
+    let message = |spoilt: &str, bytes: &[u8]| {
+        let path = folder.path().join(spoilt);
+        let good = std::fs::read(&path).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+        let all = |_: &str| true;
+        let dataset =
+            FolderDataset::open_for(&manifest("pascal_context"), folder.path(), "train", all);
+        let message = dataset.unwrap().get(0).unwrap_err().to_string();
+        std::fs::write(&path, good).unwrap();
+        message.replace(&format!("{}/", folder.path().display()), "")
+    };
+    let mut hdf = b"MATLAB 7.3 MAT-file, Platform: GLNXA64".to_vec();
+    hdf.resize(600, 0);
+    assert_eq!(
+        message("human_parts/2008_000000.mat", &hdf),
+        "human_parts/2008_000000.mat: not a readable MATLAB v5 file: version 7.3, which is HDF5: \
+         save it with -v7"
+    );
+    let other = mat::file("LabelMap2", &mat::Value::Number(1.0));
+    assert!(
+        message("pascal-context/trainval/2008_000000.mat", &other)
+            .ends_with("no variable LabelMap, found [LabelMap2]")
+    );
+    let part = |name: &str| {
+        let mask = || mat::Value::Bytes(ndarray::Array2::ones((64, 96)));
+        let part = vec![("part_name", mat::Value::Text(name.to_owned())), ("mask", mask())];
+        let object = vec![
+            ("class_ind", mat::Value::Number(15.0)),
+            ("mask", mask()),
+            ("parts", mat::Value::Structs(vec![part])),
+        ];
+        let anno = vec![("objects", mat::Value::Structs(vec![object]))];
+        mat::file("anno", &mat::Value::Structs(vec![anno]))
+    };
+    let wing = message("human_parts/2008_000000.mat", &part("lwing"));
+    assert!(wing.contains("human_parts: expected one of the parts [hair, head, "), "{wing}");
+    assert!(wing.ends_with("found `lwing`"), "{wing}");
+    // 59 classes of PASCAL-Context instead of the 21 of the VOC.
+    let folder = Folder::new(folder.path());
+    let wide = ndarray::Array2::from_elem((64, 96), 33);
+    let semseg = "semseg/VOC12/2008_000000.png";
+    let (path, good) = (folder.path(semseg), std::fs::read(folder.path(semseg)).unwrap());
+    folder.grey_png(semseg, &wide).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, good).unwrap();
+    assert_eq!(
+        message(semseg, &bytes),
+        "semseg/VOC12/2008_000000.png: semseg: expected a class below 21 or one of [255] for no \
+         label, found 33 at x = 0, y = 0"
+    );
+}

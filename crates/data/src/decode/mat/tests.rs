@@ -142,6 +142,7 @@ fn wrong_files_say_why() {
     let mut hdf = file(&[]);
     hdf[..10].copy_from_slice(b"MATLAB 7.3");
     assert_eq!(message(&hdf), "version 7.3, which is HDF5: save it with -v7");
+    assert_eq!(message(&[[0; 20], [9; 20]].concat().repeat(5)), "version 4: save it with -v7");
     let good = file(&[doubles([2, 2], "x", &[1.0; 4])]);
     assert!(message(&good[..good.len() - 8]).contains("is cut off"));
     let mut damaged = file(&[compressed(&doubles([2, 2], "x", &[1.0; 4]))]);
