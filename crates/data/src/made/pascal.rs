@@ -13,9 +13,9 @@ use crate::sample::IGNORE;
 use crate::scenes::classes::PERSON;
 use crate::{Label, Result};
 
-/// Scenes with and without people, by split.
+/// Scenes by split; nobody is in those from 25 on.
 const SCENES: [(&str, &[usize]); 2] =
-    [("train", &[0, 1, 2, 3, 4, 5, 6, 7]), ("val", &[8, 9, 10, 11])];
+    [("train", &[0, 1, 2, 3, 4, 5, 25, 41]), ("val", &[8, 11, 29, 42])];
 const SIZES: [[usize; 2]; 3] = [[64, 96], [96, 64], [72, 96]];
 const VOID_COLOUR: [u8; 3] = [224, 224, 192];
 
