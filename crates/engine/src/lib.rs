@@ -11,6 +11,7 @@ mod data;
 mod error;
 mod evaluate;
 mod experts;
+mod features;
 mod heat_map;
 mod ledger;
 mod log;

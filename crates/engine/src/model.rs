@@ -8,6 +8,7 @@ use polyptych_data::TaskSpec;
 use polyptych_heads::{Head, HeadInput, upsample};
 use polyptych_tensor::{Activations, Device, Observed, Plan, Store, Tensor, Tensors};
 
+use crate::features::Features;
 use crate::{Recipe, Result, Task, UnionRange, union};
 
 /// Scope of the backbone's parameters.
@@ -72,20 +73,36 @@ impl Model {
     /// # Errors
     /// An image of another shape.
     pub fn forward(&self, images: &Tensor, train: bool) -> Result<Vec<Tensor>> {
+        self.decode(&self.encode(images, train)?, train)
+    }
+
+    /// What heads read of the trunk.
+    ///
+    /// # Errors
+    /// An image of another shape.
+    pub(crate) fn encode(&self, images: &Tensor, train: bool) -> Result<Features> {
         let size = images.size();
         let x = images.to_kind(self.kind);
         let intermediates = self.backbone.forward_intermediates(&x, train)?;
         let image_level = self.tasks.iter().any(|task| !task.spec.is_dense());
         let pooled = image_level.then(|| self.backbone.forward_head(&intermediates.features, true));
+        Ok(Features { levels: intermediates.levels, pooled, size: [size[2], size[3]] })
+    }
+
+    /// The outputs of [`Model::forward`] for `features`.
+    ///
+    /// # Errors
+    /// A head that fails.
+    pub(crate) fn decode(&self, features: &Features, train: bool) -> Result<Vec<Tensor>> {
         let one = |(index, task): (usize, &Task)| -> Result<Tensor> {
             let stream = |a: &Activations| a.task(index as i64);
             let input = HeadInput {
-                levels: intermediates.levels.iter().map(stream).collect(),
-                pooled: pooled.as_ref().map(stream),
+                levels: features.levels.iter().map(stream).collect(),
+                pooled: features.pooled.as_ref().map(stream),
             };
             let raw = self.heads[index].forward(&input, train)?;
             Ok(match task.spec.is_dense() {
-                true => upsample(&raw, [size[2], size[3]])?,
+                true => upsample(&raw, features.size)?,
                 false => raw,
             })
         };

@@ -5,6 +5,8 @@
 //! So `N + N` steps are `2 N` steps, bit for bit on the CPU, where a process has one run at a time:
 //! LibTorch's generator is the process's.
 
+mod ahead;
+mod further;
 mod pass;
 
 use std::collections::BTreeMap;
@@ -15,12 +17,12 @@ use polyptych_adapters::{ExpertLayer, Form};
 use polyptych_data::{Batch, TaskSpec};
 use polyptych_losses::LossWeights;
 use polyptych_metrics::{Baseline, delta_m};
-use polyptych_tensor::optim::{AdamW, Optimiser, Sgd, clip_grad_norm, decay_groups};
-use polyptych_tensor::{Device, LoadOptions, LoadReport, Tensor, Tensors, device, manual_seed};
+use polyptych_tensor::optim::{AdaTask, AdamW, Optimiser, Sgd, clip_grad_norm, decay_groups};
+use polyptych_tensor::{Device, LoadOptions, LoadReport, Tensor, Tensors, device};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::balance::Balance;
+use crate::balance::{Balance, Balanced};
 use crate::checkpoint::State;
 use crate::log::{Log, to_json};
 use crate::run::same_recipe;
@@ -29,6 +31,7 @@ use crate::{
     Baselines, Checkpoint, DataSets, Error, Evaluation, Model, OptimiserRecipe, Peak, Recipe,
     Result, RunFolder, evaluate, experts, load_backbone, to_tensor,
 };
+use further::Further;
 use pass::Pass;
 
 /// Steps in a row whose numbers may be not finite before the run ends.
@@ -96,6 +99,7 @@ pub struct Trainer {
     weights: Option<LossWeights>,
     union: Option<Union>,
     balance: Option<Balance>,
+    further: Vec<Further>,
     optimiser: Box<dyn Optimiser>,
     params: Vec<(String, Tensor)>,
     baselines: Option<Vec<Baseline>>,
@@ -168,6 +172,9 @@ impl Trainer {
         let optimiser: Box<dyn Optimiser> = match recipe.train.optimiser {
             OptimiserRecipe::AdamW(config) => Box::new(AdamW::new(config, groups)),
             OptimiserRecipe::Sgd(config) => Box::new(Sgd::new(config, groups)),
+            OptimiserRecipe::AdaTask(config) => {
+                Box::new(AdaTask::new(config, groups, &recipe.task_names()))
+            }
         };
         let union = Union::new(&recipe, &data.specs, model.store.device())?;
         let joins = |index: &usize| union.as_ref().is_some_and(|union| union.joins(*index));
@@ -179,6 +186,8 @@ impl Trainer {
         let weights = (!alone.is_empty()).then(|| LossWeights::new(alone.iter().map(weight)));
         let weights = weights.transpose()?;
         let balance = Balance::new(&recipe, &params)?;
+        let further = balance.as_ref().map_or(0, ahead::further_batches);
+        let further = (0..further).map(|index| Further::new(&data.train, index)).collect();
         let baselines = folder.baselines()?.and_then(|b| b.of(&recipe.task_names()));
         let log = Log::open(folder.path().join("metrics.jsonl"), state.step)?;
         let device = model.store.device();
@@ -191,6 +200,7 @@ impl Trainer {
             weights,
             union,
             balance,
+            further,
             optimiser,
             params,
             baselines,
@@ -281,12 +291,9 @@ impl Trainer {
         if let Some(balance) = &mut self.balance {
             balance.prepare(&self.model, &images)?;
         }
-        manual_seed(seed_of(self.recipe.seed, step));
         let lr = train.lr * train.schedule.factor(step, train.steps);
         self.model.set_progress(step, train.steps);
-        let outputs = self.model.forward(&images, true)?;
-        self.model.store.zero_grad();
-        let pass = self.pass(&outputs, batch)?;
+        let pass = self.pass(&images, batch, lr)?;
         if step == 0 && pass.formed {
             self.model.store.check_gradients()?;
         }
@@ -294,7 +301,7 @@ impl Trainer {
         let Pass { loss, losses, balanced, .. } = pass;
         let skipped = !loss.is_finite() || !grad_norm.is_finite();
         if !skipped {
-            self.optimiser.step(lr)?;
+            self.descend(lr, balanced.as_ref(), grad_norm)?;
             balanced.map_or(Ok(()), |balanced| self.learn(&balanced, &images, batch))?;
         }
         self.advance(skipped)?;
@@ -302,6 +309,17 @@ impl Trainer {
         let wall_ms = started.elapsed().as_secs_f64() * 1e3;
         *started = Instant::now();
         Ok(StepReport { step: self.state.step, lr, loss, losses, grad_norm, wall_ms, skipped })
+    }
+
+    /// The optimiser's step down the clipped gradients, whose length was `grad_norm`.
+    fn descend(&mut self, lr: f64, balanced: Option<&Balanced>, grad_norm: f64) -> Result<()> {
+        let (Some(balance), Some(balanced), true) =
+            (&self.balance, balanced, self.optimiser.is_by_task())
+        else {
+            return Ok(self.optimiser.step(lr)?);
+        };
+        let tasks = balance.by_task(balanced, grad_norm, self.recipe.train.clip_grad_norm);
+        Ok(self.optimiser.step_by_task(lr, &tasks)?)
     }
 
     fn advance(&mut self, skipped: bool) -> Result<()> {
