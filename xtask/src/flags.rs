@@ -131,6 +131,9 @@ pub(crate) struct Torture {
     /// Longest life of a process, in seconds
     #[arg(long, default_value_t = 6.0)]
     pub(crate) life: f64,
+    /// Override a field of the recipe; an evaluation must be shorter than a life
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) sets: Vec<String>,
     /// Seed of the moments
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,

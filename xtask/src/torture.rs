@@ -91,6 +91,7 @@ impl Job<'_> {
         ] {
             command.args(["--set", &set]);
         }
+        command.args(self.flags.sets.iter().flat_map(|set| ["--set", set]));
         command.stdout(Stdio::null());
         command
     }

@@ -172,7 +172,9 @@ fn report(
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use polyptych_tensor::{Device, Kind, Tensor, manual_seed};
+    use polyptych_tensor::{Device, Kind, Tensor};
+    use rand::{Rng, SeedableRng};
+    use rand_pcg::Pcg64;
     use rayon::ThreadPoolBuilder;
 
     use super::*;
@@ -181,18 +183,22 @@ mod tests {
     const DIM: i64 = 12;
 
     fn backbone(paths: &[&str], kind: Kind) -> Tensors {
-        manual_seed(3);
+        // LibTorch's generator is the process's: other tests would draw from it meanwhile.
+        let mut rng = Pcg64::seed_from_u64(3);
         // Keeps the output of the MLP at order one, for which the tolerances are meant.
-        let scale = 1.0 / (DIM as f64).sqrt();
-        let randn = |shape: &[i64]| {
-            (Tensor::randn(shape, (Kind::Double, Device::Cpu)) * scale).to_kind(kind)
+        let bound = (3.0 / DIM as f64).sqrt();
+        let mut draw = |shape: &[i64]| {
+            let count = shape.iter().product();
+            let values: Vec<f64> =
+                (0..count).map(|_: i64| rng.random_range(-bound..bound)).collect();
+            Tensor::from_slice(&values).reshape(shape).to_kind(kind)
         };
-        let mut tensors = Tensors::from([("norm.weight".to_owned(), randn(&[DIM]))]);
+        let mut tensors = Tensors::from([("norm.weight".to_owned(), draw(&[DIM]))]);
         for path in paths {
-            tensors.insert(format!("{path}.fc1.weight"), randn(&[HIDDEN, DIM]));
-            tensors.insert(format!("{path}.fc1.bias"), randn(&[HIDDEN]));
-            tensors.insert(format!("{path}.fc2.weight"), randn(&[DIM, HIDDEN]));
-            tensors.insert(format!("{path}.fc2.bias"), randn(&[DIM]));
+            tensors.insert(format!("{path}.fc1.weight"), draw(&[HIDDEN, DIM]));
+            tensors.insert(format!("{path}.fc1.bias"), draw(&[HIDDEN]));
+            tensors.insert(format!("{path}.fc2.weight"), draw(&[DIM, HIDDEN]));
+            tensors.insert(format!("{path}.fc2.bias"), draw(&[DIM]));
         }
         tensors
     }

@@ -8,7 +8,7 @@ use polyptych_backbones::{BackboneConfig, Intermediates, Options};
 use polyptych_tensor::{Device, Kind, Store, Tensor, Tensors, no_grad};
 use serde_json::{Value, json};
 
-use support::{Built, TASKS, adapter, close, image, redraw, tasks};
+use support::{Built, TASKS, adapter, alone, close, image, redraw, tasks};
 
 fn hyperformer(more: Value) -> AdapterConfig {
     with(
@@ -56,6 +56,7 @@ fn levels(out: &Intermediates, task: i64) -> Vec<Tensor> {
 
 #[test]
 fn tasks_know_nothing_of_each_other() {
+    let _alone = alone();
     for backbone in [support::swin(), support::vit()] {
         for config in methods() {
             let (built, image) = (trained(&backbone, &config), image());
@@ -80,6 +81,7 @@ fn tasks_know_nothing_of_each_other() {
 
 #[test]
 fn streams_of_all_tasks_alone_run_through_the_trunk() {
+    let _alone = alone();
     for backbone in [support::swin(), support::vit()] {
         for config in methods() {
             let built = trained(&backbone, &config);
@@ -106,6 +108,7 @@ fn parameter_of_the_first_block(store: &Store) -> Option<Tensor> {
 
 #[test]
 fn some_tasks_are_served_without_the_others() {
+    let _alone = alone();
     for backbone in [support::swin(), support::vit()] {
         for config in methods() {
             let (built, image) = (trained(&backbone, &config), image());
@@ -137,6 +140,7 @@ fn some_tasks_are_served_without_the_others() {
 /// The ViT has one width, so a kernel is one number.
 #[test]
 fn kernels_of_one_leave_the_template_as_it_is() {
+    let _alone = alone();
     let backbone = support::vit();
     let lite = trained(&backbone, &polyhistor(json!({"lite": true})));
     let whole = Built::adapted(&backbone, &polyhistor(json!({})), Form::Adapted);
@@ -158,6 +162,7 @@ fn kernels_of_one_leave_the_template_as_it_is() {
 
 #[test]
 fn what_folding_writes_are_the_generated_matrices() {
+    let _alone = alone();
     let built = trained(&support::swin(), &polyhistor(json!({"lite": true})));
     let folded = built.plan.fold(&built.tensors()).unwrap();
     let get = |name: &str| parameter(&built.store, name).detach();
@@ -184,6 +189,7 @@ fn refusal(backbone: &BackboneConfig, config: &AdapterConfig) -> String {
 
 #[test]
 fn what_does_not_fit_a_backbone_is_refused() {
+    let _alone = alone();
     let swin = support::swin();
     assert_eq!(
         refusal(&swin, &polyhistor(json!({"reduction_factor": 13}))),
@@ -201,6 +207,7 @@ fn what_does_not_fit_a_backbone_is_refused() {
 
 #[test]
 fn a_template_grows_to_multiples_of_its_width_only() {
+    let _alone = alone();
     let plan = polyhistor(json!({"lite": true})).plan(&tasks(&TASKS), Form::Adapted).unwrap();
     let root = Store::new(Device::Cpu).root();
     let make = |path: &str, d: i64| {

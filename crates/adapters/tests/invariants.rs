@@ -13,7 +13,7 @@ use polyptych_tensor::{Device, Kind, Store, Tensor, file, matches};
 use serde_json::{Value, json};
 
 use support::{
-    Built, TASKS, TOLERANCE, adapter, close, difference, image, random, redraw, snapshot,
+    Built, TASKS, TOLERANCE, adapter, alone, close, difference, image, random, redraw, snapshot,
 };
 
 /// One method, and what is to be true of its parameters on the tiny Swin.
@@ -258,6 +258,7 @@ fn set_off(built: &Built) {
 
 #[test]
 fn every_method_starts_as_the_plain_backbone() {
+    let _alone = alone();
     for (architecture, backbone) in [("swin", support::swin()), ("vit", support::vit())] {
         for case in cases().into_iter().filter(|case| case.fits(&backbone)) {
             let adapted = Built::adapted(&backbone, &case.config, Form::Adapted);
@@ -292,6 +293,7 @@ fn every_method_starts_as_the_plain_backbone() {
 
 #[test]
 fn what_trains_is_what_the_method_declares() {
+    let _alone = alone();
     for case in cases() {
         let built = Built::adapted(&support::swin(), &case.config, Form::Adapted);
         let names: Vec<String> = built.tensors().into_keys().collect();
@@ -314,6 +316,7 @@ fn loss(built: &Built) -> Tensor {
 
 #[test]
 fn a_step_moves_what_trains_and_leaves_the_rest_bit_for_bit() {
+    let _alone = alone();
     for case in cases().into_iter().filter(|case| !case.trains.is_empty()) {
         let built = Built::adapted(&support::swin(), &case.config, Form::Adapted);
         set_off(&built);
@@ -332,6 +335,7 @@ fn a_step_moves_what_trains_and_leaves_the_rest_bit_for_bit() {
 
 #[test]
 fn gradients_reach_all_that_trains_but_the_dead_ends() {
+    let _alone = alone();
     for backbone in [support::swin(), support::vit()] {
         let fits = |case: &Case| !case.trains.is_empty() && case.fits(&backbone);
         for case in cases().into_iter().filter(fits) {
@@ -361,6 +365,7 @@ fn dead_ends(backbone: &BackboneConfig, case: &Case) -> BTreeSet<String> {
 
 #[test]
 fn folding_changes_no_output() {
+    let _alone = alone();
     for case in cases() {
         let backbone = support::swin();
         let built = Built::adapted(&backbone, &case.config, Form::Adapted);
@@ -397,6 +402,7 @@ fn folding_changes_no_output() {
 
 #[test]
 fn folding_leaves_only_what_cannot_be_folded() {
+    let _alone = alone();
     for case in cases() {
         let built = Built::adapted(&support::swin(), &case.config, Form::Adapted);
         let folded = built.plan.fold(&built.tensors()).unwrap();
@@ -417,6 +423,7 @@ fn folding_leaves_only_what_cannot_be_folded() {
 
 #[test]
 fn a_model_survives_its_file() {
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
     for case in cases() {
@@ -435,6 +442,7 @@ fn a_model_survives_its_file() {
 
 #[test]
 fn methods_without_a_place_in_a_vit_are_refused() {
+    let _alone = alone();
     for case in cases() {
         let plan = case.config.plan(&support::tasks(&TASKS), Form::Adapted).unwrap();
         let options = Options { features_only: true, ..Options::default() };

@@ -7,7 +7,9 @@ use polyptych_adapters::{AdapterConfig, Form};
 use polyptych_tensor::{Activations, Projection, Site, SiteKind, Store, Tensor, no_grad};
 use serde_json::json;
 
-use support::{Built, TASKS, TOLERANCE, close, difference, image, layer, random, redraw, tasks};
+use support::{
+    Built, TASKS, TOLERANCE, alone, close, difference, image, layer, random, redraw, tasks,
+};
 
 const RANKS: [i64; 3] = [2, 4, 1];
 const SCALES: [f64; 3] = [4.0, 2.0, 0.5];
@@ -65,6 +67,7 @@ fn by_the_equations(store: &Store, shared_mode: &str, x: &Activations) -> (Tenso
 
 #[test]
 fn a_batch_of_tasks_equals_one_task_after_another() {
+    let _alone = alone();
     for shared_mode in ["matrix", "matrixv2", "addition"] {
         for own_streams in [false, true] {
             let (store, projection) = random_layer(shared_mode);
@@ -83,6 +86,7 @@ fn a_batch_of_tasks_equals_one_task_after_another() {
 
 #[test]
 fn task_factors_of_zero_leave_the_base_of_the_mode() {
+    let _alone = alone();
     for (shared_mode, reads_shared) in [("matrix", false), ("matrixv2", true)] {
         let (store, projection) = random_layer(shared_mode);
         redraw(&store, 0.0, |name| name.starts_with("lora_tasks_B"));
@@ -109,6 +113,7 @@ fn merge_by_hand(store: &Store) {
 
 #[test]
 fn merging_the_shared_factors_of_a_last_block_is_wrong_in_matrix_mode_only() {
+    let _alone = alone();
     for (shared_mode, allowed) in [("matrix", false), ("matrixv2", true)] {
         let (store, projection) = random_layer(shared_mode);
         let x = Activations { shared: random(&[2, 5, 6]), per_task: Some(random(&[3, 2, 5, 6])) };
@@ -125,6 +130,7 @@ fn merging_the_shared_factors_of_a_last_block_is_wrong_in_matrix_mode_only() {
 
 #[test]
 fn dropout_falls_on_the_shared_input_and_never_on_a_tasks_own() {
+    let _alone = alone();
     let (store, projection) = layer(&config("matrix", 0.5), &tasks(&TASKS), &fc1());
     redraw(&store, 0.5, |_| true);
     let shared = random(&[2, 5, 6]);
@@ -139,6 +145,7 @@ fn dropout_falls_on_the_shared_input_and_never_on_a_tasks_own() {
 
 #[test]
 fn a_layer_without_task_factors_treats_every_stream_alike() {
+    let _alone = alone();
     let reduction = Site {
         last_in_stage: false,
         ..support::site("layers.1.downsample.reduction", SiteKind::Reduction, [6, 10])
@@ -161,6 +168,7 @@ fn a_layer_without_task_factors_treats_every_stream_alike() {
 
 #[test]
 fn a_tasks_factors_change_that_task_alone() {
+    let _alone = alone();
     for shared_mode in ["matrix", "matrixv2"] {
         let built = Built::adapted(&support::swin(), &config(shared_mode, 0.0), Form::Adapted);
         redraw(&built.store, 0.3, |name| name.contains("lora_"));
@@ -182,6 +190,7 @@ fn a_tasks_factors_change_that_task_alone() {
 
 #[test]
 fn task_streams_never_come_back_into_the_backbone() {
+    let _alone = alone();
     let built = Built::adapted(&support::swin(), &config("matrix", 0.0), Form::Adapted);
     redraw(&built.store, 0.3, |name| name.contains("lora_"));
     let image = image();
@@ -200,6 +209,7 @@ fn task_streams_never_come_back_into_the_backbone() {
 
 #[test]
 fn trainable_parameters_of_swin_tiny_are_as_many_as_published() {
+    let _alone = alone();
     // Counted from the published models without their decoders, 1,946,624 parameters: the
     // factors are 70,656 r + 17,280 sum of r_t, in MTLoRA+ 4,032 r more.
     for (r, r_t, downsampler, expected) in

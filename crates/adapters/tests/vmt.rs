@@ -16,8 +16,8 @@ use polyptych_tensor::{
 use serde_json::{Value, json};
 
 use support::{
-    Built, TASKS, TOLERANCE, adapter, close, difference, image, random, redraw, site, snapshot,
-    tasks,
+    Built, TASKS, TOLERANCE, adapter, alone, close, difference, image, random, redraw, site,
+    snapshot, tasks,
 };
 
 fn vmt(more: Value) -> AdapterConfig {
@@ -69,6 +69,7 @@ fn path(config: &AdapterConfig, tasks: &[String], d: i64) -> (Store, Box<dyn Par
 /// The hand example of the method's notes: `a_0 = [0.1, 0.05]`, `a_t = [0.25, -0.25]`.
 #[test]
 fn a_path_follows_its_equations() {
+    let _alone = alone();
     for (decoder_input, task) in [("sum", [0.15, -0.3]), ("concat", [0.25, -0.25])] {
         let config = vmt(json!({"bottleneck": {"fixed": 2}, "decoder_input": decoder_input}));
         let (store, path) = path(&config, &tasks(&["depth"]), 2);
@@ -95,6 +96,7 @@ fn levels_equal(found: &Intermediates, expected: &Intermediates, what: &str) {
 
 #[test]
 fn a_fresh_adapter_is_the_backbone_for_every_task_bit_for_bit() {
+    let _alone = alone();
     for backbone in [support::swin(), support::vit()] {
         for config in variants() {
             let built = Built::adapted(&backbone, &config, Form::Adapted);
@@ -114,6 +116,7 @@ fn a_fresh_adapter_is_the_backbone_for_every_task_bit_for_bit() {
 /// The trunk and the task streams must be dropped together.
 #[test]
 fn stochastic_depth_draws_once_for_trunk_and_tasks() {
+    let _alone = alone();
     let BackboneConfig::Swin(mut swin) = support::swin() else { unreachable!("it is a Swin") };
     swin.drop_path_rate = 0.9;
     let built = Built::adapted(&BackboneConfig::Swin(swin), &vmt(json!({})), Form::Adapted);
@@ -127,6 +130,7 @@ fn stochastic_depth_draws_once_for_trunk_and_tasks() {
 
 #[test]
 fn a_tasks_module_changes_that_task_alone() {
+    let _alone = alone();
     for config in variants() {
         let built = random_swin(&config);
         let image = image();
@@ -143,6 +147,7 @@ fn a_tasks_module_changes_that_task_alone() {
 
 #[test]
 fn a_loss_reaches_no_other_tasks_module() {
+    let _alone = alone();
     for config in variants() {
         let built = random_swin(&config);
         let out = built.backbone.forward_intermediates(&image(), true).unwrap();
@@ -199,6 +204,7 @@ impl Plan for Counting {
 
 #[test]
 fn one_pass_through_the_trunk_serves_any_number_of_tasks() {
+    let _alone = alone();
     for backbone in [support::swin(), support::vit()] {
         let calls = [1, 8].map(|count| {
             let names: Vec<String> = (0..count).map(|index| format!("task{index}")).collect();
@@ -215,6 +221,7 @@ fn one_pass_through_the_trunk_serves_any_number_of_tasks() {
 
 #[test]
 fn fewer_tasks_are_served_as_if_all_were() {
+    let _alone = alone();
     for config in variants() {
         for form in [Form::Adapted, Form::Folded] {
             let whole = random_swin(&config);
@@ -247,6 +254,7 @@ fn fewer_tasks_are_served_as_if_all_were() {
 
 #[test]
 fn a_task_is_added_without_touching_the_others() {
+    let _alone = alone();
     for config in variants() {
         let old = random_swin(&config);
         let before = snapshot(&old.store);
@@ -279,6 +287,7 @@ fn a_task_is_added_without_touching_the_others() {
 
 #[test]
 fn modules_have_owners_and_nothing_else_has() {
+    let _alone = alone();
     let built = random_swin(&vmt(json!({})));
     for (name, _) in built.store.tensors() {
         let owner = built.plan.owner(&name);
@@ -299,6 +308,7 @@ fn old_tasks_are_equal(found: &Intermediates, expected: &Intermediates) {
 
 #[test]
 fn a_task_cannot_be_added_twice_nor_to_another_method() {
+    let _alone = alone();
     let message = |tensors: &Tensors, task: &str| add_task(tensors, task).unwrap_err().to_string();
     let tensors = random_swin(&vmt(json!({}))).tensors();
     let twice = "task: expected a task that the model does not have, found edge";
@@ -312,6 +322,7 @@ fn a_task_cannot_be_added_twice_nor_to_another_method() {
 
 #[test]
 fn heads_may_read_trunk_and_term_side_by_side() {
+    let _alone = alone();
     for backbone in [support::swin(), support::vit()] {
         let [sum, concat] = ["sum", "concat"].map(|input| {
             Built::adapted(&backbone, &vmt(json!({"decoder_input": input})), Form::Adapted)
@@ -348,6 +359,7 @@ fn refusal(config: &AdapterConfig, options: Options) -> String {
 
 #[test]
 fn what_does_not_fit_the_backbone_is_named() {
+    let _alone = alone();
     let blocks = "layers.0.blocks.0, layers.0.blocks.1, layers.1.blocks.0, layers.1.blocks.1";
     let dead = "ke_blocks: expected blocks with a tap at or behind them in their stage, found \
                 layers.1.blocks.0, whose modules would get no gradient";
@@ -401,6 +413,7 @@ fn what_does_not_fit_the_backbone_is_named() {
 
 #[test]
 fn a_tap_may_stand_within_a_stage() {
+    let _alone = alone();
     let config = vmt(json!({"taps": ["layers.0.blocks.0", "layers.1.blocks.1"]}));
     let built = random_swin(&config);
     let modules: Vec<String> =

@@ -10,7 +10,7 @@ use polyptych_tensor::{
 };
 use serde_json::{Value, json};
 
-use support::{Built, adapter, close, random, redraw, site, tasks};
+use support::{Built, adapter, alone, close, random, redraw, site, tasks};
 
 const TASKS: [&str; 4] = ["human_parts", "normals", "sal", "semseg"];
 
@@ -51,6 +51,7 @@ fn counts(config: &AdapterConfig) -> (usize, usize) {
 /// The table of the method's notes, section 3: `(all blocks, taps)`.
 #[test]
 fn parameters_of_swin_tiny_are_as_many_as_computed() {
+    let _alone = alone();
     let fixed = |k: i64| json!({"fixed": k});
     let by = |reduction: i64| json!({"reduction": reduction});
     for (bottleneck, projections, all, taps) in [
@@ -80,6 +81,7 @@ fn parameters_of_swin_tiny_are_as_many_as_computed() {
 
 #[test]
 fn a_whole_swin_tiny_trains_as_many() {
+    let _alone = alone();
     let backbone = polyptych_backbones::BackboneConfig::from_name("swin_tiny_patch4_window7_224");
     let plan = vmt(json!({"reduction": 16}), json!({"ke_blocks": "all"}))
         .plan(&tasks(&TASKS), Form::Adapted)
@@ -107,6 +109,7 @@ fn parameter(store: &Store, name: &str) -> Tensor {
 
 #[test]
 fn a_tied_pair_learns_from_both_of_its_places() {
+    let _alone = alone();
     let ((tied, tied_path), (untied, untied_path)) = (path("tied"), path("separate"));
     let down = parameter(&tied, "vmt_down.weight");
     no_grad(|| {
@@ -197,6 +200,7 @@ fn overfit(config: &AdapterConfig, image: &Tensor, targets: &Tensor) -> [Vec<f64
 
 #[test]
 fn adapters_fit_few_images_better_than_decoders_alone() {
+    let _alone = alone();
     let image = random(&[8, 3, 32, 32]);
     // Smooth maps that follow from nothing in the image: they have to be learnt by heart.
     let targets = random(&[32, 1, 2, 2]).upsample_bilinear2d([8, 8], false, None, None);

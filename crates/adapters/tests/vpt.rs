@@ -8,7 +8,7 @@ use polyptych_backbones::{BackboneConfig, SwinConfig, VitConfig};
 use polyptych_tensor::{Kind, Pyramid, Tensor, Tensors};
 use serde_json::json;
 
-use support::{Built, TOLERANCE, adapter, close, random, redraw};
+use support::{Built, TOLERANCE, adapter, alone, close, random, redraw};
 
 fn vpt(num_tokens: i64, deep: bool) -> AdapterConfig {
     adapter(json!({"method": "vpt", "num_tokens": num_tokens, "deep": deep}))
@@ -51,6 +51,7 @@ fn spread(built: &Built) {
 
 #[test]
 fn shallow_prompts_are_tokens_of_a_vit() {
+    let _alone = alone();
     for class_token in [false, true] {
         let (top, whole) = images(24, 8, 32);
         let large = Built::plain(&vit([32, 32], class_token), Pyramid::AfterBlocks);
@@ -75,6 +76,7 @@ fn shallow_prompts_are_tokens_of_a_vit() {
 
 #[test]
 fn shallow_prompts_are_tokens_of_a_window() {
+    let _alone = alone();
     let (top, whole) = images(16, 16, 16);
     let large = Built::plain(&one_window([32, 16]), Pyramid::AfterBlocks);
     spread(&large);
@@ -99,6 +101,7 @@ fn shallow_prompts_are_tokens_of_a_window() {
 
 #[test]
 fn deep_prompts_act_from_their_block_on() {
+    let _alone = alone();
     for (backbone, name) in [
         (support::swin(), "layers.1.blocks.0.vpt_prompts"),
         (support::vit(), "blocks.1.vpt_prompts"),
@@ -115,6 +118,7 @@ fn deep_prompts_act_from_their_block_on() {
 
 #[test]
 fn prompts_leave_every_shape_as_it_is() {
+    let _alone = alone();
     for backbone in [support::swin(), support::vit()] {
         for deep in [false, true] {
             let built = prompted(&backbone, &vpt(5, deep));
@@ -133,6 +137,7 @@ fn prompts_leave_every_shape_as_it_is() {
 
 #[test]
 fn prompts_start_as_the_patch_embedding_would() {
+    let _alone = alone();
     for (backbone, name, pixels) in [
         (support::swin(), "layers.1.blocks.0.vpt_prompts", 48.0),
         (support::vit(), "blocks.1.vpt_prompts", 192.0),
@@ -146,6 +151,7 @@ fn prompts_start_as_the_patch_embedding_would() {
 
 #[test]
 fn dropout_acts_in_training_only() {
+    let _alone = alone();
     for backbone in [support::swin(), support::vit()] {
         let built = prompted(&backbone, &vpt(5, true));
         let image = support::image();

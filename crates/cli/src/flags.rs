@@ -34,6 +34,9 @@ pub(crate) enum Command {
     Conflict(ConflictFlags),
     /// Repeat the step that ended a run because its numbers were not finite
     Replay(ReplayFlags),
+    /// Check a data set before it is learnt from
+    #[command(subcommand)]
+    Data(DataCommand),
     /// Recipes that ship with the program, and what they can name
     #[command(subcommand)]
     Recipe(RecipeCommand),
@@ -190,6 +193,24 @@ pub(crate) struct ConflictFlags {
 pub(crate) struct ReplayFlags {
     /// Folder of the run
     pub(crate) run: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DataCommand {
+    /// Read every image and label, and tell all that is wrong; fails if anything is
+    Check(DataCheckFlags),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DataCheckFlags {
+    /// The manifest, such as datasets/camvid.toml
+    pub(crate) manifest: PathBuf,
+    /// Folder of the data set [default: data/NAME after the manifest]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) root: Option<PathBuf>,
+    /// Only this split; may be given several times
+    #[arg(long = "split", value_name = "NAME")]
+    pub(crate) splits: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -4,6 +4,7 @@
 
 mod add_task;
 mod conflict;
+mod data;
 mod eval;
 mod flags;
 mod inspect;
@@ -54,6 +55,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Inspect(flags) => inspect::run(&flags)?,
         Command::Replay(flags) => replay::run(&flags)?,
         Command::Conflict(flags) => conflict::run(&flags)?,
+        Command::Data(command) => return data::run(&command),
         Command::Recipe(command) => recipe::run(&command)?,
     }
     Ok(ExitCode::SUCCESS)

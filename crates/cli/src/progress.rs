@@ -57,6 +57,9 @@ impl Observer for Progress {
         if report.skipped {
             self.say(&format!("step {}: skipped, a number was not finite", report.step));
         }
+        for error in &report.bad_sample_errors {
+            self.say(&format!("step {}: went without a sample: {error}", report.step));
+        }
         match &self.bar {
             Some(bar) => {
                 bar.set_position(report.step);

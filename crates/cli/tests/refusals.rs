@@ -48,6 +48,40 @@ fn a_truncated_jpeg() {
 }
 
 #[test]
+fn a_data_set_is_checked_as_a_whole() {
+    let playground = Playground::new();
+    let check = ["data", "check", "toy.toml", "--root", "toy"];
+    assert_eq!(playground.succeed(&check), "samples: train 3, val 3; problems: 0\n");
+    std::fs::write(playground.photograph("b"), b"\xff\xd8\xff").unwrap();
+    playground.write_label("a", |_, _| 7);
+    let output = playground.run(&[&check[..], &["--split", "train"]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].starts_with("train: ") && lines[0].contains("a.png: semseg: "), "{text}");
+    assert!(lines[1].contains("b.jpg: not a readable JPEG image"), "{text}");
+    assert_eq!(lines[2..], ["samples: train 3; problems: 2"]);
+}
+
+#[test]
+fn a_bad_sample_may_be_left_out_and_is_counted() {
+    let playground = Playground::new();
+    let manifest = std::fs::read_to_string(playground.path("toy.toml")).unwrap();
+    // Measured on the good ones, learnt from all.
+    playground.write("toy/val.txt", "a\nc\n");
+    let val = "val = { folder = \"train\", list = \"val.txt\" }";
+    playground.write("toy.toml", &manifest.replace("val = { folder = \"train\" }", val));
+    std::fs::write(playground.photograph("b"), b"\xff\xd8\xff").unwrap();
+    let train = ["train", "recipe.toml", "--out", "run"];
+    // Every sample is in every epoch.
+    let sets = ["--set", "data.on_bad_sample=skip", "--set", "data.batch_size=3"];
+    playground.succeed(&[&train[..], &sets].concat());
+    let log = std::fs::read_to_string(playground.path("run/metrics.jsonl")).unwrap();
+    let counted = log.lines().filter(|line| line.contains("\"bad_samples\":1")).count();
+    assert!(counted > 0 && log.contains("b.jpg: not a readable JPEG image"), "{log}");
+}
+
+#[test]
 fn a_label_of_another_size() {
     let playground = Playground::new();
     image::GrayImage::new(8, 8).save(playground.label("b")).unwrap();

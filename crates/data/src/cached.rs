@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use crate::{Dataset, Label, Result, Sample, TaskSpec};
+use crate::{Dataset, Error, Label, Result, Sample, TaskSpec};
 
 /// A data set that keeps what it has read until its memory is full.
 ///
@@ -63,6 +63,10 @@ impl Dataset for Cached {
             self.free.fetch_add(bytes, Ordering::Relaxed);
         }
         Ok(sample)
+    }
+
+    fn problems(&self, index: usize) -> Vec<Error> {
+        self.dataset.problems(index)
     }
 }
 

@@ -114,6 +114,11 @@ impl Label {
         }
     }
 
+    /// `[height, width]` of a map; `[0, 0]` for labels of the whole image, which have none.
+    pub(crate) fn size(&self) -> [usize; 2] {
+        self.sizes().first().copied().unwrap_or([0, 0])
+    }
+
     fn sizes(&self) -> Vec<[usize; 2]> {
         let of = |map: &Array2<u8>| [map.nrows(), map.ncols()];
         match self {

@@ -1,6 +1,6 @@
 //! The one thing a loader asks of a data set.
 
-use crate::{Result, Sample, TaskSpec};
+use crate::{Error, Result, Sample, TaskSpec};
 
 /// A finite list of samples, readable from many threads.
 pub trait Dataset: Send + Sync {
@@ -35,4 +35,11 @@ pub trait Dataset: Send + Sync {
     /// # Errors
     /// Whatever the file system or the files' contents cause.
     fn get(&self, index: usize) -> Result<Sample>;
+
+    /// Everything that is wrong with sample `index`: its first fault, or all where a data set can
+    /// read on behind one.
+    fn problems(&self, index: usize) -> Vec<Error> {
+        let checked = self.get(index).and_then(|sample| sample.check(self.tasks()));
+        checked.err().into_iter().collect()
+    }
 }

@@ -3,10 +3,10 @@
 //! Whatever the bytes say, memory stays bounded: sizes are checked before anything is allocated.
 
 pub(crate) mod idx;
-mod jpeg;
+pub(crate) mod jpeg;
 pub(crate) mod mat;
-mod npy;
-mod png;
+pub(crate) mod npy;
+pub(crate) mod png;
 
 use std::fs::File;
 use std::io::Read;
@@ -20,6 +20,9 @@ pub(crate) use self::mat::Value;
 
 /// Images with more pixels are refused before they are decoded.
 const MAX_PIXELS: usize = 100_000_000;
+/// Photographs with less than this many pixels on a side show nothing: a place holder that a
+/// download left, more likely than an image.
+const MIN_SIDE: usize = 2;
 /// Files, and compressed parts of files once inflated, may not be larger.
 const MAX_BYTES: u64 = 1 << 30;
 
@@ -32,7 +35,7 @@ type Decoded<T> = std::result::Result<T, String>;
 ///
 /// # Errors
 /// [`Error::Io`] if the file cannot be read; [`Error::Decode`] if it is neither JPEG nor PNG, is
-/// cut off or damaged, or has more than 100 million pixels.
+/// cut off or damaged, has more than 100 million pixels, or is 1 pixel wide or high.
 pub fn read_image(path: &Path) -> Result<Array3<u8>> {
     let bytes = read(path)?;
     let (format, image) = match bytes.as_slice() {
@@ -40,6 +43,11 @@ pub fn read_image(path: &Path) -> Result<Array3<u8>> {
         [0x89, b'P', b'N', b'G', ..] => ("PNG image", png::rgb(&bytes)),
         _ => ("JPEG or PNG image", Err("unknown first bytes".to_owned())),
     };
+    let image = image.and_then(|image| {
+        let (height, width, _) = image.dim();
+        let small = || format!("{width} x {height} pixels, expected at least 2 on each side");
+        (height.min(width) >= MIN_SIDE).then_some(image).ok_or_else(small)
+    });
     image.map_err(|reason| damaged(path, format, reason))
 }
 

@@ -101,6 +101,44 @@ pub enum Error {
         /// Where the label of the first image would be.
         first: PathBuf,
     },
+    /// Listed images are not there.
+    #[error("{}: no such image{}", first_of(paths), more_than_one(paths))]
+    Missing {
+        /// All of them, at least one.
+        paths: Vec<PathBuf>,
+    },
+    /// Several images of a split have one name.
+    #[error("{dataset}: split `{split}`: {name}: expected 1 image of this name, found {count}")]
+    Repeated {
+        /// Name of the data set.
+        dataset: String,
+        /// Name of the split.
+        split: String,
+        /// The name.
+        name: String,
+        /// How many images have it.
+        count: usize,
+    },
+    /// A name or a link in the folder of a data set that none should hold.
+    #[error("{}: {reason}", path.to_string_lossy().escape_debug())]
+    Entry {
+        /// The entry.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No sample of a batch can be used, so none is left when bad samples are skipped.
+    #[error(
+        "{dataset}: expected at least 1 good sample in a batch of {count}, found 0, the first: {first}"
+    )]
+    BadBatch {
+        /// Name of the data set.
+        dataset: String,
+        /// Samples in the batch.
+        count: usize,
+        /// What is wrong with the first of them.
+        first: String,
+    },
     /// A training split has no image of some classes.
     #[error(
         "{dataset}: split `{split}`: {task}: expected at least 1 image of every class, found none of {}",
@@ -116,6 +154,24 @@ pub enum Error {
         /// Names of the classes.
         classes: Vec<String>,
     },
+}
+
+impl Error {
+    /// Whether the files of one sample cause it, so that others may be read.
+    pub(crate) fn is_of_a_sample(&self) -> bool {
+        matches!(self, Error::Io { .. } | Error::Decode { .. } | Error::Label { .. })
+    }
+}
+
+fn first_of(paths: &[PathBuf]) -> String {
+    paths.first().map(|path| path.display().to_string()).unwrap_or_default()
+}
+
+fn more_than_one(paths: &[PathBuf]) -> String {
+    match paths.len() {
+        0 | 1 => String::new(),
+        all => format!(", and {} more are missing", all - 1),
+    }
 }
 
 /// The first names of a list that may be long.

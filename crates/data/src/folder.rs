@@ -13,6 +13,7 @@ mod site;
 mod split;
 mod table;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
@@ -20,7 +21,7 @@ use sha2::{Digest, Sha256};
 use self::classes::Classes;
 use self::images::Images;
 use self::labels::Labels;
-use self::manifest::Manifest;
+pub(crate) use self::manifest::Manifest;
 use self::pattern::Slots;
 use self::site::Site;
 use crate::{Dataset, Error, Result, Sample, TaskSpec};
@@ -142,6 +143,25 @@ impl FolderDataset {
         }
         Ok(Self { name: manifest.name, images, items, tasks, labels })
     }
+
+    /// Names of the splits that `manifest` describes.
+    ///
+    /// # Errors
+    /// As [`FolderDataset::open`] for the manifest itself.
+    pub fn splits(manifest: &Path) -> Result<Vec<String>> {
+        Ok(Manifest::read(manifest)?.splits.into_keys().collect())
+    }
+
+    /// Names that several images have, in the order of names, with how many: predictions and
+    /// reports could not tell these images apart.
+    pub(crate) fn repeated(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for slots in &self.items {
+            *counts.entry(self.images.title(slots)).or_insert(0) += 1;
+        }
+        counts.retain(|_, count| *count > 1);
+        counts
+    }
 }
 
 impl Dataset for FolderDataset {
@@ -173,12 +193,21 @@ impl Dataset for FolderDataset {
         let image = self.images.read(index, slots)?;
         let (height, width, _) = image.dim();
         let label = |(task, labels): (&TaskSpec, &Labels)| {
-            let label = labels.get(index, slots, task, [height, width])?;
+            let label = labels.get(index, slots, task, Some([height, width]))?;
             Ok(label.map(|label| (task.name.clone(), label)))
         };
         let labels = self.tasks.iter().zip(&self.labels).filter_map(|pair| label(pair).transpose());
         let labels = labels.collect::<Result<_>>()?;
         Ok(Sample { name: self.images.title(slots), image, labels })
+    }
+
+    fn problems(&self, index: usize) -> Vec<Error> {
+        let slots = &self.items[index];
+        let image = self.images.read(index, slots);
+        let size = image.as_ref().ok().map(|image| [image.dim().0, image.dim().1]);
+        let labels = self.tasks.iter().zip(&self.labels);
+        let labels = labels.filter_map(|(task, labels)| labels.get(index, slots, task, size).err());
+        image.err().into_iter().chain(labels).collect()
     }
 }
 

@@ -20,7 +20,7 @@ use self::batch::Prepared;
 use crate::{Dataset, Error, Key, Result, Transform};
 
 pub use self::batch::Batch;
-pub use self::config::{LoaderConfig, Sampling};
+pub use self::config::{LoaderConfig, OnBadSample, Sampling};
 pub use self::epoch::Epoch;
 
 /// Makes batches of a data set.
@@ -101,17 +101,32 @@ impl Worker {
             |&index: &usize| (!stop.load(Ordering::Relaxed)).then(|| self.guarded(index, epoch));
         let parts: Option<Vec<Result<Prepared>>> =
             self.pool.install(|| indices.par_iter().map(one).collect());
-        // Collected in order first, so that of several errors the same one is always reported.
-        let parts: Result<Vec<Prepared>> = parts?.into_iter().collect();
-        Some(parts.map(|parts| Batch::stack(indices, parts, self.dataset.tasks())))
+        Some(self.gather(indices, parts?))
+    }
+
+    /// In order, so that of several errors the same one is always reported.
+    fn gather(&self, indices: Vec<usize>, parts: Vec<Result<Prepared>>) -> Result<Batch> {
+        let skip = !self.config.on_bad_sample.is_stop();
+        let (mut kept, mut good, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, part) in indices.into_iter().zip(parts) {
+            match part {
+                Ok(part) => {
+                    kept.push(index);
+                    good.push(part);
+                }
+                Err(error) if skip && error.is_of_a_sample() => skipped.push(error.to_string()),
+                Err(error) => return Err(error),
+            }
+        }
+        if let (true, Some(first)) = (good.is_empty(), skipped.first()) {
+            let (dataset, count) = (self.dataset.name().to_owned(), skipped.len());
+            return Err(Error::BadBatch { dataset, count, first: first.clone() });
+        }
+        Ok(Batch { skipped, ..Batch::stack(kept, good, self.dataset.tasks()) })
     }
 
     fn guarded(&self, index: usize, epoch: u64) -> Result<Prepared> {
-        let result = catch_unwind(AssertUnwindSafe(|| self.prepare(index, epoch)));
-        result.unwrap_or_else(|panic| {
-            let dataset = self.dataset.name().to_owned();
-            Err(Error::Panic { dataset, index, reason: said(panic.as_ref()) })
-        })
+        guarded(&*self.dataset, index, || self.prepare(index, epoch))?
     }
 
     fn prepare(&self, index: usize, epoch: u64) -> Result<Prepared> {
@@ -122,6 +137,18 @@ impl Worker {
         let sample = self.transform.apply(&sample, tasks, key);
         Ok(Prepared::new(sample, tasks, &self.config))
     }
+}
+
+/// What `work` on a sample gives; a panic becomes an error that names the sample.
+pub(crate) fn guarded<T>(
+    dataset: &dyn Dataset,
+    index: usize,
+    work: impl FnOnce() -> T,
+) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
+        let dataset = dataset.name().to_owned();
+        Error::Panic { dataset, index, reason: said(panic.as_ref()) }
+    })
 }
 
 fn said(panic: &(dyn Any + Send)) -> String {

@@ -57,4 +57,8 @@ impl Dataset for Subset {
     fn get(&self, index: usize) -> Result<Sample> {
         self.dataset.get(self.indices[index])
     }
+
+    fn problems(&self, index: usize) -> Vec<Error> {
+        self.dataset.problems(self.indices[index])
+    }
 }

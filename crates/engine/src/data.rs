@@ -1,11 +1,13 @@
 //! The data sets of a run, and the way of their arrays into tensors.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use ndarray::{Array, Dimension};
-use polyptych_data::{Cached, Dataset, Loader, LoaderConfig, TaskSpec, Union};
+use polyptych_data::{Cached, Dataset, Loader, LoaderConfig, Survey, TaskSpec, Union};
 use polyptych_tensor::{Device, Tensor};
 
+use crate::recipe::folder_of;
 use crate::{Error, Recipe, Result, SourceRecipe, extend};
 
 /// What a run learns from and is measured on.
@@ -43,6 +45,7 @@ impl DataSets {
             sampling: recipe.data.sampling,
             drop_last: train.len() >= recipe.data.batch_size,
             augment: recipe.data.augment.clone(),
+            on_bad_sample: recipe.data.on_bad_sample,
             prefetch: recipe.data.prefetch,
             ..recipe.loader(recipe.data.batch_size)
         };
@@ -66,7 +69,21 @@ impl DataSets {
     }
 }
 
-/// The specifications of the recipe's tasks among `known`.
+/// Reads every sample of the data set that `manifest` describes and `root` holds, by default
+/// `data/<name of the manifest>`, and tells all that is wrong; [`Survey::of_folder`] says how.
+///
+/// # Errors
+/// A manifest or folder that cannot be read.
+pub fn survey(
+    manifest: &Path,
+    root: Option<&Path>,
+    splits: &[String],
+    progress: &(dyn Fn(&str, usize, usize) + Sync),
+) -> Result<Survey> {
+    let root = folder_of(manifest, root)?;
+    Ok(Survey::of_folder(manifest, &root, splits, progress)?)
+}
+
 /// The specifications of the recipe's tasks: as they are `known`, or among those of the `data`.
 ///
 /// # Errors

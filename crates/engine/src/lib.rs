@@ -31,7 +31,7 @@ mod weights;
 
 pub use checkpoint::Checkpoint;
 pub use conflict::{Conflict, ConflictGroup, MeanConflict};
-pub use data::{DataSets, to_tensor};
+pub use data::{DataSets, survey, to_tensor};
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, Peak, TaskScores, evaluate};
 pub use experts::moefy_file;
@@ -42,6 +42,7 @@ pub use merge::{MergeReport, merge};
 pub use model::Model;
 pub use panel::{panel, picture};
 pub use polyptych_adapters::{ExpertLayer, KMeansConfig};
+pub use polyptych_data::{Problem, Survey};
 pub use polyptych_losses::balancers::{BalancerInfo, BalancerKind, balancers};
 pub use polyptych_tensor::torch_version;
 pub use predict::{Prediction, Predictor, image_files};

@@ -7,7 +7,7 @@ mod source;
 use std::collections::BTreeMap;
 
 use polyptych_adapters::AdapterConfig;
-use polyptych_data::{AugmentConfig, LoaderConfig, Sampling};
+use polyptych_data::{AugmentConfig, LoaderConfig, OnBadSample, Sampling};
 use polyptych_heads::HeadConfig;
 use polyptych_losses::LossConfig;
 use polyptych_losses::balancers::BalancingConfig;
@@ -19,6 +19,7 @@ use crate::{Error, Result, UnionRecipe, balance, trunk};
 
 pub use extend::ExtendRecipe;
 pub use source::SourceRecipe;
+pub(crate) use source::folder_of;
 
 /// A whole run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -91,7 +92,8 @@ pub struct CompareRecipe {
 pub struct BackboneRecipe {
     /// timm's name of the architecture.
     pub name: String,
-    /// A shipped `architecture.tag`, a safetensors file, or `none` for random values.
+    /// A shipped `architecture.tag`, a file (safetensors, PyTorch's `.pth` or NumPy's `.npz`; the
+    /// content says which), or `none` for random values.
     pub weights: String,
     /// Largest rate of stochastic depth; rates rise linearly over the blocks.
     pub drop_path_rate: f64,
@@ -123,6 +125,11 @@ pub struct DataRecipe {
     /// `per_dataset`, each as often as any other.
     #[serde(default)]
     pub sampling: Sampling,
+    /// What becomes of a training sample that cannot be read or does not fit its tasks: `stop`
+    /// ends the run, `skip` leaves it out and counts it in `metrics.jsonl`. Evaluation always
+    /// stops, because scores of less than all samples compare with nothing.
+    #[serde(default, skip_serializing_if = "OnBadSample::is_stop")]
+    pub on_bad_sample: OnBadSample,
     /// Mean of each channel, values in `[0, 1]`; ImageNet's if absent. AugReg ViTs have 0.5.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mean: Option<[f32; 3]>,

@@ -56,6 +56,16 @@ pub struct StepReport {
     pub wall_ms: f64,
     /// Whether the step was skipped because a number was not finite.
     pub skipped: bool,
+    /// Samples that the batch went without, because they are bad.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub bad_samples: usize,
+    /// What is wrong with each of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub bad_sample_errors: Vec<String>,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// Who watches a run, and may stop it.
@@ -164,6 +174,8 @@ impl Trainer {
             reason: format!("expected a batch for step {}, found none", recorded.step),
         })?;
         let pass = trainer.prepare_step(&batch)?;
+        // As the step did: where tasks have copies, those with finite numbers were clipped.
+        trainer.clip();
         Ok((
             StepDump::new(
                 trainer.state.step,
@@ -368,7 +380,17 @@ impl Trainer {
         let losses = losses.into_iter().map(|(name, l)| (name, l.double_value(&[]))).collect();
         let wall_ms = started.elapsed().as_secs_f64() * 1e3;
         *started = Instant::now();
-        Ok(StepReport { step: self.state.step, lr, loss, losses, grad_norm, wall_ms, skipped })
+        Ok(StepReport {
+            step: self.state.step,
+            lr,
+            loss,
+            losses,
+            grad_norm,
+            wall_ms,
+            skipped,
+            bad_samples: batch.skipped.len(),
+            bad_sample_errors: batch.skipped.clone(),
+        })
     }
 
     /// Learning rate of the next step.

@@ -85,7 +85,7 @@ impl Trunk {
             None => store.root().pp(BACKBONE),
         };
         let backbone = config.init(&scope, plan.as_ref(), options)?;
-        plan.finish()?;
+        plan.finish().map_err(polyptych_adapters::Error::from)?;
         let whole = own.iter().filter(|spec| !spec.is_dense()).map(|spec| spec.name.clone());
         let (places, image_level) = (BTreeMap::new(), whole.collect());
         let mut trunk = Self { owner, tasks, plan, backbone, places, image_level };

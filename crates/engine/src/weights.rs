@@ -4,13 +4,13 @@ use std::path::Path;
 
 use polyptych_adapters::PARAMETERS;
 use polyptych_backbones::{npz, pretrained, rename};
-use polyptych_tensor::{LoadOptions, LoadReport, Tensor, Tensors, file};
+use polyptych_tensor::{LoadOptions, LoadReport, Tensor, Tensors, file, pth};
 
 use crate::model::BACKBONE;
 use crate::{Model, Result};
 
-/// Loads `weights` into the backbone of `model`: a shipped `architecture.tag`, a safetensors file
-/// with timm's names, an `.npz` of a published ViT, or `none`.
+/// Loads `weights` into the backbone of `model`: a shipped `architecture.tag`, a safetensors or
+/// PyTorch file with timm's names, an `.npz` of a published ViT, or `none`.
 ///
 /// Classifiers and, where the model reads the levels only, final norms stay unused; parameters of
 /// the adapter stay at their initial values. Everything else must fit.
@@ -63,9 +63,12 @@ pub(crate) fn read_weights(weights: &str) -> Result<Tensors> {
 
 /// Tensors under timm's names; the content of the file says which format it has.
 fn from_file(path: &Path) -> Result<Tensors> {
-    match npz::is_npz(path) {
-        true => Ok(rename::augreg_vit(npz::load(path)?)?),
-        false => Ok(file::load(path)?.tensors),
+    if pth::is_pth(path) {
+        Ok(pth::load(path)?)
+    } else if npz::is_npz(path) {
+        Ok(rename::augreg_vit(npz::load(path)?)?)
+    } else {
+        Ok(file::load(path)?.tensors)
     }
 }
 
@@ -87,6 +90,12 @@ mod tests {
         for tensors in [published, from_file(&path).unwrap()] {
             assert!(tensors.keys().eq(["cls_token"]) && tensors["cls_token"].equal(&token));
         }
+        let pickled = include_bytes!("../../tensor/tests/pth/nested_zip.pth");
+        std::fs::write(&path, pickled).unwrap();
+        assert!(from_file(&path).unwrap().keys().eq(["bias", "empty", "scalar", "weight"]));
+        std::fs::write(&path, include_bytes!("../../tensor/tests/pth/bad_system.pth")).unwrap();
+        let message = from_file(&path).unwrap_err().to_string();
+        assert!(message.contains("weights: `os.system` is neither tensor nor"), "{message}");
         std::fs::write(&path, b"PK\x03\x04 and no archive").unwrap();
         let message = from_file(&path).unwrap_err().to_string();
         assert!(message.contains("weights: archive: "), "{message}");

@@ -80,6 +80,26 @@ pub enum Error {
         /// What the reader found.
         reason: String,
     },
+    /// A file of PyTorch's is damaged or of a layout that is not read.
+    #[error("{}: not a readable PyTorch file: {reason}", path.display())]
+    Pth {
+        /// The file.
+        path: PathBuf,
+        /// What the reader found.
+        reason: String,
+    },
+    /// A pickle asks for something that is neither a tensor nor a container.
+    #[error(
+        "{}: `{what}` is neither tensor nor container: nothing was executed; expected a state dict \
+         alone, saved by `torch.save(model.state_dict(), ..)` or as safetensors",
+        path.display()
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// The global or opcode.
+        what: String,
+    },
     /// Tensors in a file do not fit the model.
     #[error("{origin}: {problems}")]
     Load {

@@ -14,6 +14,7 @@ mod load;
 pub mod optim;
 mod plan;
 mod precision;
+pub mod pth;
 mod schedule;
 mod scope;
 mod shim;

@@ -66,10 +66,11 @@ impl Report {
 
 /// The command as one would type it again.
 fn command(flags: &Torture) -> String {
-    let Torture { recipe, kills, steps, life, seed, .. } = flags;
+    let Torture { recipe, kills, steps, life, seed, sets, .. } = flags;
+    let sets: String = sets.iter().map(|set| format!(" --set '{set}'")).collect();
     format!(
         "cargo xtask torture --recipe {recipe} --kills {kills} --steps {steps} --life {life} \
-         --seed {seed}"
+         --seed {seed}{sets}"
     )
 }
 

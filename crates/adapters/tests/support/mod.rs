@@ -5,6 +5,7 @@
 
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use polyptych_adapters::{AdapterConfig, Form};
 use polyptych_backbones::{
@@ -12,7 +13,7 @@ use polyptych_backbones::{
 };
 use polyptych_tensor::{
     Device, Kind, LoadOptions, NoAdapter, Plan, Projection, Pyramid, Result, Scope, Site, SiteKind,
-    Store, Tensor, TensorFile, Tensors, file, no_grad,
+    Store, Tensor, TensorFile, Tensors, file, manual_seed, no_grad,
 };
 use serde_json::Value;
 
@@ -21,6 +22,15 @@ pub(crate) const TOLERANCE: f64 = 1e-5;
 
 /// Tasks of all tests, in the order of the task axis.
 pub(crate) const TASKS: [&str; 3] = ["semseg", "normals", "edge"];
+
+/// Seeds LibTorch's generator, which is the process's, and keeps other tests from drawing meanwhile:
+/// what a test draws is the same in every run.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static DRAWING: Mutex<()> = Mutex::new(());
+    let guard = DRAWING.lock().unwrap_or_else(PoisonError::into_inner);
+    manual_seed(0);
+    guard
+}
 
 pub(crate) fn tasks(names: &[&str]) -> Vec<String> {
     names.iter().map(|&name| name.to_owned()).collect()

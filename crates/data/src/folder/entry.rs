@@ -1,5 +1,7 @@
 //! One task of a manifest: what it predicts and how its label files are read.
 
+use std::collections::HashSet;
+
 use serde::Deserialize;
 
 use super::classes::ClassList;
@@ -68,7 +70,11 @@ impl TaskEntry {
         let wrong = |key: &str, expected: &str, found: String| {
             refused(origin, &format!("tasks.{}.{key}", self.name), expected, found)
         };
-        let count = self.classes.names().len();
+        let names = self.classes.names();
+        let count = names.len();
+        if let Some(name) = repeated_or_odd(names) {
+            return Err(wrong("classes", "different names of one line each", format!("{name:?}")));
+        }
         self.validate_classes(count)
             .map_err(|expected| wrong("classes", expected, count.to_string()))?;
         if !matches!(self.palette.len(), n if n == 0 || n == count) {
@@ -136,6 +142,13 @@ impl TaskEntry {
         use TaskKind::{Classification, HumanParts, Semseg, Tags};
         matches!(self.kind, Semseg | HumanParts | Classification | Tags)
     }
+}
+
+/// The first name that is empty, has a line's end, or came before.
+fn repeated_or_odd(names: &[String]) -> Option<&String> {
+    let mut seen = HashSet::new();
+    let odd = |name: &str| name.trim().is_empty() || name.contains(char::is_control);
+    names.iter().find(|name| odd(name) || !seen.insert(name.as_str()))
 }
 
 fn one() -> f64 {

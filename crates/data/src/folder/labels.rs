@@ -66,13 +66,14 @@ impl Labels {
         }
     }
 
-    /// The label of image `index`, whose slots are `slots` and whose size is `[height, width]`.
+    /// The label of image `index`, whose slots are `slots` and whose size is `[height, width]`;
+    /// without a size, of an image that cannot be read, sizes are not compared.
     pub(crate) fn get(
         &self,
         index: usize,
         slots: &Slots,
         task: &TaskSpec,
-        size: [usize; 2],
+        size: Option<[usize; 2]>,
     ) -> Result<Option<Label>> {
         match self {
             Self::Known(classes) => Ok(Some(Label::Category(classes[index]))),
@@ -114,14 +115,19 @@ impl LabelFiles {
         self.root.join(self.pattern.expand(slots))
     }
 
-    fn get(&self, slots: &Slots, task: &TaskSpec, size: [usize; 2]) -> Result<Option<Label>> {
+    fn get(
+        &self,
+        slots: &Slots,
+        task: &TaskSpec,
+        size: Option<[usize; 2]>,
+    ) -> Result<Option<Label>> {
         let path = self.path(slots);
         if !path.exists() {
             return Ok(None);
         }
         let label = self.entry.label(self.format.read(&path)?).and_then(|label| match label {
             Some(label) => {
-                label.check(task, size)?;
+                label.check(task, size.unwrap_or_else(|| label.size()))?;
                 self.entry.unless_void(label)
             }
             None => Ok(None),

@@ -85,8 +85,12 @@ impl Manifest {
     /// [`Error::Io`], [`Error::Decode`] for what is not such a file, [`Error::Config`] for a
     /// field out of range.
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        let text = fs::read_to_string(path).map_err(unreadable(path))?;
-        let manifest: Self = toml::from_str(&text).map_err(|error| Error::Decode {
+        Self::parse(path, &fs::read_to_string(path).map_err(unreadable(path))?)
+    }
+
+    /// Reads and checks the text of the manifest `path`.
+    pub(crate) fn parse(path: &Path, text: &str) -> Result<Self> {
+        let manifest: Self = toml::from_str(text).map_err(|error| Error::Decode {
             path: path.to_owned(),
             format: "manifest",
             reason: error.to_string().trim_end().to_owned(),

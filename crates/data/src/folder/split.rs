@@ -2,15 +2,15 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::manifest::{Split, refused};
 use super::pattern::{Pattern, Slots};
 use super::site::Site;
 use super::table;
-use crate::Result;
 use crate::decode::unreadable;
 use crate::key::scramble;
+use crate::{Error, Result};
 
 /// The slots of every image of a split, in the order of its list or of paths.
 pub(crate) fn images(site: &Site) -> Result<Vec<Slots>> {
@@ -27,7 +27,7 @@ pub(crate) fn images(site: &Site) -> Result<Vec<Slots>> {
     images.retain(|slots| site.split.takes(&title(pattern, slots)));
     if !site.tables.is_empty() {
         images.sort_by_cached_key(|slots| pattern.expand(slots));
-        images.iter().try_for_each(|slots| require(&site.root.join(pattern.expand(slots))))?;
+        require(site.root, pattern, &images)?;
     }
     Ok(images)
 }
@@ -39,9 +39,11 @@ impl Split {
     }
 }
 
-/// Refuses a listed image that is not there, before training starts rather than in the middle.
-fn require(path: &Path) -> Result<()> {
-    fs::metadata(path).map(drop).map_err(unreadable(path))
+/// Refuses listed images that are not there, before training starts rather than in the middle.
+fn require(root: &Path, pattern: &Pattern, images: &[Slots]) -> Result<()> {
+    let paths = images.iter().map(|slots| root.join(pattern.expand(slots)));
+    let missing: Vec<PathBuf> = paths.filter(|path| !path.exists()).collect();
+    missing.is_empty().then_some(()).ok_or(Error::Missing { paths: missing })
 }
 
 /// Whether files of this ending are images; folders hold previews, notes and checksums too.
@@ -75,9 +77,9 @@ fn listed(root: &Path, pattern: &Pattern, list: &Path, known: &Slots) -> Result<
         }
         let mut slots = by_id.get(id).map_or_else(|| known.clone(), |&slots| slots.clone());
         slots.insert("id".to_owned(), id.to_owned());
-        require(&root.join(pattern.expand(&slots)))?;
         images.push(slots);
     }
+    require(root, pattern, &images)?;
     Ok(images)
 }
 

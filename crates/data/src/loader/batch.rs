@@ -22,6 +22,8 @@ pub struct Batch {
     pub targets: BTreeMap<String, Array4<f32>>,
     /// The transformed samples, for evaluation against every annotator.
     pub samples: Vec<Sample>,
+    /// What is wrong with each sample that was left out.
+    pub skipped: Vec<String>,
 }
 
 /// One sample ready to be stacked.
@@ -54,7 +56,7 @@ impl Batch {
         let images = stacked(parts.iter().map(|part| part.image.view()));
         let samples: Vec<Sample> = parts.into_iter().map(|part| part.sample).collect();
         let names = samples.iter().map(|sample| sample.name.clone()).collect();
-        Self { indices, names, images, targets, samples }
+        Self { indices, names, images, targets, samples, skipped: Vec::new() }
     }
 }
 

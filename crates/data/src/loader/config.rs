@@ -19,6 +19,24 @@ pub enum Sampling {
     PerDataset,
 }
 
+/// What becomes of a training run when a sample cannot be used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnBadSample {
+    /// It ends with the sample's error.
+    #[default]
+    Stop,
+    /// The batch goes without the sample and says so; one without any sample ends the run.
+    Skip,
+}
+
+impl OnBadSample {
+    /// Whether a bad sample ends the run.
+    pub fn is_stop(&self) -> bool {
+        *self == Self::Stop
+    }
+}
+
 /// Size, order and preparation of batches.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -45,6 +63,9 @@ pub struct LoaderConfig {
     /// Random changes; none for evaluation.
     #[serde(default)]
     pub augment: Option<AugmentConfig>,
+    /// What becomes of a sample that cannot be read or does not fit its tasks.
+    #[serde(default)]
+    pub on_bad_sample: OnBadSample,
     /// Finished batches that may wait; memory is bounded by this plus two.
     pub prefetch: usize,
     /// Threads that decode and transform; absent: one per core. Never changes a batch.
@@ -65,6 +86,7 @@ impl LoaderConfig {
             mean: imagenet_mean(),
             std: imagenet_std(),
             augment: None,
+            on_bad_sample: OnBadSample::Stop,
             prefetch: 2,
             threads: None,
         }

@@ -165,6 +165,11 @@ fn prefetching_is_bounded() {
     let fake = Arc::new(Fake::new(400));
     let loader = Loader::new(fake.clone(), LoaderConfig { prefetch: 2, ..config() }).unwrap();
     let _epoch = loader.epoch(0, 0).unwrap();
+    // A busy machine takes its time to read ahead.
+    let start = Instant::now();
+    while fake.read.load(Ordering::SeqCst) < 12 && start.elapsed() < Duration::from_secs(30) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
     std::thread::sleep(Duration::from_millis(150));
     let read = fake.read.load(Ordering::SeqCst);
     assert!((12..=16).contains(&read), "{read}");
@@ -182,6 +187,30 @@ fn a_panic_and_a_wrong_label_become_errors_that_name_the_sample() {
     let wrong = loader(Fake { bad: [None, Some(0)], ..Fake::new(12) }, ordered);
     let message = wrong.epoch(0, 0).unwrap().next().unwrap().unwrap_err().to_string();
     assert_eq!(message, "s0: class: expected a class below 2, found class 9");
+}
+
+#[test]
+fn bad_samples_are_left_out_where_the_run_says_so() {
+    let plain = LoaderConfig::evaluation(4, [8, 6]);
+    let config = LoaderConfig { on_bad_sample: OnBadSample::Skip, ..plain };
+    let broken = loader(Fake { bad: [None, Some(5)], ..Fake::new(12) }, config.clone());
+    let batches = all(&broken, 0, 0);
+    let indices: Vec<&[usize]> = batches.iter().map(|batch| &*batch.indices).collect();
+    assert_eq!(indices, [&[0, 1, 2, 3][..], &[4, 6, 7], &[8, 9, 10, 11]]);
+    assert_eq!(batches[1].skipped, ["s5: class: expected a class below 2, found class 9"]);
+    assert_eq!(batches[1].images.dim().0, 3);
+    assert!(batches[0].skipped.is_empty() && batches[1].names == ["s4", "s6", "s7"]);
+    // A panic is a mistake of ours, not of the sample's.
+    let broken = loader(Fake { bad: [Some(5), None], ..Fake::new(12) }, config.clone());
+    assert!(broken.epoch(0, 0).unwrap().any(|batch| batch.is_err()));
+    let one = LoaderConfig { batch_size: 1, ..config };
+    let broken = loader(Fake { bad: [None, Some(0)], ..Fake::new(2) }, one);
+    let message = broken.epoch(0, 0).unwrap().next().unwrap().unwrap_err().to_string();
+    assert_eq!(
+        message,
+        "fake: expected at least 1 good sample in a batch of 1, found 0, the first: \
+         s0: class: expected a class below 2, found class 9"
+    );
 }
 
 #[test]

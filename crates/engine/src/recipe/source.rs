@@ -43,10 +43,7 @@ impl SourceRecipe {
             SourceRecipe::Scenes(config) => Ok(Arc::new(Scenes::new(config.clone())?)),
             SourceRecipe::FineGrained(config) => Ok(Arc::new(FineGrained::new(config.clone())?)),
             SourceRecipe::Folder { manifest, root, split, limit } => {
-                let root = root.clone().unwrap_or_else(|| default_root(manifest));
-                if manifest.exists() && !root.exists() {
-                    return Err(absent(manifest, &root));
-                }
+                let root = folder_of(manifest, root.as_deref())?;
                 let folder: Arc<dyn Dataset> =
                     Arc::new(FolderDataset::open(manifest, &root, split)?);
                 match limit {
@@ -56,6 +53,18 @@ impl SourceRecipe {
             }
         }
     }
+}
+
+/// `root`, or the place where `cargo xtask data fetch` puts the data set.
+///
+/// # Errors
+/// A folder that is not there, where the manifest is.
+pub(crate) fn folder_of(manifest: &Path, root: Option<&Path>) -> Result<PathBuf> {
+    let root = root.map_or_else(|| default_root(manifest), Path::to_path_buf);
+    if manifest.exists() && !root.exists() {
+        return Err(absent(manifest, &root));
+    }
+    Ok(root)
 }
 
 fn absent(manifest: &Path, root: &Path) -> Error {

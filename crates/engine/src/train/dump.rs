@@ -21,7 +21,7 @@ pub struct StepDump {
     pub samples: Vec<(usize, String)>,
     /// Loss of every task, not weighted.
     pub losses: BTreeMap<String, Number>,
-    /// Norm of the gradients of each head and of each part of the backbone, before clipping.
+    /// Norm of the gradients of each head and of each part of the backbone.
     pub grad_norms: BTreeMap<String, Number>,
 }
 

@@ -1,0 +1,230 @@
+//! The part of the pickle language that makes text, integers, containers and tensors.
+//!
+//! Values lie in one list and name each other by their places, so nothing here recurses and
+//! references in circles end. Memory is at most a small multiple of the pickle's bytes.
+
+mod stack;
+
+use std::collections::HashMap;
+use std::io::{Read, Take};
+use std::rc::Rc;
+
+use super::globals::Global;
+use super::opcodes;
+use super::value::{Pickle, Ref, StorageRef, Value};
+use super::{Checked, Fault, storage};
+
+/// Longest pickle that is followed. Numbers lie beside it: those of large models take 1 MB.
+pub(super) const MAX_BYTES: u64 = 1 << 25;
+/// More than any function here takes. A short pickle may pass one long list many times.
+const MAX_ARGUMENTS: usize = 16;
+
+/// An unpickler at work.
+pub(super) struct Machine<'a> {
+    input: Take<&'a mut dyn Read>,
+    values: Vec<Value>,
+    stack: Vec<Ref>,
+    /// Heights of the stack at which marks stand.
+    marks: Vec<usize>,
+    memo: HashMap<u32, Ref>,
+    storages: Vec<Rc<StorageRef>>,
+    /// Items that calls may still copy.
+    copies: usize,
+}
+
+/// Follows one pickle to its end and not beyond.
+pub(super) fn run(input: &mut dyn Read) -> Checked<Pickle> {
+    let mut machine = Machine {
+        input: input.take(MAX_BYTES),
+        values: Vec::new(),
+        stack: Vec::new(),
+        marks: Vec::new(),
+        memo: HashMap::new(),
+        storages: Vec::new(),
+        copies: MAX_BYTES as usize,
+    };
+    machine.follow()
+}
+
+impl Machine<'_> {
+    fn follow(&mut self) -> Checked<Pickle> {
+        loop {
+            let [opcode] = self.exactly::<1>()?;
+            if opcode == b'.' {
+                let root = self.pop()?;
+                let (values, storages) = (&mut self.values, &mut self.storages);
+                let (values, storages) = (std::mem::take(values), std::mem::take(storages));
+                return Ok(Pickle { values, root, storages });
+            }
+            self.step(opcode)?;
+        }
+    }
+
+    fn step(&mut self, opcode: u8) -> Checked<()> {
+        match opcode {
+            0x80 => self.protocol(),
+            0x95 => self.exactly::<8>().map(drop),
+            b'(' => {
+                self.marks.push(self.stack.len());
+                Ok(())
+            }
+            b'N' => self.push(Value::None),
+            b'J' => self.integer::<4>(|bytes| i32::from_le_bytes(bytes).into()),
+            b'K' => self.integer::<1>(|[byte]| byte.into()),
+            b'M' => self.integer::<2>(|bytes| u16::from_le_bytes(bytes).into()),
+            0x8a => self.long(),
+            b'G' => self.exactly::<8>().and_then(|_| self.push(Value::Inert)),
+            b'X' | b'T' => self.length::<4>().and_then(|length| self.text(length)),
+            0x8c | b'U' => self.length::<1>().and_then(|length| self.text(length)),
+            b'B' => self.length::<4>().and_then(|length| self.bytes(length)),
+            b'C' => self.length::<1>().and_then(|length| self.bytes(length)),
+            b'}' => self.push(Value::Dict(Vec::new())),
+            b']' => self.push(Value::List(Vec::new())),
+            0x88 | 0x89 | 0x8f => self.push(Value::Inert),
+            b')' => self.push(Value::Tuple(Vec::new())),
+            0x85..=0x87 => self.short_tuple(usize::from(opcode - 0x84)),
+            b't' => self.marked().and_then(|items| self.push(Value::Tuple(items))),
+            b'a' => self.pop().and_then(|item| self.extend(vec![item])),
+            b'e' | 0x90 => self.marked().and_then(|items| self.extend(items)),
+            b's' => self.pop_two().and_then(|pair| self.update(&pair)),
+            b'u' => self.marked().and_then(|items| self.update(&items)),
+            b'0' => self.pop().map(drop),
+            b'1' => self.marked().map(drop),
+            b'2' => self.top().map(|top| self.stack.push(top)),
+            b'q' => self.length::<1>().and_then(|place| self.remember(place)),
+            b'r' => self.length::<4>().and_then(|place| self.remember(place)),
+            0x94 => self.remember(self.memo.len() as u32),
+            b'h' => self.length::<1>().and_then(|place| self.recall(place)),
+            b'j' => self.length::<4>().and_then(|place| self.recall(place)),
+            b'c' => self.global(),
+            0x93 => self.stacked_global(),
+            b'Q' => self.persistent(),
+            b'R' | 0x81 => self.call(),
+            b'b' => self.build(),
+            other => Err(opcodes::refusal(other)),
+        }
+    }
+
+    fn protocol(&mut self) -> Checked<()> {
+        match self.exactly::<1>()? {
+            [2..=5] => Ok(()),
+            [other] => Err(format!("protocol {other}, expected 2 to 5").into()),
+        }
+    }
+
+    fn integer<const N: usize>(&mut self, read: impl Fn([u8; N]) -> i64) -> Checked<()> {
+        let number = read(self.exactly()?);
+        self.push(Value::Int(number))
+    }
+
+    /// An integer of any length; those of more than 64 bits count nothing here.
+    fn long(&mut self) -> Checked<()> {
+        let length = self.length::<1>()?;
+        let bytes = self.take(length)?;
+        let sign = if bytes.last().is_some_and(|last| last & 0x80 != 0) { 0xff } else { 0 };
+        let mut wide = [sign; 8];
+        match wide.get_mut(..bytes.len()) {
+            Some(low) => low.copy_from_slice(&bytes),
+            None => return self.push(Value::Inert),
+        }
+        self.push(Value::Int(i64::from_le_bytes(wide)))
+    }
+
+    /// Strings of Python 2 are bytes; what is not UTF-8 in them shows as such.
+    fn text(&mut self, length: u32) -> Checked<()> {
+        let bytes = self.take(length)?;
+        self.push(Value::Text(String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    fn bytes(&mut self, length: u32) -> Checked<()> {
+        self.take(length)?;
+        self.push(Value::Inert)
+    }
+
+    fn short_tuple(&mut self, length: usize) -> Checked<()> {
+        let mut items: Vec<Ref> = (0..length).map(|_| self.pop()).collect::<Checked<_>>()?;
+        items.reverse();
+        self.push(Value::Tuple(items))
+    }
+
+    fn extend(&mut self, items: Vec<Ref>) -> Checked<()> {
+        let top = self.top()?;
+        match &mut self.values[top] {
+            Value::List(list) => list.extend(items),
+            Value::Inert => {}
+            _ => return Err("items for what is no list".into()),
+        }
+        Ok(())
+    }
+
+    fn update(&mut self, items: &[Ref]) -> Checked<()> {
+        let top = self.top()?;
+        if !items.len().is_multiple_of(2) {
+            return Err("a key without a value".into());
+        }
+        match &mut self.values[top] {
+            Value::Dict(dict) => dict.extend(items.chunks_exact(2).map(|pair| (pair[0], pair[1]))),
+            Value::Inert => {}
+            _ => return Err("keys for what is no dictionary".into()),
+        }
+        Ok(())
+    }
+
+    fn remember(&mut self, place: u32) -> Checked<()> {
+        let top = self.top()?;
+        self.memo.insert(place, top);
+        Ok(())
+    }
+
+    fn recall(&mut self, place: u32) -> Checked<()> {
+        let value = self.memo.get(&place).copied();
+        let value =
+            value.ok_or_else(|| Fault::Damaged(format!("nothing remembered as {place}")))?;
+        self.stack.push(value);
+        Ok(())
+    }
+
+    fn global(&mut self) -> Checked<()> {
+        let (module, name) = (self.line()?, self.line()?);
+        self.push(Value::Global(Global::named(&module, &name)?))
+    }
+
+    fn stacked_global(&mut self) -> Checked<()> {
+        let [module, name] = self.pop_two()?;
+        let global = Global::named(self.as_text(module)?, self.as_text(name)?)?;
+        self.push(Value::Global(global))
+    }
+
+    /// Calls a function, or makes an object of a class; [`Global`] knows all that there are.
+    fn call(&mut self) -> Checked<()> {
+        let [callee, arguments] = self.pop_two()?;
+        let &Value::Global(global) = self.value(callee) else {
+            return Err(Fault::Foreign("a call of what is no known function".into()));
+        };
+        let arguments = self.items(arguments)?;
+        if arguments.len() > MAX_ARGUMENTS {
+            return Err(format!("a call with {} arguments", arguments.len()).into());
+        }
+        let arguments = arguments.to_vec();
+        let made = global.call(self, &arguments)?;
+        self.stack.push(made);
+        Ok(())
+    }
+
+    /// Attributes of an object: of those that are made here, none counts.
+    fn build(&mut self) -> Checked<()> {
+        self.pop()?;
+        let top = self.top()?;
+        match self.value(top) {
+            Value::Dict(_) | Value::Inert | Value::Tensor(_) => Ok(()),
+            _ => Err(Fault::Foreign("a state for what is no object".into())),
+        }
+    }
+
+    fn persistent(&mut self) -> Checked<()> {
+        let id = self.pop()?;
+        let storage = Rc::new(storage::of_id(self, id)?);
+        self.storages.push(Rc::clone(&storage));
+        self.push(Value::Storage(storage))
+    }
+}

@@ -1,0 +1,100 @@
+//! Raw numbers beside a pickle, and tensors as views of them.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::rc::Rc;
+
+use tch::{Device, Kind, Tensor};
+
+use super::globals::Global;
+use super::machine::Machine;
+use super::value::{Pickle, Ref, StorageRef, TensorRef, Value};
+use super::{Checked, Fault, shown, state_dict};
+use crate::Tensors;
+
+/// Longest name of a storage; PyTorch's are numbers.
+const MAX_KEY: usize = 64;
+/// Bytes of all tensors for each byte of the numbers that they are views of. Tied weights and
+/// slices repeat some; a file that repeats all of them again and again means harm.
+const MAX_SHARING: u64 = 16;
+
+/// What the reference `("storage", type, key, device, numbers, None)` refers to; the last part
+/// stands in old files only.
+pub(super) fn of_id(machine: &Machine, id: Ref) -> Checked<StorageRef> {
+    let &[tag, kind, key, _, len, ref rest @ ..] = machine.items(id)? else {
+        return Err("a reference of less than 5 parts".into());
+    };
+    let &Value::Global(Global::Storage(kind)) = machine.value(kind) else {
+        return Err("a storage of no known type".into());
+    };
+    if machine.as_text(tag)? != "storage" {
+        return Err(Fault::Foreign(shown(machine.as_text(tag)?)));
+    }
+    if !rest.iter().all(|&view| matches!(machine.value(view), Value::None)) {
+        return Err("a storage inside another, as PyTorch wrote before 0.4".into());
+    }
+    let (key, len) = (machine.as_text(key)?, machine.int(len)?);
+    let plain =
+        (1..=MAX_KEY).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_alphanumeric());
+    if !plain {
+        return Err(format!("storage `{}`: expected a number as its name", shown(key)).into());
+    }
+    let len = u64::try_from(len).map_err(|_| format!("storage {key}: {len} numbers"))?;
+    Ok(StorageRef { key: key.into(), kind, len })
+}
+
+/// The state dict of `pickle`; `read` gives the bytes of a storage.
+pub(super) fn tensors(
+    pickle: &Pickle,
+    mut read: impl FnMut(&StorageRef) -> Checked<Vec<u8>>,
+) -> Checked<Tensors> {
+    let entries = state_dict::entries(pickle)?;
+    let mut loaded: HashMap<(&str, i32), Tensor> = HashMap::new();
+    for (_, tensor) in &entries {
+        let storage = &*tensor.storage;
+        let key = (storage.key.as_str(), storage.kind as i32);
+        if let Entry::Vacant(place) = loaded.entry(key) {
+            place.insert(numbers(storage, &read(storage)?)?);
+        }
+    }
+    bound_sharing(entries.iter().map(|(_, tensor)| &**tensor), &loaded)?;
+    let view =
+        |(name, tensor): &(String, Rc<TensorRef>)| Ok((name.clone(), view(tensor, &loaded)?));
+    entries.iter().map(view).collect()
+}
+
+fn numbers(storage: &StorageRef, bytes: &[u8]) -> Checked<Tensor> {
+    let wanted = storage.bytes()?;
+    if bytes.len() as u64 != wanted {
+        let (key, found) = (&storage.key, bytes.len());
+        return Err(format!("storage {key}: expected {wanted} bytes, found {found}").into());
+    }
+    Ok(match storage.kind {
+        _ if bytes.is_empty() => Tensor::f_zeros([0], (storage.kind, Device::Cpu))?,
+        // Bytes other than 0 and 1 are no booleans.
+        Kind::Bool => Tensor::f_from_slice(bytes)?.f_ne(0)?,
+        kind => Tensor::f_from_slice(bytes)?.f_view_dtype(kind)?,
+    })
+}
+
+fn bound_sharing<'a>(
+    tensors: impl Iterator<Item = &'a TensorRef>,
+    loaded: &HashMap<(&str, i32), Tensor>,
+) -> Checked<()> {
+    let bytes = |count: u64, kind: Kind| u128::from(count) * kind.elt_size_in_bytes() as u128;
+    let all: u128 = tensors.map(|tensor| bytes(tensor.count(), tensor.storage.kind)).sum();
+    let stored: u128 = loaded.values().map(|t| bytes(t.numel() as u64, t.kind())).sum();
+    let fits = all <= u128::from(MAX_SHARING) * stored;
+    let repeats = || format!("tensors of {all} bytes are views of {stored}");
+    Ok(fits.then_some(()).ok_or_else(repeats)?)
+}
+
+fn view(tensor: &TensorRef, loaded: &HashMap<(&str, i32), Tensor>) -> Checked<Tensor> {
+    let storage = &*tensor.storage;
+    if tensor.count() == 0 {
+        return Ok(Tensor::f_zeros(&tensor.size, (storage.kind, Device::Cpu))?);
+    }
+    let numbers = &loaded[&(storage.key.as_str(), storage.kind as i32)];
+    let view = numbers.f_as_strided(&tensor.size, &tensor.stride, tensor.offset)?;
+    Ok(view.f_contiguous()?)
+}
