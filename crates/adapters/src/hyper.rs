@@ -29,11 +29,24 @@ pub(crate) use parts::{Bias, Matrix, Place, task_embeddings};
 pub use parts::{HyperBias, Hypernetworks};
 
 use crate::bottleneck::Shape;
+use crate::error::config;
 use crate::lora::{copy, take};
 use crate::tasks::check_tasks;
 use crate::{Form, Result};
 use adapter::Adapted;
 use folded::FoldedTasks;
+
+/// Checks the spreads of first values, which both methods have.
+///
+/// # Errors
+/// One that is not positive.
+pub(crate) fn check_ranges(init_range: f64, embedding_init_range: f64) -> Result<()> {
+    let ranges = [("init_range", init_range), ("embedding_init_range", embedding_init_range)];
+    match ranges.into_iter().find(|(_, range)| !(range.is_finite() && *range > 0.0)) {
+        Some((key, found)) => Err(config(key, "a positive number", found)),
+        None => Ok(()),
+    }
+}
 
 /// How a method makes the weights of its bottlenecks.
 pub(crate) trait Generators: std::fmt::Debug {

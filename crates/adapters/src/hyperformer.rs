@@ -18,7 +18,7 @@ use crate::bottleneck::{InitWeights, NonLinearity, Shape};
 use crate::error::config;
 use crate::hyper::{
     Bias, Generator, Generators, HyperAdapters, HyperBias, Hypernetworks, Matrix, Place, Weights,
-    reduced, task_embeddings,
+    check_ranges, reduced, task_embeddings,
 };
 use crate::{Form, Result};
 
@@ -80,12 +80,7 @@ impl HyperFormerConfig {
         if let Some((key, found)) = extents.into_iter().find(|(_, extent)| *extent < 1) {
             return Err(config(key, "at least 1", found));
         }
-        let ranges =
-            [("init_range", self.init_range), ("embedding_init_range", self.embedding_init_range)];
-        match ranges.into_iter().find(|(_, range)| !(range.is_finite() && *range > 0.0)) {
-            Some((key, found)) => Err(config(key, "a positive number", found)),
-            None => Ok(()),
-        }
+        check_ranges(self.init_range, self.embedding_init_range)
     }
 
     fn shape(&self) -> Shape {

@@ -124,7 +124,10 @@ impl AdapterConfig {
         match self {
             AdapterConfig::DecoderOnly => Some("trains nothing that a copy could have for itself"),
             AdapterConfig::Emtal(_) => Some("has one router and one space of labels for all tasks"),
-            AdapterConfig::MtLora(_) | AdapterConfig::VmtAdapter(_) => {
+            AdapterConfig::HyperFormer(_)
+            | AdapterConfig::MtLora(_)
+            | AdapterConfig::Polyhistor(_)
+            | AdapterConfig::VmtAdapter(_) => {
                 Some("has parts of its own for every task in one trunk")
             }
             _ => None,

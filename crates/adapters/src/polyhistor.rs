@@ -22,7 +22,7 @@ use crate::bottleneck::{InitWeights, NonLinearity, Shape};
 use crate::error::config;
 use crate::hyper::{
     Bias, Generator, Generators, HyperAdapters, HyperBias, Hypernetworks, Matrix, Place, Weights,
-    reduced, task_embeddings, wrong,
+    check_ranges, reduced, task_embeddings, wrong,
 };
 use crate::kronecker::kernel_times_each;
 use crate::{Form, Result};
@@ -88,12 +88,7 @@ impl PolyhistorConfig {
         if self.lite && self.bias == HyperBias::Generated {
             return Err(config("bias", "layer where lite is true", "generated"));
         }
-        let ranges =
-            [("init_range", self.init_range), ("embedding_init_range", self.embedding_init_range)];
-        match ranges.into_iter().find(|(_, range)| !(range.is_finite() && *range > 0.0)) {
-            Some((key, found)) => Err(config(key, "a positive number", found)),
-            None => Ok(()),
-        }
+        check_ranges(self.init_range, self.embedding_init_range)
     }
 
     fn shape(&self) -> Shape {

@@ -166,7 +166,9 @@ fn a_run_that_no_step_ended_has_nothing_to_replay() {
 #[test]
 fn a_run_whose_numbers_overflow_is_replayed() {
     let playground = Playground::new();
-    let sets = ["--set", "train.lr=1e38", "--set", "train.max_skipped=2"];
+    // No checkpoint was saved before.
+    let sets =
+        ["--set", "train.lr=1e38", "--set", "train.max_skipped=2", "--set", "train.save_every=30"];
     let message = playground.refused(&train("run", &sets));
     let expected =
         "was not finite for 2 steps in a row; what the last one started from is in run/dump";

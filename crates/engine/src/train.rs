@@ -297,14 +297,16 @@ impl Trainer {
 
     /// Trains to the end, or until the observer asks to stop; both save.
     ///
-    /// A run that fails before its first checkpoint removes its folder.
+    /// A run that fails before its first checkpoint removes its folder, unless it says there what
+    /// its last step started from.
     ///
     /// # Errors
     /// A sample that cannot be read, numbers that stay not finite, a parameter that gets no
     /// gradient in the first step, or a checkpoint that cannot be written.
     pub fn run(&mut self, observer: &mut dyn Observer) -> Result<TrainOutcome> {
         let outcome = self.run_steps(observer);
-        if outcome.is_err() && !self.folder.has_checkpoint().unwrap_or(true) {
+        let dumped = matches!(outcome, Err(Error::NotFinite { .. }));
+        if outcome.is_err() && !dumped && !self.folder.has_checkpoint().unwrap_or(true) {
             self.folder.discard();
         }
         outcome

@@ -6,7 +6,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use common::{Until, alone, recipe, train, try_recipe};
+use common::{Until, alone, recipe, refused, train};
 use polyptych_engine::{DataSets, Ledger, OpenRun, Recipe, Trainer, evaluate, merge};
 use polyptych_tensor::{Device, Kind, Tensor, manual_seed, no_grad};
 
@@ -165,21 +165,6 @@ fn a_plain_recipe_is_turned_into_one_that_extends() {
     let message = recipe(&[VMT]).extending(&path, false).unwrap_err().to_string();
     let expected = format!("expected a task that {} does not have, found", path.display());
     assert_eq!(message, format!("tiny: tasks: {expected} depth, semseg"));
-}
-
-fn refused(overrides: &[&str]) -> String {
-    let message = match try_recipe(overrides) {
-        Err(e) => e.to_string(),
-        Ok(recipe) => {
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join("run");
-            let message = Trainer::start(recipe, None, &path).err().unwrap().to_string();
-            assert!(!path.exists(), "{message} left a folder");
-            message
-        }
-    };
-    assert!(!message.contains('\n'), "{message}");
-    message
 }
 
 #[test]

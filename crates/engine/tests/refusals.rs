@@ -3,23 +3,8 @@
 
 mod common;
 
-use common::{recipe, try_recipe};
+use common::{recipe, refused};
 use polyptych_engine::{OpenRun, Trainer};
-
-fn refused(overrides: &[&str]) -> String {
-    let message = match try_recipe(overrides) {
-        Err(e) => e.to_string(),
-        Ok(recipe) => {
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join("run");
-            let message = Trainer::start(recipe, None, &path).err().unwrap().to_string();
-            assert!(!path.exists(), "{message} left a folder");
-            message
-        }
-    };
-    assert!(!message.contains('\n'), "{message}");
-    message
-}
 
 #[test]
 fn recipes_are_checked_key_by_key() {
@@ -87,6 +72,14 @@ fn copies_per_task_need_a_method_that_is_one_for_all() {
     for (overrides, expected) in [
         (&["seed=3"][..], "the method mtlora has parts of its own for every task in one trunk"),
         (&[vmt], "the method vmt_adapter has parts of its own for every task in one trunk"),
+        (
+            &["adapter={method=\"polyhistor\", embedding_dim=8, rank=4}"],
+            "the method polyhistor has parts of its own for every task in one trunk",
+        ),
+        (
+            &["adapter={method=\"hyperformer\"}"],
+            "the method hyperformer has parts of its own for every task in one trunk",
+        ),
         (&[emtal], "the method emtal has one router and one space of labels for all tasks"),
         (
             &["adapter={method=\"decoder_only\"}"],

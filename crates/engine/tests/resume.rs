@@ -3,8 +3,10 @@
 
 mod common;
 
+use std::path::Path;
+
 use common::{Until, alone, recipe, train};
-use polyptych_engine::Trainer;
+use polyptych_engine::{Recipe, Trainer};
 
 const METHODS: [&[&str]; 7] = [
     &["adapter.scale=2.0"],
@@ -50,9 +52,7 @@ fn the_optimiser_sgd_resumes_too() {
     let folder = tempfile::tempdir().unwrap();
     let (whole, _) = train(recipe(&[sgd]), &folder.path().join("whole"));
     let path = folder.path().join("parts");
-    let (mut first, _) = Trainer::start(recipe(&[sgd]), None, &path).unwrap();
-    first.run(&mut Until { until: 2, ..Until::default() }).unwrap();
-    drop(first);
+    stop_at(2, recipe(&[sgd]), &path);
     let mut second = Trainer::resume(&path).unwrap();
     second.run(&mut Until { until: u64::MAX, ..Until::default() }).unwrap();
     same(&whole, &second);
@@ -63,9 +63,7 @@ fn a_checkpoint_of_another_recipe_is_refused() {
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
-    let (mut trainer, _) = Trainer::start(recipe(&[]), None, &path).unwrap();
-    trainer.run(&mut Until { until: 2, ..Until::default() }).unwrap();
-    drop(trainer);
+    stop_at(2, recipe(&[]), &path);
     let other = recipe(&["seed=4"]).to_toml().unwrap();
     std::fs::write(path.join("recipe.toml"), other).unwrap();
     let message = Trainer::resume(&path).err().unwrap().to_string();
@@ -77,9 +75,7 @@ fn a_changed_file_is_refused() {
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
-    let (mut trainer, _) = Trainer::start(recipe(&[]), None, &path).unwrap();
-    trainer.run(&mut Until { until: 2, ..Until::default() }).unwrap();
-    drop(trainer);
+    stop_at(2, recipe(&[]), &path);
     let file = path.join("checkpoints/step-00000002/model.safetensors");
     let mut bytes = std::fs::read(&file).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
@@ -96,9 +92,7 @@ fn a_spoilt_checkpoint_costs_steps_and_nothing_else() {
     let every = || recipe(&["train.save_every=1"]);
     let (whole, _) = train(every(), &folder.path().join("whole"));
     let path = folder.path().join("parts");
-    let (mut first, _) = Trainer::start(every(), None, &path).unwrap();
-    first.run(&mut Until { until: 4, ..Until::default() }).unwrap();
-    drop(first);
+    stop_at(4, every(), &path);
     let file = path.join("checkpoints/step-00000004/optimiser.safetensors");
     std::fs::write(&file, "").unwrap();
     let mut second = Trainer::resume(&path).unwrap();
@@ -125,7 +119,7 @@ fn a_run_without_a_checkpoint_starts_where_it_started() {
 fn a_stop_takes_no_evaluation_away() {
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
-    let evaluations = |path: &std::path::Path| {
+    let evaluations = |path: &Path| {
         let log = std::fs::read_to_string(path.join("metrics.jsonl")).unwrap();
         let lines = log.lines().filter(|line| line.contains("evaluation"));
         lines.map(str::to_owned).collect::<Vec<_>>()
@@ -164,9 +158,7 @@ fn other_data_is_refused() {
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
-    let (mut trainer, _) = Trainer::start(recipe(&[]), None, &path).unwrap();
-    trainer.run(&mut Until { until: 2, ..Until::default() }).unwrap();
-    drop(trainer);
+    stop_at(2, recipe(&[]), &path);
     let state = path.join("checkpoints/step-00000002/state.json");
     let text = std::fs::read_to_string(&state).unwrap();
     std::fs::write(&state, text.replace("6 samples", "7 samples")).unwrap();
@@ -200,6 +192,12 @@ fn a_run_that_lost_its_numbers_is_replayed() {
     assert!(met.differences(&recorded).is_empty(), "{:?}", met.differences(&recorded));
     let message = Trainer::replay(folder.path()).unwrap_err().to_string();
     assert!(message.contains("step.json: "), "{message}");
+}
+
+/// Trains `recipe` in `path` and stops after `until` steps.
+fn stop_at(until: u64, recipe: Recipe, path: &Path) {
+    let (mut trainer, _) = Trainer::start(recipe, None, path).unwrap();
+    trainer.run(&mut Until { until, ..Until::default() }).unwrap();
 }
 
 fn same(whole: &Trainer, parts: &Trainer) {

@@ -165,6 +165,22 @@ pub(crate) fn try_recipe(overrides: &[&str]) -> polyptych_engine::Result<Recipe>
     Recipe::parse("tiny", TEXT, &overrides)
 }
 
+/// What is said against a recipe, or against starting it; nothing may be left behind.
+pub(crate) fn refused(overrides: &[&str]) -> String {
+    let message = match try_recipe(overrides) {
+        Err(e) => e.to_string(),
+        Ok(recipe) => {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("run");
+            let message = Trainer::start(recipe, None, &path).err().unwrap().to_string();
+            assert!(!path.exists(), "{message} left a folder");
+            message
+        }
+    };
+    assert!(!message.contains('\n'), "{message}");
+    message
+}
+
 /// Stops after `until` steps and keeps what it was told.
 #[derive(Default)]
 pub(crate) struct Until {
