@@ -12,7 +12,7 @@
 //! A task without labels in a batch has no row and moves no memory; its own parameters get a
 //! gradient of 0. A loss or gradient that is not finite leaves everything as it was.
 
-mod features;
+mod at_cut;
 mod last_block;
 mod look_ahead;
 mod reach;
@@ -387,7 +387,7 @@ impl Balance {
     fn combine_features(&mut self, losses: &[Tensor], cut: &Cut, batch: &Batch) -> Result<f64> {
         let reach = &self.found.as_ref().expect("the reach is found first").reach;
         let total = self.total(batch)?;
-        features::combine(&mut self.balancing, losses, cut, batch, (reach, &self.params))?;
+        at_cut::combine(&mut self.balancing, losses, cut, batch, (reach, &self.params))?;
         self.shorten();
         Ok(total)
     }
