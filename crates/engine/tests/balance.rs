@@ -1,4 +1,6 @@
-//! Every balancer trains, resumes bit for bit and does what its weights say.
+//! Balancers do what their weights say, and what they cannot balance is named.
+//!
+//! That every one of them trains and goes on bit for bit is tested beside the methods, in `every.rs`.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -7,9 +9,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use common::{Until, alone, classes, recipe, train, try_recipe};
-use polyptych_engine::{
-    BalancerInfo, BalancerKind, Checkpoint, Ledger, MeanConflict, Recipe, Trainer, balancers,
-};
+use polyptych_engine::{Ledger, MeanConflict, Recipe, Trainer};
 use polyptych_tensor::{Kind, Tensor};
 
 const QUICK: [&str; 5] = [
@@ -27,30 +27,6 @@ fn quick(extra: &[&str]) -> Recipe {
 
 /// Features that all tasks read, with factors that all tasks share.
 const COMMON: &str = "adapter={method=\"lora\", r=4, target_modules=\"all-linear\"}";
-
-/// The overrides that choose the balancer, at its defaults.
-fn settings(info: &BalancerInfo) -> Vec<String> {
-    let fields = match info.name {
-        "dwa" => ", epoch_steps=1",
-        "stch" => ", epoch_steps=1, warmup_epochs=2",
-        // The second step of two solves nothing.
-        "nash_mtl" => ", update_weights_every=2",
-        _ => "",
-    };
-    let name = info.name;
-    let of = |key: &str| format!("balancer={{{key}={{name=\"{name}\"{fields}}}}}");
-    match info.kind {
-        BalancerKind::Loss => vec![of("loss")],
-        BalancerKind::Gram | BalancerKind::Rows => vec![of("gradient")],
-        BalancerKind::Features => vec![of("gradient"), COMMON.to_owned()],
-        BalancerKind::Optimiser => vec![format!("train.optimiser={{name=\"{name}\"}}")],
-    }
-}
-
-fn quick_of(info: &BalancerInfo) -> Recipe {
-    let settings = settings(info);
-    quick(&settings.iter().map(String::as_str).collect::<Vec<_>>())
-}
 
 fn stop_at(recipe: Recipe, path: &Path, until: u64) -> (Trainer, Until) {
     let (mut trainer, _) = Trainer::start(recipe, None, path).unwrap();
@@ -92,69 +68,7 @@ fn equal_weights_are_the_plain_run() {
     }
 }
 
-/// Trains whole and in two parts, and then meets a loss that is not a number.
-#[test]
-fn every_balancer_trains_goes_on_bit_for_bit_and_skips() {
-    let _alone = alone();
-    for info in balancers() {
-        let folder = tempfile::tempdir().unwrap();
-        let whole = trains(info, &folder.path().join("whole"));
-        let parts = folder.path().join("parts");
-        drop(stop_at(quick_of(info), &parts, 2));
-        let at_2 = memory(&parts, 2);
-        let mut second = Trainer::resume(&parts).unwrap();
-        second.run(&mut Until { until: u64::MAX, ..Until::default() }).unwrap();
-        same(&whole, &second, info.name);
-        assert_eq!(memory(&folder.path().join("whole"), 4), memory(&parts, 4), "{}", info.name);
-        drop(second);
-        skips(&parts, info.name);
-        assert_eq!(at_2, memory(&parts, 3), "{}", info.name);
-    }
-}
-
-/// A run to the end, whose numbers are finite and which moves what trains.
-fn trains(info: &BalancerInfo, path: &Path) -> Trainer {
-    let (mut trainer, _) = Trainer::start(quick_of(info), None, path).unwrap();
-    let before = tensors(&trainer);
-    let mut observer = Until { until: u64::MAX, ..Until::default() };
-    trainer.run(&mut observer).unwrap();
-    assert_eq!(observer.reports.len(), 4);
-    for report in &observer.reports {
-        let finite = report.loss.is_finite() && report.losses.values().all(|l| l.is_finite());
-        assert!(finite && !report.skipped, "{}: {report:?}", info.name);
-    }
-    let trainable = trainer.model().store.trainable();
-    let stays = |(name, param): &&(String, Tensor)| param.detach().equal(&before[name]);
-    let (still, all) = (trainable.iter().filter(stays).count(), trainable.len());
-    assert!(still * 10 <= all, "{}: {still} of {all} parameters did not move", info.name);
-    trainer
-}
-
-/// Goes on after step 2 of the run in `path`, with one task's head spoiled: its loss is not a number.
-fn skips(path: &Path, what: &str) {
-    std::fs::remove_dir_all(path.join("checkpoints/step-00000004")).unwrap();
-    let mut trainer = Trainer::resume(path).unwrap();
-    assert_eq!(trainer.step(), 2, "{what}");
-    let (_, param) = trainer.model().store.trainable().pop().unwrap();
-    polyptych_tensor::no_grad(|| drop(param.shallow_clone().fill_(f64::NAN)));
-    let mut observer = Until { until: 3, ..Until::default() };
-    trainer.run(&mut observer).unwrap();
-    assert!(observer.reports[0].skipped, "{what}");
-    assert_eq!(saved_step(path), 3, "{what}");
-}
-
-fn saved_step(path: &Path) -> u64 {
-    Checkpoint::open(&path.join("checkpoints"), false).unwrap().step()
-}
-
-/// What the balancer of the run in `path` remembered after `step`, and the optimiser.
-fn memory(path: &Path, step: u64) -> [Vec<u8>; 2] {
-    let folder = path.join(format!("checkpoints/step-{step:08}"));
-    ["memory", "optimiser"]
-        .map(|n| std::fs::read(folder.join(n.to_owned() + ".safetensors")).unwrap())
-}
-
-/// An array of it.
+/// What the balancer of the run in `path` remembered after `step`, by name.
 fn remembered(path: &Path, step: u64, name: &str) -> Vec<f64> {
     let path = path.join(format!("checkpoints/step-{step:08}/memory.safetensors"));
     let tensors = polyptych_tensor::file::load(&path).unwrap().tensors;
