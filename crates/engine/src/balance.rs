@@ -19,6 +19,8 @@ mod reach;
 mod recipe;
 mod rows;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use polyptych_losses::Error as LossError;
 use polyptych_losses::balancers::{

@@ -17,13 +17,20 @@ pub(crate) fn by_task(recipe: &Recipe) -> bool {
 
 /// The balancing of `num_tasks` tasks of `recipe`.
 ///
+/// # Errors
+/// As [`of_tasks`].
+pub(crate) fn init(recipe: &Recipe, num_tasks: usize) -> Result<Balancing, LossError> {
+    of_tasks(recipe.balancer.clone().unwrap_or_default(), num_tasks)
+}
+
+/// The balancing of `num_tasks` tasks.
+///
 /// One task has nothing to combine: its combiner is left out, so that the single-task runs of a
 /// comparison can be made from the same recipe.
 ///
 /// # Errors
 /// Names the field, what it must be and what it is.
-pub(crate) fn init(recipe: &Recipe, num_tasks: usize) -> Result<Balancing, LossError> {
-    let config = recipe.balancer.clone().unwrap_or_default();
+pub(crate) fn of_tasks(config: BalancingConfig, num_tasks: usize) -> Result<Balancing, LossError> {
     let balancing = config.init(num_tasks)?;
     match num_tasks {
         1 => BalancingConfig { gradient: None, private_grad: None, ..config }.init(1),
