@@ -9,6 +9,7 @@ mod ahead;
 mod dump;
 mod further;
 mod pass;
+mod resident;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -337,6 +338,8 @@ impl Trainer {
         }
         if stopped {
             self.save()?;
+        } else if let Some(bytes) = resident::peak() {
+            self.log.write(&json!({"step": steps, "peak_resident_bytes": bytes}))?;
         }
         Ok(TrainOutcome { finished: self.state.step == steps, step: self.state.step, evaluation })
     }
