@@ -11,7 +11,7 @@ use polyptych_data::{AugmentConfig, LoaderConfig, OnBadSample, Sampling};
 use polyptych_heads::HeadConfig;
 use polyptych_losses::LossConfig;
 use polyptych_losses::balancers::BalancingConfig;
-use polyptych_tensor::optim::{AdamWConfig, SgdConfig};
+use polyptych_tensor::optim::{AdaTaskConfig, AdamWConfig, SgdConfig};
 use polyptych_tensor::{Precision, Pyramid, Schedule};
 use serde::{Deserialize, Serialize};
 
@@ -206,6 +206,8 @@ pub enum OptimiserRecipe {
     AdamW(AdamWConfig),
     /// SGD with momentum.
     Sgd(SgdConfig),
+    /// AdaTask: Adam with moments of their own for every task.
+    AdaTask(AdaTaskConfig),
 }
 
 impl Recipe {

@@ -5,8 +5,11 @@
 //! So `N + N` steps are `2 N` steps, bit for bit on the CPU, where a process has one run at a time:
 //! LibTorch's generator is the process's.
 
+mod ahead;
 mod dump;
+mod further;
 mod pass;
+mod resident;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -17,12 +20,12 @@ use polyptych_adapters::{ExpertLayer, Form};
 use polyptych_data::{Batch, TaskSpec};
 use polyptych_losses::LossWeights;
 use polyptych_metrics::{Baseline, delta_m};
-use polyptych_tensor::optim::{AdamW, Optimiser, Sgd, clip_grad_norm, decay_groups};
+use polyptych_tensor::optim::{AdaTask, AdamW, Optimiser, Sgd, clip_grad_norm, decay_groups};
 use polyptych_tensor::{Device, LoadOptions, LoadReport, Tensor, Tensors, device, torch_version};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::balance::Balance;
+use crate::balance::{Balance, Balanced};
 use crate::checkpoint::State;
 use crate::error::io;
 use crate::extend::Extended;
@@ -34,6 +37,7 @@ use crate::{
     Result, RunFolder, evaluate, experts, load_backbone, to_tensor,
 };
 pub use dump::{Number, StepDump};
+use further::Further;
 use pass::Pass;
 
 /// What a training step was like.
@@ -110,6 +114,7 @@ pub struct Trainer {
     weights: Option<LossWeights>,
     union: Option<Union>,
     balance: Option<Balance>,
+    further: Vec<Further>,
     optimiser: Box<dyn Optimiser>,
     /// Trainable parameters that are learnt together; several parts where tasks share none.
     parts: Vec<Vec<(String, Tensor)>>,
@@ -225,6 +230,9 @@ impl Trainer {
         let optimiser: Box<dyn Optimiser> = match recipe.train.optimiser {
             OptimiserRecipe::AdamW(config) => Box::new(AdamW::new(config, groups)),
             OptimiserRecipe::Sgd(config) => Box::new(Sgd::new(config, groups)),
+            OptimiserRecipe::AdaTask(config) => {
+                Box::new(AdaTask::new(config, groups, &recipe.task_names()))
+            }
         };
         let union = Union::new(&recipe, &data.specs, model.store.device())?;
         let joins = |index: &usize| union.as_ref().is_some_and(|union| union.joins(*index));
@@ -238,6 +246,8 @@ impl Trainer {
         let weights = weights.transpose()?;
         let balance = Balance::new(&recipe, &params)?;
         let parts = model.parts(&params);
+        let further = balance.as_ref().map_or(0, ahead::further_batches);
+        let further = (0..further).map(|index| Further::new(&data.train, index)).collect();
         let baselines = folder.baselines()?.and_then(|b| b.of(&recipe.task_names()));
         let log = Log::open(folder.path().join("metrics.jsonl"), state.step)?;
         let device = model.store.device();
@@ -250,6 +260,7 @@ impl Trainer {
             weights,
             union,
             balance,
+            further,
             optimiser,
             parts,
             baselines,
@@ -327,6 +338,8 @@ impl Trainer {
         }
         if stopped {
             self.save()?;
+        } else if let Some(bytes) = resident::peak() {
+            self.log.write(&json!({"step": steps, "peak_resident_bytes": bytes}))?;
         }
         Ok(TrainOutcome { finished: self.state.step == steps, step: self.state.step, evaluation })
     }
@@ -354,8 +367,7 @@ impl Trainer {
     }
 
     fn step_on(&mut self, batch: &Batch, started: &mut Instant) -> Result<StepReport> {
-        let (step, train) = (self.state.step, &self.recipe.train);
-        let lr = train.lr * train.schedule.factor(step, train.steps);
+        let (step, lr) = (self.state.step, self.lr());
         let pass = self.prepare_step(batch)?;
         if step == 0 && pass.formed {
             self.model.store.check_gradients()?;
@@ -366,7 +378,7 @@ impl Trainer {
         if skipped {
             self.skip(batch, &losses)?;
         } else {
-            self.optimiser.step(lr)?;
+            self.descend(lr, balanced.as_ref(), grad_norm)?;
             balanced.map_or(Ok(()), |balanced| self.learn(&balanced, &images, batch))?;
         }
         self.advance(skipped)?;
@@ -386,17 +398,20 @@ impl Trainer {
         })
     }
 
+    /// Learning rate of the next step.
+    fn lr(&self) -> f64 {
+        let train = &self.recipe.train;
+        train.lr * train.schedule.factor(self.state.step, train.steps)
+    }
+
     /// Everything of a step but what changes the model: forward and backward.
     fn prepare_step(&mut self, batch: &Batch) -> Result<Pass> {
-        let (step, steps) = (self.state.step, self.recipe.train.steps);
         let images = to_tensor(&batch.images, self.device);
         if let Some(balance) = &mut self.balance {
             balance.prepare(&self.model, &images)?;
         }
-        self.model.set_progress(step, steps);
-        let outputs = self.model.forward_train(&images, seed_of(self.recipe.seed, step))?;
-        self.model.store.zero_grad();
-        self.pass(&outputs, images, batch)
+        self.model.set_progress(self.state.step, self.recipe.train.steps);
+        self.pass(images, batch, self.lr())
     }
 
     /// Ends the run where too many steps in a row met numbers that are not finite, and keeps what
@@ -418,6 +433,17 @@ impl Trainer {
     fn clip(&self) -> f64 {
         let max = self.recipe.train.clip_grad_norm;
         self.parts.iter().map(|part| clip_grad_norm(part, max)).fold(0.0, f64::hypot)
+    }
+
+    /// The optimiser's step down the clipped gradients, whose length was `grad_norm`.
+    fn descend(&mut self, lr: f64, balanced: Option<&Balanced>, grad_norm: f64) -> Result<()> {
+        let (Some(balance), Some(balanced), true) =
+            (&self.balance, balanced, self.optimiser.is_by_task())
+        else {
+            return Ok(self.optimiser.step(lr)?);
+        };
+        let tasks = balance.by_task(balanced, grad_norm, self.recipe.train.clip_grad_norm);
+        Ok(self.optimiser.step_by_task(lr, &tasks)?)
     }
 
     fn advance(&mut self, skipped: bool) -> Result<()> {

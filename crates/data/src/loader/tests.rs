@@ -221,3 +221,19 @@ fn an_empty_data_set_is_refused() {
         "fake: split `all` is empty: expected at least 1 sample, found 0"
     );
 }
+
+#[test]
+fn another_seed_is_another_order_of_the_same_samples() {
+    let plain = loader(Fake::new(20), LoaderConfig { shuffle: true, ..config() });
+    let other = plain.reseeded(99);
+    let order = |loader: &Loader| {
+        all(loader, 0, 0).iter().flat_map(|batch| batch.indices.clone()).collect::<Vec<usize>>()
+    };
+    assert_ne!(order(&plain), order(&other));
+    assert_eq!(other.config(), &LoaderConfig { seed: 99, ..plain.config().clone() });
+    let sorted = |mut order: Vec<usize>| {
+        order.sort_unstable();
+        order
+    };
+    assert_eq!(sorted(order(&plain)), sorted(order(&other)));
+}

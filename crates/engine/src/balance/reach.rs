@@ -67,7 +67,7 @@ impl Reach {
     }
 
     /// Follows each of `values` back to `params`; the graphs are kept.
-    fn of(values: &[Tensor], params: &[(String, Tensor)]) -> Result<Self> {
+    pub(super) fn of(values: &[Tensor], params: &[(String, Tensor)]) -> Result<Self> {
         let all: Vec<&Tensor> = params.iter().map(|(_, param)| param).collect();
         let mut linked = vec![Vec::new(); all.len()];
         let mut moved = linked.clone();

@@ -1,5 +1,7 @@
 //! The gradients of each task: shared ones as a row of one matrix, private ones as they are.
 
+use polyptych_losses::balancers::RowWeights;
+use polyptych_tensor::optim::TaskGradients;
 use polyptych_tensor::{Kind, Tensor, no_grad};
 
 use crate::Result;
@@ -10,6 +12,8 @@ use crate::balance::reach::Reach;
 pub(crate) struct Rows {
     /// `[tasks, columns]`, float32.
     buffer: Tensor,
+    /// Tasks of the step.
+    tasks: Vec<usize>,
     /// Private gradients of each task of the step, in the order of [`Reach::private`].
     private: Vec<Vec<Tensor>>,
 }
@@ -19,7 +23,7 @@ impl Rows {
     pub(crate) fn new(num_tasks: usize, reach: &Reach, params: &[(String, Tensor)]) -> Self {
         let device = params.first().map_or(polyptych_tensor::Device::Cpu, |(_, p)| p.device());
         let buffer = Tensor::zeros([num_tasks as i64, reach.columns()], (Kind::Float, device));
-        Self { buffer, private: Vec::new() }
+        Self { buffer, tasks: Vec::new(), private: Vec::new() }
     }
 
     /// Follows the losses of `tasks` back, one after the other; `keep` keeps the last graph.
@@ -34,6 +38,7 @@ impl Rows {
         keep: bool,
     ) -> Result<()> {
         self.private.clear();
+        self.tasks = tasks.to_vec();
         for (row, &task) in tasks.iter().enumerate() {
             let shared = reach.shared.iter().filter(|shared| shared.tasks.contains(&task));
             let private = reach.private[task].iter().copied();
@@ -71,14 +76,48 @@ impl Rows {
 
     /// The rows of the step's tasks, `[tasks of the step, columns]`, a view.
     pub(crate) fn shared(&self) -> Tensor {
-        self.buffer.narrow(0, 0, self.private.len() as i64)
+        self.buffer.narrow(0, 0, self.tasks.len() as i64)
+    }
+
+    /// The rows of `tasks`, where the step has all of them.
+    pub(crate) fn of(&self, tasks: &[usize]) -> Option<Tensor> {
+        let place = |task: &usize| self.tasks.iter().position(|own| own == task);
+        let places: Option<Vec<i64>> = tasks.iter().map(|t| place(t).map(|p| p as i64)).collect();
+        let index = Tensor::from_slice(&places?).to_device(self.buffer.device());
+        Some(self.buffer.index_select(0, &index))
+    }
+
+    /// Every task's gradients times its factors, by the names of the parameters that it reaches.
+    pub(crate) fn by_task(
+        &self,
+        tasks: &[usize],
+        factors: &RowWeights,
+        (reach, params): (&Reach, &[(String, Tensor)]),
+    ) -> Vec<TaskGradients> {
+        let one = |(row, &task): (usize, &usize)| {
+            let shared = reach.shared.iter().filter(|shared| shared.tasks.contains(&task));
+            let shared = shared.map(|shared| {
+                let (name, param) = &params[shared.index];
+                let part = self.buffer.get(row as i64).narrow(0, shared.start, shared.len);
+                (name.clone(), part.view_as(param) * factors.shared[row])
+            });
+            let private = reach.private[task].iter().zip(&self.private[row]);
+            let private = private.filter(|(_, grad)| grad.defined());
+            let private = private
+                .map(|(&index, grad)| (params[index].0.clone(), grad * factors.private[row]));
+            TaskGradients { task, grads: shared.chain(private).collect() }
+        };
+        no_grad(|| tasks.iter().enumerate().map(one).collect())
+    }
+
+    /// Gives the memory of the private gradients back.
+    pub(crate) fn forget_private(&mut self) {
+        self.private.clear();
     }
 
     /// Whether all private gradients are finite.
     pub(crate) fn private_are_finite(&self) -> bool {
-        let all = self.private.iter().flatten().filter(|grad| grad.defined());
-        let norms: Vec<Tensor> = all.map(|grad| grad.norm().to_kind(Kind::Float)).collect();
-        norms.is_empty() || Tensor::stack(&norms, 0).sum(Kind::Float).double_value(&[]).is_finite()
+        all_finite(self.private.iter().flatten())
     }
 
     /// Puts `direction`, `[columns]`, and each task's own gradients times its factor into the
@@ -87,7 +126,7 @@ impl Rows {
     /// # Errors
     /// What LibTorch reports.
     pub(crate) fn deposit(
-        &mut self,
+        &self,
         direction: &Tensor,
         tasks: &[usize],
         factors: &[f64],
@@ -99,7 +138,7 @@ impl Rows {
                 let part = direction.narrow(0, shared.start, shared.len);
                 put(shared.index, part.view_as(&params[shared.index].1))?;
             }
-            for ((grads, &task), factor) in self.private.drain(..).zip(tasks).zip(factors) {
+            for ((grads, &task), factor) in self.private.iter().zip(tasks).zip(factors) {
                 let mut own =
                     reach.private[task].iter().zip(grads).filter(|(_, grad)| grad.defined());
                 own.try_for_each(|(&index, grad)| put(index, grad * *factor))?;
@@ -107,6 +146,13 @@ impl Rows {
             Ok(())
         })
     }
+}
+
+/// Whether the gradients that are defined are finite.
+pub(crate) fn all_finite<'a>(gradients: impl Iterator<Item = &'a Tensor>) -> bool {
+    let all = gradients.filter(|grad| grad.defined());
+    let norms: Vec<Tensor> = all.map(|grad| grad.norm().to_kind(Kind::Float)).collect();
+    norms.is_empty() || Tensor::stack(&norms, 0).sum(Kind::Float).double_value(&[]).is_finite()
 }
 
 /// Gradients of `loss` by `params`, not defined where it does not depend on one.
