@@ -37,7 +37,7 @@ fn main() {
     for name in methods.into_iter().filter(wanted) {
         for tasks in TASKS {
             let ms = compare(name, tasks, plan);
-            let cell = Cell::new(name, tasks, ms);
+            let cell = Cell::new(name, tasks, ms, plan.steps);
             println!("{name:<12} {tasks} tasks  {:.2} x of equal weights", cell.ratio);
             cells.push(cell);
         }
