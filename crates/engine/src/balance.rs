@@ -16,7 +16,7 @@ mod state;
 use polyptych_losses::Error as LossError;
 use polyptych_losses::balancers::{BalancerKind, Balancing, Batch, Key, gram_of_rows};
 use polyptych_tensor::optim::clip_grad_norm;
-use polyptych_tensor::{Kind, Tensor, Tensors};
+use polyptych_tensor::{GradScaler, Kind, Tensor, Tensors};
 
 use crate::conflict::{Conflict, Layout};
 use crate::{Error, Model, Recipe, Result};
@@ -101,7 +101,7 @@ impl Balance {
     /// nothing is returned, and nothing remembered, where a number is not finite.
     ///
     /// `losses`: float32 scalar of every task; `labelled`: whether it has any label; `step`: steps
-    /// done before.
+    /// done before; `scaler`: for backward passes in float16, whose scale no gradient keeps.
     ///
     /// # Errors
     /// A loss that the method has no weight for.
@@ -110,8 +110,9 @@ impl Balance {
         losses: &[Tensor],
         labelled: &[bool],
         step: u64,
+        scaler: Option<&GradScaler>,
     ) -> Result<Option<Balanced>> {
-        match self.try_backward(losses, labelled, step) {
+        match self.try_backward(losses, labelled, step, scaler) {
             Ok(balanced) => Ok(Some(balanced)),
             Err(Error::Losses(LossError::NonFinite { .. })) => Ok(None),
             Err(e) => Err(e),
@@ -123,12 +124,13 @@ impl Balance {
         losses: &[Tensor],
         labelled: &[bool],
         step: u64,
+        scaler: Option<&GradScaler>,
     ) -> Result<Balanced> {
         let tasks: Vec<usize> = (0..losses.len()).filter(|&task| labelled[task]).collect();
         let numbers = numbers(losses)?;
         let own: Vec<f64> = tasks.iter().map(|&task| numbers[task]).collect();
         if tasks.is_empty() {
-            let total = self.one_pass(losses, &[], &[])?;
+            let total = self.one_pass(losses, &[], &[], scaler)?;
             return Ok(Balanced { batch: None, total, conflict: None });
         }
         let key = Key { seed: self.seed, step };
@@ -136,11 +138,12 @@ impl Balance {
         let measured = self.conflict_every.is_some_and(|n| (step + 1).is_multiple_of(n));
         let one_pass = self.weights_of_one_pass(&batch)?;
         if one_pass.is_none() || measured {
-            self.collect(losses, &tasks, one_pass.is_some())?;
+            let scale = scaler.map_or(1.0, GradScaler::scale);
+            self.collect(losses, &tasks, (scale, one_pass.is_some()))?;
         }
         let conflict = if measured { Some(self.conflict(&tasks)?) } else { None };
         let total = match one_pass {
-            Some(weights) => self.one_pass(losses, &tasks, &weights)?,
+            Some(weights) => self.one_pass(losses, &tasks, &weights, scaler)?,
             None => self.combine(&batch)?,
         };
         Ok(Balanced { batch: Some(batch), total, conflict })
@@ -216,13 +219,19 @@ impl Balance {
 
     /// One backward pass of the sum of weighed losses. Losses of tasks without labels are 0: they
     /// stay in the sum, so that it is the sum that a recipe without balancer has.
-    fn one_pass(&self, losses: &[Tensor], tasks: &[usize], weights: &[f64]) -> Result<f64> {
+    fn one_pass(
+        &self,
+        losses: &[Tensor],
+        tasks: &[usize],
+        weights: &[f64],
+        scaler: Option<&GradScaler>,
+    ) -> Result<f64> {
         let weight = |task: usize| {
             tasks.iter().position(|&own| own == task).map_or(1.0, |place| weights[place])
         };
         let terms = losses.iter().enumerate().map(|(task, loss)| loss * weight(task));
         let total = terms.reduce(|sum, term| sum + term).expect("a recipe has at least one task");
-        total.f_backward()?;
+        backward(&total, scaler, &self.params)?;
         if let (Some(max), Some(found)) = (self.balancing.max_norm(), &self.found) {
             let shared = found.reach.shared.iter().map(|shared| {
                 let (name, param) = &self.params[shared.index];
@@ -233,11 +242,16 @@ impl Balance {
         Ok(total.double_value(&[]))
     }
 
-    fn collect(&mut self, losses: &[Tensor], tasks: &[usize], keep: bool) -> Result<()> {
+    fn collect(
+        &mut self,
+        losses: &[Tensor],
+        tasks: &[usize],
+        scale_and_keep: (f64, bool),
+    ) -> Result<()> {
         let (params, found) = (&self.params, self.found.as_mut());
         let Found { reach, rows, .. } = found.expect("the reach is found first");
         let rows = rows.get_or_insert_with(|| Rows::new(losses.len(), reach, params));
-        rows.collect(losses, tasks, (reach, params), keep)
+        rows.collect(losses, tasks, (reach, params), scale_and_keep)
     }
 
     fn conflict(&self, tasks: &[usize]) -> Result<Conflict> {
@@ -268,6 +282,20 @@ impl Balance {
         rows.deposit(&direction, batch.tasks(), &private, (reach, params))?;
         Ok(weights.iter().zip(batch.losses()).map(|(weight, loss)| weight * loss).sum())
     }
+}
+
+/// Fills the gradients of `params` with those of `loss`, whose backward pass `scaler` scales.
+///
+/// # Errors
+/// What LibTorch reports.
+pub(crate) fn backward(
+    loss: &Tensor,
+    scaler: Option<&GradScaler>,
+    params: &[(String, Tensor)],
+) -> Result<()> {
+    let Some(scaler) = scaler else { return Ok(loss.f_backward()?) };
+    (loss * scaler.scale()).f_backward()?;
+    Ok(scaler.unscale(params)?)
 }
 
 /// `sum_i weights_i rows_i`, `[columns]`.

@@ -22,7 +22,8 @@ impl Rows {
         Self { buffer, private: Vec::new() }
     }
 
-    /// Follows the losses of `tasks` back, one after the other; `keep` keeps the last graph.
+    /// Follows the losses of `tasks`, times `scale`, back, one after the other; gradients are of
+    /// the losses themselves. `keep` keeps the last graph.
     ///
     /// # Errors
     /// What LibTorch reports.
@@ -31,7 +32,7 @@ impl Rows {
         losses: &[Tensor],
         tasks: &[usize],
         (reach, params): (&Reach, &[(String, Tensor)]),
-        keep: bool,
+        (scale, keep): (f64, bool),
     ) -> Result<()> {
         self.private.clear();
         for (row, &task) in tasks.iter().enumerate() {
@@ -40,7 +41,8 @@ impl Rows {
             let indices: Vec<usize> = shared.map(|s| s.index).chain(private).collect();
             let wanted: Vec<&Tensor> = indices.iter().map(|&index| &params[index].1).collect();
             let keep = keep || row + 1 < tasks.len();
-            let mut found = gradients(&losses[task], &wanted, keep)?.into_iter();
+            let found = gradients(&scaled(&losses[task], scale), &wanted, keep)?;
+            let mut found = found.into_iter().map(|grad| unscaled(grad, scale));
             self.write(row as i64, task, reach, &mut found)?;
             self.private.push(found.collect());
         }
@@ -107,6 +109,16 @@ impl Rows {
             Ok(())
         })
     }
+}
+
+/// `loss * scale`; the loss itself where the scale is 1.
+pub(crate) fn scaled(loss: &Tensor, scale: f64) -> Tensor {
+    if scale == 1.0 { loss.shallow_clone() } else { loss * scale }
+}
+
+/// The gradient of a loss from that of the loss times `scale`.
+fn unscaled(grad: Tensor, scale: f64) -> Tensor {
+    if scale == 1.0 || !grad.defined() { grad } else { no_grad(|| grad * (1.0 / scale)) }
 }
 
 /// Gradients of `loss` by `params`, not defined where it does not depend on one.

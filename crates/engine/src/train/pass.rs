@@ -8,7 +8,7 @@ use polyptych_tensor::{Kind, Role, Tensor, no_grad};
 use serde_json::json;
 
 use super::{Trainer, seed_of};
-use crate::balance::{Balanced, numbers};
+use crate::balance::{Balanced, backward, numbers};
 use crate::{Result, to_tensor};
 
 /// What the gradients of a step were made of.
@@ -25,6 +25,14 @@ pub(super) struct Pass {
     pub(super) images: Tensor,
 }
 
+impl Pass {
+    /// Whether the forward pass is finite, so that what is not can only be a gradient.
+    pub(super) fn losses_are_finite(&self) -> bool {
+        let finite = |loss: &Tensor| loss.double_value(&[]).is_finite();
+        (self.loss.is_finite() || !self.formed) && self.losses.values().all(finite)
+    }
+}
+
 impl Trainer {
     /// Fills the gradients, which are 0 or none before.
     pub(super) fn pass(
@@ -37,7 +45,7 @@ impl Trainer {
             return self.balanced_pass(outputs, images, batch);
         }
         let (total, losses) = self.losses(outputs, batch)?;
-        total.f_backward()?;
+        backward(&total, self.scaler.as_ref(), &self.model.store.trainable())?;
         Ok(Pass { loss: total.double_value(&[]), formed: true, losses, balanced: None, images })
     }
 
@@ -47,7 +55,7 @@ impl Trainer {
         let labelled: Vec<bool> = numbers(&counts)?.into_iter().map(|count| count > 0.0).collect();
         let (step, weighed) = (self.state.step, self.weighed(&values));
         let balance = self.balance.as_mut().expect("the caller has asked");
-        let balanced = balance.backward(&weighed, &labelled, step)?;
+        let balanced = balance.backward(&weighed, &labelled, step, self.scaler.as_ref())?;
         let loss = balanced.as_ref().map_or(f64::NAN, |balanced| balanced.total);
         let losses = self.named(values);
         Ok(Pass { loss, formed: balanced.is_some(), losses, balanced, images })
