@@ -25,7 +25,13 @@ fn check(flags: &DataCheckFlags) -> Result<ExitCode> {
             bar.set_message(split.to_owned());
         }
     };
-    let survey = survey(&flags.manifest, flags.root.as_deref(), &flags.splits, &progress)?;
+    let survey = survey(
+        &flags.manifest,
+        flags.root.as_deref(),
+        flags.follow_links,
+        &flags.splits,
+        &progress,
+    )?;
     bar.finish_and_clear();
     for problem in &survey.problems {
         say!("{}", line(problem));

@@ -9,6 +9,7 @@ mod labels;
 mod manifest;
 mod natural;
 mod pattern;
+mod root;
 mod site;
 mod split;
 mod table;
@@ -23,8 +24,10 @@ use self::images::Images;
 use self::labels::Labels;
 pub(crate) use self::manifest::Manifest;
 use self::pattern::Slots;
+pub use self::root::Root;
+pub(crate) use self::root::outside;
 use self::site::Site;
-use crate::{Dataset, Error, Result, Sample, TaskSpec};
+use crate::{Dataset, Error, Origin, Result, Sample, TaskSpec};
 
 /// Photographs and label files in a folder.
 ///
@@ -39,7 +42,7 @@ use crate::{Dataset, Error, Result, Sample, TaskSpec};
 /// [splits]
 /// train = { list = "train.txt" }           # one id a line
 /// val = {}                                 # every file that the pattern finds
-/// dev = { folder = "train", fraction = [0.9, 1.0] } # a tenth of `train`, by a hash of the names
+/// dev = { folder = "train", fraction = [0.9, 1.0] } # a tenth of the folder, by a hash of names
 ///
 /// [[tasks]]
 /// name = "semseg"
@@ -101,6 +104,13 @@ use crate::{Dataset, Error, Result, Sample, TaskSpec};
 ///
 /// The tables of a split must list the same ids; the id itself is the slot `{id}`.
 ///
+/// # Splits that share images
+///
+/// `overlaps = ["val"]` in a split says that it may hold images of the split `val`, as a split of
+/// all images to learn from does. Otherwise [`Survey`](crate::Survey) tells of images in two
+/// splits. A run that is measured on images it learns from is refused
+/// whatever the manifest says.
+///
 /// # Images in one file
 ///
 /// `format = "idx"` in `[layout]` says that `images`, whose only slot may be `{split}`, is an idx
@@ -108,6 +118,7 @@ use crate::{Dataset, Error, Result, Sample, TaskSpec};
 #[derive(Debug)]
 pub struct FolderDataset {
     name: String,
+    split: String,
     images: Images,
     items: Vec<Slots>,
     tasks: Vec<TaskSpec>,
@@ -121,9 +132,11 @@ impl FolderDataset {
     /// [`Error::Config`] or [`Error::Decode`] for the manifest, a table or an idx file,
     /// [`Error::Io`] for a missing list or a listed image that is missing, [`Error::EmptySplit`],
     /// [`Error::Label`] for a class that the task does not have, [`Error::NoLabels`] for a task
-    /// without one label file in the split, and [`Error::AbsentClasses`] for a split whose name
-    /// starts with `train` and that lacks a class which names and lists can tell.
-    pub fn open(manifest: &Path, root: &Path, split: &str) -> Result<Self> {
+    /// without one label file in the split, [`Error::AbsentClasses`] for a split whose name starts
+    /// with `train` and that lacks a class which names and lists can tell, and [`Error::Entry`] for
+    /// a list or table that lies outside of `root`. Images and labels outside of it are refused
+    /// when they are read.
+    pub fn open(manifest: &Path, root: &Root, split: &str) -> Result<Self> {
         let origin = manifest.display().to_string();
         let manifest = Manifest::read(manifest)?;
         let site = Site::new(origin, &manifest, root, split)?;
@@ -141,7 +154,7 @@ impl FolderDataset {
             tasks.push(task);
             labels.push(found);
         }
-        Ok(Self { name: manifest.name, images, items, tasks, labels })
+        Ok(Self { name: manifest.name, split: split.to_owned(), images, items, tasks, labels })
     }
 
     /// Names of the splits that `manifest` describes.
@@ -150,6 +163,18 @@ impl FolderDataset {
     /// As [`FolderDataset::open`] for the manifest itself.
     pub fn splits(manifest: &Path) -> Result<Vec<String>> {
         Ok(Manifest::read(manifest)?.splits.into_keys().collect())
+    }
+
+    /// Whether `manifest` lets the splits `one` and `other` share images.
+    ///
+    /// # Errors
+    /// As [`FolderDataset::open`] for the manifest itself.
+    pub(crate) fn may_overlap(manifest: &Path, one: &str, other: &str) -> Result<bool> {
+        let manifest = Manifest::read(manifest)?;
+        let names = |from: &str, to: &str| {
+            manifest.splits.get(from).is_some_and(|split| split.overlaps.iter().any(|n| n == to))
+        };
+        Ok(names(one, other) || names(other, one))
     }
 
     /// Names that several images have, in the order of names, with how many: predictions and
@@ -186,6 +211,10 @@ impl Dataset for FolderDataset {
         let digest: String =
             digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         format!("{} samples of {} ({digest})", self.len(), self.name)
+    }
+
+    fn origin(&self, index: usize) -> Option<Origin<'_>> {
+        Some(Origin { image: self.images.place(index, &self.items[index]), split: &self.split })
     }
 
     fn get(&self, index: usize) -> Result<Sample> {

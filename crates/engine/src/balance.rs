@@ -27,7 +27,7 @@ use polyptych_losses::balancers::{
     BalancerKind, Balancing, Batch, Gram, Key, NormsOver, RowWeights, cross_of_rows, gram_of_rows,
 };
 use polyptych_tensor::optim::{TaskGradients, clip_factor, clip_grad_norm};
-use polyptych_tensor::{Kind, Tensor, Tensors};
+use polyptych_tensor::{GradScaler, Kind, Tensor, Tensors};
 
 use crate::conflict::{Conflict, Layout};
 use crate::features::Cut;
@@ -73,8 +73,16 @@ pub(crate) struct Formed<'a> {
     pub(crate) cut: Option<&'a Cut>,
     /// Every task's gain, where the method looks ahead.
     pub(crate) gains: Option<&'a [f64]>,
+    /// For backward passes in float16, whose scale no gradient keeps.
+    pub(crate) scaler: Option<&'a GradScaler>,
     /// Steps done before.
     pub(crate) step: u64,
+}
+
+impl Formed<'_> {
+    fn scale(&self) -> f64 {
+        self.scaler.map_or(1.0, GradScaler::scale)
+    }
 }
 
 /// What a step's gradients were made of.
@@ -150,19 +158,19 @@ impl Balance {
         let tasks: Vec<usize> = (0..losses.len()).filter(|&task| labelled[task]).collect();
         if tasks.is_empty() {
             numbers(losses)?;
-            let total = self.one_pass(losses, &[], &[])?;
+            let total = self.one_pass(formed, &[], &[])?;
             return Ok(Balanced { batch: None, total, conflict: None, by_task: None });
         }
         let batch = self.told(formed, &tasks)?;
         let measured = self.conflict_every.is_some_and(|n| (step + 1).is_multiple_of(n));
         let one_pass = self.weights_of_one_pass(&batch)?;
         if measured || (one_pass.is_none() && !self.cuts()) {
-            self.collect(losses, &tasks, one_pass.is_some())?;
+            self.collect(formed, &tasks, one_pass.is_some())?;
         }
         let conflict = if measured { Some(self.conflict(&tasks)?) } else { None };
         let (total, by_task) = match (one_pass, formed.cut) {
-            (Some(weights), _) => (self.one_pass(losses, &tasks, &weights)?, None),
-            (None, Some(cut)) => (self.combine_features(losses, cut, &batch)?, None),
+            (Some(weights), _) => (self.one_pass(formed, &tasks, &weights)?, None),
+            (None, Some(cut)) => (self.combine_features(formed, cut, &batch)?, None),
             (None, None) => self.combine(&batch)?,
         };
         Ok(Balanced { batch: Some(batch), total, conflict, by_task })
@@ -178,21 +186,24 @@ impl Balance {
             batch = batch.with_gains(&own(gains))?;
         }
         if let Some(over) = self.balancing.norms_over() {
-            batch = batch.with_norms(&self.norms(over, formed.losses, tasks)?)?;
+            batch = batch.with_norms(&self.norms(over, formed, tasks)?)?;
         }
         Ok(batch)
     }
 
     /// Lengths of the gradients of `tasks`, whose graphs stay.
-    fn norms(&self, over: NormsOver, losses: &[Tensor], tasks: &[usize]) -> Result<Vec<f64>> {
+    fn norms(&self, over: NormsOver, formed: Formed, tasks: &[usize]) -> Result<Vec<f64>> {
         let reach = &self.found.as_ref().expect("the reach is found first").reach;
         let indices = match over {
-            NormsOver::LastBlock => last_block::last_block(reach, losses.len(), &self.params),
-            NormsOver::All => last_block::all(reach, losses.len()),
+            NormsOver::LastBlock => {
+                last_block::last_block(reach, formed.losses.len(), &self.params)
+            }
+            NormsOver::All => last_block::all(reach, formed.losses.len()),
         };
         let wanted: Vec<&Tensor> = indices.iter().map(|&index| &self.params[index].1).collect();
         let one = |&task: &usize| -> Result<f64> {
-            let found = gradients(&losses[task], &wanted, true)?.into_iter();
+            let found = gradients(&formed.losses[task], &wanted, (formed.scale(), true))?;
+            let found = found.into_iter();
             let squares = found.filter(Tensor::defined).map(|grad| {
                 grad.detach().to_kind(Kind::Double).square().sum(Kind::Double).double_value(&[])
             });
@@ -205,18 +216,21 @@ impl Balance {
     ///
     /// # Errors
     /// As [`Balance::backward`], [`LossError::NonFinite`] as well.
-    pub(crate) fn virtual_total(&self, formed: Formed) -> Result<Tensor> {
-        let labelled = |task: &usize| formed.labelled[*task];
-        let tasks: Vec<usize> = (0..formed.losses.len()).filter(labelled).collect();
+    pub(crate) fn virtual_total(
+        &self,
+        losses: &[Tensor],
+        labelled: &[bool],
+        step: u64,
+    ) -> Result<Tensor> {
+        let tasks: Vec<usize> = (0..losses.len()).filter(|&task| labelled[task]).collect();
         if tasks.is_empty() {
-            return Ok(weighed_total(formed.losses, &[], &[]));
+            return Ok(weighed_total(losses, &[], &[]));
         }
-        let key = Key { seed: self.seed, step: formed.step };
-        let all = numbers(formed.losses)?;
+        let all = numbers(losses)?;
         let own: Vec<f64> = tasks.iter().map(|&task| all[task]).collect();
-        let batch = Batch::new(formed.losses.len(), &tasks, &own, key)?;
+        let batch = Batch::new(losses.len(), &tasks, &own, Key { seed: self.seed, step })?;
         let weights = self.balancing.loss_weights(&batch)?.weights;
-        Ok(weighed_total(formed.losses, &tasks, &weights))
+        Ok(weighed_total(losses, &tasks, &weights))
     }
 
     /// The primary tasks, where the method looks ahead.
@@ -235,18 +249,13 @@ impl Balance {
     ///
     /// # Errors
     /// What LibTorch reports.
-    pub(crate) fn collect_further(
-        &mut self,
-        index: usize,
-        losses: &[Tensor],
-        labelled: &[bool],
-    ) -> Result<()> {
-        let params = &self.params;
+    pub(crate) fn collect_further(&mut self, index: usize, formed: Formed) -> Result<()> {
+        let (params, losses) = (&self.params, formed.losses);
         let Found { reach, further, .. } = self.found.as_mut().expect("the reach is found first");
         further.truncate(index);
         let mut rows = Rows::new(losses.len(), reach, params);
-        let tasks: Vec<usize> = (0..losses.len()).filter(|&task| labelled[task]).collect();
-        rows.collect(losses, &tasks, (reach, params), false)?;
+        let tasks: Vec<usize> = (0..losses.len()).filter(|&task| formed.labelled[task]).collect();
+        rows.collect(losses, &tasks, (reach, params), (formed.scale(), false))?;
         rows.forget_private();
         further.push(rows);
         Ok(())
@@ -353,9 +362,9 @@ impl Balance {
 
     /// One backward pass of the sum of weighed losses. Losses of tasks without labels are 0: they
     /// stay in the sum, so that it is the sum that a recipe without balancer has.
-    fn one_pass(&self, losses: &[Tensor], tasks: &[usize], weights: &[f64]) -> Result<f64> {
-        let total = weighed_total(losses, tasks, weights);
-        total.f_backward()?;
+    fn one_pass(&self, formed: Formed, tasks: &[usize], weights: &[f64]) -> Result<f64> {
+        let total = weighed_total(formed.losses, tasks, weights);
+        backward(&total, formed.scaler, &self.params)?;
         self.shorten();
         Ok(total.double_value(&[]))
     }
@@ -371,11 +380,11 @@ impl Balance {
         }
     }
 
-    fn collect(&mut self, losses: &[Tensor], tasks: &[usize], keep: bool) -> Result<()> {
+    fn collect(&mut self, formed: Formed, tasks: &[usize], keep: bool) -> Result<()> {
         let (params, found) = (&self.params, self.found.as_mut());
         let Found { reach, rows, .. } = found.expect("the reach is found first");
-        let rows = rows.get_or_insert_with(|| Rows::new(losses.len(), reach, params));
-        rows.collect(losses, tasks, (reach, params), keep)
+        let rows = rows.get_or_insert_with(|| Rows::new(formed.losses.len(), reach, params));
+        rows.collect(formed.losses, tasks, (reach, params), (formed.scale(), keep))
     }
 
     fn conflict(&self, tasks: &[usize]) -> Result<Conflict> {
@@ -386,10 +395,11 @@ impl Balance {
     }
 
     /// Combines the gradients at `cut`; the sum of the losses with the loss balancer's weights.
-    fn combine_features(&mut self, losses: &[Tensor], cut: &Cut, batch: &Batch) -> Result<f64> {
+    fn combine_features(&mut self, formed: Formed, cut: &Cut, batch: &Batch) -> Result<f64> {
         let reach = &self.found.as_ref().expect("the reach is found first").reach;
         let total = self.total(batch)?;
-        at_cut::combine(&mut self.balancing, losses, cut, batch, (reach, &self.params))?;
+        let (losses, scaler) = (formed.losses, formed.scaler);
+        at_cut::combine(&mut self.balancing, losses, (cut, scaler), batch, (reach, &self.params))?;
         self.shorten();
         Ok(total)
     }
@@ -468,6 +478,20 @@ fn weighed_total(losses: &[Tensor], tasks: &[usize], weights: &[f64]) -> Tensor 
         |task: usize| tasks.iter().position(|&own| own == task).map_or(1.0, |place| weights[place]);
     let terms = losses.iter().enumerate().map(|(task, loss)| loss * weight(task));
     terms.reduce(|sum, term| sum + term).expect("a recipe has at least one task")
+}
+
+/// Fills the gradients of `params` with those of `loss`, whose backward pass `scaler` scales.
+///
+/// # Errors
+/// What LibTorch reports.
+pub(crate) fn backward(
+    loss: &Tensor,
+    scaler: Option<&GradScaler>,
+    params: &[(String, Tensor)],
+) -> Result<()> {
+    let Some(scaler) = scaler else { return Ok(loss.f_backward()?) };
+    (loss * scaler.scale()).f_backward()?;
+    Ok(scaler.unscale(params)?)
 }
 
 /// `sum_i weights_i rows_i`, `[columns]`.

@@ -21,7 +21,9 @@ use polyptych_data::{Batch, TaskSpec};
 use polyptych_losses::LossWeights;
 use polyptych_metrics::{Baseline, delta_m};
 use polyptych_tensor::optim::{AdaTask, AdamW, Optimiser, Sgd, clip_grad_norm, decay_groups};
-use polyptych_tensor::{Device, LoadOptions, LoadReport, Tensor, Tensors, device, torch_version};
+use polyptych_tensor::{
+    Device, GradScaler, LoadOptions, LoadReport, Tensor, Tensors, device, torch_version,
+};
 use serde::Serialize;
 use serde_json::json;
 
@@ -57,6 +59,9 @@ pub struct StepReport {
     pub wall_ms: f64,
     /// Whether the step was skipped because a number was not finite.
     pub skipped: bool,
+    /// What the losses were multiplied by in the backward pass; none where `precision` needs none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss_scale: Option<f64>,
     /// Samples that the batch went without, because they are bad.
     #[serde(skip_serializing_if = "is_zero")]
     pub bad_samples: usize,
@@ -116,6 +121,7 @@ pub struct Trainer {
     balance: Option<Balance>,
     further: Vec<Further>,
     optimiser: Box<dyn Optimiser>,
+    scaler: Option<GradScaler>,
     /// Trainable parameters that are learnt together; several parts where tasks share none.
     parts: Vec<Vec<(String, Tensor)>>,
     baselines: Option<Vec<Baseline>>,
@@ -212,6 +218,9 @@ impl Trainer {
         if let Some(balance) = &mut trainer.balance {
             balance.restore(&checkpoint.memory)?;
         }
+        if let Some(scaler) = &mut trainer.scaler {
+            scaler.restore(&checkpoint.memory)?;
+        }
         Ok(trainer)
     }
 
@@ -245,6 +254,7 @@ impl Trainer {
         let weights = (!alone.is_empty()).then(|| LossWeights::new(alone.iter().map(weight)));
         let weights = weights.transpose()?;
         let balance = Balance::new(&recipe, &params)?;
+        let scaler = recipe.precision.scales_losses().then(GradScaler::default);
         let parts = model.parts(&params);
         let further = balance.as_ref().map_or(0, ahead::further_batches);
         let further = (0..further).map(|index| Further::new(&data.train, index)).collect();
@@ -262,6 +272,7 @@ impl Trainer {
             balance,
             further,
             optimiser,
+            scaler,
             parts,
             baselines,
             state,
@@ -373,15 +384,22 @@ impl Trainer {
             self.model.store.check_gradients()?;
         }
         let grad_norm = self.clip();
+        let skipped = !pass.loss.is_finite() || !grad_norm.is_finite();
+        let loss_scale = self.scaler.as_ref().map(GradScaler::scale);
+        let overflowed = skipped && self.scaler.is_some() && pass.losses_are_finite();
         let Pass { loss, losses, balanced, images, .. } = pass;
-        let skipped = !loss.is_finite() || !grad_norm.is_finite();
-        if skipped {
-            self.skip(batch, &losses)?;
-        } else {
+        if !skipped {
             self.descend(lr, balanced.as_ref(), grad_norm)?;
             balanced.map_or(Ok(()), |balanced| self.learn(&balanced, &images, batch))?;
+            self.state.skipped = 0;
+        } else if !overflowed || loss_scale.is_some_and(|scale| scale < 1.0) {
+            self.skip(batch, &losses)?;
         }
-        self.advance(skipped)?;
+        // No scale mends a forward pass: a loss that is not finite leaves it.
+        if let Some(scaler) = self.scaler.as_mut().filter(|_| !skipped || overflowed) {
+            scaler.update(!skipped);
+        }
+        self.advance()?;
         let losses = losses.into_iter().map(|(name, l)| (name, l.double_value(&[]))).collect();
         let wall_ms = started.elapsed().as_secs_f64() * 1e3;
         *started = Instant::now();
@@ -393,6 +411,7 @@ impl Trainer {
             grad_norm,
             wall_ms,
             skipped,
+            loss_scale,
             bad_samples: batch.skipped.len(),
             bad_sample_errors: batch.skipped.clone(),
         })
@@ -414,11 +433,12 @@ impl Trainer {
         self.pass(images, batch, self.lr())
     }
 
-    /// Ends the run where too many steps in a row met numbers that are not finite, and keeps what
-    /// the last one started from.
+    /// Counts a step that met numbers which are not finite. Ends the run where they are too many in
+    /// a row, and keeps what the last one started from.
     fn skip(&mut self, batch: &Batch, losses: &BTreeMap<String, Tensor>) -> Result<()> {
         let (step, count) = (self.state.step, self.state.skipped + 1);
         if count < self.recipe.train.max_skipped {
+            self.state.skipped = count;
             return Ok(());
         }
         let path = dump::folder(self.folder.path());
@@ -446,9 +466,8 @@ impl Trainer {
         Ok(self.optimiser.step_by_task(lr, &tasks)?)
     }
 
-    fn advance(&mut self, skipped: bool) -> Result<()> {
+    fn advance(&mut self) -> Result<()> {
         self.state.step += 1;
-        self.state.skipped = if skipped { self.state.skipped + 1 } else { 0 };
         let save = self.recipe.train.save_every;
         if self.due(save) && !self.due(self.recipe.train.eval_every) { self.save() } else { Ok(()) }
     }
@@ -504,6 +523,7 @@ impl Trainer {
         };
         let mut memory = self.union.as_ref().map_or_else(Tensors::new, Union::state);
         memory.extend(self.balance.as_ref().map_or_else(Tensors::new, Balance::state));
+        memory.extend(self.scaler.as_ref().map_or_else(Tensors::new, GradScaler::state));
         Checkpoint { model, optimiser: self.optimiser.state(), memory, state }
     }
 }

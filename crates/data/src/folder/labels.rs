@@ -7,6 +7,7 @@ use super::entry::TaskEntry;
 use super::format::{FileFormat, Format};
 use super::images::{Images, Stack};
 use super::pattern::{Pattern, Slots};
+use super::root::Root;
 use super::site::Site;
 use crate::decode::{damaged, read_idx_labels};
 use crate::{Error, Label, Result, TaskSpec};
@@ -23,7 +24,7 @@ pub(crate) enum Labels {
 /// Label files of one task.
 #[derive(Debug)]
 pub(crate) struct LabelFiles {
-    root: PathBuf,
+    root: Root,
     entry: TaskEntry,
     format: FileFormat,
     pattern: Pattern,
@@ -50,17 +51,17 @@ impl Labels {
         };
         match (&task.format, images) {
             (Format::File(format), _) => {
-                let (root, entry, format) = (site.root.to_owned(), task.clone(), format.clone());
+                let (root, entry, format) = (site.root.clone(), task.clone(), format.clone());
                 Ok(Self::Files(Box::new(LabelFiles { root, entry, format, pattern })))
             }
             (Format::Idx, Images::Stack(stack)) => {
-                let path = site.root.join(pattern.expand(&items[0]));
+                let path = site.root.file(pattern.expand(&items[0]))?;
                 let numbers = numbers(&path, stack)?;
                 known(Some(path), &mut stack.rows.iter().map(|&row| numbers[row].to_string()))
             }
             _ => {
                 let table = pattern.slots().find_map(|slot| site.tables.get(slot));
-                let table = table.map(|file| site.root.join(file));
+                let table = table.map(|file| site.root.path().join(file));
                 known(table, &mut items.iter().map(|slots| pattern.expand(slots)))
             }
         }
@@ -112,7 +113,7 @@ impl Labels {
 
 impl LabelFiles {
     fn path(&self, slots: &Slots) -> PathBuf {
-        self.root.join(self.pattern.expand(slots))
+        self.root.path().join(self.pattern.expand(slots))
     }
 
     fn get(
@@ -125,6 +126,7 @@ impl LabelFiles {
         if !path.exists() {
             return Ok(None);
         }
+        let path = self.root.file(self.pattern.expand(slots))?;
         let label = self.entry.label(self.format.read(&path)?).and_then(|label| match label {
             Some(label) => {
                 label.check(task, size.unwrap_or_else(|| label.size()))?;

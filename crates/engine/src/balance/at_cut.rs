@@ -2,7 +2,7 @@
 
 use polyptych_losses::Error as LossError;
 use polyptych_losses::balancers::{Balancing, Batch, FeatureRows, gram_of_rows};
-use polyptych_tensor::{Kind, Tensor, no_grad};
+use polyptych_tensor::{GradScaler, Kind, Tensor, no_grad};
 
 use crate::balance::reach::Reach;
 use crate::balance::rows::{all_finite, gradients};
@@ -15,18 +15,20 @@ struct Task {
     private: Vec<Tensor>,
 }
 
-/// Weighs the tasks by their gradients at the cut and fills the gradients of `params`.
+/// Weighs the tasks by their gradients at the cut and fills the gradients of `params`; the scaler's
+/// scale is in the backward passes and in no gradient.
 ///
 /// # Errors
 /// A number that is not finite, before anything is changed, or what LibTorch reports.
 pub(super) fn combine(
     balancing: &mut Balancing,
     losses: &[Tensor],
-    cut: &Cut,
+    (cut, scaler): (&Cut, Option<&GradScaler>),
     batch: &Batch,
     (reach, params): (&Reach, &[(String, Tensor)]),
 ) -> Result<()> {
-    let found = collect(losses, batch.tasks(), cut, (reach, params))?;
+    let scale = scaler.map_or(1.0, GradScaler::scale);
+    let found = collect(losses, batch.tasks(), (cut, scale), (reach, params))?;
     if !all_finite(found.iter().flat_map(|task| &task.private)) {
         let key = "private gradients".to_owned();
         return Err(LossError::NonFinite { key, found: f64::NAN }.into());
@@ -38,10 +40,11 @@ pub(super) fn combine(
         .map(|leaf| {
             let parts = found.iter().zip(&weights.shared);
             let sum = parts.map(|(task, w)| &task.leaves[leaf] * *w).reduce(|a, b| a + b);
-            sum.expect("a step to balance has a task")
+            sum.expect("a step to balance has a task") * scale
         })
         .collect();
     cut.backward(&seeds)?;
+    scaler.map_or(Ok(()), |scaler| scaler.unscale(params))?;
     no_grad(|| {
         for ((task, own), factor) in batch.tasks().iter().zip(&found).zip(&weights.private) {
             let mut pairs = reach.private[*task].iter().zip(&own.private);
@@ -58,13 +61,14 @@ pub(super) fn combine(
 fn collect(
     losses: &[Tensor],
     tasks: &[usize],
-    cut: &Cut,
+    (cut, scale): (&Cut, f64),
     (reach, params): (&Reach, &[(String, Tensor)]),
 ) -> Result<Vec<Task>> {
     let one = |(place, &task): (usize, &usize)| -> Result<Task> {
         let private = reach.private[task].iter().map(|&index| &params[index].1);
         let wanted: Vec<&Tensor> = cut.leaves.iter().chain(private).collect();
-        let mut found = gradients(&losses[task], &wanted, place + 1 < tasks.len())?.into_iter();
+        let keep = place + 1 < tasks.len();
+        let mut found = gradients(&losses[task], &wanted, (scale, keep))?.into_iter();
         let or_zeros = |(leaf, grad): (&Tensor, Tensor)| {
             let grad = if grad.defined() { grad } else { leaf.zeros_like() };
             grad.detach().to_kind(Kind::Float)

@@ -22,6 +22,8 @@ pub(crate) struct LookAhead<'a> {
     pub(crate) drift: Tensors,
     /// Learning rate of the step.
     pub(crate) lr: f64,
+    /// What losses are multiplied by in backward passes; no gradient keeps it.
+    pub(crate) scale: f64,
 }
 
 impl LookAhead<'_> {
@@ -53,11 +55,11 @@ impl LookAhead<'_> {
         losses: impl Fn() -> Result<Vec<Tensor>>,
     ) -> Result<Option<Vec<f64>>> {
         let wanted: Vec<&Tensor> = self.all().collect();
-        let grads = gradients(&total()?, &wanted, false)?;
+        let grads = gradients(&total()?, &wanted, (self.scale, false))?;
         self.shift(&grads, -self.lr)?;
         self.drift(-self.lr)?;
         let Some(judged) = judge()? else { return Ok(None) };
-        let v = gradients(&judged, &wanted, false)?;
+        let v = gradients(&judged, &wanted, (self.scale, false))?;
         let norm = norm(&v);
         if !norm.is_finite() {
             let key = "gradients of the second batch".to_owned();
@@ -130,7 +132,7 @@ mod tests {
     }
 
     fn gains(params: &[(String, Tensor)], drift: Tensors, factor: f64) -> Result<Option<Vec<f64>>> {
-        LookAhead { params, drift, lr: 0.1 }.gains(
+        LookAhead { params, drift, lr: 0.1, scale: 1.0 }.gains(
             || Ok(losses(params).into_iter().reduce(|one, other| one + other).unwrap() * 0.1),
             || {
                 let judged = losses(params).remove(0) * factor;
@@ -158,7 +160,7 @@ mod tests {
     #[test]
     fn without_a_judge_or_a_slope_there_are_no_gains() {
         let params = theta();
-        let ahead = LookAhead { params: &params, drift: Tensors::new(), lr: 0.1 };
+        let ahead = LookAhead { params: &params, drift: Tensors::new(), lr: 0.1, scale: 1.0 };
         let first = || Ok(losses(&params).remove(0));
         assert!(ahead.gains(first, || Ok(None), || Ok(losses(&params))).unwrap().is_none());
         assert!(gains(&params, Tensors::new(), 0.0).unwrap().is_none());

@@ -26,7 +26,8 @@ impl Rows {
         Self { buffer, tasks: Vec::new(), private: Vec::new() }
     }
 
-    /// Follows the losses of `tasks` back, one after the other; `keep` keeps the last graph.
+    /// Follows the losses of `tasks`, times `scale`, back, one after the other; gradients are of
+    /// the losses themselves. `keep` keeps the last graph.
     ///
     /// # Errors
     /// What LibTorch reports.
@@ -35,7 +36,7 @@ impl Rows {
         losses: &[Tensor],
         tasks: &[usize],
         (reach, params): (&Reach, &[(String, Tensor)]),
-        keep: bool,
+        (scale, keep): (f64, bool),
     ) -> Result<()> {
         self.private.clear();
         self.tasks = tasks.to_vec();
@@ -45,7 +46,7 @@ impl Rows {
             let indices: Vec<usize> = shared.map(|s| s.index).chain(private).collect();
             let wanted: Vec<&Tensor> = indices.iter().map(|&index| &params[index].1).collect();
             let keep = keep || row + 1 < tasks.len();
-            let mut found = gradients(&losses[task], &wanted, keep)?.into_iter();
+            let mut found = gradients(&losses[task], &wanted, (scale, keep))?.into_iter();
             self.write(row as i64, task, reach, &mut found)?;
             self.private.push(found.collect());
         }
@@ -155,14 +156,24 @@ pub(crate) fn all_finite<'a>(gradients: impl Iterator<Item = &'a Tensor>) -> boo
     norms.is_empty() || Tensor::stack(&norms, 0).sum(Kind::Float).double_value(&[]).is_finite()
 }
 
-/// Gradients of `loss` by `params`, not defined where it does not depend on one.
+/// Gradients of `loss` by `params`, not defined where it does not depend on one; the backward pass
+/// is that of `loss * scale`. `keep` keeps the graph.
 ///
 /// # Errors
 /// What LibTorch reports.
-pub(crate) fn gradients(loss: &Tensor, params: &[&Tensor], keep: bool) -> Result<Vec<Tensor>> {
+pub(crate) fn gradients(
+    loss: &Tensor,
+    params: &[&Tensor],
+    (scale, keep): (f64, bool),
+) -> Result<Vec<Tensor>> {
     // LibTorch crashes on a loss without a graph, and asked for nothing it fills all gradients.
     if params.is_empty() || !loss.requires_grad() {
         return Ok(params.iter().map(|_| Tensor::new()).collect());
     }
-    Ok(Tensor::f_run_backward(&[loss], params, keep, false)?)
+    if scale == 1.0 {
+        return Ok(Tensor::f_run_backward(&[loss], params, keep, false)?);
+    }
+    let scaled = Tensor::f_run_backward(&[loss * scale], params, keep, false)?;
+    let unscaled = |grad: Tensor| if grad.defined() { grad * (1.0 / scale) } else { grad };
+    Ok(no_grad(|| scaled.into_iter().map(unscaled).collect()))
 }

@@ -19,6 +19,7 @@ type Losses = fn(&Tensor, &[Tensor]) -> Vec<Tensor>;
 struct Toy {
     balance: Balance,
     losses: Losses,
+    scaler: Option<GradScaler>,
 }
 
 impl Toy {
@@ -29,7 +30,7 @@ impl Toy {
         let shared = [("backbone".to_owned(), param(2))];
         let params: Vec<(String, Tensor)> =
             shared.into_iter().chain(own).map(|(n, p)| (n, p.set_requires_grad(true))).collect();
-        let mut toy = Self { balance: balance(info, num_tasks, params), losses };
+        let mut toy = Self { balance: balance(info, num_tasks, params), losses, scaler: None };
         let reach = Reach::of(&toy.values(None), &toy.balance.params).unwrap();
         let layout = Layout::new(&reach, &toy.balance.params);
         toy.balance.define_gradients(&reach).unwrap();
@@ -55,8 +56,10 @@ impl Toy {
         let num_tasks = self.balance.tasks.len();
         let (labelled, gains) = (vec![true; num_tasks], vec![0.5; num_tasks]);
         for index in 0..self.balance.further_batches() {
-            let losses = self.values(None);
-            self.balance.collect_further(index, &losses, &labelled).unwrap();
+            let (losses, labelled) = (&self.values(None)[..], &labelled[..]);
+            let scaler = self.scaler.as_ref();
+            let formed = Formed { losses, labelled, cut: None, gains: None, scaler, step };
+            self.balance.collect_further(index, formed).unwrap();
         }
         let (features, cut) = match self.balance.cuts() {
             true => self.features().cut().map(|(f, cut)| (f, Some(cut))).unwrap(),
@@ -65,7 +68,8 @@ impl Toy {
         let losses = self.values(Some(&features));
         let gains = self.balance.primary().map(|_| &gains[..]);
         let (losses, labelled) = (&losses[..], &labelled[..]);
-        let formed = Formed { losses, labelled, cut: cut.as_ref(), gains, step };
+        let (cut, scaler) = (cut.as_ref(), self.scaler.as_ref());
+        let formed = Formed { losses, labelled, cut, gains, scaler, step };
         let found = self.balance.backward(formed).unwrap().expect("the step is not skipped");
         assert!(found.total.is_finite());
         let again = numbers(losses).unwrap();
@@ -202,4 +206,22 @@ fn a_task_beside_the_shared_parameters_leaves_the_others_balanced() {
             assert!(own <= 0.0, "{}: {grads:?}", info.name);
         },
     );
+}
+
+/// A scale is a power of two, so no bit of a gradient that keeps its range may change.
+#[test]
+fn no_gradient_keeps_the_scale_of_its_backward_pass() {
+    let losses: Losses = |z, own| {
+        let own = own.iter().zip(1..).map(|(own, n)| (own - f64::from(n), f64::from(n)));
+        own.map(|(own, n)| square(&(z * n - 1.0)) / n + square(&own)).collect()
+    };
+    for info in balancers() {
+        let mut plain = Toy::new(info, 3, losses);
+        let mut scaled = Toy::new(info, 3, losses);
+        scaled.scaler = Some(GradScaler::default());
+        for step in 0..3 {
+            let mut pairs = plain.step(step).into_iter().zip(scaled.step(step));
+            assert!(pairs.all(|(one, other)| one.equal(&other)), "{}, step {step}", info.name);
+        }
+    }
 }

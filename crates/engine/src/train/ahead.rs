@@ -4,7 +4,7 @@
 //! those of training; what they do to running means is undone.
 
 use polyptych_data::Batch;
-use polyptych_tensor::Tensor;
+use polyptych_tensor::{GradScaler, Tensor};
 
 use super::Trainer;
 use super::pass::put_back;
@@ -45,8 +45,11 @@ impl Trainer {
         for (index, batch) in further.iter().take(count).enumerate() {
             let (losses, labelled) =
                 self.train_pass(&to_tensor(&batch.images, self.device), batch)?;
+            let (step, scaler) = (self.state.step, self.scaler.as_ref());
+            let (losses, labelled) = (&losses[..], &labelled[..]);
+            let formed = Formed { losses, labelled, cut: None, gains: None, scaler, step };
             if let Some(balance) = &mut self.balance {
-                balance.collect_further(index, &losses, &labelled)?;
+                balance.collect_further(index, formed)?;
             }
         }
         Ok(())
@@ -64,13 +67,13 @@ impl Trainer {
             return Ok(None);
         };
         let params = self.model.store.trainable();
-        let ahead = LookAhead { params: &params, drift: self.optimiser.drift(), lr };
+        let scale = self.scaler.as_ref().map_or(1.0, GradScaler::scale);
+        let ahead = LookAhead { params: &params, drift: self.optimiser.drift(), lr, scale };
         let judge_images = to_tensor(&judge.images, self.device);
         ahead.gains(
             || {
                 let (losses, labelled) = self.train_pass(images, batch)?;
-                let (losses, labelled, step) = (&losses[..], &labelled[..], self.state.step);
-                balance.virtual_total(Formed { losses, labelled, cut: None, gains: None, step })
+                balance.virtual_total(&losses, &labelled, self.state.step)
             },
             || {
                 let (losses, labelled) = self.train_pass(&judge_images, judge)?;

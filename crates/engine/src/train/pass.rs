@@ -8,7 +8,7 @@ use polyptych_tensor::{Kind, Role, Tensor, manual_seed, no_grad};
 use serde_json::json;
 
 use super::{Trainer, seed_of};
-use crate::balance::{Balance, Balanced, Formed, numbers};
+use crate::balance::{Balance, Balanced, Formed, backward, numbers};
 use crate::features::Cut;
 use crate::{Result, to_tensor};
 
@@ -26,6 +26,14 @@ pub(super) struct Pass {
     pub(super) images: Tensor,
 }
 
+impl Pass {
+    /// Whether the forward pass is finite, so that what is not can only be a gradient.
+    pub(super) fn losses_are_finite(&self) -> bool {
+        let finite = |loss: &Tensor| loss.double_value(&[]).is_finite();
+        (self.loss.is_finite() || !self.formed) && self.losses.values().all(finite)
+    }
+}
+
 impl Trainer {
     /// Goes through the model and back, and fills the gradients anew; `lr`: rate of the step.
     pub(super) fn pass(&mut self, images: Tensor, batch: &Batch, lr: f64) -> Result<Pass> {
@@ -35,7 +43,7 @@ impl Trainer {
         let outputs = self.model.forward_train(&images, self.seed())?;
         self.model.store.zero_grad();
         let (total, losses) = self.losses(&outputs, batch)?;
-        total.f_backward()?;
+        backward(&total, self.scaler.as_ref(), &self.model.store.trainable())?;
         Ok(Pass { loss: total.double_value(&[]), formed: true, losses, balanced: None, images })
     }
 
@@ -47,11 +55,14 @@ impl Trainer {
         let (step, losses) = (self.state.step, self.weighed(&values));
         let balance = self.balance.as_mut().expect("the caller has asked");
         let balanced = match &ahead {
-            Some(gains) => {
-                let (labelled, gains) = (&labelled, gains.as_deref());
-                let formed = Formed { losses: &losses, labelled, cut: cut.as_ref(), gains, step };
-                balance.backward(formed)?
-            }
+            Some(gains) => balance.backward(Formed {
+                losses: &losses,
+                labelled: &labelled,
+                cut: cut.as_ref(),
+                gains: gains.as_deref(),
+                scaler: self.scaler.as_ref(),
+                step,
+            })?,
             None => None,
         };
         let loss = balanced.as_ref().map_or(f64::NAN, |balanced| balanced.total);
