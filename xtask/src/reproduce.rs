@@ -6,6 +6,7 @@
 //! files of the runs alone. Only standard error tells the progress.
 
 mod band;
+mod cost;
 mod job;
 mod markdown;
 mod outcome;

@@ -4,6 +4,7 @@
 
 mod arrows;
 mod files;
+mod pages;
 mod text;
 
 use std::process::ExitCode;
@@ -33,6 +34,7 @@ fn breaches() -> Result<Vec<String>> {
     for file in &files {
         breaches.extend(text::check(file));
     }
+    breaches.extend(pages::check(&files));
     breaches.extend(arrows::check(&root)?);
     Ok(breaches)
 }
@@ -56,6 +58,11 @@ mod tests {
         let files = files::all(&workspace::root()).unwrap();
         assert!(files.len() > 30, "the walk found {} files only", files.len());
         none(&files.iter().flat_map(text::check).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn pages_name_tests_that_exist() {
+        none(&pages::check(&files::all(&workspace::root()).unwrap()));
     }
 
     #[test]

@@ -32,6 +32,7 @@ fn show(flags: &DataShowFlags) -> Result<()> {
     let sheet = Sheet {
         manifest: flags.manifest.clone(),
         root: flags.root.clone(),
+        follow_links: flags.follow_links,
         split: flags.split.clone(),
         samples: flags.samples,
         side: flags.side.clamp(16, 2048),
@@ -57,7 +58,13 @@ fn made(flags: &DataMakeFlags) -> Result<()> {
 
 fn check(flags: &DataCheckFlags) -> Result<ExitCode> {
     let bar = bar();
-    let survey = survey(&flags.manifest, flags.root.as_deref(), &flags.splits, &progress(&bar))?;
+    let survey = survey(
+        &flags.manifest,
+        flags.root.as_deref(),
+        flags.follow_links,
+        &flags.splits,
+        &progress(&bar),
+    )?;
     bar.finish_and_clear();
     for problem in &survey.problems {
         say!("{}", line(problem));

@@ -216,6 +216,9 @@ pub(crate) struct DataFactsFlags {
     /// Folder of the data set [default: data/NAME after the manifest]
     #[arg(long, value_name = "DIR")]
     pub(crate) root: Option<PathBuf>,
+    /// Read images that symbolic links outside of the folder lead to
+    #[arg(long)]
+    pub(crate) follow_links: bool,
 }
 
 #[derive(Debug, Args)]
@@ -225,6 +228,9 @@ pub(crate) struct DataShowFlags {
     /// Folder of the data set [default: data/NAME after the manifest]
     #[arg(long, value_name = "DIR")]
     pub(crate) root: Option<PathBuf>,
+    /// Read images that symbolic links outside of the folder lead to
+    #[arg(long)]
+    pub(crate) follow_links: bool,
     /// The split
     #[arg(long, value_name = "NAME", default_value = "train")]
     pub(crate) split: String,
@@ -272,6 +278,9 @@ pub(crate) struct DataCheckFlags {
     /// Folder of the data set [default: data/NAME after the manifest]
     #[arg(long, value_name = "DIR")]
     pub(crate) root: Option<PathBuf>,
+    /// Read images that symbolic links outside of the folder lead to
+    #[arg(long)]
+    pub(crate) follow_links: bool,
     /// Only this split; may be given several times
     #[arg(long = "split", value_name = "NAME")]
     pub(crate) splits: Vec<String>,

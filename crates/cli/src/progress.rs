@@ -55,7 +55,9 @@ impl Observer for Progress {
         let losses = report.losses.iter().map(|(task, loss)| format!("{task} {loss:.3}"));
         let losses = losses.collect::<Vec<_>>().join("  ");
         if report.skipped {
-            self.say(&format!("step {}: skipped, a number was not finite", report.step));
+            let scale = report.loss_scale.map(|scale| format!(" at loss scale {scale}"));
+            let scale = scale.unwrap_or_default();
+            self.say(&format!("step {}: skipped, a number was not finite{scale}", report.step));
         }
         for error in &report.bad_sample_errors {
             self.say(&format!("step {}: went without a sample: {error}", report.step));

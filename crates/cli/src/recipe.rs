@@ -29,17 +29,20 @@ fn list() -> Result<()> {
     Ok(())
 }
 
-/// Kind `loss` is a value of `balancer.loss`, the other two of `balancer.gradient`.
+/// Kind `loss` is a value of `balancer.loss`, `optimiser` of `train.optimiser`, the others of
+/// `balancer.gradient`.
 fn list_balancers() -> Result<()> {
-    say!("{:<12} {:<5} {:<44} {:<27} source", "name", "kind", "needs", "cost");
+    say!("{:<12} {:<9} {:<52} {:<59} source", "name", "kind", "needs", "cost");
     for info in balancers() {
         let kind = match info.kind {
             BalancerKind::Loss => "loss",
             BalancerKind::Gram => "gram",
+            BalancerKind::Features => "features",
             BalancerKind::Rows => "rows",
+            BalancerKind::Optimiser => "optimiser",
         };
         let (name, needs, cost, source) = (info.name, info.needs, info.cost, info.source);
-        say!("{name:<12} {kind:<5} {needs:<44} {cost:<27} {source}");
+        say!("{name:<12} {kind:<9} {needs:<52} {cost:<59} {source}");
     }
     Ok(())
 }

@@ -26,6 +26,7 @@ pub(crate) const SHIPPED: &[Shipped] = shipped![
     "emtal-real",
     "vmt-scenes",
     "vmt-scenes-add",
+    "balancers",
     "camvid",
     "camvid-bsds500",
     "pretrain-swin",

@@ -10,6 +10,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use common::{Playground, program};
+#[cfg(target_os = "linux")]
+use image::GrayImage;
 
 const STEPS: [&str; 6] =
     ["--set", "train.steps=30", "--set", "train.eval_every=30", "--set", "train.save_every=2"];
@@ -145,6 +147,50 @@ fn a_full_disk_ends_the_run_and_keeps_the_last_checkpoint() {
     playground.succeed(&train("whole", &[]));
     let ends = ["whole", "run"].map(|run| bytes(&playground.path(run), 30));
     assert!(ends[0] == ends[1]);
+}
+
+/// A picture takes more memory than the process may have: its reader says so.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_worker_without_memory_ends_the_run_by_name() {
+    let playground = Playground::new();
+    let long = ["--set", "train.steps=100000", "--set", "train.save_total_limit=100000"];
+    let mut run = Running::start(&playground, &train("run", &long));
+    run.reach(&playground.path("run"), 5);
+    limit_memory(&run.child);
+    let (photograph, large) = (playground.photograph("b"), playground.path("large.png"));
+    let kept = std::fs::read(&photograph).unwrap();
+    GrayImage::new(8000, 8000).save(&large).unwrap();
+    std::fs::rename(&large, &photograph).unwrap();
+    let message = run.wait_for("error: ");
+    let expected = "b.jpg: not a readable PNG image: expected 192000000 bytes of free memory";
+    assert!(message.contains(expected), "{message}");
+    assert_eq!(run.child.wait().unwrap().code(), Some(1));
+    // The picture is mended, and the run goes on where it was saved last.
+    std::fs::write(&photograph, kept).unwrap();
+    let newest = checkpoints(&playground.path("run")).into_iter().max().unwrap();
+    let step = 2 + newest.to_str().unwrap().rsplit('-').next().unwrap().parse::<u64>().unwrap();
+    let resume = ["train", "--resume", "run"].map(str::to_owned).to_vec();
+    let whole = train("whole", &long).into_iter().map(str::to_owned).collect();
+    for (name, args) in [("run", resume), ("whole", whole)] {
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let mut run = Running::start(&playground, &args);
+        run.reach(&playground.path(name), step + 1);
+        run.signal("-INT");
+        assert_eq!(run.child.wait().unwrap().code(), Some(130));
+    }
+    let there = ["run", "whole"].map(|run| bytes(&playground.path(run), step));
+    assert!(there[0] == there[1]);
+}
+
+/// Leaves a process 64 MiB of addresses beyond those that it has.
+#[cfg(target_os = "linux")]
+fn limit_memory(process: &Child) {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
+    let kib: u64 = size.trim().trim_end_matches(" kB").parse().unwrap();
+    let (pid, limit) = (process.id().to_string(), format!("--as={}", (kib + 65_536) * 1024));
+    assert!(Command::new("prlimit").args(["--pid", &pid, &limit]).status().unwrap().success());
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Playground, program};
+use common::{Playground, VAL, program};
 
 fn refused_run(playground: &Playground, extra: &[&str]) -> String {
     let mut args = vec!["train", "recipe.toml", "--out", "run"];
@@ -69,8 +69,8 @@ fn a_bad_sample_may_be_left_out_and_is_counted() {
     let manifest = std::fs::read_to_string(playground.path("toy.toml")).unwrap();
     // Measured on the good ones, learnt from all.
     playground.write("toy/val.txt", "a\nc\n");
-    let val = "val = { folder = \"train\", list = \"val.txt\" }";
-    playground.write("toy.toml", &manifest.replace("val = { folder = \"train\" }", val));
+    let val = "val = { folder = \"train\", list = \"val.txt\", overlaps = [\"train\"] }";
+    playground.write("toy.toml", &manifest.replace(VAL, val));
     std::fs::write(playground.photograph("b"), b"\xff\xd8\xff").unwrap();
     let train = ["train", "recipe.toml", "--out", "run"];
     // Every sample is in every epoch.
@@ -79,6 +79,50 @@ fn a_bad_sample_may_be_left_out_and_is_counted() {
     let log = std::fs::read_to_string(playground.path("run/metrics.jsonl")).unwrap();
     let counted = log.lines().filter(|line| line.contains("\"bad_samples\":1")).count();
     assert!(counted > 0 && log.contains("b.jpg: not a readable JPEG image"), "{log}");
+}
+
+#[test]
+fn images_that_are_learnt_from_and_measured_on() {
+    let playground = Playground::new();
+    let recipe = std::fs::read_to_string(playground.path("recipe.toml")).unwrap();
+    playground.write("recipe.toml", &recipe.replace("allow_overlap = true\n", ""));
+    let message = refused_run(&playground, &[]);
+    let expected = "toy: splits `val` and `train`: expected no image in both, found 3, the first: ";
+    assert!(message.starts_with(expected), "{message}");
+    assert!(message.ends_with("/toy/images/train/a.jpg"), "{message}");
+    // The manifest's word is for `data check` alone.
+    let manifest = std::fs::read_to_string(playground.path("toy.toml")).unwrap();
+    playground.write("toy.toml", &manifest.replace(VAL, "val = { folder = \"train\" }"));
+    let output = playground.run(&["data", "check", "toy.toml", "--root", "toy"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("val: toy: splits `train` and `val`: expected no image"), "{text}");
+    // Parts of one folder share none.
+    let halves = "val = { folder = \"train\", list = \"val.txt\" }";
+    let manifest = manifest.replace(VAL, halves);
+    playground.write("toy.toml", &manifest.replace("train = {}", "train = { list = \"t.txt\" }"));
+    playground.write("toy/val.txt", "c\n");
+    playground.write("toy/t.txt", "a\nb\n");
+    playground.succeed(&["train", "recipe.toml", "--out", "run"]);
+}
+
+/// A photograph on another disk is read only where the recipe says so.
+#[cfg(unix)]
+#[test]
+fn a_link_that_leaves_the_folder() {
+    let playground = Playground::new();
+    let far = playground.path("far.jpg");
+    std::fs::rename(playground.photograph("b"), &far).unwrap();
+    std::os::unix::fs::symlink(&far, playground.photograph("b")).unwrap();
+    let message = refused_run(&playground, &[]);
+    assert!(message.contains("toy/images/train/b.jpg: expected links within"), "{message}");
+    assert!(message.contains("far.jpg"), "{message}");
+    let output = playground.run(&["data", "check", "toy.toml", "--root", "toy"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("b.jpg: expected links within the folder, found one to "), "{text}");
+    playground.succeed(&["data", "check", "toy.toml", "--root", "toy", "--follow-links"]);
+    let follow =
+        ["--set", "data.train.0.follow_links=true", "--set", "data.eval.0.follow_links=true"];
+    playground.succeed(&[&["train", "recipe.toml", "--out", "run"][..], &follow].concat());
 }
 
 #[test]
@@ -118,7 +162,7 @@ fn an_empty_split() {
     let playground = Playground::new();
     std::fs::create_dir_all(playground.path("toy/images/val")).unwrap();
     let manifest = std::fs::read_to_string(playground.path("toy.toml")).unwrap();
-    playground.write("toy.toml", &manifest.replace("val = { folder = \"train\" }", "val = {}"));
+    playground.write("toy.toml", &manifest.replace(VAL, "val = {}"));
     let message = refused_run(&playground, &[]);
     assert_eq!(message, "toy: split `val` is empty: expected at least 1 sample, found 0");
 }

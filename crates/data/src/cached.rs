@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use crate::{Dataset, Error, Label, Result, Sample, TaskSpec};
+use crate::{Dataset, Error, Label, Origin, Result, Sample, TaskSpec};
 
 /// A data set that keeps what it has read until its memory is full.
 ///
@@ -49,6 +49,10 @@ impl Dataset for Cached {
 
     fn fingerprint(&self) -> String {
         self.dataset.fingerprint()
+    }
+
+    fn origin(&self, index: usize) -> Option<Origin<'_>> {
+        self.dataset.origin(index)
     }
 
     fn get(&self, index: usize) -> Result<Sample> {

@@ -2,6 +2,16 @@
 
 use crate::{Error, Result, Sample, TaskSpec};
 
+/// Where an image comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin<'a> {
+    /// The file, and the place in a file of several images: the same for the same image, whatever
+    /// data set reads it.
+    pub image: String,
+    /// The split that it was opened with.
+    pub split: &'a str,
+}
+
 /// A finite list of samples, readable from many threads.
 pub trait Dataset: Send + Sync {
     /// Name that errors and reports use.
@@ -28,6 +38,11 @@ pub trait Dataset: Send + Sync {
     /// names or are files of another length.
     fn fingerprint(&self) -> String {
         format!("{} samples of {}", self.len(), self.name())
+    }
+
+    /// Where the image of sample `index` comes from; none where it is made rather than read.
+    fn origin(&self, _index: usize) -> Option<Origin<'_>> {
+        None
     }
 
     /// Reads sample `index`, below [`Dataset::len`].

@@ -118,6 +118,14 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     fits.then_some(bytes).ok_or_else(too_large)
 }
 
+/// Refuses what memory has no room for, so that the error names the file: an allocation that fails
+/// in a decoder ends the process.
+fn affordable(bytes: usize) -> Decoded<()> {
+    let mut room = Vec::<u8>::new();
+    let found = std::hint::black_box(&mut room).try_reserve_exact(bytes);
+    found.map_err(|_| format!("expected {bytes} bytes of free memory, found less"))
+}
+
 /// Refuses sizes that no image of ours has.
 fn bounded(width: usize, height: usize) -> Decoded<()> {
     let pixels = width.checked_mul(height);

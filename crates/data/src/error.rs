@@ -119,6 +119,23 @@ pub enum Error {
         /// How many images have it.
         count: usize,
     },
+    /// Images in two splits.
+    #[error(
+        "{dataset}: splits `{one}` and `{other}`: expected no image in both, found {count}, the \
+         first: {first}"
+    )]
+    Overlap {
+        /// Name of the data set.
+        dataset: String,
+        /// One split.
+        one: String,
+        /// The other.
+        other: String,
+        /// How many images are in both.
+        count: usize,
+        /// File of the first of them.
+        first: String,
+    },
     /// A name or a link in the folder of a data set that none should hold.
     #[error("{}: {reason}", path.to_string_lossy().escape_debug())]
     Entry {
@@ -159,7 +176,10 @@ pub enum Error {
 impl Error {
     /// Whether the files of one sample cause it, so that others may be read.
     pub(crate) fn is_of_a_sample(&self) -> bool {
-        matches!(self, Error::Io { .. } | Error::Decode { .. } | Error::Label { .. })
+        matches!(
+            self,
+            Error::Io { .. } | Error::Decode { .. } | Error::Label { .. } | Error::Entry { .. }
+        )
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rayon::prelude::*;
 
 use crate::folder::Manifest;
-use crate::{Dataset, Error, FolderDataset, Histogram, Label, Result, TaskSpec};
+use crate::{Dataset, Error, FolderDataset, Histogram, Label, Result, Root, TaskSpec};
 
 /// What reading a whole data set tells.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ impl Facts {
     /// A manifest, list or folder that cannot be read; single samples are counted instead.
     pub fn of_folder(
         manifest: &Path,
-        root: &Path,
+        root: &Root,
         progress: &(dyn Fn(&str, usize, usize) + Sync),
     ) -> Result<Self> {
         let description = Manifest::read(manifest)?;
@@ -84,7 +84,7 @@ impl Facts {
 /// The split with all tasks that have a file.
 fn open(
     manifest: &Path,
-    root: &Path,
+    root: &Root,
     split: &str,
     description: &Manifest,
 ) -> Result<FolderDataset> {
@@ -182,7 +182,10 @@ mod tests {
         spoil(folder.path());
         let manifest =
             PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("../../datasets/{name}.toml"));
-        (Facts::of_folder(&manifest, folder.path(), &|_, _, _| {}).unwrap(), made)
+        (
+            Facts::of_folder(&manifest, &Root::new(folder.path(), false), &|_, _, _| {}).unwrap(),
+            made,
+        )
     }
 
     #[test]

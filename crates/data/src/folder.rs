@@ -13,6 +13,7 @@ mod outline;
 mod parts;
 mod pattern;
 mod place;
+mod root;
 mod site;
 mod split;
 mod table;
@@ -27,8 +28,10 @@ use self::images::Images;
 use self::labels::Labels;
 pub(crate) use self::manifest::{Manifest, Variant};
 use self::pattern::{Pattern, Slots};
+pub use self::root::Root;
+pub(crate) use self::root::outside;
 use self::site::Site;
-use crate::{Dataset, Error, Result, Sample, TaskSpec};
+use crate::{Dataset, Error, Origin, Result, Sample, TaskSpec};
 
 /// Photographs and label files in a folder.
 ///
@@ -43,7 +46,7 @@ use crate::{Dataset, Error, Result, Sample, TaskSpec};
 /// [splits]
 /// train = { list = "train.txt" }           # one id a line
 /// val = {}                                 # every file that the pattern finds
-/// dev = { folder = "train", fraction = [0.9, 1.0] } # a tenth of `train`, by a hash of the names
+/// dev = { folder = "train", fraction = [0.9, 1.0] } # a tenth of the folder, by a hash of names
 ///
 /// [[tasks]]
 /// name = "semseg"
@@ -122,6 +125,13 @@ use crate::{Dataset, Error, Result, Sample, TaskSpec};
 /// `images` (number by split), `size` (height and width of most images) and `has` (patterns of
 /// files). [`Facts`](crate::Facts) says which one is there.
 ///
+/// # Splits that share images
+///
+/// `overlaps = ["val"]` in a split says that it may hold images of the split `val`, as a split of
+/// all images to learn from does. Otherwise [`Survey`](crate::Survey) tells of images in two
+/// splits. A run that is measured on images it learns from is refused
+/// whatever the manifest says.
+///
 /// # Images in one file
 ///
 /// `format = "idx"` in `[layout]` says that `images`, whose only slot may be `{split}`, is an idx
@@ -129,6 +139,7 @@ use crate::{Dataset, Error, Result, Sample, TaskSpec};
 #[derive(Debug)]
 pub struct FolderDataset {
     name: String,
+    split: String,
     images: Images,
     items: Vec<Slots>,
     tasks: Vec<TaskSpec>,
@@ -143,9 +154,11 @@ impl FolderDataset {
     /// [`Error::Config`] or [`Error::Decode`] for the manifest, a table or an idx file,
     /// [`Error::Io`] for a missing list or a listed image that is missing, [`Error::EmptySplit`],
     /// [`Error::Label`] for a class that the task does not have, [`Error::NoLabels`] for a task
-    /// without one label file in the split, and [`Error::AbsentClasses`] for a split whose name
-    /// starts with `train` and that lacks a class which names and lists can tell.
-    pub fn open(manifest: &Path, root: &Path, split: &str) -> Result<Self> {
+    /// without one label file in the split, [`Error::AbsentClasses`] for a split whose name starts
+    /// with `train` and that lacks a class which names and lists can tell, and [`Error::Entry`] for
+    /// a list or table that lies outside of `root`. Images and labels outside of it are refused
+    /// when they are read.
+    pub fn open(manifest: &Path, root: &Root, split: &str) -> Result<Self> {
         Self::open_for(manifest, root, split, |_| true)
     }
 
@@ -156,7 +169,7 @@ impl FolderDataset {
     /// As [`FolderDataset::open`].
     pub fn open_for(
         manifest: &Path,
-        root: &Path,
+        root: &Root,
         split: &str,
         wanted: impl Fn(&str) -> bool,
     ) -> Result<Self> {
@@ -181,7 +194,7 @@ impl FolderDataset {
             tasks.push(task);
             labels.push(found);
         }
-        Ok(Self { name: manifest.name, images, items, tasks, labels })
+        Ok(Self { name: manifest.name, split: split.to_owned(), images, items, tasks, labels })
     }
 
     /// The tasks that samples carry labels of.
@@ -199,10 +212,11 @@ impl FolderDataset {
     }
 
     /// Whether some image of the split has a file that `pattern` names.
-    pub(crate) fn has(&self, root: &Path, pattern: &str) -> bool {
+    pub(crate) fn has(&self, root: &Root, pattern: &str) -> bool {
         let pattern = Pattern::parse(pattern);
         let there = |slots: &Slots| {
-            pattern.as_ref().is_ok_and(|pattern| root.join(pattern.expand(slots)).is_file())
+            let path = |pattern: &Pattern| root.path().join(pattern.expand(slots));
+            pattern.as_ref().is_ok_and(|pattern| path(pattern).is_file())
         };
         self.items.iter().any(there)
     }
@@ -213,6 +227,18 @@ impl FolderDataset {
         labels.map_or(Ok(None), |(spec, labels)| {
             Ok(labels.get(index, &self.items[index], spec, None)?.map(|label| label.size()))
         })
+    }
+
+    /// Whether `manifest` lets the splits `one` and `other` share images.
+    ///
+    /// # Errors
+    /// As [`FolderDataset::open`] for the manifest itself.
+    pub(crate) fn may_overlap(manifest: &Path, one: &str, other: &str) -> Result<bool> {
+        let manifest = Manifest::read(manifest)?;
+        let names = |from: &str, to: &str| {
+            manifest.splits.get(from).is_some_and(|split| split.overlaps.iter().any(|n| n == to))
+        };
+        Ok(names(one, other) || names(other, one))
     }
 
     /// Names that several images have, in the order of names, with how many: predictions and
@@ -249,6 +275,10 @@ impl Dataset for FolderDataset {
         let digest: String =
             digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         format!("{} samples of {} ({digest})", self.len(), self.name)
+    }
+
+    fn origin(&self, index: usize) -> Option<Origin<'_>> {
+        Some(Origin { image: self.images.place(index, &self.items[index]), split: &self.split })
     }
 
     fn get(&self, index: usize) -> Result<Sample> {

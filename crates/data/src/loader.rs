@@ -59,6 +59,12 @@ impl Loader {
         Ok(Self { worker: Worker { dataset, config, transform, pool: Arc::new(pool) } })
     }
 
+    /// The same samples in another order and with other augmentation, on the same threads.
+    pub fn reseeded(&self, seed: u64) -> Self {
+        let config = Arc::new(LoaderConfig { seed, ..(*self.worker.config).clone() });
+        Self { worker: Worker { config, ..self.worker.clone() } }
+    }
+
     /// Batches of an epoch.
     pub fn num_batches(&self) -> usize {
         order::count(self.worker.dataset.len(), &self.worker.config)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Dataset, Error, Result, Sample, TaskSpec};
+use crate::{Dataset, Error, Origin, Result, Sample, TaskSpec};
 
 /// The samples of a data set that a list names, in its order.
 pub struct Subset {
@@ -52,6 +52,10 @@ impl Dataset for Subset {
 
     fn fingerprint(&self) -> String {
         format!("{} of {}", self.len(), self.dataset.fingerprint())
+    }
+
+    fn origin(&self, index: usize) -> Option<Origin<'_>> {
+        self.dataset.origin(self.indices[index])
     }
 
     fn get(&self, index: usize) -> Result<Sample> {

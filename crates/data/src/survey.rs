@@ -2,14 +2,16 @@
 
 mod entries;
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
 use crate::decode::unreadable;
 use crate::loader::guarded;
-use crate::{Dataset, Error, FolderDataset, Result};
+use crate::overlap::Overlaps;
+use crate::{Dataset, Error, FolderDataset, Result, Root};
 
 /// What a data set holds and what is wrong with it.
 #[derive(Debug, Default)]
@@ -18,6 +20,8 @@ pub struct Survey {
     pub samples: Vec<(String, usize)>,
     /// Everything that was found, the folder's first, then split by split in the order of samples.
     pub problems: Vec<Problem>,
+    /// Entries of the folder that were told of.
+    told: BTreeSet<PathBuf>,
 }
 
 /// One thing that is wrong.
@@ -35,24 +39,29 @@ impl Survey {
     /// `splits` are all that there are unless some are named. `progress` hears from many threads
     /// of the split in work, its samples read and their number. Beside the files it tells of names
     /// in the folder that are no text or have line ends, links that lead nowhere or out of the
-    /// folder, and images of one name.
+    /// folder unless `root` allows it, images of one name, and images in two splits that do not
+    /// say so in `overlaps`.
     ///
     /// # Errors
     /// A manifest or folder that cannot be read at all; whatever else is wrong is in the result.
     pub fn of_folder(
         manifest: &Path,
-        root: &Path,
+        root: &Root,
         splits: &[String],
         progress: &(dyn Fn(&str, usize, usize) + Sync),
     ) -> Result<Self> {
         let all = FolderDataset::splits(manifest)?;
-        let root = root.canonicalize().map_err(unreadable(root))?;
-        let mut survey = Self::default();
-        survey.note(None, entries::odd(&root));
+        let path = root.path().canonicalize().map_err(unreadable(root.path()))?;
+        let root = &Root::new(&path, root.follows_links());
+        let (mut survey, mut overlaps) = (Self::default(), Overlaps::default());
+        survey.note(None, entries::odd(root));
         for split in if splits.is_empty() { &all } else { splits } {
-            match FolderDataset::open(manifest, &root, split) {
+            match FolderDataset::open(manifest, root, split) {
                 Ok(dataset) => {
-                    survey.read(split, &dataset, &|done, len| progress(split, done, len))
+                    survey.read(split, &dataset, &|done, len| progress(split, done, len));
+                    let found = overlaps.add(&dataset);
+                    let odd = |error: &Error| !allowed(manifest, error);
+                    survey.note(Some(split), found.into_iter().filter(odd).collect());
                 }
                 Err(error) => survey.note(Some(split), one_by_one(error)),
             }
@@ -84,8 +93,26 @@ impl Survey {
     }
 
     fn note(&mut self, split: Option<&str>, errors: Vec<Error>) {
-        let problem = |error| Problem { split: split.map(str::to_owned), error };
-        self.problems.extend(errors.into_iter().map(problem));
+        for error in errors {
+            if let Error::Entry { path, .. } = &error {
+                // Every image behind a link would say what is said of the link.
+                if path.ancestors().any(|above| self.told.contains(above)) {
+                    continue;
+                }
+                self.told.insert(path.clone());
+            }
+            self.problems.push(Problem { split: split.map(str::to_owned), error });
+        }
+    }
+}
+
+/// Whether the manifest says that two splits share images.
+fn allowed(manifest: &Path, error: &Error) -> bool {
+    match error {
+        Error::Overlap { one, other, .. } => {
+            FolderDataset::may_overlap(manifest, one, other).unwrap_or(false)
+        }
+        _ => false,
     }
 }
 

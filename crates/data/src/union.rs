@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Dataset, Error, Result, Sample, TaskSpec};
+use crate::{Dataset, Error, Origin, Result, Sample, TaskSpec};
 
 /// The samples of several data sets, one set after the other.
 ///
@@ -56,12 +56,25 @@ impl Dataset for Union {
         self.parts.iter().map(|part| part.fingerprint()).collect::<Vec<_>>().join(", ")
     }
 
+    fn origin(&self, index: usize) -> Option<Origin<'_>> {
+        let (part, index) = self.place(index);
+        part.origin(index)
+    }
+
     fn get(&self, index: usize) -> Result<Sample> {
+        let (part, index) = self.place(index);
+        part.get(index)
+    }
+}
+
+impl Union {
+    /// The part that holds sample `index`, and its index there.
+    fn place(&self, index: usize) -> (&dyn Dataset, usize) {
         let mut index = index;
         for part in &self.parts {
             match index.checked_sub(part.len()) {
                 Some(rest) => index = rest,
-                None => return part.get(index),
+                None => return (part.as_ref(), index),
             }
         }
         panic!("{}: index {} beyond the last sample", self.name, self.len() + index)

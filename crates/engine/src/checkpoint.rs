@@ -57,7 +57,7 @@ pub struct Checkpoint {
     pub model: Tensors,
     pub(crate) optimiser: Tensors,
     /// What else has memory: the feature bank and running losses of the quality-retaining loss, or
-    /// the balancer; a recipe has one of them at most.
+    /// the balancer (a recipe has one of them at most), and the scale of losses in float16.
     pub(crate) memory: Tensors,
     pub(crate) state: State,
 }
@@ -207,6 +207,22 @@ mod tests {
         assert_eq!((last.state.step, best.state.step), (5, 2));
         assert_eq!(last.model["w"].double_value(&[0]), 5.0);
         assert_eq!(last.optimiser["w"].double_value(&[0]), -1.0);
+    }
+
+    /// A clock that jumps back gives younger folders older times.
+    #[test]
+    fn the_newest_is_the_one_of_the_last_step_whatever_its_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path();
+        for (step, time) in [(1, "2099-01-01"), (2, "1999-01-01"), (3, "1980-01-01")] {
+            checkpoint(step, 1).save(dir, 3).unwrap();
+            let path = dir.join(format!("step-{step:08}"));
+            let touched = std::process::Command::new("touch").args(["-d", time]).arg(path).status();
+            assert!(touched.unwrap().success());
+        }
+        assert_eq!(last(dir), 3);
+        checkpoint(4, 1).save(dir, 2).unwrap();
+        assert_eq!(names(dir), ["step-00000001", "step-00000003", "step-00000004"]);
     }
 
     #[test]

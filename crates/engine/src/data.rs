@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ndarray::{Array, Dimension};
-use polyptych_data::{Cached, Dataset, Facts, Loader, LoaderConfig, Survey, TaskSpec, Union};
+use polyptych_data::{
+    Cached, Dataset, Facts, Loader, LoaderConfig, Root, Survey, TaskSpec, Union, require_disjoint,
+};
 use polyptych_tensor::{Device, Tensor};
 
 use crate::recipe::folder_of;
@@ -33,10 +35,14 @@ impl DataSets {
     /// Opens the data sets of `recipe`, whose tasks that do not learn are described by `known`.
     ///
     /// # Errors
-    /// As [`DataSets::open`]; a task that the data describe otherwise.
+    /// As [`DataSets::open`]; a task that the data describe otherwise; an image that is both learnt
+    /// from and measured on, unless the recipe allows it.
     pub(crate) fn open_beside(recipe: &Recipe, known: &[TaskSpec]) -> Result<Self> {
         let train = open(recipe, &recipe.data.train, |task| recipe.learns(task))?;
         let eval = Self::open_eval(recipe)?;
+        if !recipe.data.allow_overlap {
+            require_disjoint(train.as_ref(), eval.dataset().as_ref())?;
+        }
         let known = known.iter().filter(|spec| !recipe.learns(&spec.name));
         let specs = specs(recipe, &known.collect::<Vec<_>>(), train.tasks())?;
         let config = LoaderConfig {
@@ -77,10 +83,11 @@ impl DataSets {
 pub fn survey(
     manifest: &Path,
     root: Option<&Path>,
+    follow_links: bool,
     splits: &[String],
     progress: &(dyn Fn(&str, usize, usize) + Sync),
 ) -> Result<Survey> {
-    let root = folder_of(manifest, root)?;
+    let root = Root::new(&folder_of(manifest, root)?, follow_links);
     Ok(Survey::of_folder(manifest, &root, splits, progress)?)
 }
 
@@ -92,9 +99,11 @@ pub fn survey(
 pub fn facts(
     manifest: &Path,
     root: Option<&Path>,
+    follow_links: bool,
     progress: &(dyn Fn(&str, usize, usize) + Sync),
 ) -> Result<Facts> {
-    Ok(Facts::of_folder(manifest, &folder_of(manifest, root)?, progress)?)
+    let root = Root::new(&folder_of(manifest, root)?, follow_links);
+    Ok(Facts::of_folder(manifest, &root, progress)?)
 }
 
 /// The specifications of the recipe's tasks: as they are `known`, or among those of the `data`.

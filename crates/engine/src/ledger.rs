@@ -7,8 +7,7 @@ use polyptych_adapters::{Form, PARAMETERS};
 use polyptych_tensor::{Device, Kind, Role, Tensor, matches};
 use serde::Serialize;
 
-use crate::balance::Reach;
-use crate::balance::needs_rows;
+use crate::balance::{Reach, num_buffers};
 use crate::{DataSets, Model, Recipe, Result};
 
 /// Counts of one group of parameters.
@@ -40,11 +39,13 @@ pub struct Ledger {
 /// Room for one gradient per task over the shared trainable parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct RowBuffer {
+    /// Batches whose rows are held at a time: 3 for SDMGrad, else 1.
+    pub buffers: i64,
     /// Rows.
     pub tasks: i64,
     /// Trainable numbers that two tasks or more share.
     pub shared: i64,
-    /// `tasks x shared x 4`: the rows are float32.
+    /// `buffers x tasks x shared x 4`: the rows are float32.
     pub bytes: i64,
 }
 
@@ -56,9 +57,9 @@ impl Ledger {
     pub fn of_recipe(recipe: &Recipe) -> Result<Self> {
         let specs = DataSets::open(recipe)?.specs;
         let model = Model::new(recipe, &specs, Form::Adapted, Device::Cpu)?;
-        let row_buffer = match needs_rows(recipe) {
-            true => Some(RowBuffer::of(&model, recipe.data.img_size)?),
-            false => None,
+        let row_buffer = match num_buffers(recipe) as i64 {
+            0 => None,
+            buffers => Some(RowBuffer::of(&model, recipe.data.img_size, buffers)?),
         };
         Ok(Self { row_buffer, ..Self::of(&model) })
     }
@@ -96,12 +97,12 @@ impl Ledger {
 
 impl RowBuffer {
     /// Follows every task's output for an image of `size` back to the parameters of `model`.
-    fn of(model: &Model, size: [usize; 2]) -> Result<Self> {
+    fn of(model: &Model, size: [usize; 2], buffers: i64) -> Result<Self> {
         let shape = [1, 3, size[0] as i64, size[1] as i64];
         let images = Tensor::rand(shape, (Kind::Float, Device::Cpu));
         let shared = Reach::find(model, &model.store.trainable(), &images)?.columns();
         let tasks = model.tasks.len() as i64;
-        Ok(Self { tasks, shared, bytes: tasks * shared * 4 })
+        Ok(Self { buffers, tasks, shared, bytes: buffers * tasks * shared * 4 })
     }
 }
 
@@ -128,9 +129,13 @@ impl fmt::Display for Ledger {
         })?;
         self.row_buffer.iter().try_for_each(|rows| {
             let [shared, bytes] = [rows.shared, rows.bytes].map(grouped);
+            let batches = match rows.buffers {
+                1 => String::new(),
+                several => format!("{several} batches x "),
+            };
             writeln!(
                 f,
-                "row buffer: {} tasks x {shared} shared x 4 bytes = {bytes} bytes",
+                "row buffer: {batches}{} tasks x {shared} shared x 4 bytes = {bytes} bytes",
                 rows.tasks
             )
         })
@@ -196,7 +201,7 @@ mod tests {
             stored: 1001,
         };
         let rows = vec![row("backbone", 0), row("heads.depth", 1000)];
-        let row_buffer = Some(RowBuffer { tasks: 2, shared: 1000, bytes: 8000 });
+        let row_buffer = Some(RowBuffer { buffers: 1, tasks: 2, shared: 1000, bytes: 8000 });
         let ledger = Ledger { rows, unused: vec![("backbone.x".into(), 12)], row_buffer };
         assert_eq!(ledger.total(), LedgerRow { total: 2000, stored: 2002, ..row("all", 1000) });
         let text = ledger.to_string();

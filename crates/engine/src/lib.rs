@@ -12,6 +12,7 @@ mod error;
 mod evaluate;
 mod experts;
 mod extend;
+mod features;
 mod heat_map;
 mod ledger;
 mod log;

@@ -8,7 +8,8 @@ use polyptych_data::TaskSpec;
 use polyptych_heads::{Head, upsample};
 use polyptych_tensor::{Device, Observed, Store, Tensor, Tensors, manual_seed};
 
-use crate::trunk::{Features, Trunk, shares};
+use crate::features::Features;
+use crate::trunk::{Trunk, shares};
 use crate::{Recipe, Result, Task, UnionRange, union};
 
 /// Scope of the backbone's parameters.
@@ -98,8 +99,9 @@ impl Model {
         Ok(outputs)
     }
 
-    /// As [`Model::forward`] in training, of the tasks that learn, with LibTorch's generator seeded before every trunk, so
-    /// that copies per task draw the dropout of a run of their task alone.
+    /// As [`Model::forward`] in training, of the tasks that learn, with LibTorch's generator
+    /// seeded before every trunk, so that copies per task draw the dropout of a run of their task
+    /// alone.
     ///
     /// # Errors
     /// As [`Model::forward`].
@@ -107,11 +109,37 @@ impl Model {
         let mut outputs = Vec::new();
         for trunk in &self.trunks {
             manual_seed(seed);
-            let learning = trunk.tasks.clone().filter(|index| self.learning.contains(index));
-            let learning: Vec<usize> = learning.collect();
-            outputs.extend(self.through(trunk, &learning, images, true)?);
+            outputs.extend(self.through(trunk, &self.learning_in(trunk), images, true)?);
         }
         Ok(outputs)
+    }
+
+    /// What heads read of the one trunk of a model without copies per task.
+    ///
+    /// # Errors
+    /// An image of another shape.
+    pub(crate) fn encode(&self, images: &Tensor, train: bool) -> Result<Features> {
+        let trunk = self.common();
+        self.features(trunk, &self.learning_in(trunk), images, train)
+    }
+
+    /// The outputs of the tasks that learn for `features` of [`Model::encode`].
+    ///
+    /// # Errors
+    /// A head that fails.
+    pub(crate) fn decode(&self, features: &Features, train: bool) -> Result<Vec<Tensor>> {
+        let trunk = self.common();
+        self.outputs(trunk, features, &self.learning_in(trunk), train)
+    }
+
+    /// The trunk that all tasks share. Recipes whose balancer cuts it from the heads have no other:
+    /// they are refused beside copies per task.
+    fn common(&self) -> &Trunk {
+        &self.trunks[0]
+    }
+
+    fn learning_in(&self, trunk: &Trunk) -> Vec<usize> {
+        trunk.tasks.clone().filter(|index| self.learning.contains(index)).collect()
     }
 
     fn through(
@@ -124,12 +152,29 @@ impl Model {
         if asked.is_empty() {
             return Ok(Vec::new());
         }
+        let features = self.features(trunk, asked, images, train)?;
+        self.outputs(trunk, &features, asked, train)
+    }
+
+    fn features(
+        &self,
+        trunk: &Trunk,
+        asked: &[usize],
+        images: &Tensor,
+        train: bool,
+    ) -> Result<Features> {
         let image_level = asked.iter().any(|&index| !self.tasks[index].spec.is_dense());
-        let features = trunk.forward(&images.to_kind(self.kind), image_level, train)?;
-        let size = images.size();
-        let output =
-            |&index: &usize| self.output(trunk, &features, index, [size[2], size[3]], train);
-        asked.iter().map(output).collect()
+        trunk.forward(&images.to_kind(self.kind), image_level, train)
+    }
+
+    fn outputs(
+        &self,
+        trunk: &Trunk,
+        features: &Features,
+        asked: &[usize],
+        train: bool,
+    ) -> Result<Vec<Tensor>> {
+        asked.iter().map(|&index| self.output(trunk, features, index, train)).collect()
     }
 
     fn output(
@@ -137,12 +182,11 @@ impl Model {
         trunk: &Trunk,
         features: &Features,
         index: usize,
-        size: [i64; 2],
         train: bool,
     ) -> Result<Tensor> {
         let raw = self.heads[index].forward(&trunk.input(features, index), train)?;
         Ok(match self.tasks[index].spec.is_dense() {
-            true => upsample(&raw, size)?,
+            true => upsample(&raw, features.size)?,
             false => raw,
         })
     }

@@ -11,7 +11,7 @@ use polyptych_data::{AugmentConfig, LoaderConfig, OnBadSample, Sampling};
 use polyptych_heads::HeadConfig;
 use polyptych_losses::LossConfig;
 use polyptych_losses::balancers::BalancingConfig;
-use polyptych_tensor::optim::{AdamWConfig, SgdConfig};
+use polyptych_tensor::optim::{AdaTaskConfig, AdamWConfig, SgdConfig};
 use polyptych_tensor::{Precision, Pyramid, Schedule};
 use serde::{Deserialize, Serialize};
 
@@ -130,6 +130,10 @@ pub struct DataRecipe {
     /// stops, because scores of less than all samples compare with nothing.
     #[serde(default, skip_serializing_if = "OnBadSample::is_stop")]
     pub on_bad_sample: OnBadSample,
+    /// Whether images that are learnt from may be measured on too, which a run refuses otherwise:
+    /// its scores would be of what it has seen.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_overlap: bool,
     /// Mean of each channel, values in `[0, 1]`; ImageNet's if absent. AugReg ViTs have 0.5.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mean: Option<[f32; 3]>,
@@ -172,6 +176,8 @@ pub struct TrainRecipe {
     #[serde(default = "default_save_total_limit")]
     pub save_total_limit: usize,
     /// Steps in a row whose numbers may be not finite, and which are skipped, before the run ends.
+    /// With `precision = "fp16"` a step whose gradients overflow is skipped too, but counts only
+    /// where the loss scale has fallen below 1: until then a smaller scale mends it.
     #[serde(default = "default_max_skipped")]
     pub max_skipped: u64,
     /// Steps between measurements of the conflict between tasks, which `metrics.jsonl` takes;
@@ -206,6 +212,8 @@ pub enum OptimiserRecipe {
     AdamW(AdamWConfig),
     /// SGD with momentum.
     Sgd(SgdConfig),
+    /// AdaTask: Adam with moments of their own for every task.
+    AdaTask(AdaTaskConfig),
 }
 
 impl Recipe {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use image::{Rgb, RgbImage, imageops};
 use ndarray::{Array3, Axis};
 use polyptych_data::{
-    AugmentConfig, Dataset, FolderDataset, Key, Label, Sample, TaskKind, TaskSpec, Transform,
+    AugmentConfig, Dataset, FolderDataset, Key, Label, Root, Sample, TaskKind, TaskSpec, Transform,
     resize_image,
 };
 
@@ -28,6 +28,8 @@ pub struct Sheet {
     pub manifest: PathBuf,
     /// Its folder; `data/<name of the manifest>` if absent.
     pub root: Option<PathBuf>,
+    /// Whether symbolic links may lead out of the folder.
+    pub follow_links: bool,
     /// The split.
     pub split: String,
     /// Number of samples, at even distances.
@@ -46,6 +48,7 @@ pub struct Sheet {
 /// A manifest, folder or sample that cannot be read; an augmentation out of range.
 pub fn contact_sheet(sheet: &Sheet) -> Result<RgbImage> {
     let root = folder_of(&sheet.manifest, sheet.root.as_deref())?;
+    let root = Root::new(&root, sheet.follow_links);
     let dataset = open(&sheet.manifest, &root, &sheet.split)?;
     let count = sheet.samples.clamp(1, dataset.len());
     let mut rows = Vec::new();
@@ -70,7 +73,7 @@ pub fn contact_sheet(sheet: &Sheet) -> Result<RgbImage> {
 }
 
 /// The split with every task that has a file.
-fn open(manifest: &Path, root: &Path, split: &str) -> Result<FolderDataset> {
+fn open(manifest: &Path, root: &Root, split: &str) -> Result<FolderDataset> {
     let all = FolderDataset::open_for(manifest, root, split, |_| false)?;
     let has =
         |task: &str| FolderDataset::open_for(manifest, root, split, |name| name == task).is_ok();
@@ -169,6 +172,7 @@ mod tests {
             manifest: Path::new(env!("CARGO_MANIFEST_DIR"))
                 .join("../../datasets/pascal_context.toml"),
             root: Some(folder.path().to_owned()),
+            follow_links: false,
             split: "val".to_owned(),
             samples: 2,
             side: 48,

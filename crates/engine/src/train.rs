@@ -5,8 +5,11 @@
 //! So `N + N` steps are `2 N` steps, bit for bit on the CPU, where a process has one run at a time:
 //! LibTorch's generator is the process's.
 
+mod ahead;
 mod dump;
+mod further;
 mod pass;
+mod resident;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -17,12 +20,14 @@ use polyptych_adapters::{ExpertLayer, Form};
 use polyptych_data::{Batch, TaskSpec};
 use polyptych_losses::LossWeights;
 use polyptych_metrics::{Baseline, delta_m};
-use polyptych_tensor::optim::{AdamW, Optimiser, Sgd, clip_grad_norm, decay_groups};
-use polyptych_tensor::{Device, LoadOptions, LoadReport, Tensor, Tensors, device, torch_version};
+use polyptych_tensor::optim::{AdaTask, AdamW, Optimiser, Sgd, clip_grad_norm, decay_groups};
+use polyptych_tensor::{
+    Device, GradScaler, LoadOptions, LoadReport, Tensor, Tensors, device, torch_version,
+};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::balance::Balance;
+use crate::balance::{Balance, Balanced};
 use crate::checkpoint::State;
 use crate::error::io;
 use crate::extend::Extended;
@@ -34,6 +39,7 @@ use crate::{
     Result, RunFolder, evaluate, experts, load_backbone, to_tensor,
 };
 pub use dump::{Number, StepDump};
+use further::Further;
 use pass::Pass;
 
 /// What a training step was like.
@@ -53,6 +59,9 @@ pub struct StepReport {
     pub wall_ms: f64,
     /// Whether the step was skipped because a number was not finite.
     pub skipped: bool,
+    /// What the losses were multiplied by in the backward pass; none where `precision` needs none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss_scale: Option<f64>,
     /// Samples that the batch went without, because they are bad.
     #[serde(skip_serializing_if = "is_zero")]
     pub bad_samples: usize,
@@ -110,7 +119,9 @@ pub struct Trainer {
     weights: Option<LossWeights>,
     union: Option<Union>,
     balance: Option<Balance>,
+    further: Vec<Further>,
     optimiser: Box<dyn Optimiser>,
+    scaler: Option<GradScaler>,
     /// Trainable parameters that are learnt together; several parts where tasks share none.
     parts: Vec<Vec<(String, Tensor)>>,
     baselines: Option<Vec<Baseline>>,
@@ -207,6 +218,9 @@ impl Trainer {
         if let Some(balance) = &mut trainer.balance {
             balance.restore(&checkpoint.memory)?;
         }
+        if let Some(scaler) = &mut trainer.scaler {
+            scaler.restore(&checkpoint.memory)?;
+        }
         Ok(trainer)
     }
 
@@ -225,6 +239,9 @@ impl Trainer {
         let optimiser: Box<dyn Optimiser> = match recipe.train.optimiser {
             OptimiserRecipe::AdamW(config) => Box::new(AdamW::new(config, groups)),
             OptimiserRecipe::Sgd(config) => Box::new(Sgd::new(config, groups)),
+            OptimiserRecipe::AdaTask(config) => {
+                Box::new(AdaTask::new(config, groups, &recipe.task_names()))
+            }
         };
         let union = Union::new(&recipe, &data.specs, model.store.device())?;
         let joins = |index: &usize| union.as_ref().is_some_and(|union| union.joins(*index));
@@ -237,7 +254,10 @@ impl Trainer {
         let weights = (!alone.is_empty()).then(|| LossWeights::new(alone.iter().map(weight)));
         let weights = weights.transpose()?;
         let balance = Balance::new(&recipe, &params)?;
+        let scaler = recipe.precision.scales_losses().then(GradScaler::default);
         let parts = model.parts(&params);
+        let further = balance.as_ref().map_or(0, ahead::further_batches);
+        let further = (0..further).map(|index| Further::new(&data.train, index)).collect();
         let baselines = folder.baselines()?.and_then(|b| b.of(&recipe.task_names()));
         let log = Log::open(folder.path().join("metrics.jsonl"), state.step)?;
         let device = model.store.device();
@@ -250,7 +270,9 @@ impl Trainer {
             weights,
             union,
             balance,
+            further,
             optimiser,
+            scaler,
             parts,
             baselines,
             state,
@@ -327,6 +349,8 @@ impl Trainer {
         }
         if stopped {
             self.save()?;
+        } else if let Some(bytes) = resident::peak() {
+            self.log.write(&json!({"step": steps, "peak_resident_bytes": bytes}))?;
         }
         Ok(TrainOutcome { finished: self.state.step == steps, step: self.state.step, evaluation })
     }
@@ -354,22 +378,28 @@ impl Trainer {
     }
 
     fn step_on(&mut self, batch: &Batch, started: &mut Instant) -> Result<StepReport> {
-        let (step, train) = (self.state.step, &self.recipe.train);
-        let lr = train.lr * train.schedule.factor(step, train.steps);
+        let (step, lr) = (self.state.step, self.lr());
         let pass = self.prepare_step(batch)?;
         if step == 0 && pass.formed {
             self.model.store.check_gradients()?;
         }
         let grad_norm = self.clip();
+        let skipped = !pass.loss.is_finite() || !grad_norm.is_finite();
+        let loss_scale = self.scaler.as_ref().map(GradScaler::scale);
+        let overflowed = skipped && self.scaler.is_some() && pass.losses_are_finite();
         let Pass { loss, losses, balanced, images, .. } = pass;
-        let skipped = !loss.is_finite() || !grad_norm.is_finite();
-        if skipped {
-            self.skip(batch, &losses)?;
-        } else {
-            self.optimiser.step(lr)?;
+        if !skipped {
+            self.descend(lr, balanced.as_ref(), grad_norm)?;
             balanced.map_or(Ok(()), |balanced| self.learn(&balanced, &images, batch))?;
+            self.state.skipped = 0;
+        } else if !overflowed || loss_scale.is_some_and(|scale| scale < 1.0) {
+            self.skip(batch, &losses)?;
         }
-        self.advance(skipped)?;
+        // No scale mends a forward pass: a loss that is not finite leaves it.
+        if let Some(scaler) = self.scaler.as_mut().filter(|_| !skipped || overflowed) {
+            scaler.update(!skipped);
+        }
+        self.advance()?;
         let losses = losses.into_iter().map(|(name, l)| (name, l.double_value(&[]))).collect();
         let wall_ms = started.elapsed().as_secs_f64() * 1e3;
         *started = Instant::now();
@@ -381,29 +411,34 @@ impl Trainer {
             grad_norm,
             wall_ms,
             skipped,
+            loss_scale,
             bad_samples: batch.skipped.len(),
             bad_sample_errors: batch.skipped.clone(),
         })
     }
 
+    /// Learning rate of the next step.
+    fn lr(&self) -> f64 {
+        let train = &self.recipe.train;
+        train.lr * train.schedule.factor(self.state.step, train.steps)
+    }
+
     /// Everything of a step but what changes the model: forward and backward.
     fn prepare_step(&mut self, batch: &Batch) -> Result<Pass> {
-        let (step, steps) = (self.state.step, self.recipe.train.steps);
         let images = to_tensor(&batch.images, self.device);
         if let Some(balance) = &mut self.balance {
             balance.prepare(&self.model, &images)?;
         }
-        self.model.set_progress(step, steps);
-        let outputs = self.model.forward_train(&images, seed_of(self.recipe.seed, step))?;
-        self.model.store.zero_grad();
-        self.pass(&outputs, images, batch)
+        self.model.set_progress(self.state.step, self.recipe.train.steps);
+        self.pass(images, batch, self.lr())
     }
 
-    /// Ends the run where too many steps in a row met numbers that are not finite, and keeps what
-    /// the last one started from.
+    /// Counts a step that met numbers which are not finite. Ends the run where they are too many in
+    /// a row, and keeps what the last one started from.
     fn skip(&mut self, batch: &Batch, losses: &BTreeMap<String, Tensor>) -> Result<()> {
         let (step, count) = (self.state.step, self.state.skipped + 1);
         if count < self.recipe.train.max_skipped {
+            self.state.skipped = count;
             return Ok(());
         }
         let path = dump::folder(self.folder.path());
@@ -420,9 +455,19 @@ impl Trainer {
         self.parts.iter().map(|part| clip_grad_norm(part, max)).fold(0.0, f64::hypot)
     }
 
-    fn advance(&mut self, skipped: bool) -> Result<()> {
+    /// The optimiser's step down the clipped gradients, whose length was `grad_norm`.
+    fn descend(&mut self, lr: f64, balanced: Option<&Balanced>, grad_norm: f64) -> Result<()> {
+        let (Some(balance), Some(balanced), true) =
+            (&self.balance, balanced, self.optimiser.is_by_task())
+        else {
+            return Ok(self.optimiser.step(lr)?);
+        };
+        let tasks = balance.by_task(balanced, grad_norm, self.recipe.train.clip_grad_norm);
+        Ok(self.optimiser.step_by_task(lr, &tasks)?)
+    }
+
+    fn advance(&mut self) -> Result<()> {
         self.state.step += 1;
-        self.state.skipped = if skipped { self.state.skipped + 1 } else { 0 };
         let save = self.recipe.train.save_every;
         if self.due(save) && !self.due(self.recipe.train.eval_every) { self.save() } else { Ok(()) }
     }
@@ -478,6 +523,7 @@ impl Trainer {
         };
         let mut memory = self.union.as_ref().map_or_else(Tensors::new, Union::state);
         memory.extend(self.balance.as_ref().map_or_else(Tensors::new, Balance::state));
+        memory.extend(self.scaler.as_ref().map_or_else(Tensors::new, GradScaler::state));
         Checkpoint { model, optimiser: self.optimiser.state(), memory, state }
     }
 }

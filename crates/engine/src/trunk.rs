@@ -16,7 +16,8 @@ use polyptych_data::TaskSpec;
 use polyptych_heads::HeadInput;
 use polyptych_tensor::{Activations, Owner, Plan, Role, Store, Tensor, Tensors};
 
-use crate::balance::needs_rows;
+use crate::balance::of_shared;
+use crate::features::Features;
 use crate::model::BACKBONE;
 use crate::{Error, Recipe, Result};
 
@@ -35,12 +36,6 @@ pub(crate) struct Trunk {
     image_level: Vec<String>,
 }
 
-/// What the heads of a trunk read.
-pub(crate) struct Features {
-    levels: Vec<Activations>,
-    pooled: Option<Activations>,
-}
-
 /// Checks `backbone.per_task` of `recipe`, whose file is `origin`.
 ///
 /// # Errors
@@ -50,10 +45,10 @@ pub(crate) fn validate(recipe: &Recipe, origin: &str) -> Result<()> {
         _ if !recipe.backbone.per_task => return Ok(()),
         Some(reason) => format!("the method {} {reason}", recipe.adapter.name()),
         None if recipe.union.is_some() => "[union] joins the tasks of one trunk".into(),
-        None if needs_rows(recipe) => {
-            "balancer.gradient and train.conflict_every look at what tasks share".into()
-        }
-        None => return Ok(()),
+        None => match of_shared(recipe) {
+            Some(reason) => reason.into(),
+            None => return Ok(()),
+        },
     };
     let reason = format!("expected false, found true: {reason}");
     Err(Error::Recipe { origin: origin.into(), key: "backbone.per_task".into(), reason })
@@ -106,9 +101,10 @@ impl Trunk {
     /// # Errors
     /// Images of another shape.
     pub(crate) fn forward(&self, x: &Tensor, image_level: bool, train: bool) -> Result<Features> {
+        let size = x.size();
         let Intermediates { features, levels } = self.backbone.forward_intermediates(x, train)?;
         let pooled = image_level.then(|| self.backbone.forward_head(&features, true));
-        Ok(Features { levels, pooled })
+        Ok(Features { levels, pooled, size: [size[2], size[3]] })
     }
 
     /// What the head of the model's task `index` reads of `features`.

@@ -1,48 +1,32 @@
-//! Every balancer trains, resumes bit for bit and does what its weights say.
+//! Balancers do what their weights say, and what they cannot balance is named.
+//!
+//! That every one of them trains and goes on bit for bit is tested beside the methods, in `every.rs`.
 #![allow(clippy::unwrap_used)]
 
 mod common;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use common::{Until, classes, recipe, train, try_recipe};
-use polyptych_engine::{
-    BalancerInfo, BalancerKind, Checkpoint, Ledger, MeanConflict, Recipe, Trainer, balancers,
-};
+use common::{Until, alone, classes, recipe, train, try_recipe};
+use polyptych_engine::{Ledger, MeanConflict, Recipe, Trainer};
 use polyptych_tensor::{Kind, Tensor};
-
-/// LibTorch's generator is the process's: runs beside each other would draw from one sequence.
-fn alone() -> MutexGuard<'static, ()> {
-    static RUNS: Mutex<()> = Mutex::new(());
-    RUNS.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 const QUICK: [&str; 5] = [
     "train.steps=4",
-    "train.save_every=2",
+    // Runs save where they end, or are stopped.
+    "train.save_every=100",
     "train.schedule.warmup_steps=1",
     "tasks.semseg.head={name=\"segformer\", embed_dim=8, dropout=0.1}",
     "data.eval.0.len=1",
 ];
 
-fn quick(balancer: &str) -> Recipe {
-    recipe(&[&QUICK[..], &[balancer]].concat())
+fn quick(extra: &[&str]) -> Recipe {
+    recipe(&[&QUICK[..], extra].concat())
 }
 
-/// The balancer's override, at its defaults.
-fn setting(info: &BalancerInfo) -> String {
-    let fields = match info.name {
-        "dwa" => ", epoch_steps=1",
-        "stch" => ", epoch_steps=1, warmup_epochs=2",
-        // The second step of two solves nothing.
-        "nash_mtl" => ", update_weights_every=2",
-        _ => "",
-    };
-    let key = if info.kind == BalancerKind::Loss { "loss" } else { "gradient" };
-    format!("balancer={{{key}={{name=\"{}\"{fields}}}}}", info.name)
-}
+/// Features that all tasks read, with factors that all tasks share.
+const COMMON: &str = "adapter={method=\"lora\", r=4, target_modules=\"all-linear\"}";
 
 fn stop_at(recipe: Recipe, path: &Path, until: u64) -> (Trainer, Until) {
     let (mut trainer, _) = Trainer::start(recipe, None, path).unwrap();
@@ -61,13 +45,17 @@ fn same(one: &Trainer, other: &Trainer, what: &str) {
     }
 }
 
+/// One image per step.
+const PARTLY: [&str; 4] =
+    ["data.batch_size=1", "train.steps=5", "train.eval_every=5", "train.save_every=100"];
+
 /// Also over batches in which a task has no label: images come one by one.
 #[test]
 fn equal_weights_are_the_plain_run() {
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let weighted = "tasks.depth.weight=0.3";
-    let partly = || Recipe { union: None, ..classes(&["data.batch_size=1", "train.eval_every=8"]) };
+    let partly = || Recipe { union: None, ..classes(&PARTLY) };
     let dense = || recipe(&[&QUICK[..], &[weighted]].concat());
     for (index, plain) in [dense(), partly()].into_iter().enumerate() {
         let at = |name: &str| folder.path().join(format!("{name}{index}"));
@@ -81,46 +69,11 @@ fn equal_weights_are_the_plain_run() {
     }
 }
 
-#[test]
-fn every_balancer_trains_and_goes_on_bit_for_bit() {
-    let _alone = alone();
-    for info in balancers() {
-        let setting = setting(info);
-        let folder = tempfile::tempdir().unwrap();
-        let (mut whole, _) =
-            Trainer::start(quick(&setting), None, &folder.path().join("whole")).unwrap();
-        let before = tensors(&whole);
-        let mut observer = Until { until: u64::MAX, ..Until::default() };
-        whole.run(&mut observer).unwrap();
-        assert_eq!(observer.reports.len(), 4);
-        for report in &observer.reports {
-            let finite = report.loss.is_finite() && report.losses.values().all(|l| l.is_finite());
-            assert!(finite && !report.skipped, "{setting}: {report:?}");
-        }
-        let moved = whole
-            .model()
-            .store
-            .trainable()
-            .into_iter()
-            .filter(|(name, param)| !param.detach().equal(&before[name]));
-        let (moved, all) = (moved.count(), whole.model().store.trainable().len());
-        assert!(moved * 10 >= all * 9, "{setting}: {moved} of {all} parameters moved");
-
-        let path = folder.path().join("parts");
-        drop(stop_at(quick(&setting), &path, 2));
-        // A third step before the cut, so that what was saved lies one step behind.
-        let mut second = Trainer::resume(&path).unwrap();
-        second.run(&mut Until { until: 3, ..Until::default() }).unwrap();
-        drop(second);
-        let mut third = Trainer::resume(&path).unwrap();
-        third.run(&mut Until { until: u64::MAX, ..Until::default() }).unwrap();
-        same(&whole, &third, &setting);
-        let memory = |name: &str| {
-            let dir = folder.path().join(name).join("checkpoints/step-00000004");
-            std::fs::read(dir.join("memory.safetensors")).unwrap()
-        };
-        assert_eq!(memory("whole"), memory("parts"), "{setting}");
-    }
+/// What the balancer of the run in `path` remembered after `step`, by name.
+fn remembered(path: &Path, step: u64, name: &str) -> Vec<f64> {
+    let path = path.join(format!("checkpoints/step-{step:08}/memory.safetensors"));
+    let tensors = polyptych_tensor::file::load(&path).unwrap().tensors;
+    Vec::try_from(tensors[name].to_kind(Kind::Double)).unwrap()
 }
 
 /// The first step of SGD shows the gradient: `p - p' = lr * d`.
@@ -137,15 +90,8 @@ fn first_gradient(recipe: Recipe) -> BTreeMap<String, Tensor> {
 #[test]
 fn the_combined_gradient_is_the_weighted_sum_of_rows() {
     let _alone = alone();
-    let sgd = [
-        "train.optimiser={name=\"sgd\", momentum=0.9, nesterov=false}",
-        "train.weight_decay=0.0",
-        "train.clip_grad_norm=1e9",
-        "train.schedule.warmup_steps=0",
-        "train.lr=1.0",
-    ];
     let of = |extra: &[&str]| {
-        first_gradient(recipe(&[&QUICK[..2], &QUICK[3..], &sgd[..], extra].concat()))
+        first_gradient(recipe(&[&QUICK[..2], &QUICK[3..], &SGD[..], extra].concat()))
     };
     let rows = [of(&["tasks.semseg.weight=0"]), of(&["tasks.depth.weight=0"])];
     // Heads and the factors of one task.
@@ -179,15 +125,26 @@ fn the_combined_gradient_is_the_weighted_sum_of_rows() {
 #[test]
 fn tasks_without_labels_are_left_out() {
     let _alone = alone();
-    let text = Recipe { union: None, ..classes(&["data.batch_size=1", "train.eval_every=8"]) };
-    for name in ["nash_mtl", "imtl_g", "moco", "gradvac"] {
-        let setting = format!("balancer={{gradient={{name=\"{name}\"}}}}");
+    let text = Recipe { union: None, ..classes(&PARTLY) };
+    let gradient = |name: &str| format!("balancer={{gradient={{name=\"{name}\"}}}}");
+    let loss = |name: &str| format!("balancer={{loss={{name=\"{name}\"}}}}");
+    for (name, setting) in [
+        ("nash_mtl", gradient("nash_mtl")),
+        ("imtl_g", gradient("imtl_g")),
+        ("moco", gradient("moco")),
+        ("gradvac", gradient("gradvac")),
+        ("mgda_ub", gradient("mgda_ub")),
+        ("sdmgrad", gradient("sdmgrad")),
+        ("gradnorm", loss("gradnorm")),
+        ("auto_lambda", loss("auto_lambda")),
+        ("adatask", "train.optimiser={name=\"adatask\"}".to_owned()),
+    ] {
         let recipe = Recipe::parse("partly", &text.to_toml().unwrap(), &[setting]).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let (_, observer) = stop_at(recipe, &folder.path().join("run"), 8);
+        let (_, observer) = stop_at(recipe, &folder.path().join("run"), 5);
         assert!(observer.reports.iter().all(|r| r.loss.is_finite() && !r.skipped), "{name}");
         let empty = |task: &str| observer.reports.iter().filter(|r| r.losses[task] == 0.0).count();
-        assert_eq!(empty("birds") + empty("flowers"), 8, "{name}");
+        assert_eq!(empty("birds") + empty("flowers"), 5, "{name}");
         assert!(empty("birds") > 0 && empty("flowers") > 0, "the draw has both kinds of batch");
     }
 }
@@ -240,8 +197,29 @@ fn bad_recipes_are_named() {
         ("balancer={private_grad=\"unit\"}", "balancer.private_grad: expected none without"),
         ("balancer={loss={name=\"uw\", lr=0}}", "balancer.lr: expected a finite number above 0"),
         ("balancer={los={name=\"uw\"}}", "unknown field `los`"),
+        (
+            "balancer={loss={name=\"auto_lambda\", primary=[\"sky\"]}}",
+            "balancer.loss.primary: expected some of depth, semseg, found sky",
+        ),
+        (
+            "balancer={loss={name=\"gradnorm\"}, gradient={name=\"mgda_ub\"}}",
+            "balancer.loss: expected another balancer beside mgda_ub",
+        ),
     ] {
         let message = message(setting);
+        assert!(message.contains(expected), "{message} lacks {expected}");
+    }
+    for (settings, expected) in [
+        (
+            ["balancer={gradient={name=\"mgda_ub\"}}", "train.conflict_every=1"],
+            "train.conflict_every: expected none beside mgda_ub",
+        ),
+        (
+            ["balancer={gradient={name=\"pcgrad\"}}", "train.optimiser={name=\"adatask\"}"],
+            "balancer.gradient: expected none beside train.optimiser adatask",
+        ),
+    ] {
+        let message = try_recipe(&settings).unwrap_err().to_string();
         assert!(message.contains(expected), "{message} lacks {expected}");
     }
     let joined = classes(&[]).to_toml().unwrap();
@@ -249,7 +227,7 @@ fn bad_recipes_are_named() {
     let message = Recipe::parse("classes", &joined, &[setting]).unwrap_err().to_string();
     assert!(message.starts_with("classes: balancer: expected no [union] beside it"), "{message}");
     // Names are keys: a second task or balancer of one name is no TOML.
-    let text = quick("balancer={loss={name=\"uw\"}}").to_toml().unwrap();
+    let text = quick(&["balancer={loss={name=\"uw\"}}"]).to_toml().unwrap();
     for table in ["[balancer.loss]\nname = \"dwa\"\n", "[tasks.depth]\nweight = 2.0\n"] {
         let message = Recipe::parse("twice", &format!("{text}\n{table}"), &[]).unwrap_err();
         assert!(message.to_string().contains("duplicate key"), "{message}");
@@ -257,34 +235,121 @@ fn bad_recipes_are_named() {
     assert_eq!(Recipe::parse("copy", &text, &[]).unwrap().to_toml().unwrap(), text);
 }
 
-/// One task's head is spoiled: its loss is not a number.
+const SGD: [&str; 5] = [
+    "train.optimiser={name=\"sgd\", momentum=0.9, nesterov=false}",
+    "train.weight_decay=0.0",
+    "train.clip_grad_norm=1e9",
+    "train.schedule.warmup_steps=0",
+    "train.lr=1.0",
+];
+
+/// Passes that are cut in front of the heads make the gradient that whole passes make.
 #[test]
-fn losses_that_are_not_finite_move_nothing() {
+fn features_carry_the_weighted_sum_into_the_trunk() {
     let _alone = alone();
-    for info in balancers() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("run");
-        let spoil = |trainer: &Trainer| {
-            let (_, param) = trainer.model().store.trainable().pop().unwrap();
-            polyptych_tensor::no_grad(|| drop(param.shallow_clone().fill_(f64::NAN)));
+    let of = |extra: &[&str]| {
+        first_gradient(recipe(&[&QUICK[..2], &QUICK[3..], &SGD[..], &[COMMON], extra].concat()))
+    };
+    let rows = [of(&["tasks.semseg.weight=0"]), of(&["tasks.depth.weight=0"])];
+    for extra in ["", ", rows=\"sum\""] {
+        let found = of(&[&format!("balancer={{gradient={{name=\"mgda_ub\"{extra}}}}}")]);
+        // The heads tell the weights: rows[0] is depth's gradient, rows[1] that of semseg.
+        let weight = |row: usize, task: &str| {
+            let own = |(name, _): &(&String, &Tensor)| name.contains(&format!("heads.{task}"));
+            let (name, d) = found
+                .iter()
+                .filter(own)
+                .max_by(|a, b| {
+                    let size = |t: &Tensor| t.abs().max().double_value(&[]);
+                    size(a.1).total_cmp(&size(b.1))
+                })
+                .unwrap();
+            (d * &rows[row][name]).sum(Kind::Double).double_value(&[])
+                / rows[row][name].square().sum(Kind::Double).double_value(&[])
         };
-        let (mut trainer, _) = stop_at(quick(&setting(info)), &path, 2);
-        let saved = || {
-            let folder = format!("checkpoints/step-{:08}", saved_step(&path));
-            std::fs::read(path.join(folder).join("memory.safetensors")).unwrap()
-        };
-        let before = saved();
-        spoil(&trainer);
-        let mut observer = Until { until: 3, ..Until::default() };
-        trainer.run(&mut observer).unwrap();
-        assert!(observer.reports[0].skipped, "{}", info.name);
-        assert_eq!(saved_step(&path), 3);
-        assert_eq!(before, saved(), "{}", info.name);
+        let weights = [weight(0, "depth"), weight(1, "semseg")];
+        assert!((weights[0] + weights[1] - 1.0).abs() < 1e-4, "{weights:?}");
+        assert!(weights.iter().all(|w| *w > 1e-3), "both tasks count: {weights:?}");
+        for (param, d) in found {
+            let expected = &rows[0][&param] * weights[0] + &rows[1][&param] * weights[1];
+            let worst = (d - &expected).abs().max().double_value(&[]);
+            let size = expected.abs().max().double_value(&[]);
+            assert!(worst <= 1e-3 * size + 1e-6, "{param}: {worst} of {size}");
+        }
     }
 }
 
-fn saved_step(path: &Path) -> u64 {
-    Checkpoint::open(&path.join("checkpoints"), false).unwrap().step()
+#[test]
+fn a_factor_on_a_loss_does_not_change_adatask() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let run = |name: &str, extra: &[&str]| {
+        let base = ["train.optimiser={name=\"adatask\", eps=1e-30}", "train.clip_grad_norm=1e9"];
+        train(quick(&[&base, extra].concat()), &folder.path().join(name)).0
+    };
+    // A power of two, so that not even the rounding differs.
+    let (plain, scaled) = (run("plain", &[]), run("scaled", &["tasks.depth.weight=1024"]));
+    same(&plain, &scaled, "adatask");
+    // Clipping is one factor for all tasks, which the first step of Adam cannot feel.
+    let first = |name: &str, extra: &[&str]| {
+        let eps = "train.optimiser={name=\"adatask\", eps=1e-15}";
+        let recipe = quick(&[&[eps, "train.weight_decay=0.0"], extra].concat());
+        tensors(&stop_at(recipe, &folder.path().join(name), 1).0)
+    };
+    let (whole, clipped) = (first("whole", &[]), first("clipped", &["train.clip_grad_norm=0.1"]));
+    for (name, t) in &whole {
+        let gap = (t - &clipped[name]).abs().max().double_value(&[]);
+        assert!(gap <= 1e-6, "{name}: {gap}");
+    }
+    let adamw = run("adamw", &["train.optimiser={name=\"adamw\", betas=[0.9, 0.999], eps=1e-30}"]);
+    let (plain, adamw) = (tensors(&plain), tensors(&adamw));
+    let apart = |(name, t): (&String, &Tensor)| (t - &adamw[name]).abs().max().double_value(&[]);
+    assert!(plain.iter().map(apart).fold(0.0, f64::max) > 1e-2);
+}
+
+#[test]
+fn weights_are_learnt_from_norms_and_second_batches() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    for (name, extra, start) in [
+        ("gradnorm", "", 1.0),
+        ("gradnorm", ", over=\"all\", form=\"softmax\"", 1.0),
+        ("auto_lambda", ", primary=[\"depth\"]", 0.1),
+    ] {
+        let path = folder.path().join(format!("{name}{}", extra.len()));
+        train(quick(&[&format!("balancer={{loss={{name=\"{name}\"{extra}}}}}")]), &path);
+        let values = remembered(&path, 4, "loss.value");
+        assert!(values.iter().all(|v| v.is_finite() && *v != start), "{name}: {values:?}");
+        if name == "auto_lambda" {
+            assert!(values[0] > 0.1, "the primary task helps itself: {values:?}");
+        }
+    }
+}
+
+#[test]
+fn three_batches_decide_otherwise_than_one() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let run = |batches: u32| {
+        let setting = format!("balancer={{gradient={{name=\"sdmgrad\", batches={batches}}}}}");
+        let recipe = quick(&[&setting]);
+        let buffer = Ledger::of_recipe(&recipe).unwrap().row_buffer.unwrap();
+        assert_eq!(buffer.bytes, i64::from(batches) * 2 * buffer.shared * 4);
+        tensors(&train(recipe, &folder.path().join(batches.to_string())).0)
+    };
+    let (one, three) = (run(1), run(3));
+    assert!(one.iter().any(|(name, t)| !t.equal(&three[name])));
+}
+
+#[test]
+fn features_of_one_task_are_refused() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = quick(&["balancer={gradient={name=\"mgda_ub\"}}"]);
+    let (mut trainer, _) = Trainer::start(recipe, None, &folder.path().join("run")).unwrap();
+    let message = trainer.run(&mut Until::default()).unwrap_err().to_string();
+    let expected = "tiny: balancer.gradient: expected features that all tasks read, found some";
+    assert!(message.starts_with(expected), "{message}");
 }
 
 #[test]
@@ -292,7 +357,7 @@ fn conflict_is_logged_at_its_interval() {
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
-    let mut recipe = quick("balancer={gradient={name=\"pcgrad\"}}");
+    let mut recipe = quick(&["balancer={gradient={name=\"pcgrad\"}}"]);
     recipe.train.conflict_every = Some(2);
     let buffer = Ledger::of_recipe(&recipe).unwrap().row_buffer.unwrap();
     train(recipe, &path);

@@ -175,7 +175,7 @@ fn what_cannot_be_extended_is_refused_before_the_run_is_read() {
     let none = &extend(Path::new("no/run"), "");
     let twice = &extend(Path::new("no/run"), "\"normals\", \"normals\"");
     let stray = &extend(Path::new("no/run"), "\"edge\"");
-    let cases: [(&[&str], &str); 10] = [
+    let cases: [(&[&str], &str); 11] = [
         (&[VMT, NORMALS, none], "tiny: extend.tasks: expected at least one task, found none"),
         (
             &[VMT, NORMALS, twice],
@@ -206,6 +206,11 @@ fn what_cannot_be_extended_is_refused_before_the_run_is_read() {
             &[VMT, NORMALS, normals, "train.conflict_every=2"],
             "tiny: train.conflict_every: expected none beside [extend], whose new tasks share \
              nothing that learns, found one",
+        ),
+        (
+            &[VMT, NORMALS, normals, "train.optimiser={name=\"adatask\"}"],
+            "tiny: train.optimiser: expected adamw or sgd beside [extend], whose new tasks share \
+             nothing that learns, found adatask",
         ),
         (
             &[VMT, NORMALS, normals, row],

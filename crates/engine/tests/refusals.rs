@@ -66,6 +66,8 @@ fn copies_per_task_need_a_method_that_is_one_for_all() {
     let vmt = "adapter={method=\"vmt_adapter\"}";
     let emtal = "adapter={method=\"emtal\", r=2, num_experts=8}";
     let lora = "adapter={method=\"lora\", target_modules=[\"qkv\"]}";
+    let norms = "balancer={loss={name=\"gradnorm\"}}";
+    let adatask = "train.optimiser={name=\"adatask\"}";
     let (rows, union) = ("balancer={gradient={name=\"pcgrad\"}}", "union={label_smoothing=0.1}");
     for (overrides, expected) in [
         (&["seed=3"][..], "the method mtlora has parts of its own for every task in one trunk"),
@@ -84,6 +86,8 @@ fn copies_per_task_need_a_method_that_is_one_for_all() {
             "the method decoder_only trains nothing that a copy could have for itself",
         ),
         (&[lora, union], "[union] joins the tasks of one trunk"),
+        (&[lora, norms], "balancer.loss gradnorm looks at what tasks share"),
+        (&[lora, adatask], "train.optimiser adatask looks at what tasks share"),
         (&[lora, rows], "balancer.gradient and train.conflict_every look at what tasks share"),
     ] {
         let message = refused(&[overrides, &["backbone.per_task=true"]].concat());

@@ -3,7 +3,8 @@
 //! Three kinds of method stand behind one seam. A [`LossBalancer`] looks at losses and weighs
 //! them; a [`GramCombiner`] looks at the inner products of the tasks' gradients and weighs those;
 //! a [`RowCombiner`] needs the gradients themselves. A [`Balancing`] joins one loss balancer with
-//! at most one combiner, which then sees the gradients of weighed losses.
+//! at most one combiner, which then sees the gradients of weighed losses. AdaTask takes the
+//! optimiser's place and lives in the tensor crate; the listing names it.
 //!
 //! Everything about `T` tasks is float64 on the CPU. Nothing draws from a shared generator: chance
 //! comes from a [`Key`], so a resumed run is the same run.
@@ -14,6 +15,7 @@
 
 mod adam;
 mod aligned_mtl;
+mod auto_lambda;
 mod balancing;
 mod batch;
 mod cagrad;
@@ -26,6 +28,7 @@ mod fairgrad;
 mod famo;
 mod gls;
 mod graddrop;
+mod gradnorm;
 mod gradvac;
 mod gram;
 mod imtl_g;
@@ -34,6 +37,7 @@ mod info;
 mod key;
 mod log_loss;
 mod mgda;
+mod mgda_ub;
 mod moco;
 mod nash_mtl;
 mod pcgrad;
@@ -53,6 +57,7 @@ mod upgrad;
 mod uw;
 
 pub use aligned_mtl::{AlignedMtl, AlignedScale};
+pub use auto_lambda::AutoLambda;
 pub use balancing::{Balancing, BalancingConfig, BalancingState, PrivateGrad, RowWeights};
 pub use batch::Batch;
 pub use cagrad::Cagrad;
@@ -65,6 +70,7 @@ pub use fairgrad::Fairgrad;
 pub use famo::Famo;
 pub use gls::Gls;
 pub use graddrop::Graddrop;
+pub use gradnorm::{Gradnorm, GradnormForm, NormsOver};
 pub use gradvac::Gradvac;
 pub use gram::Gram;
 pub use imtl_g::ImtlG;
@@ -73,12 +79,13 @@ pub use info::{BalancerInfo, BalancerKind, balancers};
 pub use key::Key;
 pub use log_loss::LogLoss;
 pub use mgda::{Mgda, Normalization};
+pub use mgda_ub::{FeatureRows, MgdaUb};
 pub use moco::{Moco, Projection};
 pub use nash_mtl::NashMtl;
 pub use pcgrad::Pcgrad;
 pub use rlw::Rlw;
 pub use row_state::RowState;
-pub use rows::gram_of_rows;
+pub use rows::{cross_of_rows, gram_of_rows};
 pub use sdmgrad::{Sdmgrad, SdmgradSolver};
 pub use seam::{GramCombiner, LossBalancer, Reduction, RowCombiner, Weighing};
 pub use state::State;

@@ -105,11 +105,13 @@ pub enum Error {
         /// What it is.
         found: String,
     },
-    /// The losses after the step are missing.
-    #[error("{name}: expected the losses of the same batch after the step, found none")]
-    NewLosses {
-        /// The method that needs them.
+    /// A balancer was not given what it asks for.
+    #[error("{name}: expected {what}, found none")]
+    Missing {
+        /// The method.
         name: &'static str,
+        /// What it needs beside the losses.
+        what: &'static str,
     },
     /// A saved state does not fit the balancer.
     #[error("{key}: expected {expected} in the saved state, found {found}")]

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tch::Kind;
 
 /// Type of activations and of frozen weights. Trainable weights, their gradients and the losses
-/// are float32 in both.
+/// are float32 in all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
@@ -12,6 +12,9 @@ pub enum Precision {
     Fp32,
     /// bfloat16; frozen weights are stored in it once.
     Bf16,
+    /// float16; frozen weights are stored in it once, and losses are scaled by a
+    /// [`GradScaler`](crate::GradScaler), because small gradients would be 0 in it.
+    Fp16,
 }
 
 impl Precision {
@@ -20,6 +23,12 @@ impl Precision {
         match self {
             Precision::Fp32 => Kind::Float,
             Precision::Bf16 => Kind::BFloat16,
+            Precision::Fp16 => Kind::Half,
         }
+    }
+
+    /// Whether gradients need a scaled loss.
+    pub fn scales_losses(self) -> bool {
+        self == Precision::Fp16
     }
 }

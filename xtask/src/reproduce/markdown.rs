@@ -77,6 +77,12 @@ fn columns(rows: &[Summary]) -> Vec<Column<'_>> {
     if rows.iter().any(|row| row.delta_m.is_some()) {
         columns.push(column("delta-m [%]", |row| Some(row.delta_m?.signed(2))));
     }
+    if rows.iter().any(|row| row.step_ratio.is_some()) {
+        columns.push(column("step", |row| Some(format!("{:.2} x", row.step_ratio?.mean))));
+    }
+    if rows.iter().any(|row| row.peak_mib.is_some()) {
+        columns.push(column("memory [MiB]", |row| Some(format!("{:.0}", row.peak_mib?.mean))));
+    }
     columns.push(column("time [ms]", |row| Some(one_digit(row.adapted_ms?))));
     columns.push(column("folded [ms]", |row| Some(one_digit(row.folded_ms?))));
     columns.push(column("seeds", |row| Some(row.seeds.to_string())));
@@ -156,6 +162,7 @@ fn made(page: &Page) -> String {
         format!("Values are means over seeds; ± is the {SPREAD}."),
     ];
     lines.extend(delta_m(page));
+    lines.extend(steps(page.rows));
     lines.extend(times(page.rows));
     lines.extend(refusals(page.rows));
     lines.push(format!("All runs together took {}.", duration(wall(page.rows))));
@@ -173,6 +180,15 @@ fn delta_m(page: &Page) -> Option<String> {
         None => "the recipe's recorded single-task results".into(),
     };
     Some(format!("Delta-m is the mean relative change against {against}, positive is better."))
+}
+
+fn steps(rows: &[Summary]) -> Option<String> {
+    let own = rows.iter().find(|row| row.step_ratio.is_some())?;
+    Some(format!(
+        "Step is the median training step over that of {} with the same seed, memory the most \
+         that training held at a time.",
+        own.row.name
+    ))
 }
 
 fn times(rows: &[Summary]) -> Option<String> {

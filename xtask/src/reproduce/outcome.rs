@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::cost::Cost;
 use super::job::{INSPECT, REFUSED, TIME};
 use super::plan::{Plan, Run};
 use super::record::{Record, State};
@@ -76,6 +77,9 @@ pub(crate) struct Done {
     pub(crate) time: Timing,
     /// Why it does not fold, where it does not.
     pub(crate) fold_refused: Option<String>,
+    /// What training took.
+    #[serde(flatten)]
+    pub(crate) cost: Cost,
 }
 
 /// A row with one seed: one run, or one for each task.
@@ -121,6 +125,14 @@ impl Outcome {
         }
         let runs = runs.iter().map(Done::read).collect::<Result<Vec<_>>>()?;
         Ok(Some(Self { seed, runs }))
+    }
+
+    /// Median training step and peak memory, where it is one run and they are known.
+    pub(crate) fn cost(&self) -> Cost {
+        match &self.runs[..] {
+            [run] => run.cost,
+            _ => Cost::default(),
+        }
     }
 
     /// Scores of all tasks.
@@ -177,6 +189,7 @@ impl Done {
             delta_m: evaluation.delta_m.map(|delta| delta.percent),
             time: json(&run.folder.join(TIME))?,
             fold_refused: std::fs::read_to_string(run.folder.join(REFUSED)).ok(),
+            cost: Cost::read(&run.folder),
         })
     }
 }

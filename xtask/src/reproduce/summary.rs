@@ -28,6 +28,11 @@ pub(crate) struct Summary {
     pub(crate) adapted_ms: Option<Spread>,
     /// Time after folding, in milliseconds; none where the method does not fold.
     pub(crate) folded_ms: Option<Spread>,
+    /// Median training step over that of the recipe's own method with the same seed; none of rows
+    /// of separate models.
+    pub(crate) step_ratio: Option<Spread>,
+    /// Most memory that training held, in MiB; none of rows of separate models.
+    pub(crate) peak_mib: Option<Spread>,
     /// Number of seeds.
     pub(crate) seeds: usize,
     /// Whether the row is as expected, where something is expected.
@@ -59,8 +64,9 @@ pub(crate) fn all(plan: &Plan, seeds: u64) -> Result<Vec<Summary>> {
     let outcomes = (0..plan.rows.len()).map(|row| row_outcomes(plan, row, seeds));
     let outcomes = outcomes.collect::<Result<Vec<_>>>()?;
     let reference = plan.rows.iter().position(|row| row.reference).map(|row| &outcomes[row][..]);
+    let own = outcomes.first().map_or(&[][..], Vec::as_slice);
     let rows = plan.rows.iter().zip(&outcomes).filter(|(_, outcomes)| !outcomes.is_empty());
-    Ok(rows.map(|(row, outcomes)| Summary::of(row, outcomes, reference)).collect())
+    Ok(rows.map(|(row, outcomes)| Summary::of(row, outcomes, reference, own)).collect())
 }
 
 fn row_outcomes(plan: &Plan, row: usize, seeds: u64) -> Result<Vec<Outcome>> {
@@ -68,7 +74,7 @@ fn row_outcomes(plan: &Plan, row: usize, seeds: u64) -> Result<Vec<Outcome>> {
 }
 
 impl Summary {
-    fn of(row: &Row, outcomes: &[Outcome], reference: Option<&[Outcome]>) -> Self {
+    fn of(row: &Row, outcomes: &[Outcome], reference: Option<&[Outcome]>, own: &[Outcome]) -> Self {
         let over = |value: &dyn Fn(&Outcome) -> Option<f64>| {
             Spread::of(&outcomes.iter().filter_map(value).collect::<Vec<_>>())
         };
@@ -81,6 +87,8 @@ impl Summary {
             delta_m: over(&|outcome| delta_m(outcome, reference)),
             adapted_ms: over(&|outcome| Some(outcome.adapted_ms())),
             folded_ms: over(&Outcome::folded_ms),
+            step_ratio: over(&|outcome| step_ratio(outcome, own)),
+            peak_mib: over(&|outcome| Some(outcome.cost().peak_bytes? as f64 / 1_048_576.0)),
             seeds: outcomes.len(),
             band: None,
             runs: outcomes.iter().flat_map(|outcome| outcome.runs.clone()).collect(),
@@ -137,6 +145,12 @@ fn mean_headline(outcome: &Outcome) -> Option<f64> {
     let alike = headlines.windows(2).all(|pair| kind(pair[0]) == kind(pair[1]));
     let values: Vec<f64> = headlines.iter().map(|score| score.value).collect();
     average(&values).filter(|_| alike)
+}
+
+/// Against the recipe's own method with the same seed.
+fn step_ratio(outcome: &Outcome, own: &[Outcome]) -> Option<f64> {
+    let own = own.iter().find(|own| own.seed == outcome.seed)?;
+    Some(outcome.cost().step_ms? / own.cost().step_ms?)
 }
 
 /// Against the separate models of the same seed, else against what the recipe recorded.

@@ -13,7 +13,7 @@ const NO_LABEL: u32 = 255;
 
 pub(crate) fn run(flags: &DataFactsFlags) -> Result<()> {
     let bar = bar();
-    let facts = facts(&flags.manifest, flags.root.as_deref(), &progress(&bar))?;
+    let facts = facts(&flags.manifest, flags.root.as_deref(), flags.follow_links, &progress(&bar))?;
     bar.finish_and_clear();
     match (&facts.variant, facts.misfits.as_slice()) {
         (Some(variant), _) => say!("copy: {variant}"),

@@ -26,6 +26,7 @@ pub(crate) fn run(flags: &DataNewFlags) -> Result<()> {
     let sheet = Sheet {
         manifest: manifest.clone(),
         root: Some(folder),
+        follow_links: false,
         split: split.or(guess.splits.first()).cloned().unwrap_or_default(),
         samples: SAMPLES,
         side: SIDE,

@@ -11,13 +11,16 @@ pub(crate) struct Playground {
     folder: tempfile::TempDir,
 }
 
+/// The split of the manifest that is measured on.
+pub(crate) const VAL: &str = "val = { folder = \"train\", overlaps = [\"train\"] }";
+
 const MANIFEST: &str = r#"
 name = "toy"
 [layout]
 images = "images/{split}/{id}.{ext}"
 [splits]
 train = {}
-val = { folder = "train" }
+val = { folder = "train", overlaps = ["train"] }
 [[tasks]]
 name = "semseg"
 kind = "semseg"
@@ -46,6 +49,7 @@ img_size = [32, 32]
 batch_size = 2
 prefetch = 1
 cache_mib = 0
+allow_overlap = true
 [[data.train]]
 dataset = "folder"
 manifest = "toy.toml"

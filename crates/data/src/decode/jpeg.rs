@@ -6,7 +6,7 @@ use zune_core::colorspace::ColorSpace;
 use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 
-use super::{Decoded, bounded};
+use super::{Decoded, affordable, bounded};
 
 pub(crate) fn rgb(bytes: &[u8]) -> Decoded<Array3<u8>> {
     // The decoder fills what is missing with grey even in strict mode if only the last rows are.
@@ -23,6 +23,8 @@ pub(crate) fn rgb(bytes: &[u8]) -> Decoded<Array3<u8>> {
     let info = decoder.info().ok_or("no header")?;
     let [width, height] = [info.width, info.height].map(usize::from);
     bounded(width, height)?;
+    // The colours, and 16-bit coefficients of the whole image where it comes in several scans.
+    affordable(9 * width * height)?;
     let values = decoder.decode().map_err(|error| error.to_string())?;
     let shape = (height, width, 3);
     Array3::from_shape_vec(shape, values).map_err(|_| "not an RGB image".to_owned())

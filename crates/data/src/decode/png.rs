@@ -5,7 +5,7 @@ use std::io::Cursor;
 use ndarray::{Array2, Array3};
 use png::{BitDepth, Decoder, Limits, Transformations};
 
-use super::{Decoded, bounded};
+use super::{Decoded, affordable, bounded};
 
 /// Values of all channels, row by row, as stored.
 struct Pixels {
@@ -81,6 +81,8 @@ fn pixels(bytes: &[u8], transformations: Transformations) -> Decoded<Pixels> {
     let [width, height] = [reader.info().width, reader.info().height].map(|v| v as usize);
     bounded(width, height)?;
     let size = reader.output_buffer_size().ok_or("too large")?;
+    // The bytes as stored, and two more for each: all numbers are of 16 bits later.
+    affordable(3 * size)?;
     let mut buffer = vec![0; size];
     let frame = reader.next_frame(&mut buffer).map_err(|error| error.to_string())?;
     let channels = frame.color_type.samples();

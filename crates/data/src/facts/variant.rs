@@ -1,15 +1,13 @@
 //! Which of the copies in circulation a folder is.
 
-use std::path::Path;
-
 use super::SplitFacts;
-use crate::FolderDataset;
 use crate::folder::Variant;
+use crate::{FolderDataset, Root};
 
 /// The first of `variants` that fits, none where none is known, or why each does not.
 pub(super) fn judge(
     variants: &[Variant],
-    root: &Path,
+    root: &Root,
     datasets: &[FolderDataset],
     splits: &[SplitFacts],
 ) -> Result<Option<String>, Vec<String>> {
@@ -25,7 +23,7 @@ pub(super) fn judge(
 
 fn misfit(
     variant: &Variant,
-    root: &Path,
+    root: &Root,
     datasets: &[FolderDataset],
     splits: &[SplitFacts],
 ) -> Option<String> {

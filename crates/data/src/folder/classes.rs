@@ -72,7 +72,7 @@ impl Classes {
     }
 
     fn listed(site: &Site, file: &str) -> Result<Self> {
-        let mut rows = table::read(&site.root.join(file))?;
+        let mut rows = table::read(&site.root.file(file)?)?;
         rows.sort_by(|(a, _), (b, _)| natural::order(a, b));
         let (numbers, names) = rows.into_iter().unzip();
         Ok(Self::new(names, numbers))
@@ -97,7 +97,7 @@ fn folders(task: &TaskEntry, site: &Site) -> Result<Vec<String>> {
     for split in &site.folders {
         let known = Slots::from([("split".to_owned(), split.clone())]);
         let slot = task.label.trim_matches(['{', '}']);
-        let found = site.images.find_folders(site.root, &known, slot)?;
+        let found = site.images.find_folders(site.root.path(), &known, slot)?;
         names.extend(found.into_iter().filter_map(|mut slots| slots.remove(slot)));
     }
     let mut names: Vec<String> = names.into_iter().collect();

@@ -6,6 +6,7 @@ use ndarray::{Array3, Axis};
 
 use super::manifest::Store;
 use super::pattern::{Pattern, Slots};
+use super::root::Root;
 use super::site::Site;
 use super::split;
 use crate::decode::read_idx_images;
@@ -15,7 +16,7 @@ use crate::{Result, read_image};
 #[derive(Debug)]
 pub(crate) enum Images {
     /// Files below `root`, which a pattern finds.
-    Files { root: PathBuf, pattern: Pattern },
+    Files { root: Root, pattern: Pattern },
     /// Grey images held in memory.
     Stack(Stack),
 }
@@ -38,7 +39,7 @@ impl Images {
     pub(crate) fn open(site: &Site) -> Result<(Self, Vec<Slots>)> {
         match site.store {
             Store::Files => {
-                let (root, pattern) = (site.root.to_owned(), site.images.clone());
+                let (root, pattern) = (site.root.clone(), site.images.clone());
                 Ok((Self::Files { root, pattern }, split::images(site)?))
             }
             Store::Idx => stack(site),
@@ -48,7 +49,7 @@ impl Images {
     /// Image `index`, whose slots are `slots`, as RGB.
     pub(crate) fn read(&self, index: usize, slots: &Slots) -> Result<Array3<u8>> {
         match self {
-            Self::Files { root, pattern } => read_image(&root.join(pattern.expand(slots))),
+            Self::Files { root, pattern } => read_image(&root.file(pattern.expand(slots))?),
             Self::Stack(stack) => {
                 let grey = stack.pixels.index_axis(Axis(0), index);
                 let (height, width) = grey.dim();
@@ -60,10 +61,24 @@ impl Images {
     /// Length in bytes of the file that holds an image; 0 where it has gone.
     pub(crate) fn length(&self, slots: &Slots) -> u64 {
         let path = match self {
-            Self::Files { root, pattern } => root.join(pattern.expand(slots)),
+            Self::Files { root, pattern } => root.path().join(pattern.expand(slots)),
             Self::Stack(stack) => stack.path.clone(),
         };
         std::fs::metadata(path).map_or(0, |file| file.len())
+    }
+
+    /// The file of an image, and its place in a file of several, the same for every data set that
+    /// reads it.
+    pub(crate) fn place(&self, index: usize, slots: &Slots) -> String {
+        match self {
+            Self::Files { root, pattern } => {
+                root.real().join(pattern.expand(slots)).display().to_string()
+            }
+            Self::Stack(stack) => {
+                let path = stack.path.canonicalize().unwrap_or_else(|_| stack.path.clone());
+                format!("{}#{}", path.display(), stack.rows[index])
+            }
+        }
     }
 
     /// Name of an image.
@@ -78,7 +93,7 @@ impl Images {
 /// Images are called by their places in the file.
 fn stack(site: &Site) -> Result<(Images, Vec<Slots>)> {
     let known = Slots::from([("split".to_owned(), site.folder().to_owned())]);
-    let path = site.root.join(site.images.expand(&known));
+    let path = site.root.file(site.images.expand(&known))?;
     let pixels = read_idx_images(&path)?;
     let total = pixels.dim().0;
     let names = (0..total).map(|row| (row, format!("{row:05}")));

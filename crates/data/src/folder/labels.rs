@@ -11,6 +11,7 @@ use super::format::{FileFormat, Format, Raw};
 use super::images::{Images, Stack};
 use super::masked::masked;
 use super::pattern::{Pattern, Slots};
+use super::root::Root;
 use super::site::Site;
 use crate::decode::{damaged, read_idx_labels};
 use crate::transforms::resized;
@@ -28,7 +29,7 @@ pub(crate) enum Labels {
 /// Label files of one task.
 #[derive(Debug)]
 pub(crate) struct LabelFiles {
-    root: PathBuf,
+    root: Root,
     entry: TaskEntry,
     /// Looked at in turn.
     places: Vec<FilePlace>,
@@ -65,13 +66,13 @@ impl Labels {
         match (&task.format, images) {
             (Format::File(_), _) => Ok(Self::Files(Box::new(LabelFiles::open(task, site)?))),
             (Format::Idx, Images::Stack(stack)) => {
-                let path = site.root.join(pattern.expand(&items[0]));
+                let path = site.root.file(pattern.expand(&items[0]))?;
                 let numbers = numbers(&path, stack)?;
                 known(Some(path), &mut stack.rows.iter().map(|&row| numbers[row].to_string()))
             }
             _ => {
                 let table = pattern.slots().find_map(|slot| site.tables.get(slot));
-                let table = table.map(|file| site.root.join(file));
+                let table = table.map(|file| site.root.path().join(file));
                 known(table, &mut items.iter().map(|slots| pattern.expand(slots)))
             }
         }
@@ -134,23 +135,22 @@ impl LabelFiles {
             let place = place(&mask.label, &mask.format).transpose()?;
             Some(place.map(|place| (place, mask.values.iter().copied().collect())))
         });
-        Ok(Self {
-            root: site.root.to_owned(),
-            entry: task.clone(),
-            places,
-            mask: mask.transpose()?,
-        })
+        let (root, entry) = (site.root.clone(), task.clone());
+        Ok(Self { root, entry, places, mask: mask.transpose()? })
     }
 
     /// Where the label is first looked for.
     fn first(&self, slots: &Slots) -> PathBuf {
-        self.root.join(self.places[0].pattern.expand(slots))
+        self.path(&self.places[0], slots)
     }
 
-    /// The first place with a file, and that file.
-    fn find(&self, slots: &Slots) -> Option<(&FilePlace, PathBuf)> {
-        let mut places = self.places.iter().map(|p| (p, self.root.join(p.pattern.expand(slots))));
-        places.find(|(_, path)| path.exists())
+    fn path(&self, place: &FilePlace, slots: &Slots) -> PathBuf {
+        self.root.path().join(place.pattern.expand(slots))
+    }
+
+    /// The first place with a file.
+    fn find(&self, slots: &Slots) -> Option<&FilePlace> {
+        self.places.iter().find(|place| self.path(place, slots).exists())
     }
 
     fn get(
@@ -159,7 +159,8 @@ impl LabelFiles {
         task: &TaskSpec,
         size: Option<[usize; 2]>,
     ) -> Result<Option<Label>> {
-        let Some((place, path)) = self.find(slots) else { return Ok(None) };
+        let Some(place) = self.find(slots) else { return Ok(None) };
+        let path = self.root.file(place.pattern.expand(slots))?;
         let raw = place.format.read(&path)?;
         let mask = self.mask.as_ref().map(|mask| self.read_mask(mask, slots)).transpose()?;
         let label = self.entry.label(raw).and_then(|label| {
@@ -183,7 +184,7 @@ impl LabelFiles {
         (place, _): &(FilePlace, HashSet<i64>),
         slots: &Slots,
     ) -> Result<Array2<f64>> {
-        let path = self.root.join(place.pattern.expand(slots));
+        let path = self.root.file(place.pattern.expand(slots))?;
         match place.format.read(&path)? {
             Raw::Grid(map) => Ok(map),
             _ => Err(damaged(&path, "mask", "several numbers per pixel, expected 1")),

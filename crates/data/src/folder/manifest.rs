@@ -88,6 +88,8 @@ pub(crate) struct Split {
     pub(crate) folder: Option<String>,
     /// Share of the images whose names hash from the first number up to the second, 0 to 1.
     pub(crate) fraction: Option<[f64; 2]>,
+    /// Splits that this one may share images with.
+    pub(crate) overlaps: Vec<String>,
 }
 
 /// What a slot must stand for.
@@ -155,6 +157,10 @@ impl Manifest {
                 return Err(refused(origin, &key, expected, format!("[{low}, {high}]")));
             }
             self.validate_source(origin, name, split)?;
+            if let Some(other) = split.overlaps.iter().find(|o| !self.splits.contains_key(*o)) {
+                let key = format!("splits.{name}.overlaps");
+                return Err(refused(origin, &key, "names of splits", other));
+            }
         }
         let mut names = BTreeSet::new();
         for task in &self.tasks {

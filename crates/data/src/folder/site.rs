@@ -1,10 +1,10 @@
 //! A manifest at the folder that it is opened over.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use super::manifest::{Manifest, Split, Store, refused};
 use super::pattern::Pattern;
+use super::root::Root;
 use crate::Result;
 
 /// What reading one split needs to know.
@@ -12,7 +12,7 @@ use crate::Result;
 pub(crate) struct Site<'a> {
     /// The manifest's path, for errors.
     pub(crate) origin: String,
-    pub(crate) root: &'a Path,
+    pub(crate) root: &'a Root,
     /// Name of the split.
     pub(crate) name: &'a str,
     pub(crate) split: &'a Split,
@@ -28,7 +28,7 @@ impl<'a> Site<'a> {
     pub(crate) fn new(
         origin: String,
         manifest: &'a Manifest,
-        root: &'a Path,
+        root: &'a Root,
         name: &'a str,
     ) -> Result<Self> {
         let split = manifest.split(&origin, name)?;

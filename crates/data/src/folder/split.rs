@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::manifest::{Split, refused};
 use super::pattern::{Pattern, Slots};
+use super::root::Root;
 use super::site::Site;
 use super::table;
 use crate::decode::unreadable;
@@ -17,8 +18,8 @@ pub(crate) fn images(site: &Site) -> Result<Vec<Slots>> {
     let known = Slots::from([("split".to_owned(), site.folder().to_owned())]);
     let pattern = &site.images;
     let mut images = match &site.split.list {
-        Some(list) => listed(site.root, pattern, &site.root.join(list), &known)?,
-        None if site.tables.is_empty() => pattern.find(site.root, &known)?,
+        Some(list) => listed(site.root, pattern, &site.root.file(list)?, &known)?,
+        None if site.tables.is_empty() => pattern.find(site.root.path(), &known)?,
         None => table::join(site.root, &site.tables, &known)?,
     };
     images.retain(|slots| slots.get("ext").is_none_or(|ext| is_image(ext)));
@@ -42,8 +43,8 @@ impl Split {
 }
 
 /// Refuses listed images that are not there, before training starts rather than in the middle.
-fn require(root: &Path, pattern: &Pattern, images: &[Slots]) -> Result<()> {
-    let paths = images.iter().map(|slots| root.join(pattern.expand(slots)));
+fn require(root: &Root, pattern: &Pattern, images: &[Slots]) -> Result<()> {
+    let paths = images.iter().map(|slots| root.path().join(pattern.expand(slots)));
     let missing: Vec<PathBuf> = paths.filter(|path| !path.exists()).collect();
     missing.is_empty().then_some(()).ok_or(Error::Missing { paths: missing })
 }
@@ -64,11 +65,11 @@ pub(crate) fn title(pattern: &Pattern, slots: &Slots) -> String {
 }
 
 /// The images whose ids a file lists.
-fn listed(root: &Path, pattern: &Pattern, list: &Path, known: &Slots) -> Result<Vec<Slots>> {
+fn listed(root: &Root, pattern: &Pattern, list: &Path, known: &Slots) -> Result<Vec<Slots>> {
     let text = fs::read_to_string(list).map_err(unreadable(list))?;
     let ids = text.lines().map(str::trim).filter(|id| !id.is_empty());
     let direct = pattern.slots().all(|slot| slot == "split" || slot == "id");
-    let candidates = if direct { Vec::new() } else { pattern.find(root, known)? };
+    let candidates = if direct { Vec::new() } else { pattern.find(root.path(), known)? };
     let by_id: HashMap<&str, &Slots> =
         candidates.iter().filter_map(|slots| Some((slots.get("id")?.as_str(), slots))).collect();
     let mut images = Vec::new();

@@ -6,6 +6,7 @@ use std::path::{Component, Path};
 
 use super::manifest::refused;
 use super::pattern::Slots;
+use super::root::Root;
 use crate::Result;
 use crate::decode::unreadable;
 
@@ -39,13 +40,13 @@ pub(crate) fn read(path: &Path) -> Result<Vec<(String, String)>> {
 
 /// The rows of tables that list the same ids: `known`, the id, and one slot for each table.
 pub(crate) fn join(
-    root: &Path,
+    root: &Root,
     tables: &BTreeMap<String, String>,
     known: &Slots,
 ) -> Result<Vec<Slots>> {
     let mut rows: BTreeMap<String, Slots> = BTreeMap::new();
     for (slot, file) in tables {
-        for (id, value) in read(&root.join(file))? {
+        for (id, value) in read(&root.file(file)?)? {
             let row = rows.entry(id).or_insert_with_key(|id| {
                 known.iter().map(own).chain([("id".to_owned(), id.clone())]).collect()
             });
@@ -54,7 +55,7 @@ pub(crate) fn join(
     }
     for (id, row) in &rows {
         if let Some((_, file)) = tables.iter().find(|(slot, _)| !row.contains_key(*slot)) {
-            let origin = root.join(file).display().to_string();
+            let origin = root.path().join(file).display().to_string();
             return Err(refused(&origin, "id", "a line for every id of the other tables", id));
         }
     }

@@ -48,7 +48,11 @@ impl Fixture {
     }
 
     fn open(&self, split: &str) -> Result<FolderDataset> {
-        FolderDataset::open(&self.0.path().join("set.toml"), self.0.path(), split)
+        FolderDataset::open(
+            &self.0.path().join("set.toml"),
+            &Root::new(self.0.path(), false),
+            split,
+        )
     }
 
     fn label(&self) -> Label {
@@ -217,6 +221,45 @@ fn splits_come_from_lists_folders_and_fractions() {
         fixture.message("test"),
         "set.toml: splits: expected one of [all, high, listed, low], found test"
     );
+}
+
+/// Images, labels and lists that a link leads out of the folder to are not read.
+#[cfg(unix)]
+#[test]
+fn links_that_leave_the_folder_are_refused() {
+    use std::os::unix::fs::symlink;
+    let (fixture, outside) = (Fixture::new(&["a", "b"], SEMSEG), tempfile::tempdir().unwrap());
+    fixture.grey("labels/a.png", &[0; 6]);
+    let manifest = fixture.0.path().join("set.toml");
+    let text = fs::read_to_string(&manifest).unwrap();
+    let listed = "all = {}\nlisted = { list = \"list.txt\" }";
+    fs::write(&manifest, text.replace("all = {}", listed)).unwrap();
+    let far = outside.path().canonicalize().unwrap();
+    let leave = |path: &str| {
+        let (path, target) = (fixture.0.path().join(path), far.join(path.replace('/', "-")));
+        fs::rename(&path, &target).unwrap();
+        symlink(&target, &path).unwrap();
+        format!("expected links within the folder, found one to {}", target.display())
+    };
+    let reason = leave("images/a.png");
+    assert_eq!(fixture.message("all"), format!("images/a.png: {reason}"));
+    assert!(fixture.open("all").unwrap().get(1).is_ok());
+    fixture.write("list.txt", b"b\n");
+    let reason = leave("list.txt");
+    assert_eq!(fixture.message("listed"), format!("list.txt: {reason}"));
+    fs::remove_file(fixture.0.path().join("images/a.png")).unwrap();
+    fixture.image("images/a.png");
+    let reason = leave("labels/a.png");
+    assert_eq!(fixture.message("all"), format!("labels/a.png: {reason}"));
+    // The user may allow it, and the folder itself may be a link.
+    let following = Root::new(fixture.0.path(), true);
+    assert!(FolderDataset::open(&manifest, &following, "all").unwrap().get(0).is_ok());
+    fs::remove_file(fixture.0.path().join("labels/a.png")).unwrap();
+    fixture.grey("labels/a.png", &[0; 6]);
+    let linked = outside.path().join("root");
+    symlink(fixture.0.path(), &linked).unwrap();
+    let root = Root::new(&linked, false);
+    assert!(FolderDataset::open(&manifest, &root, "all").unwrap().get(0).is_ok());
 }
 
 #[test]
@@ -426,8 +469,12 @@ fn shared(name: &str, split: &str) -> Option<FolderDataset> {
         return None;
     }
     Some(
-        FolderDataset::open(&repository.join(format!("datasets/{name}.toml")), &root, split)
-            .unwrap(),
+        FolderDataset::open(
+            &repository.join(format!("datasets/{name}.toml")),
+            &Root::new(&root, false),
+            split,
+        )
+        .unwrap(),
     )
 }
 
@@ -451,8 +498,9 @@ fn shipped_manifests_are_valid() {
     for file in files {
         let manifest = Manifest::read(&file).unwrap();
         assert_eq!(file.file_stem().unwrap().to_str(), Some(manifest.name.as_str()));
+        let root = Root::new(Path::new(""), false);
         for split in manifest.splits.keys() {
-            let site = Site::new(String::new(), &manifest, Path::new(""), split).unwrap();
+            let site = Site::new(String::new(), &manifest, &root, split).unwrap();
             for task in &manifest.tasks {
                 task.places().for_each(|place| {
                     site.label_pattern(&task.name, &place.label).unwrap();

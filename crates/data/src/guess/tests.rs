@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 use super::*;
-use crate::{Dataset, FolderDataset, TaskKind, make};
+use crate::{Dataset, FolderDataset, Root, TaskKind, make};
 
 /// A made copy, and its guess written beside it.
 fn guessed(name: &str, prepare: impl Fn(&Path)) -> (TempDir, PathBuf, Guess) {
@@ -23,7 +23,9 @@ fn guessed(name: &str, prepare: impl Fn(&Path)) -> (TempDir, PathBuf, Guess) {
 }
 
 fn kinds(folder: &TempDir, manifest: &Path, split: &str) -> Vec<(String, TaskKind, usize)> {
-    let dataset = FolderDataset::open(manifest, &folder.path().join("set"), split).unwrap();
+    let dataset =
+        FolderDataset::open(manifest, &Root::new(&folder.path().join("set"), false), split)
+            .unwrap();
     for index in 0..dataset.len() {
         dataset.get(index).unwrap().check(dataset.tasks()).unwrap();
     }

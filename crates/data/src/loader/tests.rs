@@ -18,6 +18,9 @@ struct Fake {
     /// Index that panics, and index that fails.
     bad: [Option<usize>; 2],
     read: AtomicUsize,
+    /// Batches that the test has taken, and most samples that were read ahead of them.
+    taken: AtomicUsize,
+    ahead: AtomicUsize,
     pause: Duration,
 }
 
@@ -36,7 +39,8 @@ impl Fake {
             ("tags", TaskKind::Tags),
         ];
         let tasks = kinds.into_iter().map(task).collect();
-        Self { tasks, len, bad: [None; 2], read: AtomicUsize::new(0), pause: Duration::ZERO }
+        let [read, taken, ahead] = [0; 3].map(AtomicUsize::new);
+        Self { tasks, len, bad: [None; 2], read, taken, ahead, pause: Duration::ZERO }
     }
 }
 
@@ -54,7 +58,9 @@ impl Dataset for Fake {
     }
 
     fn get(&self, index: usize) -> Result<Sample> {
-        self.read.fetch_add(1, Ordering::SeqCst);
+        let read = self.read.fetch_add(1, Ordering::SeqCst) + 1;
+        let taken = 4 * self.taken.load(Ordering::SeqCst);
+        self.ahead.fetch_max(read.saturating_sub(taken), Ordering::SeqCst);
         std::thread::sleep(self.pause);
         assert_ne!(self.bad[0], Some(index), "broken on purpose");
         let category = if self.bad[1] == Some(index) { 9 } else { index as u32 % 2 };
@@ -175,6 +181,28 @@ fn prefetching_is_bounded() {
     assert!((12..=16).contains(&read), "{read}");
 }
 
+/// Throughout an epoch, with a reader that now waits and now hurries.
+#[test]
+fn memory_stays_within_its_bound() {
+    for prefetch in [0, 1, 3] {
+        let fake = Arc::new(Fake::new(120));
+        let loader = Loader::new(fake.clone(), LoaderConfig { prefetch, ..config() }).unwrap();
+        let mut epoch = loader.epoch(0, 0).unwrap();
+        for turn in 0..30 {
+            // While the next batch is asked for, the last one taken is gone.
+            if turn % 5 == 0 {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            epoch.next().unwrap().unwrap();
+            fake.taken.fetch_add(1, Ordering::SeqCst);
+        }
+        assert!(epoch.next().is_none());
+        let ahead = fake.ahead.load(Ordering::SeqCst);
+        let bound = 4 * (prefetch + 2);
+        assert!((4 * (prefetch + 1)..=bound).contains(&ahead), "{prefetch}: {ahead} of {bound}");
+    }
+}
+
 #[test]
 fn a_panic_and_a_wrong_label_become_errors_that_name_the_sample() {
     let ordered = LoaderConfig::evaluation(4, [8, 6]);
@@ -220,4 +248,20 @@ fn an_empty_data_set_is_refused() {
         error.to_string(),
         "fake: split `all` is empty: expected at least 1 sample, found 0"
     );
+}
+
+#[test]
+fn another_seed_is_another_order_of_the_same_samples() {
+    let plain = loader(Fake::new(20), LoaderConfig { shuffle: true, ..config() });
+    let other = plain.reseeded(99);
+    let order = |loader: &Loader| {
+        all(loader, 0, 0).iter().flat_map(|batch| batch.indices.clone()).collect::<Vec<usize>>()
+    };
+    assert_ne!(order(&plain), order(&other));
+    assert_eq!(other.config(), &LoaderConfig { seed: 99, ..plain.config().clone() });
+    let sorted = |mut order: Vec<usize>| {
+        order.sort_unstable();
+        order
+    };
+    assert_eq!(sorted(order(&plain)), sorted(order(&other)));
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::*;
-use crate::{Dataset, FolderDataset};
+use crate::{Dataset, FolderDataset, Root};
 
 fn manifest(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../datasets/{name}.toml"))
@@ -23,7 +23,8 @@ fn made(name: &str) -> (TempDir, Made) {
 fn read(name: &str, root: &Path) -> Made {
     let mut found = Made::default();
     for split in FolderDataset::splits(&manifest(name)).unwrap() {
-        let dataset = FolderDataset::open(&manifest(name), root, &split).unwrap();
+        let dataset =
+            FolderDataset::open(&manifest(name), &Root::new(root, false), &split).unwrap();
         found.images.insert(split.clone(), dataset.len());
         for index in 0..dataset.len() {
             let sample = dataset.get(index).unwrap();
@@ -75,7 +76,12 @@ fn tasks_that_nobody_wants_need_no_files() {
         std::fs::remove_dir_all(folder.path().join(gone)).unwrap();
     }
     let open = |wanted: fn(&str) -> bool| {
-        FolderDataset::open_for(&manifest("pascal_context"), folder.path(), "val", wanted)
+        FolderDataset::open_for(
+            &manifest("pascal_context"),
+            &Root::new(folder.path(), false),
+            "val",
+            wanted,
+        )
     };
     let dataset = open(|task| task == "semseg").unwrap();
     assert_eq!((dataset.tasks().len(), dataset.get(0).unwrap().labels.len()), (5, 1));
@@ -100,8 +106,12 @@ fn files_of_other_versions_and_other_classes_say_what_to_do() {
         let good = std::fs::read(&path).unwrap();
         std::fs::write(&path, bytes).unwrap();
         let all = |_: &str| true;
-        let dataset =
-            FolderDataset::open_for(&manifest("pascal_context"), folder.path(), "train", all);
+        let dataset = FolderDataset::open_for(
+            &manifest("pascal_context"),
+            &Root::new(folder.path(), false),
+            "train",
+            all,
+        );
         let message = dataset.unwrap().get(0).unwrap_err().to_string();
         std::fs::write(&path, good).unwrap();
         message.replace(&format!("{}/", folder.path().display()), "")

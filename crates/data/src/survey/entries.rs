@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use crate::Error;
 use crate::decode::unreadable;
+use crate::folder::{Root, outside};
 
-/// Every odd entry below `root`, a path without links, in the order of paths. Links are not
-/// followed; hidden entries are passed over, as data sets do.
-pub(crate) fn odd(root: &Path) -> Vec<Error> {
-    let (mut found, mut pending) = (Vec::new(), vec![root.to_path_buf()]);
+/// Every odd entry below `root` in the order of paths. Links are not followed; hidden entries are
+/// passed over, as data sets do.
+pub(crate) fn odd(root: &Root) -> Vec<Error> {
+    let (mut found, mut pending) = (Vec::new(), vec![root.real().to_path_buf()]);
     while let Some(folder) = pending.pop() {
         let entries =
             fs::read_dir(&folder).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
@@ -25,7 +26,7 @@ pub(crate) fn odd(root: &Path) -> Vec<Error> {
 }
 
 fn look(
-    root: &Path,
+    root: &Root,
     entry: &DirEntry,
     pending: &mut Vec<PathBuf>,
     found: &mut Vec<(PathBuf, Error)>,
@@ -53,13 +54,10 @@ fn look(
 }
 
 /// What is wrong with a link.
-fn link(root: &Path, path: &Path) -> Option<String> {
+fn link(root: &Root, path: &Path) -> Option<String> {
     match path.canonicalize() {
-        Ok(target) if target.starts_with(root) => None,
-        Ok(target) => {
-            let target = target.display();
-            Some(format!("expected links within the folder, found one to {target}"))
-        }
+        Ok(target) if root.follows_links() || target.starts_with(root.real()) => None,
+        Ok(target) => Some(outside(&target)),
         Err(cause) => Some(format!("a link that leads nowhere: {cause}")),
     }
 }

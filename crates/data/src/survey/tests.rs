@@ -20,7 +20,7 @@ name = "set"
 images = "images/{id}.{ext}"
 [splits]
 all = {}
-listed = { list = "list.txt" }
+listed = { list = "list.txt", overlaps = ["all"] }
 [[tasks]]
 name = "semseg"
 kind = "semseg"
@@ -83,7 +83,8 @@ impl Folder {
     fn survey(&self, splits: &[&str]) -> Survey {
         let splits: Vec<String> = splits.iter().map(|&split| split.to_owned()).collect();
         let manifest = self.root().join("set.toml");
-        Survey::of_folder(&manifest, self.root(), &splits, &|_, _, _| ()).unwrap()
+        Survey::of_folder(&manifest, &Root::new(self.root(), false), &splits, &|_, _, _| ())
+            .unwrap()
     }
 
     /// What is said, without the folder's name.
@@ -104,7 +105,8 @@ fn a_good_folder_has_no_problems_and_progress_is_told() {
     };
     let all = ["all".to_owned()];
     let manifest = folder.root().join("set.toml");
-    let survey = Survey::of_folder(&manifest, folder.root(), &all, &watch).unwrap();
+    let survey =
+        Survey::of_folder(&manifest, &Root::new(folder.root(), false), &all, &watch).unwrap();
     assert!(survey.problems.is_empty(), "{:?}", survey.problems);
     assert_eq!(survey.samples, [("all".to_owned(), 1)]);
     assert_eq!(told.load(Ordering::Relaxed), 1);
@@ -157,8 +159,29 @@ fn images_of_one_name_and_all_missing_ones_are_told() {
         ]
     );
     let manifest = folder.root().join("set.toml");
-    let message = FolderDataset::open(&manifest, folder.root(), "listed").unwrap_err().to_string();
+    let message = FolderDataset::open(&manifest, &Root::new(folder.root(), false), "listed")
+        .unwrap_err()
+        .to_string();
     assert!(message.ends_with("images/gone.: no such image, and 1 more are missing"), "{message}");
+}
+
+#[test]
+fn images_in_two_splits_are_told_unless_the_manifest_says_so() {
+    let folder = Folder::new();
+    folder.write("list.txt", b"good\n");
+    assert_eq!(folder.said(&[]), [""; 0]);
+    folder.write("set.toml", MANIFEST.replace(", overlaps = [\"all\"]", "").as_bytes());
+    assert_eq!(
+        folder.said(&[]),
+        ["set: splits `all` and `listed`: expected no image in both, found 1, the first: \
+          images/good.png"]
+    );
+    assert!(folder.said(&["all"]).is_empty());
+    folder.write("set.toml", MANIFEST.replace("\"all\"]", "\"train\"]").as_bytes());
+    let manifest = folder.root().join("set.toml");
+    let message = FolderDataset::splits(&manifest).unwrap_err().to_string();
+    let expected = "splits.listed.overlaps: expected names of splits, found train";
+    assert!(message.ends_with(expected), "{message}");
 }
 
 #[cfg(unix)]
@@ -190,6 +213,15 @@ fn odd_names_and_links_are_told() {
         assert!(said.iter().any(|line| line.starts_with(text)), "{text}: {said:#?}");
     }
     assert!(!said.iter().any(|line| line.contains("stays.png: expected links")), "{said:#?}");
+    let leaves = said.iter().filter(|line| line.contains("leaves.png")).count();
+    assert_eq!(leaves, 1, "once, of the folder: {said:#?}");
+    let (manifest, root) = (folder.root().join("set.toml"), Root::new(folder.root(), true));
+    let survey = Survey::of_folder(&manifest, &root, &["all".into()], &|_, _, _| ()).unwrap();
+    let said: Vec<String> = survey.problems.iter().map(|p| p.error.to_string()).collect();
+    assert!(!said.iter().any(|line| line.contains("expected links")), "{said:#?}");
+    // What the link leads to is read, and is no image.
+    let read = |line: &String| line.contains("leaves.png: not a readable");
+    assert!(said.iter().any(read), "{said:#?}");
 }
 
 #[test]
@@ -197,7 +229,9 @@ fn a_folder_or_manifest_that_is_not_there_is_an_error() {
     let folder = Folder::new();
     let survey = |manifest: &str, root: &str| {
         let (manifest, root) = (folder.root().join(manifest), folder.root().join(root));
-        Survey::of_folder(&manifest, &root, &[], &|_, _, _| ()).unwrap_err().to_string()
+        Survey::of_folder(&manifest, &Root::new(&root, false), &[], &|_, _, _| ())
+            .unwrap_err()
+            .to_string()
     };
     assert!(survey("none.toml", "").contains("none.toml: No such file"));
     assert!(survey("set.toml", "none").contains("none: No such file"));

@@ -67,12 +67,12 @@ impl Reach {
     }
 
     /// Follows each of `values` back to `params`; the graphs are kept.
-    fn of(values: &[Tensor], params: &[(String, Tensor)]) -> Result<Self> {
+    pub(super) fn of(values: &[Tensor], params: &[(String, Tensor)]) -> Result<Self> {
         let all: Vec<&Tensor> = params.iter().map(|(_, param)| param).collect();
         let mut linked = vec![Vec::new(); all.len()];
         let mut moved = linked.clone();
         for (task, value) in values.iter().enumerate() {
-            for (index, grad) in gradients(value, &all, true)?.into_iter().enumerate() {
+            for (index, grad) in gradients(value, &all, (1.0, true))?.into_iter().enumerate() {
                 if grad.defined() {
                     linked[index].push(task);
                     let zero = grad.abs().max().double_value(&[]) == 0.0;

@@ -1,24 +1,36 @@
 //! `[balancer]` of a recipe, which is the losses' own configuration.
 
 use polyptych_losses::Error as LossError;
-use polyptych_losses::balancers::{Balancing, BalancingConfig};
+use polyptych_losses::balancers::{BalancerKind, Balancing, BalancingConfig};
 
-use crate::{Error, Recipe, Result};
+use crate::{Error, OptimiserRecipe, Recipe, Result};
 
 /// Whether a run balances step by step, or measures conflict, which needs the same passes.
 pub(crate) fn balances(recipe: &Recipe) -> bool {
-    recipe.balancer.is_some() || recipe.train.conflict_every.is_some()
+    recipe.balancer.is_some() || recipe.train.conflict_every.is_some() || by_task(recipe)
+}
+
+/// Whether the optimiser takes every task's gradients.
+pub(crate) fn by_task(recipe: &Recipe) -> bool {
+    matches!(recipe.train.optimiser, OptimiserRecipe::AdaTask(_))
 }
 
 /// The balancing of `num_tasks` tasks of `recipe`.
+///
+/// # Errors
+/// As [`of_tasks`].
+pub(crate) fn init(recipe: &Recipe, num_tasks: usize) -> Result<Balancing, LossError> {
+    of_tasks(recipe.balancer.clone().unwrap_or_default(), num_tasks)
+}
+
+/// The balancing of `num_tasks` tasks.
 ///
 /// One task has nothing to combine: its combiner is left out, so that the single-task runs of a
 /// comparison can be made from the same recipe.
 ///
 /// # Errors
 /// Names the field, what it must be and what it is.
-pub(crate) fn init(recipe: &Recipe, num_tasks: usize) -> Result<Balancing, LossError> {
-    let config = recipe.balancer.clone().unwrap_or_default();
+pub(crate) fn of_tasks(config: BalancingConfig, num_tasks: usize) -> Result<Balancing, LossError> {
     let balancing = config.init(num_tasks)?;
     match num_tasks {
         1 => BalancingConfig { gradient: None, private_grad: None, ..config }.init(1),
@@ -26,10 +38,27 @@ pub(crate) fn init(recipe: &Recipe, num_tasks: usize) -> Result<Balancing, LossE
     }
 }
 
-/// Whether a run of `recipe` ever forms one gradient per task.
-pub(crate) fn needs_rows(recipe: &Recipe) -> bool {
-    let combines = recipe.balancer.as_ref().is_some_and(|config| config.gradient.is_some());
-    recipe.tasks.len() > 1 && (combines || recipe.train.conflict_every.is_some())
+/// What of `recipe` has no meaning for tasks that share nothing that trains.
+pub(crate) fn of_shared(recipe: &Recipe) -> Option<&'static str> {
+    let balancing = init(recipe, recipe.tasks.len()).ok().filter(|_| recipe.tasks.len() > 1)?;
+    if balancing.kind() != BalancerKind::Loss || recipe.train.conflict_every.is_some() {
+        return Some("balancer.gradient and train.conflict_every look at what tasks share");
+    }
+    if by_task(recipe) {
+        return Some("train.optimiser adatask looks at what tasks share");
+    }
+    balancing.norms_over().map(|_| "balancer.loss gradnorm looks at what tasks share")
+}
+
+/// How many gradients of each task a run of `recipe` holds at a time.
+pub(crate) fn num_buffers(recipe: &Recipe) -> usize {
+    let Ok(balancing) = init(recipe, recipe.tasks.len()) else { return 0 };
+    let combines = matches!(balancing.kind(), BalancerKind::Gram | BalancerKind::Rows);
+    let measures = recipe.train.conflict_every.is_some();
+    match recipe.tasks.len() > 1 && (combines || measures || by_task(recipe)) {
+        true => 1 + balancing.further_batches(),
+        false => 0,
+    }
 }
 
 /// Checks `[balancer]` and `train.conflict_every` of `recipe`, whose file is `origin`.
@@ -45,17 +74,51 @@ pub(crate) fn validate(recipe: &Recipe, origin: &str) -> Result<()> {
     };
     if recipe.union.is_some() {
         let reason = "expected no [union] beside it, whose tasks have one loss together, found one";
-        let key = if recipe.balancer.is_some() { "balancer" } else { "train.conflict_every" };
+        let key = match (&recipe.balancer, by_task(recipe)) {
+            (Some(_), _) => "balancer",
+            (None, true) => "train.optimiser",
+            (None, false) => "train.conflict_every",
+        };
         return wrong(key, reason.into());
     }
     if recipe.train.conflict_every == Some(0) {
         return wrong("train.conflict_every", "expected at least 1, found 0".into());
     }
     match init(recipe, recipe.tasks.len()) {
-        Ok(_) => Ok(()),
+        Ok(balancing) => match misfit(recipe, &balancing) {
+            Some((key, reason)) => wrong(key, reason),
+            None => Ok(()),
+        },
         Err(LossError::Config { key, expected, found }) => {
             wrong(&format!("balancer.{key}"), format!("expected {expected}, found {found}"))
         }
         Err(e) => wrong("balancer", e.to_string()),
     }
+}
+
+/// Two choices that cannot be had together, or a task that the recipe does not have.
+fn misfit(recipe: &Recipe, balancing: &Balancing) -> Option<(&'static str, String)> {
+    let mut primary = balancing.primary().into_iter().flatten();
+    let strange = primary.find(|name| !recipe.tasks.contains_key(*name));
+    let cuts = balancing.kind() == BalancerKind::Features;
+    if let Some(name) = strange {
+        let names = recipe.task_names().join(", ");
+        return Some(("balancer.loss.primary", format!("expected some of {names}, found {name}")));
+    }
+    if cuts && balancing.norms_over().is_some() {
+        let reason = "expected another balancer beside mgda_ub, whose gradients end in front of \
+                      the heads, found gradnorm";
+        return Some(("balancer.loss", reason.into()));
+    }
+    if cuts && recipe.train.conflict_every.is_some() {
+        let reason = "expected none beside mgda_ub, whose gradients end in front of the heads, \
+                      found one";
+        return Some(("train.conflict_every", reason.into()));
+    }
+    if by_task(recipe) && balancing.kind() != BalancerKind::Loss {
+        let reason = "expected none beside train.optimiser adatask, which takes every task's own \
+                      gradients, found one";
+        return Some(("balancer.gradient", reason.into()));
+    }
+    None
 }

@@ -1,5 +1,7 @@
 //! The gradients of each task: shared ones as a row of one matrix, private ones as they are.
 
+use polyptych_losses::balancers::RowWeights;
+use polyptych_tensor::optim::TaskGradients;
 use polyptych_tensor::{Kind, Tensor, no_grad};
 
 use crate::Result;
@@ -10,6 +12,8 @@ use crate::balance::reach::Reach;
 pub(crate) struct Rows {
     /// `[tasks, columns]`, float32.
     buffer: Tensor,
+    /// Tasks of the step.
+    tasks: Vec<usize>,
     /// Private gradients of each task of the step, in the order of [`Reach::private`].
     private: Vec<Vec<Tensor>>,
 }
@@ -19,10 +23,11 @@ impl Rows {
     pub(crate) fn new(num_tasks: usize, reach: &Reach, params: &[(String, Tensor)]) -> Self {
         let device = params.first().map_or(polyptych_tensor::Device::Cpu, |(_, p)| p.device());
         let buffer = Tensor::zeros([num_tasks as i64, reach.columns()], (Kind::Float, device));
-        Self { buffer, private: Vec::new() }
+        Self { buffer, tasks: Vec::new(), private: Vec::new() }
     }
 
-    /// Follows the losses of `tasks` back, one after the other; `keep` keeps the last graph.
+    /// Follows the losses of `tasks`, times `scale`, back, one after the other; gradients are of
+    /// the losses themselves. `keep` keeps the last graph.
     ///
     /// # Errors
     /// What LibTorch reports.
@@ -31,16 +36,17 @@ impl Rows {
         losses: &[Tensor],
         tasks: &[usize],
         (reach, params): (&Reach, &[(String, Tensor)]),
-        keep: bool,
+        (scale, keep): (f64, bool),
     ) -> Result<()> {
         self.private.clear();
+        self.tasks = tasks.to_vec();
         for (row, &task) in tasks.iter().enumerate() {
             let shared = reach.shared.iter().filter(|shared| shared.tasks.contains(&task));
             let private = reach.private[task].iter().copied();
             let indices: Vec<usize> = shared.map(|s| s.index).chain(private).collect();
             let wanted: Vec<&Tensor> = indices.iter().map(|&index| &params[index].1).collect();
             let keep = keep || row + 1 < tasks.len();
-            let mut found = gradients(&losses[task], &wanted, keep)?.into_iter();
+            let mut found = gradients(&losses[task], &wanted, (scale, keep))?.into_iter();
             self.write(row as i64, task, reach, &mut found)?;
             self.private.push(found.collect());
         }
@@ -71,14 +77,48 @@ impl Rows {
 
     /// The rows of the step's tasks, `[tasks of the step, columns]`, a view.
     pub(crate) fn shared(&self) -> Tensor {
-        self.buffer.narrow(0, 0, self.private.len() as i64)
+        self.buffer.narrow(0, 0, self.tasks.len() as i64)
+    }
+
+    /// The rows of `tasks`, where the step has all of them.
+    pub(crate) fn of(&self, tasks: &[usize]) -> Option<Tensor> {
+        let place = |task: &usize| self.tasks.iter().position(|own| own == task);
+        let places: Option<Vec<i64>> = tasks.iter().map(|t| place(t).map(|p| p as i64)).collect();
+        let index = Tensor::from_slice(&places?).to_device(self.buffer.device());
+        Some(self.buffer.index_select(0, &index))
+    }
+
+    /// Every task's gradients times its factors, by the names of the parameters that it reaches.
+    pub(crate) fn by_task(
+        &self,
+        tasks: &[usize],
+        factors: &RowWeights,
+        (reach, params): (&Reach, &[(String, Tensor)]),
+    ) -> Vec<TaskGradients> {
+        let one = |(row, &task): (usize, &usize)| {
+            let shared = reach.shared.iter().filter(|shared| shared.tasks.contains(&task));
+            let shared = shared.map(|shared| {
+                let (name, param) = &params[shared.index];
+                let part = self.buffer.get(row as i64).narrow(0, shared.start, shared.len);
+                (name.clone(), part.view_as(param) * factors.shared[row])
+            });
+            let private = reach.private[task].iter().zip(&self.private[row]);
+            let private = private.filter(|(_, grad)| grad.defined());
+            let private = private
+                .map(|(&index, grad)| (params[index].0.clone(), grad * factors.private[row]));
+            TaskGradients { task, grads: shared.chain(private).collect() }
+        };
+        no_grad(|| tasks.iter().enumerate().map(one).collect())
+    }
+
+    /// Gives the memory of the private gradients back.
+    pub(crate) fn forget_private(&mut self) {
+        self.private.clear();
     }
 
     /// Whether all private gradients are finite.
     pub(crate) fn private_are_finite(&self) -> bool {
-        let all = self.private.iter().flatten().filter(|grad| grad.defined());
-        let norms: Vec<Tensor> = all.map(|grad| grad.norm().to_kind(Kind::Float)).collect();
-        norms.is_empty() || Tensor::stack(&norms, 0).sum(Kind::Float).double_value(&[]).is_finite()
+        all_finite(self.private.iter().flatten())
     }
 
     /// Puts `direction`, `[columns]`, and each task's own gradients times its factor into the
@@ -87,7 +127,7 @@ impl Rows {
     /// # Errors
     /// What LibTorch reports.
     pub(crate) fn deposit(
-        &mut self,
+        &self,
         direction: &Tensor,
         tasks: &[usize],
         factors: &[f64],
@@ -99,7 +139,7 @@ impl Rows {
                 let part = direction.narrow(0, shared.start, shared.len);
                 put(shared.index, part.view_as(&params[shared.index].1))?;
             }
-            for ((grads, &task), factor) in self.private.drain(..).zip(tasks).zip(factors) {
+            for ((grads, &task), factor) in self.private.iter().zip(tasks).zip(factors) {
                 let mut own =
                     reach.private[task].iter().zip(grads).filter(|(_, grad)| grad.defined());
                 own.try_for_each(|(&index, grad)| put(index, grad * *factor))?;
@@ -109,14 +149,31 @@ impl Rows {
     }
 }
 
-/// Gradients of `loss` by `params`, not defined where it does not depend on one.
+/// Whether the gradients that are defined are finite.
+pub(crate) fn all_finite<'a>(gradients: impl Iterator<Item = &'a Tensor>) -> bool {
+    let all = gradients.filter(|grad| grad.defined());
+    let norms: Vec<Tensor> = all.map(|grad| grad.norm().to_kind(Kind::Float)).collect();
+    norms.is_empty() || Tensor::stack(&norms, 0).sum(Kind::Float).double_value(&[]).is_finite()
+}
+
+/// Gradients of `loss` by `params`, not defined where it does not depend on one; the backward pass
+/// is that of `loss * scale`. `keep` keeps the graph.
 ///
 /// # Errors
 /// What LibTorch reports.
-pub(crate) fn gradients(loss: &Tensor, params: &[&Tensor], keep: bool) -> Result<Vec<Tensor>> {
+pub(crate) fn gradients(
+    loss: &Tensor,
+    params: &[&Tensor],
+    (scale, keep): (f64, bool),
+) -> Result<Vec<Tensor>> {
     // LibTorch crashes on a loss without a graph, and asked for nothing it fills all gradients.
     if params.is_empty() || !loss.requires_grad() {
         return Ok(params.iter().map(|_| Tensor::new()).collect());
     }
-    Ok(Tensor::f_run_backward(&[loss], params, keep, false)?)
+    if scale == 1.0 {
+        return Ok(Tensor::f_run_backward(&[loss], params, keep, false)?);
+    }
+    let scaled = Tensor::f_run_backward(&[loss * scale], params, keep, false)?;
+    let unscaled = |grad: Tensor| if grad.defined() { grad * (1.0 / scale) } else { grad };
+    Ok(no_grad(|| scaled.into_iter().map(unscaled).collect()))
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::Recipe;
+use crate::balance::by_task;
 use crate::{Error, Result, RunFolder};
 
 /// Which run a recipe extends, and by what.
@@ -89,6 +90,11 @@ pub(super) fn validate(recipe: &Recipe, origin: &str) -> Result<()> {
         if found {
             return wrong(key, format!("{beside}, {reason}, found one"));
         }
+    }
+    if by_task(recipe) {
+        let reason = "expected adamw or sgd beside [extend], whose new tasks share nothing that \
+                      learns, found adatask";
+        return wrong("train.optimiser", reason.into());
     }
     Ok(recipe.adapter.takes_new_tasks()?)
 }

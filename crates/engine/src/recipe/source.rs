@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use polyptych_data::{
-    Dataset, FineGrained, FineGrainedConfig, FolderDataset, Scenes, ScenesConfig, Subset,
+    Dataset, FineGrained, FineGrainedConfig, FolderDataset, Root, Scenes, ScenesConfig, Subset,
 };
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,10 @@ pub enum SourceRecipe {
         /// Only so many samples, at even distances.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         limit: Option<usize>,
+        /// Whether symbolic links may lead out of the folder, to another disk for example; such
+        /// images are refused otherwise.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        follow_links: bool,
     },
 }
 
@@ -50,8 +54,8 @@ impl SourceRecipe {
         match self {
             SourceRecipe::Scenes(config) => Ok(Arc::new(Scenes::new(config.clone())?)),
             SourceRecipe::FineGrained(config) => Ok(Arc::new(FineGrained::new(config.clone())?)),
-            SourceRecipe::Folder { manifest, root, split, limit } => {
-                let root = folder_of(manifest, root.as_deref())?;
+            SourceRecipe::Folder { manifest, root, split, limit, follow_links } => {
+                let root = Root::new(&folder_of(manifest, root.as_deref())?, *follow_links);
                 let folder: Arc<dyn Dataset> =
                     Arc::new(FolderDataset::open_for(manifest, &root, split, wanted)?);
                 match limit {

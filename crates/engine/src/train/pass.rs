@@ -1,14 +1,15 @@
-//! One batch, from outputs to gradients.
+//! One batch, from images to gradients.
 
 use std::collections::BTreeMap;
 
 use polyptych_data::Batch;
 use polyptych_losses::LossValue;
-use polyptych_tensor::{Kind, Role, Tensor, no_grad};
+use polyptych_tensor::{Kind, Role, Tensor, manual_seed, no_grad};
 use serde_json::json;
 
 use super::{Trainer, seed_of};
-use crate::balance::{Balanced, numbers};
+use crate::balance::{Balance, Balanced, Formed, backward, numbers};
+use crate::features::Cut;
 use crate::{Result, to_tensor};
 
 /// What the gradients of a step were made of.
@@ -25,32 +26,79 @@ pub(super) struct Pass {
     pub(super) images: Tensor,
 }
 
+impl Pass {
+    /// Whether the forward pass is finite, so that what is not can only be a gradient.
+    pub(super) fn losses_are_finite(&self) -> bool {
+        let finite = |loss: &Tensor| loss.double_value(&[]).is_finite();
+        (self.loss.is_finite() || !self.formed) && self.losses.values().all(finite)
+    }
+}
+
 impl Trainer {
-    /// Fills the gradients, which are 0 or none before.
-    pub(super) fn pass(
-        &mut self,
-        outputs: &[Tensor],
-        images: Tensor,
-        batch: &Batch,
-    ) -> Result<Pass> {
+    /// Goes through the model and back, and fills the gradients anew; `lr`: rate of the step.
+    pub(super) fn pass(&mut self, images: Tensor, batch: &Batch, lr: f64) -> Result<Pass> {
         if self.balance.is_some() {
-            return self.balanced_pass(outputs, images, batch);
+            return self.balanced_pass(images, batch, lr);
         }
-        let (total, losses) = self.losses(outputs, batch)?;
-        total.f_backward()?;
+        let outputs = self.model.forward_train(&images, self.seed())?;
+        self.model.store.zero_grad();
+        let (total, losses) = self.losses(&outputs, batch)?;
+        backward(&total, self.scaler.as_ref(), &self.model.store.trainable())?;
         Ok(Pass { loss: total.double_value(&[]), formed: true, losses, balanced: None, images })
     }
 
-    fn balanced_pass(&mut self, outputs: &[Tensor], images: Tensor, batch: &Batch) -> Result<Pass> {
-        let values = self.losses_alone(outputs, batch)?;
-        let counts: Vec<Tensor> = values.iter().map(|v| v.labelled.shallow_clone()).collect();
-        let labelled: Vec<bool> = numbers(&counts)?.into_iter().map(|count| count > 0.0).collect();
-        let (step, weighed) = (self.state.step, self.weighed(&values));
+    fn balanced_pass(&mut self, images: Tensor, batch: &Batch, lr: f64) -> Result<Pass> {
+        let ahead = self.ahead(&images, batch, lr)?;
+        let (outputs, cut) = self.outputs(&images)?;
+        self.model.store.zero_grad();
+        let (values, labelled) = self.labelled(&outputs, batch)?;
+        let (step, losses) = (self.state.step, self.weighed(&values));
         let balance = self.balance.as_mut().expect("the caller has asked");
-        let balanced = balance.backward(&weighed, &labelled, step)?;
+        let balanced = match &ahead {
+            Some(gains) => balance.backward(Formed {
+                losses: &losses,
+                labelled: &labelled,
+                cut: cut.as_ref(),
+                gains: gains.as_deref(),
+                scaler: self.scaler.as_ref(),
+                step,
+            })?,
+            None => None,
+        };
         let loss = balanced.as_ref().map_or(f64::NAN, |balanced| balanced.total);
         let losses = self.named(values);
         Ok(Pass { loss, formed: balanced.is_some(), losses, balanced, images })
+    }
+
+    /// Every pass of a step has the same dropout.
+    pub(super) fn seed(&self) -> i64 {
+        seed_of(self.recipe.seed, self.state.step)
+    }
+
+    /// Outputs of a training pass, whose gradients end at the cut if the method asks for one.
+    fn outputs(&self, images: &Tensor) -> Result<(Vec<Tensor>, Option<Cut>)> {
+        if !self.balance.as_ref().is_some_and(Balance::cuts) {
+            return Ok((self.model.forward_train(images, self.seed())?, None));
+        }
+        manual_seed(self.seed());
+        let features = self.model.encode(images, true)?;
+        let (features, cut) = match features.cut() {
+            Some((leaves, cut)) => (leaves, Some(cut)),
+            None => (features, None),
+        };
+        Ok((self.model.decode(&features, true)?, cut))
+    }
+
+    /// Losses of the tasks that have one of their own, and whether each has labels.
+    pub(super) fn labelled(
+        &self,
+        outputs: &[Tensor],
+        batch: &Batch,
+    ) -> Result<(Vec<LossValue>, Vec<bool>)> {
+        let values = self.losses_alone(outputs, batch)?;
+        let counts: Vec<Tensor> = values.iter().map(|v| v.labelled.shallow_clone()).collect();
+        let labelled = numbers(&counts)?.into_iter().map(|count| count > 0.0).collect();
+        Ok((values, labelled))
     }
 
     /// What is minimised with fixed weights, and the parts that are reported by name.
@@ -91,7 +139,7 @@ impl Trainer {
         names.zip(losses.into_iter().map(|value| value.loss)).collect()
     }
 
-    fn weighed(&self, losses: &[LossValue]) -> Vec<Tensor> {
+    pub(super) fn weighed(&self, losses: &[LossValue]) -> Vec<Tensor> {
         let weights = self.alone.iter().map(|&index| self.model.tasks[index].recipe.weight);
         losses.iter().zip(weights).map(|(value, weight)| &value.loss * weight).collect()
     }
@@ -118,18 +166,28 @@ impl Trainer {
 
     /// Losses of the same batch after the step, under the same dropout; running means stay.
     fn losses_again(&self, images: &Tensor, batch: &Batch) -> Result<Vec<f64>> {
+        let buffers = self.buffers();
+        let losses = no_grad(|| -> Result<Vec<Tensor>> {
+            let outputs = self.model.forward_train(images, self.seed())?;
+            Ok(self.weighed(&self.losses_alone(&outputs, batch)?))
+        })?;
+        put_back(buffers)?;
+        numbers(&losses.iter().map(|loss| loss.to_kind(Kind::Float)).collect::<Vec<_>>())
+    }
+
+    /// Running means and their like, and copies of them.
+    pub(super) fn buffers(&self) -> Vec<(Tensor, Tensor)> {
         let mut buffers = Vec::new();
         self.model.store.for_each(|_, entry| {
             if entry.role == Role::Buffer {
                 buffers.push((entry.tensor.shallow_clone(), entry.tensor.copy()));
             }
         });
-        let seed = seed_of(self.recipe.seed, self.state.step);
-        let losses = no_grad(|| -> Result<Vec<Tensor>> {
-            let outputs = self.model.forward_train(images, seed)?;
-            Ok(self.weighed(&self.losses_alone(&outputs, batch)?))
-        })?;
-        no_grad(|| buffers.iter_mut().try_for_each(|(buffer, kept)| buffer.f_copy_(kept)))?;
-        numbers(&losses.iter().map(|loss| loss.to_kind(Kind::Float)).collect::<Vec<_>>())
+        buffers
     }
+}
+
+/// Undoes what passes beside the step did to running means; no graph of theirs may be left.
+pub(super) fn put_back(mut buffers: Vec<(Tensor, Tensor)>) -> Result<()> {
+    Ok(no_grad(|| buffers.iter_mut().try_for_each(|(buffer, kept)| buffer.f_copy_(kept)))?)
 }

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::balancers::ew::Ew;
 use crate::balancers::{
-    Balancer, BalancerConfig, BalancerKind, Batch, Gram, GramCombiner, LossBalancer, RowCombiner,
-    RowState, State, Weighing,
+    Balancer, BalancerConfig, BalancerKind, Batch, FeatureRows, Gram, GramCombiner, LossBalancer,
+    NormsOver, RowCombiner, RowState, State, Weighing,
 };
 use crate::{Error, Result};
 
@@ -122,8 +122,36 @@ impl Balancing {
     pub fn kind(&self) -> BalancerKind {
         match &self.combiner {
             None => BalancerKind::Loss,
+            Some(Combiner::Gram(c)) if c.features().is_some() => BalancerKind::Features,
             Some(Combiner::Gram(_)) => BalancerKind::Gram,
             Some(Combiner::Rows(_)) => BalancerKind::Rows,
+        }
+    }
+
+    /// What the rows of [`BalancerKind::Features`] are made of.
+    pub fn features(&self) -> Option<FeatureRows> {
+        self.gram_combiner().and_then(GramCombiner::features)
+    }
+
+    /// Further batches of which [`Balancing::row_weights_by`] needs the rows' products.
+    pub fn further_batches(&self) -> usize {
+        self.gram_combiner().map_or(0, GramCombiner::further_batches)
+    }
+
+    /// As [`LossBalancer::norms_over`].
+    pub fn norms_over(&self) -> Option<NormsOver> {
+        self.loss.norms_over()
+    }
+
+    /// As [`LossBalancer::primary`].
+    pub fn primary(&self) -> Option<&[String]> {
+        self.loss.primary()
+    }
+
+    fn gram_combiner(&self) -> Option<&dyn GramCombiner> {
+        match &self.combiner {
+            Some(Combiner::Gram(combiner)) => Some(combiner.as_ref()),
+            _ => None,
         }
     }
 
@@ -139,10 +167,7 @@ impl Balancing {
 
     /// Longest shared gradient of a step with one backward pass.
     pub fn max_norm(&self) -> Option<f64> {
-        let of_combiner = match &self.combiner {
-            Some(Combiner::Gram(combiner)) => combiner.max_norm(),
-            _ => None,
-        };
+        let of_combiner = self.gram_combiner().and_then(GramCombiner::max_norm);
         [self.loss.max_norm(), of_combiner].into_iter().flatten().reduce(f64::min)
     }
 
@@ -172,16 +197,32 @@ impl Balancing {
 
     /// Factors of the rows whose inner products are `gram`.
     ///
+    /// Those of [`BalancerKind::Features`] do not tell how long the shared gradient will be: it is
+    /// the caller who shortens it to [`Balancing::max_norm`].
+    ///
     /// # Errors
     /// As [`LossBalancer::weights`] and [`GramCombiner::weights`]; without a Gram combiner.
     pub fn row_weights(&mut self, gram: &Gram, batch: &Batch) -> Result<RowWeights> {
+        self.row_weights_by(gram, gram, batch)
+    }
+
+    /// The same, found with `judge`, the products of rows of [`Balancing::further_batches`].
+    ///
+    /// # Errors
+    /// As [`Balancing::row_weights`].
+    pub fn row_weights_by(
+        &mut self,
+        judge: &Gram,
+        gram: &Gram,
+        batch: &Batch,
+    ) -> Result<RowWeights> {
         let (weights, batch) = self.weighed(batch)?;
         gram.of(&batch)?;
-        let max_norm = self.max_norm();
+        let max_norm = self.max_norm().filter(|_| self.kind() == BalancerKind::Gram);
         let Some(Combiner::Gram(combiner)) = &mut self.combiner else {
             return Err(refused("gradient", "a balancer of kind gram", "another"));
         };
-        let combined = product(&combiner.weights(&gram.scaled(&weights), &batch)?, &weights);
+        let combined = product(&combiner.weights(&judge.scaled(&weights), &batch)?, &weights);
         let norm = gram.norm_of(&combined);
         let clip = max_norm.filter(|max| norm > *max).map_or(1.0, |max| max / norm);
         let shared = combined.iter().map(|w| w * clip).collect();
@@ -345,6 +386,29 @@ mod tests {
         let mut unit = balancing(&json("unit"), 2).unwrap();
         unit.row_weights(&j2(), &at(0)).unwrap();
         assert_eq!(unit.reuse(&at(1)).unwrap(), None);
+    }
+
+    /// MGDA of other rows than those that are combined, whose own length is limited.
+    #[test]
+    fn further_batches_decide_about_the_rows_of_the_step() {
+        let json = r#"{"loss": {"name": "famo"}, "gradient": {"name": "sdmgrad", "lambda": 0}}"#;
+        let mut balancing = balancing(json, 2).unwrap();
+        assert_eq!(balancing.further_batches(), 2);
+        let equal = batch(&[1.0, 1.0]);
+        let own = gram(&ndarray::arr2(&[[30.0, 0.0], [0.0, 40.0]]));
+        let found = balancing.row_weights_by(&j2(), &own, &equal).unwrap();
+        agree(&[found.shared[0] / found.shared[1]], &[1.5]);
+        assert!((own.norm_of(&found.shared) - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_length_of_features_limits_nothing() {
+        let json = r#"{"loss": {"name": "famo"}, "gradient": {"name": "mgda_ub"}}"#;
+        let mut balancing = balancing(json, 2).unwrap();
+        let rows = gram(&ndarray::arr2(&[[30.0, 0.0], [0.0, 30.0]]));
+        let found = balancing.row_weights(&rows, &batch(&[1.0, 1.0])).unwrap();
+        assert_eq!((balancing.kind(), balancing.max_norm()), (BalancerKind::Features, Some(1.0)));
+        agree(&found.shared, &[0.25, 0.25]);
     }
 
     #[test]

@@ -11,6 +11,8 @@ pub struct Batch {
     num_tasks: usize,
     tasks: Vec<usize>,
     losses: Vec<f64>,
+    norms: Option<Vec<f64>>,
+    gains: Option<Vec<f64>>,
     key: Key,
 }
 
@@ -31,7 +33,8 @@ impl Batch {
         if let Some((task, found)) = tasks.iter().zip(losses).find(|(_, loss)| !loss.is_finite()) {
             return Err(Error::NonFinite { key: format!("losses[{task}]"), found: *found });
         }
-        Ok(Self { num_tasks, tasks: tasks.to_vec(), losses: losses.to_vec(), key })
+        let (tasks, losses) = (tasks.to_vec(), losses.to_vec());
+        Ok(Self { num_tasks, tasks, losses, norms: None, gains: None, key })
     }
 
     /// A step in which all tasks have labels.
@@ -48,7 +51,41 @@ impl Batch {
     /// # Errors
     /// As [`Batch::new`].
     pub fn with_losses(&self, losses: &[f64]) -> Result<Self> {
-        Self::new(self.num_tasks, &self.tasks, losses, self.key)
+        let other = Self::new(self.num_tasks, &self.tasks, losses, self.key)?;
+        Ok(Self { norms: self.norms.clone(), gains: self.gains.clone(), ..other })
+    }
+
+    /// The same step with the lengths of the tasks' gradients, of losses that are not weighed, for
+    /// [`LossBalancer::norms_over`](crate::balancers::LossBalancer::norms_over).
+    ///
+    /// # Errors
+    /// Another number of lengths, or [`Error::NonFinite`], which asks to skip the step.
+    pub fn with_norms(&self, norms: &[f64]) -> Result<Self> {
+        let norms = Some(self.numbers("norms", norms)?);
+        Ok(Self { norms, ..self.clone() })
+    }
+
+    /// The same step with every task's gain, for
+    /// [`LossBalancer::primary`](crate::balancers::LossBalancer::primary).
+    ///
+    /// # Errors
+    /// As [`Batch::with_norms`].
+    pub fn with_gains(&self, gains: &[f64]) -> Result<Self> {
+        let gains = Some(self.numbers("gains", gains)?);
+        Ok(Self { gains, ..self.clone() })
+    }
+
+    fn numbers(&self, key: &str, found: &[f64]) -> Result<Vec<f64>> {
+        if found.len() != self.tasks.len() {
+            let (key, expected) = (key.to_owned(), "one for each task of the step");
+            return Err(Error::Config { key, expected, found: found.len().to_string() });
+        }
+        match self.tasks.iter().zip(found).find(|(_, number)| !number.is_finite()) {
+            None => Ok(found.to_vec()),
+            Some((task, number)) => {
+                Err(Error::NonFinite { key: format!("{key}[{task}]"), found: *number })
+            }
+        }
     }
 
     /// Number of tasks of the run.
@@ -64,6 +101,16 @@ impl Batch {
     /// Their losses.
     pub fn losses(&self) -> &[f64] {
         &self.losses
+    }
+
+    /// Lengths of their gradients, where the method asked for them.
+    pub fn norms(&self) -> Option<&[f64]> {
+        self.norms.as_deref()
+    }
+
+    /// Their gains, where the method asked for them and the step has any.
+    pub fn gains(&self) -> Option<&[f64]> {
+        self.gains.as_deref()
     }
 
     /// The step's randomness.
@@ -133,6 +180,11 @@ mod tests {
         assert_eq!(message(&[0, 2], &[1.0]), "losses: expected one for each of 2 tasks, found 1");
         let found = message(&[0, 2], &[1.0, f64::NAN]);
         assert_eq!(found, "losses[2]: expected finite numbers, found NaN");
+        let two = Batch::new(3, &[0, 2], &[1.0, 2.0], KEY).unwrap();
+        let found = two.with_norms(&[1.0, f64::INFINITY]).unwrap_err().to_string();
+        assert_eq!(found, "norms[2]: expected finite numbers, found inf");
+        let found = two.with_gains(&[1.0]).unwrap_err().to_string();
+        assert_eq!(found, "gains: expected one for each task of the step, found 1");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::balancers::aligned_mtl::AlignedMtl;
+use crate::balancers::auto_lambda::AutoLambda;
 use crate::balancers::cagrad::Cagrad;
 use crate::balancers::db_mtl::DbMtl;
 use crate::balancers::dualproj::Dualproj;
@@ -12,11 +13,13 @@ use crate::balancers::fairgrad::Fairgrad;
 use crate::balancers::famo::Famo;
 use crate::balancers::gls::Gls;
 use crate::balancers::graddrop::Graddrop;
+use crate::balancers::gradnorm::Gradnorm;
 use crate::balancers::gradvac::Gradvac;
 use crate::balancers::imtl_g::ImtlG;
 use crate::balancers::imtl_l::ImtlL;
 use crate::balancers::log_loss::LogLoss;
 use crate::balancers::mgda::Mgda;
+use crate::balancers::mgda_ub::MgdaUb;
 use crate::balancers::moco::Moco;
 use crate::balancers::nash_mtl::NashMtl;
 use crate::balancers::pcgrad::Pcgrad;
@@ -50,12 +53,18 @@ pub enum BalancerConfig {
     Stch(Stch),
     /// Logarithms of losses.
     LogLoss(LogLoss),
+    /// GradNorm.
+    Gradnorm(Gradnorm),
+    /// Auto-lambda.
+    AutoLambda(AutoLambda),
     /// PCGrad.
     Pcgrad(Pcgrad),
     /// Gradient vaccine.
     Gradvac(Gradvac),
     /// MGDA.
     Mgda(Mgda),
+    /// MGDA-UB.
+    MgdaUb(MgdaUb),
     /// CAGrad.
     Cagrad(Cagrad),
     /// IMTL-G.
@@ -104,9 +113,12 @@ impl BalancerConfig {
             BalancerConfig::Gls(_) => "gls",
             BalancerConfig::Stch(_) => "stch",
             BalancerConfig::LogLoss(_) => "log_loss",
+            BalancerConfig::Gradnorm(_) => "gradnorm",
+            BalancerConfig::AutoLambda(_) => "auto_lambda",
             BalancerConfig::Pcgrad(_) => "pcgrad",
             BalancerConfig::Gradvac(_) => "gradvac",
             BalancerConfig::Mgda(_) => "mgda",
+            BalancerConfig::MgdaUb(_) => "mgda_ub",
             BalancerConfig::Cagrad(_) => "cagrad",
             BalancerConfig::ImtlG(_) => "imtl_g",
             BalancerConfig::NashMtl(_) => "nash_mtl",
@@ -146,9 +158,12 @@ impl BalancerConfig {
             BalancerConfig::Gls(config) => loss(config),
             BalancerConfig::Stch(config) => loss(config.init(num_tasks)?),
             BalancerConfig::LogLoss(config) => loss(config),
+            BalancerConfig::Gradnorm(config) => loss(config.init(num_tasks)?),
+            BalancerConfig::AutoLambda(config) => loss(config.init(num_tasks)?),
             BalancerConfig::Pcgrad(config) => gram(config),
             BalancerConfig::Gradvac(config) => gram(config.init(num_tasks)?),
             BalancerConfig::Mgda(config) => gram(config),
+            BalancerConfig::MgdaUb(config) => gram(config),
             BalancerConfig::Cagrad(config) => gram(config.validate().map(|()| config)?),
             BalancerConfig::ImtlG(config) => gram(config),
             BalancerConfig::NashMtl(config) => gram(config.init(num_tasks)?),
@@ -191,12 +206,14 @@ mod tests {
     #[test]
     fn the_listing_has_every_name_once() {
         let named: Vec<&str> = configs().iter().map(BalancerConfig::name).collect();
-        let listed: Vec<&str> = balancers().iter().map(|info| info.name).collect();
+        let chosen = balancers().iter().filter(|info| info.kind != BalancerKind::Optimiser);
+        let listed: Vec<&str> = chosen.map(|info| info.name).collect();
         assert_eq!(named, listed);
         for config in configs() {
             let made = config.init(3).unwrap();
             let kind = match made {
                 Balancer::Loss(_) => BalancerKind::Loss,
+                Balancer::Gram(gram) if gram.features().is_some() => BalancerKind::Features,
                 Balancer::Gram(_) => BalancerKind::Gram,
                 Balancer::Rows(_) => BalancerKind::Rows,
             };
@@ -210,7 +227,7 @@ mod tests {
     fn unknown_words_are_refused() {
         let message = parse(r#"{"name": "magic"}"#).unwrap_err();
         assert!(message.contains("unknown variant `magic`"), "{message}");
-        for info in balancers() {
+        for info in configs().iter().map(BalancerConfig::info) {
             let message = parse(&format!(r#"{{"name": "{}", "w": 1}}"#, info.name)).unwrap_err();
             assert!(message.contains("unknown field `w`"), "{}: {message}", info.name);
         }
@@ -232,6 +249,14 @@ mod tests {
         assert_eq!(message(r#"{"name": "sdmgrad", "lr": 0}"#), positive("lr", "0"));
         let found = message(r#"{"name": "dwa", "epoch_steps": 0}"#);
         assert_eq!(found, "epoch_steps: expected at least 1, found 0");
+        assert_eq!(message(r#"{"name": "gradnorm", "lr": 0}"#), positive("lr", "0"));
+        assert_eq!(message(r#"{"name": "auto_lambda", "lr": 0}"#), positive("lr", "0"));
+        let found = message(r#"{"name": "gradnorm", "start_steps": 0}"#);
+        assert_eq!(found, "start_steps: expected at least 1, found 0");
+        let found = message(r#"{"name": "auto_lambda", "init": -1}"#);
+        assert_eq!(found, "init: expected a number of 0 or more, found -1");
+        let found = message(r#"{"name": "sdmgrad", "batches": 2}"#);
+        assert_eq!(found, "batches: expected 1 or 3, found 2");
         let found = message(r#"{"name": "graddrop", "leak": 2}"#);
         assert_eq!(found, "leak: expected a number from 0 to 1, found 2");
         let found = message(r#"{"name": "db_mtl", "beta": 1}"#);

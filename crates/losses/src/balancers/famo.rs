@@ -7,6 +7,9 @@ use crate::balancers::seam::{expect, expect_not_negative, expect_positive, softm
 use crate::balancers::{Batch, LossBalancer, State, Weighing};
 use crate::{Error, Result};
 
+/// What [`LossBalancer::after_step`] needs.
+const AFTER: &str = "the losses of the same batch after the step";
+
 /// `w_i = (z_i / D_i) / sum_k z_k / D_k`, `z = softmax(logits)`, `D_i = L_i - floor + 1e-8`.
 ///
 /// After the step the losses of the same batch tell how much each task gained:
@@ -67,7 +70,7 @@ impl LossBalancer for Adaptive {
 
     fn after_step(&mut self, batch: &Batch, new_losses: Option<&[f64]>) -> Result<()> {
         batch.of(self.logits.len())?;
-        let new_losses = new_losses.ok_or(Error::NewLosses { name: "famo" })?;
+        let new_losses = new_losses.ok_or(Error::Missing { name: "famo", what: AFTER })?;
         let after = self.gaps(batch.with_losses(new_losses)?.losses());
         let before = self.gaps(batch.losses());
         let delta: Vec<f64> = before.iter().zip(after).map(|(old, new)| (old / new).ln()).collect();

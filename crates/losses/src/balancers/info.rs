@@ -12,8 +12,13 @@ pub enum BalancerKind {
     Loss,
     /// Inner products of the tasks' gradients: a backward pass for each task.
     Gram,
+    /// Inner products of the gradients by what all tasks read: a pass through each head, one
+    /// through the trunk.
+    Features,
     /// The tasks' gradients: the same, and work that grows with the parameters.
     Rows,
+    /// The same, and it takes the optimiser's place: `train.optimiser`, not `balancer`.
+    Optimiser,
 }
 
 /// One line of the listing.
@@ -76,7 +81,7 @@ const fn rows(
     BalancerInfo { name, kind, needs, cost, scale, private_grad, source }
 }
 
-const BALANCERS: [BalancerInfo; 23] = {
+const BALANCERS: [BalancerInfo; 27] = {
     use PrivateGrad::{Unit, Weighted};
     let extra = "1 backward, 1 extra forward";
     [
@@ -95,6 +100,20 @@ const BALANCERS: [BalancerInfo; 23] = {
         loss("gls", "losses", ONE, "own", "Chennupati et al., CVPRW 2019, arXiv 1904.08492"),
         loss("stch", "losses, epoch means", ONE, "own", "Lin et al., ICML 2024, arXiv 2402.19078"),
         loss("log_loss", "losses", ONE, "own", "Lin et al., arXiv 2308.12029, loss part"),
+        loss(
+            "gradnorm",
+            "losses, norms of gradients of the last shared block",
+            "1 backward, T short ones",
+            "sum",
+            "Chen et al., ICML 2018, arXiv 1711.02257",
+        ),
+        loss(
+            "auto_lambda",
+            "losses, a second batch",
+            "3 backwards, 5 forwards, a copy of what trains",
+            "own",
+            "Liu et al., TMLR 2022, arXiv 2202.03091",
+        ),
         gram("pcgrad", "Gram matrix", "sum", Unit, "Yu et al., NeurIPS 2020, arXiv 2001.06782"),
         gram("gradvac", "Gram matrix", "sum", Unit, "Wang et al., ICLR 2021, arXiv 2010.05874"),
         gram(
@@ -104,6 +123,15 @@ const BALANCERS: [BalancerInfo; 23] = {
             Weighted,
             "Sener, Koltun, NeurIPS 2018, arXiv 1810.04650",
         ),
+        BalancerInfo {
+            name: "mgda_ub",
+            kind: BalancerKind::Features,
+            needs: "Gram matrix of gradients by features that all tasks read",
+            cost: "T backwards of heads, 1 of the trunk, T x features numbers",
+            scale: "mean",
+            private_grad: Weighted,
+            source: "Sener, Koltun, NeurIPS 2018, arXiv 1810.04650",
+        },
         gram("cagrad", "Gram matrix", "mean", Unit, "Liu et al., NeurIPS 2021, arXiv 2110.14048"),
         gram("imtl_g", "Gram matrix", "mean", Weighted, "Liu et al., ICLR 2021, IMTL"),
         gram(
@@ -129,13 +157,15 @@ const BALANCERS: [BalancerInfo; 23] = {
             Unit,
             "Lopez-Paz, Ranzato, NeurIPS 2017, arXiv 1706.08840",
         ),
-        gram(
-            "sdmgrad",
-            "Gram matrix, at best of two further batches",
-            "mean",
-            Unit,
-            "Xiao et al., NeurIPS 2023, arXiv 2305.18409",
-        ),
+        BalancerInfo {
+            name: "sdmgrad",
+            kind: BalancerKind::Gram,
+            needs: "Gram matrix, two further batches",
+            cost: "3T backwards, 3T x P numbers; a third with batches = 1",
+            scale: "mean",
+            private_grad: Unit,
+            source: "Xiao et al., NeurIPS 2023, arXiv 2305.18409",
+        },
         rows("graddrop", "rows", EACH, "sum", "Chen et al., NeurIPS 2020, arXiv 2010.06808"),
         rows(
             "moco",
@@ -145,5 +175,14 @@ const BALANCERS: [BalancerInfo; 23] = {
             "Fernando et al., ICLR 2023, arXiv 2210.12624",
         ),
         rows("db_mtl", "rows, losses", HISTORY, "own", "Lin et al., arXiv 2308.12029"),
+        BalancerInfo {
+            name: "adatask",
+            kind: BalancerKind::Optimiser,
+            needs: "rows; is chosen as train.optimiser",
+            cost: "T backwards, T x P numbers, 2T x P moments",
+            scale: "own",
+            private_grad: Unit,
+            source: "Yang et al., AAAI 2023, arXiv 2211.15055",
+        },
     ]
 };

@@ -11,8 +11,7 @@ use crate::balancers::{Batch, Gram, GramCombiner};
 ///
 /// The weights are solved exactly, where releases walk by Frank and Wolfe's method to 3 or 4
 /// digits. With a normalisation they are those of normalised rows, applied to the rows themselves,
-/// as by the original code. MGDA-UB is the same on the Gram matrix of `dL_i / dZ`, valid where all
-/// tasks read one representation `Z`.
+/// as by the original code. [`MgdaUb`](crate::balancers::MgdaUb) is its cheaper form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Mgda {

@@ -241,11 +241,13 @@ fn step(balancing: &mut Balancing, step: u64) -> Vec<f64> {
     let tasks = if step.is_multiple_of(2) { vec![0, 1, 2, 3] } else { vec![0, 2, 3] };
     let of = |all: Vec<f64>| tasks.iter().map(|task| all[*task]).collect::<Vec<f64>>();
     let batch = Batch::new(4, &tasks, &of(losses(step)), Key { seed: 9, step }).unwrap();
+    let batch = batch.with_norms(&of(losses(50 + step))).unwrap();
+    let batch = batch.with_gains(&of(random_rows(70 + step, 1, 4).into_iter().collect())).unwrap();
     let rows = random_rows(100 + step, 4, 6).select(ndarray::Axis(0), &tasks);
     let mut found = balancing.loss_weights(&batch).unwrap().weights;
     match balancing.kind() {
-        BalancerKind::Loss => {}
-        BalancerKind::Gram => {
+        BalancerKind::Loss | BalancerKind::Optimiser => {}
+        BalancerKind::Gram | BalancerKind::Features => {
             let weights = balancing.row_weights(&gram(&rows), &batch).unwrap();
             found.extend([weights.shared, weights.private].concat());
         }
@@ -301,8 +303,10 @@ fn a_row_that_is_not_finite_changes_nothing() {
         rows[[2, 3]] = f64::NAN;
         let batch = batch(&[1.0; 4]);
         let result = match balancing.kind() {
-            BalancerKind::Loss => batch.with_losses(&[1.0, 1.0, f64::NAN, 1.0]).map(drop),
-            BalancerKind::Gram => Gram::new(rows.dot(&rows.t())).map(drop),
+            BalancerKind::Loss | BalancerKind::Optimiser => {
+                batch.with_losses(&[1.0, 1.0, f64::NAN, 1.0]).map(drop)
+            }
+            BalancerKind::Gram | BalancerKind::Features => Gram::new(rows.dot(&rows.t())).map(drop),
             BalancerKind::Rows => balancing.direction(&mut tensor(&rows), &batch).map(drop),
         };
         let error = result.unwrap_err();

@@ -14,16 +14,32 @@ const CHUNK: i64 = 1 << 20;
 /// # Errors
 /// [`Error::Shape`], or as [`Gram::new`].
 pub fn gram_of_rows(rows: &Tensor) -> Result<Gram> {
-    let shape = rows.size();
-    let [tasks, columns] = shape[..] else { return Err(bad_shape("[tasks, parameters]", rows)) };
-    let mut sum = Tensor::zeros([tasks, tasks], (Kind::Double, rows.device()));
+    Gram::new(products(rows, rows)?)
+}
+
+/// The inner products of the same tasks' rows from two independent batches, `[T, P]` each.
+///
+/// # Errors
+/// [`Error::Shape`], or as [`Gram::cross`].
+pub fn cross_of_rows(one: &Tensor, other: &Tensor) -> Result<Gram> {
+    if one.size() != other.size() {
+        return Err(bad_shape(&format!("{:?}", one.size()), other));
+    }
+    Gram::cross(products(one, other)?)
+}
+
+fn products(one: &Tensor, other: &Tensor) -> Result<Array2<f64>> {
+    let shape = one.size();
+    let [tasks, columns] = shape[..] else { return Err(bad_shape("[tasks, parameters]", one)) };
+    let mut sum = Tensor::zeros([tasks, tasks], (Kind::Double, one.device()));
     for start in (0..columns).step_by(CHUNK as usize) {
-        let part = rows.narrow(1, start, CHUNK.min(columns - start)).to_kind(Kind::Double);
-        sum += part.matmul(&part.transpose(0, 1));
+        let part =
+            |rows: &Tensor| rows.narrow(1, start, CHUNK.min(columns - start)).to_kind(Kind::Double);
+        sum += part(one).matmul(&part(other).transpose(0, 1));
     }
     let numbers = numbers(&sum.flatten(0, -1));
     let matrix = Array2::from_shape_vec((tasks as usize, tasks as usize), numbers);
-    Gram::new(matrix.expect("there are tasks x tasks numbers"))
+    Ok(matrix.expect("there are tasks x tasks numbers"))
 }
 
 /// Lengths of the rows in float64, which also shows whether they are finite.
@@ -118,6 +134,16 @@ mod tests {
         assert!((found.matrix() - j3().matrix()).iter().all(|v| v.abs() < 1e-15));
         let long = Tensor::ones([2, CHUNK + 3], (Kind::Float, Device::Cpu));
         assert!(gram_of_rows(&long).unwrap().matrix().iter().all(|v| *v == (CHUNK + 3) as f64));
+    }
+
+    #[test]
+    fn two_batches_give_the_symmetric_part_of_their_products() {
+        let other = rows3() * 2.0;
+        let found = cross_of_rows(&tensor(&rows3()), &tensor(&other)).unwrap();
+        assert!((found.matrix() - j3().matrix() * 2.0).iter().all(|v| v.abs() < 1e-12));
+        let message = cross_of_rows(&tensor(&rows3()), &tensor(&rows3()).narrow(0, 0, 2));
+        let message = message.unwrap_err().to_string();
+        assert_eq!(message, "gradients: expected shape [3, 4], found [2, 4]");
     }
 
     #[test]

@@ -19,6 +19,9 @@ use crate::balancers::{Batch, Gram, GramCombiner, State};
 pub struct Sdmgrad {
     /// How much the mean counts; the authors' class has 0.6.
     pub lambda: f64,
+    /// Batches of a step: 3, or 1, whose rows then serve as all three. A step with a task that has
+    /// no labels in one of the two further batches is one of 1.
+    pub batches: u32,
     /// How `w` is found.
     pub solver: SdmgradSolver,
     /// Iterations of the released solver.
@@ -43,13 +46,22 @@ pub enum SdmgradSolver {
 
 impl Default for Sdmgrad {
     fn default() -> Self {
-        Self { lambda: 0.3, solver: SdmgradSolver::Exact, steps: 20, lr: 5.0, momentum: 0.5 }
+        Self {
+            lambda: 0.3,
+            batches: 3,
+            solver: SdmgradSolver::Exact,
+            steps: 20,
+            lr: 5.0,
+            momentum: 0.5,
+        }
     }
 }
 
 impl Sdmgrad {
     pub(crate) fn init(self, num_tasks: usize) -> Result<Directed> {
         expect_not_negative("lambda", self.lambda)?;
+        let batches = f64::from(self.batches);
+        expect([1, 3].contains(&self.batches), "batches", "1 or 3", batches)?;
         expect(self.steps > 0, "steps", "at least 1", f64::from(self.steps))?;
         expect_positive("lr", self.lr)?;
         expect(
@@ -112,6 +124,10 @@ impl GramCombiner for Directed {
         let w = self.simplex_weights(gram.of(batch)?, batch.tasks());
         let (lambda, share) = (self.config.lambda, self.config.lambda / batch.len() as f64);
         Ok(w.iter().map(|w| (w + share) / (1.0 + lambda)).collect())
+    }
+
+    fn further_batches(&self) -> usize {
+        self.config.batches as usize - 1
     }
 
     fn state(&self) -> State {

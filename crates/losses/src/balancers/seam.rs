@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use polyptych_tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::balancers::{Batch, Gram, RowState, State};
+use crate::balancers::{Batch, FeatureRows, Gram, NormsOver, RowState, State};
 use crate::{Error, Result};
 
 /// Whether equal gradients count once for each task or once in all.
@@ -53,7 +53,7 @@ pub trait LossBalancer: Debug + Send {
     /// those of the same batch after the step, for methods that need them.
     ///
     /// # Errors
-    /// As [`LossBalancer::weights`], or [`Error::NewLosses`].
+    /// As [`LossBalancer::weights`], or [`Error::Missing`].
     fn after_step(&mut self, _batch: &Batch, _new_losses: Option<&[f64]>) -> Result<()> {
         Ok(())
     }
@@ -62,6 +62,21 @@ pub trait LossBalancer: Debug + Send {
     /// same augmentation, dropout and drop-path.
     fn needs_new_losses(&self) -> bool {
         false
+    }
+
+    /// Over which shared parameters the lengths of the tasks' gradients are measured, where
+    /// [`LossBalancer::after_step`] needs them in [`Batch::with_norms`].
+    fn norms_over(&self) -> Option<NormsOver> {
+        None
+    }
+
+    /// The primary tasks, all if empty, where the method looks ahead: [`LossBalancer::weights`]
+    /// and [`LossBalancer::after_step`] then move the weights by [`Batch::with_gains`].
+    ///
+    /// A gain is `lr g_i . v`, `v` the gradient of the primary tasks' losses on a second batch
+    /// behind a virtual step.
+    fn primary(&self) -> Option<&[String]> {
+        None
     }
 
     /// Longest shared gradient that the method allows.
@@ -94,6 +109,18 @@ pub trait GramCombiner: Debug + Send {
     /// Weights of a step that needs no gradient per task, for methods that solve every few steps.
     fn reuse(&self, _batch: &Batch) -> Option<Vec<f64>> {
         None
+    }
+
+    /// Whether the Gram matrix is that of gradients by the representation that all tasks read, and
+    /// what its rows are made of.
+    fn features(&self) -> Option<FeatureRows> {
+        None
+    }
+
+    /// Further, independent batches whose rows decide about those of the step: none, or the two of
+    /// [`Gram::cross`].
+    fn further_batches(&self) -> usize {
+        0
     }
 
     /// Longest `d` that the method allows.

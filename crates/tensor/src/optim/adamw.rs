@@ -82,6 +82,12 @@ impl Optimiser for AdamW {
         Ok(())
     }
 
+    fn drift(&self) -> Tensors {
+        let decayed = self.groups.iter().filter(|(_, decay)| *decay != 0.0);
+        let own = |slot: &Slot, decay: f64| (slot.name.clone(), slot.param.detach() * decay);
+        decayed.flat_map(|(slots, decay)| slots.iter().map(move |s| own(s, *decay))).collect()
+    }
+
     fn state(&self) -> Tensors {
         let named = |slot: &Slot| slot.named().map(|(name, t)| (name, t.copy()));
         self.slots().flat_map(named).collect()

@@ -14,12 +14,17 @@ pub fn clip_grad_norm(params: &[(String, Tensor)], max_norm: f64) -> f64 {
     tch::no_grad(|| {
         let norms: Vec<Tensor> = grads.iter().map(|g| g.norm().to_kind(Kind::Float)).collect();
         let norm = Tensor::stack(&norms, 0).norm().double_value(&[]);
-        let factor = max_norm / (norm + 1e-6);
-        if norm.is_finite() && factor < 1.0 {
+        let factor = clip_factor(norm, max_norm);
+        if factor < 1.0 {
             grads.iter().for_each(|g| drop(g.shallow_clone().g_mul_scalar_(factor)));
         }
         norm
     })
+}
+
+/// What [`clip_grad_norm`] multiplies gradients of the joint norm `norm` by, 1 at most.
+pub fn clip_factor(norm: f64, max_norm: f64) -> f64 {
+    if norm.is_finite() { (max_norm / (norm + 1e-6)).min(1.0) } else { 1.0 }
 }
 
 #[cfg(test)]

@@ -84,6 +84,15 @@ impl Optimiser for Sgd {
         Ok(())
     }
 
+    fn drift(&self) -> Tensors {
+        let own = |slot: &Slot, decay: f64| {
+            let drift = &slot.momentum_buffer * self.config.momentum + slot.param.detach() * decay;
+            (slot.name.clone(), drift)
+        };
+        let groups = self.groups.iter();
+        groups.flat_map(|(slots, decay)| slots.iter().map(move |s| own(s, *decay))).collect()
+    }
+
     fn state(&self) -> Tensors {
         self.named().into_iter().map(|(name, t)| (name, t.copy())).collect()
     }
@@ -118,7 +127,10 @@ mod tests {
                 buffer[i] = momentum as f32 * buffer[i] + 2.0 * expected[i] + 0.1 * expected[i];
                 expected[i] -= 0.05 * buffer[i];
             }
+            let drift = optimiser.drift()["p"].double_value(&[0, 0]);
+            let before = p.double_value(&[0, 0]) - 0.05 * (drift + p.grad().double_value(&[0, 0]));
             optimiser.step(0.05).unwrap();
+            assert!((p.double_value(&[0, 0]) - before).abs() < 1e-6);
             if step == 1 {
                 let state = optimiser.state();
                 optimiser = build(&p);

@@ -17,7 +17,7 @@ impl Shipped {
     }
 
     fn open(&self, split: &str) -> Result<FolderDataset> {
-        FolderDataset::open(&self.1, self.path(), split)
+        FolderDataset::open(&self.1, &Root::new(self.path(), false), split)
     }
 
     /// The message of opening the split, without the folder's name.

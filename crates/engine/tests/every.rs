@@ -1,0 +1,192 @@
+//! Rule 4 of the design for everything that there is: `N + N` steps are `2 N` steps, bit for bit on
+//! the CPU, with every adapter method and every balancer, and a step of bad numbers is forgotten.
+//!
+//! Both lists are the program's own, so that what is new is tested, or fails here until its fields
+//! are known. Every run has one of each where the two go together.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use common::{Until, alone, classes, try_recipe};
+use polyptych_engine::{BalancerInfo, BalancerKind, Recipe, Trainer, balancers};
+use polyptych_tensor::{Tensor, no_grad};
+
+/// Three batches are an epoch: the cut lies within the first, the end within the second.
+const QUICK: [&str; 4] =
+    ["train.steps=4", "train.save_every=100", "train.schedule.warmup_steps=1", "data.eval.0.len=1"];
+
+const VIT: [&str; 2] = [
+    "backbone.name=\"vit_micro_patch8_128\"",
+    "tasks.semseg.head={name=\"segformer\", embed_dim=8, dropout=0.1}",
+];
+
+/// A recipe, and its name in what fails.
+struct Case {
+    name: String,
+    recipe: Recipe,
+}
+
+/// The names that a recipe may have as `adapter.method`, of which its parser alone has all.
+fn methods() -> Vec<String> {
+    let message = try_recipe(&["adapter={method=\"?\"}"]).unwrap_err().to_string();
+    let (_, listed) = message.split_once("expected one of ").expect("the parser lists them");
+    let names: Vec<String> = listed.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+    assert!(names.iter().any(|name| name == "mtlora"), "{message}");
+    names
+}
+
+/// What a method cannot do without, or what makes it draw and remember more.
+fn fields(method: &str) -> &'static str {
+    match method {
+        "lora" => "r=2, lora_dropout=0.1, target_modules=[\"q\", \"v\", \"fc1\"]",
+        "dora" => "r=2, lora_alpha=4, lora_dropout=0.1, target_modules=[\"qkv\"]",
+        "mtlora" => "r=2, shared_mode=\"matrixv2\", learnable_scale=true, lora_dropout=0.1",
+        "polyhistor" => "embedding_dim=8, rank=4",
+        "hyperformer" => "embedding_dim=4, hidden_dim=8",
+        "vmt_adapter" => "bottleneck={fixed=4}",
+        "vpt" => "num_tokens=5, deep=true",
+        _ => "",
+    }
+}
+
+fn chosen(method: &str) -> String {
+    match fields(method) {
+        "" => format!("adapter={{method=\"{method}\"}}"),
+        fields => format!("adapter={{method=\"{method}\", {fields}}}"),
+    }
+}
+
+/// Whether a combiner of gradients finds any that two tasks share.
+fn combines(method: &str) -> bool {
+    !["decoder_only", "emtal"].contains(&method)
+}
+
+/// The override that chooses the balancer, at its defaults.
+fn balanced(info: &BalancerInfo) -> String {
+    let name = info.name;
+    let fields = match name {
+        "dwa" => ", epoch_steps=1",
+        "stch" => ", epoch_steps=1, warmup_epochs=2",
+        // The second step of two solves nothing.
+        "nash_mtl" => ", update_weights_every=2",
+        _ => "",
+    };
+    let key = match info.kind {
+        BalancerKind::Loss => "loss",
+        BalancerKind::Gram | BalancerKind::Features | BalancerKind::Rows => "gradient",
+        BalancerKind::Optimiser => return format!("train.optimiser={{name=\"{name}\"}}"),
+    };
+    format!("balancer={{{key}={{name=\"{name}\"{fields}}}}}")
+}
+
+/// Every balancer with the next method, and every method that has none.
+fn cases() -> Vec<Case> {
+    let methods = methods();
+    let (sharing, apart): (Vec<_>, Vec<_>) = methods.iter().partition(|method| combines(method));
+    let mut next = sharing.iter().cycle();
+    let mut cases: Vec<Case> = balancers()
+        .iter()
+        .map(|info| {
+            // A cut in front of the heads asks for features that all tasks read.
+            let features = info.kind == BalancerKind::Features;
+            let method = if features { "lora" } else { next.next().unwrap() };
+            case(method, info.name, &[&balanced(info)])
+        })
+        .collect();
+    let left = sharing.len().saturating_sub(cases.len() - 1);
+    cases.extend(next.take(left).map(|method| case(method, "none", &[])));
+    cases.extend(apart.iter().map(|method| match method.as_str() {
+        "emtal" => Case { name: "emtal, its router and its bank".into(), recipe: fading() },
+        method => case(method, "none", &[]),
+    }));
+    cases
+}
+
+fn case(method: &str, balancer: &str, more: &[&str]) -> Case {
+    let adapter = chosen(method);
+    // A ViT has no relative position tables.
+    let backbone = if method == "relative_bias" { &VIT[1..] } else { &VIT };
+    let recipe = try_recipe(&[&QUICK, backbone, &[&adapter], more].concat());
+    let name = format!("{method} with {balancer}");
+    let recipe = recipe.unwrap_or_else(|e| panic!("{name}: {e}"));
+    Case { name, recipe }
+}
+
+/// The cut lies within the fading of the router, and between two writes to the bank of one class.
+fn fading() -> Recipe {
+    classes(&[
+        "train.steps=4",
+        "train.eval_every=4",
+        "train.save_every=100",
+        "adapter.fading={start=0.0, end=1.0}",
+    ])
+}
+
+#[test]
+fn every_method_and_balancer_trains_goes_on_bit_for_bit_and_skips() {
+    let _alone = alone();
+    for Case { name, recipe } in cases() {
+        let folder = tempfile::tempdir().unwrap();
+        let (whole, parts) = (folder.path().join("whole"), folder.path().join("parts"));
+        let trained = trains(recipe.clone(), &whole, &name);
+        let (mut first, _) = Trainer::start(recipe, None, &parts).unwrap();
+        assert!(!first.run(&mut until(2)).unwrap().finished);
+        skips(&mut first, &parts, &name);
+        drop(first);
+        let mut second = Trainer::resume(&parts).unwrap();
+        assert_eq!(second.step(), 2, "{name}");
+        assert!(second.run(&mut until(u64::MAX)).unwrap().finished);
+        for ((param, expected), (_, found)) in tensors(&trained).into_iter().zip(tensors(&second)) {
+            assert!(expected.equal(&found), "{name}: {param} differs");
+        }
+        assert_eq!(memory(&whole, 4), memory(&parts, 4), "{name}");
+    }
+}
+
+/// A run to the end, whose numbers are finite and which moves what trains.
+fn trains(recipe: Recipe, path: &Path, name: &str) -> Trainer {
+    let (mut trainer, _) = Trainer::start(recipe, None, path).unwrap();
+    let before = tensors(&trainer);
+    let mut observer = until(u64::MAX);
+    trainer.run(&mut observer).unwrap_or_else(|e| panic!("{name}: {e}"));
+    assert_eq!(observer.reports.len(), 4);
+    for report in &observer.reports {
+        let finite = report.loss.is_finite() && report.losses.values().all(|l| l.is_finite());
+        assert!(finite && !report.skipped, "{name}: {report:?}");
+    }
+    let trainable = trainer.model().store.trainable();
+    let stays = |(param, now): &&(String, Tensor)| now.detach().equal(&before[param]);
+    let (still, all) = (trainable.iter().filter(stays).count(), trainable.len());
+    assert!(still * 10 <= all, "{name}: {still} of {all} parameters did not move");
+    trainer
+}
+
+/// One step more with a head that is spoilt, whose loss is not a number; then that step is undone.
+fn skips(trainer: &mut Trainer, path: &Path, name: &str) {
+    let before = memory(path, 2);
+    let (_, param) = trainer.model().store.trainable().pop().unwrap();
+    no_grad(|| drop(param.shallow_clone().fill_(f64::NAN)));
+    let mut observer = until(3);
+    trainer.run(&mut observer).unwrap();
+    assert!(observer.reports[0].skipped, "{name}");
+    assert_eq!(before, memory(path, 3), "{name}");
+    std::fs::remove_dir_all(path.join("checkpoints/step-00000003")).unwrap();
+}
+
+fn until(until: u64) -> Until {
+    Until { until, ..Until::default() }
+}
+
+fn tensors(trainer: &Trainer) -> BTreeMap<String, Tensor> {
+    trainer.model().store.tensors().into_iter().map(|(name, t)| (name, t.detach().copy())).collect()
+}
+
+/// What balancer, bank and optimiser of the run in `path` remembered after `step`.
+fn memory(path: &Path, step: u64) -> [Vec<u8>; 2] {
+    let folder = path.join(format!("checkpoints/step-{step:08}"));
+    ["memory", "optimiser"]
+        .map(|n| std::fs::read(folder.join(n.to_owned() + ".safetensors")).unwrap())
+}

@@ -1,0 +1,75 @@
+//! Pages that say what a test holds: every test that they name exists.
+//!
+//! A reference is `path/of/file.rs::name` in backticks, the path below the repository's root.
+
+use super::files::File;
+
+/// Pages on which each row names its test.
+const PAGES: [&str; 2] = ["docs/faults.md", "docs/security.md"];
+
+/// References of [`PAGES`] that lead nowhere, and pages without any.
+pub(super) fn check(files: &[File]) -> Vec<String> {
+    PAGES.iter().flat_map(|page| check_page(page, files)).collect()
+}
+
+fn check_page(path: &str, files: &[File]) -> Vec<String> {
+    let Some(page) = files.iter().find(|file| file.path == path) else {
+        return vec![format!("{path}: no such page")];
+    };
+    let references: Vec<(usize, &str, &str)> = references(&page.text).collect();
+    if references.is_empty() {
+        return vec![format!("{path}: names no test as `file.rs::test`")];
+    }
+    let lost = |(line, file, test): (usize, &str, &str)| {
+        let found = files.iter().find(|other| other.path == file);
+        let there = found.is_some_and(|found| found.text.contains(&format!("fn {test}(")));
+        (!there).then(|| format!("{path}:{line}: no test `{file}::{test}`"))
+    };
+    references.into_iter().filter_map(lost).collect()
+}
+
+/// Line, file and test of every reference.
+fn references(text: &str) -> impl Iterator<Item = (usize, &str, &str)> {
+    let spans = (1..)
+        .zip(text.lines())
+        .flat_map(|(line, text)| text.split('`').skip(1).step_by(2).map(move |span| (line, span)));
+    spans.filter_map(|(line, span)| {
+        let (file, test) = span.split_once("::")?;
+        file.ends_with(".rs").then_some((line, file, test))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(page: &str) -> Vec<File> {
+        let file = |path: &str, text: &str| File { path: path.into(), text: text.into() };
+        let good = "See `crates/a/src/lib.rs::it_works`.\n";
+        vec![
+            file("crates/a/src/lib.rs", "//! A.\n#[test]\nfn it_works() {}\n"),
+            file(PAGES[0], page),
+            file(PAGES[1], good),
+        ]
+    }
+
+    #[test]
+    fn tests_that_exist_pass() {
+        let page = "| a | `crates/a/src/lib.rs::it_works` |\nand `std::fs` or `x.rs` is no test\n";
+        assert!(check(&files(page)).is_empty());
+    }
+
+    #[test]
+    fn tests_that_do_not_exist_are_named_with_their_line() {
+        let page = "\n`crates/a/src/lib.rs::it_worked`, `crates/b/src/lib.rs::it_works`\n";
+        assert_eq!(
+            check(&files(page)),
+            [
+                "docs/faults.md:2: no test `crates/a/src/lib.rs::it_worked`",
+                "docs/faults.md:2: no test `crates/b/src/lib.rs::it_works`",
+            ]
+        );
+        assert_eq!(check(&files("none")), ["docs/faults.md: names no test as `file.rs::test`"]);
+        assert_eq!(check(&files("none")[..1])[0], "docs/faults.md: no such page");
+    }
+}
