@@ -7,12 +7,15 @@
 mod balance;
 mod checkpoint;
 mod conflict;
+mod convert;
 mod data;
 mod error;
 mod evaluate;
 mod experts;
+mod export;
 mod extend;
 mod heat_map;
+mod hub;
 mod ledger;
 mod log;
 mod merge;
@@ -30,10 +33,12 @@ mod weights;
 
 pub use checkpoint::Checkpoint;
 pub use conflict::{Conflict, ConflictGroup, MeanConflict};
+pub use convert::{Conversion, convert};
 pub use data::{DataSets, survey, to_tensor};
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, Peak, TaskScores, evaluate};
 pub use experts::moefy_file;
+pub use export::{ExportFormat, ExportReport, export};
 pub use heat_map::heat_map;
 pub use ledger::{Ledger, LedgerRow, RowBuffer};
 pub use log::Baselines;
