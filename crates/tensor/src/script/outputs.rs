@@ -10,33 +10,39 @@ pub(super) fn joined(outputs: &[Tensor]) -> Tensor {
 
 /// The code of a trace that ends with [`joined`], with a dictionary by `names` instead.
 pub(super) fn named(code: &str, names: &[String]) -> Result<String, String> {
-    let unknown = || "an end of the traced code that is not understood".to_owned();
-    let (body, list) = code.trim_end().rsplit_once("return torch.cat(").ok_or_else(unknown)?;
-    let list = list.strip_suffix(", 1)").ok_or_else(unknown)?;
-    let (body, list) = match list.starts_with('[') {
-        true => (body.to_owned(), list.to_owned()),
-        false => without_line(body, list).ok_or_else(unknown)?,
-    };
+    let end = code.lines().rev().take(3).collect::<Vec<_>>().into_iter().rev();
+    let end = end.map(str::trim).collect::<Vec<_>>().join("; ");
+    let unknown = || format!("expected an end of outputs side by side, found `{end}`");
+    let (body, output) = code.trim_end().rsplit_once("return ").ok_or_else(unknown)?;
+    let mut body = body.to_owned();
+    let joined = value(&mut body, output);
+    let list = joined.strip_prefix("torch.cat(").and_then(|list| list.strip_suffix(", 1)"));
+    let list = value(&mut body, list.ok_or_else(unknown)?);
     let items = list.strip_prefix('[').and_then(|list| list.strip_suffix(']'));
     let items = split(items.ok_or_else(unknown)?);
     if items.len() != names.len() {
         return Err(format!("{} outputs for {} names", items.len(), names.len()));
     }
-    let entry = |(name, item): (&String, &str)| {
-        let output = item.strip_prefix("torch.flatten(")?.strip_suffix(", 1)")?;
-        Some(format!("{name:?}: {output}"))
-    };
-    let entries: Option<Vec<String>> = names.iter().zip(items).map(entry).collect();
-    let entries = entries.ok_or_else(unknown)?.join(", ");
+    let mut entries = Vec::new();
+    for (name, item) in names.iter().zip(items) {
+        let item = value(&mut body, item);
+        let inner = item.strip_prefix("torch.flatten(").and_then(|rest| rest.strip_suffix(')'));
+        let inner = split(inner.ok_or_else(unknown)?);
+        let (output, ["1"] | ["1", "-1"]) = (inner[0], &inner[1..]) else { return Err(unknown()) };
+        entries.push(format!("{name:?}: {output}"));
+    }
     let typed = body.replacen(") -> Tensor:", ") -> Dict[str, Tensor]:", 1);
-    Ok(format!("{typed}return {{{entries}}}\n"))
+    Ok(format!("{typed}return {{{}}}\n", entries.join(", ")))
 }
 
-/// `body` without the line that gives `variable` its value, and that value.
-fn without_line(body: &str, variable: &str) -> Option<(String, String)> {
-    let start = format!("    {variable} = ");
-    let line = body.lines().find(|line| line.starts_with(&start))?;
-    Some((body.replacen(&format!("{line}\n"), "", 1), line[start.len()..].to_owned()))
+/// What `expression` stands for: the value of a variable, whose line `body` loses, or itself.
+fn value(body: &mut String, expression: &str) -> String {
+    let start = format!("    {expression} = ");
+    let Some(line) = body.lines().find(|line| line.starts_with(&start)).map(str::to_owned) else {
+        return expression.to_owned();
+    };
+    *body = body.replacen(&format!("{line}\n"), "", 1);
+    line[start.len()..].to_owned()
 }
 
 /// The parts of `list` between commas that stand in no bracket.
@@ -74,7 +80,16 @@ mod tests {
         assert_eq!(named(&code, &names).unwrap(), expected);
         let inline = format!("{head}    return torch.cat({list}, 1)\n");
         assert_eq!(named(&inline, &names).unwrap(), expected);
+        let lines = format!(
+            "{head}    _4 = torch.flatten(_2, 1, -1)\n    \
+             _3 = [torch.flatten(torch.add(_1, [2, 3]), 1), _4]\n    return torch.cat(_3, 1)\n"
+        );
+        assert_eq!(named(&lines, &names).unwrap(), expected);
+        let variable = format!("{head}    _5 = torch.cat({list}, 1)\n    return _5\n");
+        assert_eq!(named(&variable, &names).unwrap(), expected);
         assert_eq!(named(&code, &names[..1]).unwrap_err(), "2 outputs for 1 names");
-        assert!(named("    return _1\n", &names).is_err());
+        let message = named("    _1 = _0\n    return _1\n", &names).unwrap_err();
+        let expected = "expected an end of outputs side by side, found `_1 = _0; return _1`";
+        assert_eq!(message, expected);
     }
 }
