@@ -50,6 +50,14 @@ impl Dora {
         Ok(Self { config: config.0, form, lora, built: RefCell::default() })
     }
 
+    /// Notes what is adapted at `site`, whose parameters are known already.
+    pub(crate) fn attach(&self, site: &Site) {
+        let parts = self.lora.attach(site);
+        if !parts.is_empty() {
+            self.built.borrow_mut().insert(site.path.clone(), parts);
+        }
+    }
+
     fn direction(&self, scope: &Scope, site: &Site, part: Part) -> TensorResult<Direction> {
         let scope = if part.name.is_empty() { scope.clone() } else { scope.pp(part.name) };
         let shape = [site.in_features, part.len, self.config.r];
@@ -69,8 +77,7 @@ impl Plan for Dora {
         }
         let directions = parts.iter().map(|part| self.direction(scope, site, *part));
         let directions = directions.collect::<TensorResult<_>>()?;
-        self.lora.note(site, parts.clone());
-        self.built.borrow_mut().insert(site.path.clone(), parts);
+        self.attach(site);
         Ok(Box::new(DoraLinear { base, directions, dropout: self.config.lora_dropout }))
     }
 

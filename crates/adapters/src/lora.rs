@@ -163,6 +163,15 @@ impl Lora {
         self.built.borrow_mut().insert(site.path.clone(), parts);
     }
 
+    /// Notes what is adapted at `site`, whose parameters are known already.
+    pub(crate) fn attach(&self, site: &Site) -> Vec<Part> {
+        let parts = self.parts(site);
+        if !parts.is_empty() {
+            self.note(site, parts.clone());
+        }
+        parts
+    }
+
     /// What the configuration adapts at `site`.
     pub(crate) fn parts(&self, site: &Site) -> Vec<Part> {
         let rows = site.out_features;

@@ -2,6 +2,9 @@
 //!
 //! Keys on disk are `base_model.model.<module>.lora_A.weight`, as PEFT writes them. Options that
 //! would change the numbers and are not supported are refused; other unknown keys are listed.
+//! DoRA is LoRA with `use_dora` there.
+
+mod fold;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -9,7 +12,7 @@ use std::path::Path;
 use polyptych_tensor::{Tensors, file};
 use serde_json::{Map, Value, json};
 
-use crate::{Bias, Error, LoraConfig, Result, TargetModules};
+use crate::{AdapterConfig, Bias, DoraConfig, Error, LoraConfig, Result, TargetModules};
 
 const CONFIG: &str = "adapter_config.json";
 const MODEL: &str = "adapter_model.safetensors";
@@ -18,24 +21,34 @@ const PREFIX: &str = "base_model.model.";
 /// What an adapter folder holds.
 #[derive(Debug)]
 pub struct PeftAdapter {
-    /// The fields that we know.
-    pub config: LoraConfig,
-    /// Factors by name, without PEFT's prefix.
+    /// LoRA or DoRA, with the fields that we know.
+    pub config: AdapterConfig,
+    /// Factors, and what the adapter saves whole, by name and without PEFT's prefixes.
     pub tensors: Tensors,
     /// Keys of `adapter_config.json` that were not read.
     pub unknown_keys: Vec<String>,
 }
 
 /// Keys that change no number, or that are checked by [`refuse`].
-const KNOWN: [&str; 6] = ["r", "lora_alpha", "lora_dropout", "target_modules", "bias", "peft_type"];
+const KNOWN: [&str; 8] = [
+    "r",
+    "lora_alpha",
+    "lora_dropout",
+    "target_modules",
+    "bias",
+    "peft_type",
+    "use_dora",
+    "modules_to_save",
+];
+/// Where PEFT keeps what a layer had before its adapter.
+const BASE_LAYER: &str = ".base_layer.";
 
 /// Reads the folder `dir`.
 ///
 /// # Errors
 /// A file that is absent or broken, a method other than LoRA, or an option that would change the
-/// numbers and is not supported (`use_dora`, `use_rslora`, `rank_pattern`, `alpha_pattern`,
-/// `modules_to_save`, `fan_in_fan_out`, `layers_to_transform`, `exclude_modules`, `lora_bias`,
-/// `target_parameters`).
+/// numbers and is not supported (`use_rslora`, `rank_pattern`, `alpha_pattern`, `fan_in_fan_out`,
+/// `layers_to_transform`, `exclude_modules`, `lora_bias`, `target_parameters`).
 pub fn load_peft(dir: &Path) -> Result<PeftAdapter> {
     let path = dir.join(CONFIG);
     let text = std::fs::read(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
@@ -51,26 +64,46 @@ pub fn load_peft(dir: &Path) -> Result<PeftAdapter> {
     let read = |key: &&String| !KNOWN.contains(&key.as_str());
     let unknown_keys = fields.keys().filter(read).cloned().collect();
     let tensors = file::load(&dir.join(MODEL))?.tensors;
-    let short = |name: String| name.strip_prefix(PREFIX).map_or(name.clone(), str::to_owned);
+    let short = |name: String| name.strip_prefix(PREFIX).unwrap_or(&name).replace(BASE_LAYER, ".");
     let tensors = tensors.into_iter().map(|(name, tensor)| (short(name), tensor)).collect();
+    let config = match fields.get("use_dora").and_then(Value::as_bool) {
+        Some(true) => AdapterConfig::Dora(DoraConfig(config)),
+        _ => AdapterConfig::Lora(config),
+    };
     Ok(PeftAdapter { config, tensors, unknown_keys })
 }
 
-/// Writes `config` and the factors among `tensors` (names within the backbone) into `dir`.
+/// Writes `config` and the factors among `tensors` (names within the backbone) into `dir`, beside
+/// them the tensors of `modules_to_save` as they are.
+///
+/// `target_modules` become the names of all modules that have factors: an end such as `proj` would
+/// be that of other layers too once PEFT looks for it.
 ///
 /// # Errors
 /// Factors at parts of a fused `qkv`, which PEFT cannot place; a folder that cannot be written.
-pub fn save_peft(dir: &Path, config: &LoraConfig, tensors: &Tensors) -> Result<()> {
+pub fn save_peft(
+    dir: &Path,
+    config: &LoraConfig,
+    tensors: &Tensors,
+    modules_to_save: &[&str],
+) -> Result<()> {
+    let is_whole = |name: &str| {
+        let below =
+            |module: &&str| name.strip_prefix(*module).is_some_and(|rest| rest.starts_with('.'));
+        modules_to_save.iter().any(below)
+    };
     let factors: Tensors = tensors
         .iter()
-        .filter(|(name, _)| name.contains(".lora_"))
+        .filter(|(name, _)| name.contains(".lora_") || is_whole(name))
         .map(|(name, tensor)| Ok((format!("{PREFIX}{}", whole(name)?), tensor.shallow_clone())))
         .collect::<Result<_>>()?;
     let io = |source| Error::Io { path: dir.into(), source };
     std::fs::create_dir_all(dir).map_err(io)?;
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     file::save(&dir.join(MODEL), &factors, metadata)?;
-    let text = format!("{:#}\n", config_json(config));
+    let target_modules = TargetModules::Names(adapted(tensors));
+    let resolved = LoraConfig { target_modules, ..config.clone() };
+    let text = format!("{:#}\n", config_json(&resolved, modules_to_save));
     Ok(file::write_aside(&dir.join(CONFIG), text.as_bytes())?)
 }
 
@@ -80,11 +113,9 @@ fn refuse(fields: &Map<String, Value>) -> Result<(), String> {
         return Err(format!("peft_type: expected \"LORA\", found {:?}", kind.unwrap_or("nothing")));
     }
     let changes = [
-        "use_dora",
         "use_rslora",
         "rank_pattern",
         "alpha_pattern",
-        "modules_to_save",
         "fan_in_fan_out",
         "layers_to_transform",
         "exclude_modules",
@@ -117,7 +148,13 @@ fn whole(name: &str) -> Result<&str> {
     }
 }
 
-fn config_json(config: &LoraConfig) -> Value {
+/// Modules that have factors.
+fn adapted(tensors: &Tensors) -> Vec<String> {
+    let modules = tensors.keys().filter_map(|name| name.strip_suffix(".lora_A.weight"));
+    modules.map(str::to_owned).collect()
+}
+
+fn config_json(config: &LoraConfig, modules_to_save: &[&str]) -> Value {
     let target_modules = match &config.target_modules {
         TargetModules::Pattern(pattern) => json!(pattern),
         TargetModules::Names(names) => json!(names),
@@ -138,6 +175,7 @@ fn config_json(config: &LoraConfig) -> Value {
         "target_modules": target_modules,
         "bias": bias,
         "fan_in_fan_out": false,
+        "modules_to_save": (!modules_to_save.is_empty()).then_some(modules_to_save),
     })
 }
 
@@ -160,9 +198,11 @@ mod tests {
         let name = "blocks.0.attn.qkv.lora_A.weight".to_owned();
         let weight = "blocks.0.attn.qkv.weight".to_owned();
         let tensors = Tensors::from([(name.clone(), factor()), (weight, factor())]);
-        save_peft(dir.path(), &config(), &tensors).unwrap();
+        save_peft(dir.path(), &config(), &tensors, &[]).unwrap();
         let back = load_peft(dir.path()).unwrap();
-        assert_eq!(back.config, config());
+        let targets = TargetModules::Names(vec!["blocks.0.attn.qkv".into()]);
+        let written = LoraConfig { target_modules: targets, ..config() };
+        assert_eq!(back.config, AdapterConfig::Lora(written));
         assert_eq!(back.tensors.keys().collect::<Vec<_>>(), [&name]);
         assert_eq!(
             back.unknown_keys,
@@ -180,8 +220,8 @@ mod tests {
             let message = load_peft(dir.path()).unwrap_err().to_string();
             message.rsplit_once(".json: ").unwrap().1.to_owned()
         };
-        let dora = json!({"peft_type": "LORA", "use_dora": true, "target_modules": ["qkv"]});
-        assert_eq!(write(dora), "use_dora: expected it unset, found true");
+        let scaled = json!({"peft_type": "LORA", "use_rslora": true, "target_modules": ["qkv"]});
+        assert_eq!(write(scaled), "use_rslora: expected it unset, found true");
         let other = json!({"peft_type": "IA3"});
         assert_eq!(write(other), "peft_type: expected \"LORA\", found \"IA3\"");
     }
@@ -190,7 +230,7 @@ mod tests {
     fn parts_of_a_fused_matrix_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let tensors = Tensors::from([("blocks.0.attn.qkv.q.lora_A.weight".to_owned(), factor())]);
-        let message = save_peft(dir.path(), &config(), &tensors).unwrap_err().to_string();
+        let message = save_peft(dir.path(), &config(), &tensors, &[]).unwrap_err().to_string();
         assert!(message.ends_with("at part `q` of a fused `qkv`"), "{message}");
     }
 }

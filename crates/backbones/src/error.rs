@@ -50,6 +50,18 @@ pub enum Error {
         /// What it is.
         found: String,
     },
+    /// A checkpoint is not what the model needs.
+    #[error("{origin}: {key}: expected {expected}, found {found}")]
+    Checkpoint {
+        /// The file or folder.
+        origin: String,
+        /// The file, field or tensor in it.
+        key: String,
+        /// What it must be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
     /// A parameter or the plan's projection could not be made.
     #[error(transparent)]
     Tensor(#[from] polyptych_tensor::Error),

@@ -4,10 +4,21 @@
 //! not in the table stays as it is, so that loading reports it.
 
 mod augreg_vit;
+mod emtal;
+mod huggingface_swin;
+mod huggingface_vit;
+mod microsoft_swin;
+mod mtlora;
+mod qkv;
 mod torchvision_swin;
 mod torchvision_vit;
 
 pub use augreg_vit::augreg_vit;
+pub use emtal::emtal;
+pub use huggingface_swin::{huggingface_swin, huggingface_swin_name};
+pub use huggingface_vit::{huggingface_vit, huggingface_vit_name};
+pub use microsoft_swin::microsoft_swin;
+pub use mtlora::mtlora;
 pub use torchvision_swin::torchvision_swin;
 pub use torchvision_vit::torchvision_vit;
 

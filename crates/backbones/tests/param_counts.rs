@@ -11,8 +11,8 @@ use polyptych_tensor::{
     Device, Init, Linear, NoAdapter, Plain, Plan, Projection, Result, Scope, Site, Store, Tensors,
 };
 
-/// timm's counts; the two micro variants are ours.
-const COUNTS: [(&str, i64); 25] = [
+/// timm's counts, DINOv2 without a classifier; the two micro variants are ours.
+const COUNTS: [(&str, i64); 28] = [
     ("swin_micro_patch4_window4_128", 3_329_750),
     ("swin_tiny_patch4_window7_224", 28_288_354),
     ("swin_small_patch4_window7_224", 49_606_258),
@@ -28,16 +28,19 @@ const COUNTS: [(&str, i64); 25] = [
     ("vit_small_patch16_384", 22_196_584),
     ("vit_small_patch32_224", 22_878_952),
     ("vit_small_patch32_384", 22_915_432),
+    ("vit_small_patch14_dinov2", 22_056_192),
     ("vit_base_patch8_224", 86_576_872),
     ("vit_base_patch16_224", 86_567_656),
     ("vit_base_patch16_384", 86_859_496),
     ("vit_base_patch32_224", 88_224_232),
     ("vit_base_patch32_384", 88_297_192),
+    ("vit_base_patch14_dinov2", 86_579_712),
     ("vit_large_patch14_224", 304_203_752),
     ("vit_large_patch16_224", 304_326_632),
     ("vit_large_patch16_384", 304_715_752),
     ("vit_large_patch32_224", 306_535_400),
     ("vit_large_patch32_384", 306_632_680),
+    ("vit_large_patch14_dinov2", 304_367_616),
 ];
 
 /// One variant of each size but large.

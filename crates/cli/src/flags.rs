@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use polyptych_engine::ExportFormat;
 
 /// One image, one backbone, many tasks.
 #[derive(Debug, Parser)]
@@ -24,6 +25,10 @@ pub(crate) enum Command {
     Predict(PredictFlags),
     /// Fold the adapters of a run into its backbone
     Merge(MergeFlags),
+    /// Write a run or a merged model as others read it: timm, PEFT, TorchScript
+    Export(ExportFlags),
+    /// Write weights of any source under timm's names
+    Convert(ConvertFlags),
     /// Sort the hidden units of a backbone into experts
     Moefy(MoefyFlags),
     /// Time a forward pass of a run before and after folding
@@ -137,8 +142,69 @@ pub(crate) struct MergeFlags {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct ExportFlags {
+    /// Folder of a run or of a merged model
+    pub(crate) run: PathBuf,
+    /// What is written
+    #[arg(long)]
+    pub(crate) format: Format,
+    /// New folder or, for TorchScript, new file
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    /// Keep the probe batch and the model's outputs in this safetensors file
+    #[arg(long)]
+    pub(crate) probe: Option<PathBuf>,
+    /// Take the best checkpoint instead of the last one
+    #[arg(long)]
+    pub(crate) best: bool,
+}
+
+/// Formats of a model.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Format {
+    /// A folder that timm's create_model reads: the plain backbone, with its classifier
+    Timm,
+    /// An adapter folder that PEFT's PeftModel reads, and its base weights: runs of plain LoRA
+    Peft,
+    /// One file with one input and an output per task, for torch.jit.load
+    Torchscript,
+}
+
+impl From<Format> for ExportFormat {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Timm => ExportFormat::Timm,
+            Format::Peft => ExportFormat::Peft,
+            Format::Torchscript => ExportFormat::TorchScript,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConvertFlags {
+    /// A file or folder of weights, or timm's name of some
+    pub(crate) weights: String,
+    /// Whose names the new file has
+    #[arg(long, default_value = "timm")]
+    pub(crate) to: Layout,
+    /// New safetensors file
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    /// Folder of a LoRA or DoRA adapter of PEFT's that is folded in
+    #[arg(long)]
+    pub(crate) adapter: Option<PathBuf>,
+}
+
+/// Layouts of names.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Layout {
+    /// timm's
+    Timm,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct MoefyFlags {
-    /// A shipped architecture.tag, or a file of weights
+    /// A shipped architecture.tag, another of timm's names, or a file or folder of weights
     pub(crate) weights: String,
     /// Where the sorted weights go, a safetensors file
     pub(crate) out: PathBuf,

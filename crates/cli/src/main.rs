@@ -4,8 +4,10 @@
 
 mod add_task;
 mod conflict;
+mod convert;
 mod data;
 mod eval;
+mod export;
 mod flags;
 mod inspect;
 mod merge;
@@ -50,6 +52,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Eval(flags) => eval::run(&flags)?,
         Command::Predict(flags) => predict::run(&flags)?,
         Command::Merge(flags) => merge::run(&flags)?,
+        Command::Export(flags) => export::run(&flags)?,
+        Command::Convert(flags) => convert::run(&flags)?,
         Command::Moefy(flags) => moefy::run(&flags)?,
         Command::Time(flags) => time::run(&flags)?,
         Command::Inspect(flags) => inspect::run(&flags)?,

@@ -69,6 +69,14 @@ pub enum Error {
         /// Why not, and what would change.
         reason: String,
     },
+    /// Weights that cannot be had, or are not those that the recipe needs.
+    #[error("weights `{name}`: {reason}")]
+    Weights {
+        /// The name or file.
+        name: String,
+        /// What was expected and found, and what to do.
+        reason: String,
+    },
     /// An adapter's configuration.
     #[error("adapter.{0}")]
     Adapters(#[from] polyptych_adapters::Error),

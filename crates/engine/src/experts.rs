@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::checkpoint::read_json;
 use crate::log::to_json;
 use crate::model::BACKBONE;
-use crate::weights::read_weights;
+use crate::weights::open_weights;
 use crate::{Model, Recipe, Result};
 
 /// Finds the experts that the adapter of `recipe` asks for in the backbone of `model`, and reorders its hidden
@@ -54,7 +54,7 @@ pub fn moefy_file(
     out: &Path,
     progress: impl FnMut(&ExpertLayer, usize),
 ) -> Result<Vec<ExpertLayer>> {
-    let tensors = read_weights(weights)?;
+    let tensors = open_weights(weights)?.tensors;
     let layers = construct_experts(&tensors, experts, config, progress)?;
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     file::save(out, &moefy(&tensors, &layers)?, metadata)?;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use polyptych_adapters::{Form, PARAMETERS};
+use polyptych_backbones::BackboneConfig;
 use polyptych_data::TaskKind;
 use polyptych_tensor::{Kind, LoadOptions, Tensor, Tensors, file, matches, no_grad};
 use serde::Serialize;
@@ -34,7 +35,7 @@ pub struct MergeReport {
 /// timm's names in `backbone.safetensors`, that one in float16 if `half`.
 ///
 /// Where every task names one class per image, the plain backbone has their heads, one behind the
-/// other in the order of tasks, as its classifier `head`. Where every task has a backbone of its
+/// other in the order of tasks, as its classifier, `head` in a ViT and `head.fc` in a Swin. Where every task has a backbone of its
 /// own, each becomes a file of its own, `backbone.<task>.safetensors`, with its task's classifier.
 ///
 /// # Errors
@@ -118,10 +119,14 @@ fn plain(folded: &Model, trunk: &Trunk, tensors: &Tensors, half: bool) -> Tensor
     let mut plain: Tensors =
         own.map(|(name, t)| (name.to_owned(), t.detach().to_kind(kind(t)))).collect();
     let heads = classifier(&folded.tasks[trunk.tasks.clone()]);
+    let name = match folded.backbone_config() {
+        BackboneConfig::Swin(_) => "head.fc",
+        BackboneConfig::Vit(_) => "head",
+    };
     for part in ["weight", "bias"] {
         let rows = heads.iter().map(|head| Some(tensors.get(&format!("{head}.{part}"))?.detach()));
         if let Some(rows) = rows.collect::<Option<Vec<_>>>().filter(|rows| !rows.is_empty()) {
-            plain.insert(format!("head.{part}"), Tensor::cat(&rows, 0).to_kind(kind(&rows[0])));
+            plain.insert(format!("{name}.{part}"), Tensor::cat(&rows, 0).to_kind(kind(&rows[0])));
         }
     }
     plain

@@ -92,8 +92,9 @@ pub struct CompareRecipe {
 pub struct BackboneRecipe {
     /// timm's name of the architecture.
     pub name: String,
-    /// A shipped `architecture.tag`, a file (safetensors, PyTorch's `.pth` or NumPy's `.npz`; the
-    /// content says which), or `none` for random values.
+    /// A shipped `architecture.tag`, another of timm's names (from the hub or its cache), a file
+    /// or folder (timm, Microsoft, TorchVision, Hugging Face, AugReg, MTLoRA, EMTAL; the content
+    /// says which), or `none` for random values.
     pub weights: String,
     /// Largest rate of stochastic depth; rates rise linearly over the blocks.
     pub drop_path_rate: f64,

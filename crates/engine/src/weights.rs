@@ -1,41 +1,91 @@
 //! Where a backbone's values come from.
 
-use std::path::Path;
-
 use polyptych_adapters::PARAMETERS;
-use polyptych_backbones::{npz, pretrained, rename};
-use polyptych_tensor::{LoadOptions, LoadReport, Tensor, Tensors, file, pth};
+use polyptych_backbones::checkpoint::COMPUTED;
+use polyptych_backbones::{Checkpoint, Source, pretrained};
+use polyptych_tensor::{LoadOptions, LoadReport, Tensor, Tensors, file};
 
+use crate::hub::Hub;
 use crate::model::BACKBONE;
-use crate::{Model, Result};
+use crate::{Error, Model, Result};
 
-/// Loads `weights` into the backbone of `model`: a shipped `architecture.tag`, a safetensors or
-/// PyTorch file with timm's names, an `.npz` of a published ViT, or `none`.
+/// What weights may have and a model need not use: classifiers, final norms where the model reads
+/// the levels only, what is computed anyway, and decoders of tasks that the recipe lacks.
+const UNUSED: [&str; 7] = [
+    "backbone.head.*",
+    "backbone.norm.*",
+    "backbone.fc_norm.*",
+    "backbone.pre_logits/*",
+    "backbone.pooler.*",
+    "backbone.embeddings.mask_token",
+    "heads.*",
+];
+
+/// Loads `weights` into the backbone of `model`: a shipped `architecture.tag`, another of timm's
+/// names, a file or folder of any [`Source`], or `none`.
 ///
-/// Classifiers and, where the model reads the levels only, final norms stay unused; parameters of
+/// Checkpoints of MTLoRA and EMTAL bring parameters of the adapter and heads too. Otherwise
+/// classifiers and, where the model reads the levels only, final norms stay unused; parameters of
 /// the adapter stay at their initial values. Everything else must fit.
 ///
 /// # Errors
-/// A file that cannot be read, or tensors that do not fit.
+/// Weights that cannot be found or read, or that do not fit.
 pub fn load_backbone(model: &Model, weights: &str) -> Result<Option<LoadReport>> {
     if weights == "none" {
         return Ok(None);
     }
-    let named = placed(model, &read_weights(weights)?);
+    let checkpoint = open_weights(weights)?;
+    checkpoint.check(model.backbone_config())?;
+    let named = placed(model, &with_heads(model, &checkpoint)?);
     let resample = |name: &str, tensor: &Tensor, wanted: &[i64]| {
         model.backbone_config().resample(name, tensor, wanted)
     };
     let options = LoadOptions {
         allow_missing: &[&["heads.*"][..], PARAMETERS].concat(),
-        allow_unused: &[
-            "backbone.head.*",
-            "backbone.norm.*",
-            "backbone.fc_norm.*",
-            "backbone.pre_logits/*",
-        ],
+        allow_unused: &[&UNUSED[..], &COMPUTED].concat(),
         resample: Some(&resample),
     };
     Ok(Some(model.store.load(weights, &named, &options)?))
+}
+
+/// A shipped `architecture.tag`, another of timm's names, or a file or folder.
+pub(crate) fn open_weights(weights: &str) -> Result<Checkpoint> {
+    Ok(match pretrained::bytes(weights) {
+        Some(bytes) => Checkpoint::of(weights, file::parse(weights, bytes)?.tensors)?,
+        None => Checkpoint::open(&Hub::from_env().resolve(weights)?)?,
+    })
+}
+
+/// EMTAL's one classifier becomes the heads of the tasks whose classes it has.
+fn with_heads(model: &Model, checkpoint: &Checkpoint) -> Result<Tensors> {
+    let mut tensors: Tensors = checkpoint
+        .tensors
+        .iter()
+        .map(|(name, tensor)| (name.clone(), tensor.shallow_clone()))
+        .collect();
+    if checkpoint.source != Source::Emtal {
+        return Ok(tensors);
+    }
+    for part in ["weight", "bias"] {
+        let Some(head) = tensors.remove(&format!("head.{part}")) else { continue };
+        for task in &model.tasks {
+            let Some(range) = &task.union else { continue };
+            let rows = head.size().first().copied().unwrap_or_default();
+            if rows != range.num_classes as i64 {
+                return Err(Error::Weights {
+                    name: checkpoint.origin.clone(),
+                    reason: format!(
+                        "head.{part}: expected the {} classes of the recipe's tasks, found {rows}; \
+                         name the data sets that it was trained on, in their order",
+                        range.num_classes
+                    ),
+                });
+            }
+            let own = head.narrow(0, range.own.start as i64, range.own.len() as i64);
+            tensors.insert(format!("heads.{}.{part}", task.spec.name), own);
+        }
+    }
+    Ok(tensors)
 }
 
 /// `tensors` under the names of the model's store: several, where tasks have copies.
@@ -43,6 +93,7 @@ fn placed(model: &Model, tensors: &Tensors) -> Tensors {
     let places = |name: &String| {
         let found: Vec<_> = model.trunks().iter().filter_map(|trunk| trunk.place(name)).collect();
         match found.is_empty() {
+            true if name.starts_with("heads.") => vec![name.clone()],
             true => vec![format!("{BACKBONE}.{name}")],
             false => found.into_iter().cloned().collect(),
         }
@@ -51,25 +102,6 @@ fn placed(model: &Model, tensors: &Tensors) -> Tensors {
         places(name).into_iter().map(|place| (place, tensor.shallow_clone())).collect::<Vec<_>>()
     };
     tensors.iter().flat_map(placed).collect()
-}
-
-/// The tensors of a shipped `architecture.tag` or of a file, under timm's names.
-pub(crate) fn read_weights(weights: &str) -> Result<Tensors> {
-    match pretrained::bytes(weights) {
-        Some(bytes) => Ok(file::parse(weights, bytes)?.tensors),
-        None => from_file(Path::new(weights)),
-    }
-}
-
-/// Tensors under timm's names; the content of the file says which format it has.
-fn from_file(path: &Path) -> Result<Tensors> {
-    if pth::is_pth(path) {
-        Ok(pth::load(path)?)
-    } else if npz::is_npz(path) {
-        Ok(rename::augreg_vit(npz::load(path)?)?)
-    } else {
-        Ok(file::load(path)?.tensors)
-    }
 }
 
 #[cfg(test)]
@@ -83,21 +115,34 @@ mod tests {
     fn the_content_says_which_format_a_file_has() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("weights");
-        let token = Tensor::ones([1, 1, 4], (Kind::Float, Device::Cpu));
-        Tensor::write_npz(&[("cls", &token)], &path).unwrap();
-        let published = from_file(&path).unwrap();
+        let open = || open_weights(path.to_str().unwrap());
+        let bias = Tensor::ones([4], (Kind::Float, Device::Cpu));
+        let name = "Transformer/encoderblock_0/LayerNorm_0/bias";
+        Tensor::write_npz(&[(name, &bias)], &path).unwrap();
+        let published = open().unwrap().tensors;
         file::save(&path, &published, Default::default()).unwrap();
-        for tensors in [published, from_file(&path).unwrap()] {
-            assert!(tensors.keys().eq(["cls_token"]) && tensors["cls_token"].equal(&token));
+        for tensors in [published, open().unwrap().tensors] {
+            assert!(tensors.keys().eq(["blocks.0.norm1.bias"]));
+            assert!(tensors["blocks.0.norm1.bias"].equal(&bias));
         }
-        let pickled = include_bytes!("../../tensor/tests/pth/nested_zip.pth");
-        std::fs::write(&path, pickled).unwrap();
-        assert!(from_file(&path).unwrap().keys().eq(["bias", "empty", "scalar", "weight"]));
-        std::fs::write(&path, include_bytes!("../../tensor/tests/pth/bad_system.pth")).unwrap();
-        let message = from_file(&path).unwrap_err().to_string();
-        assert!(message.contains("weights: `os.system` is neither tensor nor"), "{message}");
-        std::fs::write(&path, b"PK\x03\x04 and no archive").unwrap();
-        let message = from_file(&path).unwrap_err().to_string();
-        assert!(message.contains("weights: archive: "), "{message}");
+        let refused = |content: &[u8]| {
+            std::fs::write(&path, content).unwrap();
+            open().unwrap_err().to_string()
+        };
+        for (content, expected) in [
+            (
+                &include_bytes!("../../tensor/tests/pth/nested_zip.pth")[..],
+                "weights: names: expected those of a ViT or Swin (timm, Microsoft, TorchVision, \
+                 Hugging Face, AugReg, MTLoRA, EMTAL), found 4 tensors such as bias, empty, scalar",
+            ),
+            (
+                include_bytes!("../../tensor/tests/pth/bad_system.pth"),
+                "weights: `os.system` is neither tensor nor",
+            ),
+            (b"PK\x03\x04 and no archive", "weights: archive: "),
+        ] {
+            let message = refused(content);
+            assert!(message.contains(expected), "{message}");
+        }
     }
 }

@@ -100,6 +100,14 @@ pub enum Error {
         /// The global or opcode.
         what: String,
     },
+    /// A function that cannot be traced, or a file that is no TorchScript.
+    #[error("{}: TorchScript: {reason}", path.display())]
+    Script {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        reason: String,
+    },
     /// Tensors in a file do not fit the model.
     #[error("{origin}: {problems}")]
     Load {

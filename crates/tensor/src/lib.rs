@@ -18,6 +18,7 @@ mod precision;
 pub mod pth;
 mod schedule;
 mod scope;
+mod script;
 mod shim;
 
 pub use activations::Activations;
@@ -34,5 +35,6 @@ pub use plan::{
 pub use precision::Precision;
 pub use schedule::Schedule;
 pub use scope::{Entry, Role, Scope, Store};
+pub use script::{Script, ScriptConfig};
 pub use shim::torch_version;
 pub use tch::{Device, Kind, TchError, Tensor, manual_seed, no_grad};

@@ -22,16 +22,19 @@ impl VitConfig {
             ("vit_small_patch16_384", vit(SMALL, 16, 384)),
             ("vit_small_patch32_224", vit(SMALL, 32, 224)),
             ("vit_small_patch32_384", vit(SMALL, 32, 384)),
+            ("vit_small_patch14_dinov2", dinov2(SMALL)),
             ("vit_base_patch8_224", vit(BASE, 8, 224)),
             ("vit_base_patch16_224", vit(BASE, 16, 224)),
             ("vit_base_patch16_384", vit(BASE, 16, 384)),
             ("vit_base_patch32_224", vit(BASE, 32, 224)),
             ("vit_base_patch32_384", vit(BASE, 32, 384)),
+            ("vit_base_patch14_dinov2", dinov2(BASE)),
             ("vit_large_patch14_224", vit(LARGE, 14, 224)),
             ("vit_large_patch16_224", vit(LARGE, 16, 224)),
             ("vit_large_patch16_384", vit(LARGE, 16, 384)),
             ("vit_large_patch32_224", vit(LARGE, 32, 224)),
             ("vit_large_patch32_384", vit(LARGE, 32, 384)),
+            ("vit_large_patch14_dinov2", dinov2(LARGE)),
         ]
     }
 }
@@ -56,4 +59,9 @@ fn vit((embed_dim, depth, num_heads): Size, patch_size: i64, img: i64) -> VitCon
 fn micro() -> VitConfig {
     let plain = vit((160, 6, 5), 8, 128);
     VitConfig { class_token: false, global_pool: GlobalPool::Avg, ..plain }
+}
+
+/// Oquab et al., "DINOv2", arXiv 2304.07193: LayerScale, patches of 14, no classifier.
+fn dinov2(size: Size) -> VitConfig {
+    VitConfig { num_classes: 0, init_values: Some(1e-5), ..vit(size, 14, 518) }
 }

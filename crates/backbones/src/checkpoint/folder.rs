@@ -1,0 +1,91 @@
+//! A folder of weights as the hub has it: `config.json` and one file, or several and their index.
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
+
+use polyptych_tensor::Tensors;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::{HuggingFaceConfig, read};
+use crate::{Error, Result};
+
+/// Whole files, the likeliest first; each may be cut into shards, with an index beside them.
+const FILES: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
+const ADAPTER: &str = "adapter_config.json";
+
+#[derive(Deserialize)]
+struct Index {
+    weight_map: BTreeMap<String, String>,
+}
+
+/// The tensors of the folder at `path` under their own names, and its configuration.
+pub(super) fn open(path: &Path) -> Result<(Tensors, Option<HuggingFaceConfig>)> {
+    let config = path.join("config.json");
+    let config = if config.exists() { Some(json(&config)?) } else { None };
+    for name in FILES {
+        let (whole, index) = (path.join(name), path.join(format!("{name}.index.json")));
+        if whole.exists() {
+            return Ok((read(&whole)?, config));
+        }
+        if index.exists() {
+            return Ok((shards(path, &index)?, config));
+        }
+    }
+    let found = match path.join(ADAPTER).exists() {
+        true => format!("{ADAPTER}: an adapter, which `polyptych convert --adapter` folds"),
+        false => "none of them".into(),
+    };
+    Err(wrong(path, "weights", format!("{} or an index of shards", FILES.join(", ")), found))
+}
+
+/// The error for a file that is one of several: the folder is to be named.
+pub(super) fn of_shard(path: &Path) -> Option<Error> {
+    let stem = path.file_stem()?.to_str()?;
+    let (_, count) = stem.rsplit_once("-of-")?;
+    let number = count.len() == 5 && count.bytes().all(|byte| byte.is_ascii_digit());
+    let expected = "the folder with all shards and their index";
+    number.then(|| wrong(path, "weights", expected.into(), "one shard".into()))
+}
+
+fn shards(folder: &Path, index: &Path) -> Result<Tensors> {
+    let Index { weight_map } = json(index)?;
+    let mut names: BTreeMap<&str, usize> = BTreeMap::new();
+    weight_map.values().for_each(|shard| *names.entry(shard).or_default() += 1);
+    let mut tensors = Tensors::new();
+    for (name, count) in names {
+        let shard = place(folder, index, name)?;
+        if !shard.exists() {
+            let found = format!("no such file; {count} tensors are in it: fetch it too");
+            return Err(wrong(folder, name, "a shard that the index names".into(), found));
+        }
+        tensors.extend(read(&shard)?);
+    }
+    match weight_map.keys().find(|name| !tensors.contains_key(*name)) {
+        None => Ok(tensors),
+        Some(name) => {
+            let shard = &weight_map[name];
+            Err(wrong(folder, shard, format!("{name}, as the index says"), "no such tensor".into()))
+        }
+    }
+}
+
+/// Where a shard lies: in the folder, and nowhere else.
+fn place(folder: &Path, index: &Path, name: &str) -> Result<PathBuf> {
+    let plain = Path::new(name).components().eq([Component::Normal(name.as_ref())]);
+    match plain {
+        true => Ok(folder.join(name)),
+        false => Err(wrong(index, "weight_map", "names of files".into(), format!("{name:?}"))),
+    }
+}
+
+fn json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let io = |source| polyptych_tensor::Error::Io { path: path.into(), source };
+    let text = std::fs::read(path).map_err(io)?;
+    let what = "JSON with the fields of its kind";
+    serde_json::from_slice(&text).map_err(|e| wrong(path, "content", what.into(), e.to_string()))
+}
+
+fn wrong(origin: &Path, key: &str, expected: String, found: String) -> Error {
+    Error::Checkpoint { origin: origin.display().to_string(), key: key.into(), expected, found }
+}

@@ -1,0 +1,65 @@
+//! Hugging Face's `SwinModel`, first version, with and without a classifier.
+
+use polyptych_tensor::Tensors;
+
+use super::qkv::join_qkv;
+use super::replace_prefix;
+use crate::Result;
+
+const TRUNK: &str = "swin.";
+
+const TOP: [(&str, &str); 4] = [
+    ("embeddings.patch_embeddings.projection.", "patch_embed.proj."),
+    ("embeddings.norm.", "patch_embed.norm."),
+    ("layernorm.", "norm."),
+    ("classifier.", "head.fc."),
+];
+
+/// Prefixes of a stage's number: of files, and of modules since version 5.
+const STAGES: [&str; 2] = ["encoder.layers.", "layers."];
+
+const BLOCK: [(&str, &str); 14] = [
+    ("attention.self.query.", "attn.qkv.q."),
+    ("attention.self.key.", "attn.qkv.k."),
+    ("attention.self.value.", "attn.qkv.v."),
+    ("attention.self.relative_position", "attn.relative_position"),
+    ("attention.output.dense.", "attn.proj."),
+    ("attention.q_proj.", "attn.qkv.q."),
+    ("attention.k_proj.", "attn.qkv.k."),
+    ("attention.v_proj.", "attn.qkv.v."),
+    ("attention.o_proj.", "attn.proj."),
+    ("attention.relative_position", "attn.relative_position"),
+    ("intermediate.dense.", "mlp.fc1."),
+    ("output.dense.", "mlp.fc2."),
+    ("layernorm_before.", "norm1."),
+    ("layernorm_after.", "norm2."),
+];
+
+/// Names of Hugging Face's Swin in timm's words, query, key and value joined. As its authors have
+/// it, a patch merging closes a stage there.
+///
+/// # Errors
+/// Query, key and value of which one is absent or differs in shape.
+pub fn huggingface_swin(tensors: Tensors) -> Result<Tensors> {
+    let named = tensors.into_iter().map(|(name, tensor)| (huggingface_swin_name(&name), tensor));
+    join_qkv(named.collect())
+}
+
+/// The name of one tensor or factor in timm's words; `q`, `k` and `v` of `attn.qkv` stay apart.
+pub fn huggingface_swin_name(name: &str) -> String {
+    let short = name.strip_prefix(TRUNK).unwrap_or(name);
+    renamed(short).unwrap_or_else(|| short.to_owned())
+}
+
+fn renamed(name: &str) -> Option<String> {
+    let Some(stage) = STAGES.iter().find_map(|prefix| name.strip_prefix(prefix)) else {
+        return replace_prefix(name, &TOP);
+    };
+    let (stage, rest) = stage.split_once('.')?;
+    if rest.starts_with("downsample.") {
+        let next = stage.parse::<usize>().ok()? + 1;
+        return Some(format!("layers.{next}.{rest}"));
+    }
+    let (block, rest) = rest.strip_prefix("blocks.")?.split_once('.')?;
+    Some(format!("layers.{stage}.blocks.{block}.{}", replace_prefix(rest, &BLOCK)?))
+}

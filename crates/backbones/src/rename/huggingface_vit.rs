@@ -1,0 +1,69 @@
+//! Hugging Face's `ViTModel` and `Dinov2Model`, with and without a classifier.
+//!
+//! Files keep the names that the library had first (`encoder.layer.0.attention.attention.query`);
+//! since version 5 its modules, and so adapters, have others (`layers.0.attention.q_proj`).
+
+use polyptych_tensor::Tensors;
+
+use super::qkv::join_qkv;
+use super::replace_prefix;
+use crate::Result;
+
+/// Prefixes of the trunk in a model with a classifier.
+const TRUNKS: [&str; 2] = ["vit.", "dinov2."];
+
+const TOP: [(&str, &str); 5] = [
+    ("embeddings.cls_token", "cls_token"),
+    ("embeddings.position_embeddings", "pos_embed"),
+    ("embeddings.patch_embeddings.projection.", "patch_embed.proj."),
+    ("layernorm.", "norm."),
+    ("classifier.", "head."),
+];
+
+/// Prefixes of a block's number.
+const BLOCKS: [&str; 2] = ["encoder.layer.", "layers."];
+
+/// `mlp.fc1`, `mlp.fc2`, `norm1` and `norm2` have timm's names.
+const BLOCK: [(&str, &str); 16] = [
+    ("attention.attention.query.", "attn.qkv.q."),
+    ("attention.attention.key.", "attn.qkv.k."),
+    ("attention.attention.value.", "attn.qkv.v."),
+    ("attention.output.dense.", "attn.proj."),
+    ("attention.q_proj.", "attn.qkv.q."),
+    ("attention.k_proj.", "attn.qkv.k."),
+    ("attention.v_proj.", "attn.qkv.v."),
+    ("attention.o_proj.", "attn.proj."),
+    ("intermediate.dense.", "mlp.fc1."),
+    ("output.dense.", "mlp.fc2."),
+    ("layernorm_before.", "norm1."),
+    ("layernorm_after.", "norm2."),
+    ("layer_scale1.lambda1", "ls1.gamma"),
+    ("layer_scale2.lambda1", "ls2.gamma"),
+    ("mlp.", "mlp."),
+    ("norm", "norm"),
+];
+
+/// Names of Hugging Face's ViT and DINOv2 in timm's words, query, key and value joined.
+///
+/// What timm lacks, such as `embeddings.mask_token` and `pooler.dense`, keeps its name.
+///
+/// # Errors
+/// Query, key and value of which one is absent or differs in shape.
+pub fn huggingface_vit(tensors: Tensors) -> Result<Tensors> {
+    let named = tensors.into_iter().map(|(name, tensor)| (huggingface_vit_name(&name), tensor));
+    join_qkv(named.collect())
+}
+
+/// The name of one tensor or factor in timm's words; `q`, `k` and `v` of `attn.qkv` stay apart.
+pub fn huggingface_vit_name(name: &str) -> String {
+    let short = TRUNKS.iter().find_map(|trunk| name.strip_prefix(trunk)).unwrap_or(name);
+    renamed(short).unwrap_or_else(|| short.to_owned())
+}
+
+fn renamed(name: &str) -> Option<String> {
+    let Some(block) = BLOCKS.iter().find_map(|prefix| name.strip_prefix(prefix)) else {
+        return replace_prefix(name, &TOP);
+    };
+    let (index, rest) = block.split_once('.')?;
+    Some(format!("blocks.{index}.{}", replace_prefix(rest, &BLOCK)?))
+}

@@ -1,0 +1,22 @@
+//! `polyptych convert`: weights of any source under timm's names.
+
+use anyhow::{Result, bail};
+use polyptych_engine::convert;
+
+use crate::flags::{ConvertFlags, Layout};
+use crate::output::say;
+
+pub(crate) fn run(flags: &ConvertFlags) -> Result<()> {
+    if flags.out.exists() {
+        bail!("{}: expected a new file, found one", flags.out.display());
+    }
+    let Layout::Timm = flags.to;
+    let done = convert(&flags.weights, flags.adapter.as_deref(), &flags.out)?;
+    let (written, difference) = (done.written, done.difference);
+    say!("{}: {written} tensors, largest difference {difference:.1e} when read back", done.source);
+    if !done.left_out.is_empty() {
+        say!("left out: {}", done.left_out.join(", "));
+    }
+    say!("{}", flags.out.display());
+    Ok(())
+}

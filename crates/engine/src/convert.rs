@@ -1,0 +1,79 @@
+//! Weights of any source under timm's names, an adapter of PEFT's folded in where one is given.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use polyptych_adapters::{is_method_parameter, load_peft};
+use polyptych_backbones::checkpoint::COMPUTED;
+use polyptych_backbones::{Checkpoint, Source, rename};
+use polyptych_tensor::{Tensors, file, matches};
+
+use crate::weights::open_weights;
+use crate::{Error, Result};
+
+/// What sources keep and timm's models lack.
+const ELSEWHERE: [&str; 4] = ["heads.*", "pooler.*", "pre_logits/*", "embeddings.mask_token"];
+
+/// What became of the weights.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Conversion {
+    /// Who wrote them.
+    pub source: Source,
+    /// Tensors that were written.
+    pub written: usize,
+    /// Names that were left out, because timm computes or lacks them.
+    pub left_out: Vec<String>,
+    /// Largest difference between what was written and what the file gives back.
+    pub difference: f64,
+}
+
+/// Writes `weights` (see [`load_backbone`](crate::load_backbone)) to `out`, a safetensors file
+/// under timm's names, with the PEFT folder `adapter` folded in.
+///
+/// # Errors
+/// Weights that cannot be found or read, an adapter that does not fit them, or parameters of a
+/// method among them.
+pub fn convert(weights: &str, adapter: Option<&Path>, out: &Path) -> Result<Conversion> {
+    let checkpoint = open_weights(weights)?;
+    let source = checkpoint.source;
+    let tensors = match adapter {
+        Some(folder) => folded(&checkpoint, folder)?,
+        None => checkpoint.tensors,
+    };
+    let patterns = [&ELSEWHERE[..], &COMPUTED].concat();
+    let (left_out, kept): (Tensors, Tensors) =
+        tensors.into_iter().partition(|(name, _)| matches(&patterns, name));
+    if let Some(name) = kept.keys().find(|name| is_method_parameter(name)) {
+        return Err(Error::Weights {
+            name: weights.into(),
+            reason: format!(
+                "expected plain weights, found {name}: name the file as backbone.weights of a \
+                 recipe of its method, and merge the run"
+            ),
+        });
+    }
+    let kept: Tensors = kept.into_iter().map(|(name, t)| (name, t.contiguous())).collect();
+    file::save(out, &kept, HashMap::from([("format".to_owned(), "pt".to_owned())]))?;
+    let difference = difference(&kept, &file::load(out)?.tensors);
+    let left_out = left_out.into_keys().collect();
+    Ok(Conversion { source, written: kept.len(), left_out, difference })
+}
+
+fn folded(checkpoint: &Checkpoint, folder: &Path) -> Result<Tensors> {
+    let adapter = load_peft(folder)?;
+    let adapter = match checkpoint.source {
+        Source::HuggingFaceVit => adapter.renamed(rename::huggingface_vit_name),
+        Source::HuggingFaceSwin => adapter.renamed(rename::huggingface_swin_name),
+        _ => adapter,
+    };
+    Ok(adapter.fold(&checkpoint.tensors)?)
+}
+
+fn difference(written: &Tensors, read: &Tensors) -> f64 {
+    let worst = written.iter().map(|(name, tensor)| match read.get(name) {
+        Some(found) if found.equal(tensor) => 0.0,
+        Some(found) => (found - tensor).abs().max().double_value(&[]),
+        None => f64::INFINITY,
+    });
+    worst.fold(0.0, f64::max)
+}

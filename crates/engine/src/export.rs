@@ -1,0 +1,217 @@
+//! A model in the formats of others, each read back and compared before it is announced.
+
+mod peft;
+mod script;
+mod timm;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use polyptych_adapters::{Form, PARAMETERS};
+use polyptych_tensor::{
+    LoadOptions, NoAdapter, Precision, Store, Tensor, Tensors, file, matches, no_grad,
+};
+
+use crate::error::io;
+use crate::trunk::Trunk;
+use crate::{DataSets, Error, Model, OpenRun, Recipe, Result, to_tensor};
+
+/// Largest difference between a model and what was written of it, in the units of raw outputs.
+const TOLERANCE: f64 = 1e-4;
+
+/// What a model is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExportFormat {
+    /// The plain backbone, with its classifier where all tasks name one class per image:
+    /// `model.safetensors` and `config.json`.
+    Timm,
+    /// The factors of a LoRA run as an adapter folder, and the weights that they stand beside.
+    Peft,
+    /// All tasks in one file: one input, an output per task.
+    TorchScript,
+}
+
+/// What was written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExportReport {
+    /// Largest difference to the model per output, on the probe batch.
+    pub differences: BTreeMap<String, f64>,
+    /// Images in the probe batch.
+    pub probe_images: usize,
+    /// The files.
+    pub files: Vec<PathBuf>,
+    /// What its users have to know.
+    pub notes: Vec<String>,
+}
+
+/// What every format is made from: the folded model in float32, and a batch to compare on.
+struct Subject<'a> {
+    run: &'a OpenRun,
+    recipe: Recipe,
+    model: Model,
+    images: Tensor,
+}
+
+/// Writes the model of `run`, trained or merged, as `format` to `out`: a new folder or, for
+/// TorchScript, a file. What it was compared on goes to the safetensors file `probe`, for others
+/// to repeat it: `images`, our `output.<task>`, `level.<index>` and `logits`.
+///
+/// # Errors
+/// A model that the format cannot express, something at `out` already, or a file that gives other
+/// outputs than the model by more than 1e-4.
+pub fn export(
+    run: &OpenRun,
+    format: ExportFormat,
+    out: &Path,
+    probe: Option<&Path>,
+) -> Result<ExportReport> {
+    if out.exists() {
+        let reason = "expected a new file or folder, found one that exists".into();
+        return Err(Error::Run { path: out.into(), reason });
+    }
+    let subject = Subject::new(run)?;
+    let written = match format {
+        ExportFormat::Timm => timm::write(&subject, out),
+        ExportFormat::Peft => peft::write(&subject, out),
+        ExportFormat::TorchScript => script::write(&subject, out),
+    };
+    let checked = written.and_then(|report| {
+        probe.map_or(Ok(()), |path| subject.save_probe(path))?;
+        report.check()
+    });
+    checked.inspect_err(|_| discard(out))
+}
+
+impl<'a> Subject<'a> {
+    fn new(run: &'a OpenRun) -> Result<Self> {
+        if let Some(reason) = run.model.unfoldable() {
+            return Err(Error::Unfoldable { path: run.folder.path().into(), reason });
+        }
+        let recipe = Recipe { precision: Precision::Fp32, ..run.recipe.clone() };
+        let device = run.model.store.device();
+        let tensors = match run.form {
+            Form::Adapted => run.model.folded()?,
+            Form::Folded => run.model.store.tensors().into_iter().collect(),
+        };
+        let model = Model::new(&recipe, &run.folder.specs()?, Form::Folded, device)?;
+        model.store.load("folded model", &tensors, &LoadOptions::default())?;
+        model.store.set_trainable(|_| false);
+        let images = probe(run)?;
+        Ok(Self { run, recipe, model, images })
+    }
+
+    fn refused(&self, reason: impl Into<String>) -> Error {
+        Error::Run { path: self.run.folder.path().into(), reason: reason.into() }
+    }
+
+    /// The one backbone of the model, if it is a plain one.
+    fn plain_trunk(&self) -> Result<&Trunk> {
+        let [trunk] = self.model.trunks() else {
+            let reason = "expected one backbone, found one for every task: `polyptych merge` \
+                          writes each as backbone.<task>.safetensors";
+            return Err(self.refused(reason));
+        };
+        let kept = self.tensors_of(trunk).into_keys().find(|name| matches(PARAMETERS, name));
+        match kept {
+            None => Ok(trunk),
+            Some(name) => Err(self.refused(format!(
+                "expected a plain backbone, found parts that stay per task, such as {name}: \
+                 torchscript has them all"
+            ))),
+        }
+    }
+
+    /// The tensors of `trunk` under its own names.
+    fn tensors_of(&self, trunk: &Trunk) -> Tensors {
+        let prefix = format!("{}.", trunk.prefix());
+        let tensors = self.model.store.tensors().into_iter();
+        tensors
+            .filter_map(|(name, t)| Some((name.strip_prefix(&prefix)?.to_owned(), t.detach())))
+            .collect()
+    }
+
+    /// The report on `weights`, a plain backbone and perhaps its classifier, under timm's names.
+    fn compare_plain(&self, weights: &Tensors, classes: i64) -> Result<BTreeMap<String, f64>> {
+        let trunk = self.plain_trunk()?;
+        let config = self.model.backbone_config().clone().with_num_classes(classes);
+        let store = Store::new(self.model.store.device());
+        let pyramid = self.recipe.backbone.pyramid.unwrap_or_else(|| trunk.plan.pyramid());
+        let options = polyptych_backbones::Options { features_only: false, pyramid: Some(pyramid) };
+        let plain = config.init(&store.root(), &NoAdapter::Frozen, options)?;
+        store.load("exported file", weights, &LoadOptions::default())?;
+        no_grad(|| {
+            let found = plain.forward_intermediates(&self.images, false)?;
+            if classes > 0 {
+                let logits = plain.forward_head(&found.features, false).shared;
+                let ours = Tensor::cat(&self.model.forward(&self.images, false)?, 1);
+                return Ok(BTreeMap::from([("logits".to_owned(), worst(&logits, &ours))]));
+            }
+            let ours = trunk.backbone.forward_intermediates(&self.images, false)?;
+            let levels = found.levels.iter().zip(&ours.levels).enumerate();
+            let named = |(i, (a, b)): (usize, (&polyptych_tensor::Activations, _))| {
+                let b: &polyptych_tensor::Activations = b;
+                (format!("level {i}"), worst(&a.shared, &b.shared))
+            };
+            Ok(levels.map(named).collect())
+        })
+    }
+
+    fn save_probe(&self, path: &Path) -> Result<()> {
+        let outputs = no_grad(|| self.model.forward(&self.images, false))?;
+        let mut seen = Tensors::from([("images".to_owned(), self.images.shallow_clone())]);
+        if outputs.iter().all(|output| output.dim() == 2) {
+            seen.insert("logits".into(), Tensor::cat(&outputs, 1));
+        }
+        for (task, output) in self.model.tasks.iter().zip(outputs) {
+            seen.insert(format!("output.{}", task.spec.name), output);
+        }
+        if let [trunk] = self.model.trunks() {
+            let forward = || trunk.backbone.forward_intermediates(&self.images, false);
+            for (index, level) in no_grad(forward)?.levels.into_iter().enumerate() {
+                seen.insert(format!("level.{index}"), level.shared);
+            }
+        }
+        let seen = seen.into_iter().map(|(name, tensor)| (name, tensor.contiguous())).collect();
+        Ok(file::save(path, &seen, Default::default())?)
+    }
+
+    fn report(&self, differences: BTreeMap<String, f64>, files: Vec<PathBuf>) -> ExportReport {
+        let probe_images = self.images.size()[0] as usize;
+        ExportReport { differences, probe_images, files, notes: Vec::new() }
+    }
+}
+
+impl ExportReport {
+    fn check(self) -> Result<Self> {
+        let differs = |d: f64| d.is_nan() || d > TOLERANCE;
+        match self.differences.iter().find(|(_, d)| differs(**d)) {
+            None => Ok(self),
+            Some((key, &found)) => {
+                Err(Error::Merge { key: key.clone(), tolerance: TOLERANCE, found })
+            }
+        }
+    }
+}
+
+fn probe(run: &OpenRun) -> Result<Tensor> {
+    let none = || Error::Run { path: run.folder.path().into(), reason: "no probe batch".into() };
+    let batch = DataSets::open_eval(&run.recipe)?.epoch(0, 0)?.next().ok_or_else(none)??;
+    Ok(to_tensor(&batch.images, run.model.store.device()))
+}
+
+/// Largest difference of two tensors; NaN where their shapes differ.
+fn worst(a: &Tensor, b: &Tensor) -> f64 {
+    match a.size() == b.size() {
+        true => (a - b).abs().max().double_value(&[]),
+        false => f64::NAN,
+    }
+}
+
+fn new_folder(out: &Path) -> Result<()> {
+    std::fs::create_dir_all(out).map_err(io(out))
+}
+
+fn discard(out: &Path) {
+    // The cause is on its way up; what cannot be removed adds nothing to it.
+    let _ = if out.is_dir() { std::fs::remove_dir_all(out) } else { std::fs::remove_file(out) };
+}

@@ -1,0 +1,202 @@
+//! TorchScript: a forward pass as a file that Python and C++ load without this crate.
+//!
+//! LibTorch's tracer writes down the operations of one call, with every size as a number and a
+//! single output. Two traces, of batches of 2 and of 3 images, differ in just the numbers that
+//! depend on the batch: these become expressions of it, and the output a dictionary by name.
+//!
+//! What is traced must compute from its input and from tensors that existed before: the tracer
+//! does not see numbers that come from Rust. [`Script::open`] and a comparison show it.
+
+mod archive;
+mod batch;
+mod outputs;
+
+use std::path::{Path, PathBuf};
+
+use tch::{CModule, Device, IValue, Kind, Tensor};
+
+use crate::{Error, Result};
+
+/// A TorchScript file with one input and outputs by name.
+#[derive(Debug)]
+pub struct Script {
+    module: CModule,
+    path: PathBuf,
+}
+
+/// What a script is made from, beside the function.
+#[derive(Debug)]
+pub struct ScriptConfig<'a> {
+    /// Channels, height and width of an image. The batch is free, these are not.
+    pub image: [i64; 3],
+    /// Names of the outputs, in their order.
+    pub outputs: &'a [String],
+    /// Text that the file carries as `extra/polyptych.json`.
+    pub extra: &'a str,
+}
+
+impl Script {
+    /// Traces `forward`, on the CPU, and writes it to `path`. The file holds
+    /// `forward(image: Tensor) -> Dict[str, Tensor]`; its tensors are constants.
+    ///
+    /// # Errors
+    /// Whatever `forward` refuses; operations that depend on the batch in another way than by
+    /// sizes; a file that cannot be written. Nothing is left at `path` then.
+    pub fn save<E: From<Error>>(
+        path: &Path,
+        config: &ScriptConfig,
+        mut forward: impl FnMut(&Tensor) -> Result<Vec<Tensor>, E>,
+    ) -> Result<(), E> {
+        let [two, three] = [2, 3].map(|batch| Aside::new(path, batch));
+        two.trace(config, &mut forward)?;
+        three.trace(config, &mut forward)?;
+        let wrong = |reason: String| Error::Script { path: path.into(), reason };
+        let [code, other] = [two.code()?, three.code()?];
+        let free = batch::free(&code, &other).map_err(wrong)?;
+        let named = outputs::named(&free, config.outputs).map_err(wrong)?;
+        Ok(archive::replace_code(&two.path, path, &named, config.extra)?)
+    }
+
+    /// Loads the file at `path` onto the CPU.
+    ///
+    /// # Errors
+    /// A file that is none.
+    pub fn open(path: &Path) -> Result<Self> {
+        Ok(Self { module: CModule::load(path)?, path: path.into() })
+    }
+
+    /// The outputs by name.
+    ///
+    /// # Errors
+    /// An input of another shape, or outputs that have no names.
+    pub fn forward(&self, image: &Tensor) -> Result<Vec<(String, Tensor)>> {
+        let image = IValue::Tensor(image.shallow_clone());
+        let wrong = || {
+            let reason = "expected a dictionary of tensors by name, found another output".into();
+            Error::Script { path: self.path.clone(), reason }
+        };
+        match self.module.forward_is(&[image])? {
+            IValue::GenericDict(entries) => entries
+                .into_iter()
+                .map(|entry| match entry {
+                    (IValue::String(name), IValue::Tensor(tensor)) => Ok((name, tensor)),
+                    _ => Err(wrong()),
+                })
+                .collect(),
+            _ => Err(wrong()),
+        }
+    }
+}
+
+/// A trace beside the file that it is for; it goes when it is dropped.
+struct Aside {
+    path: PathBuf,
+    batch: i64,
+}
+
+impl Aside {
+    fn new(path: &Path, batch: i64) -> Self {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{batch}.part"));
+        Self { path: name.into(), batch }
+    }
+
+    fn trace<E: From<Error>>(
+        &self,
+        config: &ScriptConfig,
+        forward: &mut impl FnMut(&Tensor) -> Result<Vec<Tensor>, E>,
+    ) -> Result<(), E> {
+        let [channels, height, width] = config.image;
+        let size = [self.batch, channels, height, width];
+        let image = Tensor::zeros(size, (Kind::Float, Device::Cpu));
+        // What a model remembers from its first call is not to be traced.
+        let _ = tch::no_grad(|| forward(&image))?;
+        let mut refused = None;
+        let mut run = |inputs: &[Tensor]| {
+            let outputs = tch::no_grad(|| forward(&inputs[0]));
+            outputs.map_or_else(
+                |e| {
+                    refused = Some(e);
+                    vec![inputs[0].shallow_clone()]
+                },
+                |outputs| vec![outputs::joined(&outputs)],
+            )
+        };
+        let traced = CModule::create_by_tracing("Polyptych", "forward", &[image], &mut run);
+        match refused {
+            Some(e) => Err(e),
+            None => Ok(traced.and_then(|module| module.save(&self.path)).map_err(Error::from)?),
+        }
+    }
+
+    fn code(&self) -> Result<String> {
+        archive::code(&self.path)
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        // A trace that is not there any more, or never was, is what is wanted.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn config(outputs: &[String]) -> ScriptConfig<'_> {
+        ScriptConfig { image: [3, 4, 6], outputs, extra: "{}" }
+    }
+
+    #[test]
+    fn any_batch_comes_back_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.pt");
+        let weight = Tensor::randn([5, 3], (Kind::Float, Device::Cpu));
+        let forward = |image: &Tensor| -> Result<Vec<Tensor>> {
+            let batch = image.size()[0];
+            let tokens = image.flatten(2, 3).transpose(1, 2).reshape([batch * 24, 3]);
+            let mapped = tokens.matmul(&weight.transpose(0, 1)).reshape([batch, 24, 5]);
+            Ok(vec![mapped.mean_dim(1, false, Kind::Float), mapped.unflatten(1, [4i64, 6])])
+        };
+        let names = ["sal".to_owned(), "edge".to_owned()];
+        Script::save(&path, &config(&names), forward).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        let script = Script::open(&path).unwrap();
+        for batch in [1, 4] {
+            let image = Tensor::randn([batch, 3, 4, 6], (Kind::Float, Device::Cpu));
+            let found = script.forward(&image).unwrap();
+            for ((name, found), (wanted, expected)) in
+                found.iter().zip(names.iter().zip(forward(&image).unwrap()))
+            {
+                assert_eq!((name, found.size()), (wanted, expected.size()));
+                assert!(found.allclose(&expected, 1e-5, 1e-5, false));
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_function_refuses_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.pt");
+        let names = ["sal".to_owned()];
+        for refused_call in [1, 2] {
+            let mut calls = 0;
+            let refuse = |image: &Tensor| match calls == refused_call - 1 {
+                true => Err(Error::UnknownName { name: "gone".into() }),
+                false => {
+                    calls += 1;
+                    Ok(vec![image.shallow_clone() * 2.0])
+                }
+            };
+            let message = Script::save(&path, &config(&names), refuse).unwrap_err().to_string();
+            assert_eq!(message, "parameter `gone`: no parameter has this name");
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        std::fs::write(&path, "text").unwrap();
+        assert!(Script::open(&path).is_err());
+    }
+}
