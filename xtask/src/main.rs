@@ -11,6 +11,7 @@ mod doctor;
 mod download;
 mod flags;
 mod folder;
+mod fuzz;
 mod libtorch;
 mod process;
 mod program;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         Command::Reproduce(flags) => reproduce::run(&flags),
         Command::Test(flags) => test::run(&flags),
         Command::Coverage(flags) => coverage::run(&flags),
+        Command::Fuzz(flags) => fuzz::run(&flags),
         Command::Data(flags) => data::run(&flags),
         Command::Tidy => tidy::run(),
         Command::Ci(flags) => ci::run(&flags),
