@@ -10,6 +10,8 @@ mod decode;
 mod error;
 mod fine_grained;
 mod folder;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod key;
 mod loader;
 mod sample;
