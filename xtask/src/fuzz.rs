@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::flags::Fuzz;
 use crate::{libtorch, process, workspace};
-use table::{Outcome, Table};
+use table::Outcome;
 
 /// A program in `benches/fuzz/targets`.
 struct Target {
@@ -77,12 +77,12 @@ pub(crate) fn run(flags: &Fuzz) -> Result<ExitCode> {
     let mut broken = Vec::new();
     for target in chosen {
         let outcome = target.run(flags)?;
-        broken.extend(outcome.broken_by.clone());
-        let mut table = Table::open(&page)?;
-        table.note(target.name, target.parses, &outcome);
-        table.write(&page)?;
+        table::note(&page, target.name, target.parses, &outcome)?;
+        broken.extend(outcome.broken_by);
     }
-    broken.iter().for_each(|input| eprintln!("error: broken by {input}"));
+    for input in &broken {
+        eprintln!("error: broken by {input}; once mended, keep it in benches/fuzz/found/TARGET");
+    }
     Ok(if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -112,28 +112,35 @@ impl Target {
     fn run(&self, flags: &Fuzz) -> Result<Outcome> {
         let host = host()?;
         process::step(&mut self.build(&host))?;
-        let (found, broken) = (folder().join("corpus").join(self.name), folder().join("broken"));
-        for path in [&found, &broken] {
+        let (grown, broken) = (folder().join("corpus").join(self.name), folder().join("broken"));
+        for path in [&grown, &broken] {
             std::fs::create_dir_all(path).with_context(|| path.display().to_string())?;
         }
         let mut command = Command::new(folder().join(host).join("release").join(self.name));
         command.args([MEMORY, PATIENCE, "-print_final_stats=1"]);
         command.arg(format!("-runs={}", flags.runs)).arg(format!("-seed={}", flags.seed));
         command.arg(format!("-artifact_prefix={}/{}-", broken.display(), self.name));
-        command.arg(found).args(self.samples());
+        command.arg(grown).args(self.samples());
         println!("{}: {} runs", self.name, flags.runs);
         let start = Instant::now();
         let output = command.output().with_context(|| process::shown(&command))?;
         let said = String::from_utf8_lossy(&output.stderr);
         let seconds = start.elapsed().as_secs_f64();
-        Outcome::read(&said, output.status.success(), seconds).with_context(|| self.name)
+        let found = std::fs::read_dir(self.found()).map_or(0, Iterator::count);
+        Outcome::read(&said, output.status.success(), seconds, found).with_context(|| self.name)
+    }
+
+    /// Folder of the inputs that once broke the parser.
+    fn found(&self) -> PathBuf {
+        workspace::root().join("benches/fuzz/found").join(self.name)
     }
 
     /// Folders of samples that are there.
     fn samples(&self) -> Vec<PathBuf> {
-        let own = format!("benches/fuzz/corpus/{}", self.name);
-        let folders = [Some(own.as_str()), self.samples].into_iter().flatten();
-        folders.map(|path| workspace::root().join(path)).filter(|path| path.is_dir()).collect()
+        let own = workspace::root().join("benches/fuzz/corpus").join(self.name);
+        let others = self.samples.map(|path| workspace::root().join(path));
+        let folders = [Some(own), others, Some(self.found())].into_iter().flatten();
+        folders.filter(|path| path.is_dir()).collect()
     }
 }
 
