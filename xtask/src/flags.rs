@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Test(Test),
     /// Measure line coverage of the library crates; fails below the threshold
     Coverage(Coverage),
+    /// Feed random bytes to the parsers of foreign files, and write the table of what came of it
+    Fuzz(Fuzz),
     /// List, fetch and verify data sets
     Data(Data),
     /// Check the rules that neither compiler nor clippy know
@@ -157,6 +159,22 @@ pub(crate) struct Coverage {
     /// Lowest share of lines, in percent
     #[arg(long, default_value_t = 85)]
     pub(crate) fail_under_lines: u8,
+    /// Say what would be run
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Fuzz {
+    /// Targets in `benches/fuzz/targets`, all unless told otherwise
+    #[arg(value_name = "TARGET")]
+    pub(crate) targets: Vec<String>,
+    /// Inputs for each target
+    #[arg(long, default_value_t = 100_000)]
+    pub(crate) runs: u64,
+    /// Seed of the inputs; 0 takes another one each time
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u32,
     /// Say what would be run
     #[arg(long)]
     pub(crate) dry_run: bool,

@@ -11,6 +11,7 @@ mod doctor;
 mod download;
 mod flags;
 mod folder;
+mod fuzz;
 mod libtorch;
 mod machine;
 mod page;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Command::Torture(flags) => torture::run(&flags).map(|()| ExitCode::SUCCESS),
         Command::Test(flags) => test::run(&flags),
         Command::Coverage(flags) => coverage::run(&flags),
+        Command::Fuzz(flags) => fuzz::run(&flags),
         Command::Data(flags) => data::run(&flags),
         Command::Tidy => tidy::run(),
         Command::Ci(flags) => ci::run(&flags),

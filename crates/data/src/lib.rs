@@ -11,6 +11,8 @@ mod error;
 mod facts;
 mod fine_grained;
 mod folder;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod guess;
 mod histogram;
 mod key;

@@ -1,0 +1,53 @@
+//! Every parser of foreign bytes, for `benches/fuzz`: no bytes make one panic or take more memory
+//! than they explain. What is read or why not does not matter there.
+
+use std::path::Path;
+
+use crate::decode;
+use crate::folder::Manifest;
+
+/// NumPy arrays.
+pub fn npy(bytes: &[u8]) {
+    let _ = decode::npy::array(bytes);
+}
+
+/// MATLAB v5 files; their numbers are turned into arrays.
+pub fn mat(bytes: &[u8]) {
+    if let Ok(value) = decode::mat::variable(bytes, "groundTruth") {
+        arrays(&value);
+    }
+}
+
+fn arrays(value: &decode::Value) {
+    match value {
+        decode::Value::Numbers(numbers) => drop(numbers.array()),
+        decode::Value::Cell(parts) => parts.iter().for_each(arrays),
+        decode::Value::Struct(fields) => fields.values().flatten().for_each(arrays),
+        decode::Value::Text(_) | decode::Value::Other(_) => {}
+    }
+}
+
+/// idx files, plain and packed.
+pub fn idx(bytes: &[u8]) {
+    let _ = decode::idx::images(bytes);
+    let _ = decode::idx::labels(bytes);
+}
+
+/// PNG as index maps and as colours.
+pub fn label_png(bytes: &[u8]) {
+    let _ = decode::png::index(bytes);
+    let _ = decode::png::colour(bytes);
+}
+
+/// Photographs, JPEG and PNG.
+pub fn image(bytes: &[u8]) {
+    let _ = decode::jpeg::rgb(bytes);
+    let _ = decode::png::rgb(bytes);
+}
+
+/// Manifests of data sets.
+pub fn manifest(bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        let _ = Manifest::parse(Path::new("fuzz"), text);
+    }
+}
