@@ -72,7 +72,8 @@ fn check_line(path: &str, line: &str) -> Vec<String> {
     breaches.extend(machine_path(line).map(|found| format!("`{found}` is a path of one machine")));
     if path.starts_with("crates/") && !path.ends_with(".md") && path != HUB {
         let found = NETWORK.iter().filter(|word| line.contains(**word));
-        breaches.extend(found.map(|word| format!("`{word}`: only xtask and {HUB} use the network")));
+        breaches
+            .extend(found.map(|word| format!("`{word}`: only xtask and {HUB} use the network")));
     }
     if path.ends_with(".rs") {
         let unfinished = UNFINISHED.iter().filter(|word| line.contains(**word));
@@ -144,7 +145,11 @@ mod tests {
         assert!(breaches("crates/tensor/src/a.rs", &block).is_empty());
         for word in NETWORK {
             let line = format!("use {word};\n");
-            found("crates/data/src/a.rs", &line, "only xtask and crates/engine/src/hub.rs use the network");
+            found(
+                "crates/data/src/a.rs",
+                &line,
+                "only xtask and crates/engine/src/hub.rs use the network",
+            );
             for allowed in ["xtask/src/a.rs", HUB] {
                 assert!(breaches(allowed, &format!("//! A\n{line}")).is_empty());
             }

@@ -31,9 +31,7 @@ pub(super) fn write(subject: &Subject, out: &Path) -> Result<ExportReport> {
     let modules: &[&str] = if classes > 0 { &[head] } else { &[] };
     let mut base = trained(subject)?;
     for (name, tensor) in folded.tensors {
-        if !base.contains_key(&name) {
-            base.insert(name, tensor);
-        }
+        base.entry(name).or_insert(tensor);
     }
     save_peft(out, config, &base, modules)?;
     let path = out.join(BASE);
