@@ -30,7 +30,7 @@ fn main() {
     let (plan, methods) = if quick {
         (Plan { rounds: 1, steps: 2 }, vec!["mgda", "adatask"])
     } else {
-        (Plan { rounds: 8, steps: 3 }, methods())
+        (Plan { rounds: 5, steps: 1 }, methods())
     };
     let wanted = |name: &&str| chosen.is_empty() || chosen.iter().any(|word| *word == name);
     let mut cells = Vec::new();
