@@ -3,14 +3,13 @@
 use anyhow::{Result, bail};
 use polyptych_engine::convert;
 
-use crate::flags::{ConvertFlags, Layout};
+use crate::flags::ConvertFlags;
 use crate::output::say;
 
 pub(crate) fn run(flags: &ConvertFlags) -> Result<()> {
     if flags.out.exists() {
         bail!("{}: expected a new file, found one", flags.out.display());
     }
-    let Layout::Timm = flags.to;
     let done = convert(&flags.weights, flags.adapter.as_deref(), &flags.out)?;
     let (written, difference) = (done.written, done.difference);
     say!("{}: {written} tensors, largest difference {difference:.1e} when read back", done.source);

@@ -39,7 +39,7 @@ pub(crate) enum Command {
     Conflict(ConflictFlags),
     /// Repeat the step that ended a run because its numbers were not finite
     Replay(ReplayFlags),
-    /// Check a data set before it is learnt from
+    /// Describe, check, draw or make a data set
     #[command(subcommand)]
     Data(DataCommand),
     /// Recipes that ship with the program, and what they can name
@@ -184,22 +184,12 @@ impl From<Format> for ExportFormat {
 pub(crate) struct ConvertFlags {
     /// A file or folder of weights, or timm's name of some
     pub(crate) weights: String,
-    /// Whose names the new file has
-    #[arg(long, default_value = "timm")]
-    pub(crate) to: Layout,
     /// New safetensors file
     #[arg(long)]
     pub(crate) out: PathBuf,
     /// Folder of a LoRA or DoRA adapter of PEFT's that is folded in
     #[arg(long)]
     pub(crate) adapter: Option<PathBuf>,
-}
-
-/// Layouts of names.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum Layout {
-    /// timm's
-    Timm,
 }
 
 #[derive(Debug, Args)]

@@ -69,7 +69,7 @@ fn weights_of_others_are_converted() {
         ("augreg_vit.npz", "AugReg's ViT"),
     ] {
         let (weights, out) = (format!("{}/{name}", peers()), format!("{name}.safetensors"));
-        let written = playground.succeed(&["convert", &weights, "--to", "timm", "--out", &out]);
+        let written = playground.succeed(&["convert", &weights, "--out", &out]);
         assert!(written.starts_with(&format!("{source}: ")), "{written}");
         assert_eq!(differences(&written), 1);
     }
