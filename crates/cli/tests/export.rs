@@ -103,5 +103,5 @@ fn weights_that_do_not_fit_say_so() {
     let offline = program.args(args).env("HF_HUB_OFFLINE", "1").env("HF_HOME", "nowhere");
     let message = String::from_utf8(offline.output().unwrap().stderr).unwrap();
     assert!(message.contains("expected them in nowhere/hub/models--timm--swin_tiny"), "{message}");
-    assert!(message.contains(&format!("resolve/main/model.safetensors and set")), "{message}");
+    assert!(message.contains("resolve/main/model.safetensors and set"), "{message}");
 }
