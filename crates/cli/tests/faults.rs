@@ -35,7 +35,10 @@ impl Running {
         let (log, line) = (folder.join("metrics.jsonl"), format!("{{\"step\":{step},"));
         let reached = || std::fs::read_to_string(&log).is_ok_and(|text| text.contains(&line));
         while !reached() {
-            assert!(self.child.try_wait().unwrap().is_none(), "the run ended before step {step}");
+            if let Some(status) = self.child.try_wait().unwrap() {
+                let said: Vec<String> = self.lines.by_ref().collect();
+                panic!("the run ended before step {step}: {status}\n{}", said.join("\n"));
+            }
             std::thread::sleep(Duration::from_millis(2));
         }
     }

@@ -20,6 +20,7 @@ pub struct DataSets {
     pub eval: Loader,
     /// The tasks of the recipe, in the order of the task axis.
     pub specs: Vec<TaskSpec>,
+    fingerprint: String,
 }
 
 impl DataSets {
@@ -55,7 +56,8 @@ impl DataSets {
             prefetch: recipe.data.prefetch,
             ..recipe.loader(recipe.data.batch_size)
         };
-        Ok(Self { train: Loader::new(train, config)?, eval, specs })
+        let fingerprint = format!("{}; {}", train.fingerprint(), eval.dataset().fingerprint());
+        Ok(Self { train: Loader::new(train, config)?, eval, specs, fingerprint })
     }
 
     /// Opens only what the recipe is measured on.
@@ -69,9 +71,10 @@ impl DataSets {
 }
 
 impl DataSets {
-    /// What the data sets look like from outside.
-    pub(crate) fn fingerprint(&self) -> String {
-        format!("{}; {}", self.train.dataset().fingerprint(), self.eval.dataset().fingerprint())
+    /// What the data sets looked like from outside when they were opened; a file that changes under
+    /// a run is no reason to refuse the run once it is mended.
+    pub(crate) fn fingerprint(&self) -> &str {
+        &self.fingerprint
     }
 }
 

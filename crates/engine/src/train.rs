@@ -517,7 +517,7 @@ impl Trainer {
         let model = self.model.store.tensors().into_iter().collect();
         let state = State {
             files: BTreeMap::new(),
-            data: self.data.fingerprint(),
+            data: self.data.fingerprint().to_owned(),
             versions: versions(),
             ..self.state.clone()
         };
