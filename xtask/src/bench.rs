@@ -125,10 +125,11 @@ fn entry<'s>(
     setting: &'s Setting,
     (ours, folder): (&Path, &Path),
 ) -> Result<Entry<'s>> {
-    let mut mine = Worker::start(case.ours(ours, folder, setting))?;
     let (mut peers, mut differences) = (Vec::new(), Vec::new());
     if flags.peers {
-        mine.check()?;
+        let mut certain = case.ours(ours, folder, setting);
+        certain.arg("--certain");
+        Worker::start(certain)?.check()?;
         for peer in case.peers {
             let mut worker = Worker::start(case.peer(peer, &flags.python, folder, setting))?;
             worker.check()?;
@@ -136,7 +137,8 @@ fn entry<'s>(
             peers.push((peer.name, worker));
         }
     }
-    Ok(Entry { setting, ours: mine, peers, differences })
+    let ours = Worker::start(case.ours(ours, folder, setting))?;
+    Ok(Entry { setting, ours, peers, differences })
 }
 
 impl Entry<'_> {

@@ -17,7 +17,6 @@
 //! # Ok::<(), polyptych_backbones::Error>(())
 //! ```
 
-mod attention;
 mod backbone;
 mod branch;
 pub mod checkpoint;

@@ -1,7 +1,7 @@
 //! The two-layer perceptron of a block: `fc2(gelu(fc1(x)))`, with the plan's gate, if it has one,
 //! between `fc1` and the activation.
 
-use polyptych_tensor::{Activations, Gate, Projection, Result, SiteKind};
+use polyptych_tensor::{Activations, Gate, Projection, Result, SiteKind, gelu};
 
 use crate::place::Place;
 
@@ -28,6 +28,6 @@ impl Mlp {
             Some(gate) => gate.forward(x, &hidden, train),
             None => hidden,
         };
-        self.fc2.forward(&hidden.map(|t| t.gelu("none")), train)
+        self.fc2.forward(&hidden.map(gelu), train)
     }
 }

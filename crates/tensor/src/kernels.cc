@@ -19,6 +19,7 @@
 #include <mutex>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 // One copy of a loop for each width of vectors, chosen when the program starts.
 #if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__)
@@ -247,15 +248,51 @@ struct Dropout : Function<Dropout> {
   }
 };
 
+// ---- GELU, whose output is not worth keeping ----------------------------------------------------
+
+struct Gelu : Function<Gelu> {
+  static Tensor forward(AutogradContext *ctx, const Tensor &x) {
+    at::AutoDispatchBelowADInplaceOrView guard;
+    ctx->save_for_backward({x});
+    return at::gelu(x);
+  }
+
+  static variable_list backward(AutogradContext *ctx, variable_list grads) {
+    return {at::gelu_backward(grads[0], ctx->get_saved_variables()[0])};
+  }
+};
+
+// What an operation keeps of an input that it needs again: where the input is a GELU, what went
+// into that, which is kept anyway.
+struct Kept {
+  Tensor source;
+  bool is_gelu;
+
+  explicit Kept(const Tensor &x) : source(x), is_gelu(false) {
+    auto node = std::dynamic_pointer_cast<torch::autograd::CppNode<Gelu>>(
+        x.requires_grad() ? x.grad_fn() : nullptr);
+    if (node) {
+      source = node->ctx_.get_saved_variables()[0];
+      is_gelu = true;
+    }
+  }
+
+  static Tensor again(const Tensor &source, bool is_gelu) {
+    return is_gelu ? at::gelu(source) : source;
+  }
+};
+
 // ---- a linear map with a low-rank one beside it -------------------------------------------------
 
-// x W^T + b + s dropout(x) A^T B^T. Kept for the backward pass: x and its low-rank image.
+// x W^T + b + s dropout(x) A^T B^T. Kept for the backward pass: x, or what it is the GELU of, and
+// its low-rank image.
 struct LowRankLinear : Function<LowRankLinear> {
   // What is optional comes last: the engine counts the tensors that are there.
   static Tensor forward(AutogradContext *ctx, const Tensor &x, const Tensor &weight,
                         const Tensor &a, const Tensor &b, const std::optional<Tensor> &bias,
                         double scale, double p, int64_t seed) {
     at::AutoDispatchBelowADInplaceOrView guard;
+    Kept kept(x);
     auto flat = rows(x);
     auto kind = x.scalar_type();
     auto down = a.to(kind), up = b.to(kind);
@@ -263,7 +300,8 @@ struct LowRankLinear : Function<LowRankLinear> {
     auto low = product(read, down);
     auto base = product(flat, weight, bias);
     auto out = product_onto(base, low, up * scale);
-    ctx->save_for_backward({flat, weight, low, a, b});
+    ctx->save_for_backward({kept.source, weight, low, a, b});
+    ctx->saved_data["gelu"] = kept.is_gelu;
     ctx->saved_data["scale"] = scale;
     ctx->saved_data["p"] = p;
     ctx->saved_data["seed"] = seed;
@@ -275,7 +313,7 @@ struct LowRankLinear : Function<LowRankLinear> {
 
   static variable_list backward(AutogradContext *ctx, variable_list grads) {
     auto saved = ctx->get_saved_variables();
-    auto &x = saved[0], &weight = saved[1], &low = saved[2], &a = saved[3], &b = saved[4];
+    auto &weight = saved[1], &low = saved[2], &a = saved[3], &b = saved[4];
     auto scale = ctx->saved_data["scale"].toDouble(), p = ctx->saved_data["p"].toDouble();
     auto bias = ctx->saved_data["bias"].toBool();
     Mask mask(static_cast<uint64_t>(ctx->saved_data["seed"].toInt()), p);
@@ -283,7 +321,9 @@ struct LowRankLinear : Function<LowRankLinear> {
     auto kind = g.scalar_type();
     auto down = a.to(kind), up = b.to(kind) * scale;
     auto to_low = product(g, up.t());
-    Tensor dx, dw, db, da, dup;
+    Tensor x, dx, dw, db, da, dup;
+    if (ctx->needs_input_grad(1) || ctx->needs_input_grad(2))
+      x = rows(Kept::again(saved[0], ctx->saved_data["gelu"].toBool()));
     if (ctx->needs_input_grad(2)) da = weight_gradient(to_low, p > 0 ? dropped(x, mask) : x).to(a.scalar_type());
     if (ctx->needs_input_grad(3)) dup = weight_gradient(g, low).to(b.scalar_type()).mul_(scale);
     if (ctx->needs_input_grad(0)) {
@@ -307,6 +347,188 @@ Tensor plain_low_rank(const Tensor &x, const Tensor &weight, const Tensor &bias,
   auto read = p > 0 ? at::dropout(x, p, true) : x;
   auto low = at::linear(at::linear(read, a.to(x.scalar_type())), b.to(x.scalar_type()));
   return at::linear(x, weight, some(bias)) + low * scale;
+}
+
+// ---- low-rank maps of all tasks ------------------------------------------------------------------
+
+// Ranks up to which a loop over rows, bound by memory, beats a product of matrices.
+constexpr int64_t NARROW = 16;
+
+// out = base + low up, by rows; base may be null. low: [rows, r], up: [r, width].
+#define POLYPTYCH_RANK_UPDATE(NAME, T)                                                       \
+  POLYPTYCH_WIDE void NAME(const T *base, const T *low, const float *up, T *out,             \
+                           int64_t begin, int64_t end, int64_t rank, int64_t width) {        \
+    for (int64_t row = begin; row < end; row++) {                                            \
+      const T *from = base == nullptr ? nullptr : base + row * width;                        \
+      for (int64_t first = 0; first < width; first += 64) {                                  \
+        int64_t count = std::min<int64_t>(64, width - first);                                \
+        float sum[64];                                                                       \
+        for (int64_t j = 0; j < count; j++) sum[j] = from ? wide(from[first + j]) : 0.0f;    \
+        for (int64_t r = 0; r < rank; r++) {                                                 \
+          float factor = wide(low[row * rank + r]);                                          \
+          const float *line = up + r * width + first;                                        \
+          for (int64_t j = 0; j < count; j++) sum[j] += factor * line[j];                    \
+        }                                                                                    \
+        for (int64_t j = 0; j < count; j++) narrow(sum[j], out[row * width + first + j]);    \
+      }                                                                                      \
+    }                                                                                        \
+  }
+POLYPTYCH_RANK_UPDATE(rank_update, float)
+POLYPTYCH_RANK_UPDATE(rank_update_bf16, uint16_t)
+
+// base + low_t up_t for every task. low: [tasks, rows, r], up: [tasks, r, width]; base: [rows,
+// width] or none.
+Tensor updated(const Tensor &base, const Tensor &low, const Tensor &up) {
+  auto tasks = low.size(0), count = low.size(1), rank = low.size(2), width = up.size(2);
+  if (rank > NARROW || !has_mask(low)) {
+    if (!base.defined()) return at::bmm(low, up);
+    return at::baddbmm(base.unsqueeze(0).expand({tasks, -1, -1}), low, up);
+  }
+  auto out = at::empty({tasks, count, width}, low.options());
+  auto from = base.defined() ? base.contiguous() : base, narrow_low = low.contiguous();
+  auto lines = up.to(at::kFloat).contiguous();
+  auto grain = std::max<int64_t>(1, GRAIN / width);
+  for (int64_t task = 0; task < tasks; task++) {
+    auto l = narrow_low[task], o = out[task];
+    auto u = lines.const_data_ptr<float>() + task * rank * width;
+    at::parallel_for(0, count, grain, [&](int64_t begin, int64_t end) {
+      if (low.scalar_type() == at::kFloat)
+        rank_update(from.defined() ? from.const_data_ptr<float>() : nullptr,
+                    l.const_data_ptr<float>(), u, o.data_ptr<float>(), begin, end, rank, width);
+      else
+        rank_update_bf16(
+            from.defined() ? reinterpret_cast<const uint16_t *>(from.const_data_ptr()) : nullptr,
+            reinterpret_cast<const uint16_t *>(l.const_data_ptr()), u,
+            reinterpret_cast<uint16_t *>(o.data_ptr()), begin, end, rank, width);
+    });
+  }
+  return out;
+}
+
+// x_t w_t^T for every task, by oneDNN where it can. x: [tasks, rows, in], w: [tasks, out, in].
+Tensor by_tasks(const Tensor &x, const Tensor &w) {
+  if (!fits(x[0], w[0], {at::kFloat, at::kBFloat16})) return at::bmm(x, w.transpose(1, 2));
+  std::vector<Tensor> parts;
+  for (int64_t task = 0; task < x.size(0); task++) parts.push_back(product(x[task], w[task]));
+  return at::stack(parts);
+}
+
+// g_t^T x_t for every task.
+Tensor gradients_by_tasks(const Tensor &g, const Tensor &x) {
+  if (!fits(x[0], x[0], {at::kFloat, at::kBFloat16})) return at::bmm(g.transpose(1, 2), x);
+  std::vector<Tensor> parts;
+  for (int64_t task = 0; task < x.size(0); task++)
+    parts.push_back(weight_gradient(g[task], x[task]));
+  return at::stack(parts);
+}
+
+// base + B_t A_t x_t. x: [tasks, .., in], base: [.., out], A: [tasks, r, in], B: [tasks, out, r];
+// out: [tasks, .., out]. Kept: x, or what it is the GELU of, and its low-rank image.
+struct TaskLowRank : Function<TaskLowRank> {
+  static Tensor by_task(const Tensor &x) { return x.reshape({x.size(0), -1, x.size(-1)}); }
+
+  static Tensor forward(AutogradContext *ctx, const Tensor &x, const Tensor &base, const Tensor &a,
+                        const Tensor &b) {
+    at::AutoDispatchBelowADInplaceOrView guard;
+    Kept kept(x);
+    auto low = by_tasks(by_task(x), a);
+    auto out = updated(rows(base), low, b.transpose(1, 2));
+    ctx->save_for_backward({kept.source, low, a, b});
+    ctx->saved_data["gelu"] = kept.is_gelu;
+    auto shape = base.sizes().vec();
+    shape.insert(shape.begin(), x.size(0));
+    return out.view(shape);
+  }
+
+  static variable_list backward(AutogradContext *ctx, variable_list grads) {
+    auto saved = ctx->get_saved_variables();
+    auto &low = saved[1], &a = saved[2], &b = saved[3];
+    auto g = by_task(grads[0].contiguous());
+    auto to_low = by_tasks(g, b.transpose(1, 2));
+    Tensor dx, dbase, da, db;
+    if (ctx->needs_input_grad(0)) {
+      auto shape = grads[0].sizes().vec();
+      shape.back() = a.size(2);
+      dx = updated({}, to_low, a).view(shape);
+    }
+    if (ctx->needs_input_grad(1)) dbase = grads[0].sum(0);
+    if (ctx->needs_input_grad(2)) {
+      auto x = by_task(Kept::again(saved[0], ctx->saved_data["gelu"].toBool()));
+      da = gradients_by_tasks(to_low, x);
+    }
+    if (ctx->needs_input_grad(3)) db = gradients_by_tasks(g, low);
+    return {dx, dbase, da, db};
+  }
+};
+
+// ---- attention -----------------------------------------------------------------------------------
+
+// Query, key and value of every head, [3, batch * heads, tokens, head_dim], from
+// [batch, tokens, 3 * dim].
+Tensor heads_of(const Tensor &qkv, int64_t heads) {
+  auto batch = qkv.size(0), tokens = qkv.size(1), width = qkv.size(2) / 3 / heads;
+  auto split = qkv.reshape({batch, tokens, 3, heads, width}).permute({2, 0, 3, 1, 4});
+  return split.clone(at::MemoryFormat::Contiguous).view({3, batch * heads, tokens, width});
+}
+
+// softmax(q k^T / sqrt(head_dim) + bias); bias: [windows, heads, tokens, tokens], in turn.
+Tensor shares(const Tensor &scaled_q, const Tensor &k, const Tensor &bias) {
+  auto scores = at::bmm(scaled_q, k.transpose(1, 2));
+  if (bias.defined())
+    scores.view({-1, bias.size(0), bias.size(1), bias.size(2), bias.size(3)}).add_(bias);
+  return at::_softmax(scores, -1, false);
+}
+
+// Kept: query, key and value side by side, and the shares.
+struct Attention : Function<Attention> {
+  static Tensor forward(AutogradContext *ctx, const Tensor &qkv, const std::optional<Tensor> &bias,
+                        int64_t heads) {
+    at::AutoDispatchBelowADInplaceOrView guard;
+    auto split = heads_of(qkv, heads);
+    auto q = split[0].mul_(scale(split)), mask = bias.value_or(Tensor());
+    auto share = shares(q, split[1], mask);
+    auto mixed = at::bmm(share, split[2]);
+    ctx->save_for_backward({split, share, mask});
+    ctx->saved_data["heads"] = heads;
+    auto batch = qkv.size(0), tokens = qkv.size(1);
+    return mixed.view({batch, heads, tokens, -1}).transpose(1, 2).reshape({batch, tokens, -1});
+  }
+
+  static variable_list backward(AutogradContext *ctx, variable_list grads) {
+    auto saved = ctx->get_saved_variables();
+    auto &split = saved[0], &share = saved[1], &bias = saved[2];
+    auto heads = ctx->saved_data["heads"].toInt();
+    auto batch = grads[0].size(0), tokens = grads[0].size(1);
+    auto q = split[0], k = split[1], v = split[2];
+    auto g = grads[0].reshape({batch, tokens, heads, -1}).transpose(1, 2).reshape(v.sizes());
+    auto out = at::empty_like(split);
+    auto dscores =
+        at::_softmax_backward_data(at::bmm(g, v.transpose(1, 2)), share, -1, share.scalar_type());
+    out[0].copy_(at::bmm(dscores, k).mul_(scale(split)));
+    out[1].copy_(at::bmm(dscores.transpose(1, 2), q));
+    out[2].copy_(at::bmm(share.transpose(1, 2), g));
+    Tensor dbias;
+    if (bias.defined() && ctx->needs_input_grad(1)) {
+      auto in_turn = dscores.view({-1, bias.size(0), bias.size(1), bias.size(2), bias.size(3)});
+      dbias = in_turn.sum(0);
+    }
+    auto joined = out.view({3, batch, heads, tokens, -1}).permute({1, 3, 0, 2, 4});
+    return {joined.reshape({batch, tokens, -1}), dbias, {}};
+  }
+
+  static double scale(const Tensor &split) { return 1.0 / std::sqrt(static_cast<double>(split.size(3))); }
+};
+
+Tensor plain_attention(const Tensor &qkv, const Tensor &bias, int64_t heads) {
+  auto batch = qkv.size(0), tokens = qkv.size(1);
+  auto split = qkv.reshape({batch, tokens, 3, heads, -1}).permute({2, 0, 3, 1, 4});
+  auto q = split[0] * (1.0 / std::sqrt(static_cast<double>(split.size(4))));
+  auto scores = q.matmul(split[1].transpose(-2, -1));
+  if (bias.defined()) {
+    auto in_turn = scores.view({-1, bias.size(0), bias.size(1), bias.size(2), bias.size(3)});
+    scores = (in_turn + bias).view(scores.sizes());
+  }
+  return scores.softmax(-1).matmul(split[2]).transpose(1, 2).reshape({batch, tokens, -1});
 }
 
 // ---- batch normalisation and what follows it ----------------------------------------------------
@@ -518,6 +740,30 @@ Address batch_norm_relu(Address x, Address weight, Address bias, Address running
     spread = (spread + eps).rsqrt_();
   }
   return owned(BatchNormRelu::apply(flat, w, b, centre, spread));
+}
+
+Address gelu(Address x) {
+  auto &in = tensor(x);
+  if (!learns({&in}) || torch::jit::tracer::isTracing()) return owned(at::gelu(in));
+  return owned(Gelu::apply(in));
+}
+
+Address task_low_rank(Address x, Address base, Address a, Address b) {
+  return owned(TaskLowRank::apply(tensor(x), tensor(base), tensor(a), tensor(b)));
+}
+
+Address attention(Address qkv, Address bias, std::int64_t heads) {
+  auto &in = tensor(qkv), &mask = tensor(bias);
+  if (torch::jit::tracer::isTracing() || in.numel() == 0 || !in.is_cpu())
+    return owned(plain_attention(in, mask, heads));
+  if (!mask.defined() && in.scalar_type() == at::kFloat && !learns({&in})) {
+    // The one case in which LibTorch's own kernel is faster.
+    auto batch = in.size(0), tokens = in.size(1);
+    auto split = in.reshape({batch, tokens, 3, heads, -1}).permute({2, 0, 3, 1, 4});
+    auto mixed = at::scaled_dot_product_attention(split[0], split[1], split[2]);
+    return owned(mixed.transpose(1, 2).reshape({batch, tokens, -1}));
+  }
+  return owned(Attention::apply(in, some(mask), heads));
 }
 
 bool keep_memory() {

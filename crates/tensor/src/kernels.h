@@ -20,6 +20,12 @@ Address dropout(Address x, double p);
 Address batch_norm_relu(Address x, Address weight, Address bias, Address running_mean,
                         Address running_var, double momentum, double eps, bool train);
 
+Address gelu(Address x);
+
+Address task_low_rank(Address x, Address base, Address a, Address b);
+
+Address attention(Address qkv, Address bias, std::int64_t heads);
+
 bool keep_memory();
 
 }  // namespace polyptych

@@ -40,6 +40,12 @@ mod ffi {
             eps: f64,
             train: bool,
         ) -> Result<usize>;
+        // SAFETY: as above.
+        unsafe fn gelu(x: usize) -> Result<usize>;
+        // SAFETY: as above.
+        unsafe fn task_low_rank(x: usize, base: usize, a: usize, b: usize) -> Result<usize>;
+        // SAFETY: as above.
+        unsafe fn attention(qkv: usize, bias: usize, heads: i64) -> Result<usize>;
         fn keep_memory() -> bool;
     }
 }
@@ -73,6 +79,38 @@ pub fn low_rank_linear(
     let made =
         unsafe { ffi::low_rank_linear(x, weight, bias, address(a), address(b), scale, dropout) };
     owned("low_rank_linear", made)
+}
+
+/// `x Phi(x)` with the exact normal distribution. An operation of this module that reads the result
+/// keeps `x` in its place.
+pub fn gelu(x: &Tensor) -> Tensor {
+    // SAFETY: as above.
+    owned("gelu", unsafe { ffi::gelu(address(x)) })
+}
+
+/// `y_t = base + x_t A_t^T B_t^T` for every task: `x` `[tasks, .., in]`, `base` `[.., out]`, `a`
+/// `[tasks, r, in]`, `b` `[tasks, out, r]`, `y` `[tasks, .., out]`, all of one type.
+///
+/// # Panics
+/// As [`linear`].
+pub fn task_low_rank(x: &Tensor, base: &Tensor, (a, b): (&Tensor, &Tensor)) -> Tensor {
+    let (x, base, a, b) = (address(x), address(base), address(a), address(b));
+    // SAFETY: as above.
+    owned("task_low_rank", unsafe { ffi::task_low_rank(x, base, a, b) })
+}
+
+/// `softmax(q k^T / sqrt(head_dim) + bias) v` within each sequence of `qkv`:
+/// `[batch, tokens, 3 * dim]` to `[batch, tokens, dim]`.
+///
+/// The last axis is ordered q, k, v and head-major within each. `bias` is
+/// `[windows, heads, tokens, tokens]`, added to the entries of the batch in turn, so `windows` must
+/// divide `batch`. Kept for the backward pass are the shares, and q, k and v in place of `qkv`.
+///
+/// # Panics
+/// As [`linear`].
+pub fn attention(qkv: &Tensor, heads: i64, bias: Option<&Tensor>) -> Tensor {
+    // SAFETY: as above.
+    owned("attention", unsafe { ffi::attention(address(qkv), optional(bias), heads) })
 }
 
 /// Sets each number to zero with probability `p` and scales the rest by `1 / (1 - p)`.
@@ -213,6 +251,68 @@ mod tests {
                 t[0].linear(&t[1], Some(&t[2])) + low * 1.7
             });
             agree(&fast, &plain, tolerance);
+        }
+    }
+
+    #[test]
+    fn what_follows_a_gelu_forms_it_again() {
+        manual_seed(0);
+        for (kind, tolerance) in TYPES {
+            let (x, w) = (random(&[14, 24], kind), random(&[18, 24], kind));
+            let (a, b) = (random(&[4, 24], Kind::Float), random(&[18, 4], Kind::Float));
+            let all = [&x, &w, &a, &b];
+            let with = |act: fn(&Tensor) -> Tensor| {
+                passes(&all, |t| {
+                    manual_seed(5);
+                    low_rank_linear(&act(&t[0]), (&t[1], None), (&t[2], &t[3]), 1.7, 0.3)
+                })
+            };
+            agree(&with(gelu), &with(|t| t.gelu("none")), tolerance);
+        }
+    }
+
+    #[test]
+    fn all_tasks_at_once_are_each_alone() {
+        manual_seed(0);
+        for ((kind, tolerance), r) in TYPES.into_iter().flat_map(|of| [(of, 4), (of, 20)]) {
+            let (x, base) = (random(&[3, 2, 7, 24], kind), random(&[2, 7, 70], kind));
+            let (a, b) = (random(&[3, r, 24], kind), random(&[3, 70, r], kind));
+            let all = [&x, &base, &a, &b];
+            let fast = passes(&all, |t| task_low_rank(&gelu(&t[0]), &t[1], (&t[2], &t[3])));
+            let plain = passes(&all, |t| {
+                let one = |task: i64| {
+                    let of = |at: usize| t[at].select(0, task);
+                    let low = of(0).gelu("none").matmul(&of(2).tr());
+                    &t[1] + low.matmul(&of(3).tr())
+                };
+                Tensor::stack(&[one(0), one(1), one(2)], 0)
+            });
+            agree(&fast, &plain, tolerance);
+        }
+    }
+
+    #[test]
+    fn attention_is_the_formula() {
+        manual_seed(0);
+        for (kind, tolerance) in TYPES {
+            let qkv = random(&[6, 5, 24], kind);
+            for bias in [Some([1, 2, 5, 5]), Some([3, 2, 5, 5]), None] {
+                let bias = bias.map(|shape| random(&shape, kind));
+                let all: Vec<&Tensor> = std::iter::once(&qkv).chain(&bias).collect();
+                let fast = passes(&all, |t| attention(&t[0], 2, t.get(1)));
+                let plain = passes(&all, |t| {
+                    let split = t[0].view([6, 5, 3, 2, 4]).permute([2, 0, 3, 1, 4]);
+                    let [q, k, v] = [0, 1, 2].map(|part| split.select(0, part));
+                    let scores = q.matmul(&k.transpose(-2, -1)) * 0.5;
+                    let scores = match t.get(1) {
+                        Some(bias) => scores + bias.repeat([6 / bias.size()[0], 1, 1, 1]),
+                        None => scores,
+                    };
+                    let mixed = scores.softmax(-1, None::<Kind>).matmul(&v);
+                    mixed.transpose(1, 2).reshape([6, 5, 8])
+                });
+                agree(&fast, &plain, 2.0 * tolerance);
+            }
         }
     }
 

@@ -27,7 +27,7 @@ pub use error::{Error, Result};
 pub use file::{TensorFile, Tensors};
 pub use grad_scaler::GradScaler;
 pub use init::Init;
-pub use kernels::{keep_memory, linear, low_rank_linear};
+pub use kernels::{attention, gelu, keep_memory, linear, low_rank_linear, task_low_rank};
 pub use layers::{BatchNorm2d, Conv2d, LayerNorm, Linear, cast, drop_path, dropout};
 pub use load::{LoadOptions, LoadReport, Resample, matches};
 pub use plan::{

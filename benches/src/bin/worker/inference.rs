@@ -20,10 +20,10 @@ impl Inference {
     /// Folds a model and writes what remains, and the images, into the folder.
     pub(crate) fn new(options: &Options) -> Result<Self> {
         manual_seed(0);
-        let adapted = model(options, Form::Adapted, false)?;
+        let adapted = model(options, Form::Adapted)?;
         stir(&adapted);
         let folded = no_grad(|| adapted.folded())?;
-        let model = model(options, Form::Folded, false)?;
+        let model = model(options, Form::Folded)?;
         model.store.load("bench", &folded, &LoadOptions::default())?;
         let images = images(options);
         let batch = Tensors::from([("images".to_owned(), images.shallow_clone())]);

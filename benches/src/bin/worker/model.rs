@@ -115,8 +115,9 @@ pub(crate) fn weight(spec: &TaskSpec) -> f64 {
     DENSE.iter().find(|(_, kind, ..)| *kind == spec.kind).map_or(1.0, |(.., weight)| *weight)
 }
 
-/// The recipe of a case; `chance` leaves dropout and stochastic depth in it.
-pub(crate) fn recipe(options: &Options, chance: bool) -> Result<Recipe> {
+/// The recipe of a case.
+fn recipe(options: &Options) -> Result<Recipe> {
+    let chance = !options.certain;
     let (case, specs) = (options.case, specs(options));
     let head = if case.is_dense() { "hrnet" } else { "linear" };
     let tasks = specs.iter().map(|spec| {
@@ -143,8 +144,8 @@ pub(crate) fn recipe(options: &Options, chance: bool) -> Result<Recipe> {
 }
 
 /// The model of a case in `form`.
-pub(crate) fn model(options: &Options, form: Form, chance: bool) -> Result<Model> {
-    let recipe = recipe(options, chance)?;
+pub(crate) fn model(options: &Options, form: Form) -> Result<Model> {
+    let recipe = recipe(options)?;
     Ok(Model::new(&recipe, &specs(options), form, Device::Cpu)?)
 }
 

@@ -29,6 +29,9 @@ pub(crate) struct Options {
     /// Type of activations
     #[arg(long, value_enum, default_value_t = Type::Fp32)]
     pub(crate) precision: Type,
+    /// Leave dropout and stochastic depth out
+    #[arg(long)]
+    pub(crate) certain: bool,
     /// Threads of LibTorch
     #[arg(long, default_value_t = 1)]
     pub(crate) threads: i32,

@@ -7,7 +7,7 @@ use polyptych_adapters::Form;
 use polyptych_data::{TaskKind, TaskSpec};
 use polyptych_engine::Model;
 use polyptych_tensor::optim::{AdamW, AdamWConfig, Optimiser, clip_grad_norm, decay_groups};
-use polyptych_tensor::{Device, Kind, LoadOptions, Tensor, Tensors, file, manual_seed, no_grad};
+use polyptych_tensor::{Device, Kind, Tensor, Tensors, file, manual_seed, no_grad};
 
 use crate::case::Case;
 use crate::model::{images, model, specs, stir, weight};
@@ -16,8 +16,6 @@ use crate::options::Options;
 /// See the module.
 pub(crate) struct Training {
     model: Model,
-    /// The same without dropout and stochastic depth.
-    certain: Model,
     specs: Vec<TaskSpec>,
     images: Tensor,
     targets: Vec<Tensor>,
@@ -29,11 +27,9 @@ impl Training {
     /// Makes the model and writes its first values and the batch into the folder.
     pub(crate) fn new(options: &Options) -> Result<Self> {
         manual_seed(0);
-        let [model, certain] = [true, false].map(|chance| model(options, Form::Adapted, chance));
-        let (model, certain, specs) = (model?, certain?, specs(options));
+        let (model, specs) = (model(options, Form::Adapted)?, specs(options));
         stir(&model);
         let values: Tensors = model.store.tensors().into_iter().collect();
-        certain.store.load("bench", &values, &LoadOptions::default())?;
         let images = images(options);
         let targets: Vec<Tensor> = specs.iter().map(|spec| target(spec, options)).collect();
         let named = specs.iter().zip(&targets);
@@ -43,15 +39,17 @@ impl Training {
             let path = options.folder.join(format!("{name}.safetensors"));
             file::save(&path, tensors, Default::default())?;
         }
-        [&model, &certain].iter().for_each(|model| model.store_frozen());
+        drop(values);
+        model.store_frozen();
         let learnt = model.store.trainable();
         let groups = decay_groups(model.store.trainable(), 0.05);
         let optimiser = AdamW::new(AdamWConfig::default(), groups);
-        Ok(Self { model, certain, specs, images, targets, optimiser, learnt })
+        Ok(Self { model, specs, images, targets, optimiser, learnt })
     }
 
     /// Outputs of all tasks and the sum of their weighted losses, whose gradients are formed.
-    fn backward(&self, model: &Model) -> Result<(Vec<Tensor>, Tensor)> {
+    fn backward(&self) -> Result<(Vec<Tensor>, Tensor)> {
+        let model = &self.model;
         model.store.zero_grad();
         let (mut outputs, mut total) = (Vec::new(), Vec::new());
         model.backward_in_turn(&self.images, 0, |index, output| {
@@ -68,18 +66,18 @@ impl Training {
 
 impl Case for Training {
     fn run(&mut self) -> Result<()> {
-        let _ = self.backward(&self.model)?;
+        let _ = self.backward()?;
         clip_grad_norm(&self.learnt, 5.0);
         Ok(self.optimiser.step(1e-6)?)
     }
 
     fn check(&mut self) -> Result<Tensors> {
-        let (outputs, total) = self.backward(&self.certain)?;
+        let (outputs, total) = self.backward()?;
         let named = self.specs.iter().zip(outputs);
         let mut all: Tensors =
             named.map(|(spec, output)| (format!("output.{}", spec.name), output)).collect();
         all.insert("loss".into(), total);
-        let learnt = self.certain.store.trainable();
+        let learnt = self.model.store.trainable();
         let gradients = learnt.into_iter().filter(|(_, tensor)| tensor.grad().defined());
         all.extend(gradients.map(|(name, tensor)| (format!("gradient.{name}"), tensor.grad())));
         Ok(no_grad(|| all.into_iter().map(|(name, t)| (name, t.to_kind(Kind::Float))).collect()))

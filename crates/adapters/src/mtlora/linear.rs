@@ -5,7 +5,7 @@
 
 use polyptych_tensor::{
     Activations, Init, LayerNorm, Linear, Projection, Result, Scope, Site, Tensor, cast, dropout,
-    linear,
+    linear, task_low_rank,
 };
 
 use super::{MtLoraConfig, SharedMode};
@@ -123,18 +123,13 @@ impl MtLoraLinear {
         })
     }
 
-    /// `s_t B_t A_t x_t` for all tasks: `[tasks, rows, out]`.
-    ///
-    /// `x`: `[rows, in]` where all tasks read the same, else `[tasks, rows, in]`.
+    /// `s_t B_t A_t x` for all tasks, `[tasks, rows, out]`, where all read the same `x`,
+    /// `[rows, in]`.
     fn task_terms(&self, x: &Tensor) -> Tensor {
         let (a, b) = self.stacked(x.kind());
-        let down = if x.dim() == 2 {
-            let [tasks, r, features] = a.size()[..] else { unreachable!("a is [tasks, r, in]") };
-            let flat = linear(x, &a.view([tasks * r, features]), None);
-            flat.view([-1, tasks, r]).transpose(0, 1)
-        } else {
-            x.bmm(&a.transpose(1, 2))
-        };
+        let [tasks, r, features] = a.size()[..] else { unreachable!("a is [tasks, r, in]") };
+        let flat = linear(x, &a.view([tasks * r, features]), None);
+        let down = flat.view([-1, tasks, r]).transpose(0, 1);
         down.bmm(&b.transpose(1, 2))
     }
 
@@ -169,19 +164,21 @@ impl Projection for MtLoraLinear {
         let dropped = dropout(&x.shared, self.dropout, train);
         let low = self.shared.low_rank(&dropped);
         let features = dropped.size()[dropped.dim() - 1];
-        let terms = match &x.per_task {
-            Some(streams) => {
-                self.task_terms(&streams.reshape([self.tasks.len() as i64, -1, features]))
-            }
-            None => self.task_terms(&dropped.reshape([-1, features])),
-        };
         let base = match (&low, self.mode) {
             (Some(low), SharedMode::Matrixv2) => &p + low,
             _ => p.shallow_clone(),
         };
-        let mut shape = p.size();
-        shape.insert(0, self.tasks.len() as i64);
-        let per_task = terms.view(shape.as_slice()) + base;
+        let per_task = match &x.per_task {
+            Some(streams) => {
+                let (a, b) = self.stacked(streams.kind());
+                task_low_rank(streams, &base, (&a, &b))
+            }
+            None => {
+                let mut shape = p.size();
+                shape.insert(0, self.tasks.len() as i64);
+                self.task_terms(&dropped.reshape([-1, features])).view(shape.as_slice()) + base
+            }
+        };
         let shared = self.shared_output(&p, low.as_ref(), &per_task);
         Activations { shared, per_task: Some(per_task) }
     }

@@ -3,12 +3,11 @@
 use std::cell::RefCell;
 
 use polyptych_tensor::{
-    Activations, Device, Init, Kind, Projection, Result, SiteKind, Tensor, cast,
+    Activations, Device, Init, Kind, Projection, Result, SiteKind, Tensor, attention, cast,
 };
 
 use super::prompts::{self, Layout};
 use super::windows::Windows;
-use crate::attention::attend;
 use crate::place::Place;
 
 /// timm's `attn`: `qkv`, `relative_position_bias_table`, `proj`.
@@ -68,7 +67,7 @@ impl WindowAttention {
             return self.proj.forward(&mixed, train);
         }
         let qkv = self.qkv.forward(&x.map(|t| windows.cut(t)), train);
-        let mixed = qkv.map(|t| attend(t, self.heads, Some(&bias)));
+        let mixed = qkv.map(|t| attention(t, self.heads, Some(&bias)));
         self.proj.forward(&mixed, train).map(|t| windows.join(t, layout.resolution))
     }
 

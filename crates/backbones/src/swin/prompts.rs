@@ -3,10 +3,9 @@
 //! Every window of an image attends together with a copy of the image's prompts, and what the
 //! windows make of the copies is averaged. Patch merging leaves prompts behind.
 
-use polyptych_tensor::{Activations, Tensor};
+use polyptych_tensor::{Activations, Tensor, attention};
 
 use super::windows::Windows;
-use crate::attention::attend;
 use crate::prompts::{Held, InFront};
 
 /// How the tokens of a stage lie in its stream: as a map, `[batch, height, width, dim]`, or, with
@@ -79,7 +78,7 @@ pub(super) fn attend_with(
     let copies = qkv.narrow(1, 0, prompts).unsqueeze(1).expand([-1, each, -1, -1], false);
     let together = Tensor::cat(&[copies.flatten(0, 1), cut], 1);
     let bias = bias.constant_pad_nd([prompts, 0, prompts, 0]);
-    let mixed = attend(&together, heads, Some(&bias));
+    let mixed = attention(&together, heads, Some(&bias));
     let copies = mixed.narrow(1, 0, prompts).unflatten(0, [batch, each]);
     let mean = copies.mean_dim([1i64].as_slice(), false, mixed.kind());
     let map = windows.join(&mixed.narrow(1, prompts, area), layout.resolution);

@@ -1,8 +1,7 @@
 //! Attention among all tokens of an image.
 
-use polyptych_tensor::{Activations, Projection, Result, SiteKind};
+use polyptych_tensor::{Activations, Projection, Result, SiteKind, attention};
 
-use crate::attention::attend;
 use crate::place::Place;
 
 /// timm's `attn`: `qkv`, `proj`.
@@ -25,6 +24,6 @@ impl Attention {
     /// `[batch, tokens, dim]` to the same.
     pub(super) fn forward(&self, x: &Activations, train: bool) -> Activations {
         let qkv = self.qkv.forward(x, train);
-        self.proj.forward(&qkv.map(|t| attend(t, self.heads, None)), train)
+        self.proj.forward(&qkv.map(|t| attention(t, self.heads, None)), train)
     }
 }
