@@ -12,6 +12,7 @@ mod grad_scaler;
 mod init;
 mod layers;
 mod load;
+mod onnx;
 pub mod optim;
 mod plan;
 mod precision;
@@ -28,6 +29,7 @@ pub use grad_scaler::GradScaler;
 pub use init::Init;
 pub use layers::{BatchNorm2d, Conv2d, LayerNorm, Linear, cast, drop_path, dropout};
 pub use load::{LoadOptions, LoadReport, Resample, matches};
+pub use onnx::Onnx;
 pub use plan::{
     Gate, NoAdapter, Observed, Owner, Parallel, ParallelOutput, Plain, Plan, Projection, Prompts,
     Pyramid, Site, SiteKind, Tap,

@@ -2,7 +2,8 @@
 them, beside this file.
 
 Needs: torch 2.11.0, timm 1.0.31, torchvision 0.26.0, transformers 5.23.0, peft 0.21.2,
-safetensors. Run: python crates/backbones/tests/peers/make.py
+safetensors. Run: PYTHONHASHSEED=0 python crates/backbones/tests/peers/make.py
+PEFT writes lists in the order of hashes; with a seed for them the same bytes come again.
 """
 import json
 import pathlib
