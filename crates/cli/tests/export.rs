@@ -75,7 +75,7 @@ fn weights_of_others_are_converted() {
         let (weights, out) = (format!("{}/{name}", peers()), format!("{name}.safetensors"));
         let written = playground.succeed(&["convert", &weights, "--out", &out]);
         assert!(written.starts_with(&format!("{source}: ")), "{written}");
-        assert_eq!(differences(&written), 1);
+        assert_eq!(differences(&written), 2);
     }
     let left_out = playground.succeed(&[
         "convert",
@@ -87,7 +87,7 @@ fn weights_of_others_are_converted() {
     let (base, adapter) = ("huggingface_vit", "peft_huggingface_lora");
     let [base, adapter] = [base, adapter].map(|name| format!("{}/{name}", peers()));
     let args = ["convert", &base, "--adapter", &adapter, "--out", "folded.safetensors"];
-    assert_eq!(differences(&playground.succeed(&args)), 1);
+    assert_eq!(differences(&playground.succeed(&args)), 2);
     let message = playground.refused(&["convert", &adapter, "--out", "no.safetensors"]);
     assert!(message.ends_with("which `polyptych convert --adapter` folds"), "{message}");
 }
