@@ -14,8 +14,8 @@ impl BackboneConfig {
     /// no whole backbone.
     ///
     /// No shape tells how many heads share a ViT's channels: `num_heads` does, or a named
-    /// architecture of the same width and depth, or timm's 64 channels per head. A Swin is taken
-    /// to be for the smallest image that its windows fit.
+    /// architecture of the same width and depth; else there is one for each 64 channels, as in
+    /// timm's, or a single one. A Swin is taken to be for the smallest image that its windows fit.
     pub fn of_tensors(tensors: &Tensors, num_heads: Option<i64>) -> Option<Self> {
         let outline = Outline::of(tensors)?;
         let parts = Parts { tensors };
@@ -36,6 +36,7 @@ impl Parts<'_> {
         let class_token = self.has("cls_token");
         let patches = self.size("pos_embed", 1)? - i64::from(class_token);
         let patch_size = self.size("patch_embed.proj.weight", 2)?;
+        let heads = if dim % PER_HEAD == 0 { dim / PER_HEAD } else { 1 };
         let pool = if self.has("fc_norm.weight") { GlobalPool::Avg } else { GlobalPool::Token };
         Some(VitConfig {
             img_size: [square_side(patches)? * patch_size; 2],
@@ -44,7 +45,7 @@ impl Parts<'_> {
             num_classes: self.size("head.weight", 0).unwrap_or(0),
             embed_dim: dim,
             depth: outline.depths[0],
-            num_heads: num_heads.or_else(|| named_heads(outline)).unwrap_or(dim / PER_HEAD),
+            num_heads: num_heads.or_else(|| named_heads(outline)).unwrap_or(heads),
             mlp_ratio: self.mlp_ratio("blocks.0", dim)?,
             qkv_bias: self.has("blocks.0.attn.qkv.bias"),
             init_values: self.has("blocks.0.ls1.gamma").then_some(1.0),
