@@ -1,6 +1,8 @@
 //! Where a backbone's values come from.
 
-use polyptych_adapters::PARAMETERS;
+use std::collections::BTreeSet;
+
+use polyptych_adapters::{PARAMETERS, is_method_parameter};
 use polyptych_backbones::checkpoint::COMPUTED;
 use polyptych_backbones::{Checkpoint, Source, pretrained};
 use polyptych_tensor::{LoadOptions, LoadReport, Tensor, Tensors, file, matches};
@@ -47,6 +49,7 @@ pub fn load_backbone(model: &Model, recipe: &BackboneRecipe) -> Result<Option<Lo
             .retain(|name, _| !name.starts_with("heads.") && !name.starts_with("head."));
     }
     let named = placed(model, &with_heads(model, &checkpoint)?);
+    check_method(model, &checkpoint, &named)?;
     check_heads(model, weights, &named)?;
     let factors = named.keys().any(|name| matches(&FACTORS, name));
     let initial = if factors { &[][..] } else { PARAMETERS };
@@ -100,6 +103,23 @@ fn with_heads(model: &Model, checkpoint: &Checkpoint) -> Result<Tensors> {
         }
     }
     Ok(tensors)
+}
+
+/// Checks that what the weights have of a method is of the recipe's.
+fn check_method(model: &Model, checkpoint: &Checkpoint, named: &Tensors) -> Result<()> {
+    let known: BTreeSet<String> = model.store.tensors().into_iter().map(|(name, _)| name).collect();
+    let foreign = |name: &&String| is_method_parameter(name) && !known.contains(*name);
+    match named.keys().find(foreign) {
+        None => Ok(()),
+        Some(name) => Err(Error::Weights {
+            name: checkpoint.origin.clone(),
+            reason: format!(
+                "expected parameters of the recipe's method, found {name} of {}: set adapter.method \
+                 and its options to those that the weights were trained with",
+                checkpoint.source
+            ),
+        }),
+    }
 }
 
 /// Checks that a head which the weights have for a task is the recipe's, whole.

@@ -155,6 +155,13 @@ fn what_mtloras_checkpoint_lacks_or_has_otherwise_is_named() {
         tensors.retain(|name, _| !name.ends_with("depth.last_layer.0.bias"));
     });
     assert!(message.contains("heads.depth.last_layer.0.bias`: expected [8], found none"));
+    let mut other = recipe.clone();
+    other.adapter = common::recipe(&["adapter={method=\"bitfit\"}"]).adapter;
+    let path = save(folder.path(), mtlora_names(&published));
+    let message = load(&other, &path).1.unwrap_err();
+    let name = "backbone.layers.0.blocks.0.attn.proj.lora_shared_A of MTLoRA";
+    let start = "weights `HERE`: expected parameters of the recipe's method, found";
+    assert!(message.starts_with(&format!("{start} {name}: set adapter.method")), "{message}");
 }
 
 #[test]

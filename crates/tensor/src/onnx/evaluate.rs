@@ -172,7 +172,7 @@ impl Operator<'_> {
             let (Some(before), Some(after)) = pair else { return Err("too few pads".into()) };
             (from_end[at], from_end[at + 1]) = (*before, *after);
         }
-        let value = self.input(2)?.double_value(&[]);
+        let value = self.input(2)?.f_double_value(&[]).map_err(|e| e.to_string())?;
         x.f_pad(from_end, "constant", value).map_err(|e| e.to_string())
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 
 use super::operations;
 use super::proto::{AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto};
@@ -73,13 +73,27 @@ impl<'a> Graph<'a> {
             // Where numbers lie is the runtime's to say.
             Expression::Call(function, ..) if function == "torch.device" => Value::None,
             Expression::Call(function, ordered, named) => {
-                let ordered = self.all(ordered)?;
-                let named = named.iter().map(|(name, e)| Ok((name.as_str(), self.value(e)?)));
-                let named = named.collect::<Result<_, String>>()?;
-                let function = function.strip_prefix("torch.").unwrap_or(function);
-                Value::Wire(operations::convert(self, &Call { function, ordered, named })?)
+                Value::Wire(self.call(function, ordered, named)?)
             }
         })
+    }
+
+    fn call(
+        &mut self,
+        function: &'a str,
+        ordered: &'a [Expression],
+        named: &'a [(String, Expression)],
+    ) -> Result<Wire, String> {
+        let values = self.all(ordered)?;
+        let named = named.iter().map(|(name, e)| Ok((name.as_str(), self.value(e)?)));
+        let named = named.collect::<Result<_, String>>()?;
+        let function = function.strip_prefix("torch.").unwrap_or(function);
+        let plain = function.strip_suffix('_').unwrap_or(function);
+        // What is changed in place goes on under the new name; nobody may read the old one.
+        if let (true, Some(Expression::Name(old))) = (plain != function, ordered.first()) {
+            self.values.remove(old.as_str());
+        }
+        operations::convert(self, &Call { function: plain, ordered: values, named })
     }
 
     fn all(&mut self, items: &'a [Expression]) -> Result<Vec<Value>, String> {
@@ -145,6 +159,14 @@ impl<'a> Graph<'a> {
     /// No tensor, where an operator may do without.
     pub(super) fn nothing(&self) -> Wire {
         Wire { name: String::new(), rank: 0, constant: None }
+    }
+
+    /// Ones of this shape.
+    pub(super) fn ones(&mut self, shape: &[i64]) -> Result<Wire, String> {
+        let extents: Vec<String> = shape.iter().map(i64::to_string).collect();
+        let name = format!("ones.{}", extents.join("."));
+        self.initializer(&name, &Tensor::ones(shape, (Kind::Float, Device::Cpu)))?;
+        Ok(Wire { name, rank: shape.len(), constant: None })
     }
 
     /// Integers as a tensor of one axis.

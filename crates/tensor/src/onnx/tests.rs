@@ -53,7 +53,8 @@ fn layers_of_a_model_come_back_at_any_batch() {
         );
         let tokens = normed.relu().feature_dropout(0.1, false).flatten(2, 3).transpose(1, 2);
         let tokens = tokens.layer_norm([5], Some(&gain), Some(&bias), 1e-6, false);
-        let tokens = tokens.linear(&weight, None::<&Tensor>).gelu("none");
+        let mut tokens = tokens.linear(&weight, None::<&Tensor>).gelu("none");
+        tokens += tokens.layer_norm([7], None::<&Tensor>, None::<&Tensor>, 1e-5, false);
         let scores = tokens.matmul(&tokens.transpose(-2, -1)) * 0.25;
         scores.softmax(-1, Kind::Float).matmul(&tokens).mean_dim(
             [1i64].as_slice(),

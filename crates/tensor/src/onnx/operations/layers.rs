@@ -41,11 +41,19 @@ pub(super) fn convolution(graph: &mut Graph, call: &Call) -> Result<Wire, String
 
 /// `(x, shape, weight, bias, epsilon, ..)`, over the last axes.
 pub(super) fn layer_norm(graph: &mut Graph, call: &Call) -> Result<Wire, String> {
-    let axes = call.integers(1)?.len() as i64;
-    let attributes =
-        vec![AttributeProto::int("axis", -axes), AttributeProto::float("epsilon", call.float(4)?)];
+    let shape = call.integers(1)?;
+    let epsilon = AttributeProto::float("epsilon", call.float(4)?);
+    let attributes = vec![AttributeProto::int("axis", -(shape.len() as i64)), epsilon];
     let x = call.wire(0)?;
-    graph.node("LayerNormalization", &[x, call.wire(2)?, call.wire(3)?], attributes, x.rank)
+    let weight = match call.at(2) {
+        Value::None => graph.ones(&shape)?,
+        _ => call.wire(2)?.clone(),
+    };
+    let mut inputs = vec![x, &weight];
+    if *call.at(3) != Value::None {
+        inputs.push(call.wire(3)?);
+    }
+    graph.node("LayerNormalization", &inputs, attributes, x.rank)
 }
 
 /// `(x, weight, bias, mean, variance, training, momentum, epsilon, ..)`, with stored statistics.
