@@ -14,7 +14,8 @@ use crate::{Error, Result};
 pub trait Backbone: Debug {
     /// Final features and one level per entry of [`Backbone::feature_info`].
     ///
-    /// `x` is `[batch, in_chans, height, width]`; its type decides in which type the backbone computes.
+    /// `x` is `[batch, in_chans, height, width]`; its type decides in which type the backbone
+    /// computes.
     /// `train` switches stochastic depth and the plan's dropout on. Images that patches or
     /// windows do not divide are padded with zeros at the right and the bottom.
     ///

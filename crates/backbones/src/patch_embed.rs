@@ -39,7 +39,8 @@ impl PatchEmbed {
         }
     }
 
-    /// `[batch, in_chans, height, width]`, padded to whole patches, to `[batch, rows, columns, dim]`.
+    /// `[batch, in_chans, height, width]`, padded to whole patches, to
+    /// `[batch, rows, columns, dim]`.
     pub(crate) fn forward(&self, image: &Tensor) -> Tensor {
         let [height, width] = [image.size()[2], image.size()[3]];
         let missing = |extent: i64| (-extent).rem_euclid(self.patch_size);

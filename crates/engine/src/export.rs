@@ -55,8 +55,8 @@ struct Subject<'a> {
 }
 
 /// Writes the model of `run`, trained or merged, as `format` to `out`: a new folder or, for
-/// TorchScript and ONNX, a file. What it was compared on goes to the safetensors file `probe`, for others
-/// to repeat it: `images`, our `output.<task>`, `level.<index>` and `logits`.
+/// TorchScript and ONNX, a file. What it was compared on goes to the safetensors file `probe`, for
+/// others to repeat it: `images`, our `output.<task>`, `level.<index>` and `logits`.
 ///
 /// # Errors
 /// A model that the format cannot express, something at `out` already, or a file that gives other

@@ -26,8 +26,8 @@ const UNUSED: [&str; 7] = [
 /// What MTLoRA and EMTAL train in a backbone; EMTAL's clustered weights have a router alone.
 const FACTORS: [&str; 2] = ["*.lora_shared_A", "*.lora_A.weight"];
 
-/// Loads the `weights` of `recipe` into the backbone of `model`: a shipped `architecture.tag`, another of timm's
-/// names, a file or folder of any [`Source`], or `none`.
+/// Loads the `weights` of `recipe` into the backbone of `model`: a shipped `architecture.tag`,
+/// another of timm's names, a file or folder of any [`Source`], or `none`.
 ///
 /// Checkpoints of MTLoRA and EMTAL bring parameters of the adapter, all of them, and the heads of
 /// their tasks, unless `backbone.heads` says otherwise. Without such, parameters of the adapter and
