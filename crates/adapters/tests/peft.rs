@@ -20,6 +20,7 @@ fn vit() -> VitConfig {
     VitConfig {
         img_size: [32, 32],
         patch_size: 8,
+        in_chans: 3,
         num_classes: 5,
         embed_dim: 48,
         depth: 2,

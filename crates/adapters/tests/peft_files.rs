@@ -21,6 +21,7 @@ fn logits(weights: &Tensors) -> Tensor {
     let config = VitConfig {
         img_size: [16, 16],
         patch_size: 4,
+        in_chans: 3,
         num_classes: 5,
         embed_dim: 24,
         depth: 2,

@@ -14,7 +14,8 @@ use crate::{Error, Result};
 pub trait Backbone: Debug {
     /// Final features and one level per entry of [`Backbone::feature_info`].
     ///
-    /// `x` is `[batch, 3, height, width]`; its type decides in which type the backbone computes.
+    /// `x` is `[batch, in_chans, height, width]`; its type decides in which type the backbone
+    /// computes.
     /// `train` switches stochastic depth and the plan's dropout on. Images that patches or
     /// windows do not divide are padded with zeros at the right and the bottom.
     ///
@@ -71,14 +72,6 @@ pub struct Options {
     pub features_only: bool,
     /// Which activations the levels are, instead of what the plan would choose.
     pub pyramid: Option<Pyramid>,
-}
-
-/// Refuses what is not `[batch, 3, height, width]`.
-pub(crate) fn check_image(x: &Tensor) -> Result<()> {
-    match x.size()[..] {
-        [_, 3, height, width] if height > 0 && width > 0 => Ok(()),
-        _ => Err(Error::Image { found: x.size() }),
-    }
 }
 
 /// Refuses a field of a configuration unless `valid`.

@@ -53,6 +53,33 @@ impl BackboneConfig {
         self
     }
 
+    /// The same for images of `in_chans` channels; [`BackboneConfig::resample`] fits published
+    /// weights, which are for 3.
+    #[must_use]
+    pub fn with_in_chans(mut self, in_chans: i64) -> Self {
+        match &mut self {
+            BackboneConfig::Swin(config) => config.in_chans = in_chans,
+            BackboneConfig::Vit(config) => config.in_chans = in_chans,
+        }
+        self
+    }
+
+    /// Channels, and height and width, of the images that the backbone is planned for.
+    pub fn image(&self) -> (i64, [i64; 2]) {
+        match self {
+            BackboneConfig::Swin(config) => (config.in_chans, config.img_size),
+            BackboneConfig::Vit(config) => (config.in_chans, config.img_size),
+        }
+    }
+
+    /// Outputs of the classifier; 0 for none.
+    pub fn num_classes(&self) -> i64 {
+        match self {
+            BackboneConfig::Swin(config) => config.num_classes,
+            BackboneConfig::Vit(config) => config.num_classes,
+        }
+    }
+
     /// The same with stochastic depth up to `rate` in the last block.
     #[must_use]
     pub fn with_drop_path_rate(mut self, rate: f64) -> Self {
@@ -79,11 +106,15 @@ impl BackboneConfig {
         })
     }
 
-    /// Fits position embeddings and relative position biases of another size, as the hook
-    /// `resample` of [`LoadOptions`](polyptych_tensor::LoadOptions) asks.
+    /// Fits position embeddings and relative position biases of another size, and a first
+    /// convolution of other channels, as the hook `resample` of
+    /// [`LoadOptions`](polyptych_tensor::LoadOptions) asks.
     ///
     /// `name` may have a prefix above timm's name. Any other tensor gives `None`.
     pub fn resample(&self, name: &str, tensor: &Tensor, wanted: &[i64]) -> Option<Tensor> {
+        if name.ends_with("patch_embed.proj.weight") {
+            return resample::input_channels(tensor, *wanted.get(1)?);
+        }
         match self {
             BackboneConfig::Swin(config) if name.ends_with("relative_position_bias_table") => {
                 let window = config.window(stage_of(name)?);
@@ -98,7 +129,12 @@ impl BackboneConfig {
     }
 }
 
-fn variants() -> Vec<(&'static str, BackboneConfig)> {
+/// Channels of colour images, which configurations need not name.
+pub(crate) fn rgb() -> i64 {
+    3
+}
+
+pub(crate) fn variants() -> Vec<(&'static str, BackboneConfig)> {
     let swin = SwinConfig::variants().into_iter().map(|(n, c)| (n, BackboneConfig::Swin(c)));
     let vit = VitConfig::variants().into_iter().map(|(n, c)| (n, BackboneConfig::Vit(c)));
     swin.chain(vit).collect()

@@ -24,9 +24,13 @@ pub enum Error {
         /// What it is.
         found: String,
     },
-    /// The input is no batch of colour images.
-    #[error("image: expected [batch, 3, height, width] of at least one pixel, found {found:?}")]
+    /// The input is no batch of images of the backbone's channels.
+    #[error(
+        "image: expected [batch, {in_chans}, height, width] of at least one pixel, found {found:?}"
+    )]
     Image {
+        /// Channels that the backbone is for.
+        in_chans: i64,
         /// Shape of the input.
         found: Vec<i64>,
     },

@@ -21,6 +21,7 @@ mod backbone;
 mod branch;
 pub mod checkpoint;
 mod config;
+mod deduce;
 mod error;
 mod mlp;
 pub mod npz;

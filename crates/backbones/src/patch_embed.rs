@@ -2,28 +2,45 @@
 
 use polyptych_tensor::{Conv2d, LayerNorm, Result, Scope, Tensor};
 
+use crate::Error;
+
 /// timm's `patch_embed`: `proj`, and `norm` in a Swin.
 #[derive(Debug)]
 pub(crate) struct PatchEmbed {
     proj: Conv2d,
     norm: Option<LayerNorm>,
     patch_size: i64,
+    in_chans: i64,
 }
 
 impl PatchEmbed {
-    /// `norm_eps` is that of `norm`, which is left out where it is `None`.
+    /// From `in_chans` to `dim` channels; `norm_eps` is that of `norm`, which is left out where it
+    /// is `None`.
     pub(crate) fn new(
         scope: &Scope,
         patch_size: i64,
-        dim: i64,
+        [in_chans, dim]: [i64; 2],
         norm_eps: Option<f64>,
     ) -> Result<Self> {
         let norm = norm_eps.map(|eps| LayerNorm::new(&scope.pp("norm"), dim, eps)).transpose()?;
-        let proj = Conv2d::new(&scope.pp("proj"), [3, dim], [patch_size; 2], true)?;
-        Ok(Self { proj, norm, patch_size })
+        let proj = Conv2d::new(&scope.pp("proj"), [in_chans, dim], [patch_size; 2], true)?;
+        Ok(Self { proj, norm, patch_size, in_chans })
     }
 
-    /// `[batch, 3, height, width]`, padded to whole patches, to `[batch, rows, columns, dim]`.
+    /// Refuses what is no batch of images of these channels.
+    pub(crate) fn check(&self, x: &Tensor) -> crate::Result<()> {
+        match x.size()[..] {
+            [_, channels, height, width]
+                if channels == self.in_chans && height > 0 && width > 0 =>
+            {
+                Ok(())
+            }
+            _ => Err(Error::Image { in_chans: self.in_chans, found: x.size() }),
+        }
+    }
+
+    /// `[batch, in_chans, height, width]`, padded to whole patches, to
+    /// `[batch, rows, columns, dim]`.
     pub(crate) fn forward(&self, image: &Tensor) -> Tensor {
         let [height, width] = [image.size()[2], image.size()[3]];
         let missing = |extent: i64| (-extent).rem_euclid(self.patch_size);

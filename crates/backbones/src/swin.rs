@@ -18,7 +18,7 @@ use polyptych_tensor::{Activations, LayerNorm, Linear, Plan, Pyramid, Scope, Ten
 pub use config::SwinConfig;
 
 use crate::Result;
-use crate::backbone::{Backbone, FeatureInfo, Intermediates, Options, check_image};
+use crate::backbone::{Backbone, FeatureInfo, Intermediates, Options};
 use crate::onward::Onward;
 use crate::patch_embed::PatchEmbed;
 use crate::place::Place;
@@ -62,7 +62,12 @@ impl Swin {
         let stages = (0..stages).map(stage).collect::<Result<Vec<_>, _>>()?;
         let feature_info = feature_info(config, &stages, pyramid, top)?;
         Ok(Self {
-            patch_embed: PatchEmbed::new(&embed, patch_size, embed_dim, Some(NORM_EPS))?,
+            patch_embed: PatchEmbed::new(
+                &embed,
+                patch_size,
+                [config.in_chans, embed_dim],
+                Some(NORM_EPS),
+            )?,
             stages,
             norm: top.then(norm).transpose()?,
             head: (top && config.num_classes > 0).then(head).transpose()?,
@@ -96,7 +101,7 @@ impl Swin {
 
 impl Backbone for Swin {
     fn forward_intermediates(&self, image: &Tensor, train: bool) -> Result<Intermediates> {
-        check_image(image)?;
+        self.patch_embed.check(image)?;
         let mut x = Activations::shared(self.patch_embed.forward(image));
         let mut levels = Vec::with_capacity(self.stages.len());
         for (index, stage) in self.stages.iter().enumerate() {

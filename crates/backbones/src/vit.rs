@@ -15,7 +15,7 @@ use polyptych_tensor::{Activations, LayerNorm, Linear, Plan, Scope, Tensor};
 pub use config::{GlobalPool, VitConfig};
 
 use crate::Result;
-use crate::backbone::{Backbone, FeatureInfo, Intermediates, Options, check_image};
+use crate::backbone::{Backbone, FeatureInfo, Intermediates, Options};
 use crate::onward::Onward;
 use crate::patch_embed::PatchEmbed;
 use crate::place::Place;
@@ -60,7 +60,7 @@ impl Vit {
         let blocks = (0..config.depth).map(block).collect::<Result<Vec<_>, _>>()?;
         let feature_info = feature_info(config, &blocks, top)?;
         Ok(Self {
-            patch_embed: PatchEmbed::new(&embed, config.patch_size, dim, None)?,
+            patch_embed: PatchEmbed::new(&embed, config.patch_size, [config.in_chans, dim], None)?,
             token_embed: TokenEmbed::new(scope, config)?,
             blocks,
             norm: norm(GlobalPool::Token, "norm")?,
@@ -87,7 +87,7 @@ impl Vit {
 
 impl Backbone for Vit {
     fn forward_intermediates(&self, image: &Tensor, train: bool) -> Result<Intermediates> {
-        check_image(image)?;
+        self.patch_embed.check(image)?;
         let patches = self.patch_embed.forward(image);
         let grid = [patches.size()[1], patches.size()[2]];
         let mut x = Activations::shared(self.token_embed.forward(&patches));

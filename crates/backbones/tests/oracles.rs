@@ -46,6 +46,7 @@ fn swin(img_size: [i64; 2], window_size: i64, stages: usize) -> BackboneConfig {
     BackboneConfig::Swin(SwinConfig {
         img_size,
         patch_size: 4,
+        in_chans: 3,
         num_classes: 5,
         embed_dim: 24,
         depths: vec![2; stages],
@@ -61,6 +62,7 @@ fn vit(depth: usize) -> VitConfig {
     VitConfig {
         img_size: [32, 32],
         patch_size: 8,
+        in_chans: 3,
         num_classes: 5,
         embed_dim: 48,
         depth,

@@ -22,6 +22,7 @@ fn vit() -> BackboneConfig {
     BackboneConfig::Vit(VitConfig {
         img_size: [16, 16],
         patch_size: 4,
+        in_chans: 3,
         num_classes: 5,
         embed_dim: 24,
         depth: 2,
@@ -39,6 +40,7 @@ fn swin() -> BackboneConfig {
     BackboneConfig::Swin(SwinConfig {
         img_size: [32, 32],
         patch_size: 4,
+        in_chans: 3,
         num_classes: 5,
         embed_dim: 12,
         depths: vec![2, 2],
@@ -101,6 +103,31 @@ fn swins_of_every_source_give_its_logits() {
     assert!(computed.iter().all(|name| report.unused.iter().any(|unused| unused == name)));
     same_logits("torchvision_swin.pth", Source::TorchVisionSwin, &swin());
     same_logits("huggingface_swin", Source::HuggingFaceSwin, &swin());
+}
+
+/// The colour weights in timm's model for other images, as its own loader fits them.
+#[test]
+fn other_channels_give_timms_logits() {
+    let seen = file::load(&peers().join("seen.safetensors")).unwrap().tensors;
+    let checkpoint = Checkpoint::open(&peers().join("timm_vit.safetensors")).unwrap();
+    let channels = seen["channels"].copy();
+    for in_chans in [1, 2, 5, 6] {
+        let config = vit().with_in_chans(in_chans);
+        let store = Store::new(Device::Cpu);
+        let backbone = config.init(&store.root(), &NoAdapter::Frozen, Options::default()).unwrap();
+        let fit =
+            |name: &str, tensor: &Tensor, wanted: &[i64]| config.resample(name, tensor, wanted);
+        let options = LoadOptions { resample: Some(&fit), ..LoadOptions::default() };
+        let report = store.load(&checkpoint.origin, &checkpoint.tensors, &options).unwrap();
+        assert_eq!(report.resampled, ["patch_embed.proj.weight"]);
+        let image = channels.narrow(1, 0, in_chans);
+        let features = backbone.forward_features(&image, false).unwrap();
+        let logits = backbone.forward_head(&features, false).shared;
+        close(&format!("timm_vit_in_chans_{in_chans}"), &logits, &seen);
+        let message = backbone.forward_features(&channels.narrow(1, 0, 3), false).unwrap_err();
+        let expected = format!("image: expected [batch, {in_chans}, height, width] of at least");
+        assert!(message.to_string().starts_with(&expected), "{message}");
+    }
 }
 
 #[test]

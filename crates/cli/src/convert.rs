@@ -1,7 +1,7 @@
 //! `polyptych convert`: weights of any source under timm's names.
 
 use anyhow::{Result, bail};
-use polyptych_engine::convert;
+use polyptych_engine::{PROBE_IMAGES, convert};
 
 use crate::flags::ConvertFlags;
 use crate::output::say;
@@ -13,6 +13,10 @@ pub(crate) fn run(flags: &ConvertFlags) -> Result<()> {
     let done = convert(&flags.weights, flags.adapter.as_deref(), &flags.out)?;
     let (written, difference) = (done.written, done.difference);
     say!("{}: {written} tensors, largest difference {difference:.1e} when read back", done.source);
+    match done.outputs {
+        Some(worst) => say!("outputs: largest difference {worst:.1e} over {PROBE_IMAGES} images"),
+        None => say!("outputs: not compared, the weights are no whole backbone"),
+    }
     if !done.left_out.is_empty() {
         say!("left out: {}", done.left_out.join(", "));
     }

@@ -25,7 +25,7 @@ pub(crate) enum Command {
     Predict(PredictFlags),
     /// Fold the adapters of a run into its backbone
     Merge(MergeFlags),
-    /// Write a run or a merged model as others read it: timm, PEFT, TorchScript
+    /// Write a run or a merged model as others read it: timm, PEFT, TorchScript, ONNX
     Export(ExportFlags),
     /// Write weights of any source under timm's names
     Convert(ConvertFlags),
@@ -148,7 +148,7 @@ pub(crate) struct ExportFlags {
     /// What is written
     #[arg(long)]
     pub(crate) format: Format,
-    /// New folder or, for TorchScript, new file
+    /// New folder or, for TorchScript and ONNX, new file
     #[arg(long)]
     pub(crate) out: PathBuf,
     /// Keep the probe batch and the model's outputs in this safetensors file
@@ -168,6 +168,8 @@ pub(crate) enum Format {
     Peft,
     /// One file with one input and an output per task, for torch.jit.load
     Torchscript,
+    /// One file with one input and an output per task, for onnxruntime and others
+    Onnx,
 }
 
 impl From<Format> for ExportFormat {
@@ -176,6 +178,7 @@ impl From<Format> for ExportFormat {
             Format::Timm => ExportFormat::Timm,
             Format::Peft => ExportFormat::Peft,
             Format::Torchscript => ExportFormat::TorchScript,
+            Format::Onnx => ExportFormat::Onnx,
         }
     }
 }

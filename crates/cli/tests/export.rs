@@ -20,7 +20,7 @@ fn differences(written: &str) -> usize {
 }
 
 #[test]
-fn a_run_goes_to_timm_peft_and_torchscript() {
+fn a_run_goes_to_timm_peft_torchscript_and_onnx() {
     let playground = Playground::new();
     playground.succeed(&["train", "recipe.toml", "--out", "run"]);
     playground.succeed(&["merge", "run"]);
@@ -31,9 +31,11 @@ fn a_run_goes_to_timm_peft_and_torchscript() {
     assert_eq!(differences(&export("run/merged", "timm", "again")), 4);
     assert_eq!(differences(&export("run", "peft", "peft")), 4);
     for run in ["run", "run/merged"] {
-        let out = format!("{}.pt", run.replace('/', "-"));
-        let written = export(run, "torchscript", &out);
-        assert!(written.starts_with("semseg: ") && differences(&written) == 1, "{written}");
+        for format in ["torchscript", "onnx"] {
+            let out = format!("{}.{format}", run.replace('/', "-"));
+            let written = export(run, format, &out);
+            assert!(written.starts_with("semseg: ") && differences(&written) == 1, "{written}");
+        }
     }
     let config = std::fs::read_to_string(playground.path("timm/config.json")).unwrap();
     let config: serde_json::Value = serde_json::from_str(&config).unwrap();
@@ -47,13 +49,15 @@ fn a_run_goes_to_timm_peft_and_torchscript() {
 }
 
 #[test]
-fn parts_that_stay_per_task_go_to_torchscript_alone() {
+fn parts_that_stay_per_task_go_to_torchscript_and_onnx_alone() {
     let playground = Playground::new();
     let method = "adapter={method='mtlora', r=2}";
     playground.succeed(&["train", "recipe.toml", "--out", "run", "--set", method]);
-    let written =
-        playground.succeed(&["export", "run", "--format", "torchscript", "--out", "run.pt"]);
-    assert_eq!(differences(&written), 1);
+    for format in ["torchscript", "onnx"] {
+        let out = format!("run.{format}");
+        let written = playground.succeed(&["export", "run", "--format", format, "--out", &out]);
+        assert_eq!(differences(&written), 1);
+    }
     let message = playground.refused(&["export", "run", "--format", "timm", "--out", "no"]);
     assert!(message.contains("expected a plain backbone, found parts that stay per task"));
     let message = playground.refused(&["export", "run", "--format", "peft", "--out", "no"]);
@@ -71,7 +75,7 @@ fn weights_of_others_are_converted() {
         let (weights, out) = (format!("{}/{name}", peers()), format!("{name}.safetensors"));
         let written = playground.succeed(&["convert", &weights, "--out", &out]);
         assert!(written.starts_with(&format!("{source}: ")), "{written}");
-        assert_eq!(differences(&written), 1);
+        assert_eq!(differences(&written), 2);
     }
     let left_out = playground.succeed(&[
         "convert",
@@ -83,7 +87,7 @@ fn weights_of_others_are_converted() {
     let (base, adapter) = ("huggingface_vit", "peft_huggingface_lora");
     let [base, adapter] = [base, adapter].map(|name| format!("{}/{name}", peers()));
     let args = ["convert", &base, "--adapter", &adapter, "--out", "folded.safetensors"];
-    assert_eq!(differences(&playground.succeed(&args)), 1);
+    assert_eq!(differences(&playground.succeed(&args)), 2);
     let message = playground.refused(&["convert", &adapter, "--out", "no.safetensors"]);
     assert!(message.ends_with("which `polyptych convert --adapter` folds"), "{message}");
 }

@@ -27,6 +27,7 @@ use self::classes::Classes;
 use self::images::Images;
 use self::labels::Labels;
 pub(crate) use self::manifest::{Manifest, Variant};
+pub(crate) use self::outline::outline;
 use self::pattern::{Pattern, Slots};
 pub use self::root::Root;
 pub(crate) use self::root::outside;

@@ -5,14 +5,21 @@ use std::path::Path;
 
 use polyptych_adapters::{is_method_parameter, load_peft};
 use polyptych_backbones::checkpoint::COMPUTED;
-use polyptych_backbones::{Checkpoint, Source, rename};
-use polyptych_tensor::{Tensors, file, matches};
+use polyptych_backbones::{BackboneConfig, Checkpoint, Options, Source, rename};
+use polyptych_tensor::{
+    Device, Kind, LoadOptions, NoAdapter, Store, Tensor, Tensors, file, manual_seed, matches,
+    no_grad,
+};
 
+use crate::export::TOLERANCE;
 use crate::weights::open_weights;
 use crate::{Error, Result};
 
 /// What sources keep and timm's models lack.
 const ELSEWHERE: [&str; 4] = ["heads.*", "pooler.*", "pre_logits/*", "embeddings.mask_token"];
+
+/// Images on which outputs are compared.
+pub const PROBE_IMAGES: i64 = 2;
 
 /// What became of the weights.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,14 +32,17 @@ pub struct Conversion {
     pub left_out: Vec<String>,
     /// Largest difference between what was written and what the file gives back.
     pub difference: f64,
+    /// Largest difference of a backbone's outputs with either on [`PROBE_IMAGES`] images of noise;
+    /// none where the weights are no whole backbone, such as those of an adapter's sites alone.
+    pub outputs: Option<f64>,
 }
 
 /// Writes `weights` (see [`load_backbone`](crate::load_backbone)) to `out`, a safetensors file
 /// under timm's names, with the PEFT folder `adapter` folded in.
 ///
 /// # Errors
-/// Weights that cannot be found or read, an adapter that does not fit them, or parameters of a
-/// method among them.
+/// Weights that cannot be found or read, an adapter that does not fit them, parameters of a
+/// method among them, or outputs that the file does not give back.
 pub fn convert(weights: &str, adapter: Option<&Path>, out: &Path) -> Result<Conversion> {
     let checkpoint = open_weights(weights)?;
     let source = checkpoint.source;
@@ -54,9 +64,15 @@ pub fn convert(weights: &str, adapter: Option<&Path>, out: &Path) -> Result<Conv
     }
     let kept: Tensors = kept.into_iter().map(|(name, t)| (name, t.contiguous())).collect();
     file::save(out, &kept, HashMap::from([("format".to_owned(), "pt".to_owned())]))?;
-    let difference = difference(&kept, &file::load(out)?.tensors);
-    let left_out = left_out.into_keys().collect();
-    Ok(Conversion { source, written: kept.len(), left_out, difference })
+    let read = file::load(out)?.tensors;
+    let heads = checkpoint.config.and_then(|config| config.num_attention_heads);
+    Ok(Conversion {
+        source,
+        written: kept.len(),
+        left_out: left_out.into_keys().collect(),
+        difference: difference(&kept, &read),
+        outputs: compare_outputs([&kept, &read], heads)?,
+    })
 }
 
 fn folded(checkpoint: &Checkpoint, folder: &Path) -> Result<Tensors> {
@@ -67,6 +83,33 @@ fn folded(checkpoint: &Checkpoint, folder: &Path) -> Result<Tensors> {
         _ => adapter,
     };
     Ok(adapter.fold(&checkpoint.tensors)?)
+}
+
+/// Largest difference of the outputs of one architecture with two sets of values.
+fn compare_outputs(both: [&Tensors; 2], num_heads: Option<i64>) -> Result<Option<f64>> {
+    let Some(config) = BackboneConfig::of_tensors(both[0], num_heads) else { return Ok(None) };
+    manual_seed(0);
+    let (in_chans, [height, width]) = config.image();
+    let size = [PROBE_IMAGES, in_chans, height, width];
+    let images = Tensor::randn(size, (Kind::Float, Device::Cpu));
+    let outputs = both.map(|tensors| -> Result<Tensor> {
+        let store = Store::new(Device::Cpu);
+        let backbone = config.init(&store.root(), &NoAdapter::Frozen, Options::default())?;
+        store.load("converted weights", tensors, &LoadOptions::default())?;
+        no_grad(|| {
+            let features = backbone.forward_features(&images, false)?;
+            Ok(match config.num_classes() {
+                0 => features.shared,
+                _ => backbone.forward_head(&features, false).shared,
+            })
+        })
+    });
+    let [written, read] = outputs;
+    let found = (written? - read?).abs().max().double_value(&[]);
+    match found <= TOLERANCE {
+        true => Ok(Some(found)),
+        false => Err(Error::Merge { key: "outputs".into(), tolerance: TOLERANCE, found }),
+    }
 }
 
 fn difference(written: &Tensors, read: &Tensors) -> f64 {

@@ -1,8 +1,8 @@
 //! A model in the formats of others, each read back and compared before it is announced.
 
 mod peft;
-mod script;
 mod timm;
+mod whole;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use crate::trunk::Trunk;
 use crate::{DataSets, Error, Model, OpenRun, Recipe, Result, to_tensor};
 
 /// Largest difference between a model and what was written of it, in the units of raw outputs.
-const TOLERANCE: f64 = 1e-4;
+pub(crate) const TOLERANCE: f64 = 1e-4;
 
 /// What a model is written as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub enum ExportFormat {
     Peft,
     /// All tasks in one file: one input, an output per task.
     TorchScript,
+    /// The same for ONNX's runtimes.
+    Onnx,
 }
 
 /// What was written.
@@ -53,8 +55,8 @@ struct Subject<'a> {
 }
 
 /// Writes the model of `run`, trained or merged, as `format` to `out`: a new folder or, for
-/// TorchScript, a file. What it was compared on goes to the safetensors file `probe`, for others
-/// to repeat it: `images`, our `output.<task>`, `level.<index>` and `logits`.
+/// TorchScript and ONNX, a file. What it was compared on goes to the safetensors file `probe`, for
+/// others to repeat it: `images`, our `output.<task>`, `level.<index>` and `logits`.
 ///
 /// # Errors
 /// A model that the format cannot express, something at `out` already, or a file that gives other
@@ -73,7 +75,8 @@ pub fn export(
     let written = match format {
         ExportFormat::Timm => timm::write(&subject, out),
         ExportFormat::Peft => peft::write(&subject, out),
-        ExportFormat::TorchScript => script::write(&subject, out),
+        ExportFormat::TorchScript => whole::torchscript(&subject, out),
+        ExportFormat::Onnx => whole::onnx(&subject, out),
     };
     let checked = written.and_then(|report| {
         probe.map_or(Ok(()), |path| subject.save_probe(path))?;
@@ -116,7 +119,7 @@ impl<'a> Subject<'a> {
             None => Ok(trunk),
             Some(name) => Err(self.refused(format!(
                 "expected a plain backbone, found parts that stay per task, such as {name}: \
-                 torchscript has them all"
+                 torchscript and onnx have them all"
             ))),
         }
     }

@@ -37,7 +37,7 @@ mod weights;
 
 pub use checkpoint::Checkpoint;
 pub use conflict::{Conflict, ConflictGroup, MeanConflict};
-pub use convert::{Conversion, convert};
+pub use convert::{Conversion, PROBE_IMAGES, convert};
 pub use data::{DataSets, facts, survey, to_tensor};
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, Peak, TaskScores, evaluate};

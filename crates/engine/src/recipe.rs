@@ -96,6 +96,10 @@ pub struct BackboneRecipe {
     /// or folder (timm, Microsoft, TorchVision, Hugging Face, AugReg, MTLoRA, EMTAL; the content
     /// says which), or `none` for random values.
     pub weights: String,
+    /// Whether heads come from the weights too, where these have some for the recipe's tasks, as
+    /// MTLoRA's and EMTAL's have; `false` begins with new ones.
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    pub heads: bool,
     /// Largest rate of stochastic depth; rates rise linearly over the blocks.
     pub drop_path_rate: f64,
     /// Which activations the heads read: `after_blocks` of each stage, or `after_merging`, coarser
@@ -195,6 +199,10 @@ pub struct TrainRecipe {
     pub optimiser: OptimiserRecipe,
     /// Shape of the learning rate.
     pub schedule: Schedule,
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn default_save_total_limit() -> usize {

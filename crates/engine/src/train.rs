@@ -535,7 +535,7 @@ fn prepare(recipe: &Recipe) -> Result<(DataSets, Model, Preparation)> {
     let old = Extended::open(recipe)?;
     let data = DataSets::open(recipe)?;
     let model = Model::new(recipe, &data.specs, Form::Adapted, device)?;
-    let weights = load_backbone(&model, &recipe.backbone.weights)?;
+    let weights = load_backbone(&model, &recipe.backbone)?;
     let extended = old.map(|old| old.load(&model)).transpose()?;
     let experts = experts::prepare(&model, recipe)?;
     Ok((data, model, Preparation { weights, extended, experts }))

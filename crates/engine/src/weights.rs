@@ -1,13 +1,15 @@
 //! Where a backbone's values come from.
 
-use polyptych_adapters::PARAMETERS;
+use std::collections::BTreeSet;
+
+use polyptych_adapters::{PARAMETERS, is_method_parameter};
 use polyptych_backbones::checkpoint::COMPUTED;
 use polyptych_backbones::{Checkpoint, Source, pretrained};
-use polyptych_tensor::{LoadOptions, LoadReport, Tensor, Tensors, file};
+use polyptych_tensor::{LoadOptions, LoadReport, Tensor, Tensors, file, matches};
 
 use crate::hub::Hub;
 use crate::model::BACKBONE;
-use crate::{Error, Model, Result};
+use crate::{BackboneRecipe, Error, Model, Result, Task};
 
 /// What weights may have and a model need not use: classifiers, final norms where the model reads
 /// the levels only, what is computed anyway, and decoders of tasks that the recipe lacks.
@@ -21,27 +23,41 @@ const UNUSED: [&str; 7] = [
     "heads.*",
 ];
 
-/// Loads `weights` into the backbone of `model`: a shipped `architecture.tag`, another of timm's
-/// names, a file or folder of any [`Source`], or `none`.
+/// What MTLoRA and EMTAL train in a backbone; EMTAL's clustered weights have a router alone.
+const FACTORS: [&str; 2] = ["*.lora_shared_A", "*.lora_A.weight"];
+
+/// Loads the `weights` of `recipe` into the backbone of `model`: a shipped `architecture.tag`,
+/// another of timm's names, a file or folder of any [`Source`], or `none`.
 ///
-/// Checkpoints of MTLoRA and EMTAL bring parameters of the adapter and heads too. Otherwise
-/// classifiers and, where the model reads the levels only, final norms stay unused; parameters of
-/// the adapter stay at their initial values. Everything else must fit.
+/// Checkpoints of MTLoRA and EMTAL bring parameters of the adapter, all of them, and the heads of
+/// their tasks, unless `backbone.heads` says otherwise. Without such, parameters of the adapter and
+/// heads stay at their initial values. Classifiers and, where the model reads the levels only,
+/// final norms stay unused. Everything else must fit.
 ///
 /// # Errors
 /// Weights that cannot be found or read, or that do not fit.
-pub fn load_backbone(model: &Model, weights: &str) -> Result<Option<LoadReport>> {
+pub fn load_backbone(model: &Model, recipe: &BackboneRecipe) -> Result<Option<LoadReport>> {
+    let weights = recipe.weights.as_str();
     if weights == "none" {
         return Ok(None);
     }
-    let checkpoint = open_weights(weights)?;
+    let mut checkpoint = open_weights(weights)?;
     checkpoint.check(model.backbone_config())?;
+    if !recipe.heads {
+        checkpoint
+            .tensors
+            .retain(|name, _| !name.starts_with("heads.") && !name.starts_with("head."));
+    }
     let named = placed(model, &with_heads(model, &checkpoint)?);
+    check_method(model, &checkpoint, &named)?;
+    check_heads(model, weights, &named)?;
+    let factors = named.keys().any(|name| matches(&FACTORS, name));
+    let initial = if factors { &[][..] } else { PARAMETERS };
     let resample = |name: &str, tensor: &Tensor, wanted: &[i64]| {
         model.backbone_config().resample(name, tensor, wanted)
     };
     let options = LoadOptions {
-        allow_missing: &[&["heads.*"][..], PARAMETERS].concat(),
+        allow_missing: &[&["heads.*"][..], initial].concat(),
         allow_unused: &[&UNUSED[..], &COMPUTED].concat(),
         resample: Some(&resample),
     };
@@ -75,8 +91,9 @@ fn with_heads(model: &Model, checkpoint: &Checkpoint) -> Result<Tensors> {
                 return Err(Error::Weights {
                     name: checkpoint.origin.clone(),
                     reason: format!(
-                        "head.{part}: expected the {} classes of the recipe's tasks, found {rows}; \
-                         name the data sets that it was trained on, in their order",
+                        "head.{part}: expected the {} classes of the recipe's tasks, found {rows}: \
+                         name the data sets that it was trained on, in their order, or set \
+                         backbone.heads=false to begin with new heads",
                         range.num_classes
                     ),
                 });
@@ -86,6 +103,53 @@ fn with_heads(model: &Model, checkpoint: &Checkpoint) -> Result<Tensors> {
         }
     }
     Ok(tensors)
+}
+
+/// Checks that what the weights have of a method is of the recipe's.
+fn check_method(model: &Model, checkpoint: &Checkpoint, named: &Tensors) -> Result<()> {
+    let known: BTreeSet<String> = model.store.tensors().into_iter().map(|(name, _)| name).collect();
+    let foreign = |name: &&String| is_method_parameter(name) && !known.contains(*name);
+    match named.keys().find(foreign) {
+        None => Ok(()),
+        Some(name) => Err(Error::Weights {
+            name: checkpoint.origin.clone(),
+            reason: format!(
+                "expected parameters of the recipe's method, found {name} of {}: set adapter.method \
+                 and its options to those that the weights were trained with",
+                checkpoint.source
+            ),
+        }),
+    }
+}
+
+/// Checks that a head which the weights have for a task is the recipe's, whole.
+fn check_heads(model: &Model, weights: &str, named: &Tensors) -> Result<()> {
+    let stored = model.store.tensors();
+    for task in &model.tasks {
+        let prefix = format!("heads.{}.", task.spec.name);
+        if !named.keys().any(|name| name.starts_with(&prefix)) {
+            continue;
+        }
+        for (name, own) in stored.iter().filter(|(name, _)| name.starts_with(&prefix)) {
+            let found = named.get(name).map(Tensor::size);
+            if found.as_ref() != Some(&own.size()) {
+                let found = found.map_or("none".into(), |size| format!("{size:?}"));
+                let (name, expected) = (format!("{weights}: {name}"), own.size());
+                return Err(Error::Weights { name, reason: other_head(task, &expected, &found) });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn other_head(task: &Task, expected: &[i64], found: &str) -> String {
+    let (key, classes) = (&task.spec.name, task.spec.classes.len());
+    let classes = if classes > 0 { format!(" for {classes} classes") } else { String::new() };
+    format!(
+        "expected {expected:?}{classes}, found {found}: choose the data set whose `{key}` the \
+         weights were trained on and tasks.{key}.head as it was, or set backbone.heads=false to \
+         begin with new heads"
+    )
 }
 
 /// `tensors` under the names of the model's store: several, where tasks have copies.

@@ -7,11 +7,13 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use common::{Until, alone, classes, try_recipe};
-use polyptych_engine::{BalancerInfo, BalancerKind, Recipe, Trainer, balancers};
+use polyptych_engine::{
+    BalancerInfo, BalancerKind, Error, ExportFormat, OpenRun, Recipe, Trainer, balancers, export,
+};
 use polyptych_tensor::{Tensor, no_grad};
 
 /// Three batches are an epoch: the cut lies within the first, the end within the second.
@@ -128,7 +130,9 @@ fn fading() -> Recipe {
 #[test]
 fn every_method_and_balancer_trains_goes_on_bit_for_bit_and_skips() {
     let _alone = alone();
+    let mut exported = BTreeSet::new();
     for Case { name, recipe } in cases() {
+        let new = exported.insert(recipe.adapter.name());
         let folder = tempfile::tempdir().unwrap();
         let (whole, parts) = (folder.path().join("whole"), folder.path().join("parts"));
         let trained = trains(recipe.clone(), &whole, &name);
@@ -143,6 +147,19 @@ fn every_method_and_balancer_trains_goes_on_bit_for_bit_and_skips() {
             assert!(expected.equal(&found), "{name}: {param} differs");
         }
         assert_eq!(memory(&whole, 4), memory(&parts, 4), "{name}");
+        if new {
+            exports(&whole, &name);
+        }
+    }
+}
+
+/// A model that folds goes to ONNX: every method's operations have their operators.
+fn exports(path: &Path, name: &str) {
+    let run = OpenRun::open(path, false, None).unwrap();
+    match export(&run, ExportFormat::Onnx, &path.join("model.onnx"), None) {
+        Ok(report) => assert_eq!(report.differences.len(), run.model.tasks.len(), "{name}"),
+        Err(Error::Unfoldable { .. }) => {}
+        Err(e) => panic!("{name}: {e}"),
     }
 }
 

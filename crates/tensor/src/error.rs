@@ -108,6 +108,14 @@ pub enum Error {
         /// What was found.
         reason: String,
     },
+    /// A function that ONNX cannot express here, or a file that is no such file.
+    #[error("{}: ONNX: {reason}", path.display())]
+    Onnx {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        reason: String,
+    },
     /// Tensors in a file do not fit the model.
     #[error("{origin}: {problems}")]
     Load {

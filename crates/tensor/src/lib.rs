@@ -13,6 +13,7 @@ mod init;
 mod kernels;
 mod layers;
 mod load;
+mod onnx;
 pub mod optim;
 mod plan;
 mod precision;
@@ -30,6 +31,7 @@ pub use init::Init;
 pub use kernels::{attention, gelu, keep_memory, linear, low_rank_linear, task_low_rank};
 pub use layers::{BatchNorm2d, Conv2d, LayerNorm, Linear, cast, drop_path, dropout};
 pub use load::{LoadOptions, LoadReport, Resample, matches};
+pub use onnx::Onnx;
 pub use plan::{
     Gate, NoAdapter, Observed, Owner, Parallel, ParallelOutput, Plain, Plan, Projection, Prompts,
     Pyramid, Site, SiteKind, Tap,

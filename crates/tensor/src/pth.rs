@@ -20,6 +20,8 @@ use std::fs::File;
 use std::io::{BufReader, Cursor, Read, Seek};
 use std::path::Path;
 
+use tch::Tensor;
+
 use crate::{Error, Result, Tensors};
 
 /// Why a file is not read.
@@ -85,6 +87,15 @@ pub fn load(path: &Path) -> Result<Tensors> {
 /// As [`load`].
 pub fn parse(origin: &str, content: &[u8]) -> Result<Tensors> {
     read(Cursor::new(content)).map_err(|fault| fault.at(Path::new(origin)))
+}
+
+/// The constants of a TorchScript file, in the order of their numbers; its code is not looked at.
+///
+/// # Errors
+/// As [`load`], and constants that are no tensors.
+pub(crate) fn constants(path: &Path) -> Result<Vec<Tensor>> {
+    let file = File::open(path).map_err(|source| Error::Io { path: path.into(), source })?;
+    zipped::read_constants(BufReader::new(file)).map_err(|fault| fault.at(path))
 }
 
 enum Layout {

@@ -9,11 +9,16 @@
 
 mod archive;
 mod batch;
+mod code;
 mod outputs;
+mod trace;
 
 use std::path::{Path, PathBuf};
 
-use tch::{CModule, Device, IValue, Kind, Tensor};
+use tch::{CModule, IValue, Tensor};
+
+pub(crate) use code::{Code, Expression, Extent};
+pub(crate) use trace::Traced;
 
 use crate::{Error, Result};
 
@@ -45,16 +50,10 @@ impl Script {
     pub fn save<E: From<Error>>(
         path: &Path,
         config: &ScriptConfig,
-        mut forward: impl FnMut(&Tensor) -> Result<Vec<Tensor>, E>,
+        forward: impl FnMut(&Tensor) -> Result<Vec<Tensor>, E>,
     ) -> Result<(), E> {
-        let [two, three] = [2, 3].map(|batch| Aside::new(path, batch));
-        two.trace(config, &mut forward)?;
-        three.trace(config, &mut forward)?;
-        let wrong = |reason: String| Error::Script { path: path.into(), reason };
-        let [code, other] = [two.code()?, three.code()?];
-        let free = batch::free(&code, &other).map_err(wrong)?;
-        let named = outputs::named(&free, config.outputs).map_err(wrong)?;
-        Ok(archive::replace_code(&two.path, path, &named, config.extra)?)
+        let traced = Traced::new(path, config, forward)?;
+        Ok(archive::replace_code(traced.file(), path, &traced.code, config.extra)?)
     }
 
     /// Loads the file at `path` onto the CPU.
@@ -88,62 +87,11 @@ impl Script {
     }
 }
 
-/// A trace beside the file that it is for; it goes when it is dropped.
-struct Aside {
-    path: PathBuf,
-    batch: i64,
-}
-
-impl Aside {
-    fn new(path: &Path, batch: i64) -> Self {
-        let mut name = path.as_os_str().to_owned();
-        name.push(format!(".{batch}.part"));
-        Self { path: name.into(), batch }
-    }
-
-    fn trace<E: From<Error>>(
-        &self,
-        config: &ScriptConfig,
-        forward: &mut impl FnMut(&Tensor) -> Result<Vec<Tensor>, E>,
-    ) -> Result<(), E> {
-        let [channels, height, width] = config.image;
-        let size = [self.batch, channels, height, width];
-        let image = Tensor::zeros(size, (Kind::Float, Device::Cpu));
-        // What a model remembers from its first call is not to be traced.
-        let _ = tch::no_grad(|| forward(&image))?;
-        let mut refused = None;
-        let mut run = |inputs: &[Tensor]| {
-            let outputs = tch::no_grad(|| forward(&inputs[0]));
-            outputs.map_or_else(
-                |e| {
-                    refused = Some(e);
-                    vec![inputs[0].shallow_clone()]
-                },
-                |outputs| vec![outputs::joined(&outputs)],
-            )
-        };
-        let traced = CModule::create_by_tracing("Polyptych", "forward", &[image], &mut run);
-        match refused {
-            Some(e) => Err(e),
-            None => Ok(traced.and_then(|module| module.save(&self.path)).map_err(Error::from)?),
-        }
-    }
-
-    fn code(&self) -> Result<String> {
-        archive::code(&self.path)
-    }
-}
-
-impl Drop for Aside {
-    fn drop(&mut self) {
-        // A trace that is not there any more, or never was, is what is wanted.
-        let _ = std::fs::remove_file(&self.path);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+
+    use tch::{Device, Kind};
 
     use super::*;
 

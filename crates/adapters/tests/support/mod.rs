@@ -45,6 +45,7 @@ pub(crate) fn swin() -> BackboneConfig {
     BackboneConfig::Swin(SwinConfig {
         img_size: [32, 32],
         patch_size: 4,
+        in_chans: 3,
         num_classes: 0,
         embed_dim: 12,
         depths: vec![2, 2],
@@ -61,6 +62,7 @@ pub(crate) fn vit() -> BackboneConfig {
     BackboneConfig::Vit(VitConfig {
         img_size: [32, 32],
         patch_size: 8,
+        in_chans: 3,
         num_classes: 0,
         embed_dim: 12,
         depth: 3,

@@ -19,6 +19,9 @@ pub struct SwinConfig {
     pub img_size: [i64; 2],
     /// Pixels per position of the first stage.
     pub patch_size: i64,
+    /// Channels of an image: 3 for colour.
+    #[serde(default = "crate::config::rgb")]
+    pub in_chans: i64,
     /// Outputs of the classifier; 0 for none.
     pub num_classes: i64,
     /// Channels of the first stage; each further stage has twice as many.
@@ -55,6 +58,7 @@ impl SwinConfig {
         let stages = self.depths.len();
         let positive = "a positive number";
         check(self.patch_size > 0, "patch_size", positive, self.patch_size)?;
+        check(self.in_chans > 0, "in_chans", positive, self.in_chans)?;
         check(self.embed_dim > 0, "embed_dim", positive, self.embed_dim)?;
         check(self.window_size > 0, "window_size", positive, self.window_size)?;
         check(self.mlp_ratio > 0.0, "mlp_ratio", positive, self.mlp_ratio)?;

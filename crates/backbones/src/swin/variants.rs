@@ -23,6 +23,7 @@ fn swin(img: i64, window_size: i64, embed_dim: i64, depths: [usize; 4], heads: i
     SwinConfig {
         img_size: [img; 2],
         patch_size: 4,
+        in_chans: 3,
         num_classes: 1000,
         embed_dim,
         depths: depths.to_vec(),

@@ -26,6 +26,9 @@ pub struct VitConfig {
     pub img_size: [i64; 2],
     /// Pixels along one side of a patch.
     pub patch_size: i64,
+    /// Channels of an image: 3 for colour.
+    #[serde(default = "crate::config::rgb")]
+    pub in_chans: i64,
     /// Outputs of the classifier; 0 for none.
     pub num_classes: i64,
     /// Length of a token.
@@ -65,6 +68,7 @@ impl VitConfig {
     pub fn validate(&self) -> Result<()> {
         let positive = "a positive number";
         check(self.patch_size > 0, "patch_size", positive, self.patch_size)?;
+        check(self.in_chans > 0, "in_chans", positive, self.in_chans)?;
         check(self.embed_dim > 0, "embed_dim", positive, self.embed_dim)?;
         check(self.depth > 0, "depth", positive, self.depth)?;
         check(self.mlp_ratio > 0.0, "mlp_ratio", positive, self.mlp_ratio)?;

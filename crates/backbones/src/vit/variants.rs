@@ -43,6 +43,7 @@ fn vit((embed_dim, depth, num_heads): Size, patch_size: i64, img: i64) -> VitCon
     VitConfig {
         img_size: [img; 2],
         patch_size,
+        in_chans: 3,
         num_classes: 1000,
         embed_dim,
         depth,

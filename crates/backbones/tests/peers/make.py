@@ -2,7 +2,8 @@
 them, beside this file.
 
 Needs: torch 2.11.0, timm 1.0.31, torchvision 0.26.0, transformers 5.23.0, peft 0.21.2,
-safetensors. Run: python crates/backbones/tests/peers/make.py
+safetensors. Run: PYTHONHASHSEED=0 python crates/backbones/tests/peers/make.py
+PEFT writes lists in the order of hashes; with a seed for them the same bytes come again.
 """
 import json
 import pathlib
@@ -42,9 +43,9 @@ def logits(out):
     return out.logits
 
 
-def timm_vit():
+def timm_vit(in_chans=3):
     return timm.models.vision_transformer.VisionTransformer(
-        img_size=16, patch_size=4, embed_dim=24, depth=2, num_heads=3, mlp_ratio=2.0,
+        in_chans=in_chans, img_size=16, patch_size=4, embed_dim=24, depth=2, num_heads=3, mlp_ratio=2.0,
         num_classes=5)
 
 
@@ -159,6 +160,17 @@ def adapters(x, huggingface_vit):
     adapter("peft_huggingface_lora", peft.get_peft_model(huggingface_vit, config), x, logits)
 
 
+def other_channels():
+    """The colour weights of `timm_vit` for other images, by timm's own loader."""
+    seen["channels"] = torch.randn(2, 6, 16, 16, generator=torch.Generator().manual_seed(7))
+    file = {"file": str(HERE / "timm_vit.safetensors"), "first_conv": "patch_embed.proj",
+            "classifier": "head", "num_classes": 5}
+    for in_chans in (1, 2, 5, 6):
+        vit = timm_vit(in_chans).eval()
+        timm.models.load_pretrained(vit, file, num_classes=5, in_chans=in_chans)
+        note(f"timm_vit_in_chans_{in_chans}", vit, seen["channels"][:, :in_chans])
+
+
 def adapter(name, model, x, read=lambda out: out):
     generator = torch.Generator().manual_seed(len(seen))
     with torch.no_grad():
@@ -172,6 +184,7 @@ def adapter(name, model, x, read=lambda out: out):
 
 
 def main():
+    torch.manual_seed(0)
     for old in HERE.iterdir():
         if old.is_dir():
             shutil.rmtree(old)
@@ -182,6 +195,7 @@ def main():
     vit = huggingface(small, large)
     augreg(small)
     adapters(small, vit)
+    other_channels()
     seen.update(small=small, large=large)
     safetensors.torch.save_file(seen, HERE / "seen.safetensors")
     print(json.dumps({name: list(tensor.shape) for name, tensor in seen.items()}))

@@ -7,6 +7,7 @@ use ndarray::Array2;
 
 use super::Copy;
 use super::picture::Picture;
+use crate::folder::outline;
 use crate::{Label, Result};
 
 const SIZE: [usize; 2] = [64, 128];
@@ -55,6 +56,8 @@ fn classes(copy: &mut Copy, split: &str, path: &str, picture: &Picture) -> Resul
         id => u16::from(id),
     });
     copy.folder.grey_png(&format!("{path}_labelIds.png"), &ids)?;
+    let edges = Label::Edges(vec![outline(&instances.mapv(f64::from))]);
+    copy.label(split, "edge", &edges);
     copy.folder.grey16_png(&format!("{path}_instanceIds.png"), &instances)?;
     let read = ids.mapv(|id| {
         EVALUATED.iter().position(|&known| known == id).map_or(255, |class| class as u8)

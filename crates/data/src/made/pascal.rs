@@ -9,6 +9,7 @@ use ndarray::{Array2, Array3};
 use super::Copy;
 use super::mat::{self, Value};
 use super::picture::{Picture, known_normals, stored_normals};
+use crate::folder::outline;
 use crate::sample::IGNORE;
 use crate::scenes::classes::PERSON;
 use crate::{Label, Result};
@@ -160,7 +161,8 @@ fn saliency(
     copy.folder.grey_png(&format!("sal_distill/{id}.png"), &grey)
 }
 
-/// Normals everywhere, as a network drew them, and the map that says where they count.
+/// Normals everywhere, as a network drew them, and the map that says where they count, whose
+/// outlines are the boundaries.
 fn normals(
     copy: &mut Copy,
     (split, id): (&str, &str),
@@ -190,6 +192,8 @@ fn normals(
     }
     let stored = stored_normals(&drawn, [1.0, -1.0, 1.0]);
     copy.folder.colour_png(&format!("normals_distill/{id}.png"), &stored)?;
+    let edges = Label::Edges(vec![outline(&context.mapv(f64::from))]);
+    copy.label(split, "edge", &edges);
     let bytes = mat::file("LabelMap", &Value::Words(context));
     copy.folder.write(&format!("pascal-context/trainval/{id}.mat"), &bytes)
 }

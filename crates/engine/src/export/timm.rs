@@ -141,7 +141,7 @@ fn timm_words(config: &BackboneConfig) -> (&'static str, i64, &'static str, Valu
             swin.embed_dim << (swin.depths.len() - 1),
             "avg",
             json!({
-                "img_size": swin.img_size, "patch_size": swin.patch_size,
+                "img_size": swin.img_size, "patch_size": swin.patch_size, "in_chans": swin.in_chans,
                 "embed_dim": swin.embed_dim, "depths": swin.depths, "num_heads": swin.num_heads,
                 "window_size": swin.window_size, "mlp_ratio": swin.mlp_ratio,
                 "qkv_bias": swin.qkv_bias,
@@ -150,7 +150,7 @@ fn timm_words(config: &BackboneConfig) -> (&'static str, i64, &'static str, Valu
         BackboneConfig::Vit(vit) => {
             let pool = if vit.global_pool == GlobalPool::Avg { "avg" } else { "token" };
             let args = json!({
-                "img_size": vit.img_size, "patch_size": vit.patch_size,
+                "img_size": vit.img_size, "patch_size": vit.patch_size, "in_chans": vit.in_chans,
                 "embed_dim": vit.embed_dim, "depth": vit.depth, "num_heads": vit.num_heads,
                 "mlp_ratio": vit.mlp_ratio, "qkv_bias": vit.qkv_bias,
                 "init_values": vit.init_values, "class_token": vit.class_token,

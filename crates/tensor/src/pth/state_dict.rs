@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::value::{Pickle, Ref, TensorRef, Value};
-use super::{Checked, shown};
+use super::{Checked, Fault, shown};
 
 /// Keys below which training scripts put the state dict, the likeliest first.
 const WRAPPERS: [&str; 10] = [
@@ -49,6 +49,17 @@ pub(super) fn entries(pickle: &Pickle) -> Checked<Vec<(String, Rc<TensorRef>)>> 
 }
 
 impl Pickle {
+    /// The tensors of a pickle that is a tuple of tensors and of nothing else.
+    pub(super) fn all_tensors(&self) -> Checked<Vec<Rc<TensorRef>>> {
+        let wrong = || Fault::from("expected a tuple of tensors, found something else");
+        let Value::Tuple(items) = &self.values[self.root] else { return Err(wrong()) };
+        let tensor = |&item: &Ref| match &self.values[item] {
+            Value::Tensor(tensor) => Ok(Rc::clone(tensor)),
+            _ => Err(wrong()),
+        };
+        items.iter().map(tensor).collect()
+    }
+
     fn dict(&self, place: Ref) -> &[(Ref, Ref)] {
         match &self.values[place] {
             Value::Dict(entries) => entries,

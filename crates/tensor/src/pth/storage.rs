@@ -46,21 +46,27 @@ pub(super) fn of_id(machine: &Machine, id: Ref) -> Checked<StorageRef> {
 /// The state dict of `pickle`; `read` gives the bytes of a storage.
 pub(super) fn tensors(
     pickle: &Pickle,
-    mut read: impl FnMut(&StorageRef) -> Checked<Vec<u8>>,
+    read: impl FnMut(&StorageRef) -> Checked<Vec<u8>>,
 ) -> Checked<Tensors> {
-    let entries = state_dict::entries(pickle)?;
+    let (names, views): (Vec<_>, Vec<_>) = state_dict::entries(pickle)?.into_iter().unzip();
+    Ok(names.into_iter().zip(loaded(&views, read)?).collect())
+}
+
+/// The tensors that `views` describe; `read` gives the bytes of a storage.
+pub(super) fn loaded(
+    views: &[Rc<TensorRef>],
+    mut read: impl FnMut(&StorageRef) -> Checked<Vec<u8>>,
+) -> Checked<Vec<Tensor>> {
     let mut loaded: HashMap<(&str, i32), Tensor> = HashMap::new();
-    for (_, tensor) in &entries {
+    for tensor in views {
         let storage = &*tensor.storage;
         let key = (storage.key.as_str(), storage.kind as i32);
         if let Entry::Vacant(place) = loaded.entry(key) {
             place.insert(numbers(storage, &read(storage)?)?);
         }
     }
-    bound_sharing(entries.iter().map(|(_, tensor)| &**tensor), &loaded)?;
-    let view =
-        |(name, tensor): &(String, Rc<TensorRef>)| Ok((name.clone(), view(tensor, &loaded)?));
-    entries.iter().map(view).collect()
+    bound_sharing(views.iter().map(|tensor| &**tensor), &loaded)?;
+    views.iter().map(|tensor| view(tensor, &loaded)).collect()
 }
 
 fn numbers(storage: &StorageRef, bytes: &[u8]) -> Checked<Tensor> {

@@ -5,6 +5,7 @@
 
 use std::io::{Read, Seek};
 
+use tch::Tensor;
 use zip::{CompressionMethod, ZipArchive};
 
 use super::value::StorageRef;
@@ -12,6 +13,8 @@ use super::{Checked, Fault, machine, shown, storage};
 use crate::Tensors;
 
 const PICKLE: &str = "data.pkl";
+/// Tensors of TorchScript's that lie beside its code.
+const CONSTANTS: &str = "constants";
 
 /// Whether `content` is an archive around a pickle.
 pub(super) fn has_pickle(content: impl Read + Seek) -> bool {
@@ -22,7 +25,7 @@ pub(super) fn has_pickle(content: impl Read + Seek) -> bool {
 pub(super) fn read(content: impl Read + Seek) -> Checked<Tensors> {
     let mut archive = ZipArchive::new(content).map_err(|e| e.to_string())?;
     let folder = folder(&archive).ok_or_else(|| format!("no {PICKLE}"))?;
-    if archive.index_for_name(&format!("{folder}/constants.pkl")).is_some() {
+    if archive.index_for_name(&format!("{folder}/{CONSTANTS}.pkl")).is_some() {
         return Err(Fault::Foreign("TorchScript, a program".into()));
     }
     let order = format!("{folder}/byteorder");
@@ -32,7 +35,17 @@ pub(super) fn read(content: impl Read + Seek) -> Checked<Tensors> {
     let pickle = format!("{folder}/{PICKLE}");
     let bytes = member(&mut archive, &pickle, machine::MAX_BYTES)?;
     let pickle = machine::run(&mut bytes.as_slice())?;
-    storage::tensors(&pickle, |storage| numbers(&mut archive, &folder, storage))
+    storage::tensors(&pickle, |storage| numbers(&mut archive, &format!("{folder}/data"), storage))
+}
+
+/// Reads the constants of TorchScript's archive, in the order of their numbers.
+pub(super) fn read_constants(content: impl Read + Seek) -> Checked<Vec<Tensor>> {
+    let mut archive = ZipArchive::new(content).map_err(|e| e.to_string())?;
+    let folder = folder(&archive).ok_or_else(|| format!("no {PICKLE}"))?;
+    let bytes = member(&mut archive, &format!("{folder}/{CONSTANTS}.pkl"), machine::MAX_BYTES)?;
+    let pickle = machine::run(&mut bytes.as_slice())?;
+    let folder = format!("{folder}/{CONSTANTS}");
+    storage::loaded(&pickle.all_tensors()?, |storage| numbers(&mut archive, &folder, storage))
 }
 
 /// The folder of the pickle.
@@ -46,7 +59,7 @@ fn numbers<R: Read + Seek>(
     folder: &str,
     storage: &StorageRef,
 ) -> Checked<Vec<u8>> {
-    let name = format!("{folder}/data/{}", storage.key);
+    let name = format!("{folder}/{}", storage.key);
     if archive.index_for_name(&name).is_none() {
         return Err(format!("{}: no such member", shown(&name)).into());
     }

@@ -18,6 +18,7 @@ const CLASSES: usize = 7;
 const CONFIG: VitConfig = VitConfig {
     img_size: [12, 8],
     patch_size: PATCH as i64,
+    in_chans: 3,
     num_classes: CLASSES as i64,
     embed_dim: DIM as i64,
     depth: 2,

@@ -1,0 +1,92 @@
+//! All tasks in one file that needs none of our code: TorchScript or ONNX.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use polyptych_tensor::{Device, Onnx, Script, ScriptConfig, Tensor, no_grad};
+use serde_json::json;
+
+use super::{ExportReport, Subject, worst};
+use crate::{Error, Result};
+
+/// Writes `forward(image)`: normalised images `[batch, 3, height, width]` of the recipe's size to
+/// raw outputs by task.
+pub(super) fn torchscript(subject: &Subject, out: &Path) -> Result<ExportReport> {
+    let config = Config::of(subject)?;
+    Script::save::<Error>(out, &config.script(), |images| subject.model.forward(images, false))?;
+    let script = Script::open(out)?;
+    let differences = compare(subject, |images| Ok(script.forward(images)?))?;
+    let mut report = subject.report(differences, vec![out.into()]);
+    let [_, height, width] = config.image;
+    report.notes.push(format!(
+        "forward(image: [batch, 3, {height}, {width}]) gives a dictionary of raw outputs by task; \
+         mean, std and classes are in extra/polyptych.json"
+    ));
+    Ok(report)
+}
+
+/// Writes the same as a graph from `image` to an output by the name of each task.
+pub(super) fn onnx(subject: &Subject, out: &Path) -> Result<ExportReport> {
+    let config = Config::of(subject)?;
+    Onnx::save::<Error>(out, &config.script(), |images| subject.model.forward(images, false))?;
+    let file = Onnx::open(out)?;
+    let differences = compare(subject, |images| Ok(file.forward(images)?))?;
+    let mut report = subject.report(differences, vec![out.into()]);
+    let ([_, height, width], opset) = (config.image, file.opset());
+    report.notes.push(format!(
+        "ONNX opset {opset}, {} operators: image [batch, 3, {height}, {width}] to raw outputs by \
+         task; mean, std and classes are in the metadata `polyptych`",
+        file.operators()
+    ));
+    report.notes.push("the file's operators were run on LibTorch, not by an ONNX runtime".into());
+    Ok(report)
+}
+
+struct Config {
+    names: Vec<String>,
+    image: [i64; 3],
+    extra: String,
+}
+
+impl Config {
+    fn of(subject: &Subject) -> Result<Self> {
+        if subject.model.store.device() != Device::Cpu {
+            return Err(subject.refused("expected the model on the CPU: set --device cpu"));
+        }
+        let names = subject.model.tasks.iter().map(|task| task.spec.name.clone()).collect();
+        let [height, width] = subject.recipe.data.img_size.map(|extent| extent as i64);
+        Ok(Self { names, image: [3, height, width], extra: extra(subject) })
+    }
+
+    fn script(&self) -> ScriptConfig<'_> {
+        ScriptConfig { image: self.image, outputs: &self.names, extra: &self.extra }
+    }
+}
+
+/// Largest difference by task, over the probe batch and over its first image alone.
+fn compare(
+    subject: &Subject,
+    file: impl Fn(&Tensor) -> Result<Vec<(String, Tensor)>>,
+) -> Result<BTreeMap<String, f64>> {
+    let mut differences = BTreeMap::new();
+    for images in [subject.images.shallow_clone(), subject.images.narrow(0, 0, 1)] {
+        let ours = no_grad(|| subject.model.forward(&images, false))?;
+        for ((name, found), ours) in file(&images)?.into_iter().zip(&ours) {
+            let (difference, before) =
+                (worst(&found, ours), differences.entry(name).or_insert(0.0));
+            // NaN, which says that shapes differ, stays.
+            *before = if difference <= *before { *before } else { difference };
+        }
+    }
+    Ok(differences)
+}
+
+/// What a caller needs beside the numbers.
+fn extra(subject: &Subject) -> String {
+    let data = &subject.recipe.data;
+    let (mean, std) = super::timm::statistics(&subject.recipe);
+    let tasks = subject.model.tasks.iter().map(|task| (task.spec.name.clone(), json!(task.spec)));
+    let tasks: serde_json::Map<String, serde_json::Value> = tasks.collect();
+    let content = json!({"img_size": data.img_size, "mean": mean, "std": std, "tasks": tasks});
+    format!("{content:#}\n")
+}
