@@ -16,8 +16,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use self::batch::Prepared;
-use crate::{Dataset, Error, Key, Result, Transform};
+use self::batch::{Blank, Place};
+use crate::{Dataset, Error, Key, Result, Sample, Transform};
 
 pub use self::batch::Batch;
 pub use self::config::{LoaderConfig, OnBadSample, Sampling};
@@ -97,22 +97,29 @@ impl Loader {
 impl Worker {
     /// Makes one batch; `None` if asked to stop.
     fn batch(&self, indices: Vec<usize>, epoch: u64, stop: &AtomicBool) -> Option<Result<Batch>> {
-        let one =
-            |&index: &usize| (!stop.load(Ordering::Relaxed)).then(|| self.guarded(index, epoch));
-        let parts: Option<Vec<Result<Prepared>>> =
-            self.pool.install(|| indices.par_iter().map(one).collect());
-        Some(self.gather(indices, parts?))
+        let mut blank = Batch::blank(indices.len(), self.dataset.tasks(), &self.config);
+        let one = |(&index, place): (&usize, Place)| {
+            (!stop.load(Ordering::Relaxed)).then(|| self.guarded(index, epoch, place))
+        };
+        let work = indices.par_iter().zip(blank.places());
+        let parts: Option<Vec<Result<Sample>>> = self.pool.install(|| work.map(one).collect());
+        Some(self.gather(blank, indices, parts?))
     }
 
     /// In order, so that of several errors the same one is always reported.
-    fn gather(&self, indices: Vec<usize>, parts: Vec<Result<Prepared>>) -> Result<Batch> {
+    fn gather(
+        &self,
+        blank: Blank,
+        indices: Vec<usize>,
+        parts: Vec<Result<Sample>>,
+    ) -> Result<Batch> {
         let skip = !self.config.on_bad_sample.is_stop();
-        let (mut kept, mut good, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
-        for (index, part) in indices.into_iter().zip(parts) {
+        let (mut rows, mut good, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
+        for (row, part) in parts.into_iter().enumerate() {
             match part {
-                Ok(part) => {
-                    kept.push(index);
-                    good.push(part);
+                Ok(sample) => {
+                    rows.push(row);
+                    good.push(sample);
                 }
                 Err(error) if skip && error.is_of_a_sample() => skipped.push(error.to_string()),
                 Err(error) => return Err(error),
@@ -122,20 +129,23 @@ impl Worker {
             let (dataset, count) = (self.dataset.name().to_owned(), skipped.len());
             return Err(Error::BadBatch { dataset, count, first: first.clone() });
         }
-        Ok(Batch { skipped, ..Batch::stack(kept, good, self.dataset.tasks()) })
+        let kept = rows.iter().map(|&row| indices[row]).collect();
+        Ok(Batch { skipped, ..blank.filled(&rows, kept, good, self.dataset.tasks()) })
     }
 
-    fn guarded(&self, index: usize, epoch: u64) -> Result<Prepared> {
-        guarded(&*self.dataset, index, || self.prepare(index, epoch))?
+    fn guarded(&self, index: usize, epoch: u64, place: Place) -> Result<Sample> {
+        guarded(&*self.dataset, index, || self.prepare(index, epoch, place))?
     }
 
-    fn prepare(&self, index: usize, epoch: u64) -> Result<Prepared> {
+    /// Writes a transformed sample to its place in the batch.
+    fn prepare(&self, index: usize, epoch: u64, place: Place) -> Result<Sample> {
         let sample = self.dataset.get(index)?;
         let tasks = self.dataset.tasks();
         sample.check(tasks)?;
         let key = Key { seed: self.config.seed, epoch, index: index as u64 };
         let sample = self.transform.apply(&sample, tasks, key);
-        Ok(Prepared::new(sample, tasks, &self.config))
+        place.fill(&sample, tasks, &self.config);
+        Ok(sample)
     }
 }
 

@@ -12,10 +12,12 @@
 //!   vectors without a direction (grey pixels) have no label.
 //! - Thin boundaries land where their pixels do, where sampling by the nearest pixel breaks them.
 
+mod bilinear;
 mod color;
 mod config;
 mod edges;
 mod geometry;
+mod lookup;
 mod resize;
 mod unit;
 mod warp;
@@ -24,6 +26,7 @@ use ndarray::Array2;
 
 use self::color::Factors;
 use self::geometry::{Draw, Geometry};
+use self::lookup::Lookup;
 use crate::sample::IGNORE;
 use crate::{Error, Key, Label, Result, Sample, TaskKind, TaskSpec};
 
@@ -80,17 +83,18 @@ impl Transform {
         let colours = Factors::new(&config.color_jitter, &mut rng);
         let (height, width, _) = sample.image.dim();
         let map = Geometry::new([height, width], self.size, &draw);
+        let lookup = Lookup::new(&map);
         let (outside, fill) = match config.outside {
             Outside::NoLabel => (IGNORE, self.fill),
             Outside::Background => (0, [0; 3]),
         };
         let moved = |(name, label): (&String, &Label)| {
             let task = tasks.iter().find(|task| task.name == *name);
-            (name.clone(), warped(label, task, &map, outside))
+            (name.clone(), warped(label, task, (&map, &lookup), outside))
         };
         Sample {
             name: sample.name.clone(),
-            image: colours.apply(warp::image(sample.image.view(), &map, fill)),
+            image: colours.apply(bilinear::image(sample.image.view(), &map, fill)),
             labels: sample.labels.iter().map(moved).collect(),
         }
     }
@@ -106,10 +110,15 @@ impl Transform {
 }
 
 /// A label moved by `map`; 8-bit maps say `outside` where the image is not.
-fn warped(label: &Label, task: Option<&TaskSpec>, map: &Geometry, outside: u8) -> Label {
+fn warped(
+    label: &Label,
+    task: Option<&TaskSpec>,
+    (map, lookup): (&Geometry, &Lookup),
+    outside: u8,
+) -> Label {
     match label {
         Label::Classes(classes) => {
-            let mut moved = warp::nearest(classes.view(), map, outside);
+            let mut moved = lookup.nearest(classes.view(), outside);
             if let (true, Some(task)) = (map.flip, task) {
                 swap_sides(&mut moved, &task.flip_pairs);
             }
@@ -119,15 +128,15 @@ fn warped(label: &Label, task: Option<&TaskSpec>, map: &Geometry, outside: u8) -
             }
             Label::Classes(moved)
         }
-        Label::Binary(binary) => Label::Binary(warp::nearest(binary.view(), map, outside)),
+        Label::Binary(binary) => Label::Binary(lookup.nearest(binary.view(), outside)),
         Label::Edges(maps) => {
-            let moved = maps.iter().map(|edges| warp::edges(edges.view(), map, outside));
+            let moved = maps.iter().map(|edges| warp::edges(edges.view(), map, lookup, outside));
             Label::Edges(moved.collect())
         }
         Label::Normals(normals) => Label::Normals(warp::normals(normals.view(), map)),
         Label::Depth(depth) => {
             let zoom = map.zoom as f32;
-            Label::Depth(warp::nearest(depth.view(), map, 0.0).mapv_into(|v| v / zoom))
+            Label::Depth(lookup.nearest(depth.view(), 0.0).mapv_into(|v| v / zoom))
         }
         Label::Category(_) | Label::Tags(_) => label.clone(),
     }

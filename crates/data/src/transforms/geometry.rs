@@ -78,6 +78,18 @@ impl Geometry {
         (x >= 0.0 && x < width && y >= 0.0 && y < height).then_some([x, y])
     }
 
+    /// [`Geometry::locate`] along the row `v` of the result, to the last bit.
+    pub(crate) fn along(&self, v: f64) -> impl Fn(f64) -> Option<[f64; 2]> {
+        let [[a, bv, c], [d, ev, f]] = self.rows.map(|[a, b, c]| [a, b * v, c]);
+        let [height, width] = self.source.map(|v| v as f64);
+        move |u| {
+            let [x, y] = [a * u + bv + c, d * u + ev + f];
+            // Without branches: all four are compared at once.
+            let inside = (x >= 0.0) & (x < width) & (y >= 0.0) & (y < height);
+            inside.then_some([x, y])
+        }
+    }
+
     /// Row and column of the result on which the centre of a source pixel lands.
     pub(crate) fn land(&self, row: usize, column: usize) -> Option<(usize, usize)> {
         let [[a, b, e], [c, d, f]] = self.rows;
