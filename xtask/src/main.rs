@@ -4,6 +4,7 @@
 //! Nothing here links LibTorch, so that this package can fetch it.
 
 mod baselines;
+mod bench;
 mod ci;
 mod coverage;
 mod data;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Command::Baselines(flags) => baselines::run(&flags).map(|()| ExitCode::SUCCESS),
         Command::Reproduce(flags) => reproduce::run(&flags),
         Command::Torture(flags) => torture::run(&flags).map(|()| ExitCode::SUCCESS),
+        Command::Bench(flags) => bench::run(&flags),
         Command::Test(flags) => test::run(&flags),
         Command::Coverage(flags) => coverage::run(&flags),
         Command::Fuzz(flags) => fuzz::run(&flags),

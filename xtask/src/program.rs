@@ -23,7 +23,7 @@ impl Program {
     /// while it runs.
     pub(crate) fn build(folder: &Path) -> Result<Self> {
         libtorch::ensure()?;
-        let built = built()?;
+        let built = built("polyptych-cli", "polyptych")?;
         let kept = folder.join(format!("polyptych{}", std::env::consts::EXE_SUFFIX));
         if kept.exists() {
             std::fs::remove_file(&kept).with_context(|| kept.display().to_string())?;
@@ -41,9 +41,10 @@ impl Program {
     }
 }
 
-fn built() -> Result<PathBuf> {
+/// Builds the program `name` of `package` and says where it lies.
+pub(crate) fn built(package: &str, name: &str) -> Result<PathBuf> {
     let mut command = Command::new(workspace::cargo());
-    command.args(["build", "--release", "--package", "polyptych-cli", "--bin", "polyptych"]);
+    command.args(["build", "--release", "--package", package, "--bin", name]);
     command.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());
     let output = command.output().with_context(|| process::shown(&command))?;
     if !output.status.success() {

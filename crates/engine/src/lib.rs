@@ -64,7 +64,9 @@ pub use run::{OpenRun, RunFolder};
 pub use sheet::{Sheet, contact_sheet};
 pub use task::Task;
 pub use timing::{Spread, Timing, time};
-pub use train::{Number, Observer, Preparation, StepDump, StepReport, TrainOutcome, Trainer};
+pub use train::{
+    Number, Observer, Preparation, StepDump, StepReport, TrainOutcome, Trainer, peak_resident_bytes,
+};
 pub use union::{UnionRange, UnionRecipe};
 pub use weights::load_backbone;
 

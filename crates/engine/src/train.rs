@@ -41,6 +41,7 @@ use crate::{
 pub use dump::{Number, StepDump};
 use further::Further;
 use pass::Pass;
+pub use resident::peak as peak_resident_bytes;
 
 /// What a training step was like.
 #[derive(Debug, Clone, Serialize)]
@@ -349,7 +350,7 @@ impl Trainer {
         }
         if stopped {
             self.save()?;
-        } else if let Some(bytes) = resident::peak() {
+        } else if let Some(bytes) = peak_resident_bytes() {
             self.log.write(&json!({"step": steps, "peak_resident_bytes": bytes}))?;
         }
         Ok(TrainOutcome { finished: self.state.step == steps, step: self.state.step, evaluation })

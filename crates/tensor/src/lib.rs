@@ -37,4 +37,4 @@ pub use schedule::Schedule;
 pub use scope::{Entry, Role, Scope, Store};
 pub use script::{Script, ScriptConfig};
 pub use shim::torch_version;
-pub use tch::{Device, Kind, TchError, Tensor, manual_seed, no_grad};
+pub use tch::{Device, Kind, TchError, Tensor, manual_seed, no_grad, set_num_threads};

@@ -1,7 +1,7 @@
 //! How much memory did a run need?
 
 /// The most memory that this process has held at a time, in bytes; known on Linux alone.
-pub(super) fn peak() -> Option<u64> {
+pub fn peak() -> Option<u64> {
     of_status(&std::fs::read_to_string("/proc/self/status").ok()?)
 }
 

@@ -1,0 +1,62 @@
+//! Our side of `cargo xtask bench`: prepares one case, then times it whenever it is told to.
+//!
+//! Answers each line of its input with one line of JSON, as `benches/peers/worker.py` does.
+
+mod case;
+mod inference;
+mod model;
+mod options;
+mod training;
+
+use std::io::BufRead;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+use polyptych_benches::Clock;
+use polyptych_engine::{peak_resident_bytes, torch_version};
+use polyptych_tensor::file;
+use serde_json::{Value, json};
+
+use case::Case;
+use options::Options;
+
+fn main() -> Result<()> {
+    let options = Options::parse();
+    polyptych_tensor::set_num_threads(options.threads);
+    let mut case = options.case.prepare(&options)?;
+    say(&json!({"ready": true, "versions": format!("LibTorch {}", torch_version())}));
+    for line in std::io::stdin().lock().lines() {
+        let answer = answer(case.as_mut(), line?.trim(), &options.folder)?;
+        say(&answer);
+    }
+    Ok(())
+}
+
+fn answer(case: &mut dyn Case, order: &str, folder: &Path) -> Result<Value> {
+    match order {
+        "run" => {
+            let clock = Clock::start();
+            case.run()?;
+            let [seconds, core_seconds] = clock.elapsed();
+            Ok(json!({
+                "seconds": seconds,
+                "core_seconds": core_seconds,
+                "items": case.items(),
+                "peak_bytes": peak_resident_bytes(),
+            }))
+        }
+        "check" => {
+            let path = folder.join("ours.safetensors");
+            let tensors = case.check()?;
+            file::save(&path, &tensors, Default::default())
+                .with_context(|| path.display().to_string())?;
+            Ok(json!({"checked": true}))
+        }
+        other => bail!("expected `run` or `check`, found `{other}`"),
+    }
+}
+
+fn say(message: &Value) {
+    println!("{message}");
+}

@@ -1,0 +1,82 @@
+//! The grammar of the worker.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Parser, ValueEnum};
+use polyptych_tensor::Precision;
+
+use crate::case::Case;
+use crate::inference::Inference;
+use crate::training::Training;
+
+/// What is timed, and how large it is.
+#[derive(Parser)]
+pub(crate) struct Options {
+    /// What is timed
+    pub(crate) case: Name,
+    /// Folder that both sides share
+    pub(crate) folder: PathBuf,
+    /// Tasks
+    #[arg(long, default_value_t = 4)]
+    pub(crate) tasks: usize,
+    /// Images of a batch
+    #[arg(long, default_value_t = 4)]
+    pub(crate) batch: i64,
+    /// Height and width of an image
+    #[arg(long, default_value_t = 224)]
+    pub(crate) size: i64,
+    /// Type of activations
+    #[arg(long, value_enum, default_value_t = Type::Fp32)]
+    pub(crate) precision: Type,
+    /// Threads of LibTorch
+    #[arg(long, default_value_t = 1)]
+    pub(crate) threads: i32,
+}
+
+/// Names of the cases.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Name {
+    /// Training step of MTLoRA on Swin-T
+    Mtlora,
+    /// Training step of EMTAL on ViT-B/16
+    Emtal,
+    /// Training step of LoRA on ViT-B/16
+    Lora,
+    /// Training step of full fine-tuning on ViT-B/16
+    Full,
+    /// Training step of VMT-Adapter on Swin-T
+    Vmt,
+    /// Forward pass of a folded Swin-T
+    Swin,
+    /// Forward pass of a folded ViT-B/16
+    Vit,
+}
+
+/// Names of the types.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Type {
+    /// float32
+    Fp32,
+    /// bfloat16
+    Bf16,
+}
+
+impl Type {
+    pub(crate) fn precision(self) -> Precision {
+        match self {
+            Type::Fp32 => Precision::Fp32,
+            Type::Bf16 => Precision::Bf16,
+        }
+    }
+}
+
+impl Name {
+    /// Builds the case; training leaves its first values and its batch in the folder.
+    pub(crate) fn prepare(self, options: &Options) -> Result<Box<dyn Case>> {
+        Ok(match self {
+            Name::Swin | Name::Vit => Box::new(Inference::new(options)?),
+            _ => Box::new(Training::new(options)?),
+        })
+    }
+}
