@@ -7,6 +7,7 @@ mod batch;
 mod config;
 mod epoch;
 mod order;
+mod pool;
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,6 +18,7 @@ use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use self::batch::{Blank, Place};
+use self::pool::Pool;
 use crate::{Dataset, Error, Key, Result, Sample, Transform};
 
 pub use self::batch::Batch;
@@ -35,7 +37,8 @@ pub(crate) struct Worker {
     dataset: Arc<dyn Dataset>,
     config: Arc<LoaderConfig>,
     transform: Arc<Transform>,
-    pool: Arc<ThreadPool>,
+    threads: Arc<ThreadPool>,
+    pool: Arc<Pool>,
 }
 
 impl Loader {
@@ -53,10 +56,11 @@ impl Loader {
         // The colour outside a turned image is the one that normalises to zero.
         let fill = config.mean.map(|v| (v * 255.0).round().clamp(0.0, 255.0) as u8);
         let transform = Transform::new(config.img_size, fill, config.augment.clone())?;
-        let pool = ThreadPoolBuilder::new().num_threads(config.threads.unwrap_or(0)).build();
-        let pool = pool.map_err(|source| Error::Threads { reason: source.to_string() })?;
+        let threads = ThreadPoolBuilder::new().num_threads(config.threads.unwrap_or(0)).build();
+        let threads = threads.map_err(|source| Error::Threads { reason: source.to_string() })?;
         let (config, transform) = (Arc::new(config), Arc::new(transform));
-        Ok(Self { worker: Worker { dataset, config, transform, pool: Arc::new(pool) } })
+        let (threads, pool) = (Arc::new(threads), Arc::default());
+        Ok(Self { worker: Worker { dataset, config, transform, threads, pool } })
     }
 
     /// The same samples in another order and with other augmentation, on the same threads.
@@ -97,12 +101,13 @@ impl Loader {
 impl Worker {
     /// Makes one batch; `None` if asked to stop.
     fn batch(&self, indices: Vec<usize>, epoch: u64, stop: &AtomicBool) -> Option<Result<Batch>> {
-        let mut blank = Batch::blank(indices.len(), self.dataset.tasks(), &self.config);
+        let tasks = self.dataset.tasks();
+        let mut blank = Batch::blank(indices.len(), tasks, &self.config, &self.pool);
         let one = |(&index, place): (&usize, Place)| {
             (!stop.load(Ordering::Relaxed)).then(|| self.guarded(index, epoch, place))
         };
         let work = indices.par_iter().zip(blank.places());
-        let parts: Option<Vec<Result<Sample>>> = self.pool.install(|| work.map(one).collect());
+        let parts: Option<Vec<Result<Sample>>> = self.threads.install(|| work.map(one).collect());
         Some(self.gather(blank, indices, parts?))
     }
 
@@ -130,7 +135,9 @@ impl Worker {
             return Err(Error::BadBatch { dataset, count, first: first.clone() });
         }
         let kept = rows.iter().map(|&row| indices[row]).collect();
-        Ok(Batch { skipped, ..blank.filled(&rows, kept, good, self.dataset.tasks()) })
+        let mut batch = blank.filled(&rows, kept, good, self.dataset.tasks());
+        batch.skipped = skipped;
+        Ok(batch)
     }
 
     fn guarded(&self, index: usize, epoch: u64, place: Place) -> Result<Sample> {

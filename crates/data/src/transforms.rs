@@ -21,6 +21,7 @@ mod lookup;
 mod resize;
 mod unit;
 mod warp;
+mod wide;
 
 use ndarray::Array2;
 
@@ -39,6 +40,35 @@ pub struct Transform {
     size: [usize; 2],
     fill: [u8; 3],
     augment: Option<AugmentConfig>,
+}
+
+/// What is drawn for one sample, so that another program can repeat it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Drawn {
+    /// Whether left and right swap.
+    pub flip: bool,
+    /// How many times larger objects look on the unchanged canvas.
+    pub scale: f64,
+    /// Counter-clockwise turn about the centre.
+    pub degrees: f64,
+    /// Side of the window that is cut out, as a share of the image's sides.
+    pub side: f64,
+    /// Position of the window in the room that it leaves, x and y, 0 to 1.
+    pub corner: [f64; 2],
+    /// Factors of brightness, contrast and saturation, applied in this order.
+    pub color: [f32; 3],
+}
+
+impl AugmentConfig {
+    /// What `key` draws.
+    pub fn drawn(&self, key: Key) -> Drawn {
+        let mut rng = key.rng();
+        let Draw { flip, scale, degrees, side, corner } = Draw::new(self, &mut rng);
+        let Factors { brightness, contrast, saturation } =
+            Factors::new(&self.color_jitter, &mut rng);
+        let color = [brightness, contrast, saturation];
+        Drawn { flip, scale, degrees, side, corner, color }
+    }
 }
 
 impl Transform {
@@ -94,7 +124,7 @@ impl Transform {
         };
         Sample {
             name: sample.name.clone(),
-            image: colours.apply(bilinear::image(sample.image.view(), &map, fill)),
+            image: bilinear::image(sample.image.view(), &map, fill, |image| colours.apply(image)),
             labels: sample.labels.iter().map(moved).collect(),
         }
     }

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::slice::ChunksExactMut;
+use std::sync::Arc;
 
 use ndarray::{Array4, ArrayView3, Axis};
 
 use super::LoaderConfig;
+use super::pool::{Home, Pool};
 use crate::{Sample, TaskKind, TaskSpec};
 
 /// What one training step reads.
@@ -25,15 +27,34 @@ pub struct Batch {
     pub samples: Vec<Sample>,
     /// What is wrong with each sample that was left out.
     pub skipped: Vec<String>,
+    home: Home,
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        let images = std::mem::take(&mut self.images);
+        let targets = std::mem::take(&mut self.targets).into_values();
+        let arrays = std::iter::once(images).chain(targets);
+        arrays.for_each(|array| self.home.take(array.into_raw_vec_and_offset().0));
+    }
 }
 
 impl Batch {
-    /// A batch without numbers yet, and the places of `count` samples in it.
-    pub(crate) fn blank(count: usize, tasks: &[TaskSpec], config: &LoaderConfig) -> Blank {
+    /// A batch whose numbers mean nothing yet, and the places of `count` samples in it.
+    pub(crate) fn blank(
+        count: usize,
+        tasks: &[TaskSpec],
+        config: &LoaderConfig,
+        pool: &Arc<Pool>,
+    ) -> Blank {
         let [height, width] = config.img_size;
-        let zeros = |(c, h, w): (usize, usize, usize)| Array4::zeros((count, c, h, w));
-        let targets = tasks.iter().map(|task| zeros(shape(task, config.img_size))).collect();
-        Blank { images: zeros((3, height, width)), targets }
+        let array = |(c, h, w): (usize, usize, usize)| {
+            let numbers = pool.take(count * c * h * w);
+            Array4::from_shape_vec((count, c, h, w), numbers).expect("as many numbers as asked for")
+        };
+        let images = array((3, height, width));
+        let targets = tasks.iter().map(|task| array(shape(task, config.img_size))).collect();
+        Blank { images, targets, home: Home::new(pool) }
     }
 }
 
@@ -42,6 +63,7 @@ pub(crate) struct Blank {
     images: Array4<f32>,
     /// In the order of the data set's tasks.
     targets: Vec<Array4<f32>>,
+    home: Home,
 }
 
 /// Where one sample of a batch goes.
@@ -74,7 +96,8 @@ impl Blank {
         let targets = tasks.iter().zip(self.targets);
         let targets = targets.map(|(task, array)| (task.name.clone(), kept(array))).collect();
         let names = samples.iter().map(|sample| sample.name.clone()).collect();
-        Batch { indices, names, images: kept(self.images), targets, samples, skipped: Vec::new() }
+        let (images, skipped) = (kept(self.images), Vec::new());
+        Batch { indices, names, images, targets, samples, skipped, home: self.home }
     }
 }
 

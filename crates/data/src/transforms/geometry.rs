@@ -78,15 +78,16 @@ impl Geometry {
         (x >= 0.0 && x < width && y >= 0.0 && y < height).then_some([x, y])
     }
 
-    /// [`Geometry::locate`] along the row `v` of the result, to the last bit.
-    pub(crate) fn along(&self, v: f64) -> impl Fn(f64) -> Option<[f64; 2]> {
+    /// [`Geometry::locate`] along the row `v` of the result, to the last bit, and whether the
+    /// position lies inside the source. Without branches: many are worked out at once.
+    #[inline(always)]
+    pub(crate) fn along(&self, v: f64) -> impl Fn(f64) -> ([f64; 2], bool) {
         let [[a, bv, c], [d, ev, f]] = self.rows.map(|[a, b, c]| [a, b * v, c]);
         let [height, width] = self.source.map(|v| v as f64);
+        #[inline(always)]
         move |u| {
             let [x, y] = [a * u + bv + c, d * u + ev + f];
-            // Without branches: all four are compared at once.
-            let inside = (x >= 0.0) & (x < width) & (y >= 0.0) & (y < height);
-            inside.then_some([x, y])
+            ([x, y], (x >= 0.0) & (x < width) & (y >= 0.0) & (y < height))
         }
     }
 

@@ -3,6 +3,7 @@
 use ndarray::{Array2, ArrayView2};
 
 use super::geometry::Geometry;
+use super::wide::{floor, index, wide};
 
 /// The pixel of the source under the centre of each pixel of the result.
 pub(crate) struct Lookup {
@@ -15,16 +16,15 @@ pub(crate) struct Lookup {
 impl Lookup {
     pub(crate) fn new(map: &Geometry) -> Self {
         let [height, width] = map.output;
-        let mut places = vec![u32::MAX; height * width];
-        let columns = map.source[1] as u32;
-        for (y, row) in places.chunks_exact_mut(width).enumerate() {
-            let at = map.along(y as f64 + 0.5);
-            for (x, place) in row.iter_mut().enumerate() {
-                if let Some([x, y]) = at(x as f64 + 0.5) {
-                    *place = y as u32 * columns + x as u32;
+        let mut places = vec![0; height * width];
+        wide(
+            #[inline(always)]
+            || {
+                for (y, row) in places.chunks_exact_mut(width).enumerate() {
+                    locate(row, map, y as f64 + 0.5);
                 }
-            }
-        }
+            },
+        );
         Self { size: map.output, places }
     }
 
@@ -35,6 +35,18 @@ impl Lookup {
         let value = |&place: &u32| values.get(place as usize).copied().unwrap_or(outside);
         let found = self.places.iter().map(value).collect();
         Array2::from_shape_vec(self.size, found).expect("one value for every pixel")
+    }
+}
+
+/// Places of the source along the row `v` of the result.
+#[inline(always)]
+fn locate(row: &mut [u32], map: &Geometry, v: f64) {
+    let columns = map.source[1] as f64;
+    let at = map.along(v);
+    for (x, place) in row.iter_mut().enumerate() {
+        let ([x, y], inside) = at(x as f64 + 0.5);
+        let found = index(floor(y) * columns + floor(x));
+        *place = if inside { found } else { u32::MAX };
     }
 }
 

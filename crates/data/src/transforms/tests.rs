@@ -188,7 +188,7 @@ proptest! {
         let map = Geometry::new([size.0, size.1], [output.0, output.1], &draw);
         let before = coordinates(size.0, size.1);
         let lookup = Lookup::new(&map);
-        let image = bilinear::image(before.image.view(), &map, [0; 3]);
+        let image = bilinear::image(before.image.view(), &map, [0; 3], |image| image.to_owned());
         let Label::Classes(columns) = warped(&before.labels["column"], None, (&map, &lookup), IGNORE) else { panic!() };
         let Label::Depth(rows) = warped(&before.labels["row"], None, (&map, &lookup), IGNORE) else { panic!() };
         // The filter that shrinks the source reaches two of its pixels and leans inwards at borders.
