@@ -13,15 +13,22 @@ fn main() {
     println!("cargo::rustc-link-arg=-Wl,-rpath,{}", lib.display());
     println!("cargo::rerun-if-changed=src/shim.cc");
     println!("cargo::rerun-if-changed=src/shim.h");
-    println!("cargo::rerun-if-changed=src/shim.rs");
+    for name in ["shim.rs", "kernels.cc", "kernels.h", "kernels.rs"] {
+        println!("cargo::rerun-if-changed=src/{name}");
+    }
 
     let root = lib.parent().expect("LibTorch's libraries lie in its folder `lib`");
-    cxx_build::bridge("src/shim.rs")
+    cxx_build::bridges(["src/shim.rs", "src/kernels.rs"])
         .file("src/shim.cc")
+        .file("src/kernels.cc")
         .std("c++17")
         .include(root.join("include"))
         .include(root.join("include/torch/csrc/api/include"))
         .warnings(false)
+        // Tests train small models: loops over numbers are worth their vectors there too.
+        .opt_level(3)
+        .flag_if_supported("-fno-math-errno")
+        .flag_if_supported("-fno-trapping-math")
         .compile("polyptych-shim");
     println!("cargo::rustc-link-lib=dl");
 }

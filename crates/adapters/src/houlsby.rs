@@ -4,7 +4,7 @@
 //! `y + sigma(y W_d + b_d) W_u + b_u` behind attention and behind the MLP, before each is added to
 //! the stream. They hold a nonlinearity and cannot be folded.
 
-use polyptych_tensor::{Init, Result as TensorResult, Scope, Site, Tensor, cast};
+use polyptych_tensor::{Init, Result as TensorResult, Scope, Site, Tensor, cast, linear};
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -88,7 +88,7 @@ struct DenseMatrix {
 
 impl Matrix for DenseMatrix {
     fn forward(&self, x: &Tensor) -> Tensor {
-        x.linear(&cast(&self.weight, x.kind()), None::<&Tensor>)
+        linear(x, &cast(&self.weight, x.kind()), None)
     }
 }
 

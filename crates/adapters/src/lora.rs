@@ -272,7 +272,13 @@ struct LoraLinear {
 
 impl Projection for LoraLinear {
     fn forward(&self, x: &Activations, train: bool) -> Activations {
-        x.map(|t| self.parts_of(&dropout(t, self.dropout, train)).add_to(self.base.forward(t)))
+        x.map(|t| match &self.parts[..] {
+            [(Part { name: "", .. }, factors)] => {
+                let dropout = if train { self.dropout } else { 0.0 };
+                factors.beside(&self.base, t, self.scaling, dropout)
+            }
+            _ => self.parts_of(&dropout(t, self.dropout, train)).add_to(self.base.forward(t)),
+        })
     }
 }
 

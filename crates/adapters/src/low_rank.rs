@@ -1,6 +1,6 @@
 //! One pair of low-rank factors: `scale * B A x`.
 
-use polyptych_tensor::{Init, Result, Scope, Tensor, cast};
+use polyptych_tensor::{Init, Linear, Result, Scope, Tensor, cast, linear, low_rank_linear};
 
 /// Initial values of a pair of factors.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -37,8 +37,14 @@ impl LowRank {
 
     /// `B A x` for `x`: `[.., in]`.
     pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
-        let none = None::<Tensor>;
-        x.linear(&cast(&self.a, x.kind()), none.as_ref())
-            .linear(&cast(&self.b, x.kind()), none.as_ref())
+        let low = linear(x, &cast(&self.a, x.kind()), None);
+        linear(&low, &cast(&self.b, x.kind()), None)
+    }
+
+    /// `W x + b + scale * B A dropout(x)` for `x`: `[.., in]`.
+    pub(crate) fn beside(&self, base: &Linear, x: &Tensor, scale: f64, dropout: f64) -> Tensor {
+        let bias = base.bias.as_ref().map(|b| cast(b, x.kind()));
+        let base = (&cast(&base.weight, x.kind()), bias.as_ref());
+        low_rank_linear(x, base, (&self.a, &self.b), scale, dropout)
     }
 }

@@ -4,7 +4,7 @@
 mod support;
 
 use polyptych_adapters::{AdapterConfig, Form};
-use polyptych_tensor::{Activations, Projection, Site, SiteKind, Store, Tensor, no_grad};
+use polyptych_tensor::{Activations, Projection, Site, SiteKind, Store, Tensor, linear, no_grad};
 use serde_json::json;
 
 use support::{
@@ -93,7 +93,7 @@ fn task_factors_of_zero_leave_the_base_of_the_mode() {
         let x = Activations { shared: random(&[2, 5, 6]), per_task: Some(random(&[3, 2, 5, 6])) };
         let out = projection.forward(&x, false);
         let weight = parameter(&store, "weight");
-        let plain = x.shared.linear(&weight, Some(parameter(&store, "bias")));
+        let plain = linear(&x.shared, &weight, Some(&parameter(&store, "bias")));
         assert!(difference(&out.shared, &plain) > 0.1);
         for task in 0..3 {
             let base = if reads_shared { &out.shared } else { &plain };

@@ -17,6 +17,7 @@ mod extend;
 mod features;
 mod heat_map;
 mod hub;
+mod in_turn;
 mod ledger;
 mod log;
 mod merge;
@@ -54,7 +55,7 @@ pub use polyptych_data::{
     guess, make,
 };
 pub use polyptych_losses::balancers::{BalancerInfo, BalancerKind, balancers};
-pub use polyptych_tensor::torch_version;
+pub use polyptych_tensor::{keep_memory, torch_version};
 pub use predict::{Prediction, Predictor, image_files};
 pub use recipe::{
     BackboneRecipe, CompareRecipe, DataRecipe, ExtendRecipe, OptimiserRecipe, Recipe, SourceRecipe,

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use polyptych_adapters::Form;
 use polyptych_backbones::{Backbone, BackboneConfig};
 use polyptych_data::TaskSpec;
-use polyptych_heads::{Head, upsample};
+use polyptych_heads::{Head, HeadInput, upsample};
 use polyptych_tensor::{Device, Observed, Store, Tensor, Tensors, manual_seed};
 
 use crate::features::Features;
+use crate::in_turn::InTurn;
 use crate::trunk::{Trunk, shares};
 use crate::{Recipe, Result, Task, UnionRange, union};
 
@@ -114,6 +115,41 @@ impl Model {
         Ok(outputs)
     }
 
+    /// Goes through the model and back, in training: `loss` turns the output of every task that
+    /// learns, by its position, into what is minimised. One head after the other, so that the
+    /// activations of one head exist at a time, and those of one trunk where tasks have copies.
+    ///
+    /// The generator is seeded as in training: anew before every trunk.
+    ///
+    /// # Errors
+    /// An image of another shape, or what `loss` reports.
+    pub fn backward_in_turn(
+        &self,
+        images: &Tensor,
+        seed: i64,
+        mut loss: impl FnMut(usize, &Tensor) -> Result<Tensor>,
+    ) -> Result<()> {
+        for trunk in &self.trunks {
+            let asked = self.learning_in(trunk);
+            if asked.is_empty() {
+                continue;
+            }
+            manual_seed(seed);
+            let features = self.features(trunk, &asked, images, true)?;
+            let (size, in_turn) = (features.size, InTurn::new(features));
+            for index in asked {
+                let input = in_turn.input(index - trunk.tasks.start);
+                let output = self.head_output(&input, size, index, true)?;
+                let minimised = loss(index, &output)?;
+                if minimised.requires_grad() {
+                    minimised.f_backward()?;
+                }
+            }
+            in_turn.backward()?;
+        }
+        Ok(())
+    }
+
     /// What heads read of the one trunk of a model without copies per task.
     ///
     /// # Errors
@@ -184,9 +220,19 @@ impl Model {
         index: usize,
         train: bool,
     ) -> Result<Tensor> {
-        let raw = self.heads[index].forward(&trunk.input(features, index), train)?;
+        self.head_output(&trunk.input(features, index), features.size, index, train)
+    }
+
+    fn head_output(
+        &self,
+        input: &HeadInput,
+        size: [i64; 2],
+        index: usize,
+        train: bool,
+    ) -> Result<Tensor> {
+        let raw = self.heads[index].forward(input, train)?;
         Ok(match self.tasks[index].spec.is_dense() {
-            true => upsample(&raw, features.size)?,
+            true => upsample(&raw, size)?,
             false => raw,
         })
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use polyptych_tensor::Tensor;
+use polyptych_tensor::{Kind, Tensor};
 
 use crate::{Error, Result};
 
@@ -31,11 +31,13 @@ pub trait Head: Debug {
     fn forward(&self, features: &HeadInput, train: bool) -> Result<Tensor>;
 }
 
-/// The levels as `[batch, dim, height, width]`, checked against the dims in `feature_chs`.
-///
-/// The views keep the layout of the features, channels last, in which 1 x 1 convolutions are
-/// plain matrix products.
-pub(crate) fn channels_first(levels: &[Tensor], feature_chs: &[i64]) -> Result<Vec<Tensor>> {
+/// Checks the levels against the dims in `feature_chs`, and that batch normalisation can learn
+/// from them; gives height and width of the finest.
+pub(crate) fn check_levels(
+    levels: &[Tensor],
+    feature_chs: &[i64],
+    train: bool,
+) -> Result<[i64; 2]> {
     if levels.len() != feature_chs.len() {
         return Err(Error::NumLevels { expected: feature_chs.len(), found: levels.len() });
     }
@@ -50,13 +52,13 @@ pub(crate) fn channels_first(levels: &[Tensor], feature_chs: &[i64]) -> Result<V
             return Err(Error::Shape { key: format!("levels[{i}]"), expected, found });
         }
     }
-    Ok(levels.iter().map(|level| level.permute([0, 3, 1, 2])).collect())
+    let [batch, height, width, _] = levels[0].size()[..] else { unreachable!("four axes") };
+    if train && batch * height * width < 2 { Err(Error::OnePosition) } else { Ok([height, width]) }
 }
 
-/// Refuses what batch normalisation cannot learn from.
-pub(crate) fn check_positions(finest: &Tensor, train: bool) -> Result<()> {
-    let size = finest.size();
-    if train && size[0] * size[2] * size[3] < 2 { Err(Error::OnePosition) } else { Ok(()) }
+/// The output of a head in the order that losses and metrics read, in float32.
+pub(crate) fn channels_first(output: &Tensor) -> Tensor {
+    output.permute([0, 3, 1, 2]).to_kind(Kind::Float)
 }
 
 #[cfg(test)]
@@ -64,7 +66,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use polyptych_tensor::{Device, Kind};
+    use polyptych_tensor::Device;
 
     fn zeros(shape: &[i64]) -> Tensor {
         Tensor::zeros(shape, (Kind::Float, Device::Cpu))
@@ -72,7 +74,7 @@ mod tests {
 
     fn refusal(levels: &[&[i64]]) -> String {
         let levels: Vec<Tensor> = levels.iter().map(|shape| zeros(shape)).collect();
-        channels_first(&levels, &[6, 12]).unwrap_err().to_string()
+        check_levels(&levels, &[6, 12], false).unwrap_err().to_string()
     }
 
     #[test]

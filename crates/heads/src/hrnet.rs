@@ -3,11 +3,11 @@
 //! Sizes, names and start are MTLoRA's (arXiv 2403.20320, public code): its per-task downsampler
 //! is the first half of this head, its decoder the second.
 
-use polyptych_tensor::{BatchNorm2d, Conv2d, Kind, Scope, Tensor};
+use polyptych_tensor::{BatchNorm2d, Conv2d, Scope, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::head::{channels_first, check_positions};
-use crate::upsample::resize;
+use crate::head::{channels_first, check_levels};
+use crate::upsample::resize_last;
 use crate::{Error, Head, HeadInput, Result};
 
 /// Widths of the fusion head. A small backbone wants smaller ones than the published defaults.
@@ -81,15 +81,13 @@ impl HrnetConfig {
 
 impl Head for HrnetHead {
     fn forward(&self, features: &HeadInput, train: bool) -> Result<Tensor> {
-        let levels = channels_first(&features.levels, &self.feature_chs)?;
-        check_positions(&levels[0], train)?;
-        let finest = [levels[0].size()[2], levels[0].size()[3]];
-        let reduced = levels.iter().zip(&self.downsample);
+        let finest = check_levels(&features.levels, &self.feature_chs, train)?;
+        let reduced = features.levels.iter().zip(&self.downsample);
         let fused: Vec<Tensor> =
-            reduced.map(|(x, conv)| resize(&conv.forward(x), finest)).collect();
-        let hidden = self.hidden.forward(&Tensor::cat(&fused, 1));
-        let hidden = self.norm.forward(&hidden, train).relu();
-        Ok(self.output.forward(&hidden).to_kind(Kind::Float))
+            reduced.map(|(x, conv)| resize_last(&conv.pointwise(x), finest)).collect();
+        let hidden = self.hidden.pointwise(&Tensor::cat(&fused, -1));
+        let hidden = self.norm.forward_relu(&hidden, train);
+        Ok(channels_first(&self.output.pointwise(&hidden)))
     }
 }
 
@@ -99,7 +97,7 @@ mod tests {
 
     use super::*;
     use crate::testing::{levels, parameters, tensors};
-    use polyptych_tensor::{Device, Store};
+    use polyptych_tensor::{Device, Kind, Store};
 
     const CHS: [i64; 4] = [192, 384, 768, 768];
 

@@ -2,11 +2,11 @@
 //!
 //! The unused convolution that the public code carries is left out.
 
-use polyptych_tensor::{BatchNorm2d, Conv2d, Kind, Linear, Scope, Tensor};
+use polyptych_tensor::{BatchNorm2d, Conv2d, Linear, Scope, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::head::{channels_first, check_positions};
-use crate::upsample::resize;
+use crate::head::{channels_first, check_levels};
+use crate::upsample::resize_last;
 use crate::{Error, Head, HeadInput, Result};
 
 /// Width and dropout of the all-MLP head.
@@ -74,17 +74,15 @@ impl SegformerConfig {
 
 impl Head for SegformerHead {
     fn forward(&self, features: &HeadInput, train: bool) -> Result<Tensor> {
-        let levels = channels_first(&features.levels, &self.feature_chs)?;
-        check_positions(&levels[0], train)?;
-        let finest = [levels[0].size()[2], levels[0].size()[3]];
+        let finest = check_levels(&features.levels, &self.feature_chs, train)?;
         let coarsest_first = features.levels.iter().zip(&self.projections).rev();
-        let fused: Vec<Tensor> = coarsest_first
-            .map(|(x, linear)| resize(&linear.forward(x).permute([0, 3, 1, 2]), finest))
-            .collect();
-        let fused = self.fuse.forward(&Tensor::cat(&fused, 1));
-        let fused = self.norm.forward(&fused, train).relu();
-        let kept = fused.feature_dropout(self.dropout, train);
-        Ok(self.output.forward(&kept).to_kind(Kind::Float))
+        let fused: Vec<Tensor> =
+            coarsest_first.map(|(x, linear)| resize_last(&linear.forward(x), finest)).collect();
+        let fused = self.fuse.pointwise(&Tensor::cat(&fused, -1));
+        let fused = self.norm.forward_relu(&fused, train);
+        // Whole channels fall, which LibTorch expects in front of the positions.
+        let kept = fused.permute([0, 3, 1, 2]).feature_dropout(self.dropout, train);
+        Ok(channels_first(&self.output.pointwise(&kept.permute([0, 2, 3, 1]))))
     }
 }
 
@@ -94,7 +92,7 @@ mod tests {
 
     use super::*;
     use crate::testing::{levels, parameters, tensors};
-    use polyptych_tensor::{Device, Store};
+    use polyptych_tensor::{Device, Kind, Store};
 
     #[test]
     fn counts_and_names_are_those_of_the_public_code() {

@@ -29,6 +29,11 @@ pub(crate) fn resize(x: &Tensor, size: [i64; 2]) -> Tensor {
     x.upsample_bilinear2d(size, false, None, None)
 }
 
+/// The same for channels that come last: `[batch, height, width, channels]`.
+pub(crate) fn resize_last(x: &Tensor, size: [i64; 2]) -> Tensor {
+    resize(&x.permute([0, 3, 1, 2]), size).permute([0, 2, 3, 1])
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

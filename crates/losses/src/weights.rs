@@ -38,6 +38,11 @@ impl LossWeights {
         Ok(Self(weights))
     }
 
+    /// The term of the task at `index`, which must be one of those with a weight.
+    pub fn term(&self, index: usize, loss: &LossValue) -> Tensor {
+        &loss.loss * self.0[index]
+    }
+
     /// The weighted sum, a float32 scalar.
     ///
     /// # Errors
@@ -46,7 +51,7 @@ impl LossWeights {
         if losses.len() != self.0.len() {
             return Err(Error::NumLosses { expected: self.0.len(), found: losses.len() });
         }
-        let terms = losses.iter().zip(&self.0).map(|(value, weight)| &value.loss * *weight);
+        let terms = losses.iter().enumerate().map(|(index, value)| self.term(index, value));
         Ok(terms.reduce(|sum, term| sum + term).expect("there is a weight, so there is a loss"))
     }
 }

@@ -10,6 +10,7 @@ mod error;
 pub mod file;
 mod grad_scaler;
 mod init;
+mod kernels;
 mod layers;
 mod load;
 pub mod optim;
@@ -26,6 +27,7 @@ pub use error::{Error, Result};
 pub use file::{TensorFile, Tensors};
 pub use grad_scaler::GradScaler;
 pub use init::Init;
+pub use kernels::{keep_memory, linear, low_rank_linear};
 pub use layers::{BatchNorm2d, Conv2d, LayerNorm, Linear, cast, drop_path, dropout};
 pub use load::{LoadOptions, LoadReport, Resample, matches};
 pub use plan::{

@@ -25,6 +25,7 @@ use options::Options;
 
 fn main() -> Result<()> {
     let options = Options::parse();
+    polyptych_tensor::keep_memory();
     polyptych_tensor::set_num_threads(options.threads);
     let mut case = options.case.prepare(&options)?;
     say(&json!({"ready": true, "versions": format!("LibTorch {}", torch_version())}));

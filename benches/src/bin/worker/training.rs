@@ -53,13 +53,16 @@ impl Training {
     /// Outputs of all tasks and the sum of their weighted losses, whose gradients are formed.
     fn backward(&self, model: &Model) -> Result<(Vec<Tensor>, Tensor)> {
         model.store.zero_grad();
-        let outputs = model.forward(&self.images, true)?;
-        let mut total = Tensor::zeros([0i64; 0], (Kind::Float, Device::Cpu));
-        for ((task, output), target) in model.tasks.iter().zip(&outputs).zip(&self.targets) {
-            total += task.loss.forward(output, target)?.loss * weight(&task.spec);
-        }
-        total.f_backward()?;
-        Ok((outputs, total))
+        let (mut outputs, mut total) = (Vec::new(), Vec::new());
+        model.backward_in_turn(&self.images, 0, |index, output| {
+            let task = &model.tasks[index];
+            let value = task.loss.forward(output, &self.targets[index])?;
+            outputs.push(output.detach());
+            let term = value.loss * weight(&task.spec);
+            total.push(term.detach());
+            Ok(term)
+        })?;
+        Ok((outputs, total.into_iter().sum()))
     }
 }
 

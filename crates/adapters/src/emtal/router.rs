@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use polyptych_tensor::{
-    Activations, Error, Gate, Init, Kind, Result, Scope, Site, Tensor, cast, no_grad,
+    Activations, Error, Gate, Init, Kind, Result, Scope, Site, Tensor, cast, linear, no_grad,
 };
 
 use super::EmtalConfig;
@@ -62,7 +62,7 @@ impl Router {
 
     /// Gates of `x`, `[.., in_features]` to `[.., experts]`; they sum to 1.
     fn gates(&self, x: &Tensor) -> Tensor {
-        let logits = x.linear(&cast(&self.weight, x.kind()), None::<Tensor>.as_ref());
+        let logits = linear(x, &cast(&self.weight, x.kind()), None);
         let gates = (logits / self.temperature).softmax(-1, None::<Kind>);
         match self.top_k {
             Some(k) => sparse(&gates, k),

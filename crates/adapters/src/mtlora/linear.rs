@@ -5,6 +5,7 @@
 
 use polyptych_tensor::{
     Activations, Init, LayerNorm, Linear, Projection, Result, Scope, Site, Tensor, cast, dropout,
+    linear,
 };
 
 use super::{MtLoraConfig, SharedMode};
@@ -110,12 +111,15 @@ impl MtLoraLinear {
 
     /// A layer without task factors treats every stream that passes as plain LoRA does.
     fn forward_shared(&self, x: &Activations, train: bool) -> Activations {
-        x.map(|t| {
-            let p = self.base.forward(t);
-            match self.shared.low_rank(&dropout(t, self.dropout, train)) {
-                Some(low) => p + low,
-                None => p,
+        let dropped = if train { self.dropout } else { 0.0 };
+        x.map(|t| match &self.shared {
+            Shared::Factors { factors, scale: Scale::Fixed(scale) } => {
+                factors.beside(&self.base, t, *scale, dropped)
             }
+            shared => match shared.low_rank(&dropout(t, self.dropout, train)) {
+                Some(low) => self.base.forward(t) + low,
+                None => self.base.forward(t),
+            },
         })
     }
 
@@ -126,7 +130,7 @@ impl MtLoraLinear {
         let (a, b) = self.stacked(x.kind());
         let down = if x.dim() == 2 {
             let [tasks, r, features] = a.size()[..] else { unreachable!("a is [tasks, r, in]") };
-            let flat = x.linear(&a.view([tasks * r, features]), None::<Tensor>);
+            let flat = linear(x, &a.view([tasks * r, features]), None);
             flat.view([-1, tasks, r]).transpose(0, 1)
         } else {
             x.bmm(&a.transpose(1, 2))

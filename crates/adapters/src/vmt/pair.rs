@@ -97,7 +97,7 @@ impl Pair {
 
 /// `W x + b` in the type of `x`.
 pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
-    x.linear(&cast(weight, x.kind()), bias.map(|b| cast(b, x.kind())))
+    polyptych_tensor::linear(x, &cast(weight, x.kind()), bias.map(|b| cast(b, x.kind())).as_ref())
 }
 
 /// Takes both chains below `path` out of `tensors`, multiplied out: `[k, d]` and `[d, k]`.

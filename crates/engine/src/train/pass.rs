@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use polyptych_data::Batch;
 use polyptych_losses::LossValue;
-use polyptych_tensor::{Kind, Role, Tensor, manual_seed, no_grad};
+use polyptych_tensor::{GradScaler, Kind, Role, Tensor, manual_seed, no_grad};
 use serde_json::json;
 
 use super::{Trainer, seed_of};
@@ -40,11 +40,36 @@ impl Trainer {
         if self.balance.is_some() {
             return self.balanced_pass(images, batch, lr);
         }
+        if self.union.is_none() {
+            return self.pass_in_turn(images, batch);
+        }
         let outputs = self.model.forward_train(&images, self.seed())?;
         self.model.store.zero_grad();
         let (total, losses) = self.losses(&outputs, batch)?;
         backward(&total, self.scaler.as_ref(), &self.model.store.trainable())?;
         Ok(Pass { loss: total.double_value(&[]), formed: true, losses, balanced: None, images })
+    }
+
+    /// Tasks of a recipe without a union meet in the trunk alone.
+    fn pass_in_turn(&self, images: Tensor, batch: &Batch) -> Result<Pass> {
+        self.model.store.zero_grad();
+        let weights = self.weights.as_ref().expect("without a union every task has a loss");
+        let scale = self.scaler.as_ref().map_or(1.0, GradScaler::scale);
+        let (mut losses, mut total) = (Vec::new(), Vec::new());
+        self.model.backward_in_turn(&images, self.seed(), |index, output| {
+            let loss = self.loss_of(index, output, batch)?;
+            let term = weights.term(losses.len(), &loss);
+            losses.push(LossValue { loss: loss.loss.detach(), labelled: loss.labelled });
+            total.push(term.detach());
+            Ok(if scale == 1.0 { term } else { term * scale })
+        })?;
+        if let Some(scaler) = &self.scaler {
+            scaler.unscale(&self.model.store.trainable())?;
+        }
+        let total = total.into_iter().reduce(|sum, term| sum + term);
+        let total = total.expect("a recipe has at least one task");
+        let (loss, losses) = (total.double_value(&[]), self.named(losses));
+        Ok(Pass { loss, formed: true, losses, balanced: None, images })
     }
 
     fn balanced_pass(&mut self, images: Tensor, batch: &Batch, lr: f64) -> Result<Pass> {
@@ -125,13 +150,17 @@ impl Trainer {
     /// tasks that learn.
     fn losses_alone(&self, outputs: &[Tensor], batch: &Batch) -> Result<Vec<LossValue>> {
         let one = |&index: &usize| {
-            let task = &self.model.tasks[index];
-            let target = to_tensor(&batch.targets[&task.spec.name], self.device);
             let place = self.model.learning().binary_search(&index);
             let output = &outputs[place.expect("only tasks that learn have a loss")];
-            Ok(task.loss.forward(output, &target)?)
+            self.loss_of(index, output, batch)
         };
         self.alone.iter().map(one).collect()
+    }
+
+    fn loss_of(&self, index: usize, output: &Tensor, batch: &Batch) -> Result<LossValue> {
+        let task = &self.model.tasks[index];
+        let target = to_tensor(&batch.targets[&task.spec.name], self.device);
+        Ok(task.loss.forward(output, &target)?)
     }
 
     fn named(&self, losses: Vec<LossValue>) -> BTreeMap<String, Tensor> {

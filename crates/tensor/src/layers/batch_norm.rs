@@ -2,6 +2,7 @@
 
 use tch::{Kind, Tensor};
 
+use crate::kernels::{self, Normalised};
 use crate::{Init, Result, Scope};
 
 /// `y = (x - mean) / sqrt(var + eps) * weight + bias` per channel; batch statistics in training,
@@ -38,5 +39,19 @@ impl BatchNorm2d {
         let wide = x.to_kind(Kind::Float);
         wide.batch_norm(weight, bias, mean, var, train, Self::MOMENTUM, Self::EPS, false)
             .to_kind(x.kind())
+    }
+
+    /// `relu` of the same, for channels that come last: `[.., chans]`.
+    pub fn forward_relu(&self, x: &Tensor, train: bool) -> Tensor {
+        let norm = Normalised {
+            weight: &self.weight,
+            bias: &self.bias,
+            running_mean: &self.running_mean,
+            running_var: &self.running_var,
+            momentum: Self::MOMENTUM,
+            eps: Self::EPS,
+        };
+        let rows = x.flatten(0, x.dim() as i64 - 2);
+        kernels::batch_norm_relu(&rows, &norm, train).view_as(x)
     }
 }

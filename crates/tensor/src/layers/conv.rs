@@ -3,7 +3,7 @@
 use tch::Tensor;
 
 use super::cast;
-use crate::{Init, Result, Scope};
+use crate::{Init, Result, Scope, kernels};
 
 /// A square convolution; `weight` is `[out, in, kernel, kernel]`.
 #[derive(Debug)]
@@ -34,6 +34,14 @@ impl Conv2d {
     /// The same with `padding` zeros on each side.
     pub fn with_padding(self, padding: i64) -> Self {
         Self { padding, ..self }
+    }
+
+    /// Maps `[.., in_chans]` to `[.., out_chans]`: what a kernel of 1 does to channels that come
+    /// last.
+    pub fn pointwise(&self, x: &Tensor) -> Tensor {
+        let weight = cast(&self.weight, x.kind()).flatten(1, 3);
+        let bias = self.bias.as_ref().map(|b| cast(b, x.kind()));
+        kernels::linear(x, &weight, bias.as_ref())
     }
 
     /// Maps `[batch, in_chans, height, width]` to `[batch, out_chans, height', width']`.

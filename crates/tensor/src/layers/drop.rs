@@ -2,9 +2,11 @@
 
 use tch::Tensor;
 
+use crate::kernels;
+
 /// Sets each number to zero with probability `p` in training and scales the rest by `1 / (1 - p)`.
 pub fn dropout(x: &Tensor, p: f64, train: bool) -> Tensor {
-    if train && p > 0.0 { x.dropout(p, true) } else { x.shallow_clone() }
+    if train && p > 0.0 { kernels::dropout(x, p) } else { x.shallow_clone() }
 }
 
 /// Stochastic depth: sets whole entries of the leading axis to zero with probability `p` in

@@ -3,7 +3,7 @@
 use tch::Tensor;
 
 use super::cast;
-use crate::{Init, Result, Scope};
+use crate::{Init, Result, Scope, kernels};
 
 /// A linear map over the last axis; `weight` is `[out, in]`, `bias` is `[out]`.
 #[derive(Debug)]
@@ -30,6 +30,6 @@ impl Linear {
     /// Maps `[.., in_features]` to `[.., out_features]`, in the type of `x`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let bias = self.bias.as_ref().map(|b| cast(b, x.kind()));
-        x.linear(&cast(&self.weight, x.kind()), bias.as_ref())
+        kernels::linear(x, &cast(&self.weight, x.kind()), bias.as_ref())
     }
 }

@@ -1,0 +1,25 @@
+// Operations that keep only what their backward pass needs.
+#pragma once
+#include "rust/cxx.h"
+
+#include <cstdint>
+
+namespace polyptych {
+
+// A tensor goes in as the address of an at::Tensor, 0 where there is none, and comes out as the
+// address of a new one, which belongs to the caller.
+using Address = std::size_t;
+
+Address linear(Address x, Address weight, Address bias);
+
+Address low_rank_linear(Address x, Address weight, Address bias, Address a, Address b, double scale,
+                        double dropout);
+
+Address dropout(Address x, double p);
+
+Address batch_norm_relu(Address x, Address weight, Address bias, Address running_mean,
+                        Address running_var, double momentum, double eps, bool train);
+
+bool keep_memory();
+
+}  // namespace polyptych
