@@ -25,11 +25,7 @@ pub(super) struct Difference {
 ///
 /// # Errors
 /// Tensors that only one side has, of other shapes, or further apart than rounding explains.
-pub(super) fn compare(
-    folder: &Path,
-    precision: &str,
-    outputs: Option<f64>,
-) -> Result<Difference> {
+pub(super) fn compare(folder: &Path, precision: &str, outputs: Option<f64>) -> Result<Difference> {
     let read = |side: &str| {
         let path = folder.join(format!("{side}.safetensors"));
         std::fs::read(&path).with_context(|| path.display().to_string())

@@ -45,7 +45,7 @@ const fn case(
 }
 
 /// Largest relative difference of augmented photographs and labels.
-const LOADER: f64 = 2e-2;
+const LOADER: f64 = 3e-2;
 
 /// Everything that can be timed.
 pub(super) const CASES: [Case; 8] = [
@@ -92,8 +92,8 @@ pub(super) const CASES: [Case; 8] = [
             peer("timm, torch.compile", "folded.py", &["--backbone", "vit", "--compile", "1"]),
         ],
     ),
-    // TorchVision rounds to 8 bits after every step, we do once; places differ by a rounding of
-    // float32, so that single pixels at the borders of labels do.
+    // TorchVision cuts to 8 bits after each change of brightness, contrast and saturation, which
+    // makes photographs two steps of 255 darker; we round once.
     Case {
         outputs: Some(LOADER),
         ..case(

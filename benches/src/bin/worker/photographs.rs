@@ -121,8 +121,7 @@ fn salient(class: u8) -> u8 {
 fn edges(classes: &Array2<u8>) -> Array2<u8> {
     let (height, width) = classes.dim();
     Array2::from_shape_fn((height, width), |(y, x)| {
-        let other =
-            |y: usize, x: usize| classes[[y.min(height - 1), x.min(width - 1)]] != classes[[y, x]];
-        u8::from(other(y, x + 1) || other(y + 1, x))
+        let beside = [(y, (x + 1).min(width - 1)), ((y + 1).min(height - 1), x)];
+        u8::from(beside.iter().any(|&place| classes[place] != classes[(y, x)]))
     })
 }
