@@ -133,7 +133,7 @@ fn entry<'s>(
         for peer in case.peers {
             let mut worker = Worker::start(case.peer(peer, &flags.python, folder, setting))?;
             worker.check()?;
-            differences.push(agreement::compare(folder, &setting.precision)?);
+            differences.push(agreement::compare(folder, &setting.precision, case.outputs)?);
             peers.push((peer.name, worker));
         }
     }

@@ -33,7 +33,17 @@ const CLIPPY: Step = Step {
 
 const DOC: Step = Step { strict_docs: true, ..step(&["doc", "--workspace", "--no-deps"]) };
 
-const STEPS: [Step; 4] = [FORMAT, CLIPPY, DOC, step(&["xtask", "test"])];
+// A package of its own, whose lock file follows the workspace's dependencies.
+const FUZZ_LOCK: Step = step(&[
+    "tree",
+    "--quiet",
+    "--locked",
+    "--depth=0",
+    "--features=libtorch",
+    "--manifest-path=benches/fuzz/Cargo.toml",
+]);
+
+const STEPS: [Step; 5] = [FORMAT, FUZZ_LOCK, CLIPPY, DOC, step(&["xtask", "test"])];
 
 /// Runs the command; the first failure ends it.
 pub(crate) fn run(flags: &Ci) -> Result<ExitCode> {

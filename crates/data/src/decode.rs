@@ -12,12 +12,12 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use ndarray::{Array2, Array3, ArrayD};
+use ndarray::{Array3, ArrayD};
 
 use crate::{Error, Result};
 
 pub(crate) use self::mat::Value;
-pub(crate) use self::png::IndexOrColour;
+pub(crate) use self::png::{Index, IndexOrColour};
 
 /// Images with more pixels are refused before they are decoded.
 const MAX_PIXELS: usize = 100_000_000;
@@ -53,7 +53,7 @@ pub fn read_image(path: &Path) -> Result<Array3<u8>> {
 }
 
 /// Reads the numbers of an index or grey PNG as stored: palette indices are not looked up.
-pub(crate) fn read_index_png(path: &Path) -> Result<Array2<u16>> {
+pub(crate) fn read_index_png(path: &Path) -> Result<Index> {
     png::index(&read(path)?).map_err(|reason| damaged(path, "index PNG", reason))
 }
 

@@ -1,5 +1,6 @@
 //! A data set that is a folder, described by a manifest.
 
+mod bytes;
 mod classes;
 mod entry;
 mod format;

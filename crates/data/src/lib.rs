@@ -45,7 +45,7 @@ pub use scenes::{Scenes, ScenesConfig};
 pub use subset::Subset;
 pub use survey::{Problem, Survey};
 pub use task::{TaskKind, TaskSpec};
-pub use transforms::{AugmentConfig, ColorJitter, Outside, Transform, resize_image};
+pub use transforms::{AugmentConfig, ColorJitter, Drawn, Outside, Transform, resize_image};
 pub use union::Union;
 
 #[cfg(test)]

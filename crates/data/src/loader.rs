@@ -7,6 +7,7 @@ mod batch;
 mod config;
 mod epoch;
 mod order;
+mod pool;
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,8 +17,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use self::batch::Prepared;
-use crate::{Dataset, Error, Key, Result, Transform};
+use self::batch::{Blank, Place};
+use self::pool::Pool;
+use crate::{Dataset, Error, Key, Result, Sample, Transform};
 
 pub use self::batch::Batch;
 pub use self::config::{LoaderConfig, OnBadSample, Sampling};
@@ -35,7 +37,8 @@ pub(crate) struct Worker {
     dataset: Arc<dyn Dataset>,
     config: Arc<LoaderConfig>,
     transform: Arc<Transform>,
-    pool: Arc<ThreadPool>,
+    threads: Arc<ThreadPool>,
+    pool: Arc<Pool>,
 }
 
 impl Loader {
@@ -53,10 +56,11 @@ impl Loader {
         // The colour outside a turned image is the one that normalises to zero.
         let fill = config.mean.map(|v| (v * 255.0).round().clamp(0.0, 255.0) as u8);
         let transform = Transform::new(config.img_size, fill, config.augment.clone())?;
-        let pool = ThreadPoolBuilder::new().num_threads(config.threads.unwrap_or(0)).build();
-        let pool = pool.map_err(|source| Error::Threads { reason: source.to_string() })?;
+        let threads = ThreadPoolBuilder::new().num_threads(config.threads.unwrap_or(0)).build();
+        let threads = threads.map_err(|source| Error::Threads { reason: source.to_string() })?;
         let (config, transform) = (Arc::new(config), Arc::new(transform));
-        Ok(Self { worker: Worker { dataset, config, transform, pool: Arc::new(pool) } })
+        let (threads, pool) = (Arc::new(threads), Arc::default());
+        Ok(Self { worker: Worker { dataset, config, transform, threads, pool } })
     }
 
     /// The same samples in another order and with other augmentation, on the same threads.
@@ -97,22 +101,30 @@ impl Loader {
 impl Worker {
     /// Makes one batch; `None` if asked to stop.
     fn batch(&self, indices: Vec<usize>, epoch: u64, stop: &AtomicBool) -> Option<Result<Batch>> {
-        let one =
-            |&index: &usize| (!stop.load(Ordering::Relaxed)).then(|| self.guarded(index, epoch));
-        let parts: Option<Vec<Result<Prepared>>> =
-            self.pool.install(|| indices.par_iter().map(one).collect());
-        Some(self.gather(indices, parts?))
+        let tasks = self.dataset.tasks();
+        let mut blank = Batch::blank(indices.len(), tasks, &self.config, &self.pool);
+        let one = |(&index, place): (&usize, Place)| {
+            (!stop.load(Ordering::Relaxed)).then(|| self.guarded(index, epoch, place))
+        };
+        let work = indices.par_iter().zip(blank.places());
+        let parts: Option<Vec<Result<Sample>>> = self.threads.install(|| work.map(one).collect());
+        Some(self.gather(blank, indices, parts?))
     }
 
     /// In order, so that of several errors the same one is always reported.
-    fn gather(&self, indices: Vec<usize>, parts: Vec<Result<Prepared>>) -> Result<Batch> {
+    fn gather(
+        &self,
+        blank: Blank,
+        indices: Vec<usize>,
+        parts: Vec<Result<Sample>>,
+    ) -> Result<Batch> {
         let skip = !self.config.on_bad_sample.is_stop();
-        let (mut kept, mut good, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
-        for (index, part) in indices.into_iter().zip(parts) {
+        let (mut rows, mut good, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
+        for (row, part) in parts.into_iter().enumerate() {
             match part {
-                Ok(part) => {
-                    kept.push(index);
-                    good.push(part);
+                Ok(sample) => {
+                    rows.push(row);
+                    good.push(sample);
                 }
                 Err(error) if skip && error.is_of_a_sample() => skipped.push(error.to_string()),
                 Err(error) => return Err(error),
@@ -122,20 +134,25 @@ impl Worker {
             let (dataset, count) = (self.dataset.name().to_owned(), skipped.len());
             return Err(Error::BadBatch { dataset, count, first: first.clone() });
         }
-        Ok(Batch { skipped, ..Batch::stack(kept, good, self.dataset.tasks()) })
+        let kept = rows.iter().map(|&row| indices[row]).collect();
+        let mut batch = blank.filled(&rows, kept, good, self.dataset.tasks());
+        batch.skipped = skipped;
+        Ok(batch)
     }
 
-    fn guarded(&self, index: usize, epoch: u64) -> Result<Prepared> {
-        guarded(&*self.dataset, index, || self.prepare(index, epoch))?
+    fn guarded(&self, index: usize, epoch: u64, place: Place) -> Result<Sample> {
+        guarded(&*self.dataset, index, || self.prepare(index, epoch, place))?
     }
 
-    fn prepare(&self, index: usize, epoch: u64) -> Result<Prepared> {
+    /// Writes a transformed sample to its place in the batch.
+    fn prepare(&self, index: usize, epoch: u64, place: Place) -> Result<Sample> {
         let sample = self.dataset.get(index)?;
         let tasks = self.dataset.tasks();
         sample.check(tasks)?;
         let key = Key { seed: self.config.seed, epoch, index: index as u64 };
         let sample = self.transform.apply(&sample, tasks, key);
-        Ok(Prepared::new(sample, tasks, &self.config))
+        place.fill(&sample, tasks, &self.config);
+        Ok(sample)
     }
 }
 

@@ -43,7 +43,6 @@ impl Label {
     /// Channels: 1 for class, binary and depth maps, 3 for normals, one per annotator for edges,
     /// 1 for a category (`[1, 1, 1]`), one per class for tags (`[classes, 1, 1]`).
     pub fn to_array(&self) -> Array3<f32> {
-        let index = |v: u8| if v == IGNORE { f32::NAN } else { f32::from(v) };
         match self {
             Label::Classes(map) | Label::Binary(map) => {
                 map.mapv(index).insert_axis(ndarray::Axis(0))
@@ -61,9 +60,7 @@ impl Label {
                     if known { map[[y, x, c]] } else { f32::NAN }
                 })
             }
-            Label::Depth(map) => {
-                map.mapv(|v| if v > 0.0 { v } else { f32::NAN }).insert_axis(ndarray::Axis(0))
-            }
+            Label::Depth(map) => map.mapv(metres).insert_axis(ndarray::Axis(0)),
             Label::Category(class) => Array3::from_elem((1, 1, 1), *class as f32),
             Label::Tags(flags) => Array3::from_shape_fn((flags.len(), 1, 1), |(c, _, _)| {
                 f32::from(u8::from(flags[c]))
@@ -87,5 +84,63 @@ impl Label {
                 _ => f32::NAN,
             }
         })
+    }
+    /// [`Label::to_target`], row by row into the place that the batch has for it.
+    pub(crate) fn write_target(&self, place: &mut [f32]) {
+        match self {
+            Label::Classes(map) | Label::Binary(map) => look_up(map, index, place),
+            Label::Edges(maps) if maps.len() == 1 => look_up(&maps[0], boundary, place),
+            Label::Depth(map) => map.iter().zip(place).for_each(|(v, to)| *to = metres(*v)),
+            _ => self.to_target().iter().zip(place).for_each(|(v, to)| *to = *v),
+        }
+    }
+}
+
+fn index(value: u8) -> f32 {
+    if value == IGNORE { f32::NAN } else { f32::from(value) }
+}
+
+/// What one annotator saw.
+fn boundary(value: u8) -> f32 {
+    if value == IGNORE { f32::NAN } else { f32::from(u8::from(value == 1)) }
+}
+
+fn metres(value: f32) -> f32 {
+    if value > 0.0 { value } else { f32::NAN }
+}
+
+fn look_up(map: &Array2<u8>, meaning: impl Fn(u8) -> f32, place: &mut [f32]) {
+    let table: [f32; 256] = std::array::from_fn(|value| meaning(value as u8));
+    map.iter().zip(place).for_each(|(value, to)| *to = table[usize::from(*value)]);
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_target_in_place_is_the_target() {
+        let map = Array2::from_shape_fn((3, 4), |(y, x)| [0, 1, IGNORE][(y + 2 * x) % 3]);
+        let depth = Array2::from_shape_fn((3, 4), |(y, x)| (x * y) as f32);
+        let normals = Array3::from_shape_fn((3, 4, 3), |(y, x, c)| ((x + y) % 2 * c) as f32);
+        let labels = [
+            Label::Classes(map.clone()),
+            Label::Binary(map.clone()),
+            Label::Edges(vec![map.clone()]),
+            Label::Edges(vec![map.clone(), map.t().to_shape((3, 4)).unwrap().to_owned(), map]),
+            Label::Depth(depth),
+            Label::Normals(normals),
+            Label::Category(7),
+            Label::Tags(vec![true, false]),
+        ];
+        for label in labels {
+            let target = label.to_target();
+            let mut place = vec![-1.0; target.len()];
+            label.write_target(&mut place);
+            let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<_>>();
+            assert_eq!(bits(place), bits(target.iter().copied().collect()), "{label:?}");
+        }
     }
 }

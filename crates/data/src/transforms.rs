@@ -12,18 +12,22 @@
 //!   vectors without a direction (grey pixels) have no label.
 //! - Thin boundaries land where their pixels do, where sampling by the nearest pixel breaks them.
 
+mod bilinear;
 mod color;
 mod config;
 mod edges;
 mod geometry;
+mod lookup;
 mod resize;
 mod unit;
 mod warp;
+mod wide;
 
 use ndarray::Array2;
 
 use self::color::Factors;
 use self::geometry::{Draw, Geometry};
+use self::lookup::Lookup;
 use crate::sample::IGNORE;
 use crate::{Error, Key, Label, Result, Sample, TaskKind, TaskSpec};
 
@@ -36,6 +40,35 @@ pub struct Transform {
     size: [usize; 2],
     fill: [u8; 3],
     augment: Option<AugmentConfig>,
+}
+
+/// What is drawn for one sample, so that another program can repeat it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Drawn {
+    /// Whether left and right swap.
+    pub flip: bool,
+    /// How many times larger objects look on the unchanged canvas.
+    pub scale: f64,
+    /// Counter-clockwise turn about the centre.
+    pub degrees: f64,
+    /// Side of the window that is cut out, as a share of the image's sides.
+    pub side: f64,
+    /// Position of the window in the room that it leaves, x and y, 0 to 1.
+    pub corner: [f64; 2],
+    /// Factors of brightness, contrast and saturation, applied in this order.
+    pub color: [f32; 3],
+}
+
+impl AugmentConfig {
+    /// What `key` draws.
+    pub fn drawn(&self, key: Key) -> Drawn {
+        let mut rng = key.rng();
+        let Draw { flip, scale, degrees, side, corner } = Draw::new(self, &mut rng);
+        let Factors { brightness, contrast, saturation } =
+            Factors::new(&self.color_jitter, &mut rng);
+        let color = [brightness, contrast, saturation];
+        Drawn { flip, scale, degrees, side, corner, color }
+    }
 }
 
 impl Transform {
@@ -80,17 +113,18 @@ impl Transform {
         let colours = Factors::new(&config.color_jitter, &mut rng);
         let (height, width, _) = sample.image.dim();
         let map = Geometry::new([height, width], self.size, &draw);
+        let lookup = Lookup::new(&map);
         let (outside, fill) = match config.outside {
             Outside::NoLabel => (IGNORE, self.fill),
             Outside::Background => (0, [0; 3]),
         };
         let moved = |(name, label): (&String, &Label)| {
             let task = tasks.iter().find(|task| task.name == *name);
-            (name.clone(), warped(label, task, &map, outside))
+            (name.clone(), warped(label, task, (&map, &lookup), outside))
         };
         Sample {
             name: sample.name.clone(),
-            image: colours.apply(warp::image(sample.image.view(), &map, fill)),
+            image: bilinear::image(sample.image.view(), &map, fill, |image| colours.apply(image)),
             labels: sample.labels.iter().map(moved).collect(),
         }
     }
@@ -106,10 +140,15 @@ impl Transform {
 }
 
 /// A label moved by `map`; 8-bit maps say `outside` where the image is not.
-fn warped(label: &Label, task: Option<&TaskSpec>, map: &Geometry, outside: u8) -> Label {
+fn warped(
+    label: &Label,
+    task: Option<&TaskSpec>,
+    (map, lookup): (&Geometry, &Lookup),
+    outside: u8,
+) -> Label {
     match label {
         Label::Classes(classes) => {
-            let mut moved = warp::nearest(classes.view(), map, outside);
+            let mut moved = lookup.nearest(classes.view(), outside);
             if let (true, Some(task)) = (map.flip, task) {
                 swap_sides(&mut moved, &task.flip_pairs);
             }
@@ -119,15 +158,15 @@ fn warped(label: &Label, task: Option<&TaskSpec>, map: &Geometry, outside: u8) -
             }
             Label::Classes(moved)
         }
-        Label::Binary(binary) => Label::Binary(warp::nearest(binary.view(), map, outside)),
+        Label::Binary(binary) => Label::Binary(lookup.nearest(binary.view(), outside)),
         Label::Edges(maps) => {
-            let moved = maps.iter().map(|edges| warp::edges(edges.view(), map, outside));
+            let moved = maps.iter().map(|edges| warp::edges(edges.view(), map, lookup, outside));
             Label::Edges(moved.collect())
         }
         Label::Normals(normals) => Label::Normals(warp::normals(normals.view(), map)),
         Label::Depth(depth) => {
             let zoom = map.zoom as f32;
-            Label::Depth(warp::nearest(depth.view(), map, 0.0).mapv_into(|v| v / zoom))
+            Label::Depth(lookup.nearest(depth.view(), 0.0).mapv_into(|v| v / zoom))
         }
         Label::Category(_) | Label::Tags(_) => label.clone(),
     }

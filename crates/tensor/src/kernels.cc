@@ -109,6 +109,11 @@ Tensor weight_gradient(const Tensor &g, const Tensor &x) {
   return straight ? product(g.t(), x.t()) : product(x.t(), g.t()).t();
 }
 
+// Nothing is recorded where nothing changes.
+Tensor as_type(const Tensor &x, at::ScalarType type) {
+  return x.scalar_type() == type ? x : x.to(type);
+}
+
 Tensor rows(const Tensor &x) { return x.reshape({-1, x.size(-1)}); }
 
 struct Linear : Function<Linear> {
@@ -345,7 +350,7 @@ struct LowRankLinear : Function<LowRankLinear> {
 Tensor plain_low_rank(const Tensor &x, const Tensor &weight, const Tensor &bias, const Tensor &a,
                       const Tensor &b, double scale, double p) {
   auto read = p > 0 ? at::dropout(x, p, true) : x;
-  auto low = at::linear(at::linear(read, a.to(x.scalar_type())), b.to(x.scalar_type()));
+  auto low = at::linear(at::linear(read, as_type(a, x.scalar_type())), as_type(b, x.scalar_type()));
   return at::linear(x, weight, some(bias)) + low * scale;
 }
 
@@ -460,6 +465,14 @@ struct TaskLowRank : Function<TaskLowRank> {
     return {dx, dbase, da, db};
   }
 };
+
+Tensor plain_task_low_rank(const Tensor &x, const Tensor &base, const Tensor &a, const Tensor &b) {
+  auto low = at::bmm(TaskLowRank::by_task(x), a.transpose(1, 2));
+  auto terms = at::bmm(low, b.transpose(1, 2));
+  auto shape = base.sizes().vec();
+  shape.insert(shape.begin(), x.size(0));
+  return terms.view(shape) + base;
+}
 
 // ---- attention -----------------------------------------------------------------------------------
 
@@ -722,8 +735,9 @@ Address batch_norm_relu(Address x, Address weight, Address bias, Address running
   auto &w = tensor(weight), &b = tensor(bias);
   bool known = !train && learns({&in, &w, &b});
   if (known || !has_mask(in) || torch::jit::tracer::isTracing()) {
-    auto normed = at::batch_norm(in.to(at::kFloat), w, b, mean, var, train, momentum, eps, false);
-    return owned(normed.relu().to(in.scalar_type()));
+    auto from = as_type(in, at::kFloat);
+    auto normed = at::batch_norm(from, w, b, mean, var, train, momentum, eps, false);
+    return owned(as_type(normed.relu(), in.scalar_type()));
   }
   auto flat = in.contiguous();
   Tensor centre = mean, spread = var;
@@ -749,7 +763,10 @@ Address gelu(Address x) {
 }
 
 Address task_low_rank(Address x, Address base, Address a, Address b) {
-  return owned(TaskLowRank::apply(tensor(x), tensor(base), tensor(a), tensor(b)));
+  auto &in = tensor(x), &all = tensor(base), &down = tensor(a), &up = tensor(b);
+  if (torch::jit::tracer::isTracing() || in.numel() == 0)
+    return owned(plain_task_low_rank(in, all, down, up));
+  return owned(TaskLowRank::apply(in, all, down, up));
 }
 
 Address attention(Address qkv, Address bias, std::int64_t heads) {

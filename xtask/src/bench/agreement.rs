@@ -21,11 +21,11 @@ pub(super) struct Difference {
     pub(super) gradients: Option<f64>,
 }
 
-/// Compares what both sides wrote into `folder`.
+/// Compares what both sides wrote into `folder`; `outputs` is a limit of its own for outputs.
 ///
 /// # Errors
 /// Tensors that only one side has, of other shapes, or further apart than rounding explains.
-pub(super) fn compare(folder: &Path, precision: &str) -> Result<Difference> {
+pub(super) fn compare(folder: &Path, precision: &str, outputs: Option<f64>) -> Result<Difference> {
     let read = |side: &str| {
         let path = folder.join(format!("{side}.safetensors"));
         std::fs::read(&path).with_context(|| path.display().to_string())
@@ -34,6 +34,7 @@ pub(super) fn compare(folder: &Path, precision: &str) -> Result<Difference> {
     let (ours, peer) = (SafeTensors::deserialize(&ours)?, SafeTensors::deserialize(&peer)?);
     let difference = difference(&ours, &peer)?;
     let limits = LIMITS.iter().find(|(name, _)| *name == precision).map_or([1e-4; 2], |l| l.1);
+    let limits = [outputs.unwrap_or(limits[0]), limits[1]];
     let found = [difference.outputs, difference.gradients.unwrap_or(0.0)];
     if !found.iter().zip(limits).all(|(found, limit)| *found <= limit) {
         bail!("the programs differ: expected at most {limits:?}, found {difference:?}");

@@ -4,8 +4,10 @@
 
 mod case;
 mod inference;
+mod loading;
 mod model;
 mod options;
+mod photographs;
 mod training;
 
 use std::io::BufRead;
@@ -37,7 +39,7 @@ fn main() -> Result<()> {
 fn answer(case: &mut dyn Case, order: &str, folder: &Path) -> Result<Value> {
     match order {
         "run" => {
-            let clock = Clock::start();
+            let clock = Clock::of_process();
             case.run()?;
             let [seconds, core_seconds] = clock.elapsed();
             Ok(json!({

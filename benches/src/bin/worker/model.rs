@@ -66,6 +66,7 @@ impl Name {
         match self {
             Name::Mtlora | Name::Vmt | Name::Swin => "swin_tiny_patch4_window7_224",
             Name::Emtal | Name::Lora | Name::Full | Name::Vit => "vit_base_patch16_224",
+            Name::Loader => unreachable!("it has no model"),
         }
     }
 
@@ -85,6 +86,7 @@ impl Name {
             }
             Name::Full => "method='full'".into(),
             Name::Vmt => "method='vmt_adapter'".into(),
+            Name::Loader => unreachable!("it has no model"),
         }
     }
 }

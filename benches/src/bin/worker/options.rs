@@ -8,6 +8,7 @@ use polyptych_tensor::Precision;
 
 use crate::case::Case;
 use crate::inference::Inference;
+use crate::loading::Loading;
 use crate::training::Training;
 
 /// What is timed, and how large it is.
@@ -54,6 +55,8 @@ pub(crate) enum Name {
     Swin,
     /// Forward pass of a folded ViT-B/16
     Vit,
+    /// Photographs and dense labels, decoded, augmented and stacked
+    Loader,
 }
 
 /// Names of the types.
@@ -79,6 +82,7 @@ impl Name {
     pub(crate) fn prepare(self, options: &Options) -> Result<Box<dyn Case>> {
         Ok(match self {
             Name::Swin | Name::Vit => Box::new(Inference::new(options)?),
+            Name::Loader => Box::new(Loading::new(options)?),
             _ => Box::new(Training::new(options)?),
         })
     }

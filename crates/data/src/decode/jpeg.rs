@@ -37,7 +37,8 @@ pub(crate) fn rgb(bytes: &[u8]) -> Decoded<Array3<u8>> {
 fn is_complete(bytes: &[u8]) -> bool {
     let mut place = 2;
     while let Some(&[0xff, marker, high, low]) = bytes.get(place..place + 4) {
-        let rest = || bytes[place..].windows(2).any(|pair| pair == [0xff, 0xd9]);
+        // From behind, where it stands in a sound file.
+        let rest = || bytes[place..].windows(2).rev().any(|pair| pair == [0xff, 0xd9]);
         match marker {
             0xda => return rest(),
             0xff => place += 1,

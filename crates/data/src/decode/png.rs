@@ -12,31 +12,56 @@ struct Pixels {
     height: usize,
     width: usize,
     channels: usize,
-    bits: u32,
-    values: Vec<u16>,
+    values: Values,
+}
+
+/// Numbers of up to 8 bits, or of 16.
+enum Values {
+    Bytes(Vec<u8>),
+    Words(Vec<u16>),
 }
 
 pub(crate) fn rgb(bytes: &[u8]) -> Decoded<Array3<u8>> {
     let pixels = pixels(bytes, Transformations::EXPAND | Transformations::STRIP_16)?;
-    let colours = pixels.channels >= 3;
     let shape = (pixels.height, pixels.width, 3);
-    let value = |(y, x, c): (usize, usize, usize)| {
-        let channel = if colours { c } else { 0 };
-        pixels.values[(y * pixels.width + x) * pixels.channels + channel] as u8
+    let Values::Bytes(values) = pixels.values else { return Err("more than 8 bits".to_owned()) };
+    let colours: Vec<u8> = match pixels.channels {
+        3 => values,
+        4 => values.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect(),
+        channels => values.chunks_exact(channels).flat_map(|pixel| [pixel[0]; 3]).collect(),
     };
-    Ok(Array3::from_shape_fn(shape, value))
+    Ok(Array3::from_shape_vec(shape, colours).expect("three values for every pixel"))
 }
 
 /// What a file of classes holds.
 #[derive(Debug)]
 pub(crate) enum IndexOrColour {
     /// One number per pixel.
-    Index(Array2<u16>),
+    Index(Index),
     /// One colour per pixel.
     Colour(Array3<u16>),
 }
 
-pub(crate) fn index(bytes: &[u8]) -> Decoded<Array2<u16>> {
+/// One number per pixel, in as many bytes as it needs.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Index {
+    /// Numbers of up to 8 bits.
+    Bytes(Array2<u8>),
+    /// Numbers of 16 bits.
+    Words(Array2<u16>),
+}
+
+impl Index {
+    /// The numbers in wide form.
+    pub(crate) fn words(self) -> Array2<u16> {
+        match self {
+            Self::Bytes(map) => map.mapv(u16::from),
+            Self::Words(map) => map,
+        }
+    }
+}
+
+pub(crate) fn index(bytes: &[u8]) -> Decoded<Index> {
     pixels(bytes, Transformations::IDENTITY)?.index()
 }
 
@@ -50,26 +75,37 @@ pub(crate) fn index_or_colour(bytes: &[u8]) -> Decoded<IndexOrColour> {
 
 pub(crate) fn colour(bytes: &[u8]) -> Decoded<(Array3<u16>, u16)> {
     let pixels = pixels(bytes, Transformations::IDENTITY)?;
-    let largest = if pixels.bits == 16 { u16::MAX } else { 255 };
+    let largest = if matches!(pixels.values, Values::Words(_)) { u16::MAX } else { 255 };
     Ok((pixels.colour()?, largest))
 }
 
 impl Pixels {
-    fn index(self) -> Decoded<Array2<u16>> {
+    fn index(self) -> Decoded<Index> {
         if self.channels != 1 {
             return Err(format!("{} channels per pixel, expected 1", self.channels));
         }
-        let shape = (self.height, self.width);
-        Ok(Array2::from_shape_vec(shape, self.values).expect("one value per pixel"))
+        let (shape, fits) = ((self.height, self.width), "one value per pixel");
+        Ok(match self.values {
+            Values::Bytes(values) => {
+                Index::Bytes(Array2::from_shape_vec(shape, values).expect(fits))
+            }
+            Values::Words(values) => {
+                Index::Words(Array2::from_shape_vec(shape, values).expect(fits))
+            }
+        })
     }
 
-    fn colour(&self) -> Decoded<Array3<u16>> {
+    fn colour(self) -> Decoded<Array3<u16>> {
         if self.channels < 3 {
             return Err(format!("{} channels per pixel, expected 3", self.channels));
         }
+        let values: Vec<u16> = match self.values {
+            Values::Bytes(values) => values.into_iter().map(u16::from).collect(),
+            Values::Words(values) => values,
+        };
+        let colours = values.chunks_exact(self.channels).flat_map(|p| [p[0], p[1], p[2]]).collect();
         let shape = (self.height, self.width, 3);
-        let at = |(y, x, c)| self.values[(y * self.width + x) * self.channels + c];
-        Ok(Array3::from_shape_fn(shape, at))
+        Ok(Array3::from_shape_vec(shape, colours).expect("three values for every pixel"))
     }
 }
 
@@ -81,29 +117,32 @@ fn pixels(bytes: &[u8], transformations: Transformations) -> Decoded<Pixels> {
     let [width, height] = [reader.info().width, reader.info().height].map(|v| v as usize);
     bounded(width, height)?;
     let size = reader.output_buffer_size().ok_or("too large")?;
-    // The bytes as stored, and two more for each: all numbers are of 16 bits later.
-    affordable(3 * size)?;
+    // The bytes as stored, and for each at most eight numbers of one bit.
+    affordable(if reader.output_color_type().1 == BitDepth::Eight { size } else { 9 * size })?;
     let mut buffer = vec![0; size];
     let frame = reader.next_frame(&mut buffer).map_err(|error| error.to_string())?;
     let channels = frame.color_type.samples();
-    let row = width * channels;
-    let rows = buffer.chunks_exact(frame.line_size).take(height);
-    let values = rows.flat_map(|line| unpacked(line, frame.bit_depth, row)).collect();
-    Ok(Pixels { height, width, channels, bits: frame.bit_depth as u32, values })
+    let values = values(buffer, frame.bit_depth, [frame.line_size, width * channels]);
+    Ok(Pixels { height, width, channels, values })
 }
 
-/// The `count` values of one row.
-fn unpacked(line: &[u8], depth: BitDepth, count: usize) -> Vec<u16> {
+/// The numbers of rows of `line_size` bytes, `row` numbers each.
+fn values(buffer: Vec<u8>, depth: BitDepth, [line_size, row]: [usize; 2]) -> Values {
     let bits = depth as usize;
     match depth {
         BitDepth::Sixteen => {
-            line.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect()
+            let pairs = buffer.chunks_exact(2);
+            Values::Words(pairs.map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect())
         }
-        BitDepth::Eight => line.iter().copied().map(u16::from).collect(),
+        // A row of whole bytes has nothing behind it.
+        BitDepth::Eight => Values::Bytes(buffer),
         _ => {
-            let value = |k: usize| line[k * bits / 8] >> (8 - bits - k * bits % 8);
             let mask = (1 << bits) - 1;
-            (0..count).map(|k| u16::from(value(k)) & mask).collect()
+            let value = move |line: &[u8], k: usize| {
+                (line[k * bits / 8] >> (8 - bits - k * bits % 8)) & mask
+            };
+            let lines = buffer.chunks_exact(line_size);
+            Values::Bytes(lines.flat_map(|line| (0..row).map(move |k| value(line, k))).collect())
         }
     }
 }

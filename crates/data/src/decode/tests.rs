@@ -120,13 +120,13 @@ fn index_png_keeps_stored_numbers_of_every_depth() {
     let palette = |n: usize| Some(vec![200; 3 * n]);
     let one =
         png((3, 2), ColorType::Indexed, BitDepth::One, palette(2), &[0b1010_0000, 0b0100_0000]);
-    assert_eq!(png::index(&one).unwrap(), ndarray::array![[1, 0, 1], [0, 1, 0]]);
+    assert_eq!(png::index(&one).unwrap(), Index::Bytes(ndarray::array![[1, 0, 1], [0, 1, 0]]));
     let two = png((3, 1), ColorType::Indexed, BitDepth::Two, palette(4), &[0b1101_1000]);
-    assert_eq!(png::index(&two).unwrap(), ndarray::array![[3, 1, 2]]);
+    assert_eq!(png::index(&two).unwrap(), Index::Bytes(ndarray::array![[3, 1, 2]]));
     let four = png((3, 1), ColorType::Grayscale, BitDepth::Four, None, &[0x1f, 0x70]);
-    assert_eq!(png::index(&four).unwrap(), ndarray::array![[1, 15, 7]]);
+    assert_eq!(png::index(&four).unwrap(), Index::Bytes(ndarray::array![[1, 15, 7]]));
     let deep = png((2, 1), ColorType::Grayscale, BitDepth::Sixteen, None, &[1, 0, 0, 5]);
-    assert_eq!(png::index(&deep).unwrap(), ndarray::array![[256, 5]]);
+    assert_eq!(png::index(&deep).unwrap(), Index::Words(ndarray::array![[256, 5]]));
     let colour = png((1, 1), ColorType::Rgb, BitDepth::Eight, None, &[1, 2, 3]);
     assert_eq!(png::index(&colour).unwrap_err(), "3 channels per pixel, expected 1");
     assert_eq!(png::colour(&deep).unwrap_err(), "1 channels per pixel, expected 3");

@@ -6,9 +6,9 @@ use ndarray::{Array2, Array3, ArrayD, Axis, Ix2, Ix3};
 use serde::Deserialize;
 
 use super::parts::{self, Part};
-use crate::decode::Value;
-use crate::decode::{IndexOrColour, read_palette_png, unreadable};
+use crate::decode::{Index, IndexOrColour, Value};
 use crate::decode::{damaged, read_colour_png, read_index_png, read_mat, read_npy};
+use crate::decode::{read_palette_png, unreadable};
 use crate::{Result, TaskKind};
 
 /// Where a task's labels are, by the name that manifests use.
@@ -55,6 +55,8 @@ pub(crate) enum FileFormat {
 pub(crate) enum Raw {
     /// One number per pixel.
     Grid(Array2<f64>),
+    /// One number per pixel, 0 to 255.
+    Bytes(Array2<u8>),
     /// Three numbers per pixel.
     Vectors(Array3<f64>),
     /// One colour per pixel.
@@ -65,6 +67,15 @@ pub(crate) enum Raw {
     Parts(Vec<Part>),
     /// Names of classes.
     Names(Vec<String>),
+}
+
+impl From<Index> for Raw {
+    fn from(index: Index) -> Self {
+        match index {
+            Index::Bytes(map) => Self::Bytes(map),
+            Index::Words(map) => Self::Grid(map.mapv(f64::from)),
+        }
+    }
 }
 
 impl TryFrom<String> for Format {
@@ -143,9 +154,9 @@ impl FileFormat {
     /// Reads a label file.
     pub(crate) fn read(&self, path: &Path) -> Result<Raw> {
         match self {
-            Self::IndexPng | Self::Png16 => Ok(Raw::Grid(read_index_png(path)?.mapv(f64::from))),
+            Self::IndexPng | Self::Png16 => Ok(read_index_png(path)?.into()),
             Self::PalettePng => Ok(match read_palette_png(path)? {
-                IndexOrColour::Index(map) => Raw::Grid(map.mapv(f64::from)),
+                IndexOrColour::Index(map) => map.into(),
                 IndexOrColour::Colour(map) => Raw::Colours(map),
             }),
             Self::RgbPng => Ok(Raw::Colours(read_colour_png(path)?.0)),

@@ -23,6 +23,7 @@ impl TaskEntry {
     pub(crate) fn label(&self, raw: Raw) -> Fitted<Option<Label>> {
         use TaskKind::{Classification, Depth, Edge, HumanParts, Normals, Sal, Semseg, Tags};
         Ok(Some(match (self.kind, raw) {
+            (_, Raw::Bytes(map)) => return self.label_of_bytes(map),
             (Semseg, Raw::Grid(grid)) => Label::Classes(self.classes_of(&grid)?),
             (Semseg, Raw::Colours(colours)) => Label::Classes(self.colours_to_classes(&colours)?),
             (HumanParts, Raw::Grid(grid)) => return Ok(people(self.classes_of(&grid)?)),
@@ -54,7 +55,7 @@ impl TaskEntry {
     }
 
     fn classes_of(&self, grid: &Array2<f64>) -> Fitted<Array2<u8>> {
-        let map: HashMap<i64, u8> = self.map.iter().map(|&[from, to]| (from, to as u8)).collect();
+        let map = self.class_map();
         let mut wrong = None;
         let classes = Array2::from_shape_fn(grid.dim(), |(y, x)| {
             let value = grid[[y, x]];
@@ -68,7 +69,12 @@ impl TaskEntry {
         })
     }
 
-    fn class(&self, value: f64, map: &HashMap<i64, u8>) -> Option<u8> {
+    /// Classes of the stored values that `map` lists.
+    pub(super) fn class_map(&self) -> HashMap<i64, u8> {
+        self.map.iter().map(|&[from, to]| (from, to as u8)).collect()
+    }
+
+    pub(super) fn class(&self, value: f64, map: &HashMap<i64, u8>) -> Option<u8> {
         let stored = value as i64;
         if stored as f64 != value {
             return None;
@@ -112,7 +118,7 @@ impl TaskEntry {
         })
     }
 
-    fn binary(&self, grid: &Array2<f64>) -> Array2<u8> {
+    pub(super) fn binary(&self, grid: &Array2<f64>) -> Array2<u8> {
         // Row by row whatever the file's order: what follows reads it so many times.
         grid.as_standard_layout().mapv(|value| {
             let ignored = value.is_nan() || self.ignore.iter().any(|&v| v as f64 == value);
@@ -121,7 +127,7 @@ impl TaskEntry {
     }
 
     /// Metres; what is not finite, ignored or not in front of the camera has no label.
-    fn depth(&self, grid: &Array2<f64>) -> Array2<f32> {
+    pub(super) fn depth(&self, grid: &Array2<f64>) -> Array2<f32> {
         grid.mapv(|value| {
             let stored = value * self.scale + self.offset;
             let metres = self.disparity.map_or(stored, |metres| metres / stored) as f32;
@@ -173,7 +179,7 @@ impl TaskEntry {
 impl Raw {
     fn describe(&self) -> &'static str {
         match self {
-            Raw::Grid(_) => "one number per pixel",
+            Raw::Grid(_) | Raw::Bytes(_) => "one number per pixel",
             Raw::Vectors(_) => "several numbers per pixel",
             Raw::Colours(_) => "one colour per pixel",
             Raw::Maps(_) => "several maps",
@@ -184,7 +190,7 @@ impl Raw {
 }
 
 /// Images without people carry no label.
-fn people(classes: Array2<u8>) -> Option<Label> {
+pub(super) fn people(classes: Array2<u8>) -> Option<Label> {
     let someone = classes.iter().any(|&class| class != 0 && class != IGNORE);
     someone.then_some(Label::Classes(classes))
 }

@@ -187,6 +187,7 @@ impl LabelFiles {
         let path = self.root.file(place.pattern.expand(slots))?;
         match place.format.read(&path)? {
             Raw::Grid(map) => Ok(map),
+            Raw::Bytes(map) => Ok(map.mapv(f64::from)),
             _ => Err(damaged(&path, "mask", "several numbers per pixel, expected 1")),
         }
     }

@@ -98,6 +98,7 @@ fn picture(folder: &Path, series: &Series) -> Result<Found, String> {
     for path in series.samples(SAMPLES) {
         match read_palette_png(&folder.join(path)) {
             Ok(IndexOrColour::Index(map)) => {
+                let map = map.words();
                 values.extend(map.iter().map(|&v| u32::from(v)));
                 largest = largest.max(map.iter().copied().max().unwrap_or(0));
                 all.extend(map.iter().step_by(7).map(|&v| u32::from(v)));

@@ -1,11 +1,14 @@
 //! Several transformed samples as arrays.
 
 use std::collections::BTreeMap;
+use std::slice::ChunksExactMut;
+use std::sync::Arc;
 
-use ndarray::{Array3, Array4, ArrayView3, Axis};
+use ndarray::{Array4, ArrayView3, Axis};
 
 use super::LoaderConfig;
-use crate::{Label, Sample, TaskKind, TaskSpec};
+use super::pool::{Home, Pool};
+use crate::{Sample, TaskKind, TaskSpec};
 
 /// What one training step reads.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,40 +27,99 @@ pub struct Batch {
     pub samples: Vec<Sample>,
     /// What is wrong with each sample that was left out.
     pub skipped: Vec<String>,
+    home: Home,
 }
 
-/// One sample ready to be stacked.
-pub(crate) struct Prepared {
-    pub(crate) sample: Sample,
-    image: Array3<f32>,
-    /// In the order of the data set's tasks.
-    targets: Vec<Array3<f32>>,
-}
-
-impl Prepared {
-    pub(crate) fn new(sample: Sample, tasks: &[TaskSpec], config: &LoaderConfig) -> Self {
-        let image = normalised(sample.image.view(), config);
-        let target = |task: &TaskSpec| {
-            let label = sample.labels.get(&task.name).map(Label::to_target);
-            label.unwrap_or_else(|| Array3::from_elem(shape(task, config.img_size), f32::NAN))
-        };
-        let targets = tasks.iter().map(target).collect();
-        Self { sample, image, targets }
+impl Drop for Batch {
+    fn drop(&mut self) {
+        let images = std::mem::take(&mut self.images);
+        let targets = std::mem::take(&mut self.targets).into_values();
+        let arrays = std::iter::once(images).chain(targets);
+        arrays.for_each(|array| self.home.take(array.into_raw_vec_and_offset().0));
     }
 }
 
 impl Batch {
-    /// Stacks at least one sample.
-    pub(crate) fn stack(indices: Vec<usize>, parts: Vec<Prepared>, tasks: &[TaskSpec]) -> Self {
-        let targets = tasks.iter().enumerate().map(|(k, task)| {
-            (task.name.clone(), stacked(parts.iter().map(|part| part.targets[k].view())))
-        });
-        let targets = targets.collect();
-        let images = stacked(parts.iter().map(|part| part.image.view()));
-        let samples: Vec<Sample> = parts.into_iter().map(|part| part.sample).collect();
-        let names = samples.iter().map(|sample| sample.name.clone()).collect();
-        Self { indices, names, images, targets, samples, skipped: Vec::new() }
+    /// A batch whose numbers mean nothing yet, and the places of `count` samples in it.
+    pub(crate) fn blank(
+        count: usize,
+        tasks: &[TaskSpec],
+        config: &LoaderConfig,
+        pool: &Arc<Pool>,
+    ) -> Blank {
+        let [height, width] = config.img_size;
+        let array = |(c, h, w): (usize, usize, usize)| {
+            let numbers = pool.take(count * c * h * w);
+            Array4::from_shape_vec((count, c, h, w), numbers).expect("as many numbers as asked for")
+        };
+        let images = array((3, height, width));
+        let targets = tasks.iter().map(|task| array(shape(task, config.img_size))).collect();
+        Blank { images, targets, home: Home::new(pool) }
     }
+}
+
+/// The arrays of a batch, to be written by many threads.
+pub(crate) struct Blank {
+    images: Array4<f32>,
+    /// In the order of the data set's tasks.
+    targets: Vec<Array4<f32>>,
+    home: Home,
+}
+
+/// Where one sample of a batch goes.
+pub(crate) struct Place<'a> {
+    image: &'a mut [f32],
+    targets: Vec<&'a mut [f32]>,
+}
+
+impl Blank {
+    /// The places of all samples.
+    pub(crate) fn places(&mut self) -> Vec<Place<'_>> {
+        let mut targets: Vec<_> = self.targets.iter_mut().map(parts).collect();
+        let place = |image| {
+            let targets = targets.iter_mut().filter_map(Iterator::next).collect();
+            Place { image, targets }
+        };
+        parts(&mut self.images).map(place).collect()
+    }
+
+    /// The batch of the samples whose `rows` were written.
+    pub(crate) fn filled(
+        self,
+        rows: &[usize],
+        indices: Vec<usize>,
+        samples: Vec<Sample>,
+        tasks: &[TaskSpec],
+    ) -> Batch {
+        let all = rows.len() == self.images.dim().0;
+        let kept = |array: Array4<f32>| if all { array } else { array.select(Axis(0), rows) };
+        let targets = tasks.iter().zip(self.targets);
+        let targets = targets.map(|(task, array)| (task.name.clone(), kept(array))).collect();
+        let names = samples.iter().map(|sample| sample.name.clone()).collect();
+        let (images, skipped) = (kept(self.images), Vec::new());
+        Batch { indices, names, images, targets, samples, skipped, home: self.home }
+    }
+}
+
+impl Place<'_> {
+    /// Writes a transformed sample.
+    pub(crate) fn fill(self, sample: &Sample, tasks: &[TaskSpec], config: &LoaderConfig) {
+        normalise(sample.image.view(), config, self.image);
+        for (task, target) in tasks.iter().zip(self.targets) {
+            match sample.labels.get(&task.name) {
+                Some(label) => label.write_target(target),
+                None => target.fill(f32::NAN),
+            }
+        }
+    }
+}
+
+/// One part for each sample.
+fn parts(array: &mut Array4<f32>) -> ChunksExactMut<'_, f32> {
+    let numbers = array.len() / array.dim().0;
+    let values = array.as_slice_mut().expect("a new array is contiguous");
+    // Tags without classes have no numbers.
+    values.chunks_exact_mut(numbers.max(1))
 }
 
 /// Shape of a task's target for one sample.
@@ -70,19 +132,19 @@ fn shape(task: &TaskSpec, [height, width]: [usize; 2]) -> (usize, usize, usize) 
     }
 }
 
-fn stacked<'a>(parts: impl Iterator<Item = ArrayView3<'a, f32>>) -> Array4<f32> {
-    let parts: Vec<_> = parts.collect();
-    ndarray::stack(Axis(0), &parts).expect("checked samples of one transform have one shape")
-}
-
-fn normalised(image: ArrayView3<u8>, config: &LoaderConfig) -> Array3<f32> {
-    let (height, width, _) = image.dim();
-    let mut planes = Array3::zeros((3, height, width));
-    for (c, mut plane) in planes.outer_iter_mut().enumerate() {
+/// Values of an image as a plane for each channel, in units of the channel's deviation.
+fn normalise(image: ArrayView3<u8>, config: &LoaderConfig, planes: &mut [f32]) {
+    let tables = [0, 1, 2].map(|c| {
         let value = |v: usize| (v as f32 / 255.0 - config.mean[c]) / config.std[c];
-        let table: [f32; 256] = std::array::from_fn(value);
-        let channel = image.index_axis(Axis(2), c);
-        plane.zip_mut_with(&channel, |to, &from| *to = table[usize::from(from)]);
+        std::array::from_fn::<f32, 256, _>(value)
+    });
+    let image = image.as_standard_layout();
+    let pixels = image.as_slice().expect("standard layout is contiguous").chunks_exact(3);
+    let (red, rest) = planes.split_at_mut(pixels.len());
+    let (green, blue) = rest.split_at_mut(pixels.len());
+    for (pixel, ((red, green), blue)) in pixels.zip(red.iter_mut().zip(green).zip(blue)) {
+        *red = tables[0][usize::from(pixel[0])];
+        *green = tables[1][usize::from(pixel[1])];
+        *blue = tables[2][usize::from(pixel[2])];
     }
-    planes
 }

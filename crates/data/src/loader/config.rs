@@ -68,7 +68,8 @@ pub struct LoaderConfig {
     pub on_bad_sample: OnBadSample,
     /// Finished batches that may wait. At no time do more than this plus two exist: these, the one
     /// in work and the one that was taken last; a batch takes 4 bytes for each number of its images
-    /// and targets. Decoded files add what one image takes for each thread.
+    /// and targets, and leaves them to a later one. Decoded files add what one image takes for each
+    /// thread.
     pub prefetch: usize,
     /// Threads that decode and transform; absent: one per core. Never changes a batch.
     #[serde(default)]

@@ -111,7 +111,7 @@ fn threads_and_restarts_do_not_change_a_byte() {
 #[test]
 fn every_sample_stands_once_with_its_own_labels() {
     let loader = loader(Fake::new(11), LoaderConfig { augment: None, ..config() });
-    let mut seen = Vec::new();
+    let mut seen: Vec<usize> = Vec::new();
     for batch in all(&loader, 0, 0) {
         let size = batch.indices.len();
         assert_eq!(batch.images.dim(), (size, 3, 8, 6));
@@ -130,7 +130,7 @@ fn every_sample_stands_once_with_its_own_labels() {
                 depth.is_nan()
             });
         }
-        seen.extend(batch.indices);
+        seen.extend(&batch.indices);
     }
     seen.sort_unstable();
     assert_eq!(seen, (0..11).collect::<Vec<_>>());

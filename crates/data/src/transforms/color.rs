@@ -1,10 +1,11 @@
 //! Colour changes: brightness, then contrast, then saturation.
 
-use ndarray::Array3;
+use ndarray::{Array3, ArrayViewMut3};
 use rand::Rng;
 use rand_pcg::Pcg64;
 
 use super::config::ColorJitter;
+use super::wide::{byte, wide};
 
 /// The three factors of one sample.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -24,33 +25,85 @@ impl Factors {
         }
     }
 
-    /// Changes an image of values 0 to 255, `[height, width, 3]`, and rounds it.
-    pub(crate) fn apply(self, mut image: Array3<f32>) -> Array3<u8> {
-        image.mapv_inplace(|v| v * self.brightness);
-        if self.contrast != 1.0 {
-            let middle = mean_grey(&image);
-            image.mapv_inplace(|v| middle + (v - middle) * self.contrast);
-        }
-        if self.saturation != 1.0 {
-            for mut pixel in image.rows_mut() {
-                let own = grey(&pixel.view());
-                pixel.mapv_inplace(|v| own + (v - own) * self.saturation);
+    /// Changes an image of values 0 to 255, `[height, 3, width]`, and rounds it:
+    /// `[height, width, 3]`.
+    pub(crate) fn apply(self, mut image: ArrayViewMut3<f32>) -> Array3<u8> {
+        let (height, _, width) = image.dim();
+        let mut result = vec![0; height * width * 3];
+        let rows = image.as_slice_mut().expect("rows lie one after the other");
+        wide(
+            #[inline(always)]
+            || self.apply_rows(rows, width, &mut result),
+        );
+        Array3::from_shape_vec((height, width, 3), result).expect("three values for every pixel")
+    }
+
+    #[inline(always)]
+    fn apply_rows(self, rows: &mut [f32], width: usize, result: &mut [u8]) {
+        rows.iter_mut().for_each(|v| *v *= self.brightness);
+        let middle = if self.contrast == 1.0 { 0.0 } else { mean_grey(rows, width) };
+        let mut bytes = vec![0; 3 * width];
+        for (row, result) in
+            rows.chunks_exact_mut(3 * width).zip(result.chunks_exact_mut(3 * width))
+        {
+            if self.contrast != 1.0 {
+                row.iter_mut().for_each(|v| *v = middle + (*v - middle) * self.contrast);
             }
+            if self.saturation != 1.0 {
+                saturate(row, self.saturation);
+            }
+            // Two loops, so that the first works on many numbers at once.
+            bytes.iter_mut().zip(row).for_each(|(to, v)| *to = byte(*v));
+            interleave(&bytes, result);
         }
-        // Rounded and clamped: a cast alone would wrap or cut.
-        image.mapv(|v| v.round().clamp(0.0, 255.0) as u8)
     }
 }
 
-/// Luma of ITU-R BT.601.
-fn grey(pixel: &ndarray::ArrayView1<f32>) -> f32 {
-    0.299 * pixel[0] + 0.587 * pixel[1] + 0.114 * pixel[2]
+/// The planes of a row of pixels.
+#[inline(always)]
+fn planes<T>(row: &[T]) -> [&[T]; 3] {
+    let (red, rest) = row.split_at(row.len() / 3);
+    let (green, blue) = rest.split_at(rest.len() / 2);
+    [red, green, blue]
 }
 
-fn mean_grey(image: &Array3<f32>) -> f32 {
-    let pixels = image.len() / 3;
-    let sum: f64 = image.rows().into_iter().map(|pixel| f64::from(grey(&pixel))).sum();
+/// Luma of ITU-R BT.601.
+#[inline(always)]
+fn grey([red, green, blue]: [f32; 3]) -> f32 {
+    0.299 * red + 0.587 * green + 0.114 * blue
+}
+
+#[inline(always)]
+fn mean_grey(rows: &[f32], width: usize) -> f32 {
+    let mut sum = 0.0;
+    let pixels = rows.len() / 3;
+    for row in rows.chunks_exact(3 * width) {
+        let [red, green, blue] = planes(row);
+        for ((&red, &green), &blue) in red.iter().zip(green).zip(blue) {
+            sum += f64::from(grey([red, green, blue]));
+        }
+    }
     (sum / pixels as f64) as f32
+}
+
+#[inline(always)]
+fn saturate(row: &mut [f32], factor: f32) {
+    let (red, rest) = row.split_at_mut(row.len() / 3);
+    let (green, blue) = rest.split_at_mut(rest.len() / 2);
+    for ((red, green), blue) in red.iter_mut().zip(green).zip(blue) {
+        let own = grey([*red, *green, *blue]);
+        [red, green, blue].into_iter().for_each(|v| *v = own + (*v - own) * factor);
+    }
+}
+
+/// From the planes of a row to its pixels.
+#[inline(always)]
+fn interleave(row: &[u8], result: &mut [u8]) {
+    let [red, green, blue] = planes(row);
+    let values = red.iter().zip(green).zip(blue);
+    for (pixel, ((&red, &green), &blue)) in result.chunks_exact_mut(3).zip(values) {
+        pixel.copy_from_slice(&[red, green, blue]);
+    }
 }
 
 #[cfg(test)]
@@ -60,26 +113,60 @@ mod tests {
     const NONE: Factors = Factors { brightness: 1.0, contrast: 1.0, saturation: 1.0 };
 
     fn picture() -> Array3<f32> {
-        Array3::from_shape_fn((4, 5, 3), |(y, x, c)| (y * 50 + x * 10 + c * 5) as f32)
+        Array3::from_shape_fn((4, 3, 5), |(y, c, x)| (y * 50 + x * 10 + c * 5) as f32)
+    }
+
+    /// The same, a pixel at a time, with the library's rounding.
+    fn plain(factors: Factors, image: &Array3<f32>) -> Array3<u8> {
+        let image = image.mapv(|v| v * factors.brightness).permuted_axes([0, 2, 1]);
+        let mut image = image.as_standard_layout().into_owned();
+        let own = |pixel: ndarray::ArrayView1<f32>| grey([pixel[0], pixel[1], pixel[2]]);
+        let sum: f64 = image.rows().into_iter().map(|pixel| f64::from(own(pixel))).sum();
+        let middle = (sum / (image.len() / 3) as f64) as f32;
+        if factors.contrast != 1.0 {
+            image.mapv_inplace(|v| middle + (v - middle) * factors.contrast);
+        }
+        if factors.saturation != 1.0 {
+            for mut pixel in image.rows_mut() {
+                let own = own(pixel.view());
+                pixel.mapv_inplace(|v| own + (v - own) * factors.saturation);
+            }
+        }
+        image.mapv(|v| v.round().clamp(0.0, 255.0) as u8)
+    }
+
+    #[test]
+    fn whole_rows_are_one_pixel_after_the_other() {
+        let picture = Array3::from_shape_fn((19, 3, 23), |(y, c, x)| {
+            (y * 701 + c * 97 + x * x * 31) as f32 / 61.0 % 255.0
+        });
+        let factors =
+            |brightness, contrast, saturation| Factors { brightness, contrast, saturation };
+        for factors in
+            [NONE, factors(1.3, 1.0, 0.7), factors(0.7, 1.3, 1.0), factors(1.2, 0.8, 1.3)]
+        {
+            assert_eq!(factors.apply(picture.clone().view_mut()), plain(factors, &picture));
+        }
     }
 
     #[test]
     fn neutral_factors_change_nothing() {
-        assert_eq!(NONE.apply(picture()).mapv(f32::from), picture());
+        let same = picture().permuted_axes([0, 2, 1]);
+        assert_eq!(NONE.apply(picture().view_mut()).mapv(f32::from), same);
     }
 
     #[test]
     fn brightness_multiplies_and_clamps() {
-        let result = Factors { brightness: 1.5, ..NONE }.apply(picture());
+        let result = Factors { brightness: 1.5, ..NONE }.apply(picture().view_mut());
         assert_eq!(result[[1, 0, 0]], 75);
         assert_eq!(result[[3, 4, 2]], 255);
     }
 
     #[test]
     fn no_contrast_leaves_the_mean_and_no_saturation_leaves_grey() {
-        let flat = Factors { contrast: 0.0, ..NONE }.apply(picture());
+        let flat = Factors { contrast: 0.0, ..NONE }.apply(picture().view_mut());
         assert!(flat.iter().all(|&v| v == flat[[0, 0, 0]]));
-        let grey = Factors { saturation: 0.0, ..NONE }.apply(picture());
+        let grey = Factors { saturation: 0.0, ..NONE }.apply(picture().view_mut());
         assert!(grey.rows().into_iter().all(|p| p[0] == p[1] && p[1] == p[2]));
     }
 }

@@ -78,6 +78,19 @@ impl Geometry {
         (x >= 0.0 && x < width && y >= 0.0 && y < height).then_some([x, y])
     }
 
+    /// [`Geometry::locate`] along the row `v` of the result, to the last bit, and whether the
+    /// position lies inside the source. Without branches: many are worked out at once.
+    #[inline(always)]
+    pub(crate) fn along(&self, v: f64) -> impl Fn(f64) -> ([f64; 2], bool) {
+        let [[a, bv, c], [d, ev, f]] = self.rows.map(|[a, b, c]| [a, b * v, c]);
+        let [height, width] = self.source.map(|v| v as f64);
+        #[inline(always)]
+        move |u| {
+            let [x, y] = [a * u + bv + c, d * u + ev + f];
+            ([x, y], (x >= 0.0) & (x < width) & (y >= 0.0) & (y < height))
+        }
+    }
+
     /// Row and column of the result on which the centre of a source pixel lands.
     pub(crate) fn land(&self, row: usize, column: usize) -> Option<(usize, usize)> {
         let [[a, b, e], [c, d, f]] = self.rows;

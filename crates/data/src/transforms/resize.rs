@@ -1,5 +1,6 @@
 //! Resize without augmentation: what evaluation and prediction see.
 
+use std::cell::RefCell;
 use std::ops::Range;
 
 use fast_image_resize::images::{TypedImage, TypedImageRef};
@@ -10,25 +11,44 @@ use ndarray::{Array2, Array3, ArrayView2, ArrayView3};
 use super::edges::landed;
 use super::unit::normalised;
 
+/// Bytes of a pixel.
+pub(crate) const PIXEL: usize = 3;
+
+thread_local! {
+    /// Keeps its buffers from one photograph to the next.
+    static RESIZER: RefCell<Resizer> = RefCell::new(Resizer::new());
+}
+
 /// Resizes a photograph to `[height, width]` by Catmull-Rom convolution (antialiased when it
 /// shrinks); the aspect ratio is not kept.
 ///
 /// # Panics
 /// If a side of the image or of the target is zero.
 pub fn resize_image(image: ArrayView3<u8>, [height, width]: [usize; 2]) -> Array3<u8> {
+    let mut result = vec![0; height * width * PIXEL];
+    resized_into(image, [height, width], &mut result);
+    Array3::from_shape_vec((height, width, PIXEL), result).expect("three bytes for every pixel")
+}
+
+/// [`resize_image`] into `result`, which has three bytes for every pixel.
+pub(crate) fn resized_into(image: ArrayView3<u8>, [height, width]: [usize; 2], result: &mut [u8]) {
     let (source_height, source_width, _) = image.dim();
     let image = image.as_standard_layout();
     let bytes = image.as_slice().expect("standard layout is contiguous");
+    if (source_height, source_width) == (height, width) {
+        result.copy_from_slice(bytes);
+        return;
+    }
     let source =
         TypedImageRef::<U8x3>::from_buffer(source_width as u32, source_height as u32, bytes);
     let source = source.expect("three bytes for every pixel");
-    let mut result = vec![0; height * width * 3];
-    let mut target = TypedImage::<U8x3>::from_buffer(width as u32, height as u32, &mut result)
-        .expect("three bytes for every pixel");
+    let target = TypedImage::<U8x3>::from_buffer(width as u32, height as u32, result);
+    let mut target = target.expect("three bytes for every pixel");
     let filter = ResizeAlg::Convolution(FilterType::CatmullRom);
     let options = ResizeOptions::new().resize_alg(filter).use_alpha(false);
-    Resizer::new().resize_typed(&source, &mut target, &options).expect("no crop box to be wrong");
-    Array3::from_shape_vec((height, width, 3), result).expect("three bytes for every pixel")
+    RESIZER.with_borrow_mut(|resizer| {
+        resizer.resize_typed(&source, &mut target, &options).expect("no crop box to be wrong");
+    });
 }
 
 /// The value under the centre of each pixel of the result.

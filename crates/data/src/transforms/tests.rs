@@ -149,7 +149,7 @@ fn without_augmentation_the_same_size_changes_nothing() {
 fn thin_edges_survive_a_turn() {
     let map = Array2::from_shape_fn((64, 64), |(y, _)| u8::from(y == 32));
     let geometry = Geometry::new([64, 64], [16, 16], &Draw { degrees: 10.0, ..STILL });
-    let small = warp::edges(map.view(), &geometry, IGNORE);
+    let small = warp::edges(map.view(), &geometry, &Lookup::new(&geometry), IGNORE);
     assert!((2..14).all(|x| (0..16).any(|y| small[[y, x]] == 1)));
 }
 
@@ -187,9 +187,10 @@ proptest! {
         let draw = Draw { flip, scale, degrees, side, corner: [x, y] };
         let map = Geometry::new([size.0, size.1], [output.0, output.1], &draw);
         let before = coordinates(size.0, size.1);
-        let image = warp::image(before.image.view(), &map, [0; 3]);
-        let Label::Classes(columns) = warped(&before.labels["column"], None, &map, IGNORE) else { panic!() };
-        let Label::Depth(rows) = warped(&before.labels["row"], None, &map, IGNORE) else { panic!() };
+        let lookup = Lookup::new(&map);
+        let image = bilinear::image(before.image.view(), &map, [0; 3], |image| image.to_owned());
+        let Label::Classes(columns) = warped(&before.labels["column"], None, (&map, &lookup), IGNORE) else { panic!() };
+        let Label::Depth(rows) = warped(&before.labels["row"], None, (&map, &lookup), IGNORE) else { panic!() };
         // The filter that shrinks the source reaches two of its pixels and leans inwards at borders.
         let density = map.density();
         let margin = |k: usize| 2.5 * map.source[k] as f64 / density[k] as f64;
@@ -204,7 +205,7 @@ proptest! {
                 continue;
             }
             let row = rows[[y, x]] * map.zoom as f32 - 1.0;
-            let found = [image[[y, x, 0]] / 4.0, image[[y, x, 1]] / 4.0];
+            let found = [image[[y, 0, x]] / 4.0, image[[y, 1, x]] / 4.0];
             // Half a pixel of rounding, and steps of a quarter in the colours.
             prop_assert!((found[0] - f32::from(column)).abs() < 0.8, "{found:?} {column}");
             prop_assert!((found[1] - row).abs() < 0.8, "{found:?} {row}");

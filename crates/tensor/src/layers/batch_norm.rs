@@ -52,6 +52,6 @@ impl BatchNorm2d {
             eps: Self::EPS,
         };
         let rows = x.flatten(0, x.dim() as i64 - 2);
-        kernels::batch_norm_relu(&rows, &norm, train).view_as(x)
+        kernels::batch_norm_relu(&rows, &norm, train).view(x.size().as_slice())
     }
 }
