@@ -180,11 +180,13 @@ impl Operator<'_> {
 
     fn resize(&self, x: &Tensor) -> Checked<Tensor> {
         let places = self.text("coordinate_transformation_mode", "half_pixel");
-        if self.text("mode", "nearest") != "linear" || self.ints("axes") != [2, 3] {
+        let size = self.integers(3)?;
+        let is_kept = size.len() == 4 && size[..2] == x.size()[..2];
+        if self.text("mode", "nearest") != "linear" || !is_kept {
             return Err("expected it linear along axes 2 and 3".into());
         }
         let aligned = places == "align_corners";
-        let resized = x.f_upsample_bilinear2d(self.integers(3)?, aligned, None, None);
+        let resized = x.f_upsample_bilinear2d(&size[2..], aligned, None, None);
         resized.map_err(|e| e.to_string())
     }
 

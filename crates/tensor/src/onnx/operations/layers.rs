@@ -94,9 +94,12 @@ pub(super) fn upsample(graph: &mut Graph, call: &Call) -> Result<Wire, String> {
     let attributes = vec![
         AttributeProto::text("mode", "linear"),
         AttributeProto::text("coordinate_transformation_mode", places),
-        AttributeProto::ints("axes", &[2, 3]),
     ];
     let (size, nothing) = (graph.integers(&call.integers(1)?)?, graph.nothing());
     let x = call.wire(0)?;
-    graph.node("Resize", &[x, &nothing, &nothing, &size], attributes, x.rank)
+    // Extents of all axes: onnxruntime loses those of some where it moves channels.
+    let kept = vec![AttributeProto::int("start", 0), AttributeProto::int("end", 2)];
+    let kept = graph.node("Shape", &[x], kept, 1)?;
+    let whole = graph.node("Concat", &[&kept, &size], vec![AttributeProto::int("axis", 0)], 1)?;
+    graph.node("Resize", &[x, &nothing, &nothing, &whole], attributes, x.rank)
 }
