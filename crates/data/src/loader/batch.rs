@@ -19,7 +19,7 @@ pub struct Batch {
     pub names: Vec<String>,
     /// Normalised images, `[batch, 3, height, width]`.
     pub images: Array4<f32>,
-    /// What training learns from, for every task of the data set ([`Label::to_target`]); NaN
+    /// What training learns from, for every task of the data set ([`crate::Label::to_target`]); NaN
     /// where there is no label. `[batch, channels, height, width]` for maps,
     /// `[batch, 1, 1, 1]` for categories, `[batch, classes, 1, 1]` for tags.
     pub targets: BTreeMap<String, Array4<f32>>,
