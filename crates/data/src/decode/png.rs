@@ -117,8 +117,8 @@ fn pixels(bytes: &[u8], transformations: Transformations) -> Decoded<Pixels> {
     let [width, height] = [reader.info().width, reader.info().height].map(|v| v as usize);
     bounded(width, height)?;
     let size = reader.output_buffer_size().ok_or("too large")?;
-    // The bytes as stored, and for each at most eight numbers of one bit.
-    affordable(if reader.output_color_type().1 == BitDepth::Eight { size } else { 9 * size })?;
+    // The bytes as stored, which become three colours or, each, eight numbers of one bit.
+    affordable(if reader.output_color_type().1 == BitDepth::Eight { 3 * size } else { 9 * size })?;
     let mut buffer = vec![0; size];
     let frame = reader.next_frame(&mut buffer).map_err(|error| error.to_string())?;
     let channels = frame.color_type.samples();
