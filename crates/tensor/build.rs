@@ -13,6 +13,7 @@ fn main() {
     println!("cargo::rustc-link-arg=-Wl,-rpath,{}", lib.display());
     println!("cargo::rerun-if-changed=src/shim.cc");
     println!("cargo::rerun-if-changed=src/shim.h");
+    println!("cargo::rerun-if-changed=src/kernels");
     for name in ["shim.rs", "kernels.cc", "kernels.h", "kernels.rs"] {
         println!("cargo::rerun-if-changed=src/{name}");
     }

@@ -23,11 +23,10 @@ impl Mlp {
     }
 
     pub(crate) fn forward(&self, x: &Activations, train: bool) -> Activations {
-        let hidden = self.fc1.forward(x, train);
-        let hidden = match &self.gate {
-            Some(gate) => gate.forward(x, &hidden, train),
-            None => hidden,
+        let Some(gate) = &self.gate else {
+            return self.fc1.forward_perceptron(x, self.fc2.as_ref(), train);
         };
+        let hidden = gate.forward(x, &self.fc1.forward(x, train), train);
         self.fc2.forward(&hidden.map(gelu), train)
     }
 }

@@ -24,6 +24,10 @@ Address gelu(Address x);
 
 Address task_low_rank(Address x, Address base, Address a, Address b);
 
+Address task_up(Address low, Address base, Address b);
+
+Address task_hidden(Address x, Address base, Address a, Address b, Address next);
+
 Address attention(Address qkv, Address bias, std::int64_t heads);
 
 bool keep_memory();

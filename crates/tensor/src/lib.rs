@@ -28,13 +28,16 @@ pub use error::{Error, Result};
 pub use file::{TensorFile, Tensors};
 pub use grad_scaler::GradScaler;
 pub use init::Init;
-pub use kernels::{attention, gelu, keep_memory, linear, low_rank_linear, task_low_rank};
+pub use kernels::{
+    NARROW_RANK, attention, gelu, keep_memory, linear, low_rank_linear, task_hidden, task_low_rank,
+    task_up,
+};
 pub use layers::{BatchNorm2d, Conv2d, LayerNorm, Linear, cast, drop_path, dropout};
 pub use load::{LoadOptions, LoadReport, Resample, matches};
 pub use onnx::Onnx;
 pub use plan::{
-    Gate, NoAdapter, Observed, Owner, Parallel, ParallelOutput, Plain, Plan, Projection, Prompts,
-    Pyramid, Site, SiteKind, Tap,
+    Gate, Narrow, NoAdapter, Observed, Owner, Parallel, ParallelOutput, Plain, Plan, Projection,
+    Prompts, Pyramid, Site, SiteKind, Tap,
 };
 pub use precision::Precision;
 pub use schedule::Schedule;

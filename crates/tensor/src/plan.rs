@@ -6,9 +6,9 @@
 use std::fmt::Debug;
 
 use serde::{Deserialize, Serialize};
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
-use crate::{Activations, Linear, Result, Scope, Tensors};
+use crate::{Activations, Linear, Result, Scope, Tensors, gelu};
 
 /// Which projection of a block stands at a site.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -56,6 +56,35 @@ pub trait Projection: Debug {
     ///
     /// `train` switches dropout on.
     fn forward(&self, x: &Activations, train: bool) -> Activations;
+
+    /// `next(gelu(self(x)))`: a perceptron with nothing between its matrices but the activation.
+    ///
+    /// A method need not form the hidden streams of tasks where `next` reads them narrowly.
+    fn forward_perceptron(
+        &self,
+        x: &Activations,
+        next: &dyn Projection,
+        train: bool,
+    ) -> Activations {
+        next.forward(&self.forward(x, train).map(gelu), train)
+    }
+
+    /// The projection as one that reads streams of tasks narrowly, if it does.
+    fn narrow(&self) -> Option<&dyn Narrow> {
+        None
+    }
+}
+
+/// A projection that reads the stream of a task through a matrix of low rank and in no other way.
+pub trait Narrow {
+    /// That matrix of every task, `[tasks, r, in_features]`, with `r` up to [`NARROW_RANK`].
+    ///
+    /// [`NARROW_RANK`]: crate::NARROW_RANK
+    fn matrices(&self, kind: Kind) -> Tensor;
+
+    /// [`Projection::forward`] of the stream that all tasks share, `[.., in_features]`, and of what
+    /// the matrices made of the others, `[tasks, .., r]`.
+    fn forward_narrow(&self, shared: &Tensor, low: &Tensor, train: bool) -> Activations;
 }
 
 /// What scales the hidden units of an MLP, between its first matrix and its activation.

@@ -4,8 +4,8 @@
 //! products on the task axis. Unequal ranks are padded with zeros, which changes no output.
 
 use polyptych_tensor::{
-    Activations, Init, LayerNorm, Linear, Projection, Result, Scope, Site, Tensor, cast, dropout,
-    linear, task_low_rank,
+    Activations, Init, Kind, LayerNorm, Linear, NARROW_RANK, Narrow, Projection, Result, Scope,
+    Site, Tensor, cast, dropout, gelu, linear, task_hidden, task_low_rank, task_up,
 };
 
 use super::{MtLoraConfig, SharedMode};
@@ -123,19 +123,28 @@ impl MtLoraLinear {
         })
     }
 
-    /// `s_t B_t A_t x` for all tasks, `[tasks, rows, out]`, where all read the same `x`,
-    /// `[rows, in]`.
-    fn task_terms(&self, x: &Tensor) -> Tensor {
-        let (a, b) = self.stacked(x.kind());
+    /// `A_t x` for all tasks, `[tasks, .., r]`, where all read the same `x`, `[.., in]`.
+    fn narrowed(&self, x: &Tensor, a: &Tensor) -> Tensor {
         let [tasks, r, features] = a.size()[..] else { unreachable!("a is [tasks, r, in]") };
-        let flat = linear(x, &a.view([tasks * r, features]), None);
-        let down = flat.view([-1, tasks, r]).transpose(0, 1);
-        down.bmm(&b.transpose(1, 2))
+        let mut shape = x.size();
+        shape.pop();
+        shape.extend([tasks, r]);
+        let low = linear(x, &a.reshape([tasks * r, features]), None).view(shape.as_slice());
+        low.movedim([low.dim() as i64 - 2].as_slice(), [0].as_slice())
+    }
+
+    /// Whether the shared output can be had without those of the tasks.
+    fn hides(&self) -> bool {
+        self.narrow().is_some() && !matches!(self.shared, Shared::Norm(_))
+    }
+
+    fn rank(&self) -> i64 {
+        self.tasks.iter().map(|t| t.factors.a.size()[0]).max().unwrap_or(0)
     }
 
     /// All factors: `A` `[tasks, r, in]` and `B` `[tasks, out, r]`, the scales in `B`.
-    fn stacked(&self, kind: polyptych_tensor::Kind) -> (Tensor, Tensor) {
-        let r = self.tasks.iter().map(|t| t.factors.a.size()[0]).max().unwrap_or(0);
+    fn stacked(&self, kind: Kind) -> (Tensor, Tensor) {
+        let r = self.rank();
         let pad = |t: &TaskFactors| r - t.factors.a.size()[0];
         let a = self.tasks.iter().map(|t| padded(&t.factors.a, [0, 0, 0, pad(t)]));
         let b = self.tasks.iter().map(|t| t.scale.apply(&padded(&t.factors.b, [0, pad(t), 0, 0])));
@@ -143,16 +152,43 @@ impl MtLoraLinear {
         (cast(&Tensor::stack(&a, 0), kind), cast(&Tensor::stack(&b, 0), kind))
     }
 
-    fn shared_output(&self, p: &Tensor, low: Option<&Tensor>, tasks: &Tensor) -> Tensor {
-        match (&self.shared, low) {
-            (Shared::Norm(norm), _) => {
-                let sum = tasks.sum_dim_intlist([0i64].as_slice(), false, None);
-                p + norm.forward(&sum)
-            }
-            (_, Some(low)) => p + low,
-            (_, None) => p.shallow_clone(),
+    /// What all tasks read of `x`.
+    fn common(&self, x: &Tensor, train: bool) -> Common {
+        let product = self.base.forward(x);
+        let dropped = dropout(x, self.dropout, train);
+        let with_low = self.shared.low_rank(&dropped).map(|low| &product + low);
+        Common { product, dropped, with_low }
+    }
+
+    /// What the terms of tasks are added to.
+    fn under_tasks<'c>(&self, common: &'c Common) -> &'c Tensor {
+        match (&common.with_low, self.mode) {
+            (Some(sum), SharedMode::Matrixv2) => sum,
+            _ => &common.product,
         }
     }
+
+    /// The output, given that of the tasks.
+    fn output(&self, common: Common, per_task: Tensor) -> Activations {
+        let shared = match &self.shared {
+            Shared::Norm(norm) => {
+                let sum = per_task.sum_dim_intlist([0i64].as_slice(), false, None);
+                common.product + norm.forward(&sum)
+            }
+            Shared::Factors { .. } | Shared::None => common.with_low.unwrap_or(common.product),
+        };
+        Activations { shared, per_task: Some(per_task) }
+    }
+}
+
+/// See [`MtLoraLinear::common`].
+struct Common {
+    /// `W x + b`.
+    product: Tensor,
+    /// `x` behind dropout.
+    dropped: Tensor,
+    /// `W x + b + s B A x`, where the shared factors are there.
+    with_low: Option<Tensor>,
 }
 
 impl Projection for MtLoraLinear {
@@ -160,27 +196,49 @@ impl Projection for MtLoraLinear {
         if self.tasks.is_empty() {
             return self.forward_shared(x, train);
         }
-        let p = self.base.forward(&x.shared);
-        let dropped = dropout(&x.shared, self.dropout, train);
-        let low = self.shared.low_rank(&dropped);
-        let features = dropped.size()[dropped.dim() - 1];
-        let base = match (&low, self.mode) {
-            (Some(low), SharedMode::Matrixv2) => &p + low,
-            _ => p.shallow_clone(),
-        };
+        let common = self.common(&x.shared, train);
+        let base = self.under_tasks(&common);
+        let (a, b) = self.stacked(x.shared.kind());
         let per_task = match &x.per_task {
-            Some(streams) => {
-                let (a, b) = self.stacked(streams.kind());
-                task_low_rank(streams, &base, (&a, &b))
-            }
-            None => {
-                let mut shape = p.size();
-                shape.insert(0, self.tasks.len() as i64);
-                self.task_terms(&dropped.reshape([-1, features])).view(shape.as_slice()) + base
-            }
+            Some(streams) => task_low_rank(streams, base, (&a, &b)),
+            None => task_up(&self.narrowed(&common.dropped, &a), base, &b),
         };
-        let shared = self.shared_output(&p, low.as_ref(), &per_task);
-        Activations { shared, per_task: Some(per_task) }
+        self.output(common, per_task)
+    }
+
+    fn forward_perceptron(
+        &self,
+        x: &Activations,
+        next: &dyn Projection,
+        train: bool,
+    ) -> Activations {
+        match (&x.per_task, next.narrow()) {
+            (Some(streams), Some(reader)) if self.hides() => {
+                let common = self.common(&x.shared, train);
+                let (a, b) = self.stacked(streams.kind());
+                let read = reader.matrices(streams.kind());
+                let low = task_hidden(streams, self.under_tasks(&common), (&a, &b), &read);
+                let shared = common.with_low.unwrap_or(common.product);
+                reader.forward_narrow(&gelu(&shared), &low, train)
+            }
+            _ => next.forward(&self.forward(x, train).map(gelu), train),
+        }
+    }
+
+    fn narrow(&self) -> Option<&dyn Narrow> {
+        (!self.tasks.is_empty() && self.rank() <= NARROW_RANK).then_some(self)
+    }
+}
+
+impl Narrow for MtLoraLinear {
+    fn matrices(&self, kind: Kind) -> Tensor {
+        self.stacked(kind).0
+    }
+
+    fn forward_narrow(&self, shared: &Tensor, low: &Tensor, train: bool) -> Activations {
+        let common = self.common(shared, train);
+        let per_task = task_up(low, self.under_tasks(&common), &self.stacked(low.kind()).1);
+        self.output(common, per_task)
     }
 }
 

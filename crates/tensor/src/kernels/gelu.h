@@ -1,0 +1,40 @@
+// GELU, whose output is not worth keeping.
+#pragma once
+
+#include "polyptych-tensor/src/kernels/tensors.h"
+
+namespace polyptych {
+
+struct Gelu : Function<Gelu> {
+  static Tensor forward(AutogradContext *ctx, const Tensor &x) {
+    at::AutoDispatchBelowADInplaceOrView guard;
+    ctx->save_for_backward({x});
+    return at::gelu(x);
+  }
+
+  static variable_list backward(AutogradContext *ctx, variable_list grads) {
+    return {at::gelu_backward(grads[0], ctx->get_saved_variables()[0])};
+  }
+};
+
+// What an operation keeps of an input that it needs again: where the input is a GELU, what went
+// into that, which is kept anyway.
+struct Kept {
+  Tensor source;
+  bool is_gelu;
+
+  explicit Kept(const Tensor &x) : source(x), is_gelu(false) {
+    auto node = std::dynamic_pointer_cast<torch::autograd::CppNode<Gelu>>(
+        x.requires_grad() ? x.grad_fn() : nullptr);
+    if (node) {
+      source = node->ctx_.get_saved_variables()[0];
+      is_gelu = true;
+    }
+  }
+
+  static Tensor again(const Tensor &source, bool is_gelu) {
+    return is_gelu ? at::gelu(source) : source;
+  }
+};
+
+}  // namespace polyptych

@@ -1,0 +1,40 @@
+#include "polyptych-tensor/src/kernels/product.h"
+
+namespace polyptych {
+
+namespace {
+
+struct Linear : Function<Linear> {
+  static Tensor forward(AutogradContext *ctx, const Tensor &x, const Tensor &weight,
+                        const std::optional<Tensor> &bias) {
+    at::AutoDispatchBelowADInplaceOrView guard;
+    ctx->save_for_backward({weight.requires_grad() ? x : Tensor(), weight});
+    ctx->saved_data["bias"] = bias.has_value();
+    return product(x, weight, bias);
+  }
+
+  static variable_list backward(AutogradContext *ctx, variable_list grads) {
+    auto saved = ctx->get_saved_variables();
+    auto g = rows(grads[0]);
+    Tensor dx, dw, db;
+    if (ctx->needs_input_grad(0)) {
+      auto shape = grads[0].sizes().vec();
+      shape.back() = saved[1].size(1);
+      dx = product(g, saved[1].t()).view(shape);
+    }
+    if (ctx->needs_input_grad(1)) dw = weight_gradient(g, rows(saved[0]));
+    if (ctx->saved_data["bias"].toBool() && ctx->needs_input_grad(2)) db = g.sum(0);
+    return {dx, dw, db};
+  }
+};
+
+}  // namespace
+
+Address linear(Address x, Address weight, Address bias) {
+  auto &in = tensor(x), &w = tensor(weight), &b = tensor(bias);
+  if (!fits(in, w, {at::kFloat})) return owned(at::linear(in, w, some(b)));
+  if (!learns({&in, &w, &b})) return owned(product(in, w, some(b)));
+  return owned(Linear::apply(in, w, some(b)));
+}
+
+}  // namespace polyptych

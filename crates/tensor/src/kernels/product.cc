@@ -1,0 +1,61 @@
+#include "polyptych-tensor/src/kernels/product.h"
+
+#include <ATen/core/dispatch/Dispatcher.h>
+
+#include <string_view>
+
+namespace polyptych {
+
+namespace {
+
+using Pointwise = Tensor(const Tensor &, const Tensor &, const std::optional<Tensor> &,
+                         std::string_view, c10::List<std::optional<at::Scalar>>,
+                         std::optional<std::string_view>);
+using Binary = Tensor(const Tensor &, const Tensor &, const Tensor &, const std::optional<Tensor> &,
+                      std::string_view);
+
+template <class Signature>
+std::optional<c10::TypedOperatorHandle<Signature>> find(const char *overload) {
+  auto op = c10::Dispatcher::singleton().findSchema({"mkldnn::_linear_pointwise", overload});
+  if (!op) return std::nullopt;
+  return op->typed<Signature>();
+}
+
+const auto &pointwise() {
+  static const auto op = find<Pointwise>("");
+  return op;
+}
+
+const auto &binary() {
+  static const auto op = find<Binary>("binary");
+  return op;
+}
+
+}  // namespace
+
+bool fits(const Tensor &x, const Tensor &weight, std::initializer_list<at::ScalarType> types) {
+  auto type = std::find(types.begin(), types.end(), x.scalar_type());
+  return type != types.end() && weight.scalar_type() == x.scalar_type() && x.is_cpu() &&
+         weight.is_cpu() && weight.dim() == 2 && x.dim() >= 2 && x.numel() > 0 &&
+         weight.numel() > 0 && at::globalContext().userEnabledMkldnn() && pointwise() && binary() &&
+         !traced();
+}
+
+Tensor product(const Tensor &x, const Tensor &weight, const std::optional<Tensor> &bias) {
+  return pointwise()->call(x, weight, bias, "none",
+                           c10::List<std::optional<at::Scalar>>(), "");
+}
+
+Tensor product_onto(const Tensor &other, const Tensor &x, const Tensor &weight) {
+  return binary()->call(x, other, weight, std::nullopt, "add");
+}
+
+// Of the two orders the one is faster whose result is the longer way round; in bfloat16 LibTorch
+// itself asks oneDNN, and blocks the rows better.
+Tensor weight_gradient(const Tensor &g, const Tensor &x) {
+  bool straight = x.size(1) >= g.size(1);
+  if (x.scalar_type() == at::kBFloat16) return straight ? g.t().mm(x) : x.t().mm(g).t();
+  return straight ? product(g.t(), x.t()) : product(x.t(), g.t()).t();
+}
+
+}  // namespace polyptych

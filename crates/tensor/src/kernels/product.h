@@ -1,0 +1,21 @@
+// Matrix products by oneDNN.
+#pragma once
+
+#include "polyptych-tensor/src/kernels/tensors.h"
+
+namespace polyptych {
+
+// LibTorch sends float32 products to MKL, which does not use the whole width of every maker's
+// processors; oneDNN does.
+bool fits(const Tensor &x, const Tensor &weight, std::initializer_list<at::ScalarType> types);
+
+// x W^T + b over rows.
+Tensor product(const Tensor &x, const Tensor &weight, const std::optional<Tensor> &bias = {});
+
+// other + x W^T over rows.
+Tensor product_onto(const Tensor &other, const Tensor &x, const Tensor &weight);
+
+// g^T x of rows: the gradient of a weight.
+Tensor weight_gradient(const Tensor &g, const Tensor &x);
+
+}  // namespace polyptych

@@ -1,0 +1,131 @@
+#include "polyptych-tensor/src/kernels/tasks.h"
+
+namespace polyptych {
+
+namespace {
+
+struct Update {
+  int64_t tasks, rows, rank, width;
+};
+
+// out = base + low up, by rows; base may be null. low: [rows, r], up: [r, width].
+#define POLYPTYCH_RANK_UPDATE(NAME, T)                                                       \
+  POLYPTYCH_WIDE void NAME(const T *base, const T *low, const float *up, T *out,             \
+                           int64_t begin, int64_t end, int64_t rank, int64_t width) {        \
+    for (int64_t row = begin; row < end; row++) {                                            \
+      const T *from = base == nullptr ? nullptr : base + row * width;                        \
+      for (int64_t first = 0; first < width; first += 64) {                                  \
+        int64_t count = std::min<int64_t>(64, width - first);                                \
+        float sum[64];                                                                       \
+        for (int64_t j = 0; j < count; j++) sum[j] = from ? wide(from[first + j]) : 0.0f;    \
+        for (int64_t r = 0; r < rank; r++) {                                                 \
+          float factor = wide(low[row * rank + r]);                                          \
+          const float *line = up + r * width + first;                                        \
+          for (int64_t j = 0; j < count; j++) sum[j] += factor * line[j];                    \
+        }                                                                                    \
+        for (int64_t j = 0; j < count; j++) narrow(sum[j], out[row * width + first + j]);    \
+      }                                                                                      \
+    }                                                                                        \
+  }
+POLYPTYCH_RANK_UPDATE(rank_update, float)
+POLYPTYCH_RANK_UPDATE(rank_update_bf16, uint16_t)
+
+// Gradients of base + low_t up_t for rows in [begin, end): those of base are written, the others
+// added to. g: [tasks, rows, width], low: [tasks, rows, r], up: [tasks, r, padded].
+#define POLYPTYCH_RANK_GRADIENT(NAME, T)                                                     \
+  POLYPTYCH_WIDE void NAME(const T *g, const float *low, const float *up, T *dbase,          \
+                           float *dlow, float *dup, int64_t begin, int64_t end, Update of) { \
+    int64_t line = padded(of.width);                                                         \
+    for (int64_t first = 0; first < of.width; first += STRIP)                                \
+      for (int64_t row = begin; row < end; row++) {                                          \
+        int64_t count = std::min(STRIP, of.width - first);                                   \
+        float sum[STRIP] = {0}, slope[STRIP];                                                \
+        for (int64_t task = 0; task < of.tasks; task++) {                                    \
+          int64_t at = task * of.rows + row, from = task * of.rank * line + first;           \
+          load(g + at * of.width + first, count, slope);                                     \
+          add_scaled(1.0f, slope, sum);                                                      \
+          for (int64_t r = 0; r < of.rank; r++) {                                            \
+            dlow[at * of.rank + r] += dot(slope, up + from + r * line);                      \
+            add_scaled(low[at * of.rank + r], slope, dup + from + r * line);                 \
+          }                                                                                  \
+        }                                                                                    \
+        for (int64_t j = 0; j < count; j++)                                                  \
+          narrow(sum[j], dbase[row * of.width + first + j]);                                 \
+      }                                                                                      \
+  }
+POLYPTYCH_RANK_GRADIENT(rank_gradient, float)
+POLYPTYCH_RANK_GRADIENT(rank_gradient_bf16, uint16_t)
+
+}  // namespace
+
+UpdateGradients update_gradients(const Tensor &g, const Tensor &low, const Tensor &up) {
+  Update of{g.size(0), g.size(1), low.size(2), g.size(2)};
+  if (of.rank > NARROW || !readable(g))
+    return {g.sum(0), by_tasks(g, up), gradients_by_tasks(low, g)};
+  auto read = in_floats(low), ups = lines(up);
+  auto dbase = at::empty({of.rows, of.width}, g.options());
+  auto dlow = at::zeros_like(read), dup = sums_of(of.rows, ups);
+  by_stretches(of.rows, [&](int64_t stretch, int64_t begin, int64_t end) {
+    auto sums = floats_of(dup) + stretch * dup.stride(0);
+    if (g.scalar_type() == at::kFloat)
+      rank_gradient(floats(g), floats(read), floats(ups), floats_of(dbase), floats_of(dlow), sums,
+                    begin, end, of);
+    else
+      rank_gradient_bf16(halves(g), floats(read), floats(ups), halves_of(dbase), floats_of(dlow),
+                         sums, begin, end, of);
+  });
+  auto kind = g.scalar_type();
+  return {dbase, dlow.to(kind), dup.sum(0).narrow(2, 0, of.width).to(kind)};
+}
+
+Tensor updated(const Tensor &base, const Tensor &low, const Tensor &up) {
+  auto tasks = low.size(0), count = low.size(1), rank = low.size(2), width = up.size(2);
+  if (rank > NARROW || !readable(low)) {
+    if (!base.defined()) return at::bmm(low, up);
+    return at::baddbmm(base.unsqueeze(0).expand({tasks, -1, -1}), low, up);
+  }
+  auto out = at::empty({tasks, count, width}, low.options());
+  auto from = base.defined() ? base.contiguous() : base, narrow_low = low.contiguous();
+  auto lines = up.to(at::kFloat).contiguous();
+  auto grain = std::max<int64_t>(1, GRAIN / width);
+  for (int64_t task = 0; task < tasks; task++) {
+    auto l = narrow_low[task], o = out[task];
+    auto u = lines.const_data_ptr<float>() + task * rank * width;
+    at::parallel_for(0, count, grain, [&](int64_t begin, int64_t end) {
+      if (low.scalar_type() == at::kFloat)
+        rank_update(from.defined() ? from.const_data_ptr<float>() : nullptr,
+                    l.const_data_ptr<float>(), u, o.data_ptr<float>(), begin, end, rank, width);
+      else
+        rank_update_bf16(
+            from.defined() ? halves(from) : nullptr,
+            halves(l), u,
+            halves_of(o), begin, end, rank, width);
+    });
+  }
+  return out;
+}
+
+Tensor by_tasks(const Tensor &x, const Tensor &w) {
+  if (!fits(x[0], w[0], {at::kFloat, at::kBFloat16})) return at::bmm(x, w.transpose(1, 2));
+  std::vector<Tensor> parts;
+  for (int64_t task = 0; task < x.size(0); task++) parts.push_back(product(x[task], w[task]));
+  return at::stack(parts);
+}
+
+Tensor gradients_by_tasks(const Tensor &g, const Tensor &x) {
+  if (!fits(x[0], x[0], {at::kFloat, at::kBFloat16})) return at::bmm(g.transpose(1, 2), x);
+  std::vector<Tensor> parts;
+  for (int64_t task = 0; task < x.size(0); task++)
+    parts.push_back(weight_gradient(g[task], x[task]));
+  return at::stack(parts);
+}
+
+Tensor plain_task_low_rank(const Tensor &x, const Tensor &base, const Tensor &a, const Tensor &b) {
+  auto low = at::bmm(by_task(x), a.transpose(1, 2));
+  auto terms = at::bmm(low, b.transpose(1, 2));
+  auto shape = base.sizes().vec();
+  shape.insert(shape.begin(), x.size(0));
+  return terms.view(shape) + base;
+}
+
+}  // namespace polyptych

@@ -1,0 +1,81 @@
+// Products of rows with narrow matrices, one for each task.
+#pragma once
+
+#include "polyptych-tensor/src/kernels/product.h"
+
+namespace polyptych {
+
+// Ranks up to which a loop over rows, bound by memory, beats a product of matrices.
+constexpr int64_t NARROW = 16;
+// Columns that are treated together.
+constexpr int64_t STRIP = 64;
+// Numbers that are summed side by side.
+constexpr int64_t LANES = 16;
+// Rows whose gradients are summed in one place.
+constexpr int64_t STRETCH = 256;
+
+// x as [tasks, rows, width].
+inline Tensor by_task(const Tensor &x) { return x.reshape({x.size(0), -1, x.size(-1)}); }
+
+inline Tensor in_floats(const Tensor &x) { return x.to(at::kFloat).contiguous(); }
+
+// Width of a line that ends with a strip.
+inline int64_t padded(int64_t width) { return (width + STRIP - 1) / STRIP * STRIP; }
+
+// x in float32, its lines padded with zeros to whole strips.
+inline Tensor lines(const Tensor &x) {
+  return at::constant_pad_nd(x.to(at::kFloat), {0, padded(x.size(2)) - x.size(2)}).contiguous();
+}
+
+template <class T>
+POLYPTYCH_INLINE void load(const T *from, int64_t count, float *to) {
+  for (int64_t j = 0; j < STRIP; j++) to[j] = 0.0f;
+  for (int64_t j = 0; j < count; j++) to[j] = wide(from[j]);
+}
+
+POLYPTYCH_INLINE float dot(const float *a, const float *b) {
+  float lanes[LANES] = {0}, sum = 0.0f;
+  for (int64_t j = 0; j < STRIP; j += LANES)
+    for (int64_t l = 0; l < LANES; l++) lanes[l] += a[j + l] * b[j + l];
+  for (int64_t l = 0; l < LANES; l++) sum += lanes[l];
+  return sum;
+}
+
+// onto += factor x.
+POLYPTYCH_INLINE void add_scaled(float factor, const float *x, float *onto) {
+  for (int64_t j = 0; j < STRIP; j++) onto[j] += factor * x[j];
+}
+
+template <class F>
+void by_stretches(int64_t count, F f) {
+  at::parallel_for(0, (count + STRETCH - 1) / STRETCH, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t s = begin; s < end; s++) f(s, s * STRETCH, std::min(count, (s + 1) * STRETCH));
+  });
+}
+
+// Room for what each stretch of rows sums for [tasks, r, width].
+inline Tensor sums_of(int64_t rows, const Tensor &lines) {
+  return at::zeros({(rows + STRETCH - 1) / STRETCH, lines.size(0), lines.size(1), lines.size(2)},
+                   lines.options());
+}
+
+// base + low_t up_t for every task. low: [tasks, rows, r], up: [tasks, r, width]; base: [rows,
+// width] or none.
+Tensor updated(const Tensor &base, const Tensor &low, const Tensor &up);
+
+// Gradients of the above by base, low and up.
+struct UpdateGradients {
+  Tensor base, low, up;
+};
+UpdateGradients update_gradients(const Tensor &g, const Tensor &low, const Tensor &up);
+
+// x_t w_t^T for every task, by oneDNN where it can. x: [tasks, rows, in], w: [tasks, out, in].
+Tensor by_tasks(const Tensor &x, const Tensor &w);
+
+// g_t^T x_t for every task.
+Tensor gradients_by_tasks(const Tensor &g, const Tensor &x);
+
+// base + x_t A_t^T B_t^T for every task, in LibTorch's operations.
+Tensor plain_task_low_rank(const Tensor &x, const Tensor &base, const Tensor &a, const Tensor &b);
+
+}  // namespace polyptych

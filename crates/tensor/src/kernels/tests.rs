@@ -1,0 +1,252 @@
+//! The fast form of each kernel against its plain one.
+
+#![allow(clippy::unwrap_used)]
+use tch::{Device, Kind, manual_seed, no_grad};
+
+use super::*;
+
+fn random(shape: &[i64], kind: Kind) -> Tensor {
+    Tensor::randn(shape, (Kind::Float, Device::Cpu)).to_kind(kind).set_requires_grad(true)
+}
+
+/// Output and gradients of `f` over fresh leaves with the values of `leaves`.
+fn passes(leaves: &[&Tensor], f: impl Fn(&[Tensor]) -> Tensor) -> Vec<Tensor> {
+    let fresh: Vec<Tensor> =
+        leaves.iter().map(|t| t.detach().copy().set_requires_grad(true)).collect();
+    let out = f(&fresh);
+    let slope = Tensor::arange(out.numel() as i64, (Kind::Float, Device::Cpu)).sin();
+    (out.to_kind(Kind::Float) * slope.view_as(&out)).sum(Kind::Float).backward();
+    let grads = fresh.iter().map(Tensor::grad);
+    std::iter::once(out.detach()).chain(grads).collect()
+}
+
+fn agree(fast: &[Tensor], plain: &[Tensor], tolerance: f64) {
+    for (index, (fast, plain)) in fast.iter().zip(plain).enumerate() {
+        assert_eq!((fast.size(), fast.kind()), (plain.size(), plain.kind()));
+        let norm = |t: &Tensor| t.to_kind(Kind::Float).norm().double_value(&[]);
+        let apart = norm(&(fast.to_kind(Kind::Float) - plain.to_kind(Kind::Float)));
+        assert!(apart <= tolerance * norm(plain), "{index}: {apart} of {}", norm(plain));
+    }
+}
+
+/// Rounding of each type, over sums of some dozens.
+const TYPES: [(Kind, f64); 2] = [(Kind::Float, 1e-5), (Kind::BFloat16, 2e-2)];
+
+#[test]
+fn linear_is_that_of_libtorch() {
+    manual_seed(0);
+    for (kind, tolerance) in TYPES {
+        let (x, w) = (random(&[2, 5, 24], kind), random(&[18, 24], kind));
+        let bias = random(&[18], kind);
+        let all = [&x, &w, &bias];
+        let fast = passes(&all, |t| linear(&t[0], &t[1], Some(&t[2])));
+        agree(&fast, &passes(&all, |t| t[0].linear(&t[1], Some(&t[2]))), tolerance);
+        let fast = passes(&all[..2], |t| linear(&t[0], &t[1], None));
+        agree(&fast, &passes(&all[..2], |t| t[0].linear(&t[1], None::<&Tensor>)), tolerance);
+    }
+}
+
+#[test]
+fn strided_and_empty_inputs_are_taken() {
+    manual_seed(0);
+    let (x, w) = (random(&[6, 4], Kind::Float), random(&[3, 6], Kind::Float));
+    agree(
+        &passes(&[&x, &w], |t| linear(&t[0].tr(), &t[1], None)),
+        &passes(&[&x, &w], |t| t[0].tr().linear(&t[1], None::<&Tensor>)),
+        1e-5,
+    );
+    assert_eq!(
+        linear(&x.narrow(0, 0, 0).tr().narrow(0, 0, 0), &w.narrow(1, 0, 0), None).size(),
+        [0, 3]
+    );
+}
+
+#[test]
+fn the_low_rank_path_is_the_sum_of_its_parts() {
+    manual_seed(0);
+    for (kind, tolerance) in TYPES {
+        let (x, w, c) = (random(&[2, 7, 24], kind), random(&[18, 24], kind), random(&[18], kind));
+        let (a, b) = (random(&[4, 24], Kind::Float), random(&[18, 4], Kind::Float));
+        let all = [&x, &w, &c, &a, &b];
+        let fast = passes(&all, |t| {
+            low_rank_linear(&t[0], (&t[1], Some(&t[2])), (&t[3], &t[4]), 1.7, 0.0)
+        });
+        let plain = passes(&all, |t| {
+            let low = t[0].linear(&t[3].to_kind(kind), None::<&Tensor>);
+            let low = low.linear(&t[4].to_kind(kind), None::<&Tensor>);
+            t[0].linear(&t[1], Some(&t[2])) + low * 1.7
+        });
+        agree(&fast, &plain, tolerance);
+    }
+}
+
+#[test]
+fn what_follows_a_gelu_forms_it_again() {
+    manual_seed(0);
+    for (kind, tolerance) in TYPES {
+        let (x, w) = (random(&[14, 24], kind), random(&[18, 24], kind));
+        let (a, b) = (random(&[4, 24], Kind::Float), random(&[18, 4], Kind::Float));
+        let all = [&x, &w, &a, &b];
+        let with = |act: fn(&Tensor) -> Tensor| {
+            passes(&all, |t| {
+                manual_seed(5);
+                low_rank_linear(&act(&t[0]), (&t[1], None), (&t[2], &t[3]), 1.7, 0.3)
+            })
+        };
+        agree(&with(gelu), &with(|t| t.gelu("none")), tolerance);
+    }
+}
+
+#[test]
+fn all_tasks_at_once_are_each_alone() {
+    manual_seed(0);
+    for ((kind, tolerance), r) in TYPES.into_iter().flat_map(|of| [(of, 4), (of, 20)]) {
+        let (x, base) = (random(&[3, 2, 7, 24], kind), random(&[2, 7, 70], kind));
+        let (a, b) = (random(&[3, r, 24], kind), random(&[3, 70, r], kind));
+        let all = [&x, &base, &a, &b];
+        let fast = passes(&all, |t| task_low_rank(&gelu(&t[0]), &t[1], (&t[2], &t[3])));
+        let plain = passes(&all, |t| {
+            let one = |task: i64| {
+                let of = |at: usize| t[at].select(0, task);
+                let low = of(0).gelu("none").matmul(&of(2).tr());
+                &t[1] + low.matmul(&of(3).tr())
+            };
+            Tensor::stack(&[one(0), one(1), one(2)], 0)
+        });
+        agree(&fast, &plain, tolerance);
+    }
+}
+
+#[test]
+fn a_hidden_layer_that_is_never_held_is_the_same() {
+    manual_seed(0);
+    // Rows beyond one stretch, and columns beyond whole strips.
+    for (kind, tolerance) in TYPES {
+        let (x, base) = (random(&[3, 2, 150, 24], kind), random(&[2, 150, 150], kind));
+        let (a, b) = (random(&[3, 4, 24], kind), random(&[3, 150, 4], kind));
+        let next = random(&[3, 5, 150], kind);
+        let all = [&x, &base, &a, &b, &next];
+        let fast = passes(&all, |t| task_hidden(&t[0], &t[1], (&t[2], &t[3]), &t[4]));
+        let plain = passes(&all, |t| {
+            let hidden = task_low_rank(&t[0], &t[1], (&t[2], &t[3])).gelu("none");
+            hidden.matmul(&t[4].transpose(1, 2).unsqueeze(1))
+        });
+        agree(&fast, &plain, tolerance);
+    }
+}
+
+#[test]
+fn attention_is_the_formula() {
+    manual_seed(0);
+    for (kind, tolerance) in TYPES {
+        let qkv = random(&[6, 5, 24], kind);
+        for bias in [Some([1, 2, 5, 5]), Some([3, 2, 5, 5]), None] {
+            let bias = bias.map(|shape| random(&shape, kind));
+            let all: Vec<&Tensor> = std::iter::once(&qkv).chain(&bias).collect();
+            let fast = passes(&all, |t| attention(&t[0], 2, t.get(1)));
+            let plain = passes(&all, |t| {
+                let split = t[0].view([6, 5, 3, 2, 4]).permute([2, 0, 3, 1, 4]);
+                let [q, k, v] = [0, 1, 2].map(|part| split.select(0, part));
+                let scores = q.matmul(&k.transpose(-2, -1)) * 0.5;
+                let scores = match t.get(1) {
+                    Some(bias) => scores + bias.repeat([6 / bias.size()[0], 1, 1, 1]),
+                    None => scores,
+                };
+                let mixed = scores.softmax(-1, None::<Kind>).matmul(&v);
+                mixed.transpose(1, 2).reshape([6, 5, 8])
+            });
+            agree(&fast, &plain, 2.0 * tolerance);
+        }
+    }
+}
+
+/// With a seed the mask is known: that of dropout alone.
+#[test]
+fn the_low_rank_path_drops_what_dropout_drops() {
+    manual_seed(0);
+    for (kind, tolerance) in TYPES {
+        let (x, w) = (random(&[14, 24], kind), random(&[18, 24], kind));
+        let (a, b) = (random(&[4, 24], Kind::Float), random(&[18, 4], Kind::Float));
+        let all = [&x, &w, &a, &b];
+        let fast = passes(&all, |t| {
+            manual_seed(5);
+            low_rank_linear(&t[0], (&t[1], None), (&t[2], &t[3]), 1.7, 0.3)
+        });
+        let plain = passes(&all, |t| {
+            manual_seed(5);
+            let low = dropout(&t[0], 0.3).linear(&t[2].to_kind(kind), None::<&Tensor>);
+            let low = low.linear(&t[3].to_kind(kind), None::<&Tensor>);
+            t[0].linear(&t[1], None::<&Tensor>) + low * 1.7
+        });
+        agree(&fast, &plain, tolerance);
+    }
+}
+
+#[test]
+fn dropout_keeps_its_share_and_repeats_with_its_seed() {
+    let x = Tensor::ones([400, 500], (Kind::Float, Device::Cpu)).set_requires_grad(true);
+    let draw = |seed| {
+        manual_seed(seed);
+        dropout(&x, 0.05)
+    };
+    let y = draw(1);
+    assert!(y.equal(&draw(1)) && !y.equal(&draw(2)));
+    for axis in [0, 1] {
+        let kept = y.gt(0.0).to_kind(Kind::Float).mean_dim([axis].as_slice(), false, Kind::Float);
+        let apart = (kept - 0.95).abs().max().double_value(&[]);
+        assert!(apart < 0.06, "{apart}");
+    }
+    let share = y.gt(0.0).to_kind(Kind::Float).mean(Kind::Float).double_value(&[]);
+    assert!((share - 0.95).abs() < 0.002, "{share}");
+    y.sum(Kind::Float).backward();
+    assert!(x.grad().equal(&y.detach()));
+    let half = draw(1).to_kind(Kind::BFloat16);
+    manual_seed(1);
+    assert!(dropout(&x.to_kind(Kind::BFloat16), 0.05).equal(&half));
+}
+
+#[test]
+fn neighbours_fall_independently() {
+    manual_seed(3);
+    let x = Tensor::ones([1 << 20], (Kind::Float, Device::Cpu));
+    let fallen = dropout(&x, 0.5).eq(0.0).to_kind(Kind::Float) - 0.5;
+    let count = fallen.size()[0];
+    for lag in [1, 2, 64, 768, 3072] {
+        let pairs = fallen.narrow(0, 0, count - lag) * fallen.narrow(0, lag, count - lag);
+        let correlation = pairs.mean(Kind::Float).double_value(&[]) * 4.0;
+        assert!(correlation.abs() < 0.005, "lag {lag}: {correlation}");
+    }
+}
+
+#[test]
+fn normalisation_and_relu_are_those_of_libtorch() {
+    manual_seed(0);
+    for (kind, tolerance) in TYPES {
+        let shape = [300, 70];
+        let x = no_grad(|| random(&shape, Kind::Float) * 2.0 + 5.0).to_kind(kind);
+        let (weight, bias) = (random(&[70], Kind::Float), random(&[70], Kind::Float));
+        let zero = Tensor::zeros([70], (Kind::Float, Device::Cpu));
+        let stats = || [zero.copy(), zero.ones_like()];
+        let [mean, var] = stats();
+        let fast = passes(&[&x, &weight, &bias], |t| {
+            let norm = Normalised {
+                weight: &t[1],
+                bias: &t[2],
+                running_mean: &mean,
+                running_var: &var,
+                momentum: 0.1,
+                eps: 1e-5,
+            };
+            batch_norm_relu(&t[0], &norm, true)
+        });
+        let [plain_mean, plain_var] = stats();
+        let plain = passes(&[&x, &weight, &bias], |t| {
+            let (mean, var) = (Some(&plain_mean), Some(&plain_var));
+            let wide = t[0].to_kind(Kind::Float);
+            let norm = wide.batch_norm(Some(&t[1]), Some(&t[2]), mean, var, true, 0.1, 1e-5, false);
+            norm.relu().to_kind(kind)
+        });
+        agree(&fast, &plain, tolerance);
+        agree(&[mean, var], &[plain_mean, plain_var], 1e-5);
+    }
+}
