@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 const LIMITS: [(&str, [f64; 2]); 2] = [("fp32", [1e-4, 1e-2]), ("bf16", [0.1, 0.5])];
 
 /// `max |ours - peer| / |peer|` by Euclidean norms, over outputs and over gradients; gradients
-/// below a ten-thousandth of all are compared with that.
+/// below a hundredth of all are compared with that, since in bfloat16 they are mostly rounding.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct Difference {
     /// Of outputs.
@@ -58,7 +58,7 @@ fn difference(ours: &SafeTensors, peer: &SafeTensors) -> Result<Difference> {
     for name in &gradients {
         squares.push(norm(&floats(&peer.tensor(name)?)?).powi(2));
     }
-    let least = 1e-4 * squares.iter().sum::<f64>().sqrt();
+    let least = 1e-2 * squares.iter().sum::<f64>().sqrt();
     let largest = |names: &[&str], least: f64| -> Result<f64> {
         let mut largest = 0.0;
         for name in names {
