@@ -1,15 +1,37 @@
 //! The residual sum at the end of every branch, and how likely the branch is dropped.
 
-use polyptych_tensor::{Activations, drop_path};
+use polyptych_tensor::{Activations, Tensor};
 
-/// `x + drop_path(branch)` with an independent draw for every sample of every stream.
+/// `x + branch` with stochastic depth of rate `p`, drawn independently for every sample of every
+/// stream. A side without task streams stands for each of them.
 pub(crate) fn add_branch(
     x: &Activations,
     branch: &Activations,
     p: f64,
     train: bool,
 ) -> Activations {
-    x.add(&branch.map(|t| drop_path(t, p, train)))
+    let add = |x: &Tensor, branch: &Tensor| polyptych_tensor::add_branch(x, branch, p, train);
+    let per_task = match (&x.per_task, &branch.per_task) {
+        (None, None) => None,
+        (Some(x), Some(branch)) => Some(over_tasks(x.flatten(0, 1), branch, add)),
+        (None, Some(branch)) => Some(over_tasks(x.shared.shallow_clone(), branch, add)),
+        (Some(own), None) => {
+            let zeros = branch.shared.zeros_like();
+            let shared = add(&zeros, &branch.shared);
+            return Activations { shared: &x.shared + &shared, per_task: Some(own + shared) };
+        }
+    };
+    match per_task {
+        Some(sum) if x.shared.size()[0] == 0 || branch.shared.size()[0] == 0 => {
+            Activations::tasks(sum)
+        }
+        per_task => Activations { shared: add(&x.shared, &branch.shared), per_task },
+    }
+}
+
+/// `add` with the task axis of `branch` folded into the batch axis.
+fn over_tasks(x: Tensor, branch: &Tensor, add: impl Fn(&Tensor, &Tensor) -> Tensor) -> Tensor {
+    add(&x, &branch.flatten(0, 1)).view_as(branch)
 }
 
 /// Rate of block `index` of `blocks`: linear from 0 at the first to `rate` at the last.

@@ -2,7 +2,7 @@
 //! exist at a time. The gradients are those of the sum of the losses.
 
 use polyptych_heads::HeadInput;
-use polyptych_tensor::{Activations, Kind, Tensor};
+use polyptych_tensor::{Activations, Tensor, backward};
 
 use crate::Result;
 use crate::features::Features;
@@ -42,11 +42,11 @@ impl InTurn {
     /// # Errors
     /// What LibTorch reports.
     pub(crate) fn backward(self) -> Result<()> {
-        let products = self.levels.iter().chain(&self.pooled).filter_map(End::product);
-        match products.reduce(|sum, product| sum + product) {
-            Some(sum) => Ok(sum.f_backward()?),
-            None => Ok(()),
-        }
+        let pairs = self.levels.iter().chain(&self.pooled);
+        let pairs: Vec<_> = pairs.filter_map(|end| Some((&end.output, end.gradient()?))).collect();
+        let (outputs, gradients): (Vec<&Tensor>, Vec<&Tensor>) =
+            pairs.iter().map(|(output, gradient)| (*output, gradient)).unzip();
+        Ok(backward(&outputs, &gradients)?)
     }
 }
 
@@ -69,25 +69,24 @@ impl End {
         self.leaves.get(index).unwrap_or(&self.leaves[0]).shallow_clone()
     }
 
-    /// A scalar whose gradient by the output is what arrived at the leaves.
-    fn product(&self) -> Option<Tensor> {
+    /// What arrived at the leaves.
+    fn gradient(&self) -> Option<Tensor> {
         let arrived = |leaf: &Tensor| leaf.grad().defined();
         if !self.output.requires_grad() || !self.leaves.iter().any(arrived) {
             return None;
         }
         let of = |leaf: &Tensor| if arrived(leaf) { leaf.grad() } else { leaf.zeros_like() };
-        let gradient = match &self.leaves[..] {
+        Some(match &self.leaves[..] {
             [leaf] => of(leaf),
             leaves => Tensor::stack(&leaves.iter().map(of).collect::<Vec<_>>(), 0),
-        };
-        Some((self.output.to_kind(Kind::Float) * gradient.detach()).sum(Kind::Float))
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use polyptych_tensor::Device;
+    use polyptych_tensor::{Device, Kind};
 
     use super::*;
 

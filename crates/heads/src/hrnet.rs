@@ -6,8 +6,8 @@
 use polyptych_tensor::{BatchNorm2d, Conv2d, Scope, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::fuse::fuse;
 use crate::head::{channels_first, check_levels};
-use crate::upsample::resize_last;
 use crate::{Error, Head, HeadInput, Result};
 
 /// Widths of the fusion head. A small backbone wants smaller ones than the published defaults.
@@ -83,10 +83,8 @@ impl Head for HrnetHead {
     fn forward(&self, features: &HeadInput, train: bool) -> Result<Tensor> {
         let finest = check_levels(&features.levels, &self.feature_chs, train)?;
         let reduced = features.levels.iter().zip(&self.downsample);
-        let fused: Vec<Tensor> =
-            reduced.map(|(x, conv)| resize_last(&conv.pointwise(x), finest)).collect();
-        let hidden = self.hidden.pointwise(&Tensor::cat(&fused, -1));
-        let hidden = self.norm.forward_relu(&hidden, train);
+        let reduced: Vec<Tensor> = reduced.map(|(x, conv)| conv.pointwise(x)).collect();
+        let hidden = self.norm.forward_relu(&fuse(&self.hidden, &reduced, finest), train);
         Ok(channels_first(&self.output.pointwise(&hidden)))
     }
 }

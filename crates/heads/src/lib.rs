@@ -6,6 +6,7 @@
 
 mod config;
 mod error;
+mod fuse;
 mod head;
 mod hrnet;
 mod linear;

@@ -5,8 +5,8 @@
 use polyptych_tensor::{BatchNorm2d, Conv2d, Linear, Scope, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::fuse::fuse;
 use crate::head::{channels_first, check_levels};
-use crate::upsample::resize_last;
 use crate::{Error, Head, HeadInput, Result};
 
 /// Width and dropout of the all-MLP head.
@@ -76,10 +76,8 @@ impl Head for SegformerHead {
     fn forward(&self, features: &HeadInput, train: bool) -> Result<Tensor> {
         let finest = check_levels(&features.levels, &self.feature_chs, train)?;
         let coarsest_first = features.levels.iter().zip(&self.projections).rev();
-        let fused: Vec<Tensor> =
-            coarsest_first.map(|(x, linear)| resize_last(&linear.forward(x), finest)).collect();
-        let fused = self.fuse.pointwise(&Tensor::cat(&fused, -1));
-        let fused = self.norm.forward_relu(&fused, train);
+        let projected: Vec<Tensor> = coarsest_first.map(|(x, linear)| linear.forward(x)).collect();
+        let fused = self.norm.forward_relu(&fuse(&self.fuse, &projected, finest), train);
         // Whole channels fall, which LibTorch expects in front of the positions.
         let kept = fused.permute([0, 3, 1, 2]).feature_dropout(self.dropout, train);
         Ok(channels_first(&self.output.pointwise(&kept.permute([0, 2, 3, 1]))))

@@ -18,20 +18,12 @@ pub fn upsample(x: &Tensor, size: [i64; 2]) -> Result<Tensor> {
     if size.iter().any(|&extent| extent < 1) {
         return Err(Error::config("size", "extents of 1 or more", format!("{size:?}")));
     }
-    Ok(resize(x, size))
-}
-
-/// The same for shapes that are known to be good.
-pub(crate) fn resize(x: &Tensor, size: [i64; 2]) -> Tensor {
-    if x.size()[2..] == size {
-        return x.shallow_clone();
+    if found[2..] == size {
+        return Ok(x.shallow_clone());
     }
-    x.upsample_bilinear2d(size, false, None, None)
-}
-
-/// The same for channels that come last: `[batch, height, width, channels]`.
-pub(crate) fn resize_last(x: &Tensor, size: [i64; 2]) -> Tensor {
-    resize(&x.permute([0, 3, 1, 2]), size).permute([0, 2, 3, 1])
+    let planes = x.contiguous().view([found[0] * found[1], found[2], found[3], 1]);
+    let resized = polyptych_tensor::upsample(&[&planes], None, size);
+    Ok(resized.view([found[0], found[1], size[0], size[1]]))
 }
 
 #[cfg(test)]

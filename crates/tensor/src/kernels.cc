@@ -1,5 +1,7 @@
 // One unit of all kernels: LibTorch's headers take longer to compile than what follows them.
+#include "polyptych-tensor/src/kernels/add_branch.cc"
 #include "polyptych-tensor/src/kernels/attention.cc"
+#include "polyptych-tensor/src/kernels/backward.cc"
 #include "polyptych-tensor/src/kernels/batch_norm.cc"
 #include "polyptych-tensor/src/kernels/dropout.cc"
 #include "polyptych-tensor/src/kernels/gelu.cc"
@@ -10,3 +12,5 @@
 #include "polyptych-tensor/src/kernels/task_hidden.cc"
 #include "polyptych-tensor/src/kernels/task_low_rank.cc"
 #include "polyptych-tensor/src/kernels/tasks.cc"
+#include "polyptych-tensor/src/kernels/upsample.cc"
+#include "polyptych-tensor/src/kernels/windows.cc"

@@ -30,6 +30,22 @@ Address task_hidden(Address x, Address base, Address a, Address b, Address next)
 
 Address attention(Address qkv, Address bias, std::int64_t heads);
 
+Address add_branch(Address x, Address branch, Address factors);
+
+bool moves_windows(Address x);
+
+Address cut_windows(Address map, rust::Slice<const std::int64_t> size,
+                    rust::Slice<const std::int64_t> shift);
+
+Address join_windows(Address windows, rust::Slice<const std::int64_t> resolution,
+                     rust::Slice<const std::int64_t> size,
+                     rust::Slice<const std::int64_t> shift);
+
+Address upsample(rust::Slice<const std::size_t> levels, Address onto, std::int64_t height,
+                 std::int64_t width);
+
+void backward(rust::Slice<const std::size_t> outputs, rust::Slice<const std::size_t> gradients);
+
 bool keep_memory();
 
 }  // namespace polyptych

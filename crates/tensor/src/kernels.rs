@@ -56,6 +56,24 @@ mod ffi {
         ) -> Result<usize>;
         // SAFETY: as above.
         unsafe fn attention(qkv: usize, bias: usize, heads: i64) -> Result<usize>;
+        // SAFETY: as above, but 0 for `factors`.
+        unsafe fn add_branch(x: usize, branch: usize, factors: usize) -> Result<usize>;
+        // SAFETY: as above.
+        unsafe fn moves_windows(x: usize) -> bool;
+        // SAFETY: as above.
+        unsafe fn cut_windows(map: usize, size: &[i64], shift: &[i64]) -> Result<usize>;
+        // SAFETY: as above.
+        unsafe fn join_windows(
+            windows: usize,
+            resolution: &[i64],
+            size: &[i64],
+            shift: &[i64],
+        ) -> Result<usize>;
+        // SAFETY: as above, but 0 for `onto`.
+        unsafe fn upsample(levels: &[usize], onto: usize, height: i64, width: i64)
+        -> Result<usize>;
+        // SAFETY: as above.
+        unsafe fn backward(outputs: &[usize], gradients: &[usize]) -> Result<()>;
         fn keep_memory() -> bool;
     }
 }
@@ -148,6 +166,73 @@ pub fn task_hidden(x: &Tensor, base: &Tensor, (a, b): (&Tensor, &Tensor), next: 
 pub fn attention(qkv: &Tensor, heads: i64, bias: Option<&Tensor>) -> Tensor {
     // SAFETY: as above.
     owned("attention", unsafe { ffi::attention(address(qkv), optional(bias), heads) })
+}
+
+/// `x + factors branch`: `branch` `[n entries, ..]`, `x` `[entries, ..]`, which comes again for
+/// every `entries` of the branch, `factors` `[n entries]` in float32, or all 1.
+///
+/// # Panics
+/// As [`linear`].
+pub fn add_branch(x: &Tensor, branch: &Tensor, factors: Option<&Tensor>) -> Tensor {
+    // SAFETY: as above.
+    let made = unsafe { ffi::add_branch(address(x), address(branch), optional(factors)) };
+    owned("add_branch", made)
+}
+
+/// `[batch, height, width, dim]`, rolled back by `shift`, padded with zeros at its end and cut into
+/// windows of `size`: `[batch * windows, area, dim]`. Nothing where it takes other operations: on
+/// other devices than the CPU, without numbers, in a trace.
+///
+/// # Panics
+/// As [`linear`].
+pub fn cut_windows(map: &Tensor, size: [i64; 2], shift: [i64; 2]) -> Option<Tensor> {
+    // SAFETY: as above.
+    let cut = unsafe {
+        ffi::moves_windows(address(map)).then(|| ffi::cut_windows(address(map), &size, &shift))
+    };
+    Some(owned("cut_windows", cut?))
+}
+
+/// The inverse of [`cut_windows`], to maps of `resolution`; nothing where that gives nothing.
+///
+/// # Panics
+/// As [`linear`].
+pub fn join_windows(
+    windows: &Tensor,
+    resolution: [i64; 2],
+    size: [i64; 2],
+    shift: [i64; 2],
+) -> Option<Tensor> {
+    let from = address(windows);
+    // SAFETY: as above.
+    let joined = unsafe {
+        ffi::moves_windows(from).then(|| ffi::join_windows(from, &resolution, &size, &shift))
+    };
+    Some(owned("join_windows", joined?))
+}
+
+/// `onto` and all `levels` resized to `[height, width]`, summed: bilinear, pixels as areas
+/// (`align_corners = false`). Levels are `[batch, h, w, chans]`, the rest `[batch, height, width,
+/// chans]`, all of one type.
+///
+/// # Panics
+/// As [`linear`].
+pub fn upsample(levels: &[&Tensor], onto: Option<&Tensor>, [height, width]: [i64; 2]) -> Tensor {
+    let levels: Vec<usize> = levels.iter().copied().map(address).collect();
+    // SAFETY: as above.
+    owned("upsample", unsafe { ffi::upsample(&levels, optional(onto), height, width) })
+}
+
+/// Carries `gradients` of `outputs`, of the same shapes and types, back to all leaves.
+///
+/// # Errors
+/// What LibTorch reports.
+pub fn backward(outputs: &[&Tensor], gradients: &[&Tensor]) -> crate::Result<()> {
+    let [outputs, gradients]: [Vec<usize>; 2] =
+        [outputs, gradients].map(|all| all.iter().copied().map(address).collect());
+    // SAFETY: as above.
+    let done = unsafe { ffi::backward(&outputs, &gradients) };
+    done.map_err(|error| crate::Error::Torch { op: "backward", reason: error.what().into() })
 }
 
 /// Sets each number to zero with probability `p` and scales the rest by `1 / (1 - p)`.

@@ -8,7 +8,7 @@ mod linear;
 
 pub use batch_norm::BatchNorm2d;
 pub use conv::Conv2d;
-pub use drop::{drop_path, dropout};
+pub use drop::{add_branch, dropout};
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 

@@ -29,10 +29,10 @@ pub use file::{TensorFile, Tensors};
 pub use grad_scaler::GradScaler;
 pub use init::Init;
 pub use kernels::{
-    NARROW_RANK, attention, gelu, keep_memory, linear, low_rank_linear, task_hidden, task_low_rank,
-    task_up,
+    NARROW_RANK, attention, backward, cut_windows, gelu, join_windows, keep_memory, linear,
+    low_rank_linear, task_hidden, task_low_rank, task_up, upsample,
 };
-pub use layers::{BatchNorm2d, Conv2d, LayerNorm, Linear, cast, drop_path, dropout};
+pub use layers::{BatchNorm2d, Conv2d, LayerNorm, Linear, add_branch, cast, dropout};
 pub use load::{LoadOptions, LoadReport, Resample, matches};
 pub use onnx::Onnx;
 pub use plan::{

@@ -1,6 +1,6 @@
 //! Windows of a feature map: cutting, joining, and which positions may see each other.
 
-use polyptych_tensor::{Device, Kind, Tensor};
+use polyptych_tensor::{Device, Kind, Tensor, cut_windows, join_windows};
 
 use super::pad::pad;
 
@@ -33,12 +33,21 @@ impl Windows {
     /// `[batch, height, width, dim]` to `[batch * windows, area, dim]`: rolled, then padded with
     /// zeros to whole windows, then cut.
     pub(crate) fn cut(&self, map: &Tensor) -> Tensor {
+        cut_windows(map, self.size, self.shift).unwrap_or_else(|| self.plain_cut(map))
+    }
+
+    /// The inverse of [`Windows::cut`], to a map of `height` by `width`.
+    pub(crate) fn join(&self, windows: &Tensor, resolution: [i64; 2]) -> Tensor {
+        join_windows(windows, resolution, self.size, self.shift)
+            .unwrap_or_else(|| self.plain_join(windows, resolution))
+    }
+
+    fn plain_cut(&self, map: &Tensor) -> Tensor {
         let whole = self.whole([map.size()[1], map.size()[2]]);
         self.partition(&pad(&self.roll(map, -1), whole))
     }
 
-    /// The inverse of [`Windows::cut`], to a map of `height` by `width`.
-    pub(crate) fn join(&self, windows: &Tensor, [height, width]: [i64; 2]) -> Tensor {
+    fn plain_join(&self, windows: &Tensor, [height, width]: [i64; 2]) -> Tensor {
         let [rows, columns] = self.whole([height, width]);
         let [high, wide] = self.size;
         let dim = windows.size()[2];
@@ -126,6 +135,27 @@ mod tests {
             let cut = windows.cut(&map);
             assert_eq!(cut.size(), [2 * 3 * 3, 16, 3]);
             assert!(windows.join(&cut, [10, 9]).equal(&map));
+        }
+    }
+
+    #[test]
+    fn one_pass_is_roll_pad_and_cut() {
+        let leaf = || (Tensor::arange(2 * 10 * 9 * 3, (Kind::Float, Device::Cpu)) * 0.1).sin();
+        for (shifted, size) in [(false, 4), (true, 4), (true, 3)] {
+            let windows = Windows::new([10, 9], size, shifted);
+            let both = [leaf(), leaf()].map(|t| t.view([2, 10, 9, 3]).set_requires_grad(true));
+            let cut = [windows.cut(&both[0]), windows.plain_cut(&both[1])];
+            let weight = cut[0].detach().cos();
+            let scaled = cut.each_ref().map(|cut| cut * &weight);
+            let [fast, plain] = [0, 1].map(|i| match i {
+                0 => windows.join(&scaled[0], [10, 9]),
+                _ => windows.plain_join(&scaled[1], [10, 9]),
+            });
+            assert!(cut[0].equal(&cut[1]) && fast.equal(&plain));
+            for sum in [fast, plain] {
+                sum.square().sum(Kind::Float).backward();
+            }
+            assert!(both[0].grad().equal(&both[1].grad()));
         }
     }
 

@@ -1,23 +1,141 @@
+#include "polyptych-tensor/src/kernels/normal.h"
 #include "polyptych-tensor/src/kernels/tensors.h"
 
 namespace polyptych {
 
 namespace {
 
-// Query, key and value of every head, [3, batch * heads, tokens, head_dim], from
-// [batch, tokens, 3 * dim].
-Tensor heads_of(const Tensor &qkv, int64_t heads) {
-  auto batch = qkv.size(0), tokens = qkv.size(1), width = qkv.size(2) / 3 / heads;
-  auto split = qkv.reshape({batch, tokens, 3, heads, width}).permute({2, 0, 3, 1, 4});
-  return split.clone(at::MemoryFormat::Contiguous).view({3, batch * heads, tokens, width});
+// Longest row of scores that is treated in one piece.
+constexpr int64_t LONGEST = 4096;
+
+// Room for a row, and what a multiple of 16 numbers leaves beyond it.
+inline int64_t whole(int64_t count) { return (count + 15) / 16 * 16; }
+
+POLYPTYCH_INLINE float largest(const float *x, int64_t count) {
+  float lanes[16];
+  for (int64_t l = 0; l < 16; l++) lanes[l] = x[l];
+  for (int64_t j = 16; j < count; j += 16)
+    for (int64_t l = 0; l < 16; l++) lanes[l] = lanes[l] < x[j + l] ? x[j + l] : lanes[l];
+  for (int64_t l = 1; l < 16; l++) lanes[0] = lanes[0] < lanes[l] ? lanes[l] : lanes[0];
+  return lanes[0];
 }
 
-// softmax(q k^T / sqrt(head_dim) + bias); bias: [windows, heads, tokens, tokens], in turn.
-Tensor shares(const Tensor &scaled_q, const Tensor &k, const Tensor &bias) {
-  auto scores = at::bmm(scaled_q, k.transpose(1, 2));
-  if (bias.defined())
-    scores.view({-1, bias.size(0), bias.size(1), bias.size(2), bias.size(3)}).add_(bias);
-  return at::_softmax(scores, -1, false);
+POLYPTYCH_INLINE float total(const float *x, int64_t count) {
+  float lanes[16] = {0}, sum = 0.0f;
+  for (int64_t j = 0; j < count; j += 16)
+    for (int64_t l = 0; l < 16; l++) lanes[l] += x[j + l];
+  for (int64_t l = 0; l < 16; l++) sum += lanes[l];
+  return sum;
+}
+
+// Rows of scores to softmax(scale scores + bias) in place. bias repeats after `period` rows.
+#define POLYPTYCH_SHARES(NAME, T)                                                            \
+  POLYPTYCH_WIDE void NAME(T *scores, const T *bias, float scale, int64_t period,            \
+                           int64_t begin, int64_t end, int64_t count) {                      \
+    float x[LONGEST];                                                                        \
+    for (int64_t j = count; j < whole(count); j++) x[j] = -std::numeric_limits<float>::max();\
+    for (int64_t row = begin; row < end; row++) {                                            \
+      T *own = scores + row * count;                                                         \
+      const T *added = bias == nullptr ? nullptr : bias + row % period * count;              \
+      if (added == nullptr)                                                                  \
+        for (int64_t j = 0; j < count; j++) x[j] = wide(own[j]) * scale;                     \
+      else                                                                                   \
+        for (int64_t j = 0; j < count; j++) x[j] = wide(own[j]) * scale + wide(added[j]);    \
+      float most = largest(x, whole(count));                                                 \
+      float e[LONGEST];                                                                      \
+      for (int64_t j = 0; j < whole(count); j++) e[j] = decay(x[j] - most);                  \
+      for (int64_t j = count; j < whole(count); j++) e[j] = 0.0f;                            \
+      float share = 1.0f / total(e, whole(count));                                           \
+      for (int64_t j = 0; j < count; j++) narrow(e[j] * share, own[j]);                      \
+    }                                                                                        \
+  }
+POLYPTYCH_SHARES(shares, float)
+POLYPTYCH_SHARES(shares_bf16, uint16_t)
+
+// Gradients by rows of shares, in place, to scale times those by what the softmax reads.
+#define POLYPTYCH_SHARES_GRADIENT(NAME, T)                                                   \
+  POLYPTYCH_WIDE void NAME(T *g, const T *shares, float scale, int64_t begin, int64_t end,   \
+                           int64_t count) {                                                  \
+    float product[LONGEST];                                                                  \
+    for (int64_t j = count; j < whole(count); j++) product[j] = 0.0f;                        \
+    for (int64_t row = begin; row < end; row++) {                                            \
+      T *own = g + row * count;                                                              \
+      const T *share = shares + row * count;                                                 \
+      for (int64_t j = 0; j < count; j++) product[j] = wide(own[j]) * wide(share[j]);        \
+      float sum = total(product, whole(count));                                              \
+      for (int64_t j = 0; j < count; j++)                                                    \
+        narrow(scale * (product[j] - wide(share[j]) * sum), own[j]);                         \
+    }                                                                                        \
+  }
+POLYPTYCH_SHARES_GRADIENT(shares_gradient, float)
+POLYPTYCH_SHARES_GRADIENT(shares_gradient_bf16, uint16_t)
+
+template <class F>
+void by_rows(const Tensor &x, F f) {
+  auto count = x.size(-1), grain = std::max<int64_t>(1, GRAIN / count);
+  at::parallel_for(0, x.numel() / count, grain, f);
+}
+
+void softmax_of(Tensor &scores, const Tensor &bias, double scale) {
+  auto count = scores.size(-1), period = bias.defined() ? bias.numel() / count : 1;
+  by_rows(scores, [&](int64_t begin, int64_t end) {
+    auto factor = static_cast<float>(scale);
+    if (scores.scalar_type() == at::kFloat)
+      shares(floats_of(scores), bias.defined() ? floats(bias) : nullptr, factor, period, begin,
+             end, count);
+    else
+      shares_bf16(halves_of(scores), bias.defined() ? halves(bias) : nullptr, factor, period,
+                  begin, end, count);
+  });
+}
+
+void softmax_gradient_of(Tensor &g, const Tensor &share, double scale) {
+  by_rows(g, [&](int64_t begin, int64_t end) {
+    auto factor = static_cast<float>(scale);
+    if (g.scalar_type() == at::kFloat)
+      shares_gradient(floats_of(g), floats(share), factor, begin, end, g.size(-1));
+    else
+      shares_gradient_bf16(halves_of(g), halves(share), factor, begin, end, g.size(-1));
+  });
+}
+
+// Runs of `width` numbers between [batch, tokens, parts, heads, width] and
+// [parts, batch, heads, tokens, width].
+void exchange(const Tensor &joined, const Tensor &split, int64_t parts, int64_t heads, bool split_up) {
+  auto batch = joined.size(0), tokens = joined.size(1);
+  auto run = joined.numel() / (batch * tokens * parts * heads) * joined.element_size();
+  auto outer = static_cast<char *>(joined.data_ptr()), inner = static_cast<char *>(split.data_ptr());
+  auto grain = std::max<int64_t>(1, GRAIN / (tokens * parts * heads * run));
+  at::parallel_for(0, batch, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t b = begin; b < end; b++)
+      for (int64_t p = 0; p < parts; p++)
+        for (int64_t h = 0; h < heads; h++)
+          for (int64_t t = 0; t < tokens; t++) {
+            auto from = outer + (((b * tokens + t) * parts + p) * heads + h) * run;
+            auto to = inner + (((p * batch + b) * heads + h) * tokens + t) * run;
+            if (split_up)
+              std::memcpy(to, from, run);
+            else
+              std::memcpy(from, to, run);
+          }
+  });
+}
+
+// [batch, tokens, parts * heads * width] to [parts, batch * heads, tokens, width].
+Tensor heads_of(const Tensor &joined, int64_t parts, int64_t heads) {
+  auto from = joined.contiguous();
+  auto batch = from.size(0), tokens = from.size(1), width = from.size(2) / parts / heads;
+  auto split = at::empty({parts, batch * heads, tokens, width}, from.options());
+  exchange(from, split, parts, heads, true);
+  return split;
+}
+
+// The inverse.
+Tensor joined_of(const Tensor &split, int64_t batch, int64_t heads) {
+  auto parts = split.size(0), tokens = split.size(2), width = split.size(3);
+  auto joined = at::empty({batch, tokens, parts * heads * width}, split.options());
+  exchange(joined, split, parts, heads, false);
+  return joined;
 }
 
 // Kept: query, key and value side by side, and the shares.
@@ -25,39 +143,40 @@ struct Attention : Function<Attention> {
   static Tensor forward(AutogradContext *ctx, const Tensor &qkv, const std::optional<Tensor> &bias,
                         int64_t heads) {
     at::AutoDispatchBelowADInplaceOrView guard;
-    auto split = heads_of(qkv, heads);
-    auto q = split[0].mul_(scale(split)), mask = bias.value_or(Tensor());
-    auto share = shares(q, split[1], mask);
-    auto mixed = at::bmm(share, split[2]);
+    auto split = heads_of(qkv, 3, heads);
+    auto mask = bias.has_value() ? bias->contiguous() : Tensor();
+    auto share = at::bmm(split[0], split[1].transpose(1, 2));
+    softmax_of(share, mask, scale(split));
+    auto mixed = at::bmm(share, split[2]).unsqueeze(0);
     ctx->save_for_backward({split, share, mask});
     ctx->saved_data["heads"] = heads;
-    auto batch = qkv.size(0), tokens = qkv.size(1);
-    return mixed.view({batch, heads, tokens, -1}).transpose(1, 2).reshape({batch, tokens, -1});
+    return joined_of(mixed, qkv.size(0), heads);
   }
 
   static variable_list backward(AutogradContext *ctx, variable_list grads) {
     auto saved = ctx->get_saved_variables();
     auto &split = saved[0], &share = saved[1], &bias = saved[2];
     auto heads = ctx->saved_data["heads"].toInt();
-    auto batch = grads[0].size(0), tokens = grads[0].size(1);
     auto q = split[0], k = split[1], v = split[2];
-    auto g = grads[0].reshape({batch, tokens, heads, -1}).transpose(1, 2).reshape(v.sizes());
+    auto g = heads_of(grads[0], 1, heads)[0];
     auto out = at::empty_like(split);
-    auto dscores =
-        at::_softmax_backward_data(at::bmm(g, v.transpose(1, 2)), share, -1, share.scalar_type());
-    out[0].copy_(at::bmm(dscores, k).mul_(scale(split)));
-    out[1].copy_(at::bmm(dscores.transpose(1, 2), q));
-    out[2].copy_(at::bmm(share.transpose(1, 2), g));
+    auto dq = out[0], dk = out[1], dv = out[2];
+    auto dscores = at::bmm(g, v.transpose(1, 2));
+    softmax_gradient_of(dscores, share, scale(split));
+    at::bmm_out(dq, dscores, k);
+    at::bmm_out(dk, dscores.transpose(1, 2), q);
+    at::bmm_out(dv, share.transpose(1, 2), g);
     Tensor dbias;
     if (bias.defined() && ctx->needs_input_grad(1)) {
       auto in_turn = dscores.view({-1, bias.size(0), bias.size(1), bias.size(2), bias.size(3)});
-      dbias = in_turn.sum(0);
+      dbias = in_turn.sum(0).div_(scale(split));
     }
-    auto joined = out.view({3, batch, heads, tokens, -1}).permute({1, 3, 0, 2, 4});
-    return {joined.reshape({batch, tokens, -1}), dbias, {}};
+    return {joined_of(out, grads[0].size(0), heads), dbias, {}};
   }
 
-  static double scale(const Tensor &split) { return 1.0 / std::sqrt(static_cast<double>(split.size(3))); }
+  static double scale(const Tensor &split) {
+    return 1.0 / std::sqrt(static_cast<double>(split.size(3)));
+  }
 };
 
 Tensor plain_attention(const Tensor &qkv, const Tensor &bias, int64_t heads) {
@@ -76,7 +195,7 @@ Tensor plain_attention(const Tensor &qkv, const Tensor &bias, int64_t heads) {
 
 Address attention(Address qkv, Address bias, std::int64_t heads) {
   auto &in = tensor(qkv), &mask = tensor(bias);
-  if (traced() || in.numel() == 0 || !in.is_cpu())
+  if (traced() || in.numel() == 0 || !readable(in) || in.size(1) > LONGEST)
     return owned(plain_attention(in, mask, heads));
   if (!mask.defined() && in.scalar_type() == at::kFloat && !learns({&in})) {
     // The one case in which LibTorch's own kernel is faster.

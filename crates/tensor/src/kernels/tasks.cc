@@ -56,7 +56,37 @@ POLYPTYCH_RANK_UPDATE(rank_update_bf16, uint16_t)
 POLYPTYCH_RANK_GRADIENT(rank_gradient, float)
 POLYPTYCH_RANK_GRADIENT(rank_gradient_bf16, uint16_t)
 
+// out = sum_t x_t of numbers in [begin, end). x: [tasks, count].
+#define POLYPTYCH_TASK_SUM(NAME, T)                                                          \
+  POLYPTYCH_WIDE void NAME(const T *x, T *out, int64_t begin, int64_t end, int64_t tasks,    \
+                           int64_t count) {                                                  \
+    for (int64_t first = begin; first < end; first += STRIP) {                               \
+      int64_t here = std::min(STRIP, end - first);                                           \
+      float sum[STRIP] = {0}, own[STRIP];                                                    \
+      for (int64_t task = 0; task < tasks; task++) {                                         \
+        load(x + task * count + first, here, own);                                           \
+        add_scaled(1.0f, own, sum);                                                          \
+      }                                                                                      \
+      for (int64_t j = 0; j < here; j++) narrow(sum[j], out[first + j]);                     \
+    }                                                                                        \
+  }
+POLYPTYCH_TASK_SUM(task_sum, float)
+POLYPTYCH_TASK_SUM(task_sum_bf16, uint16_t)
+
 }  // namespace
+
+Tensor over_tasks(const Tensor &x) {
+  auto from = x.contiguous();
+  auto tasks = from.size(0), count = from.numel() / tasks;
+  auto out = at::empty(from.sizes().slice(1), from.options());
+  in_parallel(count, [&](int64_t begin, int64_t end) {
+    if (from.scalar_type() == at::kFloat)
+      task_sum(floats(from), floats_of(out), begin, end, tasks, count);
+    else
+      task_sum_bf16(halves(from), halves_of(out), begin, end, tasks, count);
+  });
+  return out;
+}
 
 UpdateGradients update_gradients(const Tensor &g, const Tensor &low, const Tensor &up) {
   Update of{g.size(0), g.size(1), low.size(2), g.size(2)};

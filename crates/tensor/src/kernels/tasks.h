@@ -59,6 +59,9 @@ inline Tensor sums_of(int64_t rows, const Tensor &lines) {
                    lines.options());
 }
 
+// Sum over the leading axis, in float32.
+Tensor over_tasks(const Tensor &x);
+
 // base + low_t up_t for every task. low: [tasks, rows, r], up: [tasks, r, width]; base: [rows,
 // width] or none.
 Tensor updated(const Tensor &base, const Tensor &low, const Tensor &up);

@@ -250,3 +250,48 @@ fn normalisation_and_relu_are_those_of_libtorch() {
         agree(&[mean, var], &[plain_mean, plain_var], 1e-5);
     }
 }
+
+#[test]
+fn a_branch_joins_scaled_and_for_every_task() {
+    manual_seed(0);
+    for (kind, tolerance) in TYPES {
+        let (x, branch) = (random(&[2, 7, 33], kind), random(&[6, 7, 33], kind));
+        let factors = Tensor::from_slice(&[0.0f32, 1.25, 1.25, 0.0, 1.25, 1.25]);
+        for factors in [Some(&factors), None] {
+            let fast = passes(&[&x, &branch], |t| add_branch(&t[0], &t[1], factors));
+            let plain = passes(&[&x, &branch], |t| {
+                let scale = factors.map(|f| f.view([6, 1, 1]).to_kind(kind));
+                let scaled = scale.map_or_else(|| t[1].shallow_clone(), |f| &t[1] * f);
+                t[0].repeat([3, 1, 1]) + scaled
+            });
+            agree(&fast, &plain, tolerance);
+        }
+    }
+}
+
+#[test]
+fn resizing_is_that_of_libtorch() {
+    manual_seed(0);
+    for (kind, tolerance) in TYPES {
+        let levels = [random(&[2, 5, 3, 20], kind), random(&[2, 1, 4, 20], kind)];
+        let onto = random(&[2, 12, 7, 20], kind);
+        let all = [&levels[0], &levels[1], &onto];
+        let fast = passes(&all, |t| upsample(&[&t[0], &t[1]], Some(&t[2]), [12, 7]));
+        let plain = passes(&all, |t| {
+            let [a, b] = [0, 1].map(|at: usize| {
+                let map = t[at].permute([0, 3, 1, 2]).to_kind(Kind::Float);
+                map.upsample_bilinear2d([12, 7], false, None, None).permute([0, 2, 3, 1])
+            });
+            (a + b + &t[2]).to_kind(kind)
+        });
+        agree(&fast, &plain, tolerance);
+        // Smaller than before, and alone.
+        let fast = passes(&all[..1], |t| upsample(&[&t[0]], None, [2, 2]));
+        let plain = passes(&all[..1], |t| {
+            let map = t[0].permute([0, 3, 1, 2]).to_kind(Kind::Float);
+            let map = map.upsample_bilinear2d([2, 2], false, None, None);
+            map.permute([0, 2, 3, 1]).to_kind(kind)
+        });
+        agree(&fast, &plain, tolerance);
+    }
+}

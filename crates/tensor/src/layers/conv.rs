@@ -44,6 +44,18 @@ impl Conv2d {
         kernels::linear(x, &weight, bias.as_ref())
     }
 
+    /// What each of `parts`, `[.., chans]`, adds to [`Conv2d::pointwise`] of all of them side by
+    /// side, whose sum that is; the bias is with the first.
+    pub fn pointwise_parts(&self, parts: &[Tensor]) -> Vec<Tensor> {
+        let Some(first) = parts.first() else { return Vec::new() };
+        let widths: Vec<i64> = parts.iter().filter_map(|part| part.size().pop()).collect();
+        let weight = cast(&self.weight, first.kind()).flatten(1, 3);
+        let columns = weight.split_with_sizes(widths, 1);
+        let mut bias = self.bias.as_ref().map(|b| cast(b, first.kind()));
+        let pairs = parts.iter().zip(columns);
+        pairs.map(|(x, w)| kernels::linear(x, &w.contiguous(), bias.take().as_ref())).collect()
+    }
+
     /// Maps `[batch, in_chans, height, width]` to `[batch, out_chans, height', width']`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let bias = self.bias.as_ref().map(|b| cast(b, x.kind()));
