@@ -77,7 +77,7 @@ impl End {
         }
         let of = |leaf: &Tensor| if arrived(leaf) { leaf.grad() } else { leaf.zeros_like() };
         Some(match &self.leaves[..] {
-            [leaf] => of(leaf),
+            [leaf] => of(leaf).view_as(&self.output),
             leaves => Tensor::stack(&leaves.iter().map(of).collect::<Vec<_>>(), 0),
         })
     }
@@ -126,6 +126,24 @@ mod tests {
         }
         in_turn.backward().unwrap();
         assert!(weight.grad().allclose(&expected, 1e-5, 1e-6, false));
+    }
+
+    #[test]
+    fn one_task_with_a_stream_of_its_own() {
+        let weight = ramp(&[2, 4]);
+        let features = || Features {
+            levels: vec![Activations::tasks((&weight * 2.0).unsqueeze(0))],
+            pooled: None,
+            size: [1, 1],
+        };
+        let read = HeadInput { levels: vec![features().levels[0].task(0)], pooled: None };
+        loss(&read, 0).backward();
+        let expected = weight.grad().copy();
+        weight.shallow_clone().zero_grad();
+        let in_turn = InTurn::new(features());
+        loss(&in_turn.input(0), 0).backward();
+        in_turn.backward().unwrap();
+        assert!(weight.grad().equal(&expected));
     }
 
     #[test]

@@ -12,6 +12,8 @@ using Address = std::size_t;
 
 Address linear(Address x, Address weight, Address bias);
 
+Address linear_gelu(Address x, Address weight, Address bias);
+
 Address low_rank_linear(Address x, Address weight, Address bias, Address a, Address b, double scale,
                         double dropout);
 
@@ -19,6 +21,8 @@ Address dropout(Address x, double p);
 
 Address batch_norm_relu(Address x, Address weight, Address bias, Address running_mean,
                         Address running_var, double momentum, double eps, bool train);
+
+Address layer_norm(Address x, Address weight, Address bias, double eps);
 
 Address gelu(Address x);
 

@@ -18,6 +18,8 @@ mod ffi {
         // for a bias.
         unsafe fn linear(x: usize, weight: usize, bias: usize) -> Result<usize>;
         // SAFETY: as above.
+        unsafe fn linear_gelu(x: usize, weight: usize, bias: usize) -> Result<usize>;
+        // SAFETY: as above.
         unsafe fn low_rank_linear(
             x: usize,
             weight: usize,
@@ -40,6 +42,8 @@ mod ffi {
             eps: f64,
             train: bool,
         ) -> Result<usize>;
+        // SAFETY: as above.
+        unsafe fn layer_norm(x: usize, weight: usize, bias: usize, eps: f64) -> Result<usize>;
         // SAFETY: as above.
         unsafe fn gelu(x: usize) -> Result<usize>;
         // SAFETY: as above.
@@ -85,6 +89,13 @@ mod ffi {
 pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
     // SAFETY: the arguments borrow the tensors for the whole call.
     owned("linear", unsafe { ffi::linear(address(x), address(weight), optional(bias)) })
+}
+
+/// `gelu(x W^T + b)`; where nothing learns, in one operation.
+pub(crate) fn linear_gelu(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
+    let (x, weight, bias) = (address(x), address(weight), optional(bias));
+    // SAFETY: as above.
+    owned("linear_gelu", unsafe { ffi::linear_gelu(x, weight, bias) })
 }
 
 /// `y = x W^T + b + s dropout(x) A^T B^T` in the type of `x`: `x` `[.., in]`, `weight` `[out, in]`,
@@ -252,6 +263,13 @@ pub(crate) struct Normalised<'t> {
     pub(crate) running_var: &'t Tensor,
     pub(crate) momentum: f64,
     pub(crate) eps: f64,
+}
+
+/// `(x - mean) / sqrt(var + eps) * weight + bias` over the last axis; statistics and parameters in
+/// float32, the rest in the type of `x`.
+pub(crate) fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Tensor {
+    // SAFETY: as above.
+    owned("layer_norm", unsafe { ffi::layer_norm(address(x), address(weight), address(bias), eps) })
 }
 
 /// `relu(batch_norm(x))` of rows, `[positions, chans]`; statistics in float32.

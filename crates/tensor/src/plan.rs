@@ -285,4 +285,13 @@ impl Projection for Plain {
     fn forward(&self, x: &Activations, _train: bool) -> Activations {
         x.map(|t| self.0.forward(t))
     }
+
+    fn forward_perceptron(
+        &self,
+        x: &Activations,
+        next: &dyn Projection,
+        train: bool,
+    ) -> Activations {
+        next.forward(&x.map(|t| self.0.forward_gelu(t)), train)
+    }
 }

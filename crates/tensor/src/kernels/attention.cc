@@ -1,15 +1,9 @@
 #include "polyptych-tensor/src/kernels/normal.h"
-#include "polyptych-tensor/src/kernels/tensors.h"
+#include "polyptych-tensor/src/kernels/rows.h"
 
 namespace polyptych {
 
 namespace {
-
-// Longest row of scores that is treated in one piece.
-constexpr int64_t LONGEST = 4096;
-
-// Room for a row, and what a multiple of 16 numbers leaves beyond it.
-inline int64_t whole(int64_t count) { return (count + 15) / 16 * 16; }
 
 POLYPTYCH_INLINE float largest(const float *x, int64_t count) {
   float lanes[16];
@@ -18,14 +12,6 @@ POLYPTYCH_INLINE float largest(const float *x, int64_t count) {
     for (int64_t l = 0; l < 16; l++) lanes[l] = lanes[l] < x[j + l] ? x[j + l] : lanes[l];
   for (int64_t l = 1; l < 16; l++) lanes[0] = lanes[0] < lanes[l] ? lanes[l] : lanes[0];
   return lanes[0];
-}
-
-POLYPTYCH_INLINE float total(const float *x, int64_t count) {
-  float lanes[16] = {0}, sum = 0.0f;
-  for (int64_t j = 0; j < count; j += 16)
-    for (int64_t l = 0; l < 16; l++) lanes[l] += x[j + l];
-  for (int64_t l = 0; l < 16; l++) sum += lanes[l];
-  return sum;
 }
 
 // Rows of scores to softmax(scale scores + bias) in place. bias repeats after `period` rows.
@@ -69,12 +55,6 @@ POLYPTYCH_SHARES(shares_bf16, uint16_t)
   }
 POLYPTYCH_SHARES_GRADIENT(shares_gradient, float)
 POLYPTYCH_SHARES_GRADIENT(shares_gradient_bf16, uint16_t)
-
-template <class F>
-void by_rows(const Tensor &x, F f) {
-  auto count = x.size(-1), grain = std::max<int64_t>(1, GRAIN / count);
-  at::parallel_for(0, x.numel() / count, grain, f);
-}
 
 void softmax_of(Tensor &scores, const Tensor &bias, double scale) {
   auto count = scores.size(-1), period = bias.defined() ? bias.numel() / count : 1;

@@ -17,6 +17,11 @@ struct Gelu : Function<Gelu> {
   }
 };
 
+// With a gradient where one is asked for.
+inline Tensor gelu_of(const Tensor &x) {
+  return learns({&x}) && !traced() ? Gelu::apply(x) : at::gelu(x);
+}
+
 // What an operation keeps of an input that it needs again: where the input is a GELU, what went
 // into that, which is kept anyway.
 struct Kept {

@@ -1,3 +1,4 @@
+#include "polyptych-tensor/src/kernels/gelu.h"
 #include "polyptych-tensor/src/kernels/product.h"
 
 namespace polyptych {
@@ -28,13 +29,23 @@ struct Linear : Function<Linear> {
   }
 };
 
+Tensor linear_of(const Tensor &x, const Tensor &weight, const Tensor &bias) {
+  if (!fits(x, weight, {at::kFloat, at::kBFloat16})) return at::linear(x, weight, some(bias));
+  if (!learns({&x, &weight, &bias})) return product(x, weight, some(bias));
+  return Linear::apply(x, weight, some(bias));
+}
+
 }  // namespace
 
 Address linear(Address x, Address weight, Address bias) {
+  return owned(linear_of(tensor(x), tensor(weight), tensor(bias)));
+}
+
+Address linear_gelu(Address x, Address weight, Address bias) {
   auto &in = tensor(x), &w = tensor(weight), &b = tensor(bias);
-  if (!fits(in, w, {at::kFloat})) return owned(at::linear(in, w, some(b)));
-  if (!learns({&in, &w, &b})) return owned(product(in, w, some(b)));
-  return owned(Linear::apply(in, w, some(b)));
+  if (!learns({&in, &w, &b}) && fits(in, w, {at::kFloat, at::kBFloat16}))
+    return owned(product(in, w, some(b), "gelu"));
+  return owned(gelu_of(linear_of(in, w, b)));
 }
 
 }  // namespace polyptych

@@ -1,7 +1,7 @@
 // A linear map with a low-rank one beside it.
 #include "polyptych-tensor/src/kernels/gelu.h"
 #include "polyptych-tensor/src/kernels/mask.h"
-#include "polyptych-tensor/src/kernels/product.h"
+#include "polyptych-tensor/src/kernels/tasks.h"
 
 namespace polyptych {
 
@@ -22,7 +22,7 @@ struct LowRankLinear : Function<LowRankLinear> {
     auto read = p > 0 ? dropped(flat, Mask(static_cast<uint64_t>(seed), p)) : flat;
     auto low = product(read, down);
     auto base = product(flat, weight, bias);
-    auto out = product_onto(base, low, up * scale);
+    auto out = plus(base, low, (up * scale).t());
     ctx->save_for_backward({kept.source, weight, low, a, b});
     ctx->saved_data["gelu"] = kept.is_gelu;
     ctx->saved_data["scale"] = scale;
@@ -43,18 +43,22 @@ struct LowRankLinear : Function<LowRankLinear> {
     auto g = rows(grads[0].contiguous());
     auto kind = g.scalar_type();
     auto down = a.to(kind), up = b.to(kind) * scale;
-    auto to_low = product(g, up.t());
     Tensor x, dx, dw, db, da, dup;
+    auto by = gradients(g, low, up.t(), ctx->needs_input_grad(3));
     if (ctx->needs_input_grad(1) || ctx->needs_input_grad(2))
       x = rows(Kept::again(saved[0], ctx->saved_data["gelu"].toBool()));
-    if (ctx->needs_input_grad(2)) da = weight_gradient(to_low, p > 0 ? dropped(x, mask) : x).to(a.scalar_type());
-    if (ctx->needs_input_grad(3)) dup = weight_gradient(g, low).to(b.scalar_type()).mul_(scale);
+    if (ctx->needs_input_grad(2)) {
+      auto read = p > 0 ? dropped(x, mask) : x;
+      da = (narrow_rank(low) ? narrow_gradient(by.low, read) : weight_gradient(by.low, read))
+               .to(a.scalar_type());
+    }
+    if (ctx->needs_input_grad(3)) dup = by.up.t().to(b.scalar_type()).mul_(scale);
     if (ctx->needs_input_grad(0)) {
       dx = product(g, weight.t());
       if (p > 0)
-        add_dropped(product(to_low, down.t()), dx, mask);
+        add_dropped(product(by.low, down.t()), dx, mask);
       else
-        dx = product_onto(dx, to_low, down.t());
+        dx = plus(dx, by.low, down);
       auto shape = grads[0].sizes().vec();
       shape.back() = weight.size(1);
       dx = dx.view(shape);
@@ -62,6 +66,24 @@ struct LowRankLinear : Function<LowRankLinear> {
     if (ctx->needs_input_grad(1)) dw = weight_gradient(g, x);
     if (bias && ctx->needs_input_grad(4)) db = g.sum(0);
     return {dx, dw, da, dup, db, {}, {}, {}};
+  }
+
+  static bool narrow_rank(const Tensor &low) { return low.size(1) <= NARROW; }
+
+  // base + low up; base is given away.
+  static Tensor plus(Tensor base, const Tensor &low, const Tensor &up) {
+    if (!narrow_rank(low)) return product_onto(base, low, up.t());
+    add_narrow(base, low, up);
+    return base;
+  }
+
+  // Of base + low up, by low and, if asked for, by up.
+  static UpdateGradients gradients(const Tensor &g, const Tensor &low, const Tensor &up,
+                                   bool wants_up) {
+    if (!narrow_rank(low))
+      return {{}, product(g, up), wants_up ? weight_gradient(low, g) : Tensor()};
+    auto by = update_gradients(g.unsqueeze(0), low.unsqueeze(0), up.unsqueeze(0), false);
+    return {{}, by.low[0], by.up[0]};
   }
 };
 

@@ -3,14 +3,17 @@
 
 #include "polyptych-tensor/src/kernels/tensors.h"
 
+#include <string_view>
+
 namespace polyptych {
 
 // LibTorch sends float32 products to MKL, which does not use the whole width of every maker's
 // processors; oneDNN does.
 bool fits(const Tensor &x, const Tensor &weight, std::initializer_list<at::ScalarType> types);
 
-// x W^T + b over rows.
-Tensor product(const Tensor &x, const Tensor &weight, const std::optional<Tensor> &bias = {});
+// x W^T + b over rows, and what `then` says: "none" or "gelu".
+Tensor product(const Tensor &x, const Tensor &weight, const std::optional<Tensor> &bias = {},
+               std::string_view then = "none");
 
 // other + x W^T over rows.
 Tensor product_onto(const Tensor &other, const Tensor &x, const Tensor &weight);

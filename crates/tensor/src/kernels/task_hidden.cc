@@ -77,8 +77,7 @@ POLYPTYCH_HIDDEN(hidden_bf16, uint16_t)
             dlow[at * shape.in + r] += dot(dx, up + ups + r * shape.line());                 \
           }                                                                                  \
         }                                                                                    \
-        for (int64_t j = 0; j < count; j++)                                                  \
-          narrow(sum[j], dbase[row * shape.width + first + j]);                              \
+        store(sum, count, dbase + row * shape.width + first);                                \
       }                                                                                      \
   }
 POLYPTYCH_HIDDEN_GRADIENT(hidden_gradient, float)

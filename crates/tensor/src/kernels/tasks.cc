@@ -8,30 +8,26 @@ struct Update {
   int64_t tasks, rows, rank, width;
 };
 
-// out = base + low up, by rows; base may be null. low: [rows, r], up: [r, width].
+// out = base + low up, by rows; base may be null. low: [rows, r], up: [r, padded].
 #define POLYPTYCH_RANK_UPDATE(NAME, T)                                                       \
   POLYPTYCH_WIDE void NAME(const T *base, const T *low, const float *up, T *out,             \
                            int64_t begin, int64_t end, int64_t rank, int64_t width) {        \
-    for (int64_t row = begin; row < end; row++) {                                            \
-      const T *from = base == nullptr ? nullptr : base + row * width;                        \
-      for (int64_t first = 0; first < width; first += 64) {                                  \
-        int64_t count = std::min<int64_t>(64, width - first);                                \
-        float sum[64];                                                                       \
-        for (int64_t j = 0; j < count; j++) sum[j] = from ? wide(from[first + j]) : 0.0f;    \
-        for (int64_t r = 0; r < rank; r++) {                                                 \
-          float factor = wide(low[row * rank + r]);                                          \
-          const float *line = up + r * width + first;                                        \
-          for (int64_t j = 0; j < count; j++) sum[j] += factor * line[j];                    \
-        }                                                                                    \
-        for (int64_t j = 0; j < count; j++) narrow(sum[j], out[row * width + first + j]);    \
+    for (int64_t row = begin; row < end; row++)                                              \
+      for (int64_t first = 0; first < width; first += STRIP) {                               \
+        int64_t count = std::min(STRIP, width - first), at = row * width + first;            \
+        float sum[STRIP] = {0};                                                              \
+        if (base != nullptr) load(base + at, count, sum);                                    \
+        for (int64_t r = 0; r < rank; r++)                                                   \
+          add_scaled(wide(low[row * rank + r]), up + r * padded(width) + first, sum);        \
+        store(sum, count, out + at);                                                         \
       }                                                                                      \
-    }                                                                                        \
   }
 POLYPTYCH_RANK_UPDATE(rank_update, float)
 POLYPTYCH_RANK_UPDATE(rank_update_bf16, uint16_t)
 
 // Gradients of base + low_t up_t for rows in [begin, end): those of base are written, the others
-// added to. g: [tasks, rows, width], low: [tasks, rows, r], up: [tasks, r, padded].
+// added to, and what is null is left out. g: [tasks, rows, width], low: [tasks, rows, r], up:
+// [tasks, r, padded].
 #define POLYPTYCH_RANK_GRADIENT(NAME, T)                                                     \
   POLYPTYCH_WIDE void NAME(const T *g, const float *low, const float *up, T *dbase,          \
                            float *dlow, float *dup, int64_t begin, int64_t end, Update of) { \
@@ -43,14 +39,13 @@ POLYPTYCH_RANK_UPDATE(rank_update_bf16, uint16_t)
         for (int64_t task = 0; task < of.tasks; task++) {                                    \
           int64_t at = task * of.rows + row, from = task * of.rank * line + first;           \
           load(g + at * of.width + first, count, slope);                                     \
-          add_scaled(1.0f, slope, sum);                                                      \
+          if (dbase != nullptr) add_scaled(1.0f, slope, sum);                                \
           for (int64_t r = 0; r < of.rank; r++) {                                            \
-            dlow[at * of.rank + r] += dot(slope, up + from + r * line);                      \
+            if (up != nullptr) dlow[at * of.rank + r] += dot(slope, up + from + r * line);   \
             add_scaled(low[at * of.rank + r], slope, dup + from + r * line);                 \
           }                                                                                  \
         }                                                                                    \
-        for (int64_t j = 0; j < count; j++)                                                  \
-          narrow(sum[j], dbase[row * of.width + first + j]);                                 \
+        if (dbase != nullptr) store(sum, count, dbase + row * of.width + first);             \
       }                                                                                      \
   }
 POLYPTYCH_RANK_GRADIENT(rank_gradient, float)
@@ -67,11 +62,31 @@ POLYPTYCH_RANK_GRADIENT(rank_gradient_bf16, uint16_t)
         load(x + task * count + first, here, own);                                           \
         add_scaled(1.0f, own, sum);                                                          \
       }                                                                                      \
-      for (int64_t j = 0; j < here; j++) narrow(sum[j], out[first + j]);                     \
+      store(sum, here, out + first);                                                         \
     }                                                                                        \
   }
 POLYPTYCH_TASK_SUM(task_sum, float)
 POLYPTYCH_TASK_SUM(task_sum_bf16, uint16_t)
+
+// Runs the loop above; returns the gradient by up.
+Tensor gradients(const Tensor &g, const Tensor &low, const Tensor &ups, Tensor dlow, Tensor dbase,
+                 Update of) {
+  auto line = padded(of.width);
+  auto dup = at::zeros({(of.rows + STRETCH - 1) / STRETCH, of.tasks, of.rank, line}, low.options());
+  auto factors = ups.defined() ? floats(ups) : nullptr;
+  auto to_low = dlow.defined() ? floats_of(dlow) : nullptr;
+  by_stretches(of.rows, [&](int64_t stretch, int64_t begin, int64_t end) {
+    auto sums = floats_of(dup) + stretch * dup.stride(0);
+    if (g.scalar_type() == at::kFloat)
+      rank_gradient(floats(g), floats(low), factors, dbase.defined() ? floats_of(dbase) : nullptr,
+                    to_low, sums, begin, end, of);
+    else
+      rank_gradient_bf16(halves(g), floats(low), factors,
+                         dbase.defined() ? halves_of(dbase) : nullptr, to_low, sums, begin, end,
+                         of);
+  });
+  return dup.sum(0).narrow(2, 0, of.width);
+}
 
 }  // namespace
 
@@ -88,24 +103,36 @@ Tensor over_tasks(const Tensor &x) {
   return out;
 }
 
-UpdateGradients update_gradients(const Tensor &g, const Tensor &low, const Tensor &up) {
+UpdateGradients update_gradients(const Tensor &g, const Tensor &low, const Tensor &up,
+                                 bool wants_base) {
   Update of{g.size(0), g.size(1), low.size(2), g.size(2)};
   if (of.rank > NARROW || !readable(g))
-    return {g.sum(0), by_tasks(g, up), gradients_by_tasks(low, g)};
+    return {wants_base ? g.sum(0) : Tensor(), by_tasks(g, up), gradients_by_tasks(low, g)};
   auto read = in_floats(low), ups = lines(up);
-  auto dbase = at::empty({of.rows, of.width}, g.options());
-  auto dlow = at::zeros_like(read), dup = sums_of(of.rows, ups);
-  by_stretches(of.rows, [&](int64_t stretch, int64_t begin, int64_t end) {
-    auto sums = floats_of(dup) + stretch * dup.stride(0);
-    if (g.scalar_type() == at::kFloat)
-      rank_gradient(floats(g), floats(read), floats(ups), floats_of(dbase), floats_of(dlow), sums,
-                    begin, end, of);
-    else
-      rank_gradient_bf16(halves(g), floats(read), floats(ups), halves_of(dbase), floats_of(dlow),
-                         sums, begin, end, of);
-  });
+  auto dbase = wants_base ? at::empty({of.rows, of.width}, g.options()) : Tensor();
+  auto dlow = at::zeros_like(read), dup = gradients(g, read, ups, dlow, dbase, of);
   auto kind = g.scalar_type();
-  return {dbase, dlow.to(kind), dup.sum(0).narrow(2, 0, of.width).to(kind)};
+  return {dbase, dlow.to(kind), dup.to(kind)};
+}
+
+void add_narrow(Tensor &onto, const Tensor &low, const Tensor &up) {
+  Update of{1, onto.size(0), low.size(1), onto.size(1)};
+  auto factors = lines(up.unsqueeze(0)), read = low.contiguous();
+  auto grain = std::max<int64_t>(1, GRAIN / of.width);
+  at::parallel_for(0, of.rows, grain, [&](int64_t begin, int64_t end) {
+    if (onto.scalar_type() == at::kFloat)
+      rank_update(floats(onto), floats(read), floats(factors), floats_of(onto), begin, end,
+                  of.rank, of.width);
+    else
+      rank_update_bf16(halves(onto), halves(read), floats(factors), halves_of(onto), begin, end,
+                       of.rank, of.width);
+  });
+}
+
+Tensor narrow_gradient(const Tensor &low, const Tensor &x) {
+  Update of{1, x.size(0), low.size(1), x.size(1)};
+  auto all = x.contiguous().unsqueeze(0);
+  return gradients(all, in_floats(low), {}, {}, {}, of)[0];
 }
 
 Tensor updated(const Tensor &base, const Tensor &low, const Tensor &up) {
@@ -116,11 +143,11 @@ Tensor updated(const Tensor &base, const Tensor &low, const Tensor &up) {
   }
   auto out = at::empty({tasks, count, width}, low.options());
   auto from = base.defined() ? base.contiguous() : base, narrow_low = low.contiguous();
-  auto lines = up.to(at::kFloat).contiguous();
+  auto factors = lines(up);
   auto grain = std::max<int64_t>(1, GRAIN / width);
   for (int64_t task = 0; task < tasks; task++) {
     auto l = narrow_low[task], o = out[task];
-    auto u = lines.const_data_ptr<float>() + task * rank * width;
+    auto u = floats(factors) + task * factors.stride(0);
     at::parallel_for(0, count, grain, [&](int64_t begin, int64_t end) {
       if (low.scalar_type() == at::kFloat)
         rank_update(from.defined() ? from.const_data_ptr<float>() : nullptr,

@@ -27,18 +27,30 @@ inline Tensor lines(const Tensor &x) {
   return at::constant_pad_nd(x.to(at::kFloat), {0, padded(x.size(2)) - x.size(2)}).contiguous();
 }
 
+// The first `count` numbers of a strip, and zeros.
 template <class T>
 POLYPTYCH_INLINE void load(const T *from, int64_t count, float *to) {
-  for (int64_t j = 0; j < STRIP; j++) to[j] = 0.0f;
-  for (int64_t j = 0; j < count; j++) to[j] = wide(from[j]);
+  if (count == STRIP) {
+    for (int64_t j = 0; j < STRIP; j++) to[j] = wide(from[j]);
+  } else {
+    for (int64_t j = 0; j < STRIP; j++) to[j] = 0.0f;
+    for (int64_t j = 0; j < count; j++) to[j] = wide(from[j]);
+  }
+}
+
+template <class T>
+POLYPTYCH_INLINE void store(const float *from, int64_t count, T *to) {
+  if (count == STRIP)
+    for (int64_t j = 0; j < STRIP; j++) narrow(from[j], to[j]);
+  else
+    for (int64_t j = 0; j < count; j++) narrow(from[j], to[j]);
 }
 
 POLYPTYCH_INLINE float dot(const float *a, const float *b) {
-  float lanes[LANES] = {0}, sum = 0.0f;
+  float lanes[LANES] = {0};
   for (int64_t j = 0; j < STRIP; j += LANES)
     for (int64_t l = 0; l < LANES; l++) lanes[l] += a[j + l] * b[j + l];
-  for (int64_t l = 0; l < LANES; l++) sum += lanes[l];
-  return sum;
+  return sum_of(lanes);
 }
 
 // onto += factor x.
@@ -66,11 +78,18 @@ Tensor over_tasks(const Tensor &x);
 // width] or none.
 Tensor updated(const Tensor &base, const Tensor &low, const Tensor &up);
 
-// Gradients of the above by base, low and up.
+// Gradients of the above by base, low and up; those that nobody asks for are not defined.
 struct UpdateGradients {
   Tensor base, low, up;
 };
-UpdateGradients update_gradients(const Tensor &g, const Tensor &low, const Tensor &up);
+UpdateGradients update_gradients(const Tensor &g, const Tensor &low, const Tensor &up,
+                                 bool wants_base = true);
+
+// onto += low up, where r is NARROW at most. onto: [rows, width], low: [rows, r], up: [r, width].
+void add_narrow(Tensor &onto, const Tensor &low, const Tensor &up);
+
+// low^T x, where r is NARROW at most. low: [rows, r], x: [rows, width].
+Tensor narrow_gradient(const Tensor &low, const Tensor &x);
 
 // x_t w_t^T for every task, by oneDNN where it can. x: [tasks, rows, in], w: [tasks, out, in].
 Tensor by_tasks(const Tensor &x, const Tensor &w);

@@ -93,6 +93,14 @@ inline const uint16_t *halves(const Tensor &t) {
 }
 inline uint16_t *halves_of(const Tensor &t) { return reinterpret_cast<uint16_t *>(t.data_ptr()); }
 
+// Sum of 16 numbers, pairwise.
+POLYPTYCH_INLINE float sum_of(const float *lanes) {
+  float eight[8], four[4];
+  for (int l = 0; l < 8; l++) eight[l] = lanes[l] + lanes[l + 8];
+  for (int l = 0; l < 4; l++) four[l] = eight[l] + eight[l + 4];
+  return (four[0] + four[2]) + (four[1] + four[3]);
+}
+
 template <class F>
 void in_parallel(int64_t count, F f) {
   at::parallel_for(0, count, GRAIN, f);

@@ -47,6 +47,18 @@ fn linear_is_that_of_libtorch() {
 }
 
 #[test]
+fn the_activation_behind_a_layer_is_the_same_with_and_without_gradients() {
+    manual_seed(0);
+    for (kind, tolerance) in TYPES {
+        let (x, w) = (random(&[2, 5, 24], kind), random(&[18, 24], kind));
+        let bias = random(&[18], kind);
+        let plain = x.linear(&w, Some(&bias)).gelu("none").detach();
+        let with = || linear_gelu(&x, &w, Some(&bias));
+        agree(&[with().detach(), no_grad(with)], &[plain.shallow_clone(), plain], tolerance);
+    }
+}
+
+#[test]
 fn strided_and_empty_inputs_are_taken() {
     manual_seed(0);
     let (x, w) = (random(&[6, 4], Kind::Float), random(&[3, 6], Kind::Float));
@@ -64,9 +76,9 @@ fn strided_and_empty_inputs_are_taken() {
 #[test]
 fn the_low_rank_path_is_the_sum_of_its_parts() {
     manual_seed(0);
-    for (kind, tolerance) in TYPES {
+    for ((kind, tolerance), r) in TYPES.into_iter().flat_map(|of| [(of, 4), (of, 20)]) {
         let (x, w, c) = (random(&[2, 7, 24], kind), random(&[18, 24], kind), random(&[18], kind));
-        let (a, b) = (random(&[4, 24], Kind::Float), random(&[18, 4], Kind::Float));
+        let (a, b) = (random(&[r, 24], Kind::Float), random(&[18, r], Kind::Float));
         let all = [&x, &w, &c, &a, &b];
         let fast = passes(&all, |t| {
             low_rank_linear(&t[0], (&t[1], Some(&t[2])), (&t[3], &t[4]), 1.7, 0.0)
@@ -291,6 +303,22 @@ fn resizing_is_that_of_libtorch() {
             let map = t[0].permute([0, 3, 1, 2]).to_kind(Kind::Float);
             let map = map.upsample_bilinear2d([2, 2], false, None, None);
             map.permute([0, 2, 3, 1]).to_kind(kind)
+        });
+        agree(&fast, &plain, tolerance);
+    }
+}
+
+#[test]
+fn layers_are_normalised_as_by_libtorch() {
+    manual_seed(0);
+    for (kind, tolerance) in TYPES {
+        let x = no_grad(|| random(&[3, 100, 70], Kind::Float) * 2.0 + 5.0).to_kind(kind);
+        let (weight, bias) = (random(&[70], Kind::Float), random(&[70], Kind::Float));
+        let all = [&x, &weight, &bias];
+        let fast = passes(&all, |t| layer_norm(&t[0], &t[1], &t[2], 1e-5));
+        let plain = passes(&all, |t| {
+            let wide = t[0].to_kind(Kind::Float);
+            wide.layer_norm([70], Some(&t[1]), Some(&t[2]), 1e-5, false).to_kind(kind)
         });
         agree(&fast, &plain, tolerance);
     }

@@ -2,15 +2,13 @@
 
 use tch::Tensor;
 
-use super::cast;
-use crate::{Init, Result, Scope};
+use crate::{Init, Result, Scope, kernels};
 
 /// Layer normalisation over the last axis.
 #[derive(Debug)]
 pub struct LayerNorm {
     weight: Tensor,
     bias: Tensor,
-    dim: i64,
     eps: f64,
 }
 
@@ -22,12 +20,11 @@ impl LayerNorm {
     pub fn new(scope: &Scope, dim: i64, eps: f64) -> Result<Self> {
         let weight = scope.param("weight", &[dim], Init::ONES)?;
         let bias = scope.param("bias", &[dim], Init::ZEROS)?;
-        Ok(Self { weight, bias, dim, eps })
+        Ok(Self { weight, bias, eps })
     }
 
     /// Normalises `[.., dim]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        let (weight, bias) = (cast(&self.weight, x.kind()), cast(&self.bias, x.kind()));
-        x.layer_norm([self.dim], Some(&weight), Some(&bias), self.eps, false)
+        kernels::layer_norm(x, &self.weight, &self.bias, self.eps)
     }
 }

@@ -32,4 +32,10 @@ impl Linear {
         let bias = self.bias.as_ref().map(|b| cast(b, x.kind()));
         kernels::linear(x, &cast(&self.weight, x.kind()), bias.as_ref())
     }
+
+    /// `gelu` of [`Linear::forward`].
+    pub(crate) fn forward_gelu(&self, x: &Tensor) -> Tensor {
+        let bias = self.bias.as_ref().map(|b| cast(b, x.kind()));
+        kernels::linear_gelu(x, &cast(&self.weight, x.kind()), bias.as_ref())
+    }
 }
