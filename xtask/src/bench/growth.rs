@@ -105,7 +105,7 @@ fn panel(
     chart
         .configure_mesh()
         .disable_x_mesh()
-        .light_line_style(BLACK.mix(0.04))
+        .max_light_lines(0)
         .bold_line_style(BLACK.mix(0.12))
         .x_desc("tasks")
         .y_desc(title)

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::super::in_threads;
+use super::super::spread::Spread;
 use super::plot;
 use super::run::{Piece, Role, Run};
 use crate::machine::Origin;
@@ -48,7 +49,7 @@ fn block(runs: &[&Run], origin: &Origin) -> String {
     format!(
         "{HEAD}\n![Rate of every group against operations for each byte](roofline.svg)\n\n{}\n\
          The last of these runs:\n{}",
-        sections.concat(),
+        sections.join("\n"),
         page::made_with(origin)
     )
 }
@@ -60,7 +61,7 @@ fn section(run: &Run) -> String {
     format!(
         "## {precision}: {size} pixels, batch {batch}, {tasks} tasks, {threads}\n\n\
          {versions} at commit {commit}, {} rounds.\n\n\
-         | ceiling | rate | s |\n|---|---|---|\n{}\n\
+         | ceiling | rate | ms |\n|---|---|---|\n{}\n\
          | group | calls | GFLOP | GB | FLOP/byte | ms | GFLOP/s | GB/s | of the roof | of the step |\n\
          |---|---|---|---|---|---|---|---|---|---|\n{groups}{}\n",
         run.rounds(),
@@ -71,7 +72,7 @@ fn section(run: &Run) -> String {
 
 fn ceilings(run: &Run) -> String {
     let line = |piece: &Piece, rate: f64, unit: &str| {
-        format!("| {} | {:.1} {unit} | {} |\n", piece.name, rate / 1e9, piece.seconds().shown())
+        format!("| {} | {:.1} {unit} | {} |\n", piece.name, rate / 1e9, milliseconds(piece))
     };
     let products = run.of(Role::Products).map(|p| line(p, p.flop_rate(), "GFLOP/s"));
     let memory = run.of(Role::Memory).map(|p| line(p, p.byte_rate(), "GB/s"));
@@ -81,19 +82,23 @@ fn ceilings(run: &Run) -> String {
 fn line(run: &Run, piece: &Piece) -> String {
     let (seconds, Piece { name, calls, flops, bytes, .. }) = (piece.seconds(), piece);
     format!(
-        "| {name} | {calls} | {:.2} | {:.3} | {:.2} | {:.1} ({:.1} to {:.1}) | {:.1} | {:.1} | \
-         {:.0} % | {:.1} % |\n",
+        "| {name} | {calls} | {:.2} | {:.3} | {:.2} | {} | {:.1} | {:.1} | {:.0} % | {:.1} % |\n",
         flops / 1e9,
         bytes / 1e9,
         piece.intensity(),
-        1e3 * seconds.median,
-        1e3 * seconds.low,
-        1e3 * seconds.high,
+        milliseconds(piece),
         piece.flop_rate() / 1e9,
         piece.byte_rate() / 1e9,
         100.0 * run.least_s(piece) / seconds.median,
         100.0 * seconds.median / run.step_s()
     )
+}
+
+/// Median and quartiles.
+fn milliseconds(piece: &Piece) -> String {
+    let Spread { low, median, high } = piece.seconds();
+    let [low, median, high] = [low, median, high].map(|seconds| 1e3 * seconds);
+    format!("{median:.1} ({low:.1} to {high:.1})")
 }
 
 /// What no group has, and all together.
@@ -113,7 +118,7 @@ fn rest(run: &Run) -> String {
         )
         + &row("**step**", step, "")
         + &format!(
-            "\nAt their roofs the groups would take {:.0} ms, {:.0} % of the step.\n",
+            "\nAt their roofs the groups would take {:.0} ms, {:.0} % of the step.",
             1e3 * least,
             100.0 * least / step
         )
@@ -132,7 +137,7 @@ mod tests {
                         | 0.5 | 50 % | 44.4 % |";
         assert!(text.contains(products), "{text}");
         assert!(text.contains("| copies | 2 | 0.00 | 4.000 | 0.00 |"), "{text}");
-        assert!(text.contains("| large | 100.0 GFLOP/s | 1.00 (1.00 to 1.00) |"), "{text}");
+        assert!(text.contains("| large | 100.0 GFLOP/s | 1000.0 (1000.0 to 1000.0) |"), "{text}");
         assert!(text.contains("| 1000.0 | | |  | 22.2 % |"), "{text}");
         assert!(text.contains("would take 1500 ms, 33 % of the step"), "{text}");
     }

@@ -48,7 +48,11 @@ fn panel(area: &Area, run: &Run) -> Painted {
     let [left, right] = [xs[0] / 2.5, xs[1] * 4.0];
     let ys = ends(points.iter().map(|p| p.y[0]).chain([ceiling]));
     let [low, high] = [ys[0] / 2.5, ys[1] * 2.0];
-    let title = format!("{}, {}", run.precision, in_threads(run.threads));
+    let title = format!(
+        "{}, {}: products {ceiling:.0} GFLOP/s, bandwidth {bandwidth:.1} GB/s",
+        run.precision,
+        in_threads(run.threads)
+    );
     let mut chart = ChartBuilder::on(area)
         .margin(16)
         .caption(title, FONT)
@@ -81,43 +85,41 @@ fn panel(area: &Area, run: &Run) -> Painted {
     let knee = ceiling / bandwidth;
     let start = left.max(low / bandwidth);
     let roof = vec![(start, start * bandwidth), (knee, ceiling), (right, ceiling)];
-    chart.draw_series([PathElement::new(roof, BLACK.mix(0.7).stroke_width(2))])?;
+    chart.draw_series([PathElement::new(roof.clone(), BLACK.mix(0.7).stroke_width(2))])?;
     let line = BLACK.mix(0.5).stroke_width(1);
     let bar = |p: &Point| ErrorBar::new_vertical(p.x, p.y[1], p.y[0], p.y[2], line, 6);
     chart.draw_series(points.iter().map(bar))?;
     let dot = RGBColor(31, 92, 153).filled();
     chart.draw_series(points.iter().map(|p| Circle::new((p.x, p.y[0]), RADIUS, dot)))?;
-    let pixels: Vec<(i32, i32)> =
-        points.iter().map(|p| chart.backend_coord(&(p.x, p.y[0]))).collect();
-    let (right, top) = chart.backend_coord(&(right, ceiling));
-    draw_text(
-        area,
-        &format!("products: {ceiling:.0} GFLOP/s"),
-        (right - 4, top - 6),
-        beside(HPos::Right, VPos::Bottom),
-    )?;
-    let (x, y) = chart.backend_coord(&(start, start * bandwidth));
-    draw_text(
-        area,
-        &format!("bandwidth: {bandwidth:.1} GB/s"),
-        (x + 6, y.min(top + 400) - 24),
-        beside(HPos::Left, VPos::Bottom),
-    )?;
     let (xs, ys) = chart.plotting_area().get_pixel_range();
-    let frame = [xs.start, ys.start, xs.end, ys.end];
-    names(area, &points, &pixels, frame)
+    let pixel = |&(x, y): &(f64, f64)| chart.backend_coord(&(x, y));
+    // Names keep off the roof and the bars.
+    let ends: Vec<(i32, i32)> = roof.iter().map(pixel).collect();
+    let roof = ends.windows(2).flat_map(|pair| between(pair[0], pair[1]));
+    let bars = points.iter().map(|p| {
+        let [top, bottom] = [p.y[2], p.y[1]].map(|y| pixel(&(p.x, y)));
+        (top.0, [top.1, bottom.1])
+    });
+    let taken = roof.map(|(x, y)| (x, [y, y])).chain(bars);
+    let mut scene = Scene::new([xs.start, ys.start, xs.end, ys.end], taken);
+    points.iter().try_for_each(|p| name(area, p.name, pixel(&(p.x, p.y[0])), &mut scene))
 }
 
-fn names(area: &Area, points: &[Point], pixels: &[(i32, i32)], frame: [i32; 4]) -> Painted {
-    let mut scene = Scene::new(frame, pixels.iter().map(|&(x, y)| (x, [y, y])));
-    for (point, &pixel) in points.iter().zip(pixels) {
-        let place = scene.place(point.name, pixel);
-        if let Some(end) = place.leader {
-            line(area, [pixel, end])?;
-        }
-        draw_text(area, point.name, place.at, TextStyle::from(FONT.into_font()))?;
+/// Every few pixels of a line.
+fn between(from: (i32, i32), to: (i32, i32)) -> impl Iterator<Item = (i32, i32)> {
+    const STEPS: i32 = 100;
+    (0..=STEPS).map(move |step| {
+        let along = |a: i32, b: i32| a + (b - a) * step / STEPS;
+        (along(from.0, to.0), along(from.1, to.1))
+    })
+}
+
+fn name(area: &Area, name: &str, pixel: (i32, i32), scene: &mut Scene) -> Painted {
+    let place = scene.place(name, pixel);
+    if let Some(end) = place.leader {
+        line(area, [pixel, end])?;
     }
-    Ok(())
+    draw_text(area, name, place.at, TextStyle::from(FONT.into_font()))
 }
 
 /// Pixels are those of the whole plot, an area's are its own.
@@ -151,7 +153,7 @@ mod tests {
         let names: Vec<&str> = points(&run).iter().map(|point| point.name).collect();
         assert_eq!(names, ["products", "clipping and AdamW"]);
         let text = draw(&[&run, &run]).unwrap();
-        assert_eq!(text.matches("products: 100 GFLOP/s").count(), 2);
+        assert_eq!(text.matches("products 100 GFLOP/s").count(), 2);
         assert_eq!(text.matches("clipping and AdamW").count(), 2);
         assert!(!text.contains("copies"), "{text}");
     }
