@@ -1,7 +1,8 @@
 //! What does a model cost before and after merging? A forward pass of MTLoRA on Swin-T for four
-//! dense tasks, and of LoRA on it for classes, by batch and by image size.
+//! dense tasks by image size, and of LoRA on it for four sets of classes by batch.
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use polyptych_adapters::Form;
@@ -25,12 +26,12 @@ fn pass(model: &Model, images: &Tensor) {
     black_box(no_grad(|| model.forward(images, false)).expect("the images fit"));
 }
 
-/// Of one image of `size`.
-fn sizes(criterion: &mut Criterion, name: &str, method: Method) {
-    let mut group = criterion.benchmark_group(format!("{name}_batch1"));
-    group.sample_size(10);
-    for size in [112, 224, 448] {
-        let subject = Subject { size, batch: 1, ..Subject::usual(method) };
+/// MTLoRA by the size of one image.
+fn sizes(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("mtlora_swin_tiny_4_tasks_batch1");
+    group.sample_size(10).warm_up_time(Duration::from_secs(1));
+    for size in [112, 224, 336] {
+        let subject = Subject { size, batch: 1, ..Subject::usual(Method::MtLora) };
         let images = subject.images();
         for (form, model) in forms(&subject) {
             group.bench_function(BenchmarkId::new(form, size), |b| {
@@ -41,12 +42,13 @@ fn sizes(criterion: &mut Criterion, name: &str, method: Method) {
     group.finish();
 }
 
+/// LoRA by batch.
 fn batches(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("mtlora_swin_tiny_4_tasks_224px");
-    group.sample_size(10);
-    let forms = forms(&Subject::usual(Method::MtLora));
+    let mut group = criterion.benchmark_group("lora_swin_tiny_4_tasks_224px");
+    group.sample_size(10).warm_up_time(Duration::from_secs(1));
+    let forms = forms(&Subject::usual(Method::LoraSwin));
     for batch in [1, 8] {
-        let images = Subject { batch, ..Subject::usual(Method::MtLora) }.images();
+        let images = Subject { batch, ..Subject::usual(Method::LoraSwin) }.images();
         for (form, model) in &forms {
             group.bench_function(BenchmarkId::new(*form, batch), |b| {
                 b.iter(|| pass(model, &images));
@@ -56,10 +58,5 @@ fn batches(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn by_size(criterion: &mut Criterion) {
-    sizes(criterion, "mtlora_swin_tiny_4_tasks", Method::MtLora);
-    sizes(criterion, "lora_swin_tiny", Method::LoraSwin);
-}
-
-criterion_group!(benches, by_size, batches);
+criterion_group!(benches, sizes, batches);
 criterion_main!(benches);

@@ -9,11 +9,10 @@ use polyptych_benches::{Method, Subject};
 use polyptych_engine::Model;
 use polyptych_tensor::{LoadOptions, no_grad};
 
-const METHODS: [(&str, Method); 5] = [
+const METHODS: [(&str, Method); 4] = [
     ("mtlora_swin_tiny", Method::MtLora),
     ("vmt_swin_tiny", Method::Vmt),
     ("lora_swin_tiny", Method::LoraSwin),
-    ("lora_vit_base", Method::Lora),
     ("emtal_vit_base", Method::Emtal),
 ];
 
