@@ -3,10 +3,14 @@
 //! Every program is a process of its own that prepares itself and then runs one round whenever it
 //! is told to: see `benches/src/bin/worker` and `benches/peers`. Whatever else a machine does slows
 //! all of them alike, and each has a peak of memory of its own.
+//!
+//! `--roofline` measures groups of kernels instead, beside what the machine can do.
 
 mod agreement;
 mod cases;
+mod growth;
 mod page;
+mod roofline;
 mod spread;
 mod worker;
 
@@ -31,11 +35,19 @@ struct Setting {
     threads: usize,
 }
 
+/// `1 thread`, `2 threads`.
+fn in_threads(count: usize) -> String {
+    format!("{count} thread{}", if count == 1 { "" } else { "s" })
+}
+
 /// Runs the command.
 pub(crate) fn run(flags: &Bench) -> Result<ExitCode> {
     if flags.list {
         CASES.iter().for_each(|case| println!("{case}"));
         return Ok(ExitCode::SUCCESS);
+    }
+    if flags.roofline {
+        return roofline::run(flags);
     }
     let chosen = cases::chosen(&flags.cases)?;
     if flags.dry_run {

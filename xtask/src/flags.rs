@@ -157,6 +157,9 @@ pub(crate) struct Bench {
     /// Take turns with the same work in PyTorch, and compare the numbers
     #[arg(long)]
     pub(crate) peers: bool,
+    /// Groups of kernels of MTLoRA's step beside what this machine can do, in place of cases
+    #[arg(long, conflicts_with_all = ["cases", "peers"])]
+    pub(crate) roofline: bool,
     /// Python with torch, timm, peft and torchvision
     #[arg(long, default_value = "python3", value_name = "PROGRAM")]
     pub(crate) python: PathBuf,

@@ -16,6 +16,7 @@ mod fuzz;
 mod libtorch;
 mod machine;
 mod page;
+mod plot;
 mod process;
 mod program;
 mod record;

@@ -2,83 +2,38 @@
 
 use polyptych_engine::{BalancerKind, Recipe, balancers};
 
-const TEXT: &str = r#"
-name = "cost"
-description = "the cost of balancing"
-seed = 0
-device = "cpu"
-precision = "fp32"
+const NETWORK: [&str; 3] = [
+    "backbone={ name='swin_micro_patch4_window4_128', weights='none', drop_path_rate=0.0, \
+     pyramid='after_blocks' }",
+    "data.img_size=[96, 96]",
+    "data.batch_size=8",
+];
 
-[backbone]
-name = "swin_micro_patch4_window4_128"
-weights = "none"
-drop_path_rate = 0.0
-pyramid = "after_blocks"
-
-[adapter]
-method = "mtlora"
-r = 16
-r_per_task = 4
-
-[data]
-img_size = [96, 96]
-batch_size = 8
-prefetch = 2
-cache_mib = 256
-sampling = "per_dataset"
-
-[[data.train]]
-dataset = "scenes"
-seed = 0
-split = "train"
-len = 16
-height = 96
-width = 96
-
-[[data.train]]
-dataset = "fine_grained"
-domain = "birds"
-seed = 0
-split = "train"
-len = 16
-height = 96
-width = 96
-
-[[data.eval]]
-dataset = "scenes"
-seed = 1
-split = "val"
-len = 1
-height = 96
-width = 96
-
-[train]
-steps = 1000000
-eval_every = 1000000
-save_every = 1000000
-lr = 1e-4
-weight_decay = 0.05
-clip_grad_norm = 5.0
-optimiser = { name = "adamw", betas = [0.9, 0.999], eps = 1e-8 }
-schedule = { warmup_steps = 0, cooldown_steps = 0, start_factor = 1.0, min_factor = 1.0 }
-"#;
+/// Half of the samples are scenes, half are birds.
+const DATA: [&str; 3] = [
+    "data.prefetch=2",
+    "data.cache_mib=256",
+    "data.train=[\
+     { dataset='scenes', seed=0, split='train', len=16, height=96, width=96 }, \
+     { dataset='fine_grained', domain='birds', seed=0, split='train', len=16, height=96, width=96 }]",
+];
 
 const DENSE: [&str; 6] = ["semseg", "depth", "normals", "sal", "edge", "human_parts"];
 
 /// The recipe of the first `tasks` of eight tasks: six dense ones, tags and categories of birds.
 pub(crate) fn recipe(tasks: usize, overrides: &[String]) -> Recipe {
-    let dense = DENSE.iter().map(|name| {
-        let head = "{ name = \"hrnet\", channels = [16, 16, 24, 32], hidden = 64 }";
-        format!("[tasks.{name}]\nweight = 1.0\nhead = {head}\n")
-    });
-    let whole = ["tags", "birds"]
-        .iter()
-        .map(|name| format!("[tasks.{name}]\nweight = 1.0\nhead = {{ name = \"linear\" }}\n"));
-    let chosen: Vec<String> = dense.chain(whole).take(tasks).collect();
-    let text = format!("{TEXT}\n{}", chosen.join("\n"));
-    let ranks: Vec<String> = names(tasks).iter().map(|name| format!("{name} = 4")).collect();
-    let text = text.replace("r_per_task = 4", &format!("r_per_task = {{ {} }}", ranks.join(", ")));
-    Recipe::parse("cost", &text, overrides).expect("the recipe fits the engine")
+    let names = names(tasks);
+    let ranks: Vec<String> = names.iter().map(|name| format!("{name} = 4")).collect();
+    let ranks = ranks.join(", ");
+    let mut settings: Vec<String> = NETWORK.into_iter().chain(DATA).map(String::from).collect();
+    settings.push(format!("adapter={{ method='mtlora', r=16, r_per_task={{ {ranks} }} }}"));
+    settings.extend(names.iter().map(|name| {
+        let dense = "{ name='hrnet', channels=[16, 16, 24, 32], hidden=64 }";
+        let head = if DENSE.contains(name) { dense } else { "{ name='linear' }" };
+        format!("tasks.{name}={{ weight=1.0, head={head} }}")
+    }));
+    settings.extend_from_slice(overrides);
+    polyptych_benches::recipe("cost", &settings).expect("the recipe fits the engine")
 }
 
 fn names(tasks: usize) -> Vec<&'static str> {

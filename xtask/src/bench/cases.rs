@@ -158,7 +158,8 @@ impl fmt::Display for Case {
 }
 
 impl Setting {
-    fn args(&self) -> Vec<String> {
+    /// What every program is told.
+    pub(super) fn args(&self) -> Vec<String> {
         let numbers = [
             ("tasks", self.tasks),
             ("batch", self.batch),
@@ -171,7 +172,7 @@ impl Setting {
     }
 
     /// Libraries beside LibTorch have threads of their own.
-    fn limit(&self, mut command: Command) -> Command {
+    pub(super) fn limit(&self, mut command: Command) -> Command {
         command.env("OMP_NUM_THREADS", self.threads.to_string());
         command
     }

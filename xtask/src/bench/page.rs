@@ -1,4 +1,5 @@
-//! `speed.json` and `speed.md`: one row for each case and setting, the last run of each.
+//! `speed.json` and `speed.md`: one row for each case and setting, the last run of each; and how
+//! the cases that train grow with their tasks.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,11 +8,12 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::Setting;
 use super::agreement::Difference;
 use super::cases::Case;
+use super::growth::{self, Point};
 use super::spread::Spread;
 use super::worker::Turn;
+use super::{Setting, in_threads};
 use crate::machine::Origin;
 use crate::page;
 
@@ -22,6 +24,10 @@ const HEAD: &str = "\
     the same rounds. Memory is the most that a process held, start included, and \
     its ratio ours over the peer's. Differences are the largest relative ones of outputs and of \
     gradients, without dropout.\n";
+
+/// Cases whose step is drawn against the number of tasks.
+const GROWING: [&str; 3] = ["mtlora", "emtal", "vmt"];
+const GROWTH: &str = "growth.svg";
 
 /// What one program took.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -129,6 +135,19 @@ impl Row {
         )
     }
 
+    /// Our program in the plot of growth.
+    fn point(&self) -> Option<Point> {
+        let Self { case, precision, size, batch, threads, ours, .. } = self;
+        let threads = in_threads(*threads);
+        GROWING.contains(&case.as_str()).then_some(())?;
+        Some(Point {
+            line: format!("{case} {precision}, {size} pixels, batch {batch}, {threads}"),
+            tasks: self.tasks?,
+            seconds: ours.seconds,
+            peak_bytes: ours.peak_bytes,
+        })
+    }
+
     fn lines(&self) -> String {
         let tasks = self.tasks.map_or("-".into(), |tasks| tasks.to_string());
         let Self { precision, batch, size, .. } = self;
@@ -178,13 +197,21 @@ pub(super) fn note(folder: &Path, rows: Vec<Row>) -> Result<()> {
         (row.key(), row)
     }));
     page::write(&json, &(serde_json::to_string_pretty(&all)? + "\n"))?;
-    let block = page::generated("cargo xtask bench --peers", &block(&all, &origin));
+    let growth = growth::draw(all.values().filter_map(Row::point))?;
+    if let Some(plot) = &growth {
+        page::write(&folder.join(GROWTH), plot)?;
+    }
+    let block = block(&all, &origin, growth.is_some());
+    let block = page::generated("cargo xtask bench --peers", &block);
     let old = std::fs::read_to_string(&text).ok();
     page::write(&text, &page::renew(old.as_deref(), "Speed", &block)?)
 }
 
-fn block(all: &BTreeMap<String, Row>, origin: &Origin) -> String {
+fn block(all: &BTreeMap<String, Row>, origin: &Origin, grown: bool) -> String {
     let mut text = HEAD.to_owned();
+    if grown {
+        text += &format!("\n![Training step and memory by number of tasks]({GROWTH})\n");
+    }
     let mut last = "";
     for row in all.values() {
         if row.case != last {
@@ -258,5 +285,18 @@ mod tests {
         let text = std::fs::read_to_string(folder.path().join("speed.md")).unwrap();
         assert_eq!(text.matches("| ours |").count(), 2, "{text}");
         assert!(text.contains("Peers: b 2."), "{text}");
+    }
+
+    #[test]
+    fn growth_is_drawn_once_there_is_some() {
+        let folder = tempfile::tempdir().unwrap();
+        let plot = folder.path().join(GROWTH);
+        note(folder.path(), vec![row(1)]).unwrap();
+        assert!(!plot.exists());
+        note(folder.path(), vec![row(8)]).unwrap();
+        let drawn = std::fs::read_to_string(&plot).unwrap();
+        assert!(drawn.contains("mtlora fp32, 224 pixels, batch 4, 1 thread"), "{drawn}");
+        let text = std::fs::read_to_string(folder.path().join("speed.md")).unwrap();
+        assert!(text.contains("](growth.svg)"), "{text}");
     }
 }

@@ -1,19 +1,15 @@
 //! Results against trainable parameters, as SVG.
 
-mod labels;
-
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::plan::Plan;
 use super::spread::Spread;
 use super::summary::Summary;
-use labels::Scene;
+use crate::plot::{Area, Painted, RADIUS, Scene, TEXT_SIZE, svg, ticks};
 
 const SIZE: (u32, u32) = (860, 540);
-const TEXT_SIZE: i32 = 14;
-const RADIUS: i32 = 4;
 
 /// A method as a point.
 struct Point<'a> {
@@ -36,11 +32,7 @@ pub(crate) fn draw(plan: &Plan, rows: &[Summary]) -> Result<Option<String>> {
     if points.is_empty() {
         return Ok(None);
     }
-    let mut svg = String::new();
-    paint(&mut svg, &title, &points).map_err(|error| anyhow!("the plot: {error}"))?;
-    // The backend leaves white space at the end of lines, and none at the end of the file.
-    let lines: Vec<&str> = svg.lines().map(str::trim_end).collect();
-    Ok(Some(lines.join("\n") + "\n"))
+    svg(SIZE, |root| paint(root, &title, &points)).map(Some)
 }
 
 /// The mean headline, unless tasks differ in kind or the recipe asks for delta-m by baselines.
@@ -65,14 +57,10 @@ fn mean_title(rows: &[Summary]) -> String {
     format!("mean {name}{}", unit.map(|unit| format!(" [{unit}]")).unwrap_or_default())
 }
 
-type Painted = std::result::Result<(), DrawingAreaErrorKind<std::io::Error>>;
-
-fn paint(svg: &mut String, title: &str, points: &[Point]) -> Painted {
-    let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
-    root.fill(&WHITE)?;
+fn paint(root: &Area, title: &str, points: &[Point]) -> Painted {
     let [left, right] = spread_log(points.iter().map(|point| point.millions));
     let [low, high] = padded(points.iter().flat_map(Point::range));
-    let mut chart = ChartBuilder::on(&root)
+    let mut chart = ChartBuilder::on(root)
         .margin(16)
         .x_label_area_size(48)
         .y_label_area_size(64)
@@ -120,7 +108,7 @@ fn paint(svg: &mut String, title: &str, points: &[Point]) -> Painted {
         }
         root.draw(&Text::new(point.name, place.at, text))?;
     }
-    root.present()
+    Ok(())
 }
 
 /// Ends of a logarithmic axis with room for labels, over a decade at least, so that it has ticks.
@@ -128,15 +116,6 @@ fn spread_log(values: impl Iterator<Item = f64>) -> [f64; 2] {
     let [low, high] = ends(values);
     let room = (10.0 / (high / low)).max(1.0).sqrt();
     [low / room / 1.6, high * room * 2.2]
-}
-
-/// 1, 2 and 5 of every decade between `left` and `right`; the backend's own ticks crowd.
-fn ticks(left: f64, right: f64) -> Vec<f64> {
-    let decades = (left.log10().floor() as i32)..=(right.log10().ceil() as i32);
-    // Read from text, so that 0.2 is written as such.
-    let tick = |decade| move |digit| format!("{digit}e{decade}").parse::<f64>().ok();
-    let all = decades.flat_map(|decade| [1, 2, 5].into_iter().filter_map(tick(decade)));
-    all.filter(|tick| (left..right).contains(tick)).collect()
 }
 
 /// Ends of a linear axis with room around the values.
@@ -153,12 +132,6 @@ fn ends(values: impl Iterator<Item = f64>) -> [f64; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ticks_are_round_numbers() {
-        assert_eq!(ticks(0.15, 3.0), [0.2, 0.5, 1.0, 2.0]);
-        assert_eq!(ticks(0.15, 3.0)[0].to_string(), "0.2");
-    }
 
     #[test]
     fn an_axis_spans_a_decade_at_least() {

@@ -1,13 +1,14 @@
 //! A forward pass of a folded model, for all of its tasks.
 
+use std::path::Path;
+
 use anyhow::Result;
 use polyptych_adapters::Form;
+use polyptych_benches::Subject;
 use polyptych_engine::Model;
 use polyptych_tensor::{LoadOptions, Tensor, Tensors, file, manual_seed, no_grad};
 
 use crate::case::Case;
-use crate::model::{images, model, specs, stir};
-use crate::options::Options;
 
 /// See the module.
 pub(crate) struct Inference {
@@ -17,23 +18,22 @@ pub(crate) struct Inference {
 }
 
 impl Inference {
-    /// Folds a model and writes what remains, and the images, into the folder.
-    pub(crate) fn new(options: &Options) -> Result<Self> {
+    /// Folds a model and writes what remains, and the images, into `folder`.
+    pub(crate) fn new(subject: Subject, folder: &Path) -> Result<Self> {
         manual_seed(0);
-        let adapted = model(options, Form::Adapted)?;
-        stir(&adapted);
+        let adapted = subject.stirred()?;
         let folded = no_grad(|| adapted.folded())?;
-        let model = model(options, Form::Folded)?;
+        let model = subject.model(Form::Folded)?;
         model.store.load("bench", &folded, &LoadOptions::default())?;
-        let images = images(options);
+        let images = subject.images();
         let batch = Tensors::from([("images".to_owned(), images.shallow_clone())]);
         for (name, tensors) in [("weights", &folded), ("images", &batch)] {
-            let path = options.folder.join(format!("{name}.safetensors"));
+            let path = folder.join(format!("{name}.safetensors"));
             file::save(&path, tensors, Default::default())?;
         }
         model.store.set_trainable(|_| false);
-        model.store.store_frozen_as(options.precision.precision().kind());
-        let names = specs(options).into_iter().map(|spec| spec.name).collect();
+        model.store.store_frozen_as(subject.precision.kind());
+        let names = subject.specs().into_iter().map(|spec| spec.name).collect();
         Ok(Self { model, images, names })
     }
 

@@ -5,7 +5,6 @@
 mod case;
 mod inference;
 mod loading;
-mod model;
 mod options;
 mod photographs;
 mod training;
@@ -27,7 +26,7 @@ fn main() -> Result<()> {
     let options = Options::parse();
     polyptych_tensor::keep_memory();
     polyptych_tensor::set_num_threads(options.threads);
-    let mut case = options.case.prepare(&options)?;
+    let mut case = options.prepare()?;
     say(&json!({"ready": true, "versions": format!("LibTorch {}", torch_version())}));
     for line in std::io::stdin().lock().lines() {
         let answer = answer(case.as_mut(), line?.trim(), &options.folder)?;

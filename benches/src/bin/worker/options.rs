@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
+use polyptych_benches::{Method, Subject};
 use polyptych_tensor::Precision;
 
 use crate::case::Case;
@@ -69,7 +70,7 @@ pub(crate) enum Type {
 }
 
 impl Type {
-    pub(crate) fn precision(self) -> Precision {
+    fn precision(self) -> Precision {
         match self {
             Type::Fp32 => Precision::Fp32,
             Type::Bf16 => Precision::Bf16,
@@ -77,13 +78,25 @@ impl Type {
     }
 }
 
-impl Name {
+impl Options {
+    /// What `method` is measured as.
+    fn subject(&self, method: Method) -> Subject {
+        let Self { tasks, batch, size, certain, .. } = *self;
+        Subject { method, tasks, batch, size, precision: self.precision.precision(), certain }
+    }
+
     /// Builds the case; training leaves its first values and its batch in the folder.
-    pub(crate) fn prepare(self, options: &Options) -> Result<Box<dyn Case>> {
-        Ok(match self {
-            Name::Swin | Name::Vit => Box::new(Inference::new(options)?),
-            Name::Loader => Box::new(Loading::new(options)?),
-            _ => Box::new(Training::new(options)?),
+    pub(crate) fn prepare(&self) -> Result<Box<dyn Case>> {
+        let folder = &self.folder;
+        Ok(match self.case {
+            Name::Loader => Box::new(Loading::new(self)?),
+            Name::Swin => Box::new(Inference::new(self.subject(Method::LoraSwin), folder)?),
+            Name::Vit => Box::new(Inference::new(self.subject(Method::Lora), folder)?),
+            Name::Mtlora => Box::new(Training::new(self.subject(Method::MtLora), folder)?),
+            Name::Emtal => Box::new(Training::new(self.subject(Method::Emtal), folder)?),
+            Name::Lora => Box::new(Training::new(self.subject(Method::Lora), folder)?),
+            Name::Full => Box::new(Training::new(self.subject(Method::Full), folder)?),
+            Name::Vmt => Box::new(Training::new(self.subject(Method::Vmt), folder)?),
         })
     }
 }

@@ -9,23 +9,23 @@ type Area = [i32; 4];
 const DISTANCES: [i32; 6] = [8, 20, 34, 50, 70, 95];
 
 /// What is taken already.
-pub(super) struct Scene {
+pub(crate) struct Scene {
     frame: Area,
     taken: Vec<Area>,
 }
 
 /// Where a name goes.
 #[derive(Debug, PartialEq)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// Its upper left corner.
-    pub(super) at: (i32, i32),
+    pub(crate) at: (i32, i32),
     /// The end of a line from the point, where the name is not beside it.
-    pub(super) leader: Option<(i32, i32)>,
+    pub(crate) leader: Option<(i32, i32)>,
 }
 
 impl Scene {
     /// A frame with points at `x`, each with an error bar from `top` to `bottom`.
-    pub(super) fn new(frame: Area, bars: impl Iterator<Item = (i32, [i32; 2])>) -> Self {
+    pub(crate) fn new(frame: Area, bars: impl Iterator<Item = (i32, [i32; 2])>) -> Self {
         let around = RADIUS + 1;
         let area = |(x, [top, bottom]): (i32, [i32; 2])| {
             [x - around, top - around, x + around, bottom + around]
@@ -34,7 +34,7 @@ impl Scene {
     }
 
     /// The nearest free place for `name`; where there is none, right of the point.
-    pub(super) fn place(&mut self, name: &str, (x, y): (i32, i32)) -> Place {
+    pub(crate) fn place(&mut self, name: &str, (x, y): (i32, i32)) -> Place {
         let (width, height) = (width(name), TEXT_SIZE);
         let places = DISTANCES.iter().flat_map(|&distance| {
             around(distance, width, height).map(|(dx, dy)| (distance, x + dx, y + dy))

@@ -1,0 +1,96 @@
+//! What does a head cost? Every head with its published sizes on the features of its backbone at
+//! 224 x 224 pixels, batch 4: forward, and as it trains; the fusion head by image size too.
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use polyptych_heads::{
+    Head, HeadConfig, HeadInput, HrnetConfig, LinearConfig, SegformerConfig, upsample,
+};
+use polyptych_tensor::{Device, Kind, Store, Tensor, no_grad};
+
+const BATCH: i64 = 4;
+const SIZE: i64 = 224;
+/// PASCAL's.
+const CLASSES: i64 = 21;
+/// Swin-T's levels behind patch merging: dims, and how much smaller than the image they are.
+const CHS: [i64; 4] = [192, 384, 768, 768];
+const REDUCTIONS: [i64; 4] = [8, 16, 32, 32];
+/// ViT-B's features of a whole image.
+const POOLED: i64 = 768;
+
+fn heads() -> [(&'static str, HeadConfig); 3] {
+    [
+        ("hrnet", HeadConfig::Hrnet(HrnetConfig::default())),
+        ("segformer", HeadConfig::Segformer(SegformerConfig::default())),
+        ("linear", HeadConfig::Linear(LinearConfig::default())),
+    ]
+}
+
+fn init(config: &HeadConfig) -> (Store, Box<dyn Head>) {
+    let store = Store::new(Device::Cpu);
+    let head = config.init(&store.root(), &CHS, POOLED, CLASSES);
+    let head = head.expect("the published sizes are valid");
+    (store, head)
+}
+
+/// Leaves, so that a backward pass reaches what a backbone would go on from.
+fn features(size: i64, learn: bool) -> HeadInput {
+    let random =
+        |shape: &[i64]| Tensor::randn(shape, (Kind::Float, Device::Cpu)).set_requires_grad(learn);
+    let level =
+        |(dim, reduction): (&i64, &i64)| random(&[BATCH, size / reduction, size / reduction, *dim]);
+    let levels = CHS.iter().zip(&REDUCTIONS).map(level).collect();
+    HeadInput { levels, pooled: Some(random(&[BATCH, POOLED])) }
+}
+
+/// The head's output at the size of the image.
+fn output(head: &dyn Head, features: &HeadInput, size: i64, train: bool) -> Tensor {
+    let raw = head.forward(features, train).expect("the features fit");
+    match raw.dim() {
+        4 => upsample(&raw, [size, size]).expect("a map has four axes"),
+        _ => raw,
+    }
+}
+
+fn pass(head: &dyn Head, features: &HeadInput, size: i64) {
+    drop(black_box(no_grad(|| output(head, features, size, false))));
+}
+
+fn step(store: &Store, head: &dyn Head, features: &HeadInput, size: i64) {
+    store.zero_grad();
+    output(head, features, size, true).mean(Kind::Float).backward();
+    black_box(store.trainable().len());
+}
+
+fn published(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("head_224px_batch4");
+    group.sample_size(10);
+    let (fixed, learnt) = (features(SIZE, false), features(SIZE, true));
+    for (name, config) in heads() {
+        let (store, head) = init(&config);
+        group.bench_function(BenchmarkId::new("pass", name), |b| {
+            b.iter(|| pass(head.as_ref(), &fixed, SIZE));
+        });
+        group.bench_function(BenchmarkId::new("step", name), |b| {
+            b.iter(|| step(&store, head.as_ref(), &learnt, SIZE));
+        });
+    }
+    group.finish();
+}
+
+fn sizes(criterion: &mut Criterion) {
+    let (_store, head) = init(&heads()[0].1);
+    let mut group = criterion.benchmark_group("hrnet_batch4");
+    group.sample_size(10);
+    for size in [224, 448] {
+        let features = features(size, false);
+        group.bench_with_input(BenchmarkId::new("pass", size), &size, |b, &size| {
+            b.iter(|| pass(head.as_ref(), &features, size));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, published, sizes);
+criterion_main!(benches);
