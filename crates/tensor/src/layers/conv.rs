@@ -48,12 +48,16 @@ impl Conv2d {
     /// side, whose sum that is; the bias is with the first.
     pub fn pointwise_parts(&self, parts: &[Tensor]) -> Vec<Tensor> {
         let Some(first) = parts.first() else { return Vec::new() };
-        let widths: Vec<i64> = parts.iter().filter_map(|part| part.size().pop()).collect();
         let weight = cast(&self.weight, first.kind()).flatten(1, 3);
-        let columns = weight.split_with_sizes(widths, 1);
         let mut bias = self.bias.as_ref().map(|b| cast(b, first.kind()));
-        let pairs = parts.iter().zip(columns);
-        pairs.map(|(x, w)| kernels::linear(x, &w.contiguous(), bias.take().as_ref())).collect()
+        let mut from = 0;
+        let mut part = |x: &Tensor| {
+            let width = x.size()[x.dim() - 1];
+            let columns = weight.narrow(1, from, width).contiguous();
+            from += width;
+            kernels::linear(x, &columns, bias.take().as_ref())
+        };
+        parts.iter().map(&mut part).collect()
     }
 
     /// Maps `[batch, in_chans, height, width]` to `[batch, out_chans, height', width']`.
