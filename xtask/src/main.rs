@@ -3,6 +3,10 @@
 //! `cargo xtask <command>`: [`flags`] holds the whole grammar, each command has its own file.
 //! Nothing here links LibTorch, so that this package can fetch it.
 
+// Before the others: its macros are theirs.
+#[macro_use]
+mod output;
+
 mod baselines;
 mod bench;
 mod ci;

@@ -96,15 +96,10 @@ pub(crate) fn sha256(path: &Path) -> Result<String> {
     let mut buffer = vec![0; 1 << 20];
     loop {
         match file.read(&mut buffer).with_context(|| path.display().to_string())? {
-            0 => return Ok(hex(hasher)),
+            0 => return Ok(format!("{:x}", hasher.finalize())),
             read => hasher.update(&buffer[..read]),
         }
     }
-}
-
-/// A finished hash, lower-case hexadecimal.
-pub(crate) fn hex(hasher: Sha256) -> String {
-    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Lists the files below `folder` with their sizes, unhashed.

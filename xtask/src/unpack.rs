@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use crate::record::{self, Entry};
+use crate::record::Entry;
 
 /// How an archive is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -141,7 +141,11 @@ impl Sink<'_> {
             bail!("expected at most {} bytes in the whole archive, found more", self.limit);
         }
         self.left -= bytes;
-        self.written.push(Entry { path, bytes, sha256: Some(record::hex(out.hasher)) });
+        self.written.push(Entry {
+            path,
+            bytes,
+            sha256: Some(format!("{:x}", out.hasher.finalize())),
+        });
         Ok(())
     }
 }
@@ -180,6 +184,7 @@ fn safe(name: &str) -> Result<()> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::record;
     use std::path::PathBuf;
     use tempfile::TempDir;
 

@@ -52,6 +52,16 @@ pub enum InitWeights {
     Published,
 }
 
+impl InitWeights {
+    /// How what ends the path through a bottleneck starts; `std` is that of random values.
+    pub(crate) fn last(self, std: f64) -> Init {
+        match self {
+            InitWeights::Identity => Init::ZEROS,
+            InitWeights::Published => Init::Normal(std),
+        }
+    }
+}
+
 /// Where bottlenecks stand and what they have in common.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shape {

@@ -36,12 +36,16 @@ use crate::{Form, Result};
 use adapter::Adapted;
 use folded::FoldedTasks;
 
-/// Checks the spreads of first values, which both methods have.
+/// Checks the extents of a method's hypernetworks and the spreads of their first values and of
+/// those of embeddings.
 ///
 /// # Errors
 /// One that is not positive.
-pub(crate) fn check_ranges(init_range: f64, embedding_init_range: f64) -> Result<()> {
-    let ranges = [("init_range", init_range), ("embedding_init_range", embedding_init_range)];
+pub(crate) fn check(extents: [(&str, i64); 2], [nets, embeddings]: [f64; 2]) -> Result<()> {
+    if let Some((key, found)) = extents.into_iter().find(|(_, extent)| *extent < 1) {
+        return Err(config(key, "at least 1", found));
+    }
+    let ranges = [("init_range", nets), ("embedding_init_range", embeddings)];
     match ranges.into_iter().find(|(_, range)| !(range.is_finite() && *range > 0.0)) {
         Some((key, found)) => Err(config(key, "a positive number", found)),
         None => Ok(()),

@@ -15,10 +15,9 @@ use polyptych_tensor::{Init, Result as TensorResult, Scope, Site, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::bottleneck::{InitWeights, NonLinearity, Shape};
-use crate::error::config;
 use crate::hyper::{
     Bias, Generator, Generators, HyperAdapters, HyperBias, Hypernetworks, Matrix, Place, Weights,
-    check_ranges, reduced, task_embeddings,
+    check, reduced, task_embeddings,
 };
 use crate::{Form, Result};
 
@@ -77,10 +76,7 @@ impl Default for HyperFormerConfig {
 impl HyperFormerConfig {
     fn validate(&self) -> Result<()> {
         let extents = [("embedding_dim", self.embedding_dim), ("hidden_dim", self.hidden_dim)];
-        if let Some((key, found)) = extents.into_iter().find(|(_, extent)| *extent < 1) {
-            return Err(config(key, "at least 1", found));
-        }
-        check_ranges(self.init_range, self.embedding_init_range)
+        check(extents, [self.init_range, self.embedding_init_range])
     }
 
     fn shape(&self) -> Shape {
@@ -91,14 +87,6 @@ impl HyperFormerConfig {
             multiple: 1,
             non_linearity: self.non_linearity,
             init_weights: self.init_weights,
-        }
-    }
-
-    /// How what ends the bottleneck's path starts.
-    fn last(&self) -> Init {
-        match self.init_weights {
-            InitWeights::Identity => Init::ZEROS,
-            InitWeights::Published => Init::Normal(self.init_range),
         }
     }
 }
@@ -194,7 +182,8 @@ impl Hypernets {
     fn new(config: &HyperFormerConfig, place: &Place, embedding: Embedding) -> TensorResult<Self> {
         let (d, n, e) = (place.site.out_features, place.width, config.embedding_dim);
         let nets = place.hypernetworks(config.hypernetworks);
-        let (first, last) = (Init::Normal(config.init_range), config.last());
+        let (first, last) =
+            (Init::Normal(config.init_range), config.init_weights.last(config.init_range));
         let matrix = |name: &str, shape, init| Matrix::new(&nets, name, shape, e, init);
         let bias =
             |side, extent, init| Bias::new(config.bias, place, (&nets, side), [extent, e], init);

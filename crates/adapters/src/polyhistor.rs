@@ -22,7 +22,7 @@ use crate::bottleneck::{InitWeights, NonLinearity, Shape};
 use crate::error::config;
 use crate::hyper::{
     Bias, Generator, Generators, HyperAdapters, HyperBias, Hypernetworks, Matrix, Place, Weights,
-    check_ranges, reduced, task_embeddings, wrong,
+    check, reduced, task_embeddings, wrong,
 };
 use crate::kronecker::kernel_times_each;
 use crate::{Form, Result};
@@ -79,16 +79,14 @@ impl Default for PolyhistorConfig {
 impl PolyhistorConfig {
     fn validate(&self) -> Result<()> {
         let extents = [("embedding_dim", self.embedding_dim), ("rank", self.rank)];
-        if let Some((key, found)) = extents.into_iter().find(|(_, extent)| *extent < 1) {
-            return Err(config(key, "at least 1", found));
-        }
+        check(extents, [self.init_range, self.embedding_init_range])?;
         if self.lite && self.hypernetworks == Hypernetworks::Block {
             return Err(config("hypernetworks", "width where lite is true", "block"));
         }
         if self.lite && self.bias == HyperBias::Generated {
             return Err(config("bias", "layer where lite is true", "generated"));
         }
-        check_ranges(self.init_range, self.embedding_init_range)
+        Ok(())
     }
 
     fn shape(&self) -> Shape {
@@ -103,8 +101,8 @@ impl PolyhistorConfig {
     }
 
     fn init(&self, ends: bool) -> Init {
-        match ends && self.init_weights == InitWeights::Identity {
-            true => Init::ZEROS,
+        match ends {
+            true => self.init_weights.last(self.init_range),
             false => Init::Normal(self.init_range),
         }
     }

@@ -7,11 +7,12 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::flags::{AddTaskFlags, RecipeFlags};
-use crate::{recipes, train};
+use crate::{interrupt, recipes, train};
 
 pub(crate) fn run(flags: &AddTaskFlags) -> Result<ExitCode> {
+    let stop = interrupt::flag()?;
     let (recipe, overrides) = (flags.recipe.clone(), flags.overrides.clone());
     let (recipe, baselines) = recipes::open(&RecipeFlags { recipe, overrides, tasks: Vec::new() })?;
     let recipe = recipe.extending(&flags.run, flags.best)?;
-    train::start(recipe, baselines.as_ref(), flags.out.clone())
+    train::start(recipe, baselines.as_ref(), flags.out.clone(), &stop)
 }

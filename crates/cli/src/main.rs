@@ -10,6 +10,7 @@ mod eval;
 mod export;
 mod flags;
 mod inspect;
+mod interrupt;
 mod merge;
 mod moefy;
 mod output;

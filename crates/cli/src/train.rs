@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use polyptych_engine::{
     Baselines, Evaluation, ExpertLayer, Ledger, Recipe, TrainOutcome, Trainer, torch_version,
 };
@@ -14,25 +14,26 @@ use crate::INTERRUPTED;
 use crate::flags::TrainFlags;
 use crate::output::say;
 use crate::progress::Progress;
-use crate::recipes;
 use crate::table::{self, Column};
+use crate::{interrupt, recipes};
 
 pub(crate) fn run(flags: &TrainFlags) -> Result<ExitCode> {
+    let stop = interrupt::flag()?;
     if let Some(path) = &flags.resume {
-        let stop = stop_on_interrupt()?;
         return complete(Trainer::resume(path)?, &stop);
     }
     let (recipe, baselines) = recipes::open(&flags.recipe)?;
-    start(recipe, baselines.as_ref(), flags.out.clone())
+    start(recipe, baselines.as_ref(), flags.out.clone(), &stop)
 }
 
-/// Trains `recipe` from its first step to the closing table, in `out` or a free folder.
+/// Trains `recipe` from its first step to the closing table, in `out` or a free folder, or until
+/// `stop` is set.
 pub(crate) fn start(
     recipe: Recipe,
     baselines: Option<&Baselines>,
     out: Option<PathBuf>,
+    stop: &Arc<AtomicBool>,
 ) -> Result<ExitCode> {
-    let stop = stop_on_interrupt()?;
     let out = out.unwrap_or_else(|| free_folder(&recipe.name));
     let (trainer, preparation) = Trainer::start(recipe, baselines, &out)?;
     let recipe = trainer.recipe();
@@ -45,7 +46,7 @@ pub(crate) fn start(
     if !preparation.experts.is_empty() {
         eprintln!("{}", experts(&preparation.experts));
     }
-    complete(trainer, &stop)
+    complete(trainer, stop)
 }
 
 fn complete(mut trainer: Trainer, stop: &Arc<AtomicBool>) -> Result<ExitCode> {
@@ -174,18 +175,4 @@ fn free_folder(name: &str) -> PathBuf {
     let names = std::iter::once(name.to_owned()).chain(numbered);
     let mut paths = names.map(|name| Path::new("runs").join(name));
     paths.find(|path| !path.exists()).expect("there are infinitely many numbers")
-}
-
-/// The first interrupt asks the run to save and leave; the second one ends the program.
-fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let asked = stop.clone();
-    let handler = move || {
-        if asked.swap(true, Ordering::Relaxed) {
-            std::process::exit(i32::from(INTERRUPTED));
-        }
-        eprintln!("interrupt: finishing this step; interrupt again to leave without saving");
-    };
-    ctrlc::set_handler(handler).context("the interrupt handler cannot be set")?;
-    Ok(stop)
 }

@@ -52,11 +52,25 @@ fn an_interrupt_saves_and_says_how_to_go_on() {
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(|line| line.unwrap());
     lines.find(|line| line.starts_with("step 1/100000")).unwrap();
     let pid = child.id().to_string();
+    assert_eq!(handled(&pid), 0, "a handler's frame may be written over the heap");
     assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
-    let hint = lines.find(|line| line.starts_with("stopped after step ")).unwrap();
+    let rest: Vec<String> = lines.collect();
+    let code = child.wait().unwrap().code();
+    assert_eq!(code, Some(130), "{rest:?}");
+    let said = |start: &str| rest.iter().position(|line| line.starts_with(start)).unwrap();
+    assert!(said("interrupt: finishing this step") < said("stopped after step "), "{rest:?}");
+    let hint = &rest[said("stopped after step ")];
     assert!(hint.ends_with("go on with: polyptych train --resume run"), "{hint}");
-    assert_eq!(child.wait().unwrap().code(), Some(130));
     assert!(playground.succeed(&["eval", "run"]).contains("miou"));
+}
+
+/// Which of SIGHUP, SIGINT and SIGTERM the process handles on whatever thread they meet: bits of
+/// the system's mask, whose first one is SIGHUP's.
+#[cfg(unix)]
+fn handled(pid: &str) -> u64 {
+    let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status")) else { return 0 };
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+    u64::from_str_radix(mask.trim(), 16).unwrap() & (1 | 1 << 1 | 1 << 14)
 }
 
 #[test]

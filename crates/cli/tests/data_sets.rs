@@ -29,20 +29,17 @@ impl Checkout {
 
     /// Runs the program, which must succeed, and returns its standard output.
     fn succeed(&self, args: &[&str]) -> String {
-        let output = common::program(self.0.path()).args(args).output().unwrap();
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{args:?}: {errors}");
-        String::from_utf8(output.stdout).unwrap()
+        common::succeed(self.0.path(), args)
     }
 
     /// Learns for two epochs of eight images at most, measures and predicts.
     fn learn(&self, name: &str, tasks: &[&str], images: &str) {
-        let mut recipe = RECIPE.replace("NAME", name);
+        let mut data = DATA.replace("NAME", name);
         for task in tasks {
             let head = "{ name = \"segformer\", embed_dim = 8, dropout = 0.0 }";
-            recipe += &format!("[tasks.{task}]\nweight = 1.0\nhead = {head}\n");
+            data += &format!("[tasks.{task}]\nweight = 1.0\nhead = {head}\n");
         }
-        fs::write(self.path("recipe.toml"), recipe).unwrap();
+        fs::write(self.path("recipe.toml"), common::recipe("made", &data)).unwrap();
         let table = self.succeed(&["train", "recipe.toml", "--out", "run"]);
         tasks.iter().for_each(|task| assert!(table.contains(&format!("\n| {task} ")), "{table}"));
         let scores = self.succeed(&["eval", "run", "--json"]);
@@ -53,25 +50,8 @@ impl Checkout {
     }
 }
 
-const RECIPE: &str = r#"
-name = "made"
-description = "for tests"
-seed = 0
-device = "cpu"
-precision = "fp32"
-[backbone]
-name = "swin_micro_patch4_window4_128"
-weights = "none"
-drop_path_rate = 0.0
-[adapter]
-method = "lora"
-r = 2
-target_modules = ["qkv"]
-[data]
-img_size = [32, 32]
+const DATA: &str = r#"
 batch_size = 4
-prefetch = 1
-cache_mib = 0
 augment = "mtlora_pascal"
 [[data.train]]
 dataset = "folder"
@@ -81,15 +61,6 @@ split = "train"
 dataset = "folder"
 manifest = "datasets/NAME.toml"
 split = "val"
-[train]
-steps = 4
-eval_every = 4
-save_every = 4
-lr = 1e-3
-weight_decay = 0.05
-clip_grad_norm = 5.0
-optimiser = { name = "adamw", betas = [0.9, 0.999], eps = 1e-8 }
-schedule = { warmup_steps = 1, cooldown_steps = 0, start_factor = 0.1, min_factor = 0.1 }
 "#;
 
 const COPY: &str = "copy: made copy of this repository\n";

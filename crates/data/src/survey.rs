@@ -51,8 +51,7 @@ impl Survey {
         progress: &(dyn Fn(&str, usize, usize) + Sync),
     ) -> Result<Self> {
         let all = FolderDataset::splits(manifest)?;
-        let path = root.path().canonicalize().map_err(unreadable(root.path()))?;
-        let root = &Root::new(&path, root.follows_links());
+        root.path().metadata().map_err(unreadable(root.path()))?;
         let (mut survey, mut overlaps) = (Self::default(), Overlaps::default());
         survey.note(None, entries::odd(root));
         for split in if splits.is_empty() { &all } else { splits } {

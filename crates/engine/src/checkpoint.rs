@@ -154,7 +154,7 @@ impl Checkpoint {
 
 /// Hexadecimal SHA-256.
 pub(crate) fn sha256(content: &[u8]) -> String {
-    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", Sha256::digest(content))
 }
 
 /// Reads one of our own JSON files.

@@ -97,7 +97,7 @@ fn key(tensors: &Tensors, experts: usize, config: &KMeansConfig) -> Result<Strin
             hash.update(value.to_le_bytes());
         }
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(format!("{:x}", hash.finalize()))
 }
 
 fn values(tensor: &Tensor) -> Result<Vec<f32>> {

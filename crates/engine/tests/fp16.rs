@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use common::{Until, alone, recipe, train};
 use polyptych_engine::{StepReport, Trainer};
-use polyptych_tensor::Tensor;
+use polyptych_tensor::{Tensor, no_grad};
 
 const FP16: &str = "precision=\"fp16\"";
 /// Losses so large that their gradients, scaled, do not fit float16 at first.
@@ -44,6 +44,38 @@ fn a_run_that_overflows_at_first_recovers() {
     let halved = |step: usize| 65536.0 / 2f64.powi(before(step) as i32);
     assert_eq!(scales, (0..12).map(halved).collect::<Vec<_>>());
     assert!(tensors(&trainer).values().all(|t| t.isfinite().all().int64_value(&[]) == 1));
+}
+
+/// What PyTorch's scaler does: a loss that is not finite has gradients that are not.
+#[test]
+fn a_loss_that_is_not_finite_halves_the_scale_and_the_run_goes_on() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    // Losses so small that the first scale fits.
+    let small = ["tasks.semseg.weight=0.01", "tasks.depth.weight=0.01"];
+    let overrides = [&[FP16, SHORT, "train.steps=8", "train.max_skipped=3"][..], &small].concat();
+    let (mut trainer, _) =
+        Trainer::start(recipe(&overrides), None, &folder.path().join("run")).unwrap();
+    let mut reports = Vec::new();
+    let mut go_on = |trainer: &mut Trainer, until| {
+        let mut observer = Until { until, ..Until::default() };
+        trainer.run(&mut observer).unwrap();
+        reports.extend(observer.reports);
+    };
+    go_on(&mut trainer, 2);
+    let mut params = trainer.model().store.trainable().into_iter();
+    let (_, mut bias) = params.rfind(|(name, _)| name.starts_with("heads.")).unwrap();
+    let kept = bias.detach().copy();
+    let _ = no_grad(|| bias.fill_(f64::INFINITY));
+    go_on(&mut trainer, 4);
+    no_grad(|| bias.copy_(&kept));
+    go_on(&mut trainer, u64::MAX);
+    let skipped: Vec<u64> = reports.iter().filter(|r| r.skipped).map(|r| r.step).collect();
+    assert_eq!(skipped, [3, 4], "{reports:?}");
+    assert!(!reports[2].loss.is_finite() && reports[7].loss.is_finite(), "{reports:?}");
+    let scales: Vec<f64> = reports.iter().map(|report| report.loss_scale.unwrap()).collect();
+    let expected = [65536.0, 65536.0, 65536.0, 32768.0, 16384.0, 16384.0, 16384.0, 16384.0];
+    assert_eq!(scales, expected);
 }
 
 /// The cut lies among the steps that overflow: scale and tracker are those of the checkpoint.

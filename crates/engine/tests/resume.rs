@@ -6,7 +6,7 @@ mod common;
 use std::path::Path;
 
 use common::{Until, alone, recipe, train};
-use polyptych_engine::{Recipe, Trainer};
+use polyptych_engine::{Recipe, TrainOutcome, Trainer};
 
 const METHODS: [&[&str]; 7] = [
     &["adapter.scale=2.0"],
@@ -43,6 +43,27 @@ fn a_run_in_two_parts_is_the_same_run() {
         let steps = log.lines().filter(|line| line.contains("grad_norm")).count();
         assert_eq!(steps, 6, "{method:?}");
     }
+}
+
+/// The last step is done then, but a run is finished only with its last evaluation.
+#[test]
+fn a_stop_after_the_last_step_leaves_measuring_to_the_resumed_run() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let measured = ["train.eval_every=3"];
+    let (whole, expected) = train(recipe(&measured), &folder.path().join("whole"));
+    let path = folder.path().join("stopped");
+    let (mut first, _) = Trainer::start(recipe(&measured), None, &path).unwrap();
+    let stopped = first.run(&mut Until { until: 6, ..Until::default() }).unwrap();
+    assert!(!stopped.finished && stopped.step == 6);
+    drop(first);
+    let mut second = Trainer::resume(&path).unwrap();
+    let found = second.run(&mut Until { until: u64::MAX, ..Until::default() }).unwrap();
+    assert!(found.finished && found.step == 6);
+    let score =
+        |outcome: &TrainOutcome| outcome.evaluation.as_ref().unwrap().tasks[0].scores[0].value;
+    assert_eq!(score(&found), score(&expected));
+    same(&whole, &second);
 }
 
 #[test]

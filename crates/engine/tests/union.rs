@@ -206,5 +206,5 @@ fn a_bank_of_other_classes_is_refused() {
 
 fn sha256(content: &[u8]) -> String {
     use sha2::{Digest, Sha256};
-    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", Sha256::digest(content))
 }

@@ -35,6 +35,7 @@ mod imtl_g;
 mod imtl_l;
 mod info;
 mod key;
+mod learning;
 mod log_loss;
 mod mgda;
 mod mgda_ub;

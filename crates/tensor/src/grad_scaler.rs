@@ -35,6 +35,8 @@ impl GradScaler {
     pub const GROWTH_FACTOR: f64 = 2.0;
     /// Factor on the scale after a step whose gradients are not finite.
     pub const BACKOFF_FACTOR: f64 = 0.5;
+    /// The scale shrinks no further: 2^-126, float32's smallest normal number.
+    pub const MIN_SCALE: f64 = f32::MIN_POSITIVE as f64;
     /// Good steps in a row before the scale grows.
     pub const GROWTH_INTERVAL: i64 = 2000;
 
@@ -58,11 +60,13 @@ impl GradScaler {
         Ok(no_grad(|| grads.try_for_each(unscale))?)
     }
 
-    /// Tells how the step ended: whether all gradients were finite.
+    /// Tells how the step ended: whether all gradients were finite, which those of a loss that is
+    /// not never are.
     pub fn update(&mut self, finite: bool) {
         self.growth_tracker = if finite { self.growth_tracker + 1 } else { 0 };
         if !finite {
-            self.scale *= Self::BACKOFF_FACTOR;
+            // Below the smallest scale its inverse, which gradients are multiplied by, is infinite.
+            self.scale = (self.scale * Self::BACKOFF_FACTOR).max(Self::MIN_SCALE);
         } else if self.growth_tracker == Self::GROWTH_INTERVAL {
             self.growth_tracker = 0;
             let grown = self.scale * Self::GROWTH_FACTOR;
@@ -150,6 +154,12 @@ mod tests {
             scaler.update(true);
         }
         assert_eq!(scaler.scale(), 2f64.powi(127));
+        for _ in 0..2000 {
+            scaler.update(false);
+        }
+        assert_eq!(scaler.scale(), 2f64.powi(-126));
+        assert!((1.0 / scaler.scale()) as f32 <= f32::MAX);
+        GradScaler::default().restore(&scaler.state()).unwrap();
     }
 
     #[test]

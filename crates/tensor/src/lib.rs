@@ -21,6 +21,7 @@ pub mod pth;
 mod schedule;
 mod scope;
 mod script;
+mod seed;
 mod shim;
 
 pub use activations::Activations;
@@ -42,6 +43,7 @@ pub use plan::{
 pub use precision::Precision;
 pub use schedule::Schedule;
 pub use scope::{Entry, Role, Scope, Store};
-pub use script::{Script, ScriptConfig};
+pub use script::{Script, ScriptConfig, Traced};
+pub use seed::{scramble, seed_of_step};
 pub use shim::torch_version;
 pub use tch::{Device, Kind, TchError, Tensor, manual_seed, no_grad, set_num_threads};

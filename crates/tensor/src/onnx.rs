@@ -20,7 +20,7 @@ use prost::Message;
 use tch::Tensor;
 
 use crate::script::{Code, Traced};
-use crate::{Error, Result, ScriptConfig, file};
+use crate::{Error, Result, file};
 use graph::INPUT;
 use proto::{GraphProto, ModelProto, OperatorSetIdProto, StringStringEntryProto};
 
@@ -39,19 +39,15 @@ pub struct Onnx {
 }
 
 impl Onnx {
-    /// Traces `forward`, on the CPU, and writes it to `path`: the input `image` of
-    /// `[batch, channels, height, width]`, an output by each name, and the text of `config.extra`
-    /// as metadata `polyptych`.
+    /// Writes the file that `traced` is for: the input `image` of
+    /// `[batch, channels, height, width]`, an output by each name, and the text of
+    /// [`ScriptConfig::extra`](crate::ScriptConfig::extra) as metadata `polyptych`.
     ///
     /// # Errors
-    /// Whatever `forward` refuses; an operation without a counterpart, which is named; more than
-    /// 2 GiB; a file that cannot be written. Nothing is left at `path` then.
-    pub fn save<E: From<Error>>(
-        path: &Path,
-        config: &ScriptConfig,
-        forward: impl FnMut(&Tensor) -> Result<Vec<Tensor>, E>,
-    ) -> Result<(), E> {
-        let traced = Traced::new(path, config, forward)?;
+    /// An operation without a counterpart, which is named; more than 2 GiB; a file that cannot be
+    /// written. Nothing is left there then.
+    pub fn save(traced: &Traced) -> Result<()> {
+        let Traced { path, config, .. } = *traced;
         let constants = traced.constants()?;
         let graph = Code::parse(&traced.code)
             .and_then(|code| graph::of_code(&code, &constants, &config.image, &traced.shapes));
@@ -60,9 +56,9 @@ impl Onnx {
         let bytes = model.encoded_len();
         if bytes > MAX_BYTES {
             let reason = format!("{bytes} bytes; expected at most {MAX_BYTES} in one file");
-            return Err(wrong(reason).into());
+            return Err(wrong(reason));
         }
-        Ok(file::write_aside(path, &model.encode_to_vec())?)
+        file::write_aside(path, &model.encode_to_vec())
     }
 
     /// Reads the file at `path` and checks its structure: every operator reads what stands before

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use tch::{CModule, IValue, Tensor};
 
 pub(crate) use code::{Code, Expression, Extent};
-pub(crate) use trace::Traced;
+pub use trace::Traced;
 
 use crate::{Error, Result};
 
@@ -41,19 +41,13 @@ pub struct ScriptConfig<'a> {
 }
 
 impl Script {
-    /// Traces `forward`, on the CPU, and writes it to `path`. The file holds
+    /// Writes the file that `traced` is for. It holds
     /// `forward(image: Tensor) -> Dict[str, Tensor]`; its tensors are constants.
     ///
     /// # Errors
-    /// Whatever `forward` refuses; operations that depend on the batch in another way than by
-    /// sizes; a file that cannot be written. Nothing is left at `path` then.
-    pub fn save<E: From<Error>>(
-        path: &Path,
-        config: &ScriptConfig,
-        forward: impl FnMut(&Tensor) -> Result<Vec<Tensor>, E>,
-    ) -> Result<(), E> {
-        let traced = Traced::new(path, config, forward)?;
-        Ok(archive::replace_code(traced.file(), path, &traced.code, config.extra)?)
+    /// A file that cannot be written; nothing is left there then.
+    pub fn save(traced: &Traced) -> Result<()> {
+        archive::replace_code(traced.file(), traced.path, &traced.code, traced.config.extra)
     }
 
     /// Loads the file at `path` onto the CPU.
@@ -111,7 +105,7 @@ mod tests {
             Ok(vec![mapped.mean_dim(1, false, Kind::Float), mapped.unflatten(1, [4i64, 6])])
         };
         let names = ["sal".to_owned(), "edge".to_owned()];
-        Script::save(&path, &config(&names), forward).unwrap();
+        Script::save(&Traced::new(&path, &config(&names), forward).unwrap()).unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         let script = Script::open(&path).unwrap();
         for batch in [1, 4] {
@@ -140,7 +134,8 @@ mod tests {
                     Ok(vec![image.shallow_clone() * 2.0])
                 }
             };
-            let message = Script::save(&path, &config(&names), refuse).unwrap_err().to_string();
+            let config = config(&names);
+            let message = Traced::new(&path, &config, refuse).err().unwrap().to_string();
             assert_eq!(message, "parameter `gone`: no parameter has this name");
         }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);

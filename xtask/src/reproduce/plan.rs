@@ -161,8 +161,7 @@ fn arguments(row: &Row, seed: u64, task: Option<&String>) -> Vec<String> {
 fn digest(table: &Table) -> Result<String> {
     let mut table = table.clone();
     table.retain(|key, _| !NOT_TRAINED.contains(&key));
-    let hash = Sha256::digest(toml::to_string(&table)?);
-    Ok(hash.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(format!("{:x}", Sha256::digest(toml::to_string(&table)?)))
 }
 
 fn tasks(table: &Table) -> Result<Vec<String>> {

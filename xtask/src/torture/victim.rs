@@ -89,7 +89,7 @@ fn is_whole(folder: &Path) -> bool {
     let state = state.and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
     let digest = |file: &str| {
         let content = std::fs::read(folder.join(file)).ok()?;
-        Some(Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+        Some(format!("{:x}", Sha256::digest(content)))
     };
     let named = |file: &str| state.as_ref()?["files"][file].as_str().map(str::to_owned);
     FILES.iter().all(|file| named(file).is_some() && named(file) == digest(file))
@@ -113,8 +113,7 @@ mod tests {
     fn checkpoint(folder: &Path, step: u64, content: &str) {
         let path = folder.join(format!("checkpoints/step-{step:08}"));
         std::fs::create_dir_all(&path).unwrap();
-        let digest: String =
-            Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = format!("{:x}", Sha256::digest(content));
         let files = FILES.map(|file| {
             std::fs::write(path.join(file), content).unwrap();
             format!("\"{file}\": \"{digest}\"")

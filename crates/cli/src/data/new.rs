@@ -12,20 +12,20 @@ const SAMPLES: usize = 6;
 const SIDE: usize = 160;
 
 pub(crate) fn run(flags: &DataNewFlags) -> Result<()> {
-    let folder = flags.folder.canonicalize().with_context(|| flags.folder.display().to_string())?;
-    let name = name(&folder)?;
+    let folder = &flags.folder;
+    let name = name(&folder.canonicalize().with_context(|| folder.display().to_string())?)?;
     let manifest = flags.out.clone().unwrap_or_else(|| format!("{name}.toml").into());
     if manifest.exists() {
         bail!("{}: expected a new file, found one that exists", manifest.display());
     }
-    let guess = guess(&name, &folder)?;
+    let guess = guess(&name, folder)?;
     std::fs::write(&manifest, &guess.manifest).with_context(|| manifest.display().to_string())?;
     say!("{}", manifest.display());
     guess.notes.iter().for_each(|note| say!("  passed over: {note}"));
     let split = guess.splits.iter().find(|split| split.starts_with("train"));
     let sheet = Sheet {
         manifest: manifest.clone(),
-        root: Some(folder),
+        root: Some(folder.clone()),
         follow_links: false,
         split: split.or(guess.splits.first()).cloned().unwrap_or_default(),
         samples: SAMPLES,

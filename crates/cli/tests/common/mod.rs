@@ -30,25 +30,8 @@ ignore = [255]
 classes = ["sky", "ground", "thing"]
 "#;
 
-const RECIPE: &str = r#"
-name = "toy"
-description = "for tests"
-seed = 0
-device = "cpu"
-precision = "fp32"
-[backbone]
-name = "swin_micro_patch4_window4_128"
-weights = "none"
-drop_path_rate = 0.0
-[adapter]
-method = "lora"
-r = 2
-target_modules = ["qkv"]
-[data]
-img_size = [32, 32]
+const TOY: &str = r#"
 batch_size = 2
-prefetch = 1
-cache_mib = 0
 allow_overlap = true
 [[data.train]]
 dataset = "folder"
@@ -63,6 +46,24 @@ split = "val"
 [tasks.semseg]
 weight = 1.0
 head = { name = "segformer", embed_dim = 8, dropout = 0.0 }
+"#;
+
+const METHOD: &str = r#"
+description = "for tests"
+seed = 0
+device = "cpu"
+precision = "fp32"
+[backbone]
+name = "swin_micro_patch4_window4_128"
+weights = "none"
+drop_path_rate = 0.0
+[adapter]
+method = "lora"
+r = 2
+target_modules = ["qkv"]
+"#;
+
+const TRAIN: &str = r#"
 [train]
 steps = 4
 eval_every = 4
@@ -73,6 +74,12 @@ clip_grad_norm = 5.0
 optimiser = { name = "adamw", betas = [0.9, 0.999], eps = 1e-8 }
 schedule = { warmup_steps = 1, cooldown_steps = 0, start_factor = 0.1, min_factor = 0.1 }
 "#;
+
+/// A recipe that trains in a second on `data`, the rest of the table of that name and the tasks.
+pub(crate) fn recipe(name: &str, data: &str) -> String {
+    let small = "[data]\nimg_size = [32, 32]\nprefetch = 1\ncache_mib = 0";
+    format!("name = \"{name}\"{METHOD}{small}{data}{TRAIN}")
+}
 
 impl Playground {
     pub(crate) fn new() -> Self {
@@ -87,7 +94,7 @@ impl Playground {
             playground.write_label(name, |x, y| u8::from(y > 7) + u8::from(y > 7 && x > 9));
         }
         playground.write("toy.toml", MANIFEST);
-        playground.write("recipe.toml", RECIPE);
+        playground.write("recipe.toml", &recipe("toy", TOY));
         playground
     }
 
@@ -118,10 +125,7 @@ impl Playground {
 
     /// Runs the program, which must succeed, and returns its standard output.
     pub(crate) fn succeed(&self, args: &[&str]) -> String {
-        let output = self.run(args);
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{args:?}: {errors}");
-        String::from_utf8(output.stdout).unwrap()
+        succeed(self.folder.path(), args)
     }
 
     /// Runs the program, which must fail with one line, and returns that line.
@@ -134,6 +138,14 @@ impl Playground {
         assert!(errors.ends_with(&format!("{}\n", lines[0])), "{errors}");
         lines[0].trim_start_matches("error: ").to_owned()
     }
+}
+
+/// Runs the program in `folder`, which must succeed, and returns its standard output.
+pub(crate) fn succeed(folder: &Path, args: &[&str]) -> String {
+    let output = program(folder).args(args).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{args:?}: {errors}");
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// The program, started in `folder`, on one thread: tests run beside each other, and threads of

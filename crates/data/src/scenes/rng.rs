@@ -3,6 +3,7 @@
 use rand_pcg::{Pcg32, rand_core::RngCore};
 
 use super::math::{Vec3, vec3};
+use crate::key::scramble;
 
 /// Random draws of one image, in a fixed order.
 pub(crate) struct Stream(Pcg32);
@@ -68,12 +69,4 @@ impl Stream {
         };
         vec3(channel(5.0), channel(3.0), channel(1.0))
     }
-}
-
-/// SplitMix64's finaliser: every input bit reaches every output bit.
-fn scramble(value: u64) -> u64 {
-    let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    value ^ (value >> 31)
 }

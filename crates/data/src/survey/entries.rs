@@ -10,7 +10,7 @@ use crate::folder::{Root, outside};
 /// Every odd entry below `root` in the order of paths. Links are not followed; hidden entries are
 /// passed over, as data sets do.
 pub(crate) fn odd(root: &Root) -> Vec<Error> {
-    let (mut found, mut pending) = (Vec::new(), vec![root.real().to_path_buf()]);
+    let (mut found, mut pending) = (Vec::new(), vec![root.path().to_path_buf()]);
     while let Some(folder) = pending.pop() {
         let entries =
             fs::read_dir(&folder).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());

@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used)]
 
 use polyptych_losses::balancers::{BalancerInfo, BalancingConfig, balancers};
-use polyptych_tensor::{Activations, Device};
+use polyptych_tensor::{Activations, GradScaler};
 use serde_json::json;
 
 use super::*;

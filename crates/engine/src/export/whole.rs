@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use polyptych_tensor::{Device, Onnx, Script, ScriptConfig, Tensor, no_grad};
+use polyptych_tensor::{Device, Onnx, Script, ScriptConfig, Tensor, Traced, no_grad};
 use serde_json::json;
 
 use super::{ExportReport, Subject, worst};
@@ -13,7 +13,7 @@ use crate::{Error, Result};
 /// raw outputs by task.
 pub(super) fn torchscript(subject: &Subject, out: &Path) -> Result<ExportReport> {
     let config = Config::of(subject)?;
-    Script::save::<Error>(out, &config.script(), |images| subject.model.forward(images, false))?;
+    Script::save(&traced(subject, &config.script(), out)?)?;
     let script = Script::open(out)?;
     let differences = compare(subject, |images| Ok(script.forward(images)?))?;
     let mut report = subject.report(differences, vec![out.into()]);
@@ -28,7 +28,7 @@ pub(super) fn torchscript(subject: &Subject, out: &Path) -> Result<ExportReport>
 /// Writes the same as a graph from `image` to an output by the name of each task.
 pub(super) fn onnx(subject: &Subject, out: &Path) -> Result<ExportReport> {
     let config = Config::of(subject)?;
-    Onnx::save::<Error>(out, &config.script(), |images| subject.model.forward(images, false))?;
+    Onnx::save(&traced(subject, &config.script(), out)?)?;
     let file = Onnx::open(out)?;
     let differences = compare(subject, |images| Ok(file.forward(images)?))?;
     let mut report = subject.report(differences, vec![out.into()]);
@@ -40,6 +40,14 @@ pub(super) fn onnx(subject: &Subject, out: &Path) -> Result<ExportReport> {
     ));
     report.notes.push("the file's operators were run on LibTorch, not by an ONNX runtime".into());
     Ok(report)
+}
+
+fn traced<'a>(
+    subject: &Subject,
+    config: &'a ScriptConfig<'a>,
+    out: &'a Path,
+) -> Result<Traced<'a>> {
+    Traced::new::<Error>(out, config, |images| subject.model.forward(images, false))
 }
 
 struct Config {

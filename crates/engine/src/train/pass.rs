@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use polyptych_data::Batch;
 use polyptych_losses::LossValue;
-use polyptych_tensor::{GradScaler, Kind, Role, Tensor, manual_seed, no_grad};
+use polyptych_tensor::{GradScaler, Kind, Role, Tensor, manual_seed, no_grad, seed_of_step};
 use serde_json::json;
 
-use super::{Trainer, seed_of};
+use super::Trainer;
 use crate::balance::{Balance, Balanced, Formed, backward, numbers};
 use crate::features::Cut;
 use crate::{Result, to_tensor};
@@ -27,10 +27,16 @@ pub(super) struct Pass {
 }
 
 impl Pass {
+    /// The losses as numbers.
+    pub(super) fn numbers(&self) -> BTreeMap<String, f64> {
+        let value = |(name, loss): (&String, &Tensor)| (name.clone(), loss.double_value(&[]));
+        self.losses.iter().map(value).collect()
+    }
+
     /// Whether the forward pass is finite, so that what is not can only be a gradient.
     pub(super) fn losses_are_finite(&self) -> bool {
-        let finite = |loss: &Tensor| loss.double_value(&[]).is_finite();
-        (self.loss.is_finite() || !self.formed) && self.losses.values().all(finite)
+        let all = self.numbers();
+        (self.loss.is_finite() || !self.formed) && all.values().all(|loss| loss.is_finite())
     }
 }
 
@@ -97,7 +103,7 @@ impl Trainer {
 
     /// Every pass of a step has the same dropout.
     pub(super) fn seed(&self) -> i64 {
-        seed_of(self.recipe.seed, self.state.step)
+        seed_of_step(self.recipe.seed, self.state.step)
     }
 
     /// Outputs of a training pass, whose gradients end at the cut if the method asks for one.

@@ -58,6 +58,10 @@ head = { name = "segformer", embed_dim = 8, dropout = 0.1 }
 steps = 6
 eval_every = 6
 save_every = 3
+"#;
+
+/// How both recipes learn: the end of their last table.
+const RATES: &str = r#"
 lr = 1e-2
 weight_decay = 0.05
 clip_grad_norm = 5.0
@@ -141,17 +145,11 @@ head = { name = "linear" }
 steps = 8
 eval_every = 4
 save_every = 3
-lr = 1e-2
-weight_decay = 0.05
-clip_grad_norm = 5.0
-optimiser = { name = "adamw", betas = [0.9, 0.999], eps = 1e-8 }
-schedule = { warmup_steps = 2, cooldown_steps = 0, start_factor = 0.1, min_factor = 0.1 }
 "#;
 
 /// The recipe of classification with overrides.
 pub(crate) fn classes(overrides: &[&str]) -> Recipe {
-    let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
-    Recipe::parse("classes", CLASSES, &overrides).unwrap()
+    parse("classes", CLASSES, overrides).unwrap()
 }
 
 /// The recipe with overrides.
@@ -161,8 +159,12 @@ pub(crate) fn recipe(overrides: &[&str]) -> Recipe {
 
 /// The recipe, or what is said against the overrides.
 pub(crate) fn try_recipe(overrides: &[&str]) -> polyptych_engine::Result<Recipe> {
+    parse("tiny", TEXT, overrides)
+}
+
+fn parse(origin: &str, text: &str, overrides: &[&str]) -> polyptych_engine::Result<Recipe> {
     let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
-    Recipe::parse("tiny", TEXT, &overrides)
+    Recipe::parse(origin, &format!("{text}{RATES}"), &overrides)
 }
 
 /// What is said against a recipe, or against starting it; nothing may be left behind.

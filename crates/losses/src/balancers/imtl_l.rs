@@ -4,9 +4,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
+use crate::balancers::Batch;
 use crate::balancers::adam::Learned;
+use crate::balancers::learning::{Learning, Objective, Term};
 use crate::balancers::seam::expect_positive;
-use crate::balancers::{Batch, LossBalancer, State, Weighing};
 
 /// `sum_i ( exp(s_i) L_i - s_i )` with learned `s_i`, 0 at the start.
 ///
@@ -26,40 +27,25 @@ impl Default for ImtlL {
 }
 
 impl ImtlL {
-    pub(crate) fn init(self, num_tasks: usize) -> Result<Impartial> {
+    pub(crate) fn init(self, num_tasks: usize) -> Result<Learning<Impartial>> {
         expect_positive("lr", self.lr)?;
-        Ok(Impartial(Learned::new(num_tasks, 0.0, self.lr, 0.0)))
+        Ok(Learning::new(Impartial, Learned::new(num_tasks, 0.0, self.lr, 0.0)))
     }
 }
 
-/// The learned scales.
+/// The objective, whose learned numbers are logarithms of scales.
 #[derive(Debug)]
-pub(crate) struct Impartial(Learned);
+pub(crate) struct Impartial;
 
-impl LossBalancer for Impartial {
-    fn weights(&self, batch: &Batch) -> Result<Weighing> {
-        batch.of(self.0.len())?;
-        let losses = batch.positive()?;
-        let s = self.0.values(batch.tasks());
-        let weights: Vec<f64> = s.iter().map(|s| s.exp()).collect();
-        let total = weights.iter().zip(losses).zip(&s).map(|((w, loss), s)| w * loss - s).sum();
-        Ok(Weighing { weights, total })
+impl Objective for Impartial {
+    fn losses(&self, batch: &Batch) -> Result<Vec<f64>> {
+        batch.positive()
     }
 
-    fn after_step(&mut self, batch: &Batch, _new_losses: Option<&[f64]>) -> Result<()> {
-        let weights = self.weights(batch)?.weights;
-        let losses = batch.positive()?;
-        let slopes: Vec<f64> = weights.iter().zip(losses).map(|(w, loss)| w * loss - 1.0).collect();
-        self.0.descend(batch.tasks(), &slopes);
-        Ok(())
-    }
-
-    fn state(&self) -> State {
-        self.0.state()
-    }
-
-    fn restore(&mut self, state: &State) -> Result<()> {
-        self.0.restore(state)
+    fn term(&self, s: f64, loss: f64) -> Term {
+        let weight = s.exp();
+        let weighed = weight * loss;
+        Term { value: weighed - s, by_loss: weight, by_number: weighed - 1.0 }
     }
 }
 
@@ -69,6 +55,7 @@ mod tests {
 
     use super::*;
     use crate::balancers::testing::{agree, batch};
+    use crate::balancers::{LossBalancer, Weighing};
 
     #[test]
     fn the_first_step_is_that_printed() {

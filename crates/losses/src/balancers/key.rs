@@ -1,5 +1,6 @@
 //! Random numbers that depend on the step, never on what was drawn before.
 
+use polyptych_tensor::scramble;
 use rand::Rng;
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg64;
@@ -40,14 +41,6 @@ impl Key {
         order.shuffle(rng);
         order
     }
-}
-
-/// The finaliser of SplitMix64 (Steele, Lea, Flood 2014): neighbouring keys become unrelated states.
-fn scramble(value: u64) -> u64 {
-    let z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]

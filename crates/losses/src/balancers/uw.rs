@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
+use crate::balancers::Batch;
 use crate::balancers::adam::Learned;
+use crate::balancers::learning::{Learning, Objective, Term};
 use crate::balancers::seam::{expect, expect_positive};
-use crate::balancers::{Batch, LossBalancer, State, Weighing};
 
 /// `sum_i ( 1/2 exp(-s_i) L_i + 1/2 s_i )` with learned `s_i = log sigma_i^2`.
 ///
@@ -28,41 +29,27 @@ impl Default for Uw {
 }
 
 impl Uw {
-    pub(crate) fn init(self, num_tasks: usize) -> Result<Uncertainty> {
+    pub(crate) fn init(self, num_tasks: usize) -> Result<Learning<Uncertainty>> {
         expect(self.init.is_finite(), "init", "a finite number", self.init)?;
         expect_positive("lr", self.lr)?;
-        Ok(Uncertainty(Learned::new(num_tasks, self.init, self.lr, 0.0)))
+        let numbers = Learned::new(num_tasks, self.init, self.lr, 0.0);
+        Ok(Learning::new(Uncertainty, numbers))
     }
 }
 
-/// The learned log-variances.
+/// The objective, whose learned numbers are log-variances.
 #[derive(Debug)]
-pub(crate) struct Uncertainty(Learned);
+pub(crate) struct Uncertainty;
 
-impl LossBalancer for Uncertainty {
-    fn weights(&self, batch: &Batch) -> Result<Weighing> {
-        batch.of(self.0.len())?;
-        let losses = batch.not_negative()?;
-        let s = self.0.values(batch.tasks());
-        let weights: Vec<f64> = s.iter().map(|s| 0.5 * (-s).exp()).collect();
-        let total = weights.iter().zip(losses).zip(&s).map(|((w, l), s)| w * l + 0.5 * s).sum();
-        Ok(Weighing { weights, total })
+impl Objective for Uncertainty {
+    fn losses(&self, batch: &Batch) -> Result<Vec<f64>> {
+        Ok(batch.not_negative()?.to_vec())
     }
 
-    fn after_step(&mut self, batch: &Batch, _new_losses: Option<&[f64]>) -> Result<()> {
-        let weights = self.weights(batch)?.weights;
-        let slopes: Vec<f64> =
-            weights.iter().zip(batch.losses()).map(|(w, loss)| 0.5 - w * loss).collect();
-        self.0.descend(batch.tasks(), &slopes);
-        Ok(())
-    }
-
-    fn state(&self) -> State {
-        self.0.state()
-    }
-
-    fn restore(&mut self, state: &State) -> Result<()> {
-        self.0.restore(state)
+    fn term(&self, s: f64, loss: f64) -> Term {
+        let weight = 0.5 * (-s).exp();
+        let weighed = weight * loss;
+        Term { value: weighed + 0.5 * s, by_loss: weight, by_number: 0.5 - weighed }
     }
 }
 
@@ -72,6 +59,7 @@ mod tests {
     #![allow(clippy::approx_constant, clippy::unwrap_used)]
 
     use super::*;
+    use crate::balancers::LossBalancer;
     use crate::balancers::testing::{agree, batch};
 
     const LOSSES: [f64; 3] = [2.0, 0.5, 1.0];
@@ -105,6 +93,6 @@ mod tests {
         for _ in 0..3000 {
             balancer.after_step(&batch(&LOSSES), None).unwrap();
         }
-        agree(&balancer.0.values(&[0, 1, 2]), &[0.693147, -0.693147, 0.0]);
+        agree(&balancer.numbers.values(&[0, 1, 2]), &[0.693147, -0.693147, 0.0]);
     }
 }

@@ -8,6 +8,7 @@ use tch::{Device, Kind};
 
 use super::proto::{NodeProto, TensorProto};
 use super::*;
+use crate::ScriptConfig;
 
 fn random(size: &[i64]) -> Tensor {
     Tensor::randn(size, (Kind::Float, Device::Cpu))
@@ -16,7 +17,7 @@ fn random(size: &[i64]) -> Tensor {
 fn save(path: &Path, names: &[&str], forward: impl Fn(&Tensor) -> Vec<Tensor>) -> Result<Onnx> {
     let outputs: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let config = ScriptConfig { image: [3, 4, 6], outputs: &outputs, extra: "{}" };
-    Onnx::save::<Error>(path, &config, |image| Ok(forward(image)))?;
+    Onnx::save(&Traced::new::<Error>(path, &config, |image| Ok(forward(image)))?)?;
     Onnx::open(path)
 }
 

@@ -7,8 +7,13 @@ use tch::{CModule, Device, Kind, Tensor};
 use super::{ScriptConfig, archive, batch, outputs};
 use crate::{Error, Result, pth};
 
-/// A traced function; what lies beside the file that it is for goes when this is dropped.
-pub(crate) struct Traced {
+/// A traced function, for [`Script::save`](crate::Script::save) and
+/// [`Onnx::save`](crate::Onnx::save); what lies beside the file that it is for goes when this is
+/// dropped.
+pub struct Traced<'a> {
+    /// The file that it is for.
+    pub(crate) path: &'a Path,
+    pub(crate) config: &'a ScriptConfig<'a>,
     two: Aside,
     /// `forward(image: Tensor) -> Dict[str, Tensor]` as TorchScript's code.
     pub(crate) code: String,
@@ -16,11 +21,16 @@ pub(crate) struct Traced {
     pub(crate) shapes: Vec<Vec<i64>>,
 }
 
-impl Traced {
-    /// Traces `forward` on the CPU; `path` is the file that it is for.
-    pub(crate) fn new<E: From<Error>>(
-        path: &Path,
-        config: &ScriptConfig,
+impl<'a> Traced<'a> {
+    /// Traces `forward` on the CPU, for the file at `path`: from images
+    /// `[batch, channels, height, width]` to the outputs that `config` names, for any batch.
+    ///
+    /// # Errors
+    /// Whatever `forward` refuses; operations that depend on the batch in another way than by
+    /// sizes.
+    pub fn new<E: From<Error>>(
+        path: &'a Path,
+        config: &'a ScriptConfig<'a>,
         mut forward: impl FnMut(&Tensor) -> Result<Vec<Tensor>, E>,
     ) -> Result<Self, E> {
         let [two, three] = [2, 3].map(|batch| Aside::new(path, batch));
@@ -30,7 +40,7 @@ impl Traced {
         let [code, other] = [archive::code(&two.path)?, archive::code(&three.path)?];
         let free = batch::free(&code, &other).map_err(wrong)?;
         let code = outputs::named(&free, config.outputs).map_err(wrong)?;
-        Ok(Self { two, code, shapes })
+        Ok(Self { path, config, two, code, shapes })
     }
 
     /// A TorchScript file of the function for two images.

@@ -1,0 +1,48 @@
+//! Interrupts: the first asks a run to save and leave, the second ends the program.
+//!
+//! No thread that computes may run a handler. LibTorch's float32 products (oneDNN's for AVX-512)
+//! have their stack pointer in a block of the heap while they work, and the system would write the
+//! frame of a handler below it, over what belongs to others. So every thread blocks the signals,
+//! and one, which does nothing else, waits for them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result};
+
+use crate::INTERRUPTED;
+
+/// What an interrupt sets; to be called before any other thread starts.
+pub(crate) fn flag() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let asked = stop.clone();
+    let told = move || {
+        if asked.load(Ordering::Relaxed) {
+            std::process::exit(i32::from(INTERRUPTED));
+        }
+        eprintln!("interrupt: finishing this step; interrupt again to leave without saving");
+        asked.store(true, Ordering::Relaxed);
+    };
+    on_interrupt(told).context("interrupts cannot be waited for")?;
+    Ok(stop)
+}
+
+#[cfg(unix)]
+fn on_interrupt(told: impl Fn() + Send + 'static) -> Result<()> {
+    use nix::sys::signal::{SigSet, Signal};
+    let signals: SigSet = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM].into_iter().collect();
+    // Threads inherit it from the one that starts them.
+    signals.thread_block()?;
+    let wait = move || {
+        while signals.wait().is_ok() {
+            told();
+        }
+    };
+    std::thread::Builder::new().name("interrupts".into()).spawn(wait)?;
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn on_interrupt(told: impl Fn() + Send + 'static) -> Result<()> {
+    Ok(ctrlc::set_handler(told)?)
+}

@@ -1,0 +1,76 @@
+//! What a run tells of itself: its preparation, every step, and how it ended.
+
+use std::collections::BTreeMap;
+
+use polyptych_adapters::ExpertLayer;
+use polyptych_tensor::LoadReport;
+use serde::Serialize;
+
+use crate::Evaluation;
+
+/// What a training step was like.
+#[derive(Debug, Clone, Serialize)]
+pub struct StepReport {
+    /// Steps done, this one included.
+    pub step: u64,
+    /// Learning rate of the step.
+    pub lr: f64,
+    /// Weighted sum of the losses, before gradients are combined.
+    pub loss: f64,
+    /// Loss of every task, not weighted.
+    pub losses: BTreeMap<String, f64>,
+    /// Joint norm of the gradients before clipping.
+    pub grad_norm: f64,
+    /// Wall time of the step, its data included.
+    pub wall_ms: f64,
+    /// Whether the step was skipped because a number was not finite.
+    pub skipped: bool,
+    /// What the losses were multiplied by in the backward pass; none where `precision` needs none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss_scale: Option<f64>,
+    /// Samples that the batch went without, because they are bad.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub bad_samples: usize,
+    /// What is wrong with each of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub bad_sample_errors: Vec<String>,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
+/// Who watches a run, and may stop it.
+pub trait Observer {
+    /// A step is done.
+    fn step(&mut self, report: &StepReport, steps: u64);
+
+    /// An evaluation is done.
+    fn evaluated(&mut self, step: u64, evaluation: &Evaluation);
+
+    /// Asked after every step: whether to save and leave.
+    fn stop(&self) -> bool;
+}
+
+/// How a call of [`Trainer::run`] ended.
+#[derive(Debug)]
+pub struct TrainOutcome {
+    /// Whether all steps are done and measured, or the observer stopped the run, be it after the
+    /// last step.
+    pub finished: bool,
+    /// Steps done.
+    pub step: u64,
+    /// The last evaluation.
+    pub evaluation: Option<Evaluation>,
+}
+
+/// What was done before the first step.
+#[derive(Debug)]
+pub struct Preparation {
+    /// Where the backbone's values came from; none for random ones.
+    pub weights: Option<LoadReport>,
+    /// What came from the run that is extended, if one is.
+    pub extended: Option<LoadReport>,
+    /// The experts that were found in it, for methods that have them.
+    pub experts: Vec<ExpertLayer>,
+}
