@@ -48,7 +48,7 @@ mod ffi {
         unsafe fn gelu(x: usize) -> Result<usize>;
         // SAFETY: as above.
         unsafe fn task_low_rank(x: usize, base: usize, a: usize, b: usize) -> Result<usize>;
-        // SAFETY: as above.
+        // SAFETY: as above, but 0 for `base`.
         unsafe fn task_up(low: usize, base: usize, b: usize) -> Result<usize>;
         // SAFETY: as above.
         unsafe fn task_hidden(
@@ -138,13 +138,14 @@ pub fn task_low_rank(x: &Tensor, base: &Tensor, (a, b): (&Tensor, &Tensor)) -> T
     owned("task_low_rank", unsafe { ffi::task_low_rank(x, base, a, b) })
 }
 
-/// The second half of [`task_low_rank`]: `y_t = base + l_t B_t^T` for `low` `[tasks, .., r]`.
+/// The second half of [`task_low_rank`]: `y_t = base + l_t B_t^T` for `low` `[tasks, .., r]`; without
+/// a base, the terms alone. What one task gets does not depend on the others, to the last bit.
 ///
 /// # Panics
 /// As [`linear`].
-pub fn task_up(low: &Tensor, base: &Tensor, b: &Tensor) -> Tensor {
+pub fn task_up(low: &Tensor, base: Option<&Tensor>, b: &Tensor) -> Tensor {
     // SAFETY: as above.
-    owned("task_up", unsafe { ffi::task_up(address(low), address(base), address(b)) })
+    owned("task_up", unsafe { ffi::task_up(address(low), optional(base), address(b)) })
 }
 
 /// Ranks up to which [`task_hidden`] is worth calling.

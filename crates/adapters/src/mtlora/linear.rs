@@ -201,7 +201,7 @@ impl Projection for MtLoraLinear {
         let (a, b) = self.stacked(x.shared.kind());
         let per_task = match &x.per_task {
             Some(streams) => task_low_rank(streams, base, (&a, &b)),
-            None => task_up(&self.narrowed(&common.dropped, &a), base, &b),
+            None => task_up(&self.narrowed(&common.dropped, &a), Some(base), &b),
         };
         self.output(common, per_task)
     }
@@ -237,7 +237,7 @@ impl Narrow for MtLoraLinear {
 
     fn forward_narrow(&self, shared: &Tensor, low: &Tensor, train: bool) -> Activations {
         let common = self.common(shared, train);
-        let per_task = task_up(low, self.under_tasks(&common), &self.stacked(low.kind()).1);
+        let per_task = task_up(low, Some(self.under_tasks(&common)), &self.stacked(low.kind()).1);
         self.output(common, per_task)
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The adapter itself cannot become part of frozen weights, for it runs beside a nonlinear MLP.
 
-use polyptych_tensor::{Init, Result, Scope, Tap, Tensor, Tensors, cast, no_grad};
+use polyptych_tensor::{Init, Result, Scope, Tap, Tensor, Tensors, cast, no_grad, task_up};
 
 use super::config::VmtAdapterConfig;
 use super::knowledge::{self, SCOPE};
@@ -35,7 +35,7 @@ impl FoldedTasks {
             (weight, bias) = (weight - shared, bias - shared_bias);
         }
         let rows = h.flatten(0, -2).unsqueeze(0).expand([self.tasks.len() as i64, -1, -1], false);
-        let terms = rows.bmm(&cast(&weight, h.kind()).transpose(1, 2));
+        let terms = task_up(&rows, None, &cast(&weight, h.kind()));
         let terms = terms + cast(&bias, h.kind()).unsqueeze(1);
         let mut shape = h.size();
         shape.insert(0, self.tasks.len() as i64);

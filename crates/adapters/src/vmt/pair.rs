@@ -2,7 +2,7 @@
 //!
 //! Either side is a chain of matrices `[out, in]`; the forms differ in what stands in the chains.
 
-use polyptych_tensor::{Error, Init, Result, Scope, Site, Tensor, Tensors, cast};
+use polyptych_tensor::{Error, Init, Result, Scope, Site, Tensor, Tensors, cast, task_up};
 
 use super::config::{Bottleneck, Projections, VmtAdapterConfig};
 use crate::lora::take;
@@ -86,11 +86,11 @@ impl Pair {
         (whole, &self.up_bias)
     }
 
-    /// `W_up h_t` for all tasks in one batched product: `[tasks, rows, k]` to `[tasks, rows, d]`.
+    /// `W_up h_t` for all tasks: `[tasks, rows, k]` to `[tasks, rows, d]`.
     pub(super) fn up_tasks(&self, h: &Tensor) -> Tensor {
         self.up_chain().iter().fold(h.shallow_clone(), |h, w| {
-            // One product per task, of one shape: a task's numbers do not depend on the others.
-            h.bmm(&cast(w, h.kind()).tr().unsqueeze(0).expand([h.size()[0], -1, -1], false))
+            let each = cast(w, h.kind()).unsqueeze(0).expand([h.size()[0], -1, -1], false);
+            task_up(&h, None, &each)
         })
     }
 }

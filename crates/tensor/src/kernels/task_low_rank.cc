@@ -32,24 +32,29 @@ struct TaskDown : Function<TaskDown> {
   }
 };
 
-// base + B_t l_t. l: [tasks, .., r], base: [.., out], B: [tasks, out, r]; out: [tasks, .., out].
+// base + B_t l_t, or B_t l_t alone. l: [tasks, .., r], base: [.., out], B: [tasks, out, r]; out:
+// [tasks, .., out].
 struct TaskUp : Function<TaskUp> {
-  static Tensor forward(AutogradContext *ctx, const Tensor &low, const Tensor &base,
-                        const Tensor &b) {
+  static Tensor forward(AutogradContext *ctx, const Tensor &low, const Tensor &b,
+                        const std::optional<Tensor> &base) {
     at::AutoDispatchBelowADInplaceOrView guard;
     ctx->save_for_backward({low, b});
-    auto shape = base.sizes().vec();
-    shape.insert(shape.begin(), low.size(0));
-    return updated(rows(base), by_task(low), b.transpose(1, 2)).view(shape);
+    ctx->saved_data["base"] = base.has_value();
+    auto shape = low.sizes().vec();
+    shape.back() = b.size(1);
+    auto under = base.has_value() ? rows(*base) : Tensor();
+    return updated(under, by_task(low), b.transpose(1, 2)).view(shape);
   }
 
   static variable_list backward(AutogradContext *ctx, variable_list grads) {
     auto saved = ctx->get_saved_variables();
     auto &low = saved[0], &b = saved[1];
+    auto wants_base = ctx->saved_data["base"].toBool();
     auto g = by_task(grads[0].contiguous());
-    auto by = update_gradients(g, by_task(low), b.transpose(1, 2));
+    auto by = update_gradients(g, by_task(low), b.transpose(1, 2), wants_base);
     auto shape = grads[0].sizes().slice(1);
-    return {by.low.view(low.sizes()), by.base.view(shape), by.up.transpose(1, 2)};
+    return {by.low.view(low.sizes()), by.up.transpose(1, 2),
+            wants_base ? by.base.view(shape) : Tensor()};
   }
 };
 
@@ -58,18 +63,16 @@ struct TaskUp : Function<TaskUp> {
 Address task_low_rank(Address x, Address base, Address a, Address b) {
   auto &in = tensor(x), &all = tensor(base), &down = tensor(a), &up = tensor(b);
   if (traced() || in.numel() == 0) return owned(plain_task_low_rank(in, all, down, up));
-  return owned(TaskUp::apply(TaskDown::apply(in, down), all, up));
+  return owned(TaskUp::apply(TaskDown::apply(in, down), up, some(all)));
 }
 
 Address task_up(Address low, Address base, Address b) {
   auto &in = tensor(low), &all = tensor(base), &up = tensor(b);
-  if (traced() || in.numel() == 0) {
-    auto terms = at::bmm(by_task(in), up.transpose(1, 2));
-    auto shape = all.sizes().vec();
-    shape.insert(shape.begin(), in.size(0));
-    return owned(terms.view(shape) + all);
-  }
-  return owned(TaskUp::apply(in, all, up));
+  if (!traced() && in.numel() > 0) return owned(TaskUp::apply(in, up, some(all)));
+  auto shape = in.sizes().vec();
+  shape.back() = up.size(1);
+  auto terms = at::bmm(by_task(in), up.transpose(1, 2)).view(shape);
+  return owned(all.defined() ? terms + all : terms);
 }
 
 }  // namespace polyptych

@@ -106,7 +106,7 @@ Tensor over_tasks(const Tensor &x) {
 UpdateGradients update_gradients(const Tensor &g, const Tensor &low, const Tensor &up,
                                  bool wants_base) {
   Update of{g.size(0), g.size(1), low.size(2), g.size(2)};
-  if (of.rank > NARROW || !readable(g))
+  if (of.rank > NARROW_OF_TASKS || !readable(g))
     return {wants_base ? g.sum(0) : Tensor(), by_tasks(g, up), gradients_by_tasks(low, g)};
   auto read = in_floats(low), ups = lines(up);
   auto dbase = wants_base ? at::empty({of.rows, of.width}, g.options()) : Tensor();
@@ -137,7 +137,7 @@ Tensor narrow_gradient(const Tensor &low, const Tensor &x) {
 
 Tensor updated(const Tensor &base, const Tensor &low, const Tensor &up) {
   auto tasks = low.size(0), count = low.size(1), rank = low.size(2), width = up.size(2);
-  if (rank > NARROW || !readable(low)) {
+  if (rank > NARROW_OF_TASKS || !readable(low)) {
     if (!base.defined()) return at::bmm(low, up);
     return at::baddbmm(base.unsqueeze(0).expand({tasks, -1, -1}), low, up);
   }

@@ -7,6 +7,8 @@ namespace polyptych {
 
 // Ranks up to which a loop over rows, bound by memory, beats a product of matrices.
 constexpr int64_t NARROW = 16;
+// The same for the maps of tasks, which are as many small products.
+constexpr int64_t NARROW_OF_TASKS = 64;
 // Columns that are treated together.
 constexpr int64_t STRIP = 64;
 // Numbers that are summed side by side.
