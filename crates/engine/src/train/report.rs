@@ -52,7 +52,7 @@ pub trait Observer {
     fn stop(&self) -> bool;
 }
 
-/// How a call of [`Trainer::run`] ended.
+/// How a call of [`Trainer::run`](crate::Trainer::run) ended.
 #[derive(Debug)]
 pub struct TrainOutcome {
     /// Whether all steps are done and measured, or the observer stopped the run, be it after the
