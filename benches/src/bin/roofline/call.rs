@@ -1,6 +1,6 @@
 //! One operation at one shape, as often as a training step calls it.
 
-use polyptych_tensor::{Device, Kind, Store, Tensor, no_grad};
+use polyptych_tensor::{Device, Kind, Tensor, backward, no_grad};
 
 use crate::work::Work;
 
@@ -22,29 +22,34 @@ impl Call {
         Self::new(times, work, move || drop(no_grad(&f)))
     }
 
-    /// `f` of `leaves` and the gradients of all of them.
+    /// `f` of `leaves`, and the gradients of all of them and of what `f` learns by itself.
     pub(crate) fn both(
         times: i64,
         work: Work,
         leaves: Vec<Tensor>,
         f: impl Fn(&[Tensor]) -> Tensor + 'static,
     ) -> Self {
-        Self::learning(times, work, (leaves, Vec::new()), f)
+        Self::forked(times, work, leaves, move |leaves| vec![f(leaves)])
     }
 
-    /// The same, and the gradients of what `f` learns by itself. The gradient that arrives is
-    /// written anew each time, which is one pass over the output more than a step makes.
-    pub(crate) fn learning(
+    /// The same for an `f` with several outputs. The gradients that arrive at them are drawn once,
+    /// in the round that does not count.
+    pub(crate) fn forked(
         times: i64,
         work: Work,
-        (leaves, learnt): (Vec<Tensor>, Vec<Tensor>),
-        f: impl Fn(&[Tensor]) -> Tensor + 'static,
+        leaves: Vec<Tensor>,
+        f: impl Fn(&[Tensor]) -> Vec<Tensor> + 'static,
     ) -> Self {
+        let mut arriving = None;
         Self::new(times, work, move || {
             let fresh: Vec<Tensor> =
                 leaves.iter().map(|leaf| leaf.detach().set_requires_grad(true)).collect();
-            let inputs: Vec<&Tensor> = fresh.iter().chain(&learnt).collect();
-            drop(Tensor::run_backward(&[f(&fresh)], &inputs, false, false));
+            let outputs = f(&fresh);
+            let drawn = || outputs.iter().map(|out| random(&out.size(), out.kind())).collect();
+            let gradients: &Vec<Tensor> = arriving.get_or_insert_with(drawn);
+            let [outputs, gradients] =
+                [&outputs, gradients].map(|all| all.iter().collect::<Vec<_>>());
+            backward(&outputs, &gradients).expect("gradients have the shapes of the outputs");
         })
     }
 
@@ -67,9 +72,4 @@ impl Call {
 /// Normal numbers.
 pub(crate) fn random(shape: &[i64], kind: Kind) -> Tensor {
     Tensor::randn(shape, (Kind::Float, Device::Cpu)).to_kind(kind)
-}
-
-/// What trains in `store`.
-pub(crate) fn learnt(store: &Store) -> Vec<Tensor> {
-    store.trainable().into_iter().map(|(_, tensor)| tensor).collect()
 }

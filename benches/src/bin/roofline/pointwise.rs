@@ -3,13 +3,13 @@
 
 use anyhow::Result;
 use polyptych_tensor::{
-    Device, LayerNorm, Store, Tensor, dropout as drop_numbers, gelu as activate,
+    Device, LayerNorm, Store, Tensor, add_branch, dropout as drop_numbers, gelu as activate,
 };
 
-use crate::call::{Call, learnt, random};
+use crate::call::{Call, random};
 use crate::piece::Piece;
-use crate::swin::{DROPOUT, Stage, Swin};
-use crate::work::Work;
+use crate::swin::{DROP_PATH, DROPOUT, Stage, Swin};
+use crate::work::{GELU, Work};
 
 /// Layer normalisation, forward and back, its weights learning: behind the patch embedding, twice a
 /// block, in front of patch merging.
@@ -23,36 +23,68 @@ pub(crate) fn layer_norm(swin: &Swin) -> Result<Piece> {
         let (numbers, weights) = (rows * dim, 2 * dim);
         let work = Work::new(21 * numbers, 5 * numbers + 3 * weights, swin.bytes);
         let leaves = vec![random(&[rows, dim], swin.kind)];
-        let with = (leaves, learnt(&store));
-        calls.push(Call::learning(times, work, with, move |t| norm.forward(&t[0])));
+        calls.push(Call::both(times, work, leaves, move |t| norm.forward(&t[0])));
     }
     Ok(Piece::group("LayerNorm", calls))
 }
 
-/// Times, rows and width of every norm: the second norm of a last block reads every stream.
+/// Times, rows and width of every norm: the second norm of a last block, and those in front of
+/// patch merging, read the shared stream and those of all tasks.
 fn normed(swin: &Swin) -> Vec<[i64; 3]> {
-    let streams = 1 + swin.tasks;
+    let tasks = swin.tasks;
     let first = swin.stages[0];
     let of_blocks = swin.stages.iter().flat_map(|stage| {
         let Stage { depth, rows, dim, .. } = *stage;
-        [[2 * depth - 1, rows, dim], [1, rows * streams, dim]]
+        [[2 * depth, rows, dim], [1, rows * tasks, dim]]
     });
-    let merging = swin.stages[1..].iter().map(|next| [1, next.rows * streams, 2 * next.dim]);
+    let merging = swin.stages[1..].iter().flat_map(|next| {
+        let Stage { rows, dim, .. } = *next;
+        [[1, rows, 2 * dim], [1, rows * tasks, 2 * dim]]
+    });
     std::iter::once([1, first.rows, first.dim]).chain(of_blocks).chain(merging).collect()
 }
 
-/// GELU between `fc1` and `fc2`, forward and back, on every stream of a last block.
+/// GELU of the shared stream between `fc1` and `fc2`, forward and back. But for the last block of
+/// a stage its result is not kept: `fc2` forms it again for the gradient of its factors, which
+/// takes time here and counts as no work.
 pub(crate) fn gelu(swin: &Swin) -> Piece {
     let calls = swin.stages.iter().flat_map(|stage| {
         let Stage { depth, rows, dim, .. } = *stage;
-        [(depth, 4 * rows * dim), (1, swin.tasks * 4 * rows * dim)].map(|(times, numbers)| {
-            // Five operations forward, ten back; read, written, and read twice and written again.
-            let work = Work::new(15 * numbers, 5 * numbers, swin.bytes);
-            let leaves = vec![random(&[numbers / (4 * dim), 4 * dim], swin.kind)];
-            Call::both(times, work, leaves, |t| activate(&t[0]))
-        })
+        let numbers = 4 * rows * dim;
+        // Read, written, and read twice and written again.
+        let work = Work::new(GELU.iter().sum::<i64>() * numbers, 5 * numbers, swin.bytes);
+        let x = random(&[rows, 4 * dim], swin.kind);
+        let source = x.shallow_clone();
+        [
+            Call::both(depth, work, vec![x], |t| activate(&t[0])),
+            Call::forward(depth - 1, Work::default(), move || activate(&source)),
+        ]
     });
     Piece::group("GELU", calls.collect())
+}
+
+/// Residual sums with stochastic depth, forward and back: two a block, of the streams of tasks in
+/// last blocks too, whose first sums read the shared stream. Going back, the gradient of a sum and
+/// that of the branch meet at what both read.
+pub(crate) fn residual_sums(swin: &Swin) -> Piece {
+    let call = |times: i64, stage: &Stage, [onto, streams]: [i64; 2]| {
+        let entry = stage.side * stage.side * stage.dim;
+        let [from, to] = [onto, streams].map(|streams| streams * swin.batch * entry);
+        let shape = |streams: i64| [streams * swin.batch, stage.side * stage.side, stage.dim];
+        let leaves = [onto, streams].map(|streams| random(&shape(streams), swin.kind)).into();
+        // Forward x and the branch are read and the sum is written, back its gradient and the one
+        // that it meets are read, those of x and of the branch are written.
+        let work = Work::new(4 * to, 3 * from + 4 * to, swin.bytes);
+        Call::forked(times, work, leaves, |t| {
+            vec![add_branch(&t[0], &t[1], DROP_PATH, true), t[0].view_as(&t[0])]
+        })
+    };
+    let calls = swin.stages.iter().flat_map(|stage| {
+        let tasks = swin.tasks;
+        let streams = [(2 * stage.depth, [1, 1]), (1, [1, tasks]), (1, [tasks, tasks])];
+        streams.map(|(times, counts)| call(times, stage, counts))
+    });
+    Piece::group("residual sums", calls.collect())
 }
 
 /// Dropout in front of the factors, forward and back, at every adapted map.

@@ -30,13 +30,13 @@ pub(crate) fn input_gradient(swin: &Swin) -> Piece {
 
 /// Patch merging of the shared stream and of every task, whose weights learn, forward and back.
 pub(crate) fn merging(swin: &Swin) -> Piece {
-    let call = |next: &Stage| {
-        let (from, to) = (2 * next.dim, next.dim);
-        let rows = next.rows * (1 + swin.tasks);
+    let call = |next: &Stage, streams: i64| {
+        let (rows, from, to) = (next.rows * streams, 2 * next.dim, next.dim);
         let leaves = vec![random(&[rows, from], swin.kind), random(&[to, from], swin.kind)];
         Call::both(1, trained(rows, [from, to], swin.bytes), leaves, |t| linear(&t[0], &t[1], None))
     };
-    Piece::group("patch merging products", swin.stages[1..].iter().map(call).collect())
+    let streams = |next| [1, swin.tasks].map(|streams| call(next, streams));
+    Piece::group("patch merging products", swin.stages[1..].iter().flat_map(streams).collect())
 }
 
 fn each(swin: &Swin, call: impl Fn(Stage, [i64; 2]) -> Call) -> Vec<Call> {

@@ -11,6 +11,8 @@ pub(crate) const R: i64 = 64;
 pub(crate) const R_TASK: i64 = 4;
 /// Dropout in front of the factors.
 pub(crate) const DROPOUT: f64 = 0.05;
+/// Stochastic depth: the mean of the rates of blocks, which rise from 0.
+pub(crate) const DROP_PATH: f64 = 0.1;
 
 /// One stage of the backbone.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,6 +1,6 @@
 //! Attention within windows, and the way of a map into windows and back.
 
-use polyptych_tensor::{Tensor, attention as attend};
+use polyptych_tensor::{attention as attend, cut_windows, join_windows};
 
 use crate::call::{Call, random};
 use crate::piece::Piece;
@@ -56,36 +56,20 @@ pub(crate) fn moves(swin: &Swin) -> Piece {
 }
 
 fn moved(swin: &Swin, stage: &Stage, times: i64, shift: i64) -> Vec<Call> {
-    let Stage { side, dim, depth, .. } = *stage;
+    let Stage { side, dim, .. } = *stage;
     // The last block is among the shifted ones where there are any.
     let is_last = (shift > 0) == (stage.shifted() > 0);
     let joins = times + if is_last { swin.tasks } else { 0 };
-    debug_assert!(depth >= times);
     let work = Work::new(0, 4 * stage.rows * dim, swin.bytes);
     let map = random(&[swin.batch, side, side, dim], swin.kind);
     let windows = random(&[stage.windows()[0], AREA, dim], swin.kind);
+    let (whole, size, shift) = ([side; 2], [WINDOW; 2], [shift; 2]);
     vec![
-        Call::both(times, work, vec![map], move |t| cut(&t[0], side, shift)),
-        Call::both(joins, work, vec![windows], move |t| join(&t[0], side, shift)),
+        Call::both(times, work, vec![map], move |t| {
+            cut_windows(&t[0], size, shift).expect("the map lies on the CPU")
+        }),
+        Call::both(joins, work, vec![windows], move |t| {
+            join_windows(&t[0], whole, size, shift).expect("the windows lie on the CPU")
+        }),
     ]
-}
-
-/// `[batch, side, side, dim]` to `[windows, area, dim]`, as the backbone does it.
-fn cut(map: &Tensor, side: i64, shift: i64) -> Tensor {
-    let (count, dim) = (side / WINDOW, map.size()[3]);
-    let rolled = if shift > 0 { map.roll([-shift, -shift], [1, 2]) } else { map.shallow_clone() };
-    rolled
-        .reshape([-1, count, WINDOW, count, WINDOW, dim])
-        .permute([0, 1, 3, 2, 4, 5])
-        .reshape([-1, AREA, dim])
-}
-
-/// The inverse of [`cut`].
-fn join(windows: &Tensor, side: i64, shift: i64) -> Tensor {
-    let (count, dim) = (side / WINDOW, windows.size()[2]);
-    let map = windows
-        .reshape([-1, count, count, WINDOW, WINDOW, dim])
-        .permute([0, 1, 3, 2, 4, 5])
-        .reshape([-1, side, side, dim]);
-    if shift > 0 { map.roll([shift, shift], [1, 2]) } else { map }
 }

@@ -3,7 +3,11 @@
 use std::iter::Sum;
 use std::ops::{Add, Mul};
 
-/// Of a call, or of several. An exponential, a root or an error function counts as one operation.
+/// Operations of a GELU, and of a gradient by it: its error function is a polynomial times an
+/// exponential, which is another polynomial, and none of them is kept for the way back.
+pub(crate) const GELU: [i64; 2] = [30, 35];
+
+/// Of a call, or of several. An exponential or a root counts as one operation, a GELU as [`GELU`].
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Work {
     /// Floating-point operations.

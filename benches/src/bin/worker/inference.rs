@@ -1,8 +1,9 @@
 //! A forward pass of a folded model, for all of its tasks.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use polyptych_adapters::Form;
 use polyptych_benches::Subject;
 use polyptych_engine::Model;
@@ -17,22 +18,28 @@ pub(crate) struct Inference {
     names: Vec<String>,
 }
 
+/// Folds a model and writes what remains, and the images, into `folder`.
+pub(crate) fn fold(subject: &Subject, folder: &Path) -> Result<()> {
+    manual_seed(0);
+    let batch = Tensors::from([("images".to_owned(), subject.images())]);
+    file::save(&stored(folder, "images"), &batch, Default::default())?;
+    let adapted = subject.stirred()?;
+    let folded = no_grad(|| adapted.folded())?;
+    drop(adapted);
+    Ok(file::save(&stored(folder, "weights"), &folded, Default::default())?)
+}
+
 impl Inference {
-    /// Folds a model and writes what remains, and the images, into `folder`.
+    /// Reads what [`fold`] writes in a process of its own: its memory would hide that of the passes.
     pub(crate) fn new(subject: Subject, folder: &Path) -> Result<Self> {
-        manual_seed(0);
-        let adapted = subject.stirred()?;
-        let folded = no_grad(|| adapted.folded())?;
-        let model = subject.model(Form::Folded)?;
-        model.store.load("bench", &folded, &LoadOptions::default())?;
-        let images = subject.images();
-        let batch = Tensors::from([("images".to_owned(), images.shallow_clone())]);
-        for (name, tensors) in [("weights", &folded), ("images", &batch)] {
-            let path = folder.join(format!("{name}.safetensors"));
-            file::save(&path, tensors, Default::default())?;
+        let mut folding = Command::new(std::env::current_exe()?);
+        folding.args(std::env::args_os().skip(1)).arg("--fold").stdin(Stdio::null());
+        let status = folding.status()?;
+        if !status.success() {
+            bail!("folding failed: {status}");
         }
-        model.store.set_trainable(|_| false);
-        model.store.store_frozen_as(subject.precision.kind());
+        let model = load(&subject, folder)?;
+        let images = file::load(&stored(folder, "images"))?.tensors["images"].copy();
         let names = subject.specs().into_iter().map(|spec| spec.name).collect();
         Ok(Self { model, images, names })
     }
@@ -40,6 +47,19 @@ impl Inference {
     fn forward(&self) -> Result<Vec<Tensor>> {
         Ok(no_grad(|| self.model.forward(&self.images, false))?)
     }
+}
+
+fn stored(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}.safetensors"))
+}
+
+fn load(subject: &Subject, folder: &Path) -> Result<Model> {
+    let folded = file::load(&stored(folder, "weights"))?.tensors;
+    let model = subject.model(Form::Folded)?;
+    model.store.load("bench", &folded, &LoadOptions::default())?;
+    model.store.set_trainable(|_| false);
+    model.store.store_frozen_as(subject.precision.kind());
+    Ok(model)
 }
 
 impl Case for Inference {

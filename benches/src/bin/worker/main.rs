@@ -26,6 +26,9 @@ fn main() -> Result<()> {
     let options = Options::parse();
     polyptych_tensor::keep_memory();
     polyptych_tensor::set_num_threads(options.threads);
+    if options.fold {
+        return options.fold();
+    }
     let mut case = options.prepare()?;
     say(&json!({"ready": true, "versions": format!("LibTorch {}", torch_version())}));
     for line in std::io::stdin().lock().lines() {

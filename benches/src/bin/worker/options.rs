@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Parser, ValueEnum};
 use polyptych_benches::{Method, Subject};
 use polyptych_tensor::Precision;
 
 use crate::case::Case;
-use crate::inference::Inference;
+use crate::inference::{self, Inference};
 use crate::loading::Loading;
 use crate::training::Training;
 
@@ -37,6 +37,9 @@ pub(crate) struct Options {
     /// Threads of LibTorch
     #[arg(long, default_value_t = 1)]
     pub(crate) threads: i32,
+    /// Only fold the model of a forward pass, into the folder
+    #[arg(long)]
+    pub(crate) fold: bool,
 }
 
 /// Names of the cases.
@@ -83,6 +86,16 @@ impl Options {
     fn subject(&self, method: Method) -> Subject {
         let Self { tasks, batch, size, certain, .. } = *self;
         Subject { method, tasks, batch, size, precision: self.precision.precision(), certain }
+    }
+
+    /// Folds the model whose forward pass is timed.
+    pub(crate) fn fold(&self) -> Result<()> {
+        let method = match self.case {
+            Name::Swin => Method::LoraSwin,
+            Name::Vit => Method::Lora,
+            _ => bail!("--fold: expected swin or vit"),
+        };
+        inference::fold(&self.subject(method), &self.folder)
     }
 
     /// Builds the case; training leaves its first values and its batch in the folder.

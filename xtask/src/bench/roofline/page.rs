@@ -111,8 +111,8 @@ fn rest(run: &Run) -> String {
     let roof = format!("{:.0} %", 100.0 * least / groups);
     row("**all groups**", groups, &roof)
         + &row(
-            "**rest**: residual sums, stochastic depth, casts, cutting for merging, patch \
-                embedding, the other losses, bookkeeping",
+            "**rest**: sums with low-rank terms and of gradients, casts, cutting for merging, \
+                patch embedding, the other losses, bookkeeping",
             step - groups,
             "",
         )
