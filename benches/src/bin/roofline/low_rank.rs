@@ -41,7 +41,7 @@ fn of_one_stream(swin: &Swin, rows: i64, [from, to]: [i64; 2]) -> Call {
     let tasks = swin.tasks;
     Call::both(1, work, leaves, move |t| {
         let low = linear(&t[0], &t[2], None).view([rows, tasks, R_TASK]).transpose(0, 1);
-        task_up(&low, &t[1], &t[3])
+        task_up(&low, Some(&t[1]), &t[3])
     })
 }
 
@@ -50,7 +50,7 @@ fn up(swin: &Swin, rows: i64, to: i64) -> Call {
     let tasks = swin.tasks;
     let shapes: [&[i64]; 3] = [&[tasks, rows, R_TASK], &[rows, to], &[tasks, to, R_TASK]];
     let leaves = shapes.map(|shape| random(shape, swin.kind)).into();
-    Call::both(1, up_work(swin, rows, to), leaves, |t| task_up(&t[0], &t[1], &t[2]))
+    Call::both(1, up_work(swin, rows, to), leaves, |t| task_up(&t[0], Some(&t[1]), &t[2]))
 }
 
 /// Forward: low-rank images and the base are read, a sum for every task is written. Back: the
