@@ -31,7 +31,7 @@ pub(crate) fn add_branch(
 
 /// `add` with the task axis of `branch` folded into the batch axis.
 fn over_tasks(x: Tensor, branch: &Tensor, add: impl Fn(&Tensor, &Tensor) -> Tensor) -> Tensor {
-    add(&x, &branch.flatten(0, 1)).view_as(branch)
+    add(&x, &branch.flatten(0, 1)).view(branch.size().as_slice())
 }
 
 /// Rate of block `index` of `blocks`: linear from 0 at the first to `rate` at the last.

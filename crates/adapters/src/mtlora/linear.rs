@@ -130,7 +130,9 @@ impl MtLoraLinear {
         shape.pop();
         shape.extend([tasks, r]);
         let low = linear(x, &a.reshape([tasks * r, features]), None).view(shape.as_slice());
-        low.movedim([low.dim() as i64 - 2].as_slice(), [0].as_slice())
+        let axes = low.dim() as i64;
+        let order: Vec<i64> = [axes - 2].into_iter().chain(0..axes - 2).chain([axes - 1]).collect();
+        low.permute(order)
     }
 
     /// Whether the shared output can be had without those of the tasks.

@@ -105,7 +105,7 @@ Address layer_norm(Address x, Address weight, Address bias, double eps) {
   auto &in = tensor(x), &gain = tensor(weight), &shift = tensor(bias);
   if (traced() || !readable(in) || in.numel() == 0 || in.size(-1) > LONGEST)
     return owned(at::layer_norm(in, {in.size(-1)}, as_type(gain, in.scalar_type()),
-                                as_type(shift, in.scalar_type()), eps));
+                                as_type(shift, in.scalar_type()), eps, false));
   return owned(LayerNorm::apply(in, gain, shift, eps));
 }
 
