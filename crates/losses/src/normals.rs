@@ -22,7 +22,10 @@ impl TaskLoss for NormalsL1 {
         if pair.prediction.size()[1] != 3 {
             return Err(shape_error("prediction", "[batch, 3, ..]".into(), prediction));
         }
-        let length = pair.prediction.norm_scalaropt_dim(2, [1i64].as_slice(), true);
+        let squares = pair.prediction.square().sum_dim_intlist([1i64].as_slice(), true, None);
+        // A norm by an operation of its own is slow over a leading axis; the bound keeps the root
+        // of a zero vector from an infinite gradient.
+        let length = squares.clamp_min(f64::from(f32::MIN_POSITIVE)).sqrt();
         let unit = &pair.prediction / (length + Self::EPS);
         Ok(pair.mean(&(unit - &pair.target).abs()))
     }

@@ -326,7 +326,7 @@ pub(crate) fn forget_gradients(parameters: &[&Tensor]) {
 
 /// Lets this process keep memory that tensors have freed, instead of having the system clear new
 /// pages for every large one: a fifth of a training step on the CPU. For programs to call once at
-/// their start; says whether the system can (glibc).
+/// their start; says whether the allocator can (jemalloc as the program's own, or glibc's).
 pub fn keep_memory() -> bool {
     ffi::keep_memory()
 }
