@@ -30,6 +30,8 @@ fn main() {
         .opt_level(3)
         .flag_if_supported("-fno-math-errno")
         .flag_if_supported("-fno-trapping-math")
+        // Vectors are handed on between functions that are inlined, so their ABI does not matter.
+        .flag_if_supported("-Wno-psabi")
         .compile("polyptych-shim");
     println!("cargo::rustc-link-lib=dl");
 }

@@ -52,9 +52,22 @@ const BASE_LAYER: &str = ".base_layer.";
 pub fn load_peft(dir: &Path) -> Result<PeftAdapter> {
     let path = dir.join(CONFIG);
     let text = std::fs::read(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
-    let wrong = |reason: String| Error::PeftConfig { path: path.clone(), reason };
+    let (config, unknown_keys) = parse_peft_config(&path, &text)?;
+    let tensors = file::load(&dir.join(MODEL))?.tensors;
+    let short = |name: String| name.strip_prefix(PREFIX).unwrap_or(&name).replace(BASE_LAYER, ".");
+    let tensors = tensors.into_iter().map(|(name, tensor)| (short(name), tensor)).collect();
+    Ok(PeftAdapter { config, tensors, unknown_keys })
+}
+
+/// Reads the bytes of an `adapter_config.json`: the adapter, and the keys that were not read.
+/// Errors name `path`.
+///
+/// # Errors
+/// As [`load_peft`]'s for this file.
+pub fn parse_peft_config(path: &Path, text: &[u8]) -> Result<(AdapterConfig, Vec<String>)> {
+    let wrong = |reason: String| Error::PeftConfig { path: path.into(), reason };
     let fields: Map<String, Value> =
-        serde_json::from_slice(&text).map_err(|e| wrong(e.to_string()))?;
+        serde_json::from_slice(text).map_err(|e| wrong(e.to_string()))?;
     refuse(&fields).map_err(wrong)?;
     let known = fields.iter().filter(|(key, _)| KNOWN[..5].contains(&key.as_str()));
     let known = known.map(|(key, value)| (key.clone(), value.clone())).collect();
@@ -63,14 +76,11 @@ pub fn load_peft(dir: &Path) -> Result<PeftAdapter> {
     config.validate()?;
     let read = |key: &&String| !KNOWN.contains(&key.as_str());
     let unknown_keys = fields.keys().filter(read).cloned().collect();
-    let tensors = file::load(&dir.join(MODEL))?.tensors;
-    let short = |name: String| name.strip_prefix(PREFIX).unwrap_or(&name).replace(BASE_LAYER, ".");
-    let tensors = tensors.into_iter().map(|(name, tensor)| (short(name), tensor)).collect();
     let config = match fields.get("use_dora").and_then(Value::as_bool) {
         Some(true) => AdapterConfig::Dora(DoraConfig(config)),
         _ => AdapterConfig::Lora(config),
     };
-    Ok(PeftAdapter { config, tensors, unknown_keys })
+    Ok((config, unknown_keys))
 }
 
 /// Writes `config` and the factors among `tensors` (names within the backbone) into `dir`, beside

@@ -5,6 +5,7 @@
 #include "polyptych-tensor/src/kernels/batch_norm.cc"
 #include "polyptych-tensor/src/kernels/dropout.cc"
 #include "polyptych-tensor/src/kernels/gelu.cc"
+#include "polyptych-tensor/src/kernels/gradients.cc"
 #include "polyptych-tensor/src/kernels/layer_norm.cc"
 #include "polyptych-tensor/src/kernels/linear.cc"
 #include "polyptych-tensor/src/kernels/low_rank.cc"

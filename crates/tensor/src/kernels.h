@@ -50,6 +50,12 @@ Address upsample(rust::Slice<const std::size_t> levels, Address onto, std::int64
 
 void backward(rust::Slice<const std::size_t> outputs, rust::Slice<const std::size_t> gradients);
 
+double joint_norm(rust::Slice<const std::size_t> gradients);
+
+void scale_all(rust::Slice<const std::size_t> gradients, double factor);
+
+void forget_gradients(rust::Slice<const std::size_t> parameters);
+
 bool keep_memory();
 
 }  // namespace polyptych

@@ -78,6 +78,12 @@ mod ffi {
         -> Result<usize>;
         // SAFETY: as above.
         unsafe fn backward(outputs: &[usize], gradients: &[usize]) -> Result<()>;
+        // SAFETY: as above.
+        unsafe fn joint_norm(gradients: &[usize]) -> Result<f64>;
+        // SAFETY: as above.
+        unsafe fn scale_all(gradients: &[usize], factor: f64) -> Result<()>;
+        // SAFETY: as above.
+        unsafe fn forget_gradients(parameters: &[usize]);
         fn keep_memory() -> bool;
     }
 }
@@ -292,6 +298,33 @@ pub(crate) fn batch_norm_relu(x: &Tensor, norm: &Normalised, train: bool) -> Ten
     owned("batch_norm_relu", made)
 }
 
+/// The Euclidean norm of all `gradients` as one vector; squares in float32, their sums in float64.
+///
+/// # Panics
+/// As [`linear`].
+pub(crate) fn joint_norm(gradients: &[Tensor]) -> f64 {
+    // SAFETY: as above.
+    let made = unsafe { ffi::joint_norm(&addresses(gradients)) };
+    made.unwrap_or_else(|error| panic!("joint_norm: {error}"))
+}
+
+/// Multiplies all `gradients` by `factor`, in place.
+///
+/// # Panics
+/// As [`linear`].
+pub(crate) fn scale_all(gradients: &[Tensor], factor: f64) {
+    // SAFETY: as above.
+    let done = unsafe { ffi::scale_all(&addresses(gradients), factor) };
+    done.unwrap_or_else(|error| panic!("scale_all: {error}"));
+}
+
+/// Leaves `parameters` without gradients, so that the first that arrives is kept as it is.
+pub(crate) fn forget_gradients(parameters: &[&Tensor]) {
+    let parameters: Vec<usize> = parameters.iter().copied().map(address).collect();
+    // SAFETY: as above.
+    unsafe { ffi::forget_gradients(&parameters) };
+}
+
 /// Lets this process keep memory that tensors have freed, instead of having the system clear new
 /// pages for every large one: a fifth of a training step on the CPU. For programs to call once at
 /// their start; says whether the system can (glibc).
@@ -301,6 +334,10 @@ pub fn keep_memory() -> bool {
 
 fn address(tensor: &Tensor) -> usize {
     tensor.as_ptr() as usize
+}
+
+fn addresses(tensors: &[Tensor]) -> Vec<usize> {
+    tensors.iter().map(address).collect()
 }
 
 fn optional(tensor: Option<&Tensor>) -> usize {

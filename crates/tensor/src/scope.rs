@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use tch::{Device, Kind, Tensor};
 
-use crate::{Error, Init, Result};
+use crate::{Error, Init, Result, kernels};
 
 /// What a stored tensor is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,9 +160,9 @@ impl Store {
 
     /// Forgets all gradients, so that "no gradient arrived" can be told from "zero arrived".
     pub fn zero_grad(&self) {
-        for entry in self.entries.borrow_mut().values_mut() {
-            entry.tensor.zero_grad();
-        }
+        let entries = self.entries.borrow();
+        let all: Vec<&Tensor> = entries.values().map(|entry| &entry.tensor).collect();
+        kernels::forget_gradients(&all);
     }
 
     fn insert(&self, name: String, entry: Entry) -> Result<()> {

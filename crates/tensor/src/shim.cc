@@ -1,6 +1,7 @@
 #include "polyptych-tensor/src/shim.h"
 
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/_foreach_add.h>
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/_fused_sgd.h>
 #include <c10/core/InferenceMode.h>
@@ -37,8 +38,10 @@ void adamw_step(Addresses params, Addresses grads, Addresses exp_avgs, Addresses
                 Addresses steps, double lr, double beta1, double beta2, double weight_decay,
                 double eps) {
   c10::AutoGradMode no_grad(false);
+  auto counted = tensors(steps);
+  at::_foreach_add_(counted, 1);
   at::_fused_adamw_(tensors(params), tensors(grads), tensors(exp_avgs), tensors(exp_avg_sqs), {},
-                    tensors(steps), lr, beta1, beta2, weight_decay, eps, /*amsgrad=*/false,
+                    counted, lr, beta1, beta2, weight_decay, eps, /*amsgrad=*/false,
                     /*maximize=*/false);
 }
 

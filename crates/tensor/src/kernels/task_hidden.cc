@@ -12,73 +12,94 @@ struct Hidden {
   int64_t line() const { return padded(width); }
 };
 
-// x of one row in one strip: base + low up. low: [in], up: [in, padded].
-POLYPTYCH_INLINE void strip_of(const float *base, const float *low, const float *up, Hidden shape,
-                               float *x) {
-  for (int64_t j = 0; j < STRIP; j++) x[j] = base[j];
-  for (int64_t r = 0; r < shape.in; r++) add_scaled(low[r], up + r * shape.line(), x);
+// out_t = gelu(base + low_t up_t) down_t^T for rows in [begin, end), BLOCK of them at most.
+// base: [rows, width], low: [tasks, rows, in], up: [tasks, in, padded], down: [tasks, out, padded],
+// out: [tasks, rows, out]. N: the ranks, or the most that they can be.
+template <int64_t N, class T>
+POLYPTYCH_INLINE void hidden_block(const T *base, const float *low, const float *up,
+                                   const float *down, float *out, int64_t begin, int64_t end,
+                                   Hidden of, float *sums) {
+  int64_t in = N == RANK_OF_TASK ? N : of.in, width = N == RANK_OF_TASK ? N : of.out, count = end - begin;
+  std::fill_n(sums, of.tasks * count * width * VEC, 0.0f);
+  for (int64_t first = 0; first < of.width; first += VEC)
+    for (int64_t task = 0; task < of.tasks; task++) {
+      Lines<N> ups, downs;
+      ups.read(up + task * in * of.line() + first, in, of.line());
+      downs.read(down + task * width * of.line() + first, width, of.line());
+      for (int64_t row = 0; row < count; row++) {
+        int64_t at = task * of.rows + begin + row;
+        Vec shared = load_vec(base + (begin + row) * of.width + first);
+        Vec x = ups.onto(shared, low + at * in, in);
+        downs.dots(x * normal(x, bell(x)), sums + (task * count + row) * width * VEC, width);
+      }
+    }
+  for (int64_t task = 0; task < of.tasks; task++)
+    for (int64_t j = 0; j < count * width; j++)
+      out[(task * of.rows + begin) * width + j] = sum_of(sums + (task * count * width + j) * VEC);
 }
 
-// out_t = gelu(base + low_t up_t) down_t^T for rows in [begin, end).
-// base: [rows, width], low: [tasks, rows, in], up: [tasks, in, padded], down: [tasks, out, padded],
-// out: [tasks, rows, out], zeros at first.
+// Gradients of the above: dbase and dlow of these rows are written, dup and ddown added to.
+template <int64_t N, class T>
+POLYPTYCH_INLINE void gradient_block(const T *base, const float *low, const float *up,
+                                     const float *down, const float *g, T *dbase, float *dlow,
+                                     float *dup, float *ddown, int64_t begin, int64_t end,
+                                     Hidden of, float *sums) {
+  int64_t in = N == RANK_OF_TASK ? N : of.in, out = N == RANK_OF_TASK ? N : of.out, count = end - begin;
+  std::fill_n(sums, of.tasks * count * in * VEC, 0.0f);
+  for (int64_t first = 0; first < of.width; first += VEC) {
+    Vec shared[BLOCK] = {};
+    for (int64_t task = 0; task < of.tasks; task++) {
+      int64_t to_up = task * in * of.line() + first, to_down = task * out * of.line() + first;
+      Lines<N> ups, downs, up_sums, down_sums;
+      ups.read(up + to_up, in, of.line());
+      downs.read(down + to_down, out, of.line());
+      up_sums.clear(in);
+      down_sums.clear(out);
+      for (int64_t row = 0; row < count; row++) {
+        int64_t at = task * of.rows + begin + row;
+        Vec from = load_vec(base + (begin + row) * of.width + first);
+        Vec x = ups.onto(from, low + at * in, in);
+        Vec density = bell(x), share = normal(x, density);
+        down_sums.add(g + at * out, x * share, out);
+        Vec dx = downs.onto(Vec{}, g + at * out, out) * (share + x * density * DENSITY);
+        shared[row] += dx;
+        up_sums.add(low + at * in, dx, in);
+        ups.dots(dx, sums + (task * count + row) * in * VEC, in);
+      }
+      up_sums.add_to(dup + to_up, in, of.line());
+      down_sums.add_to(ddown + to_down, out, of.line());
+    }
+    for (int64_t row = 0; row < count; row++)
+      store_vec(shared[row], dbase + (begin + row) * of.width + first);
+  }
+  for (int64_t task = 0; task < of.tasks; task++)
+    for (int64_t j = 0; j < count * in; j++)
+      dlow[(task * of.rows + begin) * in + j] = sum_of(sums + (task * count * in + j) * VEC);
+}
+
 #define POLYPTYCH_HIDDEN(NAME, T)                                                            \
   POLYPTYCH_WIDE void NAME(const T *base, const float *low, const float *up,                 \
                            const float *down, float *out, int64_t begin, int64_t end,        \
-                           Hidden shape) {                                                   \
-    for (int64_t first = 0; first < shape.width; first += STRIP)                             \
-      for (int64_t row = begin; row < end; row++) {                                          \
-        float shared[STRIP], x[STRIP];                                                       \
-        load(base + row * shape.width + first, std::min(STRIP, shape.width - first), shared);\
-        for (int64_t task = 0; task < shape.tasks; task++) {                                 \
-          int64_t at = task * shape.rows + row;                                              \
-          strip_of(shared, low + at * shape.in,                                              \
-                   up + task * shape.in * shape.line() + first, shape, x);                   \
-          for (int64_t j = 0; j < STRIP; j++) x[j] *= normal(x[j], bell(x[j]));              \
-          for (int64_t s = 0; s < shape.out; s++)                                            \
-            out[at * shape.out + s] +=                                                       \
-                dot(x, down + (task * shape.out + s) * shape.line() + first);                \
-        }                                                                                    \
-      }                                                                                      \
+                           Hidden of, float *sums) {                                           \
+    if (of.in == RANK_OF_TASK && of.out == RANK_OF_TASK)                                                   \
+      hidden_block<RANK_OF_TASK>(base, low, up, down, out, begin, end, of, sums);                   \
+    else                                                                                     \
+      hidden_block<NARROW_OF_TASKS>(base, low, up, down, out, begin, end, of, sums);         \
   }
 POLYPTYCH_HIDDEN(hidden, float)
 POLYPTYCH_HIDDEN(hidden_bf16, uint16_t)
 
-// Gradients of the above for rows in [begin, end): dbase and dlow of these rows are written and
-// added to, dup and ddown are added to.
 #define POLYPTYCH_HIDDEN_GRADIENT(NAME, T)                                                   \
   POLYPTYCH_WIDE void NAME(const T *base, const float *low, const float *up,                 \
                            const float *down, const float *g, T *dbase, float *dlow,         \
-                           float *dup, float *ddown, int64_t begin, int64_t end,             \
-                           Hidden shape) {                                                   \
-    for (int64_t first = 0; first < shape.width; first += STRIP)                             \
-      for (int64_t row = begin; row < end; row++) {                                          \
-        int64_t count = std::min(STRIP, shape.width - first);                                \
-        float shared[STRIP], sum[STRIP] = {0}, x[STRIP], act[STRIP], dx[STRIP];              \
-        load(base + row * shape.width + first, count, shared);                               \
-        for (int64_t task = 0; task < shape.tasks; task++) {                                 \
-          int64_t at = task * shape.rows + row;                                              \
-          int64_t ups = task * shape.in * shape.line() + first;                              \
-          int64_t downs = task * shape.out * shape.line() + first;                           \
-          strip_of(shared, low + at * shape.in, up + ups, shape, x);                         \
-          for (int64_t j = 0; j < STRIP; j++) dx[j] = 0.0f;                                  \
-          for (int64_t s = 0; s < shape.out; s++)                                            \
-            add_scaled(g[at * shape.out + s], down + downs + s * shape.line(), dx);          \
-          for (int64_t j = 0; j < STRIP; j++) {                                              \
-            float density = bell(x[j]), share = normal(x[j], density);                       \
-            act[j] = x[j] * share;                                                           \
-            dx[j] *= share + x[j] * density * DENSITY;                                       \
-            sum[j] += dx[j];                                                                 \
-          }                                                                                  \
-          for (int64_t s = 0; s < shape.out; s++)                                            \
-            add_scaled(g[at * shape.out + s], act, ddown + downs + s * shape.line());        \
-          for (int64_t r = 0; r < shape.in; r++) {                                           \
-            add_scaled(low[at * shape.in + r], dx, dup + ups + r * shape.line());            \
-            dlow[at * shape.in + r] += dot(dx, up + ups + r * shape.line());                 \
-          }                                                                                  \
-        }                                                                                    \
-        store(sum, count, dbase + row * shape.width + first);                                \
-      }                                                                                      \
+                           float *dup, float *ddown, int64_t begin, int64_t end, Hidden of,  \
+                           float *sums) {                                                      \
+    if (of.in == RANK_OF_TASK && of.out == RANK_OF_TASK)                                                   \
+      gradient_block<RANK_OF_TASK>(base, low, up, down, g, dbase, dlow, dup, ddown, begin, end, of, \
+                            sums);                                                           \
+    else                                                                                     \
+      gradient_block<NARROW_OF_TASKS>(base, low, up, down, g, dbase, dlow, dup, ddown,       \
+                                      begin, end, of, sums);                                 \
   }
 POLYPTYCH_HIDDEN_GRADIENT(hidden_gradient, float)
 POLYPTYCH_HIDDEN_GRADIENT(hidden_gradient_bf16, uint16_t)
@@ -88,19 +109,20 @@ struct TaskHidden : Function<TaskHidden> {
   static Tensor forward(AutogradContext *ctx, const Tensor &x, const Tensor &base, const Tensor &a,
                         const Tensor &b, const Tensor &next) {
     at::AutoDispatchBelowADInplaceOrView guard;
-    auto from = rows(base).contiguous();
+    auto from = in_vectors(rows(base));
     auto low = by_tasks(by_task(x), a);
     auto shape = of(from, low, next);
     auto up = lines(b.transpose(1, 2)), down = lines(next), read = in_floats(low);
-    auto out = at::zeros({shape.tasks, shape.rows, shape.out}, read.options());
-    by_stretches(shape.rows, [&](int64_t, int64_t begin, int64_t end) {
-      if (from.scalar_type() == at::kFloat)
-        hidden(floats(from), floats(read), floats(up), floats(down), floats_of(out), begin, end,
-               shape);
-      else
-        hidden_bf16(halves(from), floats(read), floats(up), floats(down), floats_of(out), begin,
-                    end, shape);
-    });
+    auto out = at::empty({shape.tasks, shape.rows, shape.out}, read.options());
+    by_blocks(shape.rows, shape.tasks * shape.out,
+              [&](int64_t, int64_t begin, int64_t end, float *sums) {
+                if (from.scalar_type() == at::kFloat)
+                  hidden(floats(from), floats(read), floats(up), floats(down), floats_of(out),
+                         begin, end, shape, sums);
+                else
+                  hidden_bf16(halves(from), floats(read), floats(up), floats(down),
+                              floats_of(out), begin, end, shape, sums);
+              });
     ctx->save_for_backward({x, from, low, a, b, next});
     ctx->saved_data["shape"] = base.sizes().vec();
     auto size = x.sizes().vec();
@@ -114,25 +136,29 @@ struct TaskHidden : Function<TaskHidden> {
     auto shape = of(base, low, saved[5]);
     auto up = lines(b.transpose(1, 2)), down = lines(saved[5]);
     auto read = in_floats(low), g = in_floats(by_task(grads[0]));
-    auto dbase = at::empty_like(base), dlow = at::zeros_like(read);
+    auto dbase = at::empty_like(base), dlow = at::empty_like(read);
     auto dup = sums_of(shape.rows, up), ddown = sums_of(shape.rows, down);
-    by_stretches(shape.rows, [&](int64_t stretch, int64_t begin, int64_t end) {
-      auto ups = floats_of(dup) + stretch * dup.stride(0);
-      auto downs = floats_of(ddown) + stretch * ddown.stride(0);
-      if (base.scalar_type() == at::kFloat)
-        hidden_gradient(floats(base), floats(read), floats(up), floats(down), floats(g),
-                        floats_of(dbase), floats_of(dlow), ups, downs, begin, end, shape);
-      else
-        hidden_gradient_bf16(halves(base), floats(read), floats(up), floats(down), floats(g),
-                             halves_of(dbase), floats_of(dlow), ups, downs, begin, end, shape);
-    });
+    by_blocks(shape.rows, shape.tasks * shape.in,
+              [&](int64_t stretch, int64_t begin, int64_t end, float *sums) {
+                auto ups = floats_of(dup) + stretch * dup.stride(0);
+                auto downs = floats_of(ddown) + stretch * ddown.stride(0);
+                if (base.scalar_type() == at::kFloat)
+                  hidden_gradient(floats(base), floats(read), floats(up), floats(down), floats(g),
+                                  floats_of(dbase), floats_of(dlow), ups, downs, begin, end,
+                                  shape, sums);
+                else
+                  hidden_gradient_bf16(halves(base), floats(read), floats(up), floats(down),
+                                       floats(g), halves_of(dbase), floats_of(dlow), ups, downs,
+                                       begin, end, shape, sums);
+              });
     auto kind = x.scalar_type();
     auto to_low = dlow.to(kind);
-    auto whole = [&](const Tensor &t) { return t.sum(0).narrow(2, 0, shape.width).to(kind); };
+    auto width = b.size(1);
+    auto whole = [&](const Tensor &t) { return t.sum(0).narrow(2, 0, width).to(kind); };
     Tensor dx, da;
     if (ctx->needs_input_grad(0)) dx = updated({}, to_low, a).view(x.sizes());
     if (ctx->needs_input_grad(2)) da = gradients_by_tasks(to_low, by_task(x));
-    return {dx, dbase.view(ctx->saved_data["shape"].toIntVector()), da,
+    return {dx, first(dbase, width).view(ctx->saved_data["shape"].toIntVector()), da,
             whole(dup).transpose(1, 2), whole(ddown)};
   }
 

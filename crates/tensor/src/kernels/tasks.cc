@@ -25,28 +25,52 @@ struct Update {
 POLYPTYCH_RANK_UPDATE(rank_update, float)
 POLYPTYCH_RANK_UPDATE(rank_update_bf16, uint16_t)
 
-// Gradients of base + low_t up_t for rows in [begin, end): those of base are written, the others
-// added to, and what is null is left out. g: [tasks, rows, width], low: [tasks, rows, r], up:
-// [tasks, r, padded].
+// Gradients of base + low_t up_t for rows in [begin, end), BLOCK of them at most: those of base and
+// low are written, those of up added to, and what is null is left out. g: [tasks, rows, width], low:
+// [tasks, rows, r], up: [tasks, r, padded]. N: the rank, or the most that it can be.
+template <int64_t N, class T>
+POLYPTYCH_INLINE void gradient_of_block(const T *g, const float *low, const float *up, T *dbase,
+                                        float *dlow, float *dup, int64_t begin, int64_t end,
+                                        Update of, float *sums) {
+  int64_t rank = N == NARROW_OF_TASKS ? of.rank : N, count = end - begin, line = padded(of.width);
+  if (up != nullptr) std::fill_n(sums, of.tasks * count * rank * VEC, 0.0f);
+  for (int64_t first = 0; first < of.width; first += VEC) {
+    Vec shared[BLOCK] = {};
+    for (int64_t task = 0; task < of.tasks; task++) {
+      int64_t from = task * rank * line + first;
+      Lines<N> ups, up_sums;
+      if (up != nullptr) ups.read(up + from, rank, line);
+      up_sums.clear(rank);
+      for (int64_t row = 0; row < count; row++) {
+        int64_t at = task * of.rows + begin + row;
+        Vec slope = load_vec(g + at * of.width + first);
+        shared[row] += slope;
+        up_sums.add(low + at * rank, slope, rank);
+        if (up != nullptr) ups.dots(slope, sums + (task * count + row) * rank * VEC, rank);
+      }
+      up_sums.add_to(dup + from, rank, line);
+    }
+    if (dbase != nullptr)
+      for (int64_t row = 0; row < count; row++)
+        store_vec(shared[row], dbase + (begin + row) * of.width + first);
+  }
+  if (up == nullptr) return;
+  for (int64_t task = 0; task < of.tasks; task++)
+    for (int64_t j = 0; j < count * rank; j++)
+      dlow[(task * of.rows + begin) * rank + j] = sum_of(sums + (task * count * rank + j) * VEC);
+}
+
 #define POLYPTYCH_RANK_GRADIENT(NAME, T)                                                     \
   POLYPTYCH_WIDE void NAME(const T *g, const float *low, const float *up, T *dbase,          \
-                           float *dlow, float *dup, int64_t begin, int64_t end, Update of) { \
-    int64_t line = padded(of.width);                                                         \
-    for (int64_t first = 0; first < of.width; first += STRIP)                                \
-      for (int64_t row = begin; row < end; row++) {                                          \
-        int64_t count = std::min(STRIP, of.width - first);                                   \
-        float sum[STRIP] = {0}, slope[STRIP];                                                \
-        for (int64_t task = 0; task < of.tasks; task++) {                                    \
-          int64_t at = task * of.rows + row, from = task * of.rank * line + first;           \
-          load(g + at * of.width + first, count, slope);                                     \
-          if (dbase != nullptr) add_scaled(1.0f, slope, sum);                                \
-          for (int64_t r = 0; r < of.rank; r++) {                                            \
-            if (up != nullptr) dlow[at * of.rank + r] += dot(slope, up + from + r * line);   \
-            add_scaled(low[at * of.rank + r], slope, dup + from + r * line);                 \
-          }                                                                                  \
-        }                                                                                    \
-        if (dbase != nullptr) store(sum, count, dbase + row * of.width + first);             \
-      }                                                                                      \
+                           float *dlow, float *dup, int64_t begin, int64_t end, Update of,   \
+                           float *sums) {                                                    \
+    if (of.rank == RANK_OF_TASK)                                                             \
+      gradient_of_block<RANK_OF_TASK>(g, low, up, dbase, dlow, dup, begin, end, of, sums);   \
+    else if (of.rank == NARROW)                                                              \
+      gradient_of_block<NARROW>(g, low, up, dbase, dlow, dup, begin, end, of, sums);         \
+    else                                                                                     \
+      gradient_of_block<NARROW_OF_TASKS>(g, low, up, dbase, dlow, dup, begin, end, of,       \
+                                         sums);                                              \
   }
 POLYPTYCH_RANK_GRADIENT(rank_gradient, float)
 POLYPTYCH_RANK_GRADIENT(rank_gradient_bf16, uint16_t)
@@ -68,24 +92,26 @@ POLYPTYCH_RANK_GRADIENT(rank_gradient_bf16, uint16_t)
 POLYPTYCH_TASK_SUM(task_sum, float)
 POLYPTYCH_TASK_SUM(task_sum_bf16, uint16_t)
 
-// Runs the loop above; returns the gradient by up.
+// Runs the loop above on rows of whole vectors; returns the gradient by up.
 Tensor gradients(const Tensor &g, const Tensor &low, const Tensor &ups, Tensor dlow, Tensor dbase,
                  Update of) {
   auto line = padded(of.width);
   auto dup = at::zeros({(of.rows + STRETCH - 1) / STRETCH, of.tasks, of.rank, line}, low.options());
   auto factors = ups.defined() ? floats(ups) : nullptr;
   auto to_low = dlow.defined() ? floats_of(dlow) : nullptr;
-  by_stretches(of.rows, [&](int64_t stretch, int64_t begin, int64_t end) {
-    auto sums = floats_of(dup) + stretch * dup.stride(0);
-    if (g.scalar_type() == at::kFloat)
-      rank_gradient(floats(g), floats(low), factors, dbase.defined() ? floats_of(dbase) : nullptr,
-                    to_low, sums, begin, end, of);
-    else
-      rank_gradient_bf16(halves(g), floats(low), factors,
-                         dbase.defined() ? halves_of(dbase) : nullptr, to_low, sums, begin, end,
-                         of);
-  });
-  return dup.sum(0).narrow(2, 0, of.width);
+  by_blocks(of.rows, of.tasks * of.rank,
+            [&](int64_t stretch, int64_t begin, int64_t end, float *room) {
+              auto sums = floats_of(dup) + stretch * dup.stride(0);
+              if (g.scalar_type() == at::kFloat)
+                rank_gradient(floats(g), floats(low), factors,
+                              dbase.defined() ? floats_of(dbase) : nullptr, to_low, sums, begin,
+                              end, of, room);
+              else
+                rank_gradient_bf16(halves(g), floats(low), factors,
+                                   dbase.defined() ? halves_of(dbase) : nullptr, to_low, sums,
+                                   begin, end, of, room);
+            });
+  return dup.sum(0);
 }
 
 }  // namespace
@@ -105,14 +131,16 @@ Tensor over_tasks(const Tensor &x) {
 
 UpdateGradients update_gradients(const Tensor &g, const Tensor &low, const Tensor &up,
                                  bool wants_base) {
-  Update of{g.size(0), g.size(1), low.size(2), g.size(2)};
-  if (of.rank > NARROW_OF_TASKS || !readable(g))
+  auto width = g.size(2);
+  if (low.size(2) > NARROW_OF_TASKS || !readable(g))
     return {wants_base ? g.sum(0) : Tensor(), by_tasks(g, up), gradients_by_tasks(low, g)};
-  auto read = in_floats(low), ups = lines(up);
+  auto slopes = in_vectors(g), read = in_floats(low), ups = lines(up);
+  Update of{g.size(0), g.size(1), low.size(2), slopes.size(2)};
   auto dbase = wants_base ? at::empty({of.rows, of.width}, g.options()) : Tensor();
-  auto dlow = at::zeros_like(read), dup = gradients(g, read, ups, dlow, dbase, of);
+  auto dlow = at::empty_like(read), dup = gradients(slopes, read, ups, dlow, dbase, of);
   auto kind = g.scalar_type();
-  return {dbase, dlow.to(kind), dup.to(kind)};
+  return {wants_base ? first(dbase, width) : dbase, dlow.to(kind),
+          dup.narrow(2, 0, width).to(kind)};
 }
 
 void add_narrow(Tensor &onto, const Tensor &low, const Tensor &up) {
@@ -130,9 +158,9 @@ void add_narrow(Tensor &onto, const Tensor &low, const Tensor &up) {
 }
 
 Tensor narrow_gradient(const Tensor &low, const Tensor &x) {
-  Update of{1, x.size(0), low.size(1), x.size(1)};
-  auto all = x.contiguous().unsqueeze(0);
-  return gradients(all, in_floats(low), {}, {}, {}, of)[0];
+  auto all = in_vectors(x).unsqueeze(0);
+  Update of{1, x.size(0), low.size(1), all.size(2)};
+  return gradients(all, in_floats(low), {}, {}, {}, of)[0].narrow(1, 0, x.size(1));
 }
 
 Tensor updated(const Tensor &base, const Tensor &low, const Tensor &up) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "polyptych-tensor/src/kernels/product.h"
+#include "polyptych-tensor/src/kernels/vector.h"
 
 namespace polyptych {
 
@@ -11,8 +12,10 @@ constexpr int64_t NARROW = 16;
 constexpr int64_t NARROW_OF_TASKS = 64;
 // Columns that are treated together.
 constexpr int64_t STRIP = 64;
-// Numbers that are summed side by side.
-constexpr int64_t LANES = 16;
+// The usual rank of a task, whose lines fit into registers.
+constexpr int64_t RANK_OF_TASK = 4;
+// Rows that are treated together: what they sum stays in the nearest cache.
+constexpr int64_t BLOCK = 32;
 // Rows whose gradients are summed in one place.
 constexpr int64_t STRETCH = 256;
 
@@ -48,13 +51,6 @@ POLYPTYCH_INLINE void store(const float *from, int64_t count, T *to) {
     for (int64_t j = 0; j < count; j++) narrow(from[j], to[j]);
 }
 
-POLYPTYCH_INLINE float dot(const float *a, const float *b) {
-  float lanes[LANES] = {0};
-  for (int64_t j = 0; j < STRIP; j += LANES)
-    for (int64_t l = 0; l < LANES; l++) lanes[l] += a[j + l] * b[j + l];
-  return sum_of(lanes);
-}
-
 // onto += factor x.
 POLYPTYCH_INLINE void add_scaled(float factor, const float *x, float *onto) {
   for (int64_t j = 0; j < STRIP; j++) onto[j] += factor * x[j];
@@ -65,6 +61,28 @@ void by_stretches(int64_t count, F f) {
   at::parallel_for(0, (count + STRETCH - 1) / STRETCH, 1, [&](int64_t begin, int64_t end) {
     for (int64_t s = begin; s < end; s++) f(s, s * STRETCH, std::min(count, (s + 1) * STRETCH));
   });
+}
+
+// f(stretch, begin, end, room) for all blocks, with room for `sums` vectors for each row of one.
+template <class F>
+void by_blocks(int64_t count, int64_t sums, F f) {
+  at::parallel_for(0, (count + STRETCH - 1) / STRETCH, 1, [&](int64_t first, int64_t last) {
+    std::vector<float> room(BLOCK * sums * VEC);
+    for (int64_t s = first; s < last; s++)
+      for (int64_t row = s * STRETCH; row < std::min(count, (s + 1) * STRETCH); row += BLOCK)
+        f(s, row, std::min({count, (s + 1) * STRETCH, row + BLOCK}), room.data());
+  });
+}
+
+// x in rows that end with a whole vector, the rest of it zeros.
+inline Tensor in_vectors(const Tensor &x) {
+  auto over = x.size(-1) % VEC;
+  return over == 0 ? x.contiguous() : at::constant_pad_nd(x, {0, VEC - over}).contiguous();
+}
+
+// The first columns of what has rows like the above.
+inline Tensor first(const Tensor &x, int64_t width) {
+  return x.size(-1) == width ? x : x.narrow(-1, 0, width).contiguous();
 }
 
 // Room for what each stretch of rows sums for [tasks, r, width].

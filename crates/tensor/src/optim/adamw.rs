@@ -63,7 +63,6 @@ impl Optimiser for AdamW {
             }
             let all = |f: fn(&Slot) -> Tensor| active.iter().map(|s| f(s)).collect::<Vec<_>>();
             let steps = all(|s| s.step.shallow_clone());
-            tch::no_grad(|| steps.iter().for_each(|s| drop(s.shallow_clone().g_add_scalar_(1))));
             let constants = AdamWStep {
                 lr,
                 betas: self.config.betas,

@@ -72,7 +72,6 @@ impl AdaTask {
             let param = param.shallow_clone();
             let slot = self.slots.entry((name.clone(), gradients.task));
             let slot = slot.or_insert_with(|| Slot::new(&param));
-            let _ = tch::no_grad(|| slot.step.shallow_clone().g_add_scalar_(1));
             firsts.push(slot.exp_avg.shallow_clone());
             seconds.push(slot.exp_avg_sq.shallow_clone());
             steps.push(slot.step.shallow_clone());

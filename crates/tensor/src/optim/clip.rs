@@ -1,6 +1,8 @@
 //! Gradient clipping by global norm.
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
+
+use crate::kernels::{joint_norm, scale_all};
 
 /// Scales all gradients so that their joint norm is at most `max_norm`, and returns the norm
 /// before: `g = g * min(1, max_norm / (norm + 1e-6))`, as PyTorch does.
@@ -8,18 +10,12 @@ use tch::{Kind, Tensor};
 /// A norm that is not finite leaves the gradients as they are; the caller decides about the step.
 pub fn clip_grad_norm(params: &[(String, Tensor)], max_norm: f64) -> f64 {
     let grads: Vec<Tensor> = params.iter().map(|(_, p)| p.grad()).filter(Tensor::defined).collect();
-    if grads.is_empty() {
-        return 0.0;
+    let norm = joint_norm(&grads);
+    let factor = clip_factor(norm, max_norm);
+    if factor < 1.0 {
+        scale_all(&grads, factor);
     }
-    tch::no_grad(|| {
-        let norms: Vec<Tensor> = grads.iter().map(|g| g.norm().to_kind(Kind::Float)).collect();
-        let norm = Tensor::stack(&norms, 0).norm().double_value(&[]);
-        let factor = clip_factor(norm, max_norm);
-        if factor < 1.0 {
-            grads.iter().for_each(|g| drop(g.shallow_clone().g_mul_scalar_(factor)));
-        }
-        norm
-    })
+    norm
 }
 
 /// What [`clip_grad_norm`] multiplies gradients of the joint norm `norm` by, 1 at most.
@@ -29,6 +25,8 @@ pub fn clip_factor(norm: f64, max_norm: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use tch::Kind;
+
     use super::*;
 
     #[test]
@@ -40,5 +38,17 @@ mod tests {
         assert!((clip_grad_norm(&params, 1.0) - 5.0).abs() < 1e-6);
         assert!((params[0].1.grad().double_value(&[0]) - 0.6).abs() < 1e-5);
         assert!((clip_grad_norm(&params, 10.0) - 1.0).abs() < 1e-5);
+    }
+
+    #[test]
+    fn the_joint_norm_is_that_of_one_long_vector() {
+        tch::manual_seed(0);
+        let long = Tensor::randn([3, 4099], (Kind::Float, tch::Device::Cpu));
+        let all = [long.shallow_clone(), long.narrow(1, 5, 17).to_kind(Kind::BFloat16)];
+        let flat: Vec<Tensor> = all.iter().map(|t| t.to_kind(Kind::Double).reshape([-1])).collect();
+        let expected = Tensor::cat(&flat, 0).norm().double_value(&[]);
+        assert!((joint_norm(&all) / expected - 1.0).abs() < 1e-6);
+        assert_eq!(joint_norm(&[]), 0.0);
+        assert!(joint_norm(&[long * f64::INFINITY]).is_infinite());
     }
 }

@@ -1,0 +1,87 @@
+// Sixteen numbers side by side, which stay in registers where arrays would go through memory.
+#pragma once
+
+#include "polyptych-tensor/src/kernels/tensors.h"
+
+namespace polyptych {
+
+constexpr int64_t VEC = 16;
+
+// One register of the widest kind; compilers split it where registers are narrower.
+typedef float Vec __attribute__((vector_size(4 * VEC)));
+typedef uint32_t Bits __attribute__((vector_size(4 * VEC)));
+typedef uint16_t Halves __attribute__((vector_size(2 * VEC)));
+
+// Every lane the same.
+POLYPTYCH_INLINE Vec splat(float x) { return Vec{} + x; }
+
+POLYPTYCH_INLINE Bits bits(Vec x) {
+  Bits out;
+  std::memcpy(&out, &x, sizeof out);
+  return out;
+}
+
+POLYPTYCH_INLINE Vec of_bits(Bits x) {
+  Vec out;
+  std::memcpy(&out, &x, sizeof out);
+  return out;
+}
+
+POLYPTYCH_INLINE Vec load_vec(const float *from) {
+  Vec out;
+  std::memcpy(&out, from, sizeof out);
+  return out;
+}
+
+POLYPTYCH_INLINE Vec load_vec(const uint16_t *from) {
+  Halves half;
+  std::memcpy(&half, from, sizeof half);
+  return of_bits(__builtin_convertvector(half, Bits) << 16);
+}
+
+POLYPTYCH_INLINE void store_vec(Vec x, float *to) { std::memcpy(to, &x, sizeof x); }
+
+// To the nearest, and to even where two are as near, as `narrow` does.
+POLYPTYCH_INLINE void store_vec(Vec x, uint16_t *to) {
+  Bits from = bits(x), rounded = (from + 0x7fffU + ((from >> 16) & 1U)) >> 16;
+  auto half = __builtin_convertvector(x == x ? rounded : Bits{} + 0x7fc0U, Halves);
+  std::memcpy(to, &half, sizeof half);
+}
+
+POLYPTYCH_INLINE float sum_of(Vec x) {
+  float lanes[VEC];
+  store_vec(x, lanes);
+  return sum_of(lanes);
+}
+
+// The same columns of N lines at most.
+template <int64_t N>
+struct Lines {
+  Vec at[N];
+
+  POLYPTYCH_INLINE void read(const float *from, int64_t count, int64_t line) {
+    for (int64_t r = 0; r < count; r++) at[r] = load_vec(from + r * line);
+  }
+  POLYPTYCH_INLINE void clear(int64_t count) {
+    for (int64_t r = 0; r < count; r++) at[r] = Vec{};
+  }
+  POLYPTYCH_INLINE void add_to(float *to, int64_t count, int64_t line) const {
+    for (int64_t r = 0; r < count; r++) store_vec(load_vec(to + r * line) + at[r], to + r * line);
+  }
+  // x + sum_r factor_r line_r.
+  POLYPTYCH_INLINE Vec onto(Vec x, const float *factors, int64_t count) const {
+    for (int64_t r = 0; r < count; r++) x += factors[r] * at[r];
+    return x;
+  }
+  // line_r += factor_r x.
+  POLYPTYCH_INLINE void add(const float *factors, Vec x, int64_t count) {
+    for (int64_t r = 0; r < count; r++) at[r] += factors[r] * x;
+  }
+  // sums_r += line_r x, lane by lane.
+  POLYPTYCH_INLINE void dots(Vec x, float *sums, int64_t count) const {
+    for (int64_t r = 0; r < count; r++)
+      store_vec(load_vec(sums + r * VEC) + at[r] * x, sums + r * VEC);
+  }
+};
+
+}  // namespace polyptych
