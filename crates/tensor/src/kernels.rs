@@ -177,7 +177,8 @@ pub fn task_hidden(x: &Tensor, base: &Tensor, (a, b): (&Tensor, &Tensor), next: 
 ///
 /// The last axis is ordered q, k, v and head-major within each. `bias` is
 /// `[windows, heads, tokens, tokens]`, added to the entries of the batch in turn, so `windows` must
-/// divide `batch`. Kept for the backward pass are the shares, and q, k and v in place of `qkv`.
+/// divide `batch`. Kept for the backward pass is `qkv`; where a head is too large for the first
+/// caches, the shares are kept too.
 ///
 /// # Panics
 /// As [`linear`].

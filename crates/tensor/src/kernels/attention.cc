@@ -1,3 +1,4 @@
+#include "polyptych-tensor/src/kernels/attention_tiles.cc"
 #include "polyptych-tensor/src/kernels/normal.h"
 #include "polyptych-tensor/src/kernels/rows.h"
 
@@ -177,6 +178,7 @@ Address attention(Address qkv, Address bias, std::int64_t heads) {
   auto &in = tensor(qkv), &mask = tensor(bias);
   if (traced() || in.numel() == 0 || !readable(in) || in.size(1) > LONGEST)
     return owned(plain_attention(in, mask, heads));
+  if (fits_tiles(in, mask, heads)) return owned(tile_attention(in, mask, heads));
   if (!mask.defined() && in.scalar_type() == at::kFloat && !learns({&in})) {
     // The one case in which LibTorch's own kernel is faster.
     auto batch = in.size(0), tokens = in.size(1);
