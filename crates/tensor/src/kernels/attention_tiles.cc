@@ -66,7 +66,7 @@ POLYPTYCH_INLINE void give_bias(std::vector<float> &from, const Batch &batch, fl
 // One task for each turn, entry of the period and head, in that order.
 template <class Cell, class T = typename Cell::Number>
 POLYPTYCH_INLINE void forward_tasks(const Batch &batch, const T *qkv, const T *bias, T *out,
-                                    float *kept, int64_t begin, int64_t end) {
+                                    Top *kept, int64_t begin, int64_t end) {
   Room<Cell> room(batch.head, false);
   for (int64_t task = begin; task < end; task++) {
     auto h = task % batch.heads, first = task / batch.heads % batch.period;
@@ -76,13 +76,13 @@ POLYPTYCH_INLINE void forward_tasks(const Batch &batch, const T *qkv, const T *b
          n += batch.period)
       attend<Cell>(qkv + batch.at(n, h, batch.head.line), batch.head, room, batch.bias_line(),
                    out + batch.at(n, h, batch.head.out_line),
-                   kept + (n * batch.heads + h) * 2 * batch.head.tokens);
+                   kept + (n * batch.heads + h) * batch.head.tokens);
   }
 }
 
 template <class Cell, class T = typename Cell::Number>
 POLYPTYCH_INLINE void backward_tasks(const Batch &batch, const T *qkv, const T *bias,
-                                     const float *kept, const T *g, T *gradient,
+                                     const Top *kept, const T *g, T *gradient,
                                      float *bias_gradient, int64_t begin, int64_t end) {
   Room<Cell> room(batch.head, true);
   for (int64_t task = begin; task < end; task++) {
@@ -93,7 +93,7 @@ POLYPTYCH_INLINE void backward_tasks(const Batch &batch, const T *qkv, const T *
          n += batch.period)
       attend_back<Cell>(qkv + batch.at(n, h, batch.head.line),
                         g + batch.at(n, h, batch.head.out_line), batch.head, room,
-                        batch.bias_line(), kept + (n * batch.heads + h) * 2 * batch.head.tokens,
+                        batch.bias_line(), kept + (n * batch.heads + h) * batch.head.tokens,
                         gradient + batch.at(n, h, batch.head.line));
     if (bias_gradient != nullptr)
       give_bias(room.bias_gradient, batch, bias_gradient + task * batch.square());
@@ -101,27 +101,29 @@ POLYPTYCH_INLINE void backward_tasks(const Batch &batch, const T *qkv, const T *
 }
 
 POLYPTYCH_TILES_OF_FLOATS void forward_floats(const Batch &batch, const float *qkv,
-                                              const float *bias, float *out, float *kept,
+                                              const float *bias, float *out, Top *kept,
                                               int64_t begin, int64_t end) {
   forward_tasks<Single>(batch, qkv, bias, out, kept, begin, end);
 }
 POLYPTYCH_TILES_OF_HALVES void forward_halves(const Batch &batch, const uint16_t *qkv,
-                                              const uint16_t *bias, uint16_t *out, float *kept,
+                                              const uint16_t *bias, uint16_t *out, Top *kept,
                                               int64_t begin, int64_t end) {
   forward_tasks<Pair>(batch, qkv, bias, out, kept, begin, end);
 }
 POLYPTYCH_TILES_OF_FLOATS void backward_floats(const Batch &batch, const float *qkv,
-                                               const float *bias, const float *kept,
+                                               const float *bias, const Top *kept,
                                                const float *g, float *gradient,
                                                float *bias_gradient, int64_t begin, int64_t end) {
   backward_tasks<Single>(batch, qkv, bias, kept, g, gradient, bias_gradient, begin, end);
 }
 POLYPTYCH_TILES_OF_HALVES void backward_halves(const Batch &batch, const uint16_t *qkv,
-                                               const uint16_t *bias, const float *kept,
+                                               const uint16_t *bias, const Top *kept,
                                                const uint16_t *g, uint16_t *gradient,
                                                float *bias_gradient, int64_t begin, int64_t end) {
   backward_tasks<Pair>(batch, qkv, bias, kept, g, gradient, bias_gradient, begin, end);
 }
+
+Top *tops_of(const Tensor &kept) { return reinterpret_cast<Top *>(kept.data_ptr()); }
 
 template <class F>
 void by_tasks_of(const Batch &batch, F f) {
@@ -141,10 +143,10 @@ struct TileAttention : Function<TileAttention> {
     by_tasks_of(batch, [&](int64_t begin, int64_t end) {
       if (from.scalar_type() == at::kFloat)
         forward_floats(batch, floats(from), batch.has_bias ? floats(mask) : nullptr, floats_of(out),
-                       floats_of(kept), begin, end);
+                       tops_of(kept), begin, end);
       else
         forward_halves(batch, halves(from), batch.has_bias ? halves(mask) : nullptr, halves_of(out),
-                       floats_of(kept), begin, end);
+                       tops_of(kept), begin, end);
     });
     ctx->save_for_backward({from, kept, mask});
     ctx->saved_data["heads"] = heads;
@@ -163,10 +165,10 @@ struct TileAttention : Function<TileAttention> {
     auto sum = sums.defined() ? floats_of(sums) : nullptr;
     by_tasks_of(batch, [&](int64_t begin, int64_t end) {
       if (qkv.scalar_type() == at::kFloat)
-        backward_floats(batch, floats(qkv), batch.has_bias ? floats(bias) : nullptr, floats(kept),
+        backward_floats(batch, floats(qkv), batch.has_bias ? floats(bias) : nullptr, tops_of(kept),
                         floats(g), floats_of(gradient), sum, begin, end);
       else
-        backward_halves(batch, halves(qkv), batch.has_bias ? halves(bias) : nullptr, floats(kept),
+        backward_halves(batch, halves(qkv), batch.has_bias ? halves(bias) : nullptr, tops_of(kept),
                         halves(g), halves_of(gradient), sum, begin, end);
     });
     return {gradient, sum == nullptr ? Tensor() : sums.sum(0).to(bias.scalar_type()), {}};

@@ -101,32 +101,40 @@ POLYPTYCH_INLINE Vec all_sum(Vec x) {
   return x + turned<1>(x);
 }
 
-// A row of scores to e^(scale score + bias - top), and top and the inverse of their sum to `kept`.
+// A tile's rows go abreast: each waits for its own last step, not for the others.
+#define POLYPTYCH_ROWS _Pragma("GCC unroll 8") for (int64_t r = 0; r < TILE; r++)
+
+// A row's largest score and the inverse of the sum of e^(score - top).
+struct Top {
+  float top, share;
+};
+
+// A tile of scores to e^(scale score + bias - top).
 template <class Cell>
-POLYPTYCH_INLINE void raise(float *scores, const float *bias, float scale, int64_t keys,
-                            typename Cell::Number *to, float *kept) {
-  Vec top = load_vec(scores) * scale + load_vec(bias);
-  store_vec(top, scores);
-  for (int64_t j = VEC; j < keys; j += VEC) {
-    Vec x = load_vec(scores + j) * scale + load_vec(bias + j);
-    store_vec(x, scores + j);
-    top = larger(top, x);
-  }
-  top = all_larger(top);
-  Vec sum{};
-  for (int64_t j = 0; j < keys; j += VEC) {
-    Vec e = decay(load_vec(scores + j) - top);
-    sum += e;
-    Cell::store(e, to + j);
-  }
-  kept[0] = top[0];
-  kept[1] = 1.0f / all_sum(sum)[0];
+POLYPTYCH_INLINE void raise(float *scores, const float *bias, int64_t bias_line, float scale,
+                            int64_t keys, typename Cell::Number *to, Top (&kept)[TILE]) {
+  Vec tops[TILE], sums[TILE];
+  POLYPTYCH_ROWS tops[r] = splat(-std::numeric_limits<float>::max()), sums[r] = Vec{};
+  for (int64_t j = 0; j < keys; j += VEC)
+    POLYPTYCH_ROWS {
+      Vec x = load_vec(scores + r * keys + j) * scale + load_vec(bias + r * bias_line + j);
+      store_vec(x, scores + r * keys + j);
+      tops[r] = larger(tops[r], x);
+    }
+  POLYPTYCH_ROWS tops[r] = all_larger(tops[r]);
+  for (int64_t j = 0; j < keys; j += VEC)
+    POLYPTYCH_ROWS {
+      Vec e = decay(load_vec(scores + r * keys + j) - tops[r]);
+      sums[r] += e;
+      Cell::store(e, to + r * keys + j);
+    }
+  POLYPTYCH_ROWS kept[r] = {tops[r][0], 1.0f / all_sum(sums[r])[0]};
 }
 
-// qkv, out: those of a head's first token; kept: two numbers for each token.
+// qkv, out: those of a head's first token; kept: one for each token.
 template <class Cell>
 POLYPTYCH_INLINE void attend(const typename Cell::Number *qkv, const Head &head, Room<Cell> &room,
-                             int64_t bias_line, typename Cell::Number *out, float *kept) {
+                             int64_t bias_line, typename Cell::Number *out, Top *kept) {
   auto cells = cells_of<Cell>(head.width), keys = head.keys();
   copy_lines<Cell>(qkv, head.line, head.tokens, cells, room.q.data());
   copy_columns<Cell>(qkv + head.part, head.line, head.tokens, cells, keys, room.k.data());
@@ -134,40 +142,44 @@ POLYPTYCH_INLINE void attend(const typename Cell::Number *qkv, const Head &head,
                      room.v_stacked.data());
   auto shares = reinterpret_cast<const uint32_t *>(room.shares.data());
   for (int64_t first = 0; first < head.tokens; first += TILE) {
+    Top tops[TILE];
+    float factors[TILE];
     scores_of<Cell>(room.q.data() + first * cells, room.k.data(), head, room.scores.data());
-    float factors[TILE] = {0};
-    for (int64_t r = 0; r < std::min(TILE, head.tokens - first); r++) {
-      auto row = first + r;
-      raise<Cell>(room.scores.data() + r * keys, room.bias.data() + row * bias_line, head.scale(),
-                  keys, room.shares.data() + r * keys, kept + 2 * row);
-      factors[r] = kept[2 * row + 1];
-    }
+    raise<Cell>(room.scores.data(), room.bias.data() + first * bias_line, bias_line, head.scale(),
+                keys, room.shares.data(), tops);
+    POLYPTYCH_ROWS factors[r] = tops[r].share;
+    std::copy(tops, tops + std::min(TILE, head.tokens - first), kept + first);
     mixed_of<Cell>({shares, cells_of<Cell>(keys), 1}, room.v_stacked.data(), head, first, factors,
                    out, head.out_line);
   }
 }
 
-// Rows of scores and of the gradients by shares to shares and the gradients by what the softmax
+// Tiles of scores and of the gradients by shares to shares and the gradients by what the softmax
 // reads, which are added to that of the bias.
 template <class Cell>
 POLYPTYCH_INLINE void lower(float *scores, const float *slopes, const float *bias,
-                            float scale, int64_t keys, const float *kept,
+                            int64_t bias_line, float scale, int64_t keys, const Top (&kept)[TILE],
                             typename Cell::Number *shares, typename Cell::Number *gradient,
                             float *bias_gradient) {
-  Vec sum{};
-  for (int64_t j = 0; j < keys; j += VEC) {
-    Vec x = load_vec(scores + j) * scale + load_vec(bias + j);
-    Vec share = decay(x - kept[0]) * kept[1];
-    sum += share * load_vec(slopes + j);
-    store_vec(share, scores + j);
-    Cell::store(share, shares + j);
-  }
-  Vec mean = all_sum(sum);
-  for (int64_t j = 0; j < keys; j += VEC) {
-    Vec by = load_vec(scores + j) * (load_vec(slopes + j) - mean);
-    Cell::store(by, gradient + j);
-    store_vec(load_vec(bias_gradient + j) + by, bias_gradient + j);
-  }
+  Vec means[TILE];
+  POLYPTYCH_ROWS means[r] = Vec{};
+  for (int64_t j = 0; j < keys; j += VEC)
+    POLYPTYCH_ROWS {
+      auto at = r * keys + j;
+      Vec x = load_vec(scores + at) * scale + load_vec(bias + r * bias_line + j);
+      Vec share = decay(x - kept[r].top) * kept[r].share;
+      means[r] += share * load_vec(slopes + at);
+      store_vec(share, scores + at);
+      Cell::store(share, shares + at);
+    }
+  POLYPTYCH_ROWS means[r] = all_sum(means[r]);
+  for (int64_t j = 0; j < keys; j += VEC)
+    POLYPTYCH_ROWS {
+      auto at = r * keys + j;
+      Vec by = load_vec(scores + at) * (load_vec(slopes + at) - means[r]);
+      Cell::store(by, gradient + at);
+      if (bias_line > 0) store_vec(load_vec(bias_gradient + at) + by, bias_gradient + at);
+    }
 }
 
 // left^T right over tokens, for every key.
@@ -191,7 +203,7 @@ POLYPTYCH_INLINE void gathered(typename Cell::Number *left, const uint32_t *righ
 template <class Cell>
 POLYPTYCH_INLINE void attend_back(const typename Cell::Number *qkv, const typename Cell::Number *g,
                                   const Head &head, Room<Cell> &room, int64_t bias_line,
-                                  const float *kept, typename Cell::Number *gradient) {
+                                  const Top *kept, typename Cell::Number *gradient) {
   auto cells = cells_of<Cell>(head.width), keys = head.keys(), tokens = head.tokens;
   auto k = qkv + head.part, v = k + head.part;
   copy_lines<Cell>(qkv, head.line, tokens, cells, room.q.data());
@@ -201,20 +213,18 @@ POLYPTYCH_INLINE void attend_back(const typename Cell::Number *qkv, const typena
   copy_columns<Cell>(v, head.line, tokens, cells, keys, room.v.data());
   copy_lines<Cell>(g, head.out_line, tokens, cells, room.g.data());
   copy_stacked<Cell>(g, head.out_line, tokens, head.width, room.g_stacked.data());
-  auto by_bias = bias_line > 0;
   float factors[TILE];
   for (auto &f : factors) f = head.scale();
   for (int64_t first = 0; first < tokens; first += TILE) {
+    Top tops[TILE] = {};
+    std::copy(kept + first, kept + std::min(first + TILE, tokens), tops);
+    auto at = first * keys;
     scores_of<Cell>(room.q.data() + first * cells, room.k.data(), head, room.scores.data());
     scores_of<Cell>(room.g.data() + first * cells, room.v.data(), head, room.slopes.data());
-    for (int64_t r = 0; r < std::min(TILE, tokens - first); r++) {
-      auto at = (first + r) * keys;
-      lower<Cell>(room.scores.data() + r * keys, room.slopes.data() + r * keys,
-                  room.bias.data() + (first + r) * bias_line, head.scale(), keys,
-                  kept + 2 * (first + r), room.shares.data() + at, room.gradient.data() + at,
-                  room.bias_gradient.data() + (by_bias ? at : 0));
-    }
-    auto left = reinterpret_cast<const uint32_t *>(room.gradient.data() + first * keys);
+    lower<Cell>(room.scores.data(), room.slopes.data(), room.bias.data() + first * bias_line,
+                bias_line, head.scale(), keys, tops, room.shares.data() + at,
+                room.gradient.data() + at, room.bias_gradient.data() + at);
+    auto left = reinterpret_cast<const uint32_t *>(room.gradient.data() + at);
     mixed_of<Cell>({left, cells_of<Cell>(keys), 1}, room.k_stacked.data(), head, first, factors,
                    gradient, head.line);
   }

@@ -28,9 +28,7 @@ struct Single {
   using Number = float;
   static constexpr int64_t COUNT = 1;
 
-  static POLYPTYCH_INLINE void multiply(Bits a, Bits b, Vec &onto) {
-    onto += of_bits(a) * of_bits(b);
-  }
+  static POLYPTYCH_INLINE Vec add(Vec sum, Bits a, Bits b) { return sum + of_bits(a) * of_bits(b); }
   static POLYPTYCH_INLINE void store(Vec x, float *to) { store_vec(x, to); }
 };
 
@@ -38,8 +36,9 @@ struct Pair {
   using Number = uint16_t;
   static constexpr int64_t COUNT = 2;
 
-  static POLYPTYCH_INLINE void multiply(Bits a, Bits b, Vec &onto) {
-    asm("vdpbf16ps %2, %1, %0" : "+v"(onto) : "v"(a), "v"(b));
+  static POLYPTYCH_INLINE Vec add(Vec sum, Bits a, Bits b) {
+    asm("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+    return sum;
   }
   static POLYPTYCH_INLINE void store(Vec x, uint16_t *to) {
     Halves half;
@@ -77,8 +76,8 @@ POLYPTYCH_INLINE void multiply(Left left, const uint32_t *right, int64_t line, i
 #pragma GCC unroll 8
     for (int64_t r = 0; r < TILE; r++) {
       Bits each = Bits{} + left.cells[r * left.row + k * left.step];
-      Cell::multiply(each, low, tile[r][0]);
-      Cell::multiply(each, high, tile[r][1]);
+      tile[r][0] = Cell::add(tile[r][0], each, low);
+      tile[r][1] = Cell::add(tile[r][1], each, high);
     }
   }
 }

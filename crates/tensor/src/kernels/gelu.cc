@@ -1,6 +1,84 @@
 #include "polyptych-tensor/src/kernels/gelu.h"
 
+#include "polyptych-tensor/src/kernels/normal.h"
+#include "polyptych-tensor/src/kernels/rows.h"
+
 namespace polyptych {
+
+namespace {
+
+constexpr int64_t BATCH = ABREAST * VEC;
+
+template <class T>
+POLYPTYCH_INLINE void gelu_batch(const T *from, T *to) {
+  Vecs x, share;
+#pragma GCC unroll 4
+  for (int64_t i = 0; i < ABREAST; i++) x[i] = load_vec(from + i * VEC);
+  share_below(x, share);
+#pragma GCC unroll 4
+  for (int64_t i = 0; i < ABREAST; i++) store_vec(x[i] * share[i], to + i * VEC);
+}
+
+template <class T>
+POLYPTYCH_INLINE void gelu_gradient_batch(const T *g, const T *from, T *to) {
+  Vecs x, slope;
+#pragma GCC unroll 4
+  for (int64_t i = 0; i < ABREAST; i++) x[i] = load_vec(from + i * VEC);
+  slope_of_gelu(x, slope);
+#pragma GCC unroll 4
+  for (int64_t i = 0; i < ABREAST; i++)
+    store_vec(load_vec(g + i * VEC) * slope[i], to + i * VEC);
+}
+
+#define POLYPTYCH_GELU(NAME, T)                                                              \
+  POLYPTYCH_WIDE void NAME(const T *x, T *out, int64_t begin, int64_t end) {                 \
+    int64_t j = begin;                                                                       \
+    for (; j + BATCH <= end; j += BATCH) gelu_batch(x + j, out + j);                         \
+    T some[BATCH] = {0};                                                                     \
+    std::copy(x + j, x + end, some);                                                         \
+    gelu_batch(some, some);                                                                  \
+    std::copy(some, some + (end - j), out + j);                                              \
+  }
+POLYPTYCH_GELU(gelu_floats, float)
+POLYPTYCH_GELU(gelu_halves, uint16_t)
+
+#define POLYPTYCH_GELU_GRADIENT(NAME, T)                                                     \
+  POLYPTYCH_WIDE void NAME(const T *g, const T *x, T *out, int64_t begin, int64_t end) {     \
+    int64_t j = begin;                                                                       \
+    for (; j + BATCH <= end; j += BATCH) gelu_gradient_batch(g + j, x + j, out + j);         \
+    T by[BATCH] = {0}, some[BATCH] = {0};                                                    \
+    std::copy(g + j, g + end, by), std::copy(x + j, x + end, some);                          \
+    gelu_gradient_batch(by, some, some);                                                     \
+    std::copy(some, some + (end - j), out + j);                                              \
+  }
+POLYPTYCH_GELU_GRADIENT(gelu_gradient_floats, float)
+POLYPTYCH_GELU_GRADIENT(gelu_gradient_halves, uint16_t)
+
+}  // namespace
+
+Tensor gelu_values(const Tensor &x) {
+  if (traced() || !readable(x)) return at::gelu(x);
+  auto from = x.contiguous(), out = at::empty_like(from);
+  in_parallel(from.numel(), [&](int64_t begin, int64_t end) {
+    if (from.scalar_type() == at::kFloat)
+      gelu_floats(floats(from), floats_of(out), begin, end);
+    else
+      gelu_halves(halves(from), halves_of(out), begin, end);
+  });
+  return out;
+}
+
+Tensor gelu_gradient(const Tensor &g, const Tensor &x) {
+  if (!readable(x) || g.scalar_type() != x.scalar_type()) return at::gelu_backward(g, x);
+  auto by = g.contiguous(), from = x.contiguous(), out = at::empty_like(from);
+  in_parallel(from.numel(), [&](int64_t begin, int64_t end) {
+    if (from.scalar_type() == at::kFloat)
+      gelu_gradient_floats(floats(by), floats(from), floats_of(out), begin, end);
+    else
+      gelu_gradient_halves(halves(by), halves(from), halves_of(out), begin, end);
+  });
+  return out;
+}
 
 Address gelu(Address x) { return owned(gelu_of(tensor(x))); }
 

@@ -6,63 +6,127 @@ namespace polyptych {
 
 namespace {
 
-// out = (x - mean) rstd weight + bias; mean and rstd of each row are written too.
+// Rows that take turns, so that none waits for its sums. Lines of floats end with whole vectors.
+constexpr int64_t TOGETHER = 4;
+
+// out = (x - mean) rstd weight + bias for N rows; mean and rstd of each are written too.
+template <int64_t N, bool WHOLE, class T>
+POLYPTYCH_INLINE void norm_rows(const T *x, const float *weight, const float *bias, float eps,
+                                T *out, float *means, float *rstds, int64_t count) {
+  Vec sums[N];
+  float share = 1.0f / static_cast<float>(count);
+  for (int64_t r = 0; r < N; r++) sums[r] = Vec{};
+  for (int64_t j = 0; j < count; j += VEC)
+    for (int64_t r = 0; r < N; r++) sums[r] += load_part<WHOLE>(x + r * count + j, count - j);
+  for (int64_t r = 0; r < N; r++) means[r] = sum_of(sums[r]) * share, sums[r] = Vec{};
+  for (int64_t j = 0; j < count; j += VEC)
+    for (int64_t r = 0; r < N; r++) {
+      Vec v = load_part<WHOLE>(x + r * count + j, count - j);
+      Vec apart = part_of<WHOLE>(v - means[r], count - j);
+      sums[r] += apart * apart;
+    }
+  for (int64_t r = 0; r < N; r++) rstds[r] = 1.0f / std::sqrt(sum_of(sums[r]) * share + eps);
+  for (int64_t j = 0; j < count; j += VEC) {
+    Vec by = load_vec(weight + j), onto = load_vec(bias + j);
+    for (int64_t r = 0; r < N; r++) {
+      Vec normed = (load_part<WHOLE>(x + r * count + j, count - j) - means[r]) * rstds[r];
+      store_part<WHOLE>(normed * by + onto, count - j, out + r * count + j);
+    }
+  }
+}
+
+// Gradients by N rows: that of x is written, those of weight and bias are added to.
+template <int64_t N, bool WHOLE, class T>
+POLYPTYCH_INLINE void norm_rows_back(const T *x, const T *g, const float *weight,
+                                     const float *means, const float *rstds, T *dx,
+                                     float *dweight, float *dbias, int64_t count) {
+  Vec slopes[N], products[N];
+  for (int64_t r = 0; r < N; r++) slopes[r] = products[r] = Vec{};
+  for (int64_t j = 0; j < count; j += VEC) {
+    Vec by_weight = load_vec(dweight + j), by_bias = load_vec(dbias + j);
+    for (int64_t r = 0; r < N; r++) {
+      Vec slope = load_part<WHOLE>(g + r * count + j, count - j);
+      Vec normed = (load_part<WHOLE>(x + r * count + j, count - j) - means[r]) * rstds[r];
+      Vec scaled = slope * load_vec(weight + j);
+      slopes[r] += scaled, products[r] += scaled * normed;
+      by_weight += slope * normed, by_bias += slope;
+    }
+    store_vec(by_weight, dweight + j), store_vec(by_bias, dbias + j);
+  }
+  float share = 1.0f / static_cast<float>(count), of_slope[N], of_product[N];
+  for (int64_t r = 0; r < N; r++)
+    of_slope[r] = sum_of(slopes[r]) * share, of_product[r] = sum_of(products[r]) * share;
+  for (int64_t j = 0; j < count; j += VEC)
+    for (int64_t r = 0; r < N; r++) {
+      Vec normed = (load_part<WHOLE>(x + r * count + j, count - j) - means[r]) * rstds[r];
+      Vec scaled = load_part<WHOLE>(g + r * count + j, count - j) * load_vec(weight + j);
+      store_part<WHOLE>(rstds[r] * (scaled - of_slope[r] - normed * of_product[r]), count - j,
+                 dx + r * count + j);
+    }
+}
+
+template <bool WHOLE, class T>
+POLYPTYCH_INLINE void norm(const T *x, const float *weight, const float *bias, float eps, T *out,
+                           float *means, float *rstds, int64_t begin, int64_t end, int64_t count) {
+  int64_t row = begin;
+  for (; row + TOGETHER <= end; row += TOGETHER)
+    norm_rows<TOGETHER, WHOLE>(x + row * count, weight, bias, eps, out + row * count, means + row,
+                               rstds + row, count);
+  for (; row < end; row++)
+    norm_rows<1, WHOLE>(x + row * count, weight, bias, eps, out + row * count, means + row,
+                        rstds + row, count);
+}
+
+template <bool WHOLE, class T>
+POLYPTYCH_INLINE void norm_back(const T *x, const T *g, const float *weight, const float *means,
+                                const float *rstds, T *dx, float *dweight, float *dbias,
+                                int64_t begin, int64_t end, int64_t count) {
+  int64_t row = begin;
+  for (; row + TOGETHER <= end; row += TOGETHER)
+    norm_rows_back<TOGETHER, WHOLE>(x + row * count, g + row * count, weight, means + row,
+                                    rstds + row, dx + row * count, dweight, dbias, count);
+  for (; row < end; row++)
+    norm_rows_back<1, WHOLE>(x + row * count, g + row * count, weight, means + row, rstds + row,
+                             dx + row * count, dweight, dbias, count);
+}
+
 #define POLYPTYCH_LAYER_NORM(NAME, T)                                                        \
   POLYPTYCH_WIDE void NAME(const T *x, const float *weight, const float *bias, float eps,    \
                            T *out, float *means, float *rstds, int64_t begin, int64_t end,   \
                            int64_t count) {                                                  \
-    float v[LONGEST], d[LONGEST];                                                            \
-    for (int64_t j = count; j < whole(count); j++) v[j] = 0.0f;                              \
-    for (int64_t row = begin; row < end; row++) {                                            \
-      const T *own = x + row * count;                                                        \
-      for (int64_t j = 0; j < count; j++) v[j] = wide(own[j]);                               \
-      float mean = total(v, whole(count)) / static_cast<float>(count);                       \
-      for (int64_t j = 0; j < whole(count); j++) d[j] = (v[j] - mean) * (v[j] - mean);       \
-      for (int64_t j = count; j < whole(count); j++) d[j] = 0.0f;                            \
-      float variance = total(d, whole(count)) / static_cast<float>(count);                   \
-      float rstd = 1.0f / std::sqrt(variance + eps);                                         \
-      for (int64_t j = 0; j < count; j++)                                                    \
-        narrow((v[j] - mean) * rstd * weight[j] + bias[j], out[row * count + j]);            \
-      means[row] = mean;                                                                     \
-      rstds[row] = rstd;                                                                     \
-    }                                                                                        \
+    if (count % VEC == 0)                                                                    \
+      norm<true>(x, weight, bias, eps, out, means, rstds, begin, end, count);                \
+    else                                                                                     \
+      norm<false>(x, weight, bias, eps, out, means, rstds, begin, end, count);               \
   }
 POLYPTYCH_LAYER_NORM(layer_norm_floats, float)
 POLYPTYCH_LAYER_NORM(layer_norm_bf16, uint16_t)
 
-// Gradients: that of x is written, those of weight and bias are added to.
 #define POLYPTYCH_LAYER_NORM_GRADIENT(NAME, T)                                               \
   POLYPTYCH_WIDE void NAME(const T *x, const T *g, const float *weight, const float *means,  \
                            const float *rstds, T *dx, float *dweight, float *dbias,          \
                            int64_t begin, int64_t end, int64_t count) {                      \
-    float normed[LONGEST], scaled[LONGEST], product[LONGEST];                                \
-    for (int64_t j = count; j < whole(count); j++) scaled[j] = product[j] = 0.0f;            \
-    for (int64_t row = begin; row < end; row++) {                                            \
-      const T *own = x + row * count, *slope = g + row * count;                              \
-      float mean = means[row], rstd = rstds[row];                                            \
-      for (int64_t j = 0; j < count; j++) {                                                  \
-        float by = wide(slope[j]);                                                           \
-        normed[j] = (wide(own[j]) - mean) * rstd;                                            \
-        scaled[j] = by * weight[j];                                                          \
-        product[j] = scaled[j] * normed[j];                                                  \
-        dweight[j] += by * normed[j];                                                        \
-        dbias[j] += by;                                                                      \
-      }                                                                                      \
-      float of_sum = total(scaled, whole(count)) / static_cast<float>(count);                \
-      float of_product = total(product, whole(count)) / static_cast<float>(count);           \
-      for (int64_t j = 0; j < count; j++)                                                    \
-        narrow(rstd * (scaled[j] - of_sum - normed[j] * of_product), dx[row * count + j]);   \
-    }                                                                                        \
+    if (count % VEC == 0)                                                                    \
+      norm_back<true>(x, g, weight, means, rstds, dx, dweight, dbias, begin, end, count);    \
+    else                                                                                     \
+      norm_back<false>(x, g, weight, means, rstds, dx, dweight, dbias, begin, end, count);   \
   }
 POLYPTYCH_LAYER_NORM_GRADIENT(layer_norm_gradient, float)
 POLYPTYCH_LAYER_NORM_GRADIENT(layer_norm_gradient_bf16, uint16_t)
+
+// In float32, with zeros up to whole vectors.
+Tensor whole_line(const Tensor &x) {
+  auto line = in_floats(x);
+  auto rest = whole(line.numel()) - line.numel();
+  return rest == 0 ? line : at::constant_pad_nd(line, {0, rest});
+}
 
 // Kept: x and the statistics of its rows.
 struct LayerNorm : Function<LayerNorm> {
   static Tensor forward(AutogradContext *ctx, const Tensor &x, const Tensor &weight,
                         const Tensor &bias, double eps) {
     at::AutoDispatchBelowADInplaceOrView guard;
-    auto from = x.contiguous(), gain = in_floats(weight), shift = in_floats(bias);
+    auto from = x.contiguous(), gain = whole_line(weight), shift = whole_line(bias);
     auto count = from.size(-1);
     auto out = at::empty_like(from);
     auto means = at::empty({from.numel() / count}, gain.options()), rstds = at::empty_like(means);
@@ -83,10 +147,11 @@ struct LayerNorm : Function<LayerNorm> {
     auto saved = ctx->get_saved_variables();
     auto &x = saved[0], &weight = saved[1], &means = saved[2], &rstds = saved[3];
     auto count = x.size(-1), number = x.numel() / count;
-    auto g = grads[0].contiguous(), gain = in_floats(weight), dx = at::empty_like(x);
-    auto sums = at::zeros({(number + STRETCH - 1) / STRETCH, 2, count}, gain.options());
+    auto g = grads[0].contiguous(), gain = whole_line(weight), dx = at::empty_like(x);
+    auto line = gain.numel();
+    auto sums = at::zeros({(number + STRETCH - 1) / STRETCH, 2, line}, gain.options());
     by_stretches(number, [&](int64_t stretch, int64_t begin, int64_t end) {
-      auto dweight = floats_of(sums) + stretch * 2 * count, dbias = dweight + count;
+      auto dweight = floats_of(sums) + stretch * 2 * line, dbias = dweight + line;
       if (x.scalar_type() == at::kFloat)
         layer_norm_gradient(floats(x), floats(g), floats(gain), floats(means), floats(rstds),
                             floats_of(dx), dweight, dbias, begin, end, count);
@@ -94,8 +159,8 @@ struct LayerNorm : Function<LayerNorm> {
         layer_norm_gradient_bf16(halves(x), halves(g), floats(gain), floats(means), floats(rstds),
                                  halves_of(dx), dweight, dbias, begin, end, count);
     });
-    auto whole = sums.sum(0).to(weight.scalar_type());
-    return {dx, whole[0], whole[1], {}};
+    auto both = sums.sum(0).narrow(1, 0, count).to(weight.scalar_type());
+    return {dx, both[0], both[1], {}};
   }
 };
 

@@ -77,4 +77,50 @@ POLYPTYCH_INLINE F normal(F x) {
   return x < 0.0f ? beyond : 1.0f - beyond;
 }
 
+// Vectors that a polynomial takes at a time: each waits for its own last step, not for the others.
+constexpr int64_t ABREAST = 4;
+typedef Vec Vecs[ABREAST];
+
+// c(2 x^2 / reach^2 - 1) x + 1/2 for a polynomial c, lowest coefficient first. Beyond `reach` to
+// either side x counts as there.
+template <int64_t N>
+POLYPTYCH_INLINE void odd_about_half(const Vecs &x, float reach, const float (&c)[N], Vecs &out) {
+  Vecs near, square;
+#pragma GCC unroll 4
+  for (int64_t i = 0; i < ABREAST; i++) {
+    near[i] = x[i] < -reach ? splat(-reach) : x[i];
+    near[i] = near[i] > reach ? splat(reach) : near[i];
+    square[i] = near[i] * near[i] * (2.0f / (reach * reach)) - 1.0f;
+    out[i] = splat(c[N - 1]);
+  }
+#pragma GCC unroll 16
+  for (int64_t n = N - 2; n >= 0; n--)
+#pragma GCC unroll 4
+    for (int64_t i = 0; i < ABREAST; i++) out[i] = out[i] * square[i] + c[n];
+#pragma GCC unroll 4
+  for (int64_t i = 0; i < ABREAST; i++) out[i] = near[i] * out[i] + 0.5f;
+}
+
+// The share of the standard normal distribution below x, within 3e-7: a least-squares fit, its
+// points weighted until all errors are alike. Half the work of `normal` where the density itself
+// is not needed.
+POLYPTYCH_INLINE void share_below(const Vecs &x, Vecs &out) {
+  constexpr float C[] = {
+      0.141363788f, -0.0702962806f, 0.0515205224f, -0.0404426071f,
+      0.0314421707f, -0.0232686545f, 0.016402182f, -0.0111643348f,
+      0.00641049491f, -0.00268558001f, 0.00172281406f, -0.00161326318f,
+      0.00060872213f};
+  odd_about_half(x, 5.0f, C, out);
+}
+
+// The slope of x share_below(x), within 5e-7, in the same way.
+POLYPTYCH_INLINE void slope_of_gelu(const Vecs &x, Vecs &out) {
+  constexpr float C[] = {
+      0.128759168f, -0.0657401401f, 0.0536708727f, -0.0537258236f,
+      0.06018723f, -0.068857167f, 0.0753351743f, -0.0729194092f,
+      0.0606564517f, -0.0530863085f, 0.0495664068f, -0.0278233706f,
+      0.00410074074f, -0.00642508554f, 0.0121202375f, -0.00490981601f};
+  odd_about_half(x, 5.5f, C, out);
+}
+
 }  // namespace polyptych

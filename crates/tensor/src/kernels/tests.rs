@@ -93,6 +93,19 @@ fn the_low_rank_path_is_the_sum_of_its_parts() {
 }
 
 #[test]
+fn gelu_is_that_of_libtorch_far_out_too() {
+    for (kind, tolerance) in [(Kind::Float, 1e-6), (Kind::BFloat16, 5e-3)] {
+        // Numbers beyond a whole batch of vectors.
+        let x = Tensor::linspace(-9.0, 9.0, 1003, (Kind::Float, Device::Cpu)).to_kind(kind);
+        let fast = passes(&[&x], |t| gelu(&t[0]));
+        agree(&fast, &passes(&[&x], |t| t[0].gelu("none")), tolerance);
+        let wild = Tensor::from_slice(&[f32::NAN, 40.0, -40.0]).to_kind(kind);
+        let values = Vec::<f32>::try_from(gelu(&wild).to_kind(Kind::Float)).unwrap();
+        assert!(values[0].is_nan() && values[1] == 40.0 && values[2].abs() < 1e-5, "{values:?}");
+    }
+}
+
+#[test]
 fn what_follows_a_gelu_forms_it_again() {
     manual_seed(0);
     for (kind, tolerance) in TYPES {
@@ -362,14 +375,15 @@ fn resizing_is_that_of_libtorch() {
 #[test]
 fn layers_are_normalised_as_by_libtorch() {
     manual_seed(0);
-    for (kind, tolerance) in TYPES {
-        let x = no_grad(|| random(&[3, 100, 70], Kind::Float) * 2.0 + 5.0).to_kind(kind);
-        let (weight, bias) = (random(&[70], Kind::Float), random(&[70], Kind::Float));
+    // Rows of whole vectors and others; rows beyond those that take turns.
+    for ((kind, tolerance), width) in TYPES.into_iter().flat_map(|of| [(of, 70), (of, 96)]) {
+        let x = no_grad(|| random(&[3, 101, width], Kind::Float) * 2.0 + 5.0).to_kind(kind);
+        let (weight, bias) = (random(&[width], Kind::Float), random(&[width], Kind::Float));
         let all = [&x, &weight, &bias];
         let fast = passes(&all, |t| layer_norm(&t[0], &t[1], &t[2], 1e-5));
         let plain = passes(&all, |t| {
             let wide = t[0].to_kind(Kind::Float);
-            wide.layer_norm([70], Some(&t[1]), Some(&t[2]), 1e-5, false).to_kind(kind)
+            wide.layer_norm([width], Some(&t[1]), Some(&t[2]), 1e-5, false).to_kind(kind)
         });
         agree(&fast, &plain, tolerance);
     }

@@ -11,6 +11,7 @@ constexpr int64_t VEC = 16;
 typedef float Vec __attribute__((vector_size(4 * VEC)));
 typedef uint32_t Bits __attribute__((vector_size(4 * VEC)));
 typedef uint16_t Halves __attribute__((vector_size(2 * VEC)));
+typedef uint16_t Parts __attribute__((vector_size(4 * VEC)));
 
 // Every lane the same.
 POLYPTYCH_INLINE Vec splat(float x) { return Vec{} + x; }
@@ -33,18 +34,34 @@ POLYPTYCH_INLINE Vec load_vec(const float *from) {
   return out;
 }
 
+// Conversions are one shuffle each, where compilers make half a dozen instructions of a cast.
+template <int... PART>
+POLYPTYCH_INLINE Parts widened(Halves half, std::integer_sequence<int, PART...>) {
+  return __builtin_shufflevector(half, Halves{}, (PART % 2 == 0 ? VEC : PART / 2)...);
+}
+template <int... LANE>
+POLYPTYCH_INLINE Halves upper_parts(Parts parts, std::integer_sequence<int, LANE...>) {
+  return __builtin_shufflevector(parts, parts, (2 * LANE + 1)...);
+}
+
 POLYPTYCH_INLINE Vec load_vec(const uint16_t *from) {
   Halves half;
   std::memcpy(&half, from, sizeof half);
-  return of_bits(__builtin_convertvector(half, Bits) << 16);
+  Parts parts = widened(half, std::make_integer_sequence<int, 2 * VEC>());
+  Vec out;
+  std::memcpy(&out, &parts, sizeof out);
+  return out;
 }
 
 POLYPTYCH_INLINE void store_vec(Vec x, float *to) { std::memcpy(to, &x, sizeof x); }
 
 // To the nearest, and to even where two are as near, as `narrow` does.
 POLYPTYCH_INLINE void store_vec(Vec x, uint16_t *to) {
-  Bits from = bits(x), rounded = (from + 0x7fffU + ((from >> 16) & 1U)) >> 16;
-  auto half = __builtin_convertvector(x == x ? rounded : Bits{} + 0x7fc0U, Halves);
+  Bits from = bits(x), rounded = from + 0x7fffU + ((from >> 16) & 1U);
+  rounded = x == x ? rounded : Bits{} + 0x7fc00000U;
+  Parts parts;
+  std::memcpy(&parts, &rounded, sizeof parts);
+  auto half = upper_parts(parts, std::make_integer_sequence<int, VEC>());
   std::memcpy(to, &half, sizeof half);
 }
 
