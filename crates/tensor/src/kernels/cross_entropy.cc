@@ -8,6 +8,7 @@ namespace polyptych {
 
 namespace {
 
+// Handed on by value: a loop that writes floats could change one that is referred to.
 struct Classes {
   int64_t count, plane;
   // Share of the target that is spread over all classes, and weight of class 0.
@@ -45,13 +46,13 @@ struct Sums {
   }
 };
 
-POLYPTYCH_INLINE float weight_of(float label, const Classes &of) {
+POLYPTYCH_INLINE float weight_of(float label, Classes of) {
   return label != label ? 0.0f : static_cast<int32_t>(label) == 0 ? of.background : 1.0f;
 }
 
 // Adds what `count` pixels lose, and keeps the largest logit of each and the logarithm of the sum
 // of exponentials below it.
-POLYPTYCH_INLINE void add_losses(const float *z, const float *label, const Classes &of, int64_t count,
+POLYPTYCH_INLINE void add_losses(const float *z, const float *label, Classes of, int64_t count,
                                  float *top, float *log, Sums &sums) {
   float exponentials[PIXELS] = {0}, own[PIXELS] = {0}, all[PIXELS] = {0};
   for (int64_t l = 0; l < count; l++) top[l] = z[l];
@@ -81,7 +82,7 @@ POLYPTYCH_INLINE void add_losses(const float *z, const float *label, const Class
 }
 
 // The gradient of `count` pixels: scale w (p - target).
-POLYPTYCH_INLINE void gradients_of(const float *z, const float *label, const Classes &of,
+POLYPTYCH_INLINE void gradients_of(const float *z, const float *label, Classes of,
                                    int64_t count, const float *top, const float *log, float scale,
                                    float *out) {
   float weight[PIXELS];
@@ -96,7 +97,7 @@ POLYPTYCH_INLINE void gradients_of(const float *z, const float *label, const Cla
     }
 }
 
-POLYPTYCH_WIDE void patch_loss(const float *z, const float *label, const Classes &of, int64_t begin,
+POLYPTYCH_WIDE void patch_loss(const float *z, const float *label, Classes of, int64_t begin,
                                int64_t end, float *top, float *log, double *to) {
   Sums sums;
   by_strips(begin, end, [&](int64_t at, int64_t count) POLYPTYCH_ALWAYS {
@@ -105,7 +106,7 @@ POLYPTYCH_WIDE void patch_loss(const float *z, const float *label, const Classes
   sums.store(to);
 }
 
-POLYPTYCH_WIDE void patch_gradient(const float *z, const float *label, const Classes &of,
+POLYPTYCH_WIDE void patch_gradient(const float *z, const float *label, Classes of,
                                    int64_t begin, int64_t end, const float *top, const float *log,
                                    float scale, float *out) {
   by_strips(begin, end, [&](int64_t at, int64_t count) POLYPTYCH_ALWAYS {
