@@ -28,6 +28,8 @@ fn main() {
         .warnings(false)
         // Tests train small models: loops over numbers are worth their vectors there too.
         .opt_level(3)
+        // Otherwise GCC halves vectors of 64 bytes where it converts numbers.
+        .flag_if_supported("-mprefer-vector-width=512")
         .flag_if_supported("-fno-math-errno")
         .flag_if_supported("-fno-trapping-math")
         // Vectors are handed on between functions that are inlined, so their ABI does not matter.
