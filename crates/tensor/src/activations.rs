@@ -89,6 +89,7 @@ mod tests {
     use tch::{Device, Kind};
 
     fn random(shape: &[i64]) -> Tensor {
+        let _drawing = crate::testing::drawing();
         Tensor::randn(shape, (Kind::Float, Device::Cpu))
     }
 

@@ -23,6 +23,8 @@ mod scope;
 mod script;
 mod seed;
 mod shim;
+#[cfg(test)]
+mod testing;
 
 pub use activations::Activations;
 pub use error::{Error, Result};

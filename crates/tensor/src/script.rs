@@ -97,6 +97,7 @@ mod tests {
     fn any_batch_comes_back_by_name() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.pt");
+        let _drawing = crate::testing::alone();
         let weight = Tensor::randn([5, 3], (Kind::Float, Device::Cpu));
         let forward = |image: &Tensor| -> Result<Vec<Tensor>> {
             let batch = image.size()[0];

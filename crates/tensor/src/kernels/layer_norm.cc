@@ -7,7 +7,7 @@ namespace polyptych {
 namespace {
 
 // Rows that take turns, so that none waits for its sums. Lines of floats end with whole vectors.
-constexpr int64_t TOGETHER = 4;
+constexpr int64_t NORMED_ROWS = 4;
 
 // out = (x - mean) rstd weight + bias for N rows; mean and rstd of each are written too.
 template <int64_t N, bool WHOLE, class T>
@@ -69,8 +69,8 @@ template <bool WHOLE, class T>
 POLYPTYCH_INLINE void norm(const T *x, const float *weight, const float *bias, float eps, T *out,
                            float *means, float *rstds, int64_t begin, int64_t end, int64_t count) {
   int64_t row = begin;
-  for (; row + TOGETHER <= end; row += TOGETHER)
-    norm_rows<TOGETHER, WHOLE>(x + row * count, weight, bias, eps, out + row * count, means + row,
+  for (; row + NORMED_ROWS <= end; row += NORMED_ROWS)
+    norm_rows<NORMED_ROWS, WHOLE>(x + row * count, weight, bias, eps, out + row * count, means + row,
                                rstds + row, count);
   for (; row < end; row++)
     norm_rows<1, WHOLE>(x + row * count, weight, bias, eps, out + row * count, means + row,
@@ -82,8 +82,8 @@ POLYPTYCH_INLINE void norm_back(const T *x, const T *g, const float *weight, con
                                 const float *rstds, T *dx, float *dweight, float *dbias,
                                 int64_t begin, int64_t end, int64_t count) {
   int64_t row = begin;
-  for (; row + TOGETHER <= end; row += TOGETHER)
-    norm_rows_back<TOGETHER, WHOLE>(x + row * count, g + row * count, weight, means + row,
+  for (; row + NORMED_ROWS <= end; row += NORMED_ROWS)
+    norm_rows_back<NORMED_ROWS, WHOLE>(x + row * count, g + row * count, weight, means + row,
                                     rstds + row, dx + row * count, dweight, dbias, count);
   for (; row < end; row++)
     norm_rows_back<1, WHOLE>(x + row * count, g + row * count, weight, means + row, rstds + row,

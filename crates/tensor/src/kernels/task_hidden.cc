@@ -12,7 +12,7 @@ struct Hidden {
   int64_t line() const { return padded(width); }
 };
 
-// out_t = gelu(base + low_t up_t) down_t^T for rows in [begin, end), BLOCK of them at most.
+// out_t = gelu(base + low_t up_t) down_t^T for rows in [begin, end), TASK_ROWS of them at most.
 // base: [rows, width], low: [tasks, rows, in], up: [tasks, in, padded], down: [tasks, out, padded],
 // out: [tasks, rows, out]. N: the ranks, or the most that they can be.
 template <int64_t N, class T>
@@ -47,7 +47,7 @@ POLYPTYCH_INLINE void gradient_block(const T *base, const float *low, const floa
   int64_t in = N == RANK_OF_TASK ? N : of.in, out = N == RANK_OF_TASK ? N : of.out, count = end - begin;
   std::fill_n(sums, of.tasks * count * in * VEC, 0.0f);
   for (int64_t first = 0; first < of.width; first += VEC) {
-    Vec shared[BLOCK] = {};
+    Vec shared[TASK_ROWS] = {};
     for (int64_t task = 0; task < of.tasks; task++) {
       int64_t to_up = task * in * of.line() + first, to_down = task * out * of.line() + first;
       Lines<N> ups, downs, up_sums, down_sums;

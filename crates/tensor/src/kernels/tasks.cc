@@ -25,7 +25,7 @@ struct Update {
 POLYPTYCH_RANK_UPDATE(rank_update, float)
 POLYPTYCH_RANK_UPDATE(rank_update_bf16, uint16_t)
 
-// Gradients of base + low_t up_t for rows in [begin, end), BLOCK of them at most: those of base and
+// Gradients of base + low_t up_t for rows in [begin, end), TASK_ROWS of them at most: those of base and
 // low are written, those of up added to, and what is null is left out. g: [tasks, rows, width], low:
 // [tasks, rows, r], up: [tasks, r, padded]. N: the rank, or the most that it can be.
 template <int64_t N, class T>
@@ -35,7 +35,7 @@ POLYPTYCH_INLINE void gradient_of_block(const T *g, const float *low, const floa
   int64_t rank = N == NARROW_OF_TASKS ? of.rank : N, count = end - begin, line = padded(of.width);
   if (up != nullptr) std::fill_n(sums, of.tasks * count * rank * VEC, 0.0f);
   for (int64_t first = 0; first < of.width; first += VEC) {
-    Vec shared[BLOCK] = {};
+    Vec shared[TASK_ROWS] = {};
     for (int64_t task = 0; task < of.tasks; task++) {
       int64_t from = task * rank * line + first;
       Lines<N> ups, up_sums;

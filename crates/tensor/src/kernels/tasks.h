@@ -15,7 +15,7 @@ constexpr int64_t STRIP = 64;
 // The usual rank of a task, whose lines fit into registers.
 constexpr int64_t RANK_OF_TASK = 4;
 // Rows that are treated together: what they sum stays in the nearest cache.
-constexpr int64_t BLOCK = 32;
+constexpr int64_t TASK_ROWS = 32;
 // Rows whose gradients are summed in one place.
 constexpr int64_t STRETCH = 256;
 
@@ -67,10 +67,10 @@ void by_stretches(int64_t count, F f) {
 template <class F>
 void by_blocks(int64_t count, int64_t sums, F f) {
   at::parallel_for(0, (count + STRETCH - 1) / STRETCH, 1, [&](int64_t first, int64_t last) {
-    std::vector<float> room(BLOCK * sums * VEC);
+    std::vector<float> room(TASK_ROWS * sums * VEC);
     for (int64_t s = first; s < last; s++)
-      for (int64_t row = s * STRETCH; row < std::min(count, (s + 1) * STRETCH); row += BLOCK)
-        f(s, row, std::min({count, (s + 1) * STRETCH, row + BLOCK}), room.data());
+      for (int64_t row = s * STRETCH; row < std::min(count, (s + 1) * STRETCH); row += TASK_ROWS)
+        f(s, row, std::min({count, (s + 1) * STRETCH, row + TASK_ROWS}), room.data());
   });
 }
 

@@ -4,6 +4,7 @@
 use tch::{Device, Kind, manual_seed, no_grad};
 
 use super::*;
+use crate::testing::alone;
 
 fn random(shape: &[i64], kind: Kind) -> Tensor {
     Tensor::randn(shape, (Kind::Float, Device::Cpu)).to_kind(kind).set_requires_grad(true)
@@ -34,7 +35,7 @@ const TYPES: [(Kind, f64); 2] = [(Kind::Float, 1e-5), (Kind::BFloat16, 2e-2)];
 
 #[test]
 fn linear_is_that_of_libtorch() {
-    manual_seed(0);
+    let _drawing = alone();
     for (kind, tolerance) in TYPES {
         let (x, w) = (random(&[2, 5, 24], kind), random(&[18, 24], kind));
         let bias = random(&[18], kind);
@@ -47,8 +48,35 @@ fn linear_is_that_of_libtorch() {
 }
 
 #[test]
+fn deep_products_are_those_of_libtorch() {
+    let _drawing = alone();
+    // Rows beyond whole tiles, columns beyond whole vectors and beyond a panel, and either order.
+    for [rows, deep, out] in [[13, 150, 100], [5, 128, 37], [30, 130, 32], [6, 384, 192]] {
+        let kind = Kind::BFloat16;
+        let (x, w) = (random(&[rows, deep], kind), random(&[out, deep], kind));
+        let bias = random(&[out], kind);
+        let all = [&x, &w, &bias];
+        let fast = passes(&all, |t| linear(&t[0], &t[1], Some(&t[2])));
+        let wide = passes(&all, |t| {
+            let [x, w, bias] = [0, 1, 2].map(|i: usize| t[i].to_kind(Kind::Float));
+            x.linear(&w, Some(&bias)).to_kind(kind)
+        });
+        agree(&fast, &wide, 5e-3);
+        let turned = passes(&all[..2], |t| linear(&t[0], &t[1].tr().contiguous().tr(), None));
+        agree(&turned, &passes(&all[..2], |t| linear(&t[0], &t[1], None)), 5e-3);
+        let plain = no_grad(|| fast[0].gelu("none"));
+        agree(&[no_grad(|| linear_gelu(&x, &w, Some(&bias)))], &[plain], 1e-2);
+        // A rank as deep: what is added to the base.
+        let (a, b) = (random(&[130, deep], kind), random(&[out, 130], kind));
+        let sum = no_grad(|| low_rank_linear(&x, (&w, None), (&a, &b), 0.1, 0.0));
+        let low = no_grad(|| linear(&linear(&x, &a, None), &(&b * 0.1), None));
+        agree(&[sum], &[no_grad(|| x.linear(&w, None::<&Tensor>) + low)], 1e-2);
+    }
+}
+
+#[test]
 fn the_activation_behind_a_layer_is_the_same_with_and_without_gradients() {
-    manual_seed(0);
+    let _drawing = alone();
     for (kind, tolerance) in TYPES {
         let (x, w) = (random(&[2, 5, 24], kind), random(&[18, 24], kind));
         let bias = random(&[18], kind);
@@ -60,7 +88,7 @@ fn the_activation_behind_a_layer_is_the_same_with_and_without_gradients() {
 
 #[test]
 fn strided_and_empty_inputs_are_taken() {
-    manual_seed(0);
+    let _drawing = alone();
     let (x, w) = (random(&[6, 4], Kind::Float), random(&[3, 6], Kind::Float));
     agree(
         &passes(&[&x, &w], |t| linear(&t[0].tr(), &t[1], None)),
@@ -75,7 +103,7 @@ fn strided_and_empty_inputs_are_taken() {
 
 #[test]
 fn the_low_rank_path_is_the_sum_of_its_parts() {
-    manual_seed(0);
+    let _drawing = alone();
     for ((kind, tolerance), r) in TYPES.into_iter().flat_map(|of| [(of, 4), (of, 20)]) {
         let (x, w, c) = (random(&[2, 7, 24], kind), random(&[18, 24], kind), random(&[18], kind));
         let (a, b) = (random(&[r, 24], Kind::Float), random(&[18, r], Kind::Float));
@@ -107,7 +135,7 @@ fn gelu_is_that_of_libtorch_far_out_too() {
 
 #[test]
 fn what_follows_a_gelu_forms_it_again() {
-    manual_seed(0);
+    let _drawing = alone();
     for (kind, tolerance) in TYPES {
         let (x, w) = (random(&[14, 24], kind), random(&[18, 24], kind));
         let (a, b) = (random(&[4, 24], Kind::Float), random(&[18, 4], Kind::Float));
@@ -124,7 +152,7 @@ fn what_follows_a_gelu_forms_it_again() {
 
 #[test]
 fn all_tasks_at_once_are_each_alone() {
-    manual_seed(0);
+    let _drawing = alone();
     for ((kind, tolerance), r) in TYPES.into_iter().flat_map(|of| [(of, 4), (of, 70)]) {
         let (x, base) = (random(&[3, 2, 7, 24], kind), random(&[2, 7, 70], kind));
         let (a, b) = (random(&[3, r, 24], kind), random(&[3, 70, r], kind));
@@ -144,7 +172,7 @@ fn all_tasks_at_once_are_each_alone() {
 
 #[test]
 fn terms_of_tasks_stand_alone() {
-    manual_seed(0);
+    let _drawing = alone();
     for (kind, tolerance) in TYPES {
         let (low, b) = (random(&[3, 2, 7, 5], kind), random(&[3, 70, 5], kind));
         let fast = passes(&[&low, &b], |t| task_up(&t[0], None, &t[1]));
@@ -157,7 +185,7 @@ fn terms_of_tasks_stand_alone() {
 
 #[test]
 fn a_hidden_layer_that_is_never_held_is_the_same() {
-    manual_seed(0);
+    let _drawing = alone();
     // Rows beyond one stretch, and columns beyond whole strips.
     for (kind, tolerance) in TYPES {
         let (x, base) = (random(&[3, 2, 150, 24], kind), random(&[2, 150, 150], kind));
@@ -190,7 +218,7 @@ fn formula(qkv: &Tensor, heads: i64, bias: Option<&Tensor>) -> Tensor {
 
 #[test]
 fn attention_is_the_formula() {
-    manual_seed(0);
+    let _drawing = alone();
     // A head's width that tiles cannot hold; a window; rows that fill no tile, and keys that end
     // with a vector's first lane; more tokens than tiles are for.
     let shapes = [(6, 5, 4), (6, 49, 32), (18, 5, 32), (2, 65, 64), (1, 260, 32)];
@@ -212,7 +240,7 @@ fn attention_is_the_formula() {
 
 #[test]
 fn what_a_mask_hides_has_no_share() {
-    manual_seed(0);
+    let _drawing = alone();
     for (kind, tolerance) in TYPES {
         let qkv = random(&[2, 49, 192], kind);
         let hidden = Tensor::zeros([1, 2, 49, 49], (kind, Device::Cpu));
@@ -228,7 +256,7 @@ fn what_a_mask_hides_has_no_share() {
 /// With a seed the mask is known: that of dropout alone.
 #[test]
 fn the_low_rank_path_drops_what_dropout_drops() {
-    manual_seed(0);
+    let _drawing = alone();
     for (kind, tolerance) in TYPES {
         let (x, w) = (random(&[14, 24], kind), random(&[18, 24], kind));
         let (a, b) = (random(&[4, 24], Kind::Float), random(&[18, 4], Kind::Float));
@@ -285,7 +313,7 @@ fn neighbours_fall_independently() {
 
 #[test]
 fn normalisation_and_relu_are_those_of_libtorch() {
-    manual_seed(0);
+    let _drawing = alone();
     // Blocks of rows and vectors of channels: whole, with a rest, and fewer channels than one has.
     let shapes = [[300, 70], [128, 32], [5, 16], [9, 5]];
     for ((kind, tolerance), shape) in TYPES.into_iter().flat_map(|of| shapes.map(|at| (of, at))) {
@@ -320,7 +348,7 @@ fn normalisation_and_relu_are_those_of_libtorch() {
 
 #[test]
 fn a_branch_joins_scaled_and_for_every_task() {
-    manual_seed(0);
+    let _drawing = alone();
     for (kind, tolerance) in TYPES {
         let (x, branch) = (random(&[2, 7, 33], kind), random(&[6, 7, 33], kind));
         let factors = Tensor::from_slice(&[0.0f32, 1.25, 1.25, 0.0, 1.25, 1.25]);
@@ -338,7 +366,7 @@ fn a_branch_joins_scaled_and_for_every_task() {
 
 #[test]
 fn resizing_is_that_of_libtorch() {
-    manual_seed(0);
+    let _drawing = alone();
     for (kind, tolerance) in TYPES {
         let levels = [random(&[2, 5, 3, 20], kind), random(&[2, 1, 4, 20], kind)];
         let onto = random(&[2, 12, 7, 20], kind);
@@ -374,7 +402,7 @@ fn resizing_is_that_of_libtorch() {
 
 #[test]
 fn layers_are_normalised_as_by_libtorch() {
-    manual_seed(0);
+    let _drawing = alone();
     // Rows of whole vectors and others; rows beyond those that take turns.
     for ((kind, tolerance), width) in TYPES.into_iter().flat_map(|of| [(of, 70), (of, 96)]) {
         let x = no_grad(|| random(&[3, 101, width], Kind::Float) * 2.0 + 5.0).to_kind(kind);

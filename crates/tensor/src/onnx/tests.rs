@@ -11,6 +11,7 @@ use super::*;
 use crate::ScriptConfig;
 
 fn random(size: &[i64]) -> Tensor {
+    let _drawing = crate::testing::drawing();
     Tensor::randn(size, (Kind::Float, Device::Cpu))
 }
 

@@ -42,7 +42,7 @@ mod tests {
 
     #[test]
     fn the_joint_norm_is_that_of_one_long_vector() {
-        tch::manual_seed(0);
+        let _drawing = crate::testing::alone();
         let long = Tensor::randn([3, 4099], (Kind::Float, tch::Device::Cpu));
         let all = [long.shallow_clone(), long.narrow(1, 5, 17).to_kind(Kind::BFloat16)];
         let flat: Vec<Tensor> = all.iter().map(|t| t.to_kind(Kind::Double).reshape([-1])).collect();

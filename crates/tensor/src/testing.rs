@@ -1,0 +1,16 @@
+//! LibTorch's generator is the process's: tests that draw take turns.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Keeps other tests from drawing until it is dropped.
+pub(crate) fn drawing() -> MutexGuard<'static, ()> {
+    static DRAWING: Mutex<()> = Mutex::new(());
+    DRAWING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The same with the generator seeded: what a test draws is the same in every run.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    let guard = drawing();
+    tch::manual_seed(0);
+    guard
+}
