@@ -101,7 +101,7 @@ fn gelu_is_that_of_libtorch_far_out_too() {
         agree(&fast, &passes(&[&x], |t| t[0].gelu("none")), tolerance);
         let wild = Tensor::from_slice(&[f32::NAN, 40.0, -40.0]).to_kind(kind);
         let values = Vec::<f32>::try_from(gelu(&wild).to_kind(Kind::Float)).unwrap();
-        assert!(values[0].is_nan() && values[1] == 40.0 && values[2].abs() < 1e-5, "{values:?}");
+        assert!(values[0].is_nan() && values[1] == 40.0 && values[2].abs() < 1e-6, "{values:?}");
     }
 }
 
