@@ -11,6 +11,10 @@ mod recipe;
 mod step;
 mod subject;
 
+#[cfg(all(unix, not(target_env = "musl")))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 pub use clock::Clock;
 pub use interleaved::{Quartiles, Rounds, interleaved};
 pub use machine::machine;

@@ -29,6 +29,10 @@ use clap::Parser;
 
 use crate::flags::{Command, Flags};
 
+#[cfg(all(unix, not(target_env = "musl")))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Exit code of a program that an interrupt ended, as shells count.
 const INTERRUPTED: u8 = 130;
 

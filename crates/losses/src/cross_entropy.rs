@@ -1,9 +1,9 @@
 //! Which of several classes: semantic segmentation, human parts, classification.
 
-use polyptych_tensor::{Kind, Tensor};
+use polyptych_tensor::{Kind, Tensor, cross_entropy};
 use serde::{Deserialize, Serialize};
 
-use crate::pair::{Pair, shape_error};
+use crate::pair::{Pair, indexed, shape_error};
 use crate::{Error, LossValue, Result, TaskLoss};
 
 /// `-(1 - e) log p_y - e mean_c log p_c`, with `p` the softmax of the outputs and `e` the label
@@ -46,11 +46,22 @@ impl CrossEntropy {
 
 impl TaskLoss for CrossEntropy {
     fn forward(&self, prediction: &Tensor, target: &Tensor) -> Result<LossValue> {
-        let pair = Pair::indexed(prediction, target)?;
-        if pair.prediction.size()[1] < 2 {
+        let [logits, classes] = indexed(prediction, target)?;
+        if logits.size()[1] < 2 {
             let expected = "[batch, 2 or more classes, ..]".into();
             return Err(shape_error("prediction", expected, prediction));
         }
+        let weights = (self.label_smoothing, self.background_weight);
+        match cross_entropy(&logits, &classes, weights)? {
+            Some((loss, labelled)) => Ok(LossValue { loss, labelled: labelled.into() }),
+            None => self.plain(&Pair::parted(&logits, &classes)),
+        }
+    }
+}
+
+impl CrossEntropy {
+    /// In LibTorch's operations.
+    fn plain(&self, pair: &Pair) -> Result<LossValue> {
         let log_p = pair.prediction.log_softmax(1, Kind::Float);
         let index = pair.target.to_kind(Kind::Int64);
         let own = log_p.f_gather(1, &index, false).map_err(polyptych_tensor::Error::from)?;
@@ -126,6 +137,30 @@ mod tests {
         });
     }
 
+    /// Enough pixels for the form that takes them side by side, and a rest.
+    #[test]
+    fn many_pixels_are_as_a_few() {
+        let shape = [2, 5, 83, 67];
+        let y = with_nan(&classes(1, &[2, 1, 83, 67], 5));
+        for (label_smoothing, background_weight) in [(0.0, 1.0), (0.1, 0.25)] {
+            let loss = CrossEntropy { label_smoothing, background_weight };
+            let both = [true, false].map(|fast| {
+                let z = (prediction(2, &shape) * 8.0).set_requires_grad(true);
+                let value = match fast {
+                    true => loss.forward(&z, &y),
+                    false => loss.plain(&Pair::parted(&z, &y)),
+                };
+                let LossValue { loss, labelled } = value.unwrap();
+                (&loss * 3.0).backward();
+                (loss.double_value(&[]), labelled.int64_value(&[]), z.grad())
+            });
+            let [fast, plain] = both;
+            assert!((fast.0 - plain.0).abs() < 1e-6 * plain.0 && fast.1 == plain.1);
+            let apart = (&fast.2 - &plain.2).norm() / plain.2.norm();
+            assert!(apart.double_value(&[]) < 1e-6, "{apart:?}");
+        }
+    }
+
     #[test]
     fn whole_images_are_classified() {
         let y = with_nan(&classes(1, &[6, 1, 1, 1], 4));
@@ -145,6 +180,7 @@ mod tests {
     #[test]
     fn a_batch_without_labels_is_zero() {
         is_zero_without_labels(&CrossEntropy::default(), &[2, 5, 3, 4], &[2, 1, 3, 4]);
+        is_zero_without_labels(&CrossEntropy::default(), &[2, 5, 9, 11], &[2, 1, 9, 11]);
         let smooth = CrossEntropy { label_smoothing: 0.1, background_weight: 0.5 };
         is_zero_without_labels(&smooth, &[2, 5], &[2, 1]);
     }
@@ -160,6 +196,8 @@ mod tests {
             "prediction: expected shape [batch, 2 or more classes, ..], found [2, 1]"
         );
         let message = refusal(&[2, 3], &(classes(2, &[2, 1], 1) + 255.0));
+        assert!(message.contains("index 255 is out of bounds"), "{message}");
+        let message = refusal(&[2, 3, 8, 9], &(classes(2, &[2, 1, 8, 9], 1) + 255.0));
         assert!(message.contains("index 255 is out of bounds"), "{message}");
     }
 }

@@ -19,30 +19,15 @@ pub(crate) struct Pair {
 impl Pair {
     /// A target with as many channels as the prediction has outputs.
     pub(crate) fn elementwise(prediction: &Tensor, target: &Tensor) -> Result<Self> {
-        let prediction = four_axes("prediction", prediction)?;
-        let channels = prediction.size()[1];
-        Self::checked(prediction, target, channels)
+        let [prediction, target] = elementwise(prediction, target)?;
+        Ok(Self::parted(&prediction, &target))
     }
 
-    /// A target of one channel, whatever the number of outputs.
-    pub(crate) fn indexed(prediction: &Tensor, target: &Tensor) -> Result<Self> {
-        Self::checked(four_axes("prediction", prediction)?, target, 1)
-    }
-
-    fn checked(prediction: Tensor, target: &Tensor, channels: i64) -> Result<Self> {
-        let target = four_axes("target", target)?;
-        let mut shape = prediction.size();
-        shape[1] = channels;
-        if target.size() != shape {
-            return Err(shape_error("target", format!("{shape:?}"), &target));
-        }
-        let [here, there] = [&prediction, &target].map(|t| device::name(t.device()));
-        if here != there {
-            return Err(Error::Device { expected: here, found: there });
-        }
+    /// Of tensors that fit each other.
+    pub(crate) fn parted(prediction: &Tensor, target: &Tensor) -> Self {
         let unlabelled = target.isnan();
         let target = target.to_kind(Kind::Float).masked_fill(&unlabelled, 0.0);
-        Ok(Self { prediction: prediction.to_kind(Kind::Float), target, unlabelled })
+        Self { prediction: prediction.to_kind(Kind::Float), target, unlabelled }
     }
 
     /// int64 scalar: number of labelled elements.
@@ -56,6 +41,32 @@ impl Pair {
         let sum = values.masked_fill(&self.unlabelled, 0.0).sum(Kind::Float);
         LossValue { loss: sum / labelled.clamp_min(1), labelled }
     }
+}
+
+/// Both with four axes, for a target with as many channels as the prediction has outputs.
+pub(crate) fn elementwise(prediction: &Tensor, target: &Tensor) -> Result<[Tensor; 2]> {
+    let prediction = four_axes("prediction", prediction)?;
+    let channels = prediction.size()[1];
+    fitting(prediction, target, channels)
+}
+
+/// Both with four axes, for a target of one channel, whatever the number of outputs.
+pub(crate) fn indexed(prediction: &Tensor, target: &Tensor) -> Result<[Tensor; 2]> {
+    fitting(four_axes("prediction", prediction)?, target, 1)
+}
+
+fn fitting(prediction: Tensor, target: &Tensor, channels: i64) -> Result<[Tensor; 2]> {
+    let target = four_axes("target", target)?;
+    let mut shape = prediction.size();
+    shape[1] = channels;
+    if target.size() != shape {
+        return Err(shape_error("target", format!("{shape:?}"), &target));
+    }
+    let [here, there] = [&prediction, &target].map(|t| device::name(t.device()));
+    if here != there {
+        return Err(Error::Device { expected: here, found: there });
+    }
+    Ok([prediction, target])
 }
 
 pub(crate) fn shape_error(key: &'static str, expected: String, tensor: &Tensor) -> Error {
@@ -104,9 +115,9 @@ mod tests {
     #[test]
     fn whole_images_may_have_two_axes_or_four() {
         for target in [vec![2, 1], vec![2, 1, 1, 1]] {
-            let pair = Pair::indexed(&zeros(&[2, 7]), &zeros(&target)).unwrap();
-            assert_eq!(pair.prediction.size(), [2, 7, 1, 1]);
-            assert_eq!(pair.target.size(), [2, 1, 1, 1]);
+            let [prediction, target] = indexed(&zeros(&[2, 7]), &zeros(&target)).unwrap();
+            assert_eq!(prediction.size(), [2, 7, 1, 1]);
+            assert_eq!(target.size(), [2, 1, 1, 1]);
         }
     }
 }

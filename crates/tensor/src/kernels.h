@@ -48,6 +48,13 @@ Address join_windows(Address windows, rust::Slice<const std::int64_t> resolution
 Address upsample(rust::Slice<const std::size_t> levels, Address onto, std::int64_t height,
                  std::int64_t width);
 
+// 0 where it takes other operations; `labelled` becomes the number of pixels with a label.
+Address cross_entropy(Address prediction, Address target, double smoothing,
+                      double background_weight, std::int64_t &labelled);
+
+// As above.
+Address normals_l1(Address prediction, Address target, std::int64_t &labelled);
+
 void backward(rust::Slice<const std::size_t> outputs, rust::Slice<const std::size_t> gradients);
 
 double joint_norm(rust::Slice<const std::size_t> gradients);

@@ -77,6 +77,17 @@ mod ffi {
         unsafe fn upsample(levels: &[usize], onto: usize, height: i64, width: i64)
         -> Result<usize>;
         // SAFETY: as above.
+        unsafe fn cross_entropy(
+            prediction: usize,
+            target: usize,
+            smoothing: f64,
+            background_weight: f64,
+            labelled: &mut i64,
+        ) -> Result<usize>;
+        // SAFETY: as above.
+        unsafe fn normals_l1(prediction: usize, target: usize, labelled: &mut i64)
+        -> Result<usize>;
+        // SAFETY: as above.
         unsafe fn backward(outputs: &[usize], gradients: &[usize]) -> Result<()>;
         // SAFETY: as above.
         unsafe fn joint_norm(gradients: &[usize]) -> Result<f64>;
@@ -242,6 +253,44 @@ pub fn upsample(levels: &[&Tensor], onto: Option<&Tensor>, [height, width]: [i64
     owned("upsample", unsafe { ffi::upsample(&levels, optional(onto), height, width) })
 }
 
+/// Cross entropy of `prediction`, `[batch, classes, height, width]`, with the class indices in
+/// `target`, `[batch, 1, height, width]`, NaN where there is no label, and how many labels there
+/// are. The mean is weighted: `background_weight` for class 0 and 1 for the others; `smoothing` is
+/// the share of the target that is spread over all classes.
+///
+/// Nothing where it takes other operations: on other devices than the CPU, in other types than
+/// float32, for a few pixels, in a trace. Kept for the backward pass are both arguments and two
+/// numbers a pixel.
+///
+/// # Errors
+/// A label that is no class.
+pub fn cross_entropy(
+    prediction: &Tensor,
+    target: &Tensor,
+    (smoothing, background_weight): (f64, f64),
+) -> crate::Result<Option<(Tensor, i64)>> {
+    let (from, to, mut labelled) = (address(prediction), address(target), 0);
+    // SAFETY: as above.
+    let made = unsafe { ffi::cross_entropy(from, to, smoothing, background_weight, &mut labelled) };
+    let torch = |error: cxx::Exception| error.what().into();
+    let loss =
+        made.map_err(|error| crate::Error::Torch { op: "cross_entropy", reason: torch(error) })?;
+    Ok((loss != 0).then(|| (owned("cross_entropy", Ok(loss)), labelled)))
+}
+
+/// Mean of `|z / (|z|_2 + 1e-12) - y|` over labelled components of `prediction` and `target`,
+/// `[batch, 3, height, width]` both, NaN where there is no label, and how many are labelled.
+/// Nothing where [`cross_entropy`] gives nothing.
+///
+/// # Panics
+/// As [`linear`].
+pub fn normals_l1(prediction: &Tensor, target: &Tensor) -> Option<(Tensor, i64)> {
+    let mut labelled = 0;
+    // SAFETY: as above.
+    let made = unsafe { ffi::normals_l1(address(prediction), address(target), &mut labelled) };
+    (!matches!(made, Ok(0))).then(|| (owned("normals_l1", made), labelled))
+}
+
 /// Carries `gradients` of `outputs`, of the same shapes and types, back to all leaves.
 ///
 /// # Errors
@@ -327,7 +376,7 @@ pub(crate) fn forget_gradients(parameters: &[&Tensor]) {
 
 /// Lets this process keep memory that tensors have freed, instead of having the system clear new
 /// pages for every large one: a fifth of a training step on the CPU. For programs to call once at
-/// their start; says whether the system can (glibc).
+/// their start; says whether the allocator can (jemalloc as the program's own, or glibc's).
 pub fn keep_memory() -> bool {
     ffi::keep_memory()
 }

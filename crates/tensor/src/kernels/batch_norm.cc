@@ -1,109 +1,156 @@
 // Batch normalisation and the ReLU behind it.
-#include "polyptych-tensor/src/kernels/tensors.h"
+#include "polyptych-tensor/src/kernels/rows.h"
+#include "polyptych-tensor/src/kernels/types.h"
+#include "polyptych-tensor/src/kernels/vector.h"
+
+#include <tuple>
 
 namespace polyptych {
 
 namespace {
 
-// Channels that are treated together: a few lines of cache.
-constexpr int64_t CHANNELS = 64;
+// Rows whose sums are float32, and rows for which a sum stays in a register.
+constexpr int64_t BLOCK = 128, TOGETHER = 8;
 
+// f(at, slot) for vectors of channels: the last one overlaps the one before, and has a slot of its
+// own for sums.
 template <class F>
-void by_channels(int64_t channels, F f) {
-  auto blocks = (channels + CHANNELS - 1) / CHANNELS;
-  at::parallel_for(0, blocks, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t block = begin; block < end; block++)
-      f(block * CHANNELS, std::min(CHANNELS, channels - block * CHANNELS));
+POLYPTYCH_INLINE void over_channels(int64_t channels, F f) {
+  for (int64_t c = 0; c < channels; c += VEC) f(std::min(c, channels - VEC), c);
+}
+
+// Parameters of all channels; `mean` is what the input is measured from.
+struct Channels {
+  int64_t count;
+  const float *gain, *shift, *mean;
+};
+
+// Sums of the distances to a centre and of their squares.
+template <class T>
+struct Moments {
+  const T *x;
+
+  template <int ROWS>
+  POLYPTYCH_INLINE void add(int64_t from, int64_t at, const Channels &all, Vec &a, Vec &b) const {
+    auto centre = load_vec(all.mean + at);
+#pragma GCC unroll 8
+    for (int r = 0; r < ROWS; r++) {
+      auto apart = load_vec(x + from + r * all.count) - centre;
+      a += apart;
+      b += apart * apart;
+    }
+  }
+};
+
+// Sums of the gradient that passes the ReLU, and of its product with the distance to the mean.
+template <class T>
+struct Passed {
+  const T *x, *g;
+
+  template <int ROWS>
+  POLYPTYCH_INLINE void add(int64_t from, int64_t at, const Channels &all, Vec &a, Vec &b) const {
+    auto gain = load_vec(all.gain + at), shift = load_vec(all.shift + at);
+    auto mean = load_vec(all.mean + at);
+#pragma GCC unroll 8
+    for (int r = 0; r < ROWS; r++) {
+      auto v = load_vec(x + from + r * all.count);
+      auto passed = v * gain + shift > 0.0f ? load_vec(g + from + r * all.count) : Vec{};
+      a += passed;
+      b += passed * (v - mean);
+    }
+  }
+};
+
+template <int ROWS, class Terms>
+POLYPTYCH_INLINE void add_together(const Terms &terms, int64_t row, const Channels &all, float *a,
+                               float *b) {
+  over_channels(all.count, [&](int64_t at, int64_t slot) {
+    auto first = load_vec(a + slot), second = load_vec(b + slot);
+    terms.template add<ROWS>(row * all.count + at, at, all, first, second);
+    store_vec(first, a + slot);
+    store_vec(second, b + slot);
   });
 }
 
-// sum += of `count` channels over rows, in stretches whose sums are short.
-#define POLYPTYCH_SUMS(NAME, T)                                                              \
-  POLYPTYCH_WIDE void NAME(const T *x, int64_t rows, int64_t stride, int64_t count,          \
-                           const float *mean, double *sum) {                                 \
-    for (int64_t first = 0; first < rows; first += 128) {                                    \
-      float part[CHANNELS] = {0};                                                            \
-      for (int64_t r = first; r < std::min(rows, first + 128); r++)                          \
-        for (int64_t c = 0; c < count; c++) {                                                \
-          float v = wide(x[r * stride + c]);                                                 \
-          part[c] += mean == nullptr ? v : (v - mean[c]) * (v - mean[c]);                    \
-        }                                                                                    \
-      for (int64_t c = 0; c < count; c++) sum[c] += part[c];                                 \
-    }                                                                                        \
-  }
-POLYPTYCH_SUMS(sums, float)
-POLYPTYCH_SUMS(sums_bf16, uint16_t)
+template <class Terms>
+POLYPTYCH_INLINE void add_block(const Terms &terms, int64_t row, int64_t end, const Channels &all,
+                                float *a, float *b) {
+  for (; row + TOGETHER <= end; row += TOGETHER) add_together<TOGETHER>(terms, row, all, a, b);
+  for (; row < end; row++) add_together<1>(terms, row, all, a, b);
+}
 
-#define POLYPTYCH_SCALED_RELU(NAME, T)                                                       \
-  POLYPTYCH_WIDE void NAME(const T *x, T *out, int64_t rows, int64_t stride, int64_t count,  \
-                           const float *gain, const float *shift) {                          \
+// Compilers make copies for each width of vectors of plain functions alone.
+#define POLYPTYCH_NORM_LOOPS(T)                                                              \
+  POLYPTYCH_WIDE void add_all(const Moments<T> &terms, int64_t row, int64_t end,             \
+                              const Channels &all, float *a, float *b) {                     \
+    add_block(terms, row, end, all, a, b);                                                   \
+  }                                                                                          \
+  POLYPTYCH_WIDE void add_all(const Passed<T> &terms, int64_t row, int64_t end,              \
+                              const Channels &all, float *a, float *b) {                     \
+    add_block(terms, row, end, all, a, b);                                                   \
+  }                                                                                          \
+  POLYPTYCH_WIDE void scaled_relu(const T *x, int64_t rows, const Channels &all, T *out) {   \
     for (int64_t r = 0; r < rows; r++)                                                       \
-      for (int64_t c = 0; c < count; c++) {                                                  \
-        float v = wide(x[r * stride + c]) * gain[c] + shift[c];                              \
-        narrow(v > 0.0f || v != v ? v : 0.0f, out[r * stride + c]);                          \
-      }                                                                                      \
-  }
-POLYPTYCH_SCALED_RELU(scaled_relu, float)
-POLYPTYCH_SCALED_RELU(scaled_relu_bf16, uint16_t)
-
-// Sums of the gradient that passes the ReLU, and of its product with the normalised input.
-#define POLYPTYCH_GRADIENT_SUMS(NAME, T)                                                     \
-  POLYPTYCH_WIDE void NAME(const T *x, const T *g, int64_t rows, int64_t stride,             \
-                           int64_t count, const float *gain, const float *shift,             \
-                           const float *mean, const float *inverse, double *sum,             \
-                           double *product) {                                                \
-    for (int64_t first = 0; first < rows; first += 128) {                                    \
-      float a[CHANNELS] = {0}, b[CHANNELS] = {0};                                            \
-      for (int64_t r = first; r < std::min(rows, first + 128); r++)                          \
-        for (int64_t c = 0; c < count; c++) {                                                \
-          float v = wide(x[r * stride + c]);                                                 \
-          float passed = v * gain[c] + shift[c] > 0.0f ? wide(g[r * stride + c]) : 0.0f;     \
-          a[c] += passed;                                                                    \
-          b[c] += passed * (v - mean[c]) * inverse[c];                                       \
-        }                                                                                    \
-      for (int64_t c = 0; c < count; c++) {                                                  \
-        sum[c] += a[c];                                                                      \
-        product[c] += b[c];                                                                  \
-      }                                                                                      \
-    }                                                                                        \
-  }
-POLYPTYCH_GRADIENT_SUMS(gradient_sums, float)
-POLYPTYCH_GRADIENT_SUMS(gradient_sums_bf16, uint16_t)
-
-// gain (passed - of_sum - normalised of_product).
-#define POLYPTYCH_GRADIENT(NAME, T)                                                          \
-  POLYPTYCH_WIDE void NAME(const T *x, const T *g, T *out, int64_t rows, int64_t stride,     \
-                           int64_t count, const float *gain, const float *shift,             \
-                           const float *mean, const float *inverse, const float *of_sum,     \
-                           const float *of_product) {                                        \
+      over_channels(all.count, [&](int64_t at, int64_t) {                                    \
+        auto from = r * all.count + at;                                                      \
+        auto v = load_vec(x + from) * load_vec(all.gain + at) + load_vec(all.shift + at);    \
+        /* No number stays none. */                                                          \
+        store_vec(v <= 0.0f ? Vec{} : v, out + from);                                        \
+      });                                                                                    \
+  }                                                                                          \
+  /* gain passed - flat - slope (x - mean) */                                                \
+  POLYPTYCH_WIDE void norm_gradient(const T *x, const T *g, int64_t rows, const Channels &all,    \
+                               const float *flat, const float *slope, T *out) {              \
     for (int64_t r = 0; r < rows; r++)                                                       \
-      for (int64_t c = 0; c < count; c++) {                                                  \
-        float v = wide(x[r * stride + c]);                                                   \
-        float passed = v * gain[c] + shift[c] > 0.0f ? wide(g[r * stride + c]) : 0.0f;       \
-        float normalised = (v - mean[c]) * inverse[c];                                       \
-        narrow(gain[c] * (passed - of_sum[c] - normalised * of_product[c]),                  \
-               out[r * stride + c]);                                                         \
-      }                                                                                      \
+      over_channels(all.count, [&](int64_t at, int64_t) {                                    \
+        auto from = r * all.count + at;                                                      \
+        auto v = load_vec(x + from), gain = load_vec(all.gain + at);                         \
+        auto passes = v * gain + load_vec(all.shift + at) > 0.0f;                            \
+        auto passed = passes ? gain * load_vec(g + from) : Vec{};                            \
+        auto along = load_vec(slope + at) * (v - load_vec(all.mean + at));                   \
+        store_vec(passed - load_vec(flat + at) - along, out + from);                         \
+      });                                                                                    \
   }
-POLYPTYCH_GRADIENT(gradient, float)
-POLYPTYCH_GRADIENT(gradient_bf16, uint16_t)
+POLYPTYCH_NORM_LOOPS(float)
+POLYPTYCH_NORM_LOOPS(uint16_t)
 
-// Mean over rows of x, or of the squared distance to `mean`, in float32.
-Tensor over_rows(const Tensor &x, const Tensor &mean) {
-  auto count = x.size(0), channels = x.size(1);
-  auto out = at::empty({channels}, x.options().dtype(at::kFloat));
-  auto centre = mean.defined() ? mean.const_data_ptr<float>() : nullptr;
-  by_channels(channels, [&](int64_t first, int64_t width) {
-    double sum[CHANNELS] = {0};
-    auto from = centre == nullptr ? nullptr : centre + first;
-    if (x.scalar_type() == at::kFloat)
-      sums(x.const_data_ptr<float>() + first, count, channels, width, from, sum);
-    else
-      sums_bf16(halves(x) + first, count, channels, width, from, sum);
-    for (int64_t c = 0; c < width; c++)
-      out.data_ptr<float>()[first + c] = static_cast<float>(sum[c] / static_cast<double>(count));
+// Both sums of `terms` over all rows, [2, channels] in float64. They are those of whole blocks,
+// whatever the number of threads.
+template <class Terms>
+Tensor channel_sums(const Terms &terms, int64_t rows, const Channels &all) {
+  auto blocks = (rows + BLOCK - 1) / BLOCK, slots = whole(all.count), over = slots - all.count;
+  auto parts = at::zeros({blocks, 2, slots}, at::kFloat);
+  at::parallel_for(0, blocks, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t b = begin; b < end; b++) {
+      auto to = floats_of(parts) + b * 2 * slots;
+      add_all(terms, b * BLOCK, std::min(rows, (b + 1) * BLOCK), all, to, to + slots);
+    }
   });
-  return out;
+  auto sums = parts.sum({0}, false, at::kDouble);
+  auto last = sums.narrow(1, slots - VEC + over, VEC - over);
+  return at::cat({sums.narrow(1, 0, slots - VEC), last}, 1);
+}
+
+// Mean and variance over rows, in float32. Sums of squares stay exact since they are taken from
+// near the mean: that of a few rows.
+std::pair<Tensor, Tensor> moments(const Tensor &x) {
+  auto rows = x.size(0), channels = x.size(1);
+  auto some = x.slice(0, 0, rows, std::max<int64_t>(1, rows / 16)).to(at::kFloat);
+  auto centre = some.mean(0).contiguous();
+  Tensor sums;
+  by_type(x, [&](auto type) {
+    Moments<decltype(type)> terms{numbers<decltype(type)>(x)};
+    sums = channel_sums(terms, rows, {channels, nullptr, nullptr, floats(centre)});
+  });
+  auto apart = sums[0] / rows;
+  auto var = (sums[1] / rows - apart * apart).clamp_min(0);
+  return {(centre + apart).to(at::kFloat), var.to(at::kFloat)};
+}
+
+template <class F>
+void by_whole_rows(const Tensor &x, F f) {
+  at::parallel_for(0, x.size(0), std::max<int64_t>(1, GRAIN / x.size(1)),
+                   [&](int64_t begin, int64_t end) { f(begin * x.size(1), end - begin); });
 }
 
 struct BatchNormRelu : Function<BatchNormRelu> {
@@ -112,14 +159,12 @@ struct BatchNormRelu : Function<BatchNormRelu> {
     at::AutoDispatchBelowADInplaceOrView guard;
     auto gain = weight * inverse, shift = bias - mean * gain;
     auto out = at::empty_like(x);
-    auto count = x.size(0), channels = x.size(1);
-    by_channels(channels, [&](int64_t first, int64_t width) {
-      auto g = gain.const_data_ptr<float>() + first, s = shift.const_data_ptr<float>() + first;
-      if (x.scalar_type() == at::kFloat)
-        scaled_relu(x.const_data_ptr<float>() + first, out.data_ptr<float>() + first, count,
-                    channels, width, g, s);
-      else
-        scaled_relu_bf16(halves(x) + first, halves_of(out) + first, count, channels, width, g, s);
+    Channels all{x.size(1), floats(gain), floats(shift), floats(mean)};
+    by_type(x, [&](auto type) {
+      using T = decltype(type);
+      by_whole_rows(x, [&](int64_t at, int64_t rows) {
+        scaled_relu(numbers<T>(x) + at, rows, all, numbers_of<T>(out) + at);
+      });
     });
     ctx->save_for_backward({x, gain, shift, mean, inverse});
     return out;
@@ -130,31 +175,18 @@ struct BatchNormRelu : Function<BatchNormRelu> {
     auto &x = saved[0], &gain = saved[1], &shift = saved[2], &mean = saved[3], &inverse = saved[4];
     auto g = grads[0].contiguous();
     auto out = at::empty_like(x);
-    auto dweight = at::empty_like(gain), dbias = at::empty_like(gain);
-    auto count = x.size(0), channels = x.size(1);
-    by_channels(channels, [&](int64_t first, int64_t width) {
-      auto at = [&](const Tensor &t) { return t.const_data_ptr<float>() + first; };
-      double sum[CHANNELS] = {0}, with[CHANNELS] = {0};
-      bool floats = x.scalar_type() == at::kFloat;
-      if (floats)
-        gradient_sums(at(x), at(g), count, channels, width, at(gain), at(shift), at(mean),
-                      at(inverse), sum, with);
-      else
-        gradient_sums_bf16(halves(x) + first, halves(g) + first, count, channels, width, at(gain),
-                           at(shift), at(mean), at(inverse), sum, with);
-      float of_sum[CHANNELS], of_product[CHANNELS];
-      for (int64_t c = 0; c < width; c++) {
-        dbias.data_ptr<float>()[first + c] = static_cast<float>(sum[c]);
-        dweight.data_ptr<float>()[first + c] = static_cast<float>(with[c]);
-        of_sum[c] = static_cast<float>(sum[c] / static_cast<double>(count));
-        of_product[c] = static_cast<float>(with[c] / static_cast<double>(count));
-      }
-      if (floats)
-        gradient(at(x), at(g), out.data_ptr<float>() + first, count, channels, width, at(gain),
-                 at(shift), at(mean), at(inverse), of_sum, of_product);
-      else
-        gradient_bf16(halves(x) + first, halves(g) + first, halves_of(out) + first, count, channels,
-                      width, at(gain), at(shift), at(mean), at(inverse), of_sum, of_product);
+    Channels all{x.size(1), floats(gain), floats(shift), floats(mean)};
+    Tensor dweight, dbias;
+    by_type(x, [&](auto type) {
+      using T = decltype(type);
+      auto sums = channel_sums(Passed<T>{numbers<T>(x), numbers<T>(g)}, x.size(0), all);
+      dbias = sums[0].to(at::kFloat);
+      dweight = (sums[1] * inverse).to(at::kFloat);
+      auto flat = gain * dbias / x.size(0), slope = gain * inverse * dweight / x.size(0);
+      by_whole_rows(x, [&](int64_t at, int64_t rows) {
+        norm_gradient(numbers<T>(x) + at, numbers<T>(g) + at, rows, all, floats(flat), floats(slope),
+                 numbers_of<T>(out) + at);
+      });
     });
     return {out, dweight, dbias, {}, {}};
   }
@@ -168,7 +200,7 @@ Address batch_norm_relu(Address x, Address weight, Address bias, Address running
   auto &mean = tensor(running_mean), &var = tensor(running_var);
   auto &w = tensor(weight), &b = tensor(bias);
   bool known = !train && learns({&in, &w, &b});
-  if (known || !readable(in) || traced()) {
+  if (known || !readable(in) || in.size(1) < VEC || in.size(0) == 0 || traced()) {
     auto from = as_type(in, at::kFloat);
     auto normed = at::batch_norm(from, w, b, mean, var, train, momentum, eps, false);
     return owned(as_type(normed.relu(), in.scalar_type()));
@@ -178,9 +210,7 @@ Address batch_norm_relu(Address x, Address weight, Address bias, Address running
   {
     at::NoGradGuard guard;
     if (train) {
-      auto values = flat.detach();
-      centre = over_rows(values, {});
-      spread = over_rows(values, centre);
+      std::tie(centre, spread) = moments(flat.detach());
       auto count = static_cast<double>(flat.size(0));
       Tensor(mean).mul_(1 - momentum).add_(centre, momentum);
       Tensor(var).mul_(1 - momentum).add_(spread, momentum * count / (count - 1));

@@ -7,27 +7,25 @@ namespace polyptych {
 
 namespace {
 
-constexpr int64_t BATCH = ABREAST * VEC;
+// Numbers that are treated together: each vector waits for its own last step, not for the others.
+constexpr int64_t BATCH = 4 * VEC;
 
 template <class T>
 POLYPTYCH_INLINE void gelu_batch(const T *from, T *to) {
-  Vecs x, share;
 #pragma GCC unroll 4
-  for (int64_t i = 0; i < ABREAST; i++) x[i] = load_vec(from + i * VEC);
-  share_below(x, share);
-#pragma GCC unroll 4
-  for (int64_t i = 0; i < ABREAST; i++) store_vec(x[i] * share[i], to + i * VEC);
+  for (int64_t j = 0; j < BATCH; j += VEC) {
+    Vec x = load_vec(from + j);
+    store_vec(x * normal(x), to + j);
+  }
 }
 
 template <class T>
 POLYPTYCH_INLINE void gelu_gradient_batch(const T *g, const T *from, T *to) {
-  Vecs x, slope;
 #pragma GCC unroll 4
-  for (int64_t i = 0; i < ABREAST; i++) x[i] = load_vec(from + i * VEC);
-  slope_of_gelu(x, slope);
-#pragma GCC unroll 4
-  for (int64_t i = 0; i < ABREAST; i++)
-    store_vec(load_vec(g + i * VEC) * slope[i], to + i * VEC);
+  for (int64_t j = 0; j < BATCH; j += VEC) {
+    Vec x = load_vec(from + j);
+    store_vec(load_vec(g + j) * (normal(x) + x * density(x)), to + j);
+  }
 }
 
 #define POLYPTYCH_GELU(NAME, T)                                                              \

@@ -21,7 +21,7 @@ struct Linear : Function<Linear> {
     if (ctx->needs_input_grad(0)) {
       auto shape = grads[0].sizes().vec();
       shape.back() = saved[1].size(1);
-      dx = product(g, saved[1].t()).view(shape);
+      dx = input_gradient(g, saved[1]).view(shape);
     }
     if (ctx->needs_input_grad(1)) dw = weight_gradient(g, rows(saved[0]));
     if (ctx->saved_data["bias"].toBool() && ctx->needs_input_grad(2)) db = g.sum(0);

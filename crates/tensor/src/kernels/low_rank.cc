@@ -54,7 +54,7 @@ struct LowRankLinear : Function<LowRankLinear> {
     }
     if (ctx->needs_input_grad(3)) dup = by.up.t().to(b.scalar_type()).mul_(scale);
     if (ctx->needs_input_grad(0)) {
-      dx = product(g, weight.t());
+      dx = input_gradient(g, weight);
       if (p > 0)
         add_dropped(product(by.low, down.t()), dx, mask);
       else

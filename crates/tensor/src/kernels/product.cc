@@ -59,6 +59,12 @@ Tensor product_onto(const Tensor &other, const Tensor &x, const Tensor &weight) 
   return binary()->call(dense(x), dense(other), dense(weight), std::nullopt, "add");
 }
 
+// A weight that lies as columns costs a narrow product up to three quarters of its rate; in bfloat16
+// LibTorch itself asks oneDNN, and hands it over as rows.
+Tensor input_gradient(const Tensor &g, const Tensor &weight) {
+  return g.scalar_type() == at::kBFloat16 ? g.mm(weight) : product(g, weight.t());
+}
+
 // Of the two orders the one is faster whose result is the longer way round; in bfloat16 LibTorch
 // itself asks oneDNN, and blocks the rows better.
 Tensor weight_gradient(const Tensor &g, const Tensor &x) {

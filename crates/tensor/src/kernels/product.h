@@ -18,6 +18,9 @@ Tensor product(const Tensor &x, const Tensor &weight, const std::optional<Tensor
 // other + x W^T over rows.
 Tensor product_onto(const Tensor &other, const Tensor &x, const Tensor &weight);
 
+// g W of rows: the gradient of an input.
+Tensor input_gradient(const Tensor &g, const Tensor &weight);
+
 // g^T x of rows: the gradient of a weight.
 Tensor weight_gradient(const Tensor &g, const Tensor &x);
 

@@ -30,7 +30,7 @@ POLYPTYCH_INLINE void hidden_block(const T *base, const float *low, const float 
         int64_t at = task * of.rows + begin + row;
         Vec shared = load_vec(base + (begin + row) * of.width + first);
         Vec x = ups.onto(shared, low + at * in, in);
-        downs.dots(x * normal(x, bell(x)), sums + (task * count + row) * width * VEC, width);
+        downs.dots(x * normal(x), sums + (task * count + row) * width * VEC, width);
       }
     }
   for (int64_t task = 0; task < of.tasks; task++)
@@ -59,9 +59,9 @@ POLYPTYCH_INLINE void gradient_block(const T *base, const float *low, const floa
         int64_t at = task * of.rows + begin + row;
         Vec from = load_vec(base + (begin + row) * of.width + first);
         Vec x = ups.onto(from, low + at * in, in);
-        Vec density = bell(x), share = normal(x, density);
+        Vec share = normal(x);
         down_sums.add(g + at * out, x * share, out);
-        Vec dx = downs.onto(Vec{}, g + at * out, out) * (share + x * density * DENSITY);
+        Vec dx = downs.onto(Vec{}, g + at * out, out) * (share + x * density(x));
         shared[row] += dx;
         up_sums.add(low + at * in, dx, in);
         ups.dots(dx, sums + (task * count + row) * in * VEC, in);
