@@ -130,8 +130,11 @@ impl Row {
     fn key(&self) -> String {
         let Self { case, precision, batch, size, threads, .. } = self;
         let tasks = self.tasks.unwrap_or(0);
+        // Rows beside peers and rows beside other numbers of tasks are two measurements.
+        let beside = if self.peers.is_empty() { "alone" } else { "peers" };
         format!(
-            "{case} {precision} size {size:04} batch {batch:03} tasks {tasks:03} threads {threads}"
+            "{case} {precision} {beside} size {size:04} batch {batch:03} tasks {tasks:03} threads \
+             {threads}"
         )
     }
 
@@ -139,7 +142,7 @@ impl Row {
     fn point(&self) -> Option<Point> {
         let Self { case, precision, size, batch, threads, ours, .. } = self;
         let threads = in_threads(*threads);
-        GROWING.contains(&case.as_str()).then_some(())?;
+        (GROWING.contains(&case.as_str()) && self.peers.is_empty()).then_some(())?;
         Some(Point {
             line: format!("{case} {precision}, {size} pixels, batch {batch}, {threads}"),
             tasks: self.tasks?,
@@ -268,6 +271,10 @@ mod tests {
         Row::new(&CASES[0], &setting, 3, (ours, vec![peer]))
     }
 
+    fn alone(tasks: usize) -> Row {
+        Row { peers: Vec::new(), ..row(tasks) }
+    }
+
     #[test]
     fn ratios_are_formed_round_by_round() {
         let text = row(4).to_string();
@@ -285,15 +292,18 @@ mod tests {
         let text = std::fs::read_to_string(folder.path().join("speed.md")).unwrap();
         assert_eq!(text.matches("| ours |").count(), 2, "{text}");
         assert!(text.contains("Peers: b 2."), "{text}");
+        note(folder.path(), vec![alone(8)]).unwrap();
+        let text = std::fs::read_to_string(folder.path().join("speed.md")).unwrap();
+        assert_eq!([text.matches("| ours |").count(), text.matches("| theirs |").count()], [3, 2]);
     }
 
     #[test]
     fn growth_is_drawn_once_there_is_some() {
         let folder = tempfile::tempdir().unwrap();
         let plot = folder.path().join(GROWTH);
-        note(folder.path(), vec![row(1)]).unwrap();
+        note(folder.path(), vec![alone(1), row(8)]).unwrap();
         assert!(!plot.exists());
-        note(folder.path(), vec![row(8)]).unwrap();
+        note(folder.path(), vec![alone(8)]).unwrap();
         let drawn = std::fs::read_to_string(&plot).unwrap();
         assert!(drawn.contains("mtlora fp32, 224 pixels, batch 4, 1 thread"), "{drawn}");
         let text = std::fs::read_to_string(folder.path().join("speed.md")).unwrap();
