@@ -61,6 +61,8 @@ double joint_norm(rust::Slice<const std::size_t> gradients);
 
 void scale_all(rust::Slice<const std::size_t> gradients, double factor);
 
+void set_gradient(Address parameter, Address gradient);
+
 void forget_gradients(rust::Slice<const std::size_t> parameters);
 
 bool keep_memory();

@@ -94,6 +94,8 @@ mod ffi {
         // SAFETY: as above.
         unsafe fn scale_all(gradients: &[usize], factor: f64) -> Result<()>;
         // SAFETY: as above.
+        unsafe fn set_gradient(parameter: usize, gradient: usize) -> Result<()>;
+        // SAFETY: as above.
         unsafe fn forget_gradients(parameters: &[usize]);
         fn keep_memory() -> bool;
     }
@@ -365,6 +367,16 @@ pub(crate) fn scale_all(gradients: &[Tensor], factor: f64) {
     // SAFETY: as above.
     let done = unsafe { ffi::scale_all(&addresses(gradients), factor) };
     done.unwrap_or_else(|error| panic!("scale_all: {error}"));
+}
+
+/// Makes a copy of `gradient` that of `parameter`, whose shape it has.
+///
+/// # Errors
+/// What LibTorch reports.
+pub fn set_gradient(parameter: &Tensor, gradient: &Tensor) -> crate::Result<()> {
+    // SAFETY: as above.
+    let done = unsafe { ffi::set_gradient(address(parameter), address(gradient)) };
+    done.map_err(|error| crate::Error::Torch { op: "set_gradient", reason: error.what().into() })
 }
 
 /// Leaves `parameters` without gradients, so that the first that arrives is kept as it is.

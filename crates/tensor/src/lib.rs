@@ -33,7 +33,8 @@ pub use grad_scaler::GradScaler;
 pub use init::Init;
 pub use kernels::{
     NARROW_RANK, attention, backward, cross_entropy, cut_windows, gelu, join_windows, keep_memory,
-    linear, low_rank_linear, normals_l1, task_hidden, task_low_rank, task_up, upsample,
+    linear, low_rank_linear, normals_l1, set_gradient, task_hidden, task_low_rank, task_up,
+    upsample,
 };
 pub use layers::{BatchNorm2d, Conv2d, LayerNorm, Linear, add_branch, cast, dropout};
 pub use load::{LoadOptions, LoadReport, Resample, matches};

@@ -2,12 +2,12 @@
 
 use polyptych_losses::Error as LossError;
 use polyptych_losses::balancers::{Balancing, Batch, FeatureRows, gram_of_rows};
-use polyptych_tensor::{GradScaler, Kind, Tensor, no_grad};
+use polyptych_tensor::{GradScaler, Kind, Tensor, no_grad, set_gradient};
 
+use crate::Result;
 use crate::balance::reach::Reach;
 use crate::balance::rows::{all_finite, gradients};
 use crate::features::Cut;
-use crate::{Error, Result};
 
 /// One task's gradients: by each of the cut's leaves, and by its own parameters.
 struct Task {
@@ -49,12 +49,12 @@ pub(super) fn combine(
         for ((task, own), factor) in batch.tasks().iter().zip(&found).zip(&weights.private) {
             let mut pairs = reach.private[*task].iter().zip(&own.private);
             pairs.try_for_each(|(&index, grad)| match grad.defined() {
-                true => params[index].1.grad().f_copy_(&(grad * *factor)),
+                true => set_gradient(&params[index].1, &(grad * *factor)),
                 // It lies behind the cut, and has its gradient already.
                 false => Ok(()),
             })?;
         }
-        Ok::<(), Error>(())
+        reach.complete(params)
     })
 }
 

@@ -1,6 +1,6 @@
 //! What is found out before the first step, and what is refused then.
 
-use polyptych_tensor::{Kind, Tensor};
+use polyptych_tensor::Tensor;
 
 use super::{Balance, Found, Reach};
 use crate::conflict::Layout;
@@ -22,9 +22,6 @@ impl Balance {
         }
         if self.cuts() && model.encode(images, false)?.cut().is_none() {
             return Err(self.nothing_in_common());
-        }
-        if self.combines() || self.by_task {
-            self.define_gradients(&reach)?;
         }
         let layout = Layout::new(&reach, &self.params);
         self.found = Some(Found { reach, layout, rows: None, further: Vec::new() });
@@ -51,19 +48,5 @@ impl Balance {
     fn refused(&self, key: &str, reason: &str) -> Error {
         let (origin, key) = (self.name.clone(), format!("balancer.{key}"));
         Error::Recipe { origin, key, reason: reason.into() }
-    }
-
-    /// LibTorch makes a gradient only in a backward pass; the rows are copied into these.
-    pub(super) fn define_gradients(&self, reach: &Reach) -> Result<()> {
-        let zeros = reach.all().map(|index| {
-            let param = &self.params[index].1;
-            (param * param.detach().zeros_like()).sum(Kind::Float)
-        });
-        let sum = zeros.reduce(|sum, zero| sum + zero);
-        if let Some(sum) = sum {
-            sum.f_backward()?;
-        }
-        self.params.iter().for_each(|(_, param)| param.shallow_clone().zero_grad());
-        Ok(())
     }
 }

@@ -5,7 +5,7 @@
 //! tasks are one batched operation, and gradients alone cannot either, since adapters begin with
 //! zeros. So the question is asked once, of gradients at slightly shifted values.
 
-use polyptych_tensor::{Kind, Tensor, manual_seed, no_grad};
+use polyptych_tensor::{Kind, Tensor, manual_seed, no_grad, set_gradient};
 
 use crate::balance::rows::gradients;
 use crate::{Model, Result};
@@ -104,10 +104,16 @@ impl Reach {
         self.shared.last().map_or(0, |last| last.start + last.len)
     }
 
-    /// All parameters that some task reaches.
-    pub(crate) fn all(&self) -> impl Iterator<Item = usize> {
+    /// Gives zeros to those of `params` that some task reaches and that have no gradient: where a
+    /// task has no labels, its own parameters have that of a loss of zero.
+    ///
+    /// # Errors
+    /// What LibTorch reports.
+    pub(crate) fn complete(&self, params: &[(String, Tensor)]) -> Result<()> {
         let shared = self.shared.iter().map(|shared| shared.index);
-        shared.chain(self.private.iter().flatten().copied())
+        let all = shared.chain(self.private.iter().flatten().copied());
+        let mut without = all.map(|index| &params[index].1).filter(|p| !p.grad().defined());
+        Ok(without.try_for_each(|param| set_gradient(param, &param.zeros_like()))?)
     }
 }
 
@@ -138,7 +144,11 @@ mod tests {
         assert_eq!(shared, [(1, vec![0, 1, 2], 0, 2), (3, vec![1, 2], 2, 4)]);
         assert_eq!(reach.private, [vec![0], vec![], vec![4]]);
         assert_eq!(reach.columns(), 6);
-        assert_eq!(reach.all().collect::<Vec<_>>(), [1, 3, 0, 4]);
+        set_gradient(&params[3].1, &params[3].1.ones_like()).unwrap();
+        reach.complete(&params).unwrap();
+        let found = params.iter().map(|(_, p)| p.grad());
+        let found = found.map(|grad| grad.defined().then(|| grad.max().double_value(&[])));
+        assert_eq!(found.collect::<Vec<_>>(), [Some(0.0), Some(0.0), None, Some(1.0), Some(0.0)]);
         let zeros = [sum(&[0]) * 0.0, sum(&[0]) * 0.0, sum(&[1])];
         let reach = Reach::of(&zeros, &params).unwrap();
         assert_eq!((reach.shared[0].index, reach.shared[0].tasks.clone()), (0, vec![0, 1]));

@@ -2,7 +2,7 @@
 
 use polyptych_losses::balancers::RowWeights;
 use polyptych_tensor::optim::TaskGradients;
-use polyptych_tensor::{Kind, Tensor, no_grad};
+use polyptych_tensor::{Kind, Tensor, no_grad, set_gradient};
 
 use crate::Result;
 use crate::balance::reach::Reach;
@@ -121,8 +121,8 @@ impl Rows {
         all_finite(self.private.iter().flatten())
     }
 
-    /// Puts `direction`, `[columns]`, and each task's own gradients times its factor into the
-    /// gradients of `params`, which must exist.
+    /// Makes `direction`, `[columns]`, and each task's own gradients times its factor the gradients
+    /// of `params`.
     ///
     /// # Errors
     /// What LibTorch reports.
@@ -133,7 +133,7 @@ impl Rows {
         factors: &[f64],
         (reach, params): (&Reach, &[(String, Tensor)]),
     ) -> Result<()> {
-        let put = |index: usize, grad: Tensor| params[index].1.grad().f_copy_(&grad);
+        let put = |index: usize, grad: Tensor| set_gradient(&params[index].1, &grad);
         no_grad(|| {
             for shared in &reach.shared {
                 let part = direction.narrow(0, shared.start, shared.len);
@@ -144,7 +144,7 @@ impl Rows {
                     reach.private[task].iter().zip(grads).filter(|(_, grad)| grad.defined());
                 own.try_for_each(|(&index, grad)| put(index, grad * *factor))?;
             }
-            Ok(())
+            reach.complete(params)
         })
     }
 }

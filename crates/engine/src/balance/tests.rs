@@ -33,7 +33,6 @@ impl Toy {
         let mut toy = Self { balance: balance(info, num_tasks, params), losses, scaler: None };
         let reach = Reach::of(&toy.values(None), &toy.balance.params).unwrap();
         let layout = Layout::new(&reach, &toy.balance.params);
-        toy.balance.define_gradients(&reach).unwrap();
         toy.balance.found = Some(Found { reach, layout, rows: None, further: Vec::new() });
         toy
     }
@@ -76,7 +75,8 @@ impl Toy {
         self.balance.after_step(found.batch.as_ref().unwrap(), Some(&again)).unwrap();
         let by_task = self.balance.by_task(&found, 1.0, 5.0).into_iter();
         let by_task = by_task.flat_map(|task| task.grads.into_iter().map(|(_, grad)| grad));
-        self.balance.params.iter().map(|(_, p)| p.grad().copy()).chain(by_task).collect()
+        let grad = |p: &Tensor| if p.grad().defined() { p.grad().copy() } else { p.zeros_like() };
+        self.balance.params.iter().map(|(_, p)| grad(p)).chain(by_task).collect()
     }
 }
 

@@ -63,6 +63,14 @@ void scale_all(rust::Slice<const std::size_t> gradients, double factor) {
   at::_foreach_mul_(all(gradients), factor);
 }
 
+void set_gradient(Address parameter, Address gradient) {
+  c10::AutoGradMode no_grad(false);
+  // A copy of its own, laid out as the parameter: steps read both as they lie in memory.
+  auto own = at::empty_like(tensor(parameter));
+  own.copy_(tensor(gradient));
+  tensor(parameter).mutable_grad() = own;
+}
+
 void forget_gradients(rust::Slice<const std::size_t> parameters) {
   for (auto &parameter : all(parameters)) parameter.mutable_grad().reset();
 }
