@@ -1,6 +1,6 @@
 //! Compiles the C++ shim against LibTorch and hands LibTorch's folder to the crates above.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 fn main() {
     let lib = PathBuf::from(
@@ -19,7 +19,15 @@ fn main() {
     }
 
     let root = lib.parent().expect("LibTorch's libraries lie in its folder `lib`");
-    cxx_build::bridges(["src/shim.rs", "src/kernels.rs"])
+    let mut build = cxx_build::bridges(["src/shim.rs", "src/kernels.rs"]);
+    // LibTorch's loops in its headers share out their work only where OpenMP is on, and must do so
+    // among the threads of its own library.
+    if let Some(openmp) = openmp(&lib) {
+        build.flag("-fopenmp");
+        println!("cargo::rustc-link-search=native={}", lib.display());
+        println!("cargo::rustc-link-lib=dylib:+verbatim={openmp}");
+    }
+    build
         .file("src/shim.cc")
         .file("src/kernels.cc")
         .std("c++17")
@@ -36,4 +44,10 @@ fn main() {
         .flag_if_supported("-Wno-psabi")
         .compile("polyptych-shim");
     println!("cargo::rustc-link-lib=dl");
+}
+
+/// The file of GNU's OpenMP beside LibTorch.
+fn openmp(lib: &Path) -> Option<String> {
+    let mut names = std::fs::read_dir(lib).ok()?.flatten().map(|file| file.file_name());
+    names.find_map(|name| name.into_string().ok().filter(|name| name.starts_with("libgomp")))
 }

@@ -48,6 +48,33 @@ fn linear_is_that_of_libtorch() {
 }
 
 #[test]
+fn threads_share_the_work_and_change_no_number_but_by_the_order_of_sums() {
+    let _drawing = alone();
+    let threads = tch::get_num_threads();
+    for (kind, tolerance) in [(Kind::Float, 1e-5), (Kind::BFloat16, 1e-2)] {
+        let (x, base) = (random(&[2, 1100, 32], kind), random(&[1100, 160], kind));
+        let (a, b) = (random(&[2, 4, 32], kind), random(&[2, 160, 4], kind));
+        let next = random(&[2, 4, 160], kind);
+        let (w, bias) = (random(&[192, 160], kind), random(&[192], kind));
+        let (scale, shift) = (random(&[192], Kind::Float), random(&[192], Kind::Float));
+        let all = [&x, &base, &a, &b, &next, &w, &bias, &scale, &shift];
+        let run = |threads: i32| {
+            tch::set_num_threads(threads);
+            passes(&all, |t| {
+                let hidden = task_hidden(&t[0], &t[1], (&t[2], &t[3]), &t[4]);
+                let low = task_low_rank(&t[0], &t[1], (&t[2], &t[3]));
+                let deep = gelu(&linear(&low, &t[5], Some(&t[6])));
+                let deep = dropout(&layer_norm(&deep, &t[7], &t[8], 1e-5), 0.0);
+                deep.sum_dim_intlist([-1i64].as_slice(), true, Kind::Float).to_kind(kind) + hidden
+            })
+        };
+        let [one, three] = [1, 3].map(run);
+        tch::set_num_threads(threads);
+        agree(&three, &one, tolerance);
+    }
+}
+
+#[test]
 fn deep_products_are_those_of_libtorch() {
     let _drawing = alone();
     // Rows beyond whole tiles, columns beyond whole vectors and beyond a panel, and either order.
