@@ -153,8 +153,8 @@ impl Row {
 
     fn lines(&self) -> String {
         let tasks = self.tasks.map_or("-".into(), |tasks| tasks.to_string());
-        let Self { precision, batch, size, .. } = self;
-        let start = format!("| {precision} | {size} | {batch} | {tasks} |");
+        let Self { precision, batch, size, threads, .. } = self;
+        let start = format!("| {precision} | {size} | {batch} | {tasks} | {threads} |");
         let one = |program: &Program| {
             let Program { name, seconds, images_per_s, .. } = program;
             let [ratio, growth] = [program.ratio, program.growth]
@@ -220,26 +220,21 @@ fn block(all: &BTreeMap<String, Row>, origin: &Origin, grown: bool) -> String {
         if row.case != last {
             last = &row.case;
             text += &format!(
-                "\n## {}: {}\n\n| type | size | batch | tasks | program | s | images/s | GB | ratio | \
-                 growth | memory | differences |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n",
+                "\n## {}: {}\n\n| type | size | batch | tasks | threads | program | s | images/s | GB | \
+                 ratio | growth | memory | differences |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
                 row.case, row.about
             );
         }
         text += &row.lines();
     }
-    let threads: Vec<String> = all.values().map(|row| row.threads.to_string()).collect();
     let mut versions: Vec<&str> = all
         .values()
         .flat_map(|row| row.peers.iter().map(|program| program.versions.as_str()))
         .collect();
     versions.sort_unstable();
     versions.dedup();
-    let mut threads = threads;
-    threads.sort_unstable();
-    threads.dedup();
     format!(
-        "{text}\nThreads of each program: {}. Peers: {}. The last of these runs:\n{}",
-        threads.join(", "),
+        "{text}\nPeers: {}. The last of these runs:\n{}",
         versions.join("; "),
         page::made_with(origin)
     )
