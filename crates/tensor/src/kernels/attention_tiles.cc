@@ -39,6 +39,17 @@ struct Batch {
   int64_t square() const { return head.tokens * head.tokens; }
   int64_t turns() const { return (entries / period + TURNS - 1) / TURNS; }
   int64_t bias_line() const { return has_bias ? head.keys() : 0; }
+  // What one task is: a head in every `period`-th entry from `first` on, up to `end`.
+  struct Task {
+    int64_t head, bias, first, end;
+  };
+  Task task(int64_t index) const {
+    auto entry = index / heads % period, turn = index / heads / period, ahead = TURNS * period;
+    auto head_index = index % heads;
+    return {head_index, (entry * heads + head_index) * square(), turn * ahead + entry,
+            std::min(entries, (turn + 1) * ahead)};
+  }
+
   // The first number of a head in lines of `line`.
   int64_t at(int64_t entry, int64_t h, int64_t line) const {
     return entry * head.tokens * line + h * head.width;
@@ -69,11 +80,9 @@ POLYPTYCH_INLINE void forward_tasks(const Batch &batch, const T *qkv, const T *b
                                     Top *kept, int64_t begin, int64_t end) {
   Room<Cell> room(batch.head, false);
   for (int64_t task = begin; task < end; task++) {
-    auto h = task % batch.heads, first = task / batch.heads % batch.period;
-    auto turn = task / batch.heads / batch.period, ahead = TURNS * batch.period;
-    take_bias(bias + (first * batch.heads + h) * batch.square(), batch, room.bias.data());
-    for (int64_t n = turn * ahead + first; n < std::min(batch.entries, (turn + 1) * ahead);
-         n += batch.period)
+    auto [h, from, first, last] = batch.task(task);
+    take_bias(bias + from, batch, room.bias.data());
+    for (int64_t n = first; n < last; n += batch.period)
       attend<Cell>(qkv + batch.at(n, h, batch.head.line), batch.head, room, batch.bias_line(),
                    out + batch.at(n, h, batch.head.out_line),
                    kept + (n * batch.heads + h) * batch.head.tokens);
@@ -86,11 +95,9 @@ POLYPTYCH_INLINE void backward_tasks(const Batch &batch, const T *qkv, const T *
                                      float *bias_gradient, int64_t begin, int64_t end) {
   Room<Cell> room(batch.head, true);
   for (int64_t task = begin; task < end; task++) {
-    auto h = task % batch.heads, first = task / batch.heads % batch.period;
-    auto turn = task / batch.heads / batch.period, ahead = TURNS * batch.period;
-    take_bias(bias + (first * batch.heads + h) * batch.square(), batch, room.bias.data());
-    for (int64_t n = turn * ahead + first; n < std::min(batch.entries, (turn + 1) * ahead);
-         n += batch.period)
+    auto [h, from, first, last] = batch.task(task);
+    take_bias(bias + from, batch, room.bias.data());
+    for (int64_t n = first; n < last; n += batch.period)
       attend_back<Cell>(qkv + batch.at(n, h, batch.head.line),
                         g + batch.at(n, h, batch.head.out_line), batch.head, room,
                         batch.bias_line(), kept + (n * batch.heads + h) * batch.head.tokens,

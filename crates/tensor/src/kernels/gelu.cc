@@ -11,15 +11,6 @@ namespace {
 constexpr int64_t BATCH = 4 * VEC;
 
 template <class T>
-POLYPTYCH_INLINE void gelu_batch(const T *from, T *to) {
-#pragma GCC unroll 4
-  for (int64_t j = 0; j < BATCH; j += VEC) {
-    Vec x = load_vec(from + j);
-    store_vec(x * normal(x), to + j);
-  }
-}
-
-template <class T>
 POLYPTYCH_INLINE void gelu_gradient_batch(const T *g, const T *from, T *to) {
 #pragma GCC unroll 4
   for (int64_t j = 0; j < BATCH; j += VEC) {
@@ -27,18 +18,6 @@ POLYPTYCH_INLINE void gelu_gradient_batch(const T *g, const T *from, T *to) {
     store_vec(load_vec(g + j) * (normal(x) + x * density(x)), to + j);
   }
 }
-
-#define POLYPTYCH_GELU(NAME, T)                                                              \
-  POLYPTYCH_WIDE void NAME(const T *x, T *out, int64_t begin, int64_t end) {                 \
-    int64_t j = begin;                                                                       \
-    for (; j + BATCH <= end; j += BATCH) gelu_batch(x + j, out + j);                         \
-    T some[BATCH] = {0};                                                                     \
-    std::copy(x + j, x + end, some);                                                         \
-    gelu_batch(some, some);                                                                  \
-    std::copy(some, some + (end - j), out + j);                                              \
-  }
-POLYPTYCH_GELU(gelu_floats, float)
-POLYPTYCH_GELU(gelu_halves, uint16_t)
 
 #define POLYPTYCH_GELU_GRADIENT(NAME, T)                                                     \
   POLYPTYCH_WIDE void NAME(const T *g, const T *x, T *out, int64_t begin, int64_t end) {     \
@@ -53,18 +32,6 @@ POLYPTYCH_GELU_GRADIENT(gelu_gradient_floats, float)
 POLYPTYCH_GELU_GRADIENT(gelu_gradient_halves, uint16_t)
 
 }  // namespace
-
-Tensor gelu_values(const Tensor &x) {
-  if (traced() || !readable(x)) return at::gelu(x);
-  auto from = x.contiguous(), out = at::empty_like(from);
-  in_parallel(from.numel(), [&](int64_t begin, int64_t end) {
-    if (from.scalar_type() == at::kFloat)
-      gelu_floats(floats(from), floats_of(out), begin, end);
-    else
-      gelu_halves(halves(from), halves_of(out), begin, end);
-  });
-  return out;
-}
 
 Tensor gelu_gradient(const Tensor &g, const Tensor &x) {
   if (!readable(x) || g.scalar_type() != x.scalar_type()) return at::gelu_backward(g, x);

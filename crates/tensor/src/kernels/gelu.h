@@ -5,15 +5,14 @@
 
 namespace polyptych {
 
-// x Phi(x), and g times its slope.
-Tensor gelu_values(const Tensor &x);
+// g times the slope of x Phi(x).
 Tensor gelu_gradient(const Tensor &g, const Tensor &x);
 
 struct Gelu : Function<Gelu> {
   static Tensor forward(AutogradContext *ctx, const Tensor &x) {
     at::AutoDispatchBelowADInplaceOrView guard;
     ctx->save_for_backward({x});
-    return gelu_values(x);
+    return at::gelu(x);
   }
 
   static variable_list backward(AutogradContext *ctx, variable_list grads) {
@@ -23,7 +22,7 @@ struct Gelu : Function<Gelu> {
 
 // With a gradient where one is asked for.
 inline Tensor gelu_of(const Tensor &x) {
-  return learns({&x}) && !traced() ? Gelu::apply(x) : gelu_values(x);
+  return learns({&x}) && !traced() ? Gelu::apply(x) : at::gelu(x);
 }
 
 // What an operation keeps of an input that it needs again: where the input is a GELU, what went
@@ -42,7 +41,7 @@ struct Kept {
   }
 
   static Tensor again(const Tensor &source, bool is_gelu) {
-    return is_gelu ? gelu_values(source) : source;
+    return is_gelu ? at::gelu(source) : source;
   }
 };
 
