@@ -75,8 +75,7 @@ impl Toy {
         self.balance.after_step(found.batch.as_ref().unwrap(), Some(&again)).unwrap();
         let by_task = self.balance.by_task(&found, 1.0, 5.0).into_iter();
         let by_task = by_task.flat_map(|task| task.grads.into_iter().map(|(_, grad)| grad));
-        let grad = |p: &Tensor| if p.grad().defined() { p.grad().copy() } else { p.zeros_like() };
-        self.balance.params.iter().map(|(_, p)| grad(p)).chain(by_task).collect()
+        self.balance.params.iter().map(|(_, p)| p.grad().copy()).chain(by_task).collect()
     }
 }
 
