@@ -1,6 +1,6 @@
 // A linear map with a low-rank one beside it.
 #include "polyptych-tensor/src/kernels/gelu.h"
-#include "polyptych-tensor/src/kernels/mask.h"
+#include "polyptych-tensor/src/kernels/pairs.h"
 #include "polyptych-tensor/src/kernels/tasks.h"
 
 namespace polyptych {
@@ -18,11 +18,12 @@ struct LowRankLinear : Function<LowRankLinear> {
     Kept kept(x);
     auto flat = rows(x);
     auto kind = x.scalar_type();
-    auto down = a.to(kind), up = b.to(kind);
+    auto down = a.to(kind), up = b.to(kind) * scale;
     auto read = p > 0 ? dropped(flat, Mask(static_cast<uint64_t>(seed), p)) : flat;
     auto low = product(read, down);
-    auto base = product(flat, weight, bias);
-    auto out = plus(base, low, (up * scale).t());
+    auto out = pairs_fit(flat, weight, low)
+                   ? pairs_product(flat, weight, {bias.value_or(Tensor()), {}, false, low, up})
+                   : plus(product(flat, weight, bias), low, up.t());
     ctx->save_for_backward({kept.source, weight, low, a, b});
     ctx->saved_data["gelu"] = kept.is_gelu;
     ctx->saved_data["scale"] = scale;
@@ -54,11 +55,7 @@ struct LowRankLinear : Function<LowRankLinear> {
     }
     if (ctx->needs_input_grad(3)) dup = by.up.t().to(b.scalar_type()).mul_(scale);
     if (ctx->needs_input_grad(0)) {
-      dx = input_gradient(g, weight);
-      if (p > 0)
-        add_dropped(product(by.low, down.t()), dx, mask);
-      else
-        dx = plus(dx, by.low, down);
+      dx = input_gradient_of(g, weight, by.low, down, p > 0 ? &mask : nullptr);
       auto shape = grads[0].sizes().vec();
       shape.back() = weight.size(1);
       dx = dx.view(shape);
@@ -66,6 +63,17 @@ struct LowRankLinear : Function<LowRankLinear> {
     if (ctx->needs_input_grad(1)) dw = weight_gradient(g, x);
     if (bias && ctx->needs_input_grad(4)) db = g.sum(0);
     return {dx, dw, da, dup, db, {}, {}, {}};
+  }
+
+  // g W + mask * (low down), where masks may be none.
+  static Tensor input_gradient_of(const Tensor &g, const Tensor &weight, const Tensor &low,
+                                  const Tensor &down, const Mask *mask) {
+    if (pairs_fit(g, weight.t(), low))
+      return pairs_product(g, weight.t(), {{}, {}, false, low, down.t(), mask});
+    auto dx = input_gradient(g, weight);
+    if (mask == nullptr) return plus(dx, low, down);
+    add_dropped(product(low, down.t()), dx, *mask);
+    return dx;
   }
 
   static bool narrow_rank(const Tensor &low) { return low.size(1) <= NARROW; }

@@ -1,12 +1,13 @@
 // Masks of dropout from a counter.
 #pragma once
 
-#include "polyptych-tensor/src/kernels/tensors.h"
+#include "polyptych-tensor/src/kernels/vector.h"
 
 namespace polyptych {
 
 // MurmurHash3's finaliser over a counter: one number per element, without state.
-inline uint32_t mixed(uint32_t x) {
+template <class U>
+POLYPTYCH_INLINE U mixed(U x) {
   x ^= x >> 16;
   x *= 0x85ebca6bU;
   x ^= x >> 13;
@@ -26,6 +27,12 @@ struct Mask {
 
   inline float at(uint32_t index) const {
     return mixed(index * step + key) < threshold ? 0.0f : scale;
+  }
+
+  // Of `index` and those after it.
+  POLYPTYCH_INLINE Vec from(uint32_t index) const {
+    constexpr Bits LANES = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    return mixed((LANES + index) * step + key) < threshold ? Vec{} : splat(scale);
   }
 };
 

@@ -1,5 +1,6 @@
 #include "polyptych-tensor/src/kernels/pairs.h"
 
+#include "polyptych-tensor/src/kernels/cells.h"
 #include "polyptych-tensor/src/kernels/normal.h"
 
 #if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__)
@@ -11,13 +12,14 @@ namespace {
 
 #define POLYPTYCH_PAIRS __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16")))
 
-// A tile of so many rows and vectors keeps 24 sums in registers, and loads ten numbers for as many
-// steps.
-constexpr int64_t TILE_ROWS = 6, TILE_COLUMNS = 4 * VEC;
-// Bytes of rows that stay in a cache while all columns pass.
-constexpr int64_t NEAR = 1 << 21;
+// Vectors of a tile at most, and rows of one that has N: it keeps 24 sums in registers, of which
+// each waits for its own last step.
+constexpr int64_t ACROSS_TILE = 4, TILE_COLUMNS = ACROSS_TILE * VEC, SUMS = 24;
+constexpr int tile_rows(int vectors) { return SUMS / vectors; }
+// Bytes of rows that stay in the last cache while all columns pass.
+constexpr int64_t NEAR = 1 << 24;
 // Depths and widths for which this is quicker than oneDNN.
-constexpr int64_t DEEP = 128, DEEPEST = 2048, BROAD = 32;
+constexpr int64_t DEEP = 16, DEEPEST = 4096, BROAD = 17;
 
 bool readable_pairs(const Tensor &t) {
   return t.is_cpu() && t.scalar_type() == at::kBFloat16 && t.numel() > 0;
@@ -40,11 +42,27 @@ POLYPTYCH_PAIRS inline void multiply(const uint16_t *a, int64_t row, int64_t ste
   }
 }
 
+inline __mmask16 lanes(int64_t count) {
+  return static_cast<__mmask16>(count >= VEC ? 0xffffU : (1U << count) - 1U);
+}
+
 // The first numbers of 16, as many as there are.
 POLYPTYCH_PAIRS inline __m256i some(const uint16_t *from, int64_t count) {
-  if (count >= VEC) return _mm256_loadu_si256(reinterpret_cast<const __m256i *>(from));
-  return _mm256_maskz_loadu_epi16(static_cast<__mmask16>((1U << count) - 1U), from);
+  return _mm256_maskz_loadu_epi16(lanes(count), from);
 }
+
+POLYPTYCH_PAIRS inline __m512 widened(__m256i halves) {
+  return (__m512)_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16);
+}
+
+POLYPTYCH_PAIRS inline __m256i rounded(__m512 x) { return (__m256i)_mm512_cvtneps_pbh(x); }
+
+// The same for each vector n of each row m of a tile, M rows of N vectors.
+#define POLYPTYCH_TILE_LOOP(...)                                                             \
+  {                                                                                          \
+    _Pragma("GCC unroll 24") for (int m = 0; m < M; m++)                                      \
+      _Pragma("GCC unroll 4") for (int n = 0; n < N; n++) { __VA_ARGS__; }                   \
+  }
 
 // Numbers of rows 2p and 2p + 1 side by side in whole vectors, the pairs `line` apart. What is
 // missing of the last row and the last vector is zero.
@@ -64,29 +82,20 @@ POLYPTYCH_PAIRS void pair_rows(const uint16_t *x, int64_t stride, int64_t rows, 
 
 // Pairs of neighbours in `count` rows of W, the rows side by side: [depth / 2, vectors of pairs].
 POLYPTYCH_PAIRS void pair_columns(const uint16_t *w, int64_t depth, int64_t count, uint16_t *out) {
-  int64_t line = (count + VEC - 1) / VEC * VEC, pairs = depth / 2, p = 0;
-  auto one = [&](int64_t pair, int64_t n) {
-    std::memcpy(out + 2 * (pair * line + n), w + n * depth + 2 * pair, 4);
-  };
-  for (; p + 4 <= pairs; p += 4) {
-    int64_t n = 0;
-    for (; n + 4 <= count; n += 4) {
-      auto from = reinterpret_cast<const float *>(w + n * depth + 2 * p);
-      auto to = reinterpret_cast<float *>(out + 2 * (p * line + n));
-      __m128 a = _mm_loadu_ps(from), b = _mm_loadu_ps(from + pairs);
-      __m128 c = _mm_loadu_ps(from + 2 * pairs), d = _mm_loadu_ps(from + 3 * pairs);
-      _MM_TRANSPOSE4_PS(a, b, c, d);
-      _mm_storeu_ps(to, a), _mm_storeu_ps(to + line, b);
-      _mm_storeu_ps(to + 2 * line, c), _mm_storeu_ps(to + 3 * line, d);
-    }
-    for (; n < count; n++)
-      for (int64_t pair = p; pair < p + 4; pair++) one(pair, n);
+  int64_t line = up_to(count, VEC), pairs = depth / 2, squares = pairs / VEC * VEC;
+  copy_columns<Pair>(w, depth, count, squares, line, reinterpret_cast<uint32_t *>(out));
+  for (int64_t p = squares; p < pairs; p++) {
+    std::memset(out + 2 * p * line, 0, 4 * line);
+    for (int64_t n = 0; n < count; n++)
+      std::memcpy(out + 2 * (p * line + n), w + n * depth + 2 * p, 4);
   }
-  for (; p < pairs; p++)
-    for (int64_t n = 0; n < count; n++) one(p, n);
-  if (line > count)
-    for (p = 0; p < pairs; p++) std::memset(out + 2 * (p * line + count), 0, 4 * (line - count));
 }
+
+// Rows of pairs that a product sums over.
+struct Operand {
+  const uint16_t *rows;
+  int64_t depth;
+};
 
 // A panel of a product: its first column, and what its rows become.
 struct Panel {
@@ -94,68 +103,102 @@ struct Panel {
   const float *bias;
   const uint16_t *other;
   bool gelu;
+  const Mask *mask;
   uint16_t *to;
 
   int64_t vectors() const { return (width + VEC - 1) / VEC; }
 
   template <int M, int N>
+  POLYPTYCH_PAIRS inline void drop(int64_t row, __m512 (&sums)[M][N]) const {
+    auto index = static_cast<uint32_t>(row * out + first);
+    POLYPTYCH_TILE_LOOP(sums[m][n] = (__m512)((Vec)sums[m][n] *
+                                              mask->from(index + static_cast<uint32_t>(m * out + n * VEC))))
+  }
+
+  // Steps run over the whole tile one after the other, so that sums stay in registers.
+  template <int M, int N>
   POLYPTYCH_PAIRS inline void finish(int64_t row, __m512 (&sums)[M][N]) const {
-    for (int n = 0; n < N; n++) {
-      int64_t count = width - n * VEC, at = row * out + first + n * VEC;
-      auto shift = (Vec)_mm512_loadu_ps(bias + first + n * VEC);
-      for (int m = 0; m < M; m++, at += out) {
-        Vec y = (Vec)sums[m][n] + shift;
-        if (gelu) y = y * normal(y);
-        if (other != nullptr)
-          y += (Vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(some(other + at, count)), 16);
-        auto rounded = (__m256i)_mm512_cvtneps_pbh((__m512)y);
-        if (count >= VEC)
-          _mm256_storeu_si256(reinterpret_cast<__m256i *>(to + at), rounded);
-        else
-          _mm256_mask_storeu_epi16(to + at, static_cast<__mmask16>((1U << count) - 1U), rounded);
-      }
-    }
+    int64_t at = row * out + first;
+    POLYPTYCH_TILE_LOOP(sums[m][n] = _mm512_add_ps(sums[m][n], _mm512_loadu_ps(bias + first + n * VEC)))
+    if (gelu) POLYPTYCH_TILE_LOOP(sums[m][n] = (__m512)((Vec)sums[m][n] * normal((Vec)sums[m][n])))
+    if (other != nullptr)
+      POLYPTYCH_TILE_LOOP(sums[m][n] = _mm512_add_ps(
+                              sums[m][n], widened(some(other + at + m * out + n * VEC, width - n * VEC))))
+    if (width == N * VEC)
+      POLYPTYCH_TILE_LOOP(_mm256_storeu_si256(
+          reinterpret_cast<__m256i *>(to + at + m * out + n * VEC), rounded(sums[m][n])))
+    else
+      POLYPTYCH_TILE_LOOP(_mm256_mask_storeu_epi16(to + at + m * out + n * VEC,
+                                                   lanes(width - n * VEC), rounded(sums[m][n])))
   }
 };
 
+// The narrow side's part of the panel comes after that of x.
 template <int M, int N>
-POLYPTYCH_PAIRS inline void tile(const uint16_t *x, int64_t depth, const uint16_t *panel,
-                                 int64_t row, const Panel &of) {
+POLYPTYCH_PAIRS inline void tile(Operand x, Operand low, const uint16_t *panel, int64_t row,
+                                 const Panel &of) {
   __m512 sums[M][N];
   for (auto &line : sums)
     for (auto &sum : line) sum = _mm512_setzero_ps();
-  multiply<M, N>(x + row * depth, depth / 2, 1, panel, depth / 2, sums);
+  if (low.depth > 0) {
+    auto narrow = panel + x.depth * N * VEC;
+    multiply<M, N>(low.rows + row * low.depth, low.depth / 2, 1, narrow, low.depth / 2, sums);
+    if (of.mask != nullptr) of.drop<M, N>(row, sums);
+  }
+  multiply<M, N>(x.rows + row * x.depth, x.depth / 2, 1, panel, x.depth / 2, sums);
   of.finish<M, N>(row, sums);
 }
 
 template <int N>
-POLYPTYCH_PAIRS void tiles(const uint16_t *x, int64_t depth, const uint16_t *panel, int64_t begin,
-                           int64_t end, const Panel &of) {
+POLYPTYCH_PAIRS void tiles(Operand x, Operand low, const uint16_t *panel, int64_t begin, int64_t end,
+                           const Panel &of) {
+  constexpr int ROWS = tile_rows(N);
   int64_t row = begin;
-  for (; row + TILE_ROWS <= end; row += TILE_ROWS) tile<TILE_ROWS, N>(x, depth, panel, row, of);
-  for (; row < end; row++) tile<1, N>(x, depth, panel, row, of);
+  for (; row + ROWS <= end; row += ROWS) tile<ROWS, N>(x, low, panel, row, of);
+  // The last rows are formed together with some before them, which costs less than one by one.
+  if (row < end && end - begin >= ROWS) return tile<ROWS, N>(x, low, panel, end - ROWS, of);
+  for (; row < end; row++) tile<1, N>(x, low, panel, row, of);
 }
 
-void panel_rows(const uint16_t *x, int64_t depth, const uint16_t *panel, int64_t begin,
-                int64_t end, const Panel &of) {
+void panel_rows(Operand x, Operand low, const uint16_t *panel, int64_t begin, int64_t end,
+                const Panel &of) {
   switch (of.vectors()) {
-    case 1: return tiles<1>(x, depth, panel, begin, end, of);
-    case 2: return tiles<2>(x, depth, panel, begin, end, of);
-    case 3: return tiles<3>(x, depth, panel, begin, end, of);
-    default: return tiles<4>(x, depth, panel, begin, end, of);
+    case 1: return tiles<1>(x, low, panel, begin, end, of);
+    case 2: return tiles<2>(x, low, panel, begin, end, of);
+    case 3: return tiles<3>(x, low, panel, begin, end, of);
+    default: return tiles<4>(x, low, panel, begin, end, of);
   }
+}
+
+// Columns of a panel out of W [out, depth], which may lie as columns: [depth / 2, vectors of pairs].
+void pack(const Tensor &w, const Panel &of, uint16_t *out) {
+  int64_t depth = w.size(1);
+  if (w.is_contiguous())
+    pair_columns(halves(w) + of.first * depth, depth, of.width, out);
+  else
+    pair_rows(halves(w) + of.first, of.out, depth, of.width, out, of.vectors() * VEC);
+}
+
+bool as_rows_or_columns(const Tensor &t) { return t.is_contiguous() || t.t().is_contiguous(); }
+
+// Rows of one block: whole tiles, and so few that each thread has work.
+int64_t rows_of_block(int64_t count, int64_t depth, int64_t panels) {
+  int64_t near = std::max<int64_t>(1, NEAR / (2 * depth)), threads = at::get_num_threads();
+  auto shared = count / ((threads + panels - 1) / panels);
+  return up_to(std::max<int64_t>(1, std::min(near, shared)), SUMS);
 }
 
 }  // namespace
 
-bool pairs_fit(const Tensor &x, const Tensor &weight) {
+bool pairs_fit(const Tensor &x, const Tensor &weight, const Tensor &low) {
   static const bool here = __builtin_cpu_supports("avx512bf16") &&
                            __builtin_cpu_supports("avx512bw") &&
                            __builtin_cpu_supports("avx512vl");
-  return here && !traced() && weight.dim() == 2 && weight.size(1) >= DEEP &&
-         weight.size(1) <= DEEPEST && weight.size(1) % 2 == 0 && weight.size(0) >= BROAD &&
-         readable_pairs(x) && readable_pairs(weight) && x.is_contiguous() &&
-         (weight.is_contiguous() || weight.t().is_contiguous());
+  if (!here || traced() || weight.dim() != 2 || weight.size(0) < BROAD) return false;
+  if (!readable_pairs(x) || !readable_pairs(weight) || !x.is_contiguous()) return false;
+  int64_t in = weight.size(1), rank = low.defined() ? low.size(-1) : 0;
+  if (rank > 0 && (rank % 2 != 0 || !readable_pairs(low) || !low.is_contiguous())) return false;
+  return in >= DEEP && in <= DEEPEST && in % 2 == 0 && as_rows_or_columns(weight);
 }
 
 Tensor pairs_product(const Tensor &x, const Tensor &weight, const Finish &finish) {
@@ -163,24 +206,25 @@ Tensor pairs_product(const Tensor &x, const Tensor &weight, const Finish &finish
   auto shape = x.sizes().vec();
   shape.back() = out;
   auto to = at::empty(shape, x.options());
-  auto bias = at::zeros({(out + VEC - 1) / VEC * VEC}, x.options().dtype(at::kFloat));
+  auto bias = at::zeros({up_to(out, VEC)}, x.options().dtype(at::kFloat));
   if (finish.bias.defined()) bias.narrow(0, 0, out).copy_(finish.bias);
   auto other = finish.other.defined() ? finish.other.contiguous() : Tensor();
-  bool as_rows = !weight.is_contiguous();
-  auto block = std::max<int64_t>(1, NEAR / (2 * in * TILE_ROWS)) * TILE_ROWS;
+  auto up = finish.up;
+  if (up.defined() && !as_rows_or_columns(up)) up = up.contiguous();
+  Operand wide{halves(x), in}, narrow{nullptr, 0};
+  if (finish.low.defined()) narrow = {halves(finish.low), up.size(1)};
   auto panels = (out + TILE_COLUMNS - 1) / TILE_COLUMNS;
+  auto block = rows_of_block(count, in, panels);
   at::parallel_for(0, (count + block - 1) / block * panels, 1, [&](int64_t begin, int64_t end) {
     // A panel is packed again for each block of rows, and stays in the second cache.
-    std::vector<uint16_t> panel(in * TILE_COLUMNS);
+    std::vector<uint16_t> panel((in + narrow.depth) * TILE_COLUMNS);
     for (int64_t part = begin; part < end; part++) {
       int64_t first = part % panels * TILE_COLUMNS, row = part / panels * block;
       Panel of{first, std::min(TILE_COLUMNS, out - first), out, floats(bias),
-               other.defined() ? halves(other) : nullptr, finish.gelu, halves_of(to)};
-      if (as_rows)
-        pair_rows(halves(weight) + first, out, in, of.width, panel.data(), of.vectors() * VEC);
-      else
-        pair_columns(halves(weight) + first * in, in, of.width, panel.data());
-      panel_rows(halves(x), in, panel.data(), row, std::min(count, row + block), of);
+               other.defined() ? halves(other) : nullptr, finish.gelu, finish.mask, halves_of(to)};
+      pack(weight, of, panel.data());
+      if (narrow.depth > 0) pack(up, of, panel.data() + in * of.vectors() * VEC);
+      panel_rows(wide, narrow, panel.data(), row, std::min(count, row + block), of);
     }
   });
   return to;
@@ -192,7 +236,7 @@ Tensor pairs_product(const Tensor &x, const Tensor &weight, const Finish &finish
 
 namespace polyptych {
 
-bool pairs_fit(const Tensor &, const Tensor &) { return false; }
+bool pairs_fit(const Tensor &, const Tensor &, const Tensor &) { return false; }
 Tensor pairs_product(const Tensor &x, const Tensor &weight, const Finish &) {
   return x.matmul(weight.t());
 }

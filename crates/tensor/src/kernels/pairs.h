@@ -1,22 +1,25 @@
 // Products of bfloat16 by the instruction that multiplies pairs of them (AVX-512 BF16).
 #pragma once
 
-#include "polyptych-tensor/src/kernels/tensors.h"
+#include "polyptych-tensor/src/kernels/mask.h"
 
 namespace polyptych {
 
-// Whether x W^T is formed here: on such a processor, in bfloat16, over whole pairs, where x [.., in]
-// lies row after row and W [out, in] or its transpose does; and of a width and depth for
-// which oneDNN is not as quick.
-bool pairs_fit(const Tensor &x, const Tensor &weight);
+// Whether x W^T, or x W^T + low up^T, is formed here: on such a processor, in bfloat16, over whole
+// pairs, where x [.., in] and low [.., r] lie row after row and W [out, in] or its transpose does;
+// and of a width and depth for which oneDNN is not as quick.
+bool pairs_fit(const Tensor &x, const Tensor &weight, const Tensor &low = {});
 
-// What becomes of a product before it is rounded; what is not there is not defined.
+// What is added to a product, and what becomes of it before it is rounded; what is not there is not
+// defined. bias: [out], other: [.., out]; mask * (low up^T), where low: [.., r], up: [out, r].
 struct Finish {
   Tensor bias, other;
   bool gelu = false;
+  Tensor low, up;
+  const Mask *mask = nullptr;
 };
 
-// x W^T, finished. x: [.., in], W: [out, in], bias: [out], other and the result: [.., out].
+// x W^T, finished. x: [.., in], W: [out, in]; out: [.., out].
 Tensor pairs_product(const Tensor &x, const Tensor &weight, const Finish &finish);
 
 }  // namespace polyptych

@@ -78,7 +78,9 @@ fn threads_share_the_work_and_change_no_number_but_by_the_order_of_sums() {
 fn deep_products_are_those_of_libtorch() {
     let _drawing = alone();
     // Rows beyond whole tiles, columns beyond whole vectors and beyond a panel, and either order.
-    for [rows, deep, out] in [[13, 150, 100], [5, 128, 37], [30, 130, 32], [6, 384, 192]] {
+    let sizes =
+        [[13, 150, 100], [5, 128, 37], [30, 130, 32], [6, 384, 192], [29, 18, 70], [3, 16, 17]];
+    for [rows, deep, out] in sizes {
         let kind = Kind::BFloat16;
         let (x, w) = (random(&[rows, deep], kind), random(&[out, deep], kind));
         let bias = random(&[out], kind);
@@ -163,9 +165,13 @@ fn gelu_is_that_of_libtorch_far_out_too() {
 #[test]
 fn what_follows_a_gelu_forms_it_again() {
     let _drawing = alone();
-    for (kind, tolerance) in TYPES {
-        let (x, w) = (random(&[14, 24], kind), random(&[18, 24], kind));
-        let (a, b) = (random(&[4, 24], Kind::Float), random(&[18, 4], Kind::Float));
+    // The larger ones are formed together with their base, in bfloat16 also in the backward pass.
+    let sizes = [[14, 24, 18, 4], [50, 96, 200, 64], [7, 40, 18, 6], [33, 150, 100, 3]];
+    for ((kind, tolerance), [rows, deep, out, r]) in
+        TYPES.into_iter().flat_map(|of| sizes.map(|size| (of, size)))
+    {
+        let (x, w) = (random(&[rows, deep], kind), random(&[out, deep], kind));
+        let (a, b) = (random(&[r, deep], Kind::Float), random(&[out, r], Kind::Float));
         let all = [&x, &w, &a, &b];
         let with = |act: fn(&Tensor) -> Tensor| {
             passes(&all, |t| {
@@ -284,9 +290,13 @@ fn what_a_mask_hides_has_no_share() {
 #[test]
 fn the_low_rank_path_drops_what_dropout_drops() {
     let _drawing = alone();
-    for (kind, tolerance) in TYPES {
-        let (x, w) = (random(&[14, 24], kind), random(&[18, 24], kind));
-        let (a, b) = (random(&[4, 24], Kind::Float), random(&[18, 4], Kind::Float));
+    // The larger ones are formed together with their base, in bfloat16 also in the backward pass.
+    let sizes = [[14, 24, 18, 4], [50, 96, 200, 64], [7, 40, 18, 6], [33, 150, 100, 3]];
+    for ((kind, tolerance), [rows, deep, out, r]) in
+        TYPES.into_iter().flat_map(|of| sizes.map(|size| (of, size)))
+    {
+        let (x, w) = (random(&[rows, deep], kind), random(&[out, deep], kind));
+        let (a, b) = (random(&[r, deep], Kind::Float), random(&[out, r], Kind::Float));
         let all = [&x, &w, &a, &b];
         let fast = passes(&all, |t| {
             manual_seed(5);
