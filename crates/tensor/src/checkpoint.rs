@@ -14,8 +14,8 @@ use crate::{Activations, Tensor, kernels};
 /// `run(x)`, of which only `x` is kept for the backward pass.
 ///
 /// `run` is called again in every backward pass that goes through it, where it must do the same: it
-/// draws the same dropout, and draws to come are not moved by that. Parameters must not change in
-/// between. If the second call fails or panics, the backward pass is an error.
+/// draws the same dropout, and draws to come are not moved by that. Neither `x` nor parameters may
+/// change in between. If the second call fails or panics, the backward pass is an error.
 ///
 /// Nothing changes where no gradient will be asked for, in a trace, and within another call.
 pub fn checkpoint<R>(x: &Activations, run: impl Fn(&Activations) -> R + 'static) -> R {
