@@ -51,6 +51,8 @@ pub struct Subject {
     pub precision: Precision,
     /// Whether dropout and stochastic depth are left out.
     pub certain: bool,
+    /// Whether blocks are run once more in the backward pass instead of keeping what they need.
+    pub grad_checkpointing: bool,
 }
 
 impl Method {
@@ -90,7 +92,8 @@ impl Subject {
     /// Four tasks in float32, with dropout: 4 images of 224 x 224 pixels.
     pub fn usual(method: Method) -> Self {
         let precision = Precision::Fp32;
-        Self { method, tasks: 4, batch: 4, size: 224, precision, certain: false }
+        let (certain, grad_checkpointing) = (false, false);
+        Self { method, tasks: 4, batch: 4, size: 224, precision, certain, grad_checkpointing }
     }
 
     /// The tasks, in the order of their names.
@@ -123,6 +126,7 @@ impl Subject {
         let mut settings = vec![
             format!("precision={precision}"),
             format!("backbone={{ name='{backbone}', weights='none', drop_path_rate={rate:?} }}"),
+            format!("backbone.grad_checkpointing={}", self.grad_checkpointing),
             format!("adapter={{ {adapter} }}"),
             format!("data.img_size=[{0}, {0}]", self.size),
             format!("data.batch_size={}", self.batch),

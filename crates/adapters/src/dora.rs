@@ -146,7 +146,8 @@ impl Direction {
     }
 
     fn has_started(&self) -> bool {
-        self.started.get() || self.magnitude.abs().max().double_value(&[]) > 0.0
+        let largest = || no_grad(|| self.magnitude.abs().max().double_value(&[]));
+        self.started.get() || largest() > 0.0
     }
 
     fn norm_of_frozen(&self, weight: &Tensor) -> Tensor {

@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 use polyptych_adapters::{AdapterConfig, Form, is_method_parameter};
 use polyptych_backbones::{BackboneConfig, Intermediates, Options};
 use polyptych_tensor::optim::{AdamW, AdamWConfig, Optimiser, decay_groups};
-use polyptych_tensor::{Device, Kind, Store, Tensor, file, matches};
+use polyptych_tensor::{Device, Kind, Store, Tensor, file, manual_seed, matches};
 use serde_json::{Value, json};
 
 use support::{
@@ -312,6 +312,39 @@ fn loss(built: &Built) -> Tensor {
     let distance = |t: Tensor| (&t - random(&t.size())).square().mean(Kind::Float);
     let tasks = streams(&out).into_iter().filter(|(what, _)| !what.ends_with("shared"));
     tasks.map(|(_, stream)| distance(stream)).reduce(|a, b| a + b).unwrap()
+}
+
+/// Dropout and stochastic depth draw the same, once a seed is set.
+#[test]
+fn blocks_that_are_run_again_change_no_bit() {
+    let _alone = alone();
+    for backbone in [support::swin(), support::vit()].map(|b| b.with_drop_path_rate(0.3)) {
+        for case in cases().into_iter().filter(|case| case.fits(&backbone)) {
+            let plain = Built::adapted(&backbone, &case.config, Form::Adapted);
+            set_off(&plain);
+            let plan = case.config.plan(&support::tasks(&TASKS), Form::Adapted).unwrap();
+            let options =
+                Options { features_only: true, grad_checkpointing: true, ..Options::default() };
+            let again = Built::with(&backbone, plan, options);
+            again.load(&plain.tensors());
+            let [expected, found] = [&plain, &again].map(|built| {
+                manual_seed(5);
+                let loss = loss(built);
+                if loss.requires_grad() {
+                    loss.backward();
+                }
+                loss
+            });
+            assert!(found.equal(&expected), "{}", case.name);
+            let pairs = plain.store.trainable().into_iter().zip(again.store.trainable());
+            for ((name, expected), (_, found)) in pairs {
+                let [expected, found] = [expected.grad(), found.grad()];
+                assert_eq!(expected.defined(), found.defined(), "{}: {name}", case.name);
+                let same = !expected.defined() || found.equal(&expected);
+                assert!(same, "{}: {name}", case.name);
+            }
+        }
+    }
 }
 
 #[test]

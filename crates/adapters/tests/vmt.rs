@@ -404,7 +404,10 @@ fn what_does_not_fit_the_backbone_is_named() {
     let merging = Some(Pyramid::AfterMerging);
     for (options, layers) in [
         (Options::default(), "the final norm"),
-        (Options { features_only: true, pyramid: merging }, "the patch merging"),
+        (
+            Options { features_only: true, pyramid: merging, ..Options::default() },
+            "the patch merging",
+        ),
     ] {
         let found = refusal(&wide, options);
         assert!(found.contains(&format!("{expected} {layers}, found twice")), "{found}");

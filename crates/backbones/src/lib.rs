@@ -23,6 +23,7 @@ pub mod checkpoint;
 mod config;
 mod deduce;
 mod error;
+mod keep;
 mod mlp;
 pub mod npz;
 mod onward;

@@ -19,10 +19,12 @@ pub use config::SwinConfig;
 
 use crate::Result;
 use crate::backbone::{Backbone, FeatureInfo, Intermediates, Options};
+use crate::keep::Keep;
 use crate::onward::Onward;
 use crate::patch_embed::PatchEmbed;
 use crate::place::Place;
 use crate::tap::widen;
+use merging::PatchMerging;
 use stage::Stage;
 
 /// PyTorch's default, which Swin keeps.
@@ -37,6 +39,7 @@ pub struct Swin {
     head: Option<Linear>,
     pyramid: Pyramid,
     onward: Onward,
+    keep: Keep,
     feature_info: Vec<FeatureInfo>,
     num_features: i64,
 }
@@ -73,6 +76,7 @@ impl Swin {
             head: (top && config.num_classes > 0).then(head).transpose()?,
             pyramid,
             onward: Onward::of(plan),
+            keep: Keep::of(options),
             feature_info,
             num_features,
         })
@@ -81,19 +85,23 @@ impl Swin {
     /// What leaves a stage as a level, and what goes on from there.
     fn leave(&self, stage: usize, x: Activations, train: bool) -> (Activations, Activations) {
         let next = self.stages.get(stage + 1).and_then(|next| next.downsample.as_ref());
+        let merged = |merging, x: &Activations| {
+            self.keep
+                .through(merging, x, move |merging: &PatchMerging, x| merging.forward(x, train))
+        };
         match (next, self.pyramid) {
             (None, _) => {
                 let on = x.map(Tensor::shallow_clone);
                 (x, on)
             }
             (Some(merging), Pyramid::AfterBlocks) => {
-                let on = merging.forward(&self.onward.of_level(&x), train);
+                let on = merged(merging, &self.onward.of_level(&x));
                 (x, on)
             }
             (Some(merging), Pyramid::AfterMerging) => {
-                let merged = merging.forward(&x, train);
-                let on = self.onward.of_level(&merged);
-                (merged, on)
+                let level = merged(merging, &x);
+                let on = self.onward.of_level(&level);
+                (level, on)
             }
         }
     }
@@ -105,7 +113,7 @@ impl Backbone for Swin {
         let mut x = Activations::shared(self.patch_embed.forward(image));
         let mut levels = Vec::with_capacity(self.stages.len());
         for (index, stage) in self.stages.iter().enumerate() {
-            let (level, on) = self.leave(index, stage.forward_blocks(x, train), train);
+            let (level, on) = self.leave(index, stage.forward_blocks(x, self.keep, train), train);
             levels.push(level);
             x = on;
         }

@@ -8,6 +8,9 @@ use crate::backbone::FeatureInfo;
 /// What stands beside the MLP of a block, if anything.
 pub(crate) type Beside = Option<Box<dyn Parallel>>;
 
+/// What a block makes of its stream, and what the path beside its MLP makes, if there is one.
+pub(crate) type Made = (Activations, Option<ParallelOutput>);
+
 /// The streams of one stage that do not flow on.
 #[derive(Debug, Default)]
 pub(crate) struct Aside {
@@ -18,17 +21,10 @@ pub(crate) struct Aside {
 }
 
 impl Aside {
-    /// Adds to `z`, the output of a block, what the path beside its MLP made of `residual` and
-    /// `normed`; sets the tasks' terms aside.
-    pub(crate) fn join(
-        &mut self,
-        z: Activations,
-        beside: &Beside,
-        [residual, normed]: [&Activations; 2],
-        train: bool,
-    ) -> Activations {
-        let Some(path) = beside else { return z };
-        let ParallelOutput { onward, aside } = path.forward(residual, normed, train);
+    /// Adds to the output of a block what the path `beside` its MLP made; sets the tasks' terms
+    /// aside.
+    pub(crate) fn join(&mut self, (z, made): Made, beside: &Beside) -> Activations {
+        let (Some(path), Some(ParallelOutput { onward, aside })) = (beside, made) else { return z };
         let z = z.add(&onward);
         self.terms = match (self.terms.take(), aside) {
             (Some(sum), Some(terms)) => Some(sum + terms),

@@ -10,12 +10,15 @@ mod layer_scale;
 mod stages;
 mod variants;
 
+use std::rc::Rc;
+
 use polyptych_tensor::{Activations, LayerNorm, Linear, Plan, Scope, Tensor};
 
 pub use config::{GlobalPool, VitConfig};
 
 use crate::Result;
 use crate::backbone::{Backbone, FeatureInfo, Intermediates, Options};
+use crate::keep::Keep;
 use crate::onward::Onward;
 use crate::patch_embed::PatchEmbed;
 use crate::place::Place;
@@ -32,11 +35,12 @@ const NORM_EPS: f64 = 1e-6;
 pub struct Vit {
     patch_embed: PatchEmbed,
     token_embed: TokenEmbed,
-    blocks: Vec<Block>,
+    blocks: Vec<Rc<Block>>,
     norm: Option<LayerNorm>,
     fc_norm: Option<LayerNorm>,
     head: Option<Linear>,
     onward: Onward,
+    keep: Keep,
     feature_info: Vec<FeatureInfo>,
     config: VitConfig,
 }
@@ -55,7 +59,8 @@ impl Vit {
             (top && config.global_pool == pool).then(norm).transpose()
         };
         let embed = scope.pp("patch_embed");
-        let block = |index| Block::new(&place_of(&place, index, config.depth), config, index);
+        let block =
+            |index| Block::new(&place_of(&place, index, config.depth), config, index).map(Rc::new);
         let head = || Linear::new(&scope.pp("head"), dim, config.num_classes, true);
         let blocks = (0..config.depth).map(block).collect::<Result<Vec<_>, _>>()?;
         let feature_info = feature_info(config, &blocks, top)?;
@@ -67,6 +72,7 @@ impl Vit {
             fc_norm: norm(GlobalPool::Avg, "fc_norm")?,
             head: (top && config.num_classes > 0).then(head).transpose()?,
             onward: Onward::of(plan),
+            keep: Keep::of(options),
             feature_info,
             config: config.clone(),
         })
@@ -96,7 +102,8 @@ impl Backbone for Vit {
         let mut aside = Aside::default();
         for (index, block) in self.blocks.iter().enumerate() {
             x = held.renew(x, block.prompts(), train);
-            x = block.forward(&x, &mut aside, train);
+            let made = self.keep.through(block, &x, move |block, x| block.forward(x, train));
+            x = aside.join(made, block.beside());
             if stages::ends_with(index, self.config.depth) {
                 x = std::mem::take(&mut aside).level(x);
                 levels.push(x.map(|t| map_of(t, held.end(), grid)));
@@ -150,12 +157,13 @@ fn apply(norm: Option<&LayerNorm>, x: Activations) -> Activations {
 
 fn feature_info(
     config: &VitConfig,
-    blocks: &[Block],
+    blocks: &[Rc<Block>],
     top: bool,
 ) -> polyptych_tensor::Result<Vec<FeatureInfo>> {
     let mut levels = config.feature_info();
     for (stage, level) in levels.iter_mut().enumerate() {
-        let within = |&(index, _): &(usize, &Block)| stages::of_block(index, config.depth) == stage;
+        let within =
+            |&(index, _): &(usize, &Rc<Block>)| stages::of_block(index, config.depth) == stage;
         let beside = blocks.iter().enumerate().filter(within).map(|(_, block)| block.beside());
         let last = stage + 1 == stages::count(config.depth);
         widen(level, beside, (top && last).then_some("the final norm"))?;

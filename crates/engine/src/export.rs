@@ -139,7 +139,7 @@ impl<'a> Subject<'a> {
         let config = self.model.backbone_config().clone().with_num_classes(classes);
         let store = Store::new(self.model.store.device());
         let pyramid = self.recipe.backbone.pyramid.unwrap_or_else(|| trunk.plan.pyramid());
-        let options = polyptych_backbones::Options { features_only: false, pyramid: Some(pyramid) };
+        let options = polyptych_backbones::Options { pyramid: Some(pyramid), ..Default::default() };
         let plain = config.init(&store.root(), &NoAdapter::Frozen, options)?;
         store.load("exported file", weights, &LoadOptions::default())?;
         no_grad(|| {

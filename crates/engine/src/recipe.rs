@@ -112,6 +112,11 @@ pub struct BackboneRecipe {
     /// same values, draw the same dropout, and each has its gradients clipped by itself.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub per_task: bool,
+    /// Whether every block, and every patch merging of a Swin, keeps only what goes into it and is
+    /// run once more in the backward pass: less memory for more time, and the same run bit for bit
+    /// on the CPU. timm's `--grad-checkpointing`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub grad_checkpointing: bool,
 }
 
 /// What a run learns from.

@@ -79,7 +79,9 @@ impl Trunk {
         let names = owner.as_ref().map_or_else(|| recipe.task_names(), |task| vec![task.clone()]);
         let plan = recipe.adapter.plan(&names, form)?;
         let features_only = own.iter().all(TaskSpec::is_dense);
-        let options = Options { features_only, pyramid: recipe.backbone.pyramid };
+        let (pyramid, grad_checkpointing) =
+            (recipe.backbone.pyramid, recipe.backbone.grad_checkpointing);
+        let options = Options { features_only, pyramid, grad_checkpointing };
         let scope = match &owner {
             Some(task) => store.root().pp("tasks").pp(task).pp(BACKBONE),
             None => store.root().pp(BACKBONE),

@@ -3,6 +3,7 @@
 #include "polyptych-tensor/src/kernels/attention.cc"
 #include "polyptych-tensor/src/kernels/backward.cc"
 #include "polyptych-tensor/src/kernels/batch_norm.cc"
+#include "polyptych-tensor/src/kernels/checkpoint.cc"
 #include "polyptych-tensor/src/kernels/cross_entropy.cc"
 #include "polyptych-tensor/src/kernels/dropout.cc"
 #include "polyptych-tensor/src/kernels/gelu.cc"

@@ -10,6 +10,8 @@ namespace polyptych {
 // address of a new one, which belongs to the caller.
 using Address = std::size_t;
 
+struct Repeat;
+
 Address linear(Address x, Address weight, Address bias);
 
 Address linear_gelu(Address x, Address weight, Address bias);
@@ -54,6 +56,11 @@ Address cross_entropy(Address prediction, Address target, double smoothing,
 
 // As above.
 Address normals_l1(Address prediction, Address target, std::int64_t &labelled);
+
+// False where nothing is recorded, or where the thread has begun one already.
+bool begin_checkpoint(rust::Box<Repeat> repeat, Address x);
+
+void end_checkpoint();
 
 void backward(rust::Slice<const std::size_t> outputs, rust::Slice<const std::size_t> gradients);
 

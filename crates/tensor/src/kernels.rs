@@ -7,10 +7,20 @@
 // asks.
 #![allow(unsafe_code, unreachable_pub, clippy::too_many_arguments)]
 
+use std::marker::PhantomData;
+
 use tch::Tensor;
+
+use crate::checkpoint::Repeat;
 
 #[cxx::bridge(namespace = "polyptych")]
 mod ffi {
+    extern "Rust" {
+        type Repeat;
+
+        fn run(self: &Repeat) -> Result<()>;
+    }
+
     unsafe extern "C++" {
         include!("polyptych-tensor/src/kernels.h");
 
@@ -87,6 +97,10 @@ mod ffi {
         // SAFETY: as above.
         unsafe fn normals_l1(prediction: usize, target: usize, labelled: &mut i64)
         -> Result<usize>;
+        // SAFETY: as above. Where it says true, the thread must call `end_checkpoint`, once.
+        unsafe fn begin_checkpoint(repeat: Box<Repeat>, x: usize) -> Result<bool>;
+        // SAFETY: see `begin_checkpoint`.
+        unsafe fn end_checkpoint();
         // SAFETY: as above.
         unsafe fn backward(outputs: &[usize], gradients: &[usize]) -> Result<()>;
         // SAFETY: as above.
@@ -291,6 +305,32 @@ pub fn normals_l1(prediction: &Tensor, target: &Tensor) -> Option<(Tensor, i64)>
     // SAFETY: as above.
     let made = unsafe { ffi::normals_l1(address(prediction), address(target), &mut labelled) };
     (!matches!(made, Ok(0))).then(|| (owned("normals_l1", made), labelled))
+}
+
+/// As long as it lives, what operations on this thread keep for their backward pass is dropped, and
+/// made again there.
+pub(crate) struct Dropping(PhantomData<*const ()>);
+
+impl Dropping {
+    /// Begins on the device of `x`; `repeat` makes all of it again. Nothing where no gradient will
+    /// be asked for, in a trace, and within another of its kind.
+    ///
+    /// # Panics
+    /// A device that has no generator.
+    pub(crate) fn begin(repeat: Repeat, x: &Tensor) -> Option<Self> {
+        // SAFETY: as above; a value of this type calls for the end, and none can leave its thread
+        // or outlive another.
+        let begun = unsafe { ffi::begin_checkpoint(Box::new(repeat), address(x)) };
+        let begun = begun.unwrap_or_else(|error| panic!("checkpoint: {error}"));
+        begun.then(|| Self(PhantomData))
+    }
+}
+
+impl Drop for Dropping {
+    fn drop(&mut self) {
+        // SAFETY: see `begin`.
+        unsafe { ffi::end_checkpoint() };
+    }
 }
 
 /// Carries `gradients` of `outputs`, of the same shapes and types, back to all leaves.

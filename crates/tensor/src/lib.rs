@@ -5,6 +5,7 @@
 //! schedules. It knows no method and no architecture.
 
 mod activations;
+mod checkpoint;
 pub mod device;
 mod error;
 pub mod file;
@@ -27,6 +28,7 @@ mod shim;
 mod testing;
 
 pub use activations::Activations;
+pub use checkpoint::checkpoint;
 pub use error::{Error, Result};
 pub use file::{TensorFile, Tensors};
 pub use grad_scaler::GradScaler;

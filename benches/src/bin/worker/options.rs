@@ -34,6 +34,9 @@ pub(crate) struct Options {
     /// Leave dropout and stochastic depth out
     #[arg(long)]
     pub(crate) certain: bool,
+    /// Run blocks once more in the backward pass instead of keeping what they need
+    #[arg(long)]
+    pub(crate) grad_checkpointing: bool,
     /// Threads of LibTorch
     #[arg(long, default_value_t = 1)]
     pub(crate) threads: i32,
@@ -84,8 +87,9 @@ impl Type {
 impl Options {
     /// What `method` is measured as.
     fn subject(&self, method: Method) -> Subject {
-        let Self { tasks, batch, size, certain, .. } = *self;
-        Subject { method, tasks, batch, size, precision: self.precision.precision(), certain }
+        let Self { tasks, batch, size, certain, grad_checkpointing, .. } = *self;
+        let precision = self.precision.precision();
+        Subject { method, tasks, batch, size, precision, certain, grad_checkpointing }
     }
 
     /// Folds the model whose forward pass is timed.

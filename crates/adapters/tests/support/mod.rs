@@ -95,8 +95,11 @@ impl Built {
     }
 
     pub(crate) fn new(backbone: &BackboneConfig, plan: Rc<dyn Plan>) -> Self {
+        Self::with(backbone, plan, Options { features_only: true, ..Options::default() })
+    }
+
+    pub(crate) fn with(backbone: &BackboneConfig, plan: Rc<dyn Plan>, options: Options) -> Self {
         let store = Store::new(Device::Cpu);
-        let options = Options { features_only: true, ..Options::default() };
         let backbone = backbone.init(&store.root(), plan.as_ref(), options).unwrap();
         plan.finish().unwrap();
         store.set_trainable(|name| plan.trains(name));

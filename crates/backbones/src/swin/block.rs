@@ -9,7 +9,7 @@ use crate::branch::add_branch;
 use crate::mlp::Mlp;
 use crate::place::Place;
 use crate::prompts::InFront;
-use crate::tap::{Aside, Beside};
+use crate::tap::{Beside, Made};
 
 /// timm's `layers.i.blocks.j`.
 #[derive(Debug)]
@@ -50,25 +50,23 @@ impl Block {
         })
     }
 
+    /// What joins the tokens in front of the block.
+    pub(super) fn prompts(&self) -> &InFront {
+        &self.prompts
+    }
+
     /// What stands beside the MLP.
     pub(super) fn beside(&self) -> &Beside {
         &self.beside
     }
 
-    /// A stream of `layout` to the same, once fresh prompts have joined it; what leaves the trunk
-    /// goes `aside`.
-    pub(super) fn forward(
-        &self,
-        x: Activations,
-        (layout, aside): (&mut Layout, &mut Aside),
-        train: bool,
-    ) -> Activations {
-        let x = layout.renew(x, &self.prompts, train);
+    /// A stream of `layout` to the same.
+    pub(super) fn forward(&self, x: &Activations, layout: &Layout, train: bool) -> Made {
         let attended = self.attn.forward(&x.map(|t| self.norm1.forward(t)), layout, train);
-        let x = add_branch(&x, &attended, self.drop_path, train);
+        let x = add_branch(x, &attended, self.drop_path, train);
         let normed = x.map(|t| self.norm2.forward(t));
         let mixed = self.mlp.forward(&normed, train);
         let z = add_branch(&x, &mixed, self.drop_path, train);
-        aside.join(z, &self.beside, [&x, &normed], train)
+        (z, self.beside.as_ref().map(|path| path.forward(&x, &normed, train)))
     }
 }

@@ -1,5 +1,7 @@
 //! One stage: patch merging where the map shrinks, then blocks at one resolution.
 
+use std::rc::Rc;
+
 use polyptych_tensor::{Activations, Result};
 
 use super::SwinConfig;
@@ -7,6 +9,7 @@ use super::block::{Block, BlockConfig};
 use super::merging::PatchMerging;
 use super::prompts::Layout;
 use crate::branch::drop_path_rate;
+use crate::keep::Keep;
 use crate::place::Place;
 use crate::tap::{Aside, Beside};
 
@@ -14,8 +17,8 @@ use crate::tap::{Aside, Beside};
 #[derive(Debug)]
 pub(super) struct Stage {
     /// Halves the map that comes from the stage before.
-    pub(super) downsample: Option<PatchMerging>,
-    blocks: Vec<Block>,
+    pub(super) downsample: Option<Rc<PatchMerging>>,
+    blocks: Vec<Rc<Block>>,
 }
 
 impl Stage {
@@ -24,33 +27,35 @@ impl Stage {
         let place = place.pp("layers").pp(index).in_stage(index, stages);
         // The merging belongs, for a plan, to the stage whose resolution it ends.
         let downsample = match index.checked_sub(1) {
-            Some(before) => Some(PatchMerging::new(
+            Some(before) => Some(Rc::new(PatchMerging::new(
                 &place.pp("downsample").in_stage(before, stages),
                 config.dim(before),
-            )?),
+            )?)),
             None => None,
         };
         let depth = config.depths[index];
         let block = |at: usize| {
             let place = place.pp("blocks").pp(at).in_last_block(at + 1 == depth);
-            Block::new(&place, &block_config(config, index, at))
+            Block::new(&place, &block_config(config, index, at)).map(Rc::new)
         };
         Ok(Self { downsample, blocks: (0..depth).map(block).collect::<Result<_>>()? })
     }
 
     /// `[batch, height, width, dim]` to the same, through all blocks.
-    pub(super) fn forward_blocks(&self, x: Activations, train: bool) -> Activations {
+    pub(super) fn forward_blocks(&self, x: Activations, keep: Keep, train: bool) -> Activations {
         let (mut layout, mut aside) = (Layout::of(&x.shared), Aside::default());
         let mut z = x;
         for block in &self.blocks {
-            z = block.forward(z, (&mut layout, &mut aside), train);
+            z = layout.renew(z, block.prompts(), train);
+            let made = keep.through(block, &z, move |block, z| block.forward(z, &layout, train));
+            z = aside.join(made, block.beside());
         }
         layout.leave(aside.level(z))
     }
 
     /// What stands beside the MLP of every block.
     pub(super) fn beside(&self) -> impl Iterator<Item = &Beside> {
-        self.blocks.iter().map(Block::beside)
+        self.blocks.iter().map(|block| block.beside())
     }
 }
 

@@ -9,7 +9,7 @@ use crate::branch::{add_branch, drop_path_rate};
 use crate::mlp::Mlp;
 use crate::place::Place;
 use crate::prompts::InFront;
-use crate::tap::{Aside, Beside};
+use crate::tap::{Beside, Made};
 
 /// timm's `blocks.i`.
 #[derive(Debug)]
@@ -57,14 +57,14 @@ impl Block {
         &self.beside
     }
 
-    /// `[batch, tokens, dim]` to the same; what leaves the trunk goes `aside`.
-    pub(super) fn forward(&self, x: &Activations, aside: &mut Aside, train: bool) -> Activations {
+    /// `[batch, tokens, dim]` to the same.
+    pub(super) fn forward(&self, x: &Activations, train: bool) -> Made {
         let attended = self.attn.forward(&x.map(|t| self.norm1.forward(t)), train);
         let x = add_branch(x, &scaled(self.ls1.as_ref(), attended), self.drop_path, train);
         let normed = x.map(|t| self.norm2.forward(t));
         let mixed = self.mlp.forward(&normed, train);
         let z = add_branch(&x, &scaled(self.ls2.as_ref(), mixed), self.drop_path, train);
-        aside.join(z, &self.beside, [&x, &normed], train)
+        (z, self.beside.as_ref().map(|path| path.forward(&x, &normed, train)))
     }
 }
 
