@@ -11,13 +11,21 @@ namespace {
 // out = x * mask.
 #define POLYPTYCH_MASKED(NAME, T)                                                        \
   POLYPTYCH_WIDE void NAME(const T *x, T *out, int64_t begin, int64_t end, Mask mask) {  \
-    for (int64_t i = begin; i < end; i++)                                                \
+    int64_t i = begin;                                                                   \
+    for (; i + VEC <= end; i += VEC)                                                     \
+      store_vec(load_vec(x + i) * mask.from(static_cast<uint32_t>(i)), out + i);         \
+    for (; i < end; i++)                                                                 \
       narrow(wide(x[i]) * mask.at(static_cast<uint32_t>(i)), out[i]);                    \
   }
 // out += x * mask.
 #define POLYPTYCH_ADD_MASKED(NAME, T)                                                    \
   POLYPTYCH_WIDE void NAME(const T *x, T *out, int64_t begin, int64_t end, Mask mask) {  \
-    for (int64_t i = begin; i < end; i++)                                                \
+    int64_t i = begin;                                                                   \
+    for (; i + VEC <= end; i += VEC) {                                                   \
+      Vec term = load_vec(x + i) * mask.from(static_cast<uint32_t>(i));                  \
+      store_vec(load_vec(out + i) + term, out + i);                                      \
+    }                                                                                    \
+    for (; i < end; i++)                                                                 \
       narrow(wide(out[i]) + wide(x[i]) * mask.at(static_cast<uint32_t>(i)), out[i]);     \
   }
 POLYPTYCH_MASKED(masked, float)

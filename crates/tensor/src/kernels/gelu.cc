@@ -7,16 +7,19 @@ namespace polyptych {
 
 namespace {
 
-// Numbers that are treated together: each vector waits for its own last step, not for the others.
-constexpr int64_t BATCH = 4 * VEC;
+// Vectors that are treated together.
+constexpr int ABREAST_OF_GELU = 4;
+constexpr int64_t BATCH = ABREAST_OF_GELU * VEC;
 
 template <class T>
 POLYPTYCH_INLINE void gelu_gradient_batch(const T *g, const T *from, T *to) {
+  using Batch = Abreast<ABREAST_OF_GELU>;
+  auto x = Batch::of(POLYPTYCH_EACH(load_vec(from + n * VEC)));
+  Normal<Batch> at(x);
+  auto slope = at.share + x * at.density;
 #pragma GCC unroll 4
-  for (int64_t j = 0; j < BATCH; j += VEC) {
-    Vec x = load_vec(from + j);
-    store_vec(load_vec(g + j) * (normal(x) + x * density(x)), to + j);
-  }
+  for (int n = 0; n < ABREAST_OF_GELU; n++)
+    store_vec(load_vec(g + n * VEC) * slope.at[n], to + n * VEC);
 }
 
 #define POLYPTYCH_GELU_GRADIENT(NAME, T)                                                     \

@@ -76,7 +76,10 @@ struct LowRankLinear : Function<LowRankLinear> {
     return dx;
   }
 
-  static bool narrow_rank(const Tensor &low) { return low.size(1) <= NARROW; }
+  // Whether loops beat products: those of bfloat16 are twice as quick.
+  static bool narrow_rank(const Tensor &low) {
+    return low.size(1) <= (low.scalar_type() == at::kBFloat16 ? NARROW / 2 : NARROW);
+  }
 
   // base + low up; base is given away.
   static Tensor plus(Tensor base, const Tensor &low, const Tensor &up) {

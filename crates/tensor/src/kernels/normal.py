@@ -29,3 +29,6 @@ print("2^r, relative", *fit(r, 2**r, 2**-r, 5))
 a = chebyshev(0.0, 6.0)
 weight = ndtr(-a) * np.log(2) * np.maximum(1, a)
 print("log2 normal(-a)", *fit(a, log_ndtr(-a) / np.log(2), weight, 7))
+# The share beyond a by that of a bell of height one, weighed in the same way.
+bell = np.exp(-a * a / 2)
+print("normal(-a) / bell", *fit(a, ndtr(-a) / bell, bell * np.maximum(1, a), 10))

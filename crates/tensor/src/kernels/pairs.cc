@@ -110,27 +110,70 @@ struct Panel {
 
   template <int M, int N>
   POLYPTYCH_PAIRS inline void drop(int64_t row, __m512 (&sums)[M][N]) const {
-    auto index = static_cast<uint32_t>(row * out + first);
-    POLYPTYCH_TILE_LOOP(sums[m][n] = (__m512)((Vec)sums[m][n] *
-                                              mask->from(index + static_cast<uint32_t>(m * out + n * VEC))))
+    int64_t at = row * out + first;
+    POLYPTYCH_TILE_LOOP({
+      Vec kept = mask->from(static_cast<uint32_t>(at + m * out + n * VEC));
+      sums[m][n] = (__m512)((Vec)sums[m][n] * kept);
+    })
   }
 
   // Steps run over the whole tile one after the other, so that sums stay in registers.
   template <int M, int N>
   POLYPTYCH_PAIRS inline void finish(int64_t row, __m512 (&sums)[M][N]) const {
     int64_t at = row * out + first;
-    POLYPTYCH_TILE_LOOP(sums[m][n] = _mm512_add_ps(sums[m][n], _mm512_loadu_ps(bias + first + n * VEC)))
-    if (gelu) POLYPTYCH_TILE_LOOP(sums[m][n] = (__m512)((Vec)sums[m][n] * normal((Vec)sums[m][n])))
+    auto shift = bias + first;
+    POLYPTYCH_TILE_LOOP(sums[m][n] = _mm512_add_ps(sums[m][n], _mm512_loadu_ps(shift + n * VEC)))
+    if (gelu)
+      POLYPTYCH_TILE_LOOP({
+        Vec x = (Vec)sums[m][n];
+        sums[m][n] = (__m512)(x * normal(x));
+      })
     if (other != nullptr)
-      POLYPTYCH_TILE_LOOP(sums[m][n] = _mm512_add_ps(
-                              sums[m][n], widened(some(other + at + m * out + n * VEC, width - n * VEC))))
+      POLYPTYCH_TILE_LOOP({
+        auto term = some(other + at + m * out + n * VEC, width - n * VEC);
+        sums[m][n] = _mm512_add_ps(sums[m][n], widened(term));
+      })
     if (width == N * VEC)
-      POLYPTYCH_TILE_LOOP(_mm256_storeu_si256(
-          reinterpret_cast<__m256i *>(to + at + m * out + n * VEC), rounded(sums[m][n])))
+      POLYPTYCH_TILE_LOOP({
+        auto line = reinterpret_cast<__m256i *>(to + at + m * out + n * VEC);
+        _mm256_storeu_si256(line, rounded(sums[m][n]));
+      })
     else
-      POLYPTYCH_TILE_LOOP(_mm256_mask_storeu_epi16(to + at + m * out + n * VEC,
-                                                   lanes(width - n * VEC), rounded(sums[m][n])))
+      POLYPTYCH_TILE_LOOP({
+        auto line = to + at + m * out + n * VEC;
+        _mm256_mask_storeu_epi16(line, lanes(width - n * VEC), rounded(sums[m][n]));
+      })
   }
+};
+
+// Columns of W [out, depth] that are packed next: `lines` lines of `numbers` numbers, `apart` from
+// one another. They come near while the rows of the panel before them pass, some with each tile.
+class Ahead {
+ public:
+  Ahead(const Tensor &w, int64_t first, int64_t tiles) {
+    if (first >= w.size(0)) return;
+    int64_t width = std::min(TILE_COLUMNS, w.size(0) - first);
+    bool columns = w.is_contiguous();
+    from_ = halves(w) + first * w.stride(0);
+    lines_ = columns ? width : w.size(1);
+    numbers_ = columns ? w.size(1) : width;
+    apart_ = columns ? w.size(1) : w.size(0);
+    auto all = lines_ * ((numbers_ + CACHE_LINE - 1) / CACHE_LINE);
+    each_ = (all + tiles - 1) / tiles;
+  }
+
+  void come() {
+    for (int64_t i = 0; i < each_ && line_ < lines_; i++) {
+      __builtin_prefetch(from_ + line_ * apart_ + number_, 0, 2);
+      number_ += CACHE_LINE;
+      if (number_ >= numbers_) number_ = 0, line_++;
+    }
+  }
+
+ private:
+  static constexpr int64_t CACHE_LINE = 32;
+  const uint16_t *from_ = nullptr;
+  int64_t lines_ = 0, numbers_ = 0, apart_ = 0, each_ = 0, line_ = 0, number_ = 0;
 };
 
 // The narrow side's part of the panel comes after that of x.
@@ -150,23 +193,24 @@ POLYPTYCH_PAIRS inline void tile(Operand x, Operand low, const uint16_t *panel, 
 }
 
 template <int N>
-POLYPTYCH_PAIRS void tiles(Operand x, Operand low, const uint16_t *panel, int64_t begin, int64_t end,
-                           const Panel &of) {
+POLYPTYCH_PAIRS void tiles(Operand x, Operand low, const uint16_t *panel, int64_t begin,
+                           int64_t end, const Panel &of, Ahead &ahead) {
   constexpr int ROWS = tile_rows(N);
   int64_t row = begin;
-  for (; row + ROWS <= end; row += ROWS) tile<ROWS, N>(x, low, panel, row, of);
+  for (; row + ROWS <= end; row += ROWS, ahead.come())
+    tile<ROWS, N>(x, low, panel, row, of);
   // The last rows are formed together with some before them, which costs less than one by one.
   if (row < end && end - begin >= ROWS) return tile<ROWS, N>(x, low, panel, end - ROWS, of);
   for (; row < end; row++) tile<1, N>(x, low, panel, row, of);
 }
 
 void panel_rows(Operand x, Operand low, const uint16_t *panel, int64_t begin, int64_t end,
-                const Panel &of) {
+                const Panel &of, Ahead ahead) {
   switch (of.vectors()) {
-    case 1: return tiles<1>(x, low, panel, begin, end, of);
-    case 2: return tiles<2>(x, low, panel, begin, end, of);
-    case 3: return tiles<3>(x, low, panel, begin, end, of);
-    default: return tiles<4>(x, low, panel, begin, end, of);
+    case 1: return tiles<1>(x, low, panel, begin, end, of, ahead);
+    case 2: return tiles<2>(x, low, panel, begin, end, of, ahead);
+    case 3: return tiles<3>(x, low, panel, begin, end, of, ahead);
+    default: return tiles<4>(x, low, panel, begin, end, of, ahead);
   }
 }
 
@@ -224,7 +268,10 @@ Tensor pairs_product(const Tensor &x, const Tensor &weight, const Finish &finish
                other.defined() ? halves(other) : nullptr, finish.gelu, finish.mask, halves_of(to)};
       pack(weight, of, panel.data());
       if (narrow.depth > 0) pack(up, of, panel.data() + in * of.vectors() * VEC);
-      panel_rows(wide, narrow, panel.data(), row, std::min(count, row + block), of);
+      auto stop = std::min(count, row + block);
+      auto next = part + 1 < end ? (part + 1) % panels * TILE_COLUMNS : out;
+      Ahead ahead(weight, next, std::max<int64_t>(1, (stop - row) * of.vectors() / SUMS));
+      panel_rows(wide, narrow, panel.data(), row, stop, of, ahead);
     }
   });
   return to;

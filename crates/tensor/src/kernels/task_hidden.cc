@@ -12,6 +12,27 @@ struct Hidden {
   int64_t line() const { return padded(width); }
 };
 
+// Rows that are treated together: a step of one waits for its last one, not for the others.
+constexpr int ROWS_FORWARD = 4, ROWS_BACK = 2;
+
+// base + low_t up_t of M rows.
+template <int M, int64_t N, class T>
+POLYPTYCH_INLINE Abreast<M> hidden_of(const T *base, int64_t width, const float *low, int64_t in,
+                                      const Lines<N> &ups) {
+  auto x = Abreast<M>::of(POLYPTYCH_EACH(load_vec(base + n * width)));
+  for (int64_t r = 0; r < in; r++)
+    x = Abreast<M>::of(POLYPTYCH_EACH(x.at[n] + low[n * in + r] * ups.at[r]));
+  return x;
+}
+
+// f(row, how many) for all rows, M at a time while there are as many.
+template <int M, class F>
+POLYPTYCH_INLINE void by_some(int64_t count, F f) {
+  int64_t row = 0;
+  for (; row + M <= count; row += M) f(row, std::integral_constant<int, M>());
+  for (; row < count; row++) f(row, std::integral_constant<int, 1>());
+}
+
 // out_t = gelu(base + low_t up_t) down_t^T for rows in [begin, end), TASK_ROWS of them at most.
 // base: [rows, width], low: [tasks, rows, in], up: [tasks, in, padded], down: [tasks, out, padded],
 // out: [tasks, rows, out]. N: the ranks, or the most that they can be.
@@ -19,19 +40,23 @@ template <int64_t N, class T>
 POLYPTYCH_INLINE void hidden_block(const T *base, const float *low, const float *up,
                                    const float *down, float *out, int64_t begin, int64_t end,
                                    Hidden of, float *sums) {
-  int64_t in = N == RANK_OF_TASK ? N : of.in, width = N == RANK_OF_TASK ? N : of.out, count = end - begin;
+  int64_t in = N == RANK_OF_TASK ? N : of.in, width = N == RANK_OF_TASK ? N : of.out;
+  int64_t count = end - begin;
   std::fill_n(sums, of.tasks * count * width * VEC, 0.0f);
   for (int64_t first = 0; first < of.width; first += VEC)
     for (int64_t task = 0; task < of.tasks; task++) {
       Lines<N> ups, downs;
       ups.read(up + task * in * of.line() + first, in, of.line());
       downs.read(down + task * width * of.line() + first, width, of.line());
-      for (int64_t row = 0; row < count; row++) {
+      by_some<ROWS_FORWARD>(count, [&](int64_t row, auto some) POLYPTYCH_WITHIN {
         int64_t at = task * of.rows + begin + row;
-        Vec shared = load_vec(base + (begin + row) * of.width + first);
-        Vec x = ups.onto(shared, low + at * in, in);
-        downs.dots(x * normal(x), sums + (task * count + row) * width * VEC, width);
-      }
+        auto x = hidden_of<some()>(base + (begin + row) * of.width + first, of.width,
+                                   low + at * in, in, ups);
+        auto y = x * normal(x);
+#pragma GCC unroll 4
+        for (int m = 0; m < some(); m++)
+          downs.dots(y.at[m], sums + (task * count + row + m) * width * VEC, width);
+      });
     }
   for (int64_t task = 0; task < of.tasks; task++)
     for (int64_t j = 0; j < count * width; j++)
@@ -44,7 +69,8 @@ POLYPTYCH_INLINE void gradient_block(const T *base, const float *low, const floa
                                      const float *down, const float *g, T *dbase, float *dlow,
                                      float *dup, float *ddown, int64_t begin, int64_t end,
                                      Hidden of, float *sums) {
-  int64_t in = N == RANK_OF_TASK ? N : of.in, out = N == RANK_OF_TASK ? N : of.out, count = end - begin;
+  int64_t in = N == RANK_OF_TASK ? N : of.in, out = N == RANK_OF_TASK ? N : of.out;
+  int64_t count = end - begin;
   std::fill_n(sums, of.tasks * count * in * VEC, 0.0f);
   for (int64_t first = 0; first < of.width; first += VEC) {
     Vec shared[TASK_ROWS] = {};
@@ -55,17 +81,24 @@ POLYPTYCH_INLINE void gradient_block(const T *base, const float *low, const floa
       downs.read(down + to_down, out, of.line());
       up_sums.clear(in);
       down_sums.clear(out);
-      for (int64_t row = 0; row < count; row++) {
+      by_some<ROWS_BACK>(count, [&](int64_t row, auto some) POLYPTYCH_WITHIN {
+        using Some = Abreast<some()>;
         int64_t at = task * of.rows + begin + row;
-        Vec from = load_vec(base + (begin + row) * of.width + first);
-        Vec x = ups.onto(from, low + at * in, in);
-        Vec share = normal(x);
-        down_sums.add(g + at * out, x * share, out);
-        Vec dx = downs.onto(Vec{}, g + at * out, out) * (share + x * density(x));
-        shared[row] += dx;
-        up_sums.add(low + at * in, dx, in);
-        ups.dots(dx, sums + (task * count + row) * in * VEC, in);
-      }
+        auto slopes = g + at * out;
+        auto x = hidden_of<some()>(base + (begin + row) * of.width + first, of.width,
+                                   low + at * in, in, ups);
+        Normal<Some> normal(x);
+        auto y = x * normal.share;
+        auto dy = Some::of(POLYPTYCH_EACH(downs.onto(Vec{}, slopes + n * out, out)));
+        auto dx = dy * (normal.share + x * normal.density);
+#pragma GCC unroll 4
+        for (int m = 0; m < some(); m++) {
+          down_sums.add(slopes + m * out, y.at[m], out);
+          shared[row + m] += dx.at[m];
+          up_sums.add(low + (at + m) * in, dx.at[m], in);
+          ups.dots(dx.at[m], sums + (task * count + row + m) * in * VEC, in);
+        }
+      });
       up_sums.add_to(dup + to_up, in, of.line());
       down_sums.add_to(ddown + to_down, out, of.line());
     }
@@ -81,8 +114,8 @@ POLYPTYCH_INLINE void gradient_block(const T *base, const float *low, const floa
   POLYPTYCH_WIDE void NAME(const T *base, const float *low, const float *up,                 \
                            const float *down, float *out, int64_t begin, int64_t end,        \
                            Hidden of, float *sums) {                                           \
-    if (of.in == RANK_OF_TASK && of.out == RANK_OF_TASK)                                                   \
-      hidden_block<RANK_OF_TASK>(base, low, up, down, out, begin, end, of, sums);                   \
+    if (of.in == RANK_OF_TASK && of.out == RANK_OF_TASK)                                     \
+      hidden_block<RANK_OF_TASK>(base, low, up, down, out, begin, end, of, sums);            \
     else                                                                                     \
       hidden_block<NARROW_OF_TASKS>(base, low, up, down, out, begin, end, of, sums);         \
   }
@@ -94,9 +127,9 @@ POLYPTYCH_HIDDEN(hidden_bf16, uint16_t)
                            const float *down, const float *g, T *dbase, float *dlow,         \
                            float *dup, float *ddown, int64_t begin, int64_t end, Hidden of,  \
                            float *sums) {                                                      \
-    if (of.in == RANK_OF_TASK && of.out == RANK_OF_TASK)                                                   \
-      gradient_block<RANK_OF_TASK>(base, low, up, down, g, dbase, dlow, dup, ddown, begin, end, of, \
-                            sums);                                                           \
+    if (of.in == RANK_OF_TASK && of.out == RANK_OF_TASK)                                     \
+      gradient_block<RANK_OF_TASK>(base, low, up, down, g, dbase, dlow, dup, ddown, begin,   \
+                                   end, of, sums);                                           \
     else                                                                                     \
       gradient_block<NARROW_OF_TASKS>(base, low, up, down, g, dbase, dlow, dup, ddown,       \
                                       begin, end, of, sums);                                 \

@@ -71,6 +71,43 @@ POLYPTYCH_INLINE float sum_of(Vec x) {
   return sum_of(lanes);
 }
 
+// N vectors, each step of all of which comes before the next step: while one waits for itself, a
+// processor does not look far enough ahead to find the work of another.
+template <int N>
+struct Abreast {
+  Vec at[N];
+
+  // f(n) for every n.
+  template <class F>
+  static POLYPTYCH_INLINE Abreast of(F f) {
+    Abreast out;
+#pragma GCC unroll 8
+    for (int n = 0; n < N; n++) out.at[n] = f(n);
+    return out;
+  }
+};
+
+// What a lambda says that becomes part of the loop around it.
+#if defined(__GNUC__)
+#define POLYPTYCH_WITHIN __attribute__((always_inline))
+#else
+#define POLYPTYCH_WITHIN
+#endif
+#define POLYPTYCH_EACH(...) [&](int n) POLYPTYCH_WITHIN { return __VA_ARGS__; }
+
+#define POLYPTYCH_ABREAST(OP)                                                                \
+  template <int N>                                                                           \
+  POLYPTYCH_INLINE Abreast<N> operator OP(const Abreast<N> &a, const Abreast<N> &b) {        \
+    return Abreast<N>::of(POLYPTYCH_EACH(a.at[n] OP b.at[n]));                               \
+  }                                                                                          \
+  template <int N>                                                                           \
+  POLYPTYCH_INLINE Abreast<N> operator OP(const Abreast<N> &a, float b) {                    \
+    return Abreast<N>::of(POLYPTYCH_EACH(a.at[n] OP b));                                     \
+  }
+POLYPTYCH_ABREAST(+)
+POLYPTYCH_ABREAST(-)
+POLYPTYCH_ABREAST(*)
+
 // The same columns of N lines at most.
 template <int64_t N>
 struct Lines {
