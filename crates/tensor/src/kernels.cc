@@ -13,7 +13,7 @@
 #include "polyptych-tensor/src/kernels/low_rank.cc"
 #include "polyptych-tensor/src/kernels/memory.cc"
 #include "polyptych-tensor/src/kernels/normals_l1.cc"
-#include "polyptych-tensor/src/kernels/pairs.cc"
+#include "polyptych-tensor/src/kernels/tiled_product.cc"
 #include "polyptych-tensor/src/kernels/product.cc"
 #include "polyptych-tensor/src/kernels/task_hidden.cc"
 #include "polyptych-tensor/src/kernels/task_low_rank.cc"

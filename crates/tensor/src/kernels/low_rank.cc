@@ -1,6 +1,6 @@
 // A linear map with a low-rank one beside it.
 #include "polyptych-tensor/src/kernels/gelu.h"
-#include "polyptych-tensor/src/kernels/pairs.h"
+#include "polyptych-tensor/src/kernels/tiled_product.h"
 #include "polyptych-tensor/src/kernels/tasks.h"
 
 namespace polyptych {
@@ -21,8 +21,8 @@ struct LowRankLinear : Function<LowRankLinear> {
     auto down = a.to(kind), up = b.to(kind) * scale;
     auto read = p > 0 ? dropped(flat, Mask(static_cast<uint64_t>(seed), p)) : flat;
     auto low = product(read, down);
-    auto out = pairs_fit(flat, weight, low)
-                   ? pairs_product(flat, weight, {bias.value_or(Tensor()), {}, false, low, up})
+    auto out = tiles_fit(flat, weight, low)
+                   ? tiled_product(flat, weight, {bias.value_or(Tensor()), {}, false, low, up})
                    : plus(product(flat, weight, bias), low, up.t());
     ctx->save_for_backward({kept.source, weight, low, a, b});
     ctx->saved_data["gelu"] = kept.is_gelu;
@@ -68,8 +68,8 @@ struct LowRankLinear : Function<LowRankLinear> {
   // g W + mask * (low down), where masks may be none.
   static Tensor input_gradient_of(const Tensor &g, const Tensor &weight, const Tensor &low,
                                   const Tensor &down, const Mask *mask) {
-    if (pairs_fit(g, weight.t(), low))
-      return pairs_product(g, weight.t(), {{}, {}, false, low, down.t(), mask});
+    if (tiles_fit(g, weight.t(), low))
+      return tiled_product(g, weight.t(), {{}, {}, false, low, down.t(), mask});
     auto dx = input_gradient(g, weight);
     if (mask == nullptr) return plus(dx, low, down);
     add_dropped(product(low, down.t()), dx, *mask);

@@ -32,7 +32,7 @@ struct Mask {
   // Of `index` and those after it.
   POLYPTYCH_INLINE Vec from(uint32_t index) const {
     constexpr Bits LANES = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    return mixed((LANES + index) * step + key) < threshold ? Vec{} : splat(scale);
+    return mixed(LANES * step + (index * step + key)) < threshold ? Vec{} : splat(scale);
   }
 };
 

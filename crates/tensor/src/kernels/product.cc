@@ -1,6 +1,6 @@
 #include "polyptych-tensor/src/kernels/product.h"
 
-#include "polyptych-tensor/src/kernels/pairs.h"
+#include "polyptych-tensor/src/kernels/tiled_product.h"
 
 #include <ATen/core/dispatch/Dispatcher.h>
 
@@ -53,7 +53,7 @@ static Tensor of(const std::optional<Tensor> &t) { return t.value_or(Tensor()); 
 
 Tensor product(const Tensor &x, const Tensor &weight, const std::optional<Tensor> &bias,
                std::string_view then) {
-  if (pairs_fit(x, weight)) return pairs_product(x, weight, {of(bias), {}, then == "gelu"});
+  if (tiles_fit(x, weight)) return tiled_product(x, weight, {of(bias), {}, then == "gelu"});
   // Of the two algorithms of a GELU this is the exact one.
   auto algorithm = then == "gelu" ? "none" : "";
   return pointwise()->call(dense(x), dense(weight), bias, then, c10::List<std::optional<at::Scalar>>(),
@@ -61,14 +61,14 @@ Tensor product(const Tensor &x, const Tensor &weight, const std::optional<Tensor
 }
 
 Tensor product_onto(const Tensor &other, const Tensor &x, const Tensor &weight) {
-  if (pairs_fit(x, weight)) return pairs_product(x, weight, {{}, other, false});
+  if (tiles_fit(x, weight)) return tiled_product(x, weight, {{}, other, false});
   return binary()->call(dense(x), dense(other), dense(weight), std::nullopt, "add");
 }
 
 // A weight that lies as columns costs a narrow product up to three quarters of its rate; in bfloat16
 // LibTorch itself asks oneDNN, and hands it over as rows.
 Tensor input_gradient(const Tensor &g, const Tensor &weight) {
-  if (pairs_fit(g, weight.t())) return pairs_product(g, weight.t(), {});
+  if (tiles_fit(g, weight.t())) return tiled_product(g, weight.t(), {});
   return g.scalar_type() == at::kBFloat16 ? g.mm(weight) : product(g, weight.t());
 }
 
