@@ -106,7 +106,7 @@ criterion_group!(benches, each);
 
 fn main() {
     // As programs do.
-    polyptych_tensor::keep_memory();
+    polyptych_tensor::memory::keep();
     // Criterion's own passes would be the same ones once more, where only the page is wanted.
     let to = std::env::var_os("POLYPTYCH_PAGE");
     let measures = std::env::args().any(|argument| argument == "--bench");

@@ -26,6 +26,7 @@ mod program;
 mod record;
 mod reproduce;
 mod setup;
+mod soak;
 mod test;
 mod tidy;
 mod torture;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         Command::Pretrain(flags) => train::pretrain(&flags),
         Command::Baselines(flags) => baselines::run(&flags).map(|()| ExitCode::SUCCESS),
         Command::Reproduce(flags) => reproduce::run(&flags),
+        Command::Soak(flags) => soak::run(&flags).map(|()| ExitCode::SUCCESS),
         Command::Torture(flags) => torture::run(&flags).map(|()| ExitCode::SUCCESS),
         Command::Bench(flags) => bench::run(&flags),
         Command::Test(flags) => test::run(&flags),

@@ -13,6 +13,16 @@ pub(crate) const TEXT_SIZE: i32 = 14;
 /// Of points, in pixels.
 pub(crate) const RADIUS: i32 = 4;
 
+/// Of lines that are told apart.
+pub(crate) const COLOURS: [RGBColor; 6] = [
+    RGBColor(31, 92, 153),
+    RGBColor(200, 80, 40),
+    RGBColor(40, 130, 80),
+    RGBColor(130, 70, 150),
+    RGBColor(170, 130, 20),
+    RGBColor(90, 90, 90),
+];
+
 /// Where plots are drawn.
 pub(crate) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 

@@ -10,7 +10,7 @@ mod cost;
 mod job;
 mod markdown;
 mod outcome;
-mod plan;
+pub(crate) mod plan;
 mod plot;
 mod record;
 mod spread;

@@ -19,12 +19,16 @@ use rand_pcg::Pcg64;
 use crate::flags::Torture;
 use crate::machine::Origin;
 use crate::program::{self, Program};
+use crate::soak::series::Series;
 use crate::{baselines, process};
 use report::Report;
 use victim::Victim;
 
 /// Folder of all runs, below the current one.
 const RUNS: &str = "runs/torture";
+
+/// Evaluations of a run, at which its log tells the memory.
+const EVALUATIONS: u64 = 4;
 
 /// Kills as often as `flags` say and writes the page.
 pub(crate) fn run(flags: &Torture) -> Result<()> {
@@ -35,7 +39,8 @@ pub(crate) fn run(flags: &Torture) -> Result<()> {
     let job = Job { flags, program, recipe: baselines::recipe_file(&flags.recipe) };
     let started = Instant::now();
     let whole = job.left_alone(&folder.join("whole"))?;
-    let mut report = Report::default();
+    let memory = Series::read("left alone", &whole)?;
+    let mut report = Report::of(memory.points);
     let mut rng = Pcg64::seed_from_u64(flags.seed);
     while report.kills < flags.kills {
         job.torment(&folder.join("victim"), &mut rng, &mut report)?;
@@ -85,7 +90,7 @@ impl Job<'_> {
         command.arg(&self.recipe).arg("--out").arg(folder);
         for set in [
             format!("train.steps={steps}"),
-            format!("train.eval_every={steps}"),
+            format!("train.eval_every={}", steps.div_ceil(EVALUATIONS)),
             "train.save_every=1".into(),
             "compare=[]".into(),
         ] {

@@ -41,7 +41,7 @@ fn main() -> ExitCode {
         .with_default_directive(tracing_subscriber::filter::LevelFilter::WARN.into())
         .from_env_lossy();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    polyptych_engine::keep_memory();
+    polyptych_engine::memory::keep();
     match run(Flags::parse().command) {
         Ok(code) => code,
         Err(e) => {

@@ -55,7 +55,7 @@ pub use polyptych_data::{
     guess, make,
 };
 pub use polyptych_losses::balancers::{BalancerInfo, BalancerKind, balancers};
-pub use polyptych_tensor::{keep_memory, torch_version};
+pub use polyptych_tensor::{memory, torch_version};
 pub use predict::{Prediction, Predictor, image_files};
 pub use recipe::{
     BackboneRecipe, CompareRecipe, DataRecipe, ExtendRecipe, OptimiserRecipe, Recipe, SourceRecipe,
@@ -65,9 +65,7 @@ pub use run::{OpenRun, RunFolder};
 pub use sheet::{Sheet, contact_sheet};
 pub use task::Task;
 pub use timing::{Spread, Timing, time};
-pub use train::{
-    Number, Observer, Preparation, StepDump, StepReport, TrainOutcome, Trainer, peak_resident_bytes,
-};
+pub use train::{Number, Observer, Preparation, StepDump, StepReport, TrainOutcome, Trainer};
 pub use union::{UnionRange, UnionRecipe};
 pub use weights::load_backbone;
 

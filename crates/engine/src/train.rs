@@ -11,7 +11,6 @@ mod further;
 mod measure;
 mod pass;
 mod report;
-mod resident;
 mod save;
 mod start;
 mod step;
@@ -23,7 +22,7 @@ use polyptych_data::TaskSpec;
 use polyptych_losses::LossWeights;
 use polyptych_metrics::Baseline;
 use polyptych_tensor::optim::Optimiser;
-use polyptych_tensor::{Device, GradScaler, Tensor};
+use polyptych_tensor::{Device, GradScaler, Tensor, memory};
 use serde_json::json;
 
 use crate::balance::Balance;
@@ -34,7 +33,6 @@ use crate::{DataSets, Error, Evaluation, Model, Recipe, Result, RunFolder};
 pub use dump::{Number, StepDump};
 use further::Further;
 pub use report::{Observer, Preparation, StepReport, TrainOutcome};
-pub use resident::peak as peak_resident_bytes;
 
 /// A run that can be started, stopped and resumed.
 pub struct Trainer {
@@ -112,7 +110,7 @@ impl Trainer {
         }
         if stopped {
             self.save()?;
-        } else if let Some(bytes) = peak_resident_bytes() {
+        } else if let Some(bytes) = memory::peak_resident_bytes() {
             self.log.write(&json!({"step": steps, "peak_resident_bytes": bytes}))?;
         }
         Ok(TrainOutcome { finished: !stopped, step: self.state.step, evaluation })

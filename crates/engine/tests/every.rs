@@ -11,6 +11,7 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use common::methods::{VIT, chosen, methods};
 use common::{Until, alone, classes, try_recipe};
 use polyptych_engine::{
     BalancerInfo, BalancerKind, Error, ExportFormat, OpenRun, Recipe, Trainer, balancers, export,
@@ -21,45 +22,10 @@ use polyptych_tensor::{Tensor, no_grad};
 const QUICK: [&str; 4] =
     ["train.steps=4", "train.save_every=100", "train.schedule.warmup_steps=1", "data.eval.0.len=1"];
 
-const VIT: [&str; 2] = [
-    "backbone.name=\"vit_micro_patch8_128\"",
-    "tasks.semseg.head={name=\"segformer\", embed_dim=8, dropout=0.1}",
-];
-
 /// A recipe, and its name in what fails.
 struct Case {
     name: String,
     recipe: Recipe,
-}
-
-/// The names that a recipe may have as `adapter.method`, of which its parser alone has all.
-fn methods() -> Vec<String> {
-    let message = try_recipe(&["adapter={method=\"?\"}"]).unwrap_err().to_string();
-    let (_, listed) = message.split_once("expected one of ").expect("the parser lists them");
-    let names: Vec<String> = listed.split('`').skip(1).step_by(2).map(str::to_owned).collect();
-    assert!(names.iter().any(|name| name == "mtlora"), "{message}");
-    names
-}
-
-/// What a method cannot do without, or what makes it draw and remember more.
-fn fields(method: &str) -> &'static str {
-    match method {
-        "lora" => "r=2, lora_dropout=0.1, target_modules=[\"q\", \"v\", \"fc1\"]",
-        "dora" => "r=2, lora_alpha=4, lora_dropout=0.1, target_modules=[\"qkv\"]",
-        "mtlora" => "r=2, shared_mode=\"matrixv2\", learnable_scale=true, lora_dropout=0.1",
-        "polyhistor" => "embedding_dim=8, rank=4",
-        "hyperformer" => "embedding_dim=4, hidden_dim=8",
-        "vmt_adapter" => "bottleneck={fixed=4}",
-        "vpt" => "num_tokens=5, deep=true",
-        _ => "",
-    }
-}
-
-fn chosen(method: &str) -> String {
-    match fields(method) {
-        "" => format!("adapter={{method=\"{method}\"}}"),
-        fields => format!("adapter={{method=\"{method}\", {fields}}}"),
-    }
 }
 
 /// Whether a combiner of gradients finds any that two tasks share.

@@ -74,4 +74,6 @@ void forget_gradients(rust::Slice<const std::size_t> parameters);
 
 bool keep_memory();
 
+std::int64_t live_storages();
+
 }  // namespace polyptych

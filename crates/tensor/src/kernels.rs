@@ -112,6 +112,7 @@ mod ffi {
         // SAFETY: as above.
         unsafe fn forget_gradients(parameters: &[usize]);
         fn keep_memory() -> bool;
+        fn live_storages() -> i64;
     }
 }
 
@@ -426,11 +427,14 @@ pub(crate) fn forget_gradients(parameters: &[&Tensor]) {
     unsafe { ffi::forget_gradients(&parameters) };
 }
 
-/// Lets this process keep memory that tensors have freed, instead of having the system clear new
-/// pages for every large one: a fifth of a training step on the CPU. For programs to call once at
-/// their start; says whether the allocator can (jemalloc as the program's own, or glibc's).
-pub fn keep_memory() -> bool {
+/// See [`crate::memory::keep`].
+pub(crate) fn keep_memory() -> bool {
     ffi::keep_memory()
+}
+
+/// See [`crate::memory::live_storages`].
+pub(crate) fn live_storages() -> i64 {
+    ffi::live_storages()
 }
 
 fn address(tensor: &Tensor) -> usize {

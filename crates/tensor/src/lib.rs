@@ -14,6 +14,7 @@ mod init;
 mod kernels;
 mod layers;
 mod load;
+pub mod memory;
 mod onnx;
 pub mod optim;
 mod plan;
@@ -34,9 +35,8 @@ pub use file::{TensorFile, Tensors};
 pub use grad_scaler::GradScaler;
 pub use init::Init;
 pub use kernels::{
-    NARROW_RANK, attention, backward, cross_entropy, cut_windows, gelu, join_windows, keep_memory,
-    linear, low_rank_linear, normals_l1, set_gradient, task_hidden, task_low_rank, task_up,
-    upsample,
+    NARROW_RANK, attention, backward, cross_entropy, cut_windows, gelu, join_windows, linear,
+    low_rank_linear, normals_l1, set_gradient, task_hidden, task_low_rank, task_up, upsample,
 };
 pub use layers::{BatchNorm2d, Conv2d, LayerNorm, Linear, add_branch, cast, dropout};
 pub use load::{LoadOptions, LoadReport, Resample, matches};

@@ -7,20 +7,12 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::spread::Spread;
-use crate::plot::{Area, Painted, RADIUS, TEXT_SIZE, svg};
+use crate::plot::{Area, COLOURS, Painted, RADIUS, TEXT_SIZE, svg};
 
 const SIZE: (u32, u32) = (980, 460);
 const FONT: (&str, i32) = ("sans-serif", TEXT_SIZE);
 /// Room for the names of the lines.
 const LEGEND: u32 = 20;
-const COLOURS: [RGBColor; 6] = [
-    RGBColor(31, 92, 153),
-    RGBColor(200, 80, 40),
-    RGBColor(40, 130, 80),
-    RGBColor(130, 70, 150),
-    RGBColor(170, 130, 20),
-    RGBColor(90, 90, 90),
-];
 
 /// One case at one number of tasks.
 #[derive(Debug, Clone, PartialEq)]

@@ -21,10 +21,17 @@ pub(super) struct Report {
     pub(super) runs: u64,
     /// Seconds that everything took.
     pub(super) seconds: f64,
+    /// Step, and bytes that the run left alone held then.
+    memory: Vec<(u64, u64)>,
     moments: BTreeMap<Moment, u64>,
 }
 
 impl Report {
+    /// Before the first kill; `memory` of the run left alone.
+    pub(super) fn of(memory: Vec<(u64, u64)>) -> Self {
+        Self { memory, ..Self::default() }
+    }
+
     /// Counts a kill; one that lost a checkpoint ends everything.
     pub(super) fn count(&mut self, wound: &Wound) -> Result<()> {
         self.kills += 1;
@@ -47,6 +54,11 @@ impl Report {
         Ok(path)
     }
 
+    fn memory(&self) -> String {
+        let at = |&(step, bytes): &(u64, u64)| format!("{} MiB at step {step}", bytes >> 20);
+        self.memory.iter().map(at).collect::<Vec<_>>().join(", ")
+    }
+
     fn block(&self, command: &str, origin: &Origin) -> String {
         let mut lines = String::from("| killed | times |\n|---|---:|\n");
         for (moment, times) in &self.moments {
@@ -56,8 +68,10 @@ impl Report {
         let _ = writeln!(lines, "| all | {} |", self.kills);
         format!(
             "{lines}\nCheckpoints lost: 0.\nRuns that came to their end: {}, all with the bytes of \
-             the run left alone (weights, optimiser, memory).\n\nMade by `{command}` in {:.0} s.\n{}",
+             the run left alone (weights, optimiser, memory).\n\
+             Resident memory of the run left alone: {}.\n\nMade by `{command}` in {:.0} s.\n{}",
             self.runs,
+            self.memory(),
             self.seconds,
             page::made_with(origin)
         )
@@ -81,11 +95,12 @@ mod tests {
 
     #[test]
     fn a_lost_checkpoint_is_an_error() {
-        let mut report = Report::default();
+        let mut report = Report::of(vec![(9, 3 << 20)]);
         let wound = |steps| Wound { moment: Moment::BetweenCheckpoints, steps };
         report.count(&wound([None, Some(3)])).unwrap();
         report.count(&wound([Some(3), Some(3)])).unwrap();
         let block = report.block("make", &Origin::default());
+        assert!(block.contains("run left alone: 3 MiB at step 9."), "{block}");
         assert!(block.contains("| between checkpoints | 2 |") && block.contains("| all | 2 |"));
         for now in [Some(2), None] {
             assert!(report.count(&wound([Some(3), now])).is_err());

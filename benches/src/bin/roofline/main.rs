@@ -51,7 +51,7 @@ struct Options {
 
 fn main() -> Result<()> {
     let options = Options::parse();
-    polyptych_tensor::keep_memory();
+    polyptych_tensor::memory::keep();
     polyptych_tensor::set_num_threads(options.threads);
     manual_seed(0);
     let subject = subject(&options)?;

@@ -15,7 +15,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use polyptych_benches::Clock;
-use polyptych_engine::{peak_resident_bytes, torch_version};
+use polyptych_engine::{memory, torch_version};
 use polyptych_tensor::file;
 use serde_json::{Value, json};
 
@@ -24,7 +24,7 @@ use options::Options;
 
 fn main() -> Result<()> {
     let options = Options::parse();
-    polyptych_tensor::keep_memory();
+    polyptych_tensor::memory::keep();
     polyptych_tensor::set_num_threads(options.threads);
     if options.fold {
         return options.fold();
@@ -48,7 +48,7 @@ fn answer(case: &mut dyn Case, order: &str, folder: &Path) -> Result<Value> {
                 "seconds": seconds,
                 "core_seconds": core_seconds,
                 "items": case.items(),
-                "peak_bytes": peak_resident_bytes(),
+                "peak_bytes": memory::peak_resident_bytes(),
             }))
         }
         "check" => {

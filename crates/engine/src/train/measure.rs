@@ -1,7 +1,7 @@
 //! Evaluations within a run: the log's, the newest on disk, and which step is the best.
 
 use polyptych_metrics::{Baseline, delta_m};
-use polyptych_tensor::file;
+use polyptych_tensor::{file, memory};
 use serde_json::json;
 
 use super::{Observer, Trainer};
@@ -24,7 +24,11 @@ impl Trainer {
         self.model.set_progress(self.state.step, self.recipe.train.steps);
         let mut evaluation = evaluate(&self.model, &self.data.eval, baselines, |_| ())?;
         self.note_peaks(&mut evaluation);
-        self.log.write(&json!({"step": self.state.step, "evaluation": &evaluation}))?;
+        self.log.write(&json!({
+            "step": self.state.step,
+            "evaluation": &evaluation,
+            "resident_bytes": memory::resident_bytes(),
+        }))?;
         let path = self.folder.path().join("evaluation.json");
         file::write_aside(&path, to_json(&evaluation).as_bytes())?;
         self.note_best(&evaluation);

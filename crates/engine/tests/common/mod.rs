@@ -1,6 +1,8 @@
 //! A recipe that trains in seconds, and an observer that stops where a test says.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub(crate) mod methods;
+
 use polyptych_engine::{Evaluation, Observer, Recipe, StepReport, TrainOutcome, Trainer};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,0 +1,80 @@
+//! Rule 5 of the design: memory after 2 N steps, evaluations and saves equals memory after N.
+//!
+//! The list of methods is the program's own. Sizes, batches and precisions go round, so that every
+//! method meets some of them; a cause that lies in one method, one kernel or one size shows.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::methods::{VIT, chosen, methods};
+use common::{alone, try_recipe};
+use polyptych_engine::{Evaluation, Observer, StepReport, Trainer, memory};
+
+/// Twice N, and steps between evaluations; a save comes with each, and others between them.
+const STEPS: [&str; 5] = [
+    "train.steps=24",
+    "train.eval_every=4",
+    "train.save_every=3",
+    "train.schedule.warmup_steps=1",
+    "data.eval.0.len=2",
+];
+
+/// Multiples of a patch and of two windows, and none of them.
+const SIZES: [[i64; 2]; 4] = [[32, 32], [64, 64], [40, 56], [72, 48]];
+const PRECISIONS: [&str; 3] = ["fp32", "bf16", "fp16"];
+
+/// More than noise of the allocator, less than one checkpoint, evaluation or step that stays.
+const SLACK: u64 = 6 << 20;
+
+/// Tensors that live, and bytes that are held, at every evaluation.
+#[derive(Default)]
+struct Watch {
+    live: Vec<i64>,
+    resident: Vec<u64>,
+}
+
+impl Observer for Watch {
+    fn step(&mut self, _report: &StepReport, _steps: u64) {}
+
+    fn evaluated(&mut self, _step: u64, _evaluation: &Evaluation) {
+        self.live.push(memory::live_storages());
+        self.resident.extend(memory::resident_bytes());
+    }
+
+    fn stop(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn memory_after_twice_the_steps_is_the_same() {
+    let _alone = alone();
+    memory::keep();
+    memory::live_storages();
+    for (index, method) in methods().iter().enumerate() {
+        let ([height, width], precision) = (SIZES[index % 4], PRECISIONS[index % 3]);
+        let batch = index % 5 % 3 + 1;
+        let name = format!("{method}, {batch} x {height} x {width}, {precision}");
+        let sets = [
+            chosen(method),
+            format!("data.img_size=[{height},{width}]"),
+            format!("data.batch_size={batch}"),
+            format!("precision=\"{precision}\""),
+        ];
+        let sets: Vec<&str> = sets.iter().map(String::as_str).collect();
+        // A ViT has no relative position tables.
+        let backbone: &[&str] =
+            if index % 2 == 0 && method != "relative_bias" { &VIT } else { &[] };
+        let recipe = try_recipe(&[&STEPS, backbone, &sets].concat());
+        let recipe = recipe.unwrap_or_else(|e| panic!("{name}: {e}"));
+        let folder = tempfile::tempdir().unwrap();
+        let (mut trainer, _) = Trainer::start(recipe, None, &folder.path().join("run")).unwrap();
+        let mut watch = Watch::default();
+        trainer.run(&mut watch).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let (half, whole) = (watch.live[2], watch.live[5]);
+        assert_eq!(half, whole, "{name}: tensors that live at every evaluation: {:?}", watch.live);
+        if let [_, _, half, .., whole] = watch.resident[..] {
+            assert!(whole < half + SLACK, "{name}: resident bytes: {:?}", watch.resident);
+        }
+    }
+}
