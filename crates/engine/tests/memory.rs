@@ -12,7 +12,7 @@ use polyptych_engine::{Evaluation, Observer, StepReport, Trainer, memory};
 
 /// Twice N, and steps between evaluations; a save comes with each, and others between them.
 const STEPS: [&str; 5] = [
-    "train.steps=24",
+    "train.steps=16",
     "train.eval_every=4",
     "train.save_every=3",
     "train.schedule.warmup_steps=1",
@@ -51,8 +51,11 @@ fn memory_after_twice_the_steps_is_the_same() {
     let _alone = alone();
     memory::keep();
     memory::live_storages();
+    polyptych_tensor::set_num_threads(1);
     for (index, method) in methods().iter().enumerate() {
-        let ([height, width], precision) = (SIZES[index % 4], PRECISIONS[index % 3]);
+        let precision = PRECISIONS[index % 3];
+        // The plain loops of processors without half precision take a second a step beyond this.
+        let [height, width] = if precision == "fp16" { SIZES[0] } else { SIZES[index % 4] };
         let batch = index % 5 % 3 + 1;
         let name = format!("{method}, {batch} x {height} x {width}, {precision}");
         let sets = [
@@ -71,9 +74,10 @@ fn memory_after_twice_the_steps_is_the_same() {
         let (mut trainer, _) = Trainer::start(recipe, None, &folder.path().join("run")).unwrap();
         let mut watch = Watch::default();
         trainer.run(&mut watch).unwrap_or_else(|e| panic!("{name}: {e}"));
-        let (half, whole) = (watch.live[2], watch.live[5]);
-        assert_eq!(half, whole, "{name}: tensors that live at every evaluation: {:?}", watch.live);
-        if let [_, _, half, .., whole] = watch.resident[..] {
+        let (half, whole) = (watch.live[1], watch.live[3]);
+        // EMTAL's router lets go of what it saw once it has faded.
+        assert!(whole <= half, "{name}: tensors that live at every evaluation: {:?}", watch.live);
+        if let [_, half, _, whole] = watch.resident[..] {
             assert!(whole < half + SLACK, "{name}: resident bytes: {:?}", watch.resident);
         }
     }
