@@ -74,7 +74,7 @@ impl Trainer {
         // As the step did: where tasks have copies, those with finite numbers were clipped.
         trainer.clip();
         let params = trainer.model.store.trainable();
-        let met = StepDump::new(trainer.state.step, &batch, &pass.losses, &params);
+        let met = StepDump::new(trainer.state.step, &batch, pass.numbers(), &params);
         Ok((met, recorded))
     }
 
