@@ -21,7 +21,8 @@ pub(crate) enum Command {
     AddTask(AddTaskFlags),
     /// Measure a run or a merged model
     Eval(EvalFlags),
-    /// Predict every task for photographs
+    /// Predict every task for photographs, at their own size; one that cannot be read is left out
+    /// and named at the end
     Predict(PredictFlags),
     /// Fold the adapters of a run into its backbone
     Merge(MergeFlags),
@@ -100,9 +101,12 @@ pub(crate) struct EvalFlags {
     /// Device instead of the recipe's: auto, cpu, cuda:N
     #[arg(long)]
     pub(crate) device: Option<String>,
-    /// Print JSON instead of a table
+    /// Print JSON instead of tables
     #[arg(long)]
     pub(crate) json: bool,
+    /// Also write the JSON to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -112,10 +116,13 @@ pub(crate) struct PredictFlags {
     /// Photographs, or folders of them
     #[arg(required = true)]
     pub(crate) images: Vec<PathBuf>,
-    /// Where pictures go
+    /// Where pictures go: DIR/x.png for x.jpg; where two photographs have one name, with their
+    /// folders below the one that holds all, DIR/a/x.png and DIR/b/x.png, and with their endings
+    /// where only those differ, DIR/x.jpg.png
     #[arg(long, value_name = "DIR", default_value = "predictions")]
     pub(crate) out: PathBuf,
-    /// Also write the maps themselves, one safetensors file per photograph
+    /// Also write the maps themselves, one safetensors file per photograph: a tensor for each task,
+    /// [channels, height, width] at the photograph's own size
     #[arg(long)]
     pub(crate) raw: bool,
     /// Take the best checkpoint instead of the last one

@@ -129,7 +129,11 @@ fn compare(
 ) -> Result<Option<Vec<(String, Evaluation)>>> {
     let mut done = Vec::new();
     for row in recipe.compare.iter().filter(|row| row.closing) {
-        let (name, other) = (row.name.clone(), recipe.compared(row)?);
+        let (name, (other, left_out)) = (row.name.clone(), recipe.compared(row)?);
+        if !left_out.is_empty() {
+            let left_out = left_out.join(", ");
+            eprintln!("{name}: without {left_out}: its tasks share nothing that trains");
+        }
         let folder = path.join("compare").join(name.replace(' ', "_"));
         let (mut trainer, _) = Trainer::start(other, baselines, &folder)?;
         introduce(&trainer);

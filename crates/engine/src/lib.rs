@@ -40,7 +40,7 @@ pub use conflict::{Conflict, ConflictGroup, MeanConflict};
 pub use convert::{Conversion, PROBE_IMAGES, convert};
 pub use data::{DataSets, facts, survey, to_tensor};
 pub use error::{Error, Result};
-pub use evaluate::{Evaluation, Peak, TaskScores, evaluate};
+pub use evaluate::{Evaluation, NamedClass, Peak, TaskScores, evaluate};
 pub use experts::moefy_file;
 pub use export::{ExportFormat, ExportReport, export};
 pub use heat_map::heat_map;
@@ -55,8 +55,9 @@ pub use polyptych_data::{
     guess, make,
 };
 pub use polyptych_losses::balancers::{BalancerInfo, BalancerKind, balancers};
+pub use polyptych_metrics::ClassScore;
 pub use polyptych_tensor::{keep_memory, torch_version};
-pub use predict::{Prediction, Predictor, image_files};
+pub use predict::{Prediction, Predictor, image_files, output_names};
 pub use recipe::{
     BackboneRecipe, CompareRecipe, DataRecipe, ExtendRecipe, OptimiserRecipe, Recipe, SourceRecipe,
     TaskRecipe, TrainRecipe,

@@ -288,13 +288,22 @@ impl Recipe {
         self.label.clone().unwrap_or_else(|| format!("{}{copies}", self.adapter.name()))
     }
 
-    /// The recipe of another row of the table.
+    /// The recipe of another row of the table, and the fields that it goes without: a row whose
+    /// tasks share nothing that trains has no combiner of gradients and no other part that looks at
+    /// what they share.
     ///
     /// # Errors
     /// A field that no recipe has, or a value that does not fit.
-    pub fn compared(&self, row: &CompareRecipe) -> Result<Self> {
+    pub fn compared(&self, row: &CompareRecipe) -> Result<(Self, Vec<&'static str>)> {
         let plain = Self { compare: Vec::new(), label: Some(row.name.clone()), ..self.clone() };
-        Self::parse(&format!("compare.{}", row.name), &plain.to_toml()?, &row.set)
+        let (alone, left_out) = balance::alone(plain.clone());
+        let origin = format!("compare.{}", row.name);
+        let parse = |recipe: &Self| Self::parse(&origin, &recipe.to_toml()?, &row.set);
+        let alone = parse(&alone)?;
+        match alone.adapter.trains_backbone() && !alone.backbone.per_task {
+            true => Ok((parse(&plain)?, Vec::new())),
+            false => Ok((alone, left_out)),
+        }
     }
 
     /// Names of the tasks in the order of the task axis.
