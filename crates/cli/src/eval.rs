@@ -9,7 +9,12 @@ use crate::table;
 
 pub(crate) fn run(flags: &EvalFlags) -> Result<()> {
     let run = OpenRun::open(&flags.run, flags.best, flags.device.as_deref())?;
-    let loader = DataSets::open_eval(&run.recipe)?;
+    let recipe = run.recipe.clone().measured_on(
+        flags.manifest.as_deref(),
+        flags.root.as_deref(),
+        flags.split.as_deref(),
+    )?;
+    let loader = DataSets::open_eval(&recipe)?;
     let baselines = run.baselines.as_ref().and_then(|b| b.of(&run.recipe.task_names()));
     let evaluation = evaluate(&run.model, &loader, baselines.as_deref(), |_| ())?;
     match flags.json {

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use polyptych_engine::{OpenRun, Prediction, Predictor, image_files, output_names};
 
 use crate::flags::PredictFlags;
-use crate::output::say;
+use crate::output::{note, say};
 
 pub(crate) fn run(flags: &PredictFlags) -> Result<()> {
     let files = image_files(&flags.images)?;
@@ -26,7 +26,7 @@ pub(crate) fn run(flags: &PredictFlags) -> Result<()> {
             Err(e) => bad.push(e.to_string()),
         }
     }
-    eprintln!("panels: {}", predictor.titles().join(", "));
+    note!("panels: {}", predictor.titles().join(", "));
     match bad.len() {
         0 => Ok(()),
         count => {

@@ -52,16 +52,17 @@ pub use panel::{panel, picture};
 pub use polyptych_adapters::{ExpertLayer, KMeansConfig};
 pub use polyptych_data::{
     AugmentConfig, Facts, Guess, Histogram, Made, Problem, SplitFacts, Survey, TaskFacts, TaskSpec,
-    guess, make,
+    guess, make, shipped_manifest,
 };
 pub use polyptych_losses::balancers::{BalancerInfo, BalancerKind, balancers};
 pub use polyptych_metrics::ClassScore;
 pub use polyptych_tensor::{keep_memory, torch_version};
 pub use predict::{Prediction, Predictor, image_files, output_names};
 pub use recipe::{
-    BackboneRecipe, CompareRecipe, DataRecipe, ExtendRecipe, OptimiserRecipe, Recipe, SourceRecipe,
-    TaskRecipe, TrainRecipe,
+    BackboneRecipe, Change, CompareRecipe, DataRecipe, ExtendRecipe, OptimiserRecipe, Recipe,
+    SourceRecipe, TaskRecipe, TrainRecipe,
 };
+pub use recipe::{Proposal, closest, propose};
 pub use run::{OpenRun, RunFolder};
 pub use sheet::{Sheet, contact_sheet};
 pub use task::Task;
@@ -70,7 +71,7 @@ pub use train::{
     Number, Observer, Preparation, StepDump, StepReport, TrainOutcome, Trainer, peak_resident_bytes,
 };
 pub use union::{UnionRange, UnionRecipe};
-pub use weights::load_backbone;
+pub use weights::{load_backbone, summary};
 
 /// The README's program, compiled and run by the tests.
 #[cfg(doctest)]

@@ -9,9 +9,12 @@ use polyptych_engine::{OpenRun, Trainer};
 #[test]
 fn recipes_are_checked_key_by_key() {
     let cases: [(&[&str], &str); 12] = [
-        (&["train.stepz=3"], "unknown field `stepz`"),
+        (&["train.stepz=3"], "found stepz: did you mean steps?"),
         (&["train.steps=0"], "tiny: train.steps: expected at least 1, found 0"),
-        (&["train.steps=\"many\""], "tiny: train.steps: invalid type: string \"many\""),
+        (
+            &["train.steps=\"many\""],
+            "tiny: train.steps: expected a whole number of 0 or more, found the text \"many\"",
+        ),
         (&["tasks={}"], "tiny: tasks: expected at least one task, found none"),
         (&["tasks.semseg.weight=-1.0"], "tiny: tasks.semseg.weight: expected a finite factor"),
         (&["data.eval=[]"], "tiny: data.eval: expected at least one data set, found none"),
