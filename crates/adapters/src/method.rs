@@ -119,6 +119,11 @@ impl AdapterConfig {
         }
     }
 
+    /// Whether anything trains in the backbone, which tasks may share.
+    pub fn trains_backbone(&self) -> bool {
+        !matches!(self, AdapterConfig::DecoderOnly)
+    }
+
     /// Why no model has a copy of the method for every task; nothing where one may.
     pub fn not_per_task(&self) -> Option<&'static str> {
         match self {

@@ -12,6 +12,7 @@ use polyptych_engine::{AugmentConfig, Problem, Sheet, Survey, contact_sheet, mak
 
 use crate::flags::{DataCheckFlags, DataCommand, DataMakeFlags, DataShowFlags};
 use crate::output::say;
+pub(crate) use new::manifest_of;
 
 pub(crate) fn run(command: &DataCommand) -> Result<ExitCode> {
     match command {

@@ -4,7 +4,7 @@ use anyhow::Result;
 use polyptych_engine::{OpenRun, export};
 
 use crate::flags::ExportFlags;
-use crate::output::say;
+use crate::output::{note, say};
 
 pub(crate) fn run(flags: &ExportFlags) -> Result<()> {
     let run = OpenRun::open(&flags.run, flags.best, Some("cpu"))?;
@@ -12,7 +12,7 @@ pub(crate) fn run(flags: &ExportFlags) -> Result<()> {
     for (output, difference) in &report.differences {
         say!("{output}: largest difference {difference:.1e} over {} images", report.probe_images);
     }
-    report.notes.iter().for_each(|note| eprintln!("{note}"));
+    report.notes.iter().for_each(|note| note!("{note}"));
     for file in &report.files {
         say!("{}", file.display());
     }

@@ -3,11 +3,17 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use polyptych_engine::ExportFormat;
 
 /// One image, one backbone, many tasks.
 #[derive(Debug, Parser)]
-#[command(name = "polyptych", version, about)]
+#[command(
+    name = "polyptych",
+    version,
+    about,
+    after_help = "Examples:\n  polyptych train\n  polyptych train --data DIR\n  polyptych eval runs/quickstart\n  polyptych predict runs/quickstart photograph.jpg"
+)]
 pub(crate) struct Flags {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -16,28 +22,57 @@ pub(crate) struct Flags {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Train the model of a recipe, or go on with a run
+    #[command(
+        after_help = "Examples:\n  polyptych train\n  polyptych train camvid --set data.train.0.root=DIR --set data.eval.0.root=DIR\n  polyptych train mine.toml --set train.lr=1e-3 --out runs/low\n  polyptych train --data DIR\n  polyptych train --resume runs/low --set train.steps=2000"
+    )]
     Train(TrainFlags),
     /// Give a trained run the tasks of a recipe that it lacks; its own stay as they are
+    #[command(after_help = "Examples:\n  polyptych add-task runs/vmt-scenes vmt-scenes-add")]
     AddTask(AddTaskFlags),
     /// Measure a run or a merged model
+    #[command(
+        after_help = "Examples:\n  polyptych eval runs/quickstart\n  polyptych eval runs/quickstart --best --json\n  polyptych eval merged --manifest camvid.toml --root DIR --split test"
+    )]
     Eval(EvalFlags),
-    /// Predict every task for photographs
+    /// Predict every task for photographs, at their own size; one that cannot be read is left out
+    /// and named at the end
+    #[command(
+        after_help = "Examples:\n  polyptych predict runs/quickstart photograph.jpg\n  polyptych predict runs/quickstart/merged photographs --out seen --raw"
+    )]
     Predict(PredictFlags),
     /// Fold the adapters of a run into its backbone
+    #[command(
+        after_help = "Examples:\n  polyptych merge runs/quickstart\n  polyptych merge runs/quickstart --best --half --out merged"
+    )]
     Merge(MergeFlags),
     /// Write a run or a merged model as others read it: timm, PEFT, TorchScript, ONNX
+    #[command(
+        after_help = "Examples:\n  polyptych export runs/quickstart --format onnx --out model.onnx\n  polyptych export runs/lora --format peft --out adapter"
+    )]
     Export(ExportFlags),
     /// Write weights of any source under timm's names
+    #[command(
+        after_help = "Examples:\n  polyptych convert swin_tiny_patch4_window7_224.ms_in22k --out swin.safetensors\n  polyptych convert vit.pth --adapter lora --out vit.safetensors"
+    )]
     Convert(ConvertFlags),
     /// Sort the hidden units of a backbone into experts
+    #[command(
+        after_help = "Examples:\n  polyptych moefy vit_micro_patch8_128.scenes_cifar10 experts.safetensors --experts 16"
+    )]
     Moefy(MoefyFlags),
     /// Time a forward pass of a run before and after folding
+    #[command(after_help = "Examples:\n  polyptych time runs/quickstart --images 8")]
     Time(TimeFlags),
     /// Count parameters: total, trainable, stored
+    #[command(
+        after_help = "Examples:\n  polyptych inspect\n  polyptych inspect mtlora-swin-tiny-pascal --set adapter.r=64 --json"
+    )]
     Inspect(InspectFlags),
     /// Draw how much the tasks of a run disagree, as a heat map of mean cosines
+    #[command(after_help = "Examples:\n  polyptych conflict runs/quickstart --out conflict.png")]
     Conflict(ConflictFlags),
     /// Repeat the step that ended a run because its numbers were not finite
+    #[command(after_help = "Examples:\n  polyptych replay runs/quickstart")]
     Replay(ReplayFlags),
     /// Describe, check, draw or make a data set
     #[command(subcommand)]
@@ -45,10 +80,18 @@ pub(crate) enum Command {
     /// Recipes that ship with the program, and what they can name
     #[command(subcommand)]
     Recipe(RecipeCommand),
+    /// Print what a shell needs to complete commands and flags
+    #[command(
+        after_help = "Examples:\n  polyptych completions bash > ~/.local/share/bash-completion/completions/polyptych\n  polyptych completions zsh > ~/.zfunc/_polyptych"
+    )]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
 }
 
 /// Which recipe, and how it differs from the file.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct RecipeFlags {
     /// A shipped recipe's name, or a TOML file
     #[arg(default_value = "quickstart")]
@@ -65,11 +108,16 @@ pub(crate) struct RecipeFlags {
 pub(crate) struct TrainFlags {
     #[command(flatten)]
     pub(crate) recipe: RecipeFlags,
+    /// Learn from this folder, or from the data set of this manifest: writes NAME.toml, where there
+    /// is no manifest, and NAME.recipe.toml, which are taken as they are where they are there
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["recipe", "resume"])]
+    pub(crate) data: Option<PathBuf>,
     /// Folder of the run [default: runs/NAME after the recipe, with a number if it is taken]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// Go on with the run in this folder
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["recipe", "overrides", "tasks", "out"])]
+    /// Go on with the run in this folder, finished or not; with --set train.steps=N for more steps,
+    /// and other rates, schedules and devices by the same flag
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["recipe", "tasks", "out"])]
     pub(crate) resume: Option<PathBuf>,
 }
 
@@ -100,9 +148,21 @@ pub(crate) struct EvalFlags {
     /// Device instead of the recipe's: auto, cpu, cuda:N
     #[arg(long)]
     pub(crate) device: Option<String>,
-    /// Print JSON instead of a table
+    /// Print JSON instead of tables
     #[arg(long)]
     pub(crate) json: bool,
+    /// Also write the JSON to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Manifest of the data instead of the recipe's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) manifest: Option<PathBuf>,
+    /// Folder of the data instead of the recipe's
+    #[arg(long, value_name = "DIR")]
+    pub(crate) root: Option<PathBuf>,
+    /// Split of the data instead of the recipe's
+    #[arg(long, value_name = "NAME")]
+    pub(crate) split: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -112,10 +172,13 @@ pub(crate) struct PredictFlags {
     /// Photographs, or folders of them
     #[arg(required = true)]
     pub(crate) images: Vec<PathBuf>,
-    /// Where pictures go
+    /// Where pictures go: DIR/x.png for x.jpg; where two photographs have one name, with their
+    /// folders below the one that holds all, DIR/a/x.png and DIR/b/x.png, and with their endings
+    /// where only those differ, DIR/x.jpg.png
     #[arg(long, value_name = "DIR", default_value = "predictions")]
     pub(crate) out: PathBuf,
-    /// Also write the maps themselves, one safetensors file per photograph
+    /// Also write the maps themselves, one safetensors file per photograph: a tensor for each task,
+    /// [channels, height, width] at the photograph's own size
     #[arg(long)]
     pub(crate) raw: bool,
     /// Take the best checkpoint instead of the last one
@@ -257,14 +320,21 @@ pub(crate) struct ReplayFlags {
 #[derive(Debug, Subcommand)]
 pub(crate) enum DataCommand {
     /// Read every image and label, and tell all that is wrong; fails if anything is
+    #[command(after_help = "Examples:\n  polyptych data check datasets/camvid.toml --root DIR")]
     Check(DataCheckFlags),
     /// Tell numbers, sizes and ranges of values, and which of the known copies it is
+    #[command(after_help = "Examples:\n  polyptych data facts datasets/nyud.toml --root DIR")]
     Facts(DataFactsFlags),
     /// Draw samples with their labels over them
+    #[command(
+        after_help = "Examples:\n  polyptych data show mine.toml --root DIR --split val --out samples.png"
+    )]
     Show(DataShowFlags),
     /// Write a manifest for a folder of one's own by looking at it, and draw its samples
+    #[command(after_help = "Examples:\n  polyptych data new DIR --out mine.toml")]
     New(DataNewFlags),
     /// Write a small made copy of a published data set, in the layout of its archive
+    #[command(after_help = "Examples:\n  polyptych data make pascal_context data/pascal_context")]
     Make(DataMakeFlags),
 }
 
@@ -355,6 +425,18 @@ pub(crate) enum RecipeCommand {
     Show {
         /// Name of a shipped recipe
         name: String,
+    },
+    /// Write a whole recipe for a data set of one's own, and say what was chosen and why
+    #[command(after_help = "Examples:\n  polyptych recipe new mine.toml --root DIR")]
+    New {
+        /// The manifest, such as `polyptych data new` writes
+        manifest: PathBuf,
+        /// Folder of the data set [default: data/NAME after the manifest]
+        #[arg(long, value_name = "DIR")]
+        root: Option<PathBuf>,
+        /// The recipe, a new file [default: NAME.recipe.toml after the manifest]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
     },
     /// Copy a recipe to a file, to change it there
     Copy {

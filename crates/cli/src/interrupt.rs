@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result};
 
 use crate::INTERRUPTED;
+use crate::output::note;
 
 /// What an interrupt sets; to be called before any other thread starts.
 pub(crate) fn flag() -> Result<Arc<AtomicBool>> {
@@ -20,7 +21,7 @@ pub(crate) fn flag() -> Result<Arc<AtomicBool>> {
         if asked.load(Ordering::Relaxed) {
             std::process::exit(i32::from(INTERRUPTED));
         }
-        eprintln!("interrupt: finishing this step; interrupt again to leave without saving");
+        note!("interrupt: finishing this step; interrupt again to leave without saving");
         asked.store(true, Ordering::Relaxed);
     };
     on_interrupt(told).context("interrupts cannot be waited for")?;

@@ -16,6 +16,7 @@ mod moefy;
 mod output;
 mod predict;
 mod progress;
+mod propose;
 mod recipe;
 mod recipes;
 mod replay;
@@ -25,9 +26,10 @@ mod train;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::flags::{Command, Flags};
+use crate::output::note;
 
 #[cfg(all(unix, not(target_env = "musl")))]
 #[global_allocator]
@@ -40,12 +42,16 @@ fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::builder()
         .with_default_directive(tracing_subscriber::filter::LevelFilter::WARN.into())
         .from_env_lossy();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false)
+        .init();
     polyptych_engine::memory::keep();
     match run(Flags::parse().command) {
         Ok(code) => code,
         Err(e) => {
-            eprintln!("error: {}", one_line(&e));
+            note!("error: {}", one_line(&e));
             ExitCode::FAILURE
         }
     }
@@ -67,8 +73,15 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Conflict(flags) => conflict::run(&flags)?,
         Command::Data(command) => return data::run(&command),
         Command::Recipe(command) => recipe::run(&command)?,
+        Command::Completions { shell } => completions(shell),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn completions(shell: clap_complete::Shell) {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Flags::command(), "polyptych", &mut script);
+    output::say!("{}", String::from_utf8_lossy(&script).trim_end());
 }
 
 /// The error and those of its causes that it does not quote itself.

@@ -1,12 +1,13 @@
 //! `polyptych predict`: one picture per photograph, and raw maps on request.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use polyptych_engine::{OpenRun, Predictor, image_files};
+use polyptych_engine::{OpenRun, Prediction, Predictor, image_files, output_names};
 
 use crate::flags::PredictFlags;
-use crate::output::say;
+use crate::output::{note, say};
 
 pub(crate) fn run(flags: &PredictFlags) -> Result<()> {
     let files = image_files(&flags.images)?;
@@ -14,32 +15,63 @@ pub(crate) fn run(flags: &PredictFlags) -> Result<()> {
         let folders: Vec<_> = flags.images.iter().map(|p| p.display().to_string()).collect();
         bail!("{}: expected JPEG or PNG images, found none", folders.join(", "));
     }
+    let names: Vec<PathBuf> = output_names(&files).iter().map(|n| flags.out.join(n)).collect();
+    spare(&files, &names)?;
     let run = OpenRun::open(&flags.run, flags.best, flags.device.as_deref())?;
     let predictor = Predictor::new(run);
-    std::fs::create_dir_all(&flags.out).with_context(|| flags.out.display().to_string())?;
-    for file in &files {
-        one(&predictor, file, flags)?;
+    let mut bad = Vec::new();
+    for (file, name) in files.iter().zip(&names) {
+        match predictor.predict(file) {
+            Ok(prediction) => write(&predictor, &prediction, name, flags.raw)?,
+            Err(e) => bad.push(e.to_string()),
+        }
     }
-    eprintln!("panels: {}", predictor.titles().join(", "));
-    Ok(())
+    note!("panels: {}", predictor.titles().join(", "));
+    match bad.len() {
+        0 => Ok(()),
+        count => {
+            bail!("{count} of {} photographs were left out: {}", files.len(), bad.join("; "))
+        }
+    }
 }
 
-fn one(predictor: &Predictor, file: &Path, flags: &PredictFlags) -> Result<()> {
-    let prediction = predictor.predict(file)?;
-    let picture = target(&flags.out, file, "png");
-    predictor.save_panel(&prediction, &picture)?;
+fn write(predictor: &Predictor, prediction: &Prediction, name: &Path, raw: bool) -> Result<()> {
+    let folder = name.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    let picture = with_ending(name, ".png");
+    predictor.save_panel(prediction, &picture)?;
     say!("{}", picture.display());
-    for (task, words) in predictor.image_level(&prediction) {
+    for (task, words) in predictor.image_level(prediction) {
         say!("  {task}: {words}");
     }
-    if flags.raw {
-        let maps = target(&flags.out, file, "safetensors");
-        predictor.save_raw(&prediction, &maps)?;
+    if raw {
+        let maps = with_ending(name, ".safetensors");
+        predictor.save_raw(prediction, &maps)?;
         say!("{}", maps.display());
     }
     Ok(())
 }
 
-fn target(folder: &Path, file: &Path, extension: &str) -> PathBuf {
-    folder.join(file.file_name().unwrap_or_default()).with_extension(extension)
+/// Refuses to write a prediction over a photograph.
+fn spare(files: &[PathBuf], names: &[PathBuf]) -> Result<()> {
+    let photographs: Vec<_> = files.iter().filter_map(|file| file.canonicalize().ok()).collect();
+    let pictures = names.iter().map(|name| with_ending(name, ".png"));
+    let meets = |picture: &PathBuf| {
+        picture.canonicalize().is_ok_and(|picture| photographs.contains(&picture))
+    };
+    match pictures.into_iter().find(meets) {
+        Some(picture) => bail!(
+            "{}: expected to write a new picture, found one of the photographs there; name another \
+             folder with --out",
+            picture.display()
+        ),
+        None => Ok(()),
+    }
+}
+
+/// Behind all of the name: what stands behind a point in it is part of it.
+fn with_ending(name: &Path, ending: &str) -> PathBuf {
+    let mut whole: OsString = name.into();
+    whole.push(ending);
+    whole.into()
 }

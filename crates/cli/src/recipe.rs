@@ -7,6 +7,7 @@ use polyptych_engine::{BalancerKind, Recipe, balancers};
 
 use crate::flags::RecipeCommand;
 use crate::output::say;
+use crate::propose;
 use crate::recipes::{self, SHIPPED, Shipped};
 
 pub(crate) fn run(command: &RecipeCommand) -> Result<()> {
@@ -18,6 +19,9 @@ pub(crate) fn run(command: &RecipeCommand) -> Result<()> {
             Ok(())
         }
         RecipeCommand::Copy { name, to } => copy(named(name)?, to.clone()),
+        RecipeCommand::New { manifest, root, out } => {
+            propose::new(manifest, root.as_deref(), out.clone())
+        }
     }
 }
 
@@ -48,8 +52,10 @@ fn list_balancers() -> Result<()> {
 }
 
 fn named(name: &str) -> Result<&'static Shipped> {
-    let names = || SHIPPED.iter().map(|recipe| recipe.name).collect::<Vec<_>>().join(", ");
-    recipes::find(name).with_context(|| format!("{name}: expected one of {}", names()))
+    let names: Vec<&str> = SHIPPED.iter().map(|recipe| recipe.name).collect();
+    recipes::find(name).with_context(|| {
+        format!("{name}: expected one of {}{}", names.join(", "), recipes::meant(name, &names))
+    })
 }
 
 fn copy(recipe: &Shipped, to: Option<PathBuf>) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use polyptych_engine::{Baselines, Recipe};
+use polyptych_engine::{Baselines, Recipe, closest};
 
 use crate::flags::RecipeFlags;
 
@@ -80,9 +80,16 @@ pub(crate) fn open(flags: &RecipeFlags) -> Result<(Recipe, Option<Baselines>)> {
 fn from_file(path: &str, overrides: &[String]) -> Result<Recipe> {
     if !Path::new(path).exists() {
         let names: Vec<&str> = SHIPPED.iter().map(|recipe| recipe.name).collect();
-        bail!("{path}: expected a TOML file or one of {}, found neither", names.join(", "));
+        let meant = meant(path, &names);
+        bail!("{path}: expected a TOML file or one of {}, found neither{meant}", names.join(", "));
     }
     Ok(Recipe::open(Path::new(path), overrides)?)
+}
+
+/// A question behind a message, where one of `names` is near.
+pub(crate) fn meant(word: &str, names: &[&str]) -> String {
+    let found = closest(word, names.iter().copied());
+    found.map(|name| format!(": did you mean {name}?")).unwrap_or_default()
 }
 
 fn shipped_baselines(file: &str) -> Result<Baselines> {
@@ -97,7 +104,12 @@ fn restrict(recipe: &mut Recipe, tasks: &[String]) -> Result<()> {
     }
     let known = recipe.task_names();
     if let Some(unknown) = tasks.iter().find(|task| !known.contains(task)) {
-        bail!("--tasks: expected some of {}, found {unknown}", known.join(", "));
+        let names: Vec<&str> = known.iter().map(String::as_str).collect();
+        bail!(
+            "--tasks: expected some of {}, found {unknown}{}",
+            known.join(", "),
+            meant(unknown, &names)
+        );
     }
     recipe.tasks.retain(|name, _| tasks.contains(name));
     Ok(())

@@ -1,7 +1,10 @@
 //! Results as people read them.
 
 use comfy_table::{CellAlignment, Table, presets};
-use polyptych_engine::{Evaluation, Peak, TaskScores};
+use polyptych_engine::{Evaluation, NamedClass, Peak, TaskScores};
+
+/// A task of more classes has no table of them.
+const MAX_CLASSES: usize = 64;
 
 /// One column of a comparison: a title, and an evaluation or recorded headlines.
 pub(crate) struct Column<'a> {
@@ -39,6 +42,34 @@ pub(crate) fn scores(evaluation: &Evaluation) -> String {
     }
     align(&mut table, &[2]);
     table.to_string()
+}
+
+/// Every class of every task that has some; nothing where none has.
+pub(crate) fn classes(evaluation: &Evaluation) -> Option<String> {
+    let mut table = bare(&["task", "class", "metric", "value", ""]);
+    for task in &evaluation.tasks {
+        if task.classes.len() > MAX_CLASSES {
+            let count = format!("{} classes: see --json", task.classes.len());
+            table.add_row([task.task.as_str(), &count, "", "", ""]);
+            continue;
+        }
+        for (index, class) in task.classes.iter().enumerate() {
+            let name = if index == 0 { task.task.as_str() } else { "" };
+            let (value, note) = class_cells(class);
+            table.add_row([name, &class.class, class.score.metric, &value, note]);
+        }
+    }
+    align(&mut table, &[3]);
+    (table.row_count() > 0).then(|| table.to_string())
+}
+
+/// The value of a class, and what is to be said of it.
+fn class_cells(class: &NamedClass) -> (String, &'static str) {
+    match (class.score.value, class.score.labelled) {
+        (Some(value), true) => (format!("{value:.3}"), "%"),
+        (Some(value), false) => (format!("{value:.3}"), "% (absent from the labels, predicted)"),
+        (None, _) => ("absent".into(), "in no mean"),
+    }
 }
 
 /// Headlines of several models side by side, rows and units after `reference`.
@@ -103,7 +134,13 @@ mod tests {
     }
 
     fn task(name: &str, peak: Option<Peak>) -> TaskScores {
-        TaskScores { task: name.into(), scores: Vec::new(), peak, observed: BTreeMap::new() }
+        TaskScores {
+            task: name.into(),
+            scores: Vec::new(),
+            classes: vec![],
+            peak,
+            observed: BTreeMap::new(),
+        }
     }
 
     #[test]
@@ -118,6 +155,29 @@ mod tests {
     fn a_task_without_labels_has_a_row_too() {
         let text = scores(&unlabelled());
         assert_eq!(text.lines().last(), Some("| edge | no label in the data |       |   |"));
+    }
+
+    #[test]
+    fn classes_that_are_in_no_label_are_marked() {
+        use polyptych_engine::ClassScore;
+        let class = |name: &str, value, labelled| NamedClass {
+            class: name.into(),
+            score: ClassScore { metric: "iou", value, labelled },
+        };
+        let classes = vec![
+            class("sky", Some(50.0), true),
+            class("sea", Some(0.0), false),
+            class("ice", None, false),
+        ];
+        let semseg = TaskScores { classes, ..task("semseg", None) };
+        let text =
+            super::classes(&Evaluation { tasks: vec![semseg], delta_m: None }).unwrap_or_default();
+        let rows: Vec<Vec<&str>> =
+            text.lines().skip(2).map(|row| row.split('|').map(str::trim).collect()).collect();
+        assert_eq!(rows[0][1..6], ["semseg", "sky", "iou", "50.000", "%"]);
+        assert_eq!(rows[1][4..6], ["0.000", "% (absent from the labels, predicted)"]);
+        assert_eq!(rows[2][4..6], ["absent", "in no mean"]);
+        assert_eq!(super::classes(&unlabelled()), None);
     }
 
     #[test]

@@ -7,23 +7,37 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
 use polyptych_engine::{
-    Baselines, Evaluation, ExpertLayer, Ledger, Recipe, TrainOutcome, Trainer, torch_version,
+    Baselines, Change, Evaluation, ExpertLayer, Ledger, Recipe, RunFolder, TrainOutcome, Trainer,
+    summary, torch_version,
 };
 
 use crate::INTERRUPTED;
 use crate::flags::TrainFlags;
-use crate::output::say;
+use crate::output::{note, say};
 use crate::progress::Progress;
 use crate::table::{self, Column};
-use crate::{interrupt, recipes};
+use crate::{interrupt, propose, recipes};
 
 pub(crate) fn run(flags: &TrainFlags) -> Result<ExitCode> {
     let stop = interrupt::flag()?;
     if let Some(path) = &flags.resume {
-        return complete(Trainer::resume(path)?, &stop);
+        return resume(path, &flags.recipe.overrides, &stop);
     }
-    let (recipe, baselines) = recipes::open(&flags.recipe)?;
+    let mut asked = flags.recipe.clone();
+    if let Some(data) = &flags.data {
+        asked.recipe = propose::for_data(data, &asked.overrides)?.display().to_string();
+    }
+    let (recipe, baselines) = recipes::open(&asked)?;
     start(recipe, baselines.as_ref(), flags.out.clone(), &stop)
+}
+
+fn resume(path: &Path, overrides: &[String], stop: &Arc<AtomicBool>) -> Result<ExitCode> {
+    let (trainer, changes) = Trainer::resume_with(path, overrides)?;
+    if !changes.is_empty() {
+        let told: Vec<String> = changes.iter().map(ToString::to_string).collect();
+        note!("{}: from step {} on {}", path.display(), trainer.step(), told.join(", "));
+    }
+    complete(trainer, stop)
 }
 
 /// Trains `recipe` from its first step to the closing table, in `out` or a free folder, or until
@@ -38,13 +52,13 @@ pub(crate) fn start(
     let (trainer, preparation) = Trainer::start(recipe, baselines, &out)?;
     let recipe = trainer.recipe();
     if let Some(report) = preparation.weights {
-        eprintln!("backbone {}: {report}", recipe.backbone.weights);
+        note!("backbone {}: {}", recipe.backbone.weights, summary(&report));
     }
     if let (Some(report), Some(extend)) = (preparation.extended, &recipe.extend) {
-        eprintln!("{} and {}: {report}", extend.run.display(), extend.tasks.join(", "));
+        note!("{} and {}: {}", extend.run.display(), extend.tasks.join(", "), summary(&report));
     }
     if !preparation.experts.is_empty() {
-        eprintln!("{}", experts(&preparation.experts));
+        note!("{}", experts(&preparation.experts));
     }
     complete(trainer, stop)
 }
@@ -83,7 +97,7 @@ fn experts(layers: &[ExpertLayer]) -> String {
 fn introduce(trainer: &Trainer) {
     let recipe = trainer.recipe();
     let count = Ledger::of(trainer.model()).total();
-    eprintln!(
+    note!(
         "{}: {} tasks, {} on {}, {} of {} parameters train, LibTorch {}",
         trainer.folder().path().display(),
         recipe.tasks.len(),
@@ -104,7 +118,7 @@ fn train(trainer: &mut Trainer, stop: &Arc<AtomicBool>) -> Result<TrainOutcome> 
 }
 
 fn interrupted(path: &Path, outcome: &TrainOutcome) -> ExitCode {
-    eprintln!(
+    note!(
         "stopped after step {}; go on with: polyptych train --resume {}",
         outcome.step,
         path.display()
@@ -115,7 +129,11 @@ fn interrupted(path: &Path, outcome: &TrainOutcome) -> ExitCode {
 /// The evaluation of a finished run; none where a finished run was resumed.
 fn finished(outcome: TrainOutcome, path: &Path) -> Result<Option<Evaluation>> {
     if outcome.evaluation.is_none() {
-        eprintln!("{}: all {} steps are done", path.display(), outcome.step);
+        note!(
+            "{0}: all {1} steps are done; for more: polyptych train --resume {0} --set train.steps=N",
+            path.display(),
+            outcome.step
+        );
     }
     Ok(outcome.evaluation)
 }
@@ -129,20 +147,35 @@ fn compare(
 ) -> Result<Option<Vec<(String, Evaluation)>>> {
     let mut done = Vec::new();
     for row in recipe.compare.iter().filter(|row| row.closing) {
-        let (name, other) = (row.name.clone(), recipe.compared(row)?);
+        let (name, (other, left_out)) = (row.name.clone(), recipe.compared(row)?);
+        if !left_out.is_empty() {
+            let left_out = left_out.join(", ");
+            note!("{name}: without {left_out}: its tasks share nothing that trains");
+        }
         let folder = path.join("compare").join(name.replace(' ', "_"));
-        let (mut trainer, _) = Trainer::start(other, baselines, &folder)?;
+        let mut trainer = started(other, baselines, &folder)?;
         introduce(&trainer);
         let outcome = train(&mut trainer, stop)?;
         match outcome.evaluation {
             Some(evaluation) if outcome.finished => done.push((name, evaluation)),
             _ => {
-                eprintln!("stopped: the comparison with {name} is not finished");
+                note!("stopped: the comparison with {name} is not finished");
                 return Ok(None);
             }
         }
     }
     Ok(Some(done))
+}
+
+/// A row's run: new, or that of an earlier call, whose steps and rates become those of `recipe`.
+fn started(recipe: Recipe, baselines: Option<&Baselines>, folder: &Path) -> Result<Trainer> {
+    if !folder.join("recipe.toml").exists() {
+        return Ok(Trainer::start(recipe, baselines, folder)?.0);
+    }
+    let known = RunFolder::open(folder)?.recipe()?.0;
+    let set = |change: &Change| format!("{}={}", change.key, change.new);
+    let changes: Vec<String> = known.changes(&recipe).iter().map(set).collect();
+    Ok(Trainer::resume_with(folder, &changes)?.0)
 }
 
 fn conclude(
@@ -166,7 +199,7 @@ fn conclude(
     }
     say!("run: {}", path.display());
     say!("look: polyptych predict {} PHOTOGRAPH..", path.display());
-    say!("fold: polyptych merge {}", path.display());
+    say!("merge: polyptych merge {}", path.display());
 }
 
 /// `runs/<name>`, or `runs/<name>-2` and so on where that is taken.

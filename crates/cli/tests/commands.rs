@@ -199,3 +199,51 @@ fn a_reader_that_leaves_is_no_panic() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success() && said.is_empty(), "{said}");
 }
+
+#[test]
+fn completions_and_examples_are_there() {
+    let playground = Playground::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = playground.succeed(&["completions", shell]);
+        assert!(script.contains("add-task"), "{shell}");
+    }
+    for command in ["train", "eval", "predict", "merge", "export", "convert", "inspect", "replay"] {
+        let help = playground.succeed(&[command, "--help"]);
+        assert!(help.contains("Examples:\n  polyptych "), "{help}");
+    }
+}
+
+/// Counts need names of classes, and no image.
+#[test]
+fn a_recipe_is_counted_without_its_data() {
+    let playground = Playground::new();
+    std::fs::remove_dir_all(playground.path("toy")).unwrap();
+    assert!(playground.succeed(&["inspect", "recipe.toml"]).contains("heads.semseg"));
+    assert!(playground.succeed(&["inspect", "camvid"]).contains("heads.semseg"));
+    let typo = playground.refused(&[
+        "inspect",
+        "recipe.toml",
+        "--set",
+        "train.stepz=3",
+        "--set",
+        "data.batch_size=x",
+    ]);
+    assert!(typo.contains("found stepz: did you mean steps?"), "{typo}");
+    assert!(
+        typo.contains("data.batch_size: expected a whole number of 0 or more, found the text"),
+        "{typo}"
+    );
+    assert!(playground.refused(&["inspect", "quickstat"]).ends_with("did you mean quickstart?"));
+}
+
+#[test]
+fn a_batch_larger_than_the_data_is_told() {
+    let playground = Playground::new();
+    let args = ["train", "recipe.toml", "--out", "run", "--set", "data.batch_size=9"];
+    let output = playground.run(&args);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        output.status.success() && said.contains("9 is more than the 3 images of data.train"),
+        "{said}"
+    );
+}

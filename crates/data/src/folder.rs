@@ -15,6 +15,7 @@ mod parts;
 mod pattern;
 mod place;
 mod root;
+mod shipped;
 mod site;
 mod split;
 mod table;
@@ -25,6 +26,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use self::classes::Classes;
+use self::entry::TaskEntry;
 use self::images::Images;
 use self::labels::Labels;
 pub(crate) use self::manifest::{Manifest, Variant};
@@ -32,6 +34,7 @@ pub(crate) use self::outline::outline;
 use self::pattern::{Pattern, Slots};
 pub use self::root::Root;
 pub(crate) use self::root::outside;
+pub use self::shipped::shipped_manifest;
 use self::site::Site;
 use crate::{Dataset, Error, Origin, Result, Sample, TaskSpec};
 
@@ -211,6 +214,25 @@ impl FolderDataset {
     /// As [`FolderDataset::open`] for the manifest itself.
     pub fn splits(manifest: &Path) -> Result<Vec<String>> {
         Ok(Manifest::read(manifest)?.splits.into_keys().collect())
+    }
+
+    /// The tasks as `manifest` alone describes them, without a file of the data set.
+    ///
+    /// # Errors
+    /// As [`FolderDataset::open`] for the manifest itself; [`Error::Config`] for a task whose
+    /// classes are in the data set alone.
+    pub fn described(manifest: &Path) -> Result<Vec<TaskSpec>> {
+        let origin = manifest.display().to_string();
+        let one = |entry: &TaskEntry| match entry.names_classes() {
+            true => Ok(entry.spec(entry.classes.names().to_vec())),
+            false => Err(Error::Config {
+                origin: origin.clone(),
+                key: format!("tasks.{}.classes", entry.name),
+                expected: "the names of the classes, or the data set itself".into(),
+                found: "neither".into(),
+            }),
+        };
+        Manifest::read(manifest)?.tasks.iter().map(one).collect()
     }
 
     /// Whether some image of the split has a file that `pattern` names.

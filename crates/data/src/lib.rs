@@ -33,7 +33,7 @@ pub use decode::read_image;
 pub use error::{Error, Result};
 pub use facts::{Facts, SplitFacts, TaskFacts};
 pub use fine_grained::{FineGrained, FineGrainedConfig};
-pub use folder::{FolderDataset, Root};
+pub use folder::{FolderDataset, Root, shipped_manifest};
 pub use guess::{Guess, guess};
 pub use histogram::Histogram;
 pub use key::Key;

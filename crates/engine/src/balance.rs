@@ -38,7 +38,7 @@ pub(crate) use formed::{Balanced, Formed};
 pub(crate) use look_ahead::LookAhead;
 pub(crate) use one_pass::backward;
 pub(crate) use reach::Reach;
-pub(crate) use recipe::{by_task, num_buffers, of_shared, validate};
+pub(crate) use recipe::{alone, by_task, num_buffers, of_shared, validate};
 use rows::Rows;
 
 /// Balancing within one run.

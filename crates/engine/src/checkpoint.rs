@@ -40,7 +40,7 @@ pub(crate) struct State {
     pub(crate) peaks: BTreeMap<String, Peak>,
     /// Headlines of the first evaluation, which selection compares with without baselines.
     pub(crate) reference: Vec<Baseline>,
-    /// SHA-256 of the resolved recipe.
+    /// The resolved recipe; its SHA-256 where an earlier version wrote it.
     pub(crate) recipe: String,
     /// What the data sets looked like from outside.
     pub(crate) data: String,

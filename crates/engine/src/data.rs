@@ -60,6 +60,24 @@ impl DataSets {
         Ok(Self { train: Loader::new(train, config)?, eval, specs, fingerprint })
     }
 
+    /// The tasks of `recipe` alone: data sets that are not here are known by their manifests.
+    ///
+    /// # Errors
+    /// As [`DataSets::open`]; a manifest that leaves the classes to a folder that is not here.
+    pub fn describe(recipe: &Recipe) -> Result<Vec<TaskSpec>> {
+        let known = extend::known_specs(recipe)?;
+        let known = known.iter().filter(|spec| !recipe.learns(&spec.name)).collect::<Vec<_>>();
+        let mut all: Vec<TaskSpec> = Vec::new();
+        for source in &recipe.data.train {
+            for spec in source.described()? {
+                if !all.iter().any(|old| old.name == spec.name) {
+                    all.push(spec);
+                }
+            }
+        }
+        specs(recipe, &known, &all)
+    }
+
     /// Opens only what the recipe is measured on.
     ///
     /// # Errors

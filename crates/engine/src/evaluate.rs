@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ndarray::{ArrayView3, ArrayView4, Axis};
 use polyptych_data::{Batch, Loader};
-use polyptych_metrics::{Baseline, DeltaM, Metric, MetricError, Score, delta_m};
+use polyptych_metrics::{Baseline, ClassScore, DeltaM, Metric, MetricError, Score, delta_m};
 use polyptych_tensor::{Device, Kind, Tensor, no_grad};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,9 @@ pub struct TaskScores {
     pub task: String,
     /// Its scores.
     pub scores: Vec<Score>,
+    /// What each class reached, for tasks that have some; none where the data hold no label.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<NamedClass>,
     /// The best headline score of the run so far; only in a run's own evaluations.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peak: Option<Peak>,
@@ -34,6 +37,16 @@ pub struct TaskScores {
     /// load of every expert and entropy of the gates in nats.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub observed: BTreeMap<String, Vec<f64>>,
+}
+
+/// One class of a task, and what it reached.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct NamedClass {
+    /// The class.
+    pub class: String,
+    /// What it reached.
+    #[serde(flatten)]
+    pub score: ClassScore,
 }
 
 /// When a task was at its best.
@@ -91,8 +104,9 @@ pub fn evaluate(
             Err(MetricError::NoLabel { .. }) => Vec::new(),
             other => other?,
         };
+        let classes = if scores.is_empty() { Vec::new() } else { named(task, metric) };
         let task = task.spec.name.clone();
-        Ok(TaskScores { task, scores, peak: None, observed: observed.means() })
+        Ok(TaskScores { task, scores, classes, peak: None, observed: observed.means() })
     };
     let measured = model.tasks.iter().zip(metrics.iter().map(AsRef::as_ref)).zip(observed);
     let tasks = measured.map(scores).collect::<Result<Vec<_>>>()?;
@@ -101,6 +115,11 @@ pub fn evaluate(
         evaluation.delta_m = Some(delta_m(&evaluation.headlines(), baselines)?);
     }
     Ok(evaluation)
+}
+
+fn named(task: &Task, metric: &dyn Metric) -> Vec<NamedClass> {
+    let pairs = task.spec.classes.iter().zip(metric.per_class());
+    pairs.map(|(class, score)| NamedClass { class: class.clone(), score }).collect()
 }
 
 /// What a reader expects of each task, `[batch, channels, height, width]` on the CPU.

@@ -5,6 +5,7 @@ use polyptych_data::TaskSpec;
 use polyptych_tensor::{LoadOptions, LoadReport};
 use serde_json::{Map, Value, json};
 
+use crate::recipe::{Change, differences};
 use crate::run::{MERGE, same_recipe};
 use crate::{Checkpoint, Error, ExtendRecipe, Model, Recipe, Result, RunFolder};
 
@@ -39,11 +40,11 @@ impl<'a> Extended<'a> {
             let reason = "expected a trained run to extend, found a merged model".into();
             return Err(Error::Run { path: extend.run.clone(), reason });
         }
-        let (old, digest) = folder.recipe()?;
+        let (old, text) = folder.recipe()?;
         check_tasks(recipe, extend, &old)?;
         check_settings(recipe, extend, &old)?;
         let checkpoint = Checkpoint::open(&folder.checkpoints(), extend.best)?;
-        same_recipe(&extend.run, &checkpoint, &digest)?;
+        same_recipe(&extend.run, &checkpoint, &text)?;
         Ok(Some(Self { extend, checkpoint }))
     }
 
@@ -94,10 +95,10 @@ fn check_tasks(recipe: &Recipe, extend: &ExtendRecipe, old: &Recipe) -> Result<(
 /// Whatever the outputs of the old run's tasks depend on is as it was.
 fn check_settings(recipe: &Recipe, extend: &ExtendRecipe, old: &Recipe) -> Result<()> {
     let [expected, found] = [old, recipe].map(|recipe| settings(recipe, &old.task_names()));
-    match difference("", &expected, &found) {
-        Some((key, expected, found)) => {
+    match differences(&expected, &found).into_iter().next() {
+        Some(Change { key, old, new }) => {
             let run = extend.run.display();
-            let reason = format!("expected {expected} as in {run}, found {found}");
+            let reason = format!("expected {old} as in {run}, found {new}");
             Err(Error::Recipe { origin: recipe.name.clone(), key, reason })
         }
         None => Ok(()),
@@ -120,45 +121,4 @@ fn settings(recipe: &Recipe, tasks: &[String]) -> Value {
         "data": {"img_size": data.img_size, "mean": data.mean, "std": data.std},
         "tasks": heads,
     })
-}
-
-/// The first field in which two values differ: its path, and both values.
-fn difference(path: &str, old: &Value, new: &Value) -> Option<(String, String, String)> {
-    let (Value::Object(a), Value::Object(b)) = (old, new) else {
-        return (old != new).then(|| (path.to_owned(), shown(old), shown(new)));
-    };
-    let below = |key: &String| {
-        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-        let [old, new] = [a, b].map(|side| side.get(key).unwrap_or(&Value::Null));
-        difference(&path, old, new)
-    };
-    a.keys().chain(b.keys()).find_map(below)
-}
-
-fn shown(value: &Value) -> String {
-    match value {
-        Value::Null => "none".into(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_difference_is_named_by_its_path() {
-        let old = json!({"a": 1, "b": {"c": [1, 2], "d": "x"}});
-        assert_eq!(difference("", &old, &old), None);
-        for (new, expected) in [
-            (json!({"a": 1, "b": {"c": [1, 3], "d": "x"}}), ("b.c", "[1,2]", "[1,3]")),
-            (json!({"a": 1, "b": {"c": [1, 2]}}), ("b.d", "x", "none")),
-            (json!({"a": 1, "b": {"c": [1, 2], "d": "x"}, "e": true}), ("e", "none", "true")),
-        ] {
-            let (path, before, after) = expected;
-            let expected = Some((path.to_owned(), before.to_owned(), after.to_owned()));
-            assert_eq!(difference("", &old, &new), expected);
-        }
-    }
 }

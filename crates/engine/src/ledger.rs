@@ -50,12 +50,13 @@ pub struct RowBuffer {
 }
 
 impl Ledger {
-    /// Counts the parameters of the model that `recipe` makes, on the CPU.
+    /// Counts the parameters of the model that `recipe` makes, on the CPU; the data need not be
+    /// there where manifests name the classes.
     ///
     /// # Errors
     /// A recipe whose tasks, backbone, adapter or heads do not exist or do not fit.
     pub fn of_recipe(recipe: &Recipe) -> Result<Self> {
-        let specs = DataSets::open(recipe)?.specs;
+        let specs = DataSets::describe(recipe)?;
         let model = Model::new(recipe, &specs, Form::Adapted, Device::Cpu)?;
         let row_buffer = match num_buffers(recipe) as i64 {
             0 => None,

@@ -40,7 +40,7 @@ pub use conflict::{Conflict, ConflictGroup, MeanConflict};
 pub use convert::{Conversion, PROBE_IMAGES, convert};
 pub use data::{DataSets, facts, survey, to_tensor};
 pub use error::{Error, Result};
-pub use evaluate::{Evaluation, Peak, TaskScores, evaluate};
+pub use evaluate::{Evaluation, NamedClass, Peak, TaskScores, evaluate};
 pub use experts::moefy_file;
 pub use export::{ExportFormat, ExportReport, export};
 pub use heat_map::heat_map;
@@ -52,22 +52,24 @@ pub use panel::{panel, picture};
 pub use polyptych_adapters::{ExpertLayer, KMeansConfig};
 pub use polyptych_data::{
     AugmentConfig, Facts, Guess, Histogram, Made, Problem, SplitFacts, Survey, TaskFacts, TaskSpec,
-    guess, make,
+    guess, make, shipped_manifest,
 };
 pub use polyptych_losses::balancers::{BalancerInfo, BalancerKind, balancers};
+pub use polyptych_metrics::ClassScore;
 pub use polyptych_tensor::{memory, torch_version};
-pub use predict::{Prediction, Predictor, image_files};
+pub use predict::{Prediction, Predictor, image_files, output_names};
 pub use recipe::{
-    BackboneRecipe, CompareRecipe, DataRecipe, ExtendRecipe, OptimiserRecipe, Recipe, SourceRecipe,
-    TaskRecipe, TrainRecipe,
+    BackboneRecipe, Change, CompareRecipe, DataRecipe, ExtendRecipe, OptimiserRecipe, Recipe,
+    SourceRecipe, TaskRecipe, TrainRecipe,
 };
+pub use recipe::{Proposal, closest, propose};
 pub use run::{OpenRun, RunFolder};
 pub use sheet::{Sheet, contact_sheet};
 pub use task::Task;
 pub use timing::{Spread, Timing, time};
 pub use train::{Number, Observer, Preparation, StepDump, StepReport, TrainOutcome, Trainer};
 pub use union::{UnionRange, UnionRecipe};
-pub use weights::load_backbone;
+pub use weights::{load_backbone, summary};
 
 /// The README's program, compiled and run by the tests.
 #[cfg(doctest)]

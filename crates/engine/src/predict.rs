@@ -1,21 +1,20 @@
 //! From photographs to maps.
 
+mod names;
+
 use std::collections::HashMap;
 use std::io::Cursor;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use image::{ImageFormat, RgbImage};
 use ndarray::{Array3, Array4, Axis};
 use polyptych_data::{LoaderConfig, TaskKind, TaskSpec, read_image, resize_image};
-use polyptych_heads::upsample;
 use polyptych_tensor::{Device, file, no_grad};
 
 use crate::error::io;
 use crate::evaluate::to_array;
 use crate::{OpenRun, Result, panel, picture, to_tensor};
-
-/// Longest side of a prediction in pixels; larger photographs are reduced to it.
-const MAX_SIDE: usize = 1024;
+pub use names::{image_files, output_names};
 
 /// A model that reads photographs of any size.
 #[derive(Debug)]
@@ -27,7 +26,7 @@ pub struct Predictor {
 /// Maps of one photograph.
 #[derive(Debug)]
 pub struct Prediction {
-    /// The photograph, `[height, width, 3]`, reduced if it was very large.
+    /// The photograph, `[height, width, 3]`.
     pub photograph: Array3<u8>,
     /// One map per task, `[channels, height, width]` at the size of the photograph; `[classes, 1,
     /// 1]` for tasks of whole images.
@@ -46,18 +45,15 @@ impl Predictor {
     /// # Errors
     /// A file that is no readable image.
     pub fn predict(&self, file: &Path) -> Result<Prediction> {
-        let photograph = reduced(read_image(file)?);
+        let photograph = read_image(file)?;
         let (height, width, _) = photograph.dim();
         let small = resize_image(photograph.view(), self.input.img_size);
         let model = &self.run.model;
         let images = to_tensor(&normalised(&small, &self.input), model.store.device());
         let raw = no_grad(|| model.forward(&images, false))?;
         let maps = model.tasks.iter().zip(raw).map(|(task, raw)| {
-            let raw = match task.spec.is_dense() {
-                true => upsample(&raw, [height as i64, width as i64])?,
-                false => raw,
-            };
-            Ok(to_array(&task.activate(&raw))?.index_axis_move(Axis(0), 0))
+            let map = no_grad(|| task.activate_at(&raw, [height as i64, width as i64]))?;
+            Ok(to_array(&map)?.index_axis_move(Axis(0), 0))
         });
         Ok(Prediction { maps: maps.collect::<Result<_>>()?, photograph })
     }
@@ -106,29 +102,6 @@ impl Predictor {
     }
 }
 
-/// The images among `paths`: files as they are, folders by what lies directly in them.
-///
-/// # Errors
-/// A path that does not exist.
-pub fn image_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for path in paths {
-        if path.is_dir() {
-            let entries = std::fs::read_dir(path).map_err(io(path))?;
-            let mut inside: Vec<PathBuf> = entries
-                .map(|entry| entry.map(|entry| entry.path()).map_err(io(path)))
-                .collect::<Result<_>>()?;
-            inside.retain(|file| is_image(file));
-            inside.sort();
-            files.extend(inside);
-        } else {
-            std::fs::metadata(path).map_err(io(path))?;
-            files.push(path.clone());
-        }
-    }
-    Ok(files)
-}
-
 fn classes_in(spec: &TaskSpec, logits: &Array3<f32>) -> String {
     let name = |index: usize| spec.classes.get(index).map_or("?", String::as_str);
     let logits: Vec<f32> = logits.iter().copied().collect();
@@ -138,21 +111,6 @@ fn classes_in(spec: &TaskSpec, logits: &Array3<f32>) -> String {
     }
     let best = (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b]));
     best.map_or("?", name).to_owned()
-}
-
-fn is_image(file: &Path) -> bool {
-    let extension = file.extension().map(|e| e.to_string_lossy().to_lowercase());
-    matches!(extension.as_deref(), Some("jpg" | "jpeg" | "png"))
-}
-
-fn reduced(photograph: Array3<u8>) -> Array3<u8> {
-    let (height, width, _) = photograph.dim();
-    let longest = height.max(width);
-    if longest <= MAX_SIDE {
-        return photograph;
-    }
-    let scale = |side: usize| (side * MAX_SIDE / longest).max(1);
-    resize_image(photograph.view(), [scale(height), scale(width)])
 }
 
 fn normalised(image: &Array3<u8>, config: &LoaderConfig) -> Array4<f32> {
@@ -173,33 +131,10 @@ mod tests {
     }
 
     #[test]
-    fn folders_give_their_images_in_order() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
-        for name in ["b.JPG", "a.png", "c.jpeg", "notes.txt", "d"] {
-            std::fs::write(path(name), "").unwrap();
-        }
-        let found = image_files(&[folder.path().into()]).unwrap();
-        assert_eq!(found, ["a.png", "b.JPG", "c.jpeg"].map(path));
-        // What is named is taken, whatever it is called.
-        assert_eq!(image_files(&[path("d")]).unwrap(), [path("d")]);
-        let message = image_files(&[path("absent")]).unwrap_err().to_string();
-        assert!(message.contains("absent: "), "{message}");
-    }
-
-    #[test]
     fn image_level_tasks_answer_in_words() {
         let logits = Array3::from_shape_vec((3, 1, 1), vec![0.5, -1.0, 2.0]).unwrap();
         assert_eq!(classes_in(&tags(TaskKind::Classification), &logits), "sky");
         assert_eq!(classes_in(&tags(TaskKind::Tags), &logits), "sun, sky");
-    }
-
-    #[test]
-    fn large_photographs_are_reduced_in_proportion() {
-        let large = Array3::zeros((2048, 512, 3));
-        assert_eq!(reduced(large).dim(), (1024, 256, 3));
-        let small = Array3::from_elem((3, 5, 3), 9);
-        assert_eq!(reduced(small.clone()), small);
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! A run as a file: every choice of data, tasks, method and training, without hidden defaults.
 
+mod change;
 mod extend;
 mod parse;
+mod problems;
+mod propose;
 mod source;
 
 use std::collections::BTreeMap;
@@ -17,7 +20,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result, UnionRecipe, balance, trunk};
 
+pub use change::Change;
+pub(crate) use change::differences;
 pub use extend::ExtendRecipe;
+pub use problems::closest;
+pub use propose::{Proposal, propose};
 pub use source::SourceRecipe;
 pub(crate) use source::folder_of;
 
@@ -94,10 +101,10 @@ pub struct BackboneRecipe {
     pub name: String,
     /// A shipped `architecture.tag`, another of timm's names (from the hub or its cache), a file
     /// or folder (timm, Microsoft, TorchVision, Hugging Face, AugReg, MTLoRA, EMTAL; the content
-    /// says which), or `none` for random values.
+    /// says which), the folder of a run or of a merged model, or `none` for random values.
     pub weights: String,
     /// Whether heads come from the weights too, where these have some for the recipe's tasks, as
-    /// MTLoRA's and EMTAL's have; `false` begins with new ones.
+    /// MTLoRA's, EMTAL's and runs have; `false` begins with new ones.
     #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
     pub heads: bool,
     /// Largest rate of stochastic depth; rates rise linearly over the blocks.
@@ -247,8 +254,15 @@ impl Recipe {
             ("train.max_skipped", self.train.max_skipped),
             ("data.batch_size", self.data.batch_size as u64),
         ];
-        if let Some((key, _)) = positive.iter().find(|(_, value)| *value == 0) {
-            return wrong(key, "expected at least 1, found 0".into());
+        let mut zeros = positive.iter().filter(|(_, value)| *value == 0).map(|(key, _)| *key);
+        if let Some(key) = zeros.next() {
+            let reason = "expected at least 1, found 0".to_owned();
+            return wrong(
+                key,
+                zeros.fold(reason, |text, key| {
+                    format!("{text}; {key}: expected at least 1, found 0")
+                }),
+            );
         }
         if self.tasks.is_empty() {
             return wrong("tasks", "expected at least one task, found none".into());
@@ -288,13 +302,22 @@ impl Recipe {
         self.label.clone().unwrap_or_else(|| format!("{}{copies}", self.adapter.name()))
     }
 
-    /// The recipe of another row of the table.
+    /// The recipe of another row of the table, and the fields that it goes without: a row whose
+    /// tasks share nothing that trains has no combiner of gradients and no other part that looks at
+    /// what they share.
     ///
     /// # Errors
     /// A field that no recipe has, or a value that does not fit.
-    pub fn compared(&self, row: &CompareRecipe) -> Result<Self> {
+    pub fn compared(&self, row: &CompareRecipe) -> Result<(Self, Vec<&'static str>)> {
         let plain = Self { compare: Vec::new(), label: Some(row.name.clone()), ..self.clone() };
-        Self::parse(&format!("compare.{}", row.name), &plain.to_toml()?, &row.set)
+        let (alone, left_out) = balance::alone(plain.clone());
+        let origin = format!("compare.{}", row.name);
+        let parse = |recipe: &Self| Self::parse(&origin, &recipe.to_toml()?, &row.set);
+        let alone = parse(&alone)?;
+        match alone.adapter.trains_backbone() && !alone.backbone.per_task {
+            true => Ok((parse(&plain)?, Vec::new())),
+            false => Ok((alone, left_out)),
+        }
     }
 
     /// Names of the tasks in the order of the task axis.

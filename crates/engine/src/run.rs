@@ -25,7 +25,7 @@ use polyptych_tensor::{Device, LoadOptions, device, file};
 use crate::checkpoint::{read_json, sha256};
 use crate::error::io;
 use crate::log::to_json;
-use crate::{Baselines, Checkpoint, Error, Model, Recipe, Result};
+use crate::{Baselines, Change, Checkpoint, Error, Model, Recipe, Result};
 
 pub(crate) const RECIPE: &str = "recipe.toml";
 pub(crate) const TASKS: &str = "tasks.json";
@@ -101,7 +101,7 @@ impl RunFolder {
         &self.path
     }
 
-    /// The resolved recipe and its SHA-256.
+    /// The resolved recipe and its text.
     ///
     /// # Errors
     /// A recipe that cannot be read.
@@ -109,7 +109,15 @@ impl RunFolder {
         let path = self.path.join(RECIPE);
         let text = std::fs::read_to_string(&path).map_err(io(&path))?;
         let recipe = Recipe::parse(&path.display().to_string(), &text, &[])?;
-        Ok((recipe, sha256(text.as_bytes())))
+        Ok((recipe, text))
+    }
+
+    /// Writes another recipe in the place of the run's.
+    ///
+    /// # Errors
+    /// A folder that cannot be written.
+    pub(crate) fn rewrite_recipe(&self, text: &str) -> Result<()> {
+        Ok(file::write_aside(&self.path.join(RECIPE), text.as_bytes())?)
     }
 
     /// The tasks.
@@ -184,7 +192,7 @@ impl OpenRun {
     /// A folder that is no run, a broken checkpoint, a device that is absent.
     pub fn open(path: &Path, best: bool, device_name: Option<&str>) -> Result<Self> {
         let folder = RunFolder::open(path)?;
-        let (recipe, digest) = folder.recipe()?;
+        let (recipe, text) = folder.recipe()?;
         let device = device::resolve(device_name.unwrap_or(&recipe.device))?;
         let form = if path.join(MERGE).exists() { Form::Folded } else { Form::Adapted };
         let mut step = recipe.train.steps;
@@ -195,7 +203,7 @@ impl OpenRun {
             }
             Form::Adapted => {
                 let checkpoint = Checkpoint::open(&folder.checkpoints(), best)?;
-                same_recipe(path, &checkpoint, &digest)?;
+                same_recipe(path, &checkpoint, &text)?;
                 step = checkpoint.state.step;
                 (checkpoint.model, folder.checkpoints().display().to_string())
             }
@@ -233,14 +241,39 @@ fn require_new(path: &Path) -> Result<()> {
     }
 }
 
-/// Refuses a checkpoint that was written under another recipe.
-pub(crate) fn same_recipe(path: &Path, checkpoint: &Checkpoint, digest: &str) -> Result<()> {
-    if checkpoint.state.recipe == digest {
+/// Refuses a checkpoint that was written under another recipe than `text`, but for what may change.
+pub(crate) fn same_recipe(path: &Path, checkpoint: &Checkpoint, text: &str) -> Result<()> {
+    let known = &checkpoint.state.recipe;
+    // Earlier versions stored the SHA-256 alone.
+    if known == text || *known == sha256(text.as_bytes()) {
+        return Ok(());
+    }
+    let Ok(old) = Recipe::parse("checkpoint", known, &[]) else {
+        let found = sha256(text.as_bytes());
+        let reason = format!(
+            "expected {RECIPE} as it was when the checkpoint was saved, with SHA-256 {known}, found \
+             one with {found}"
+        );
+        return Err(Error::Run { path: path.into(), reason });
+    };
+    let new = Recipe::parse(&path.join(RECIPE).display().to_string(), text, &[])?;
+    allowed(path, &old.changes(&new))
+}
+
+/// Refuses changes that would make another run of it, with both values of each.
+pub(crate) fn allowed(path: &Path, changes: &[Change]) -> Result<()> {
+    let refused = changes.iter().filter(|change| !change.is_allowed());
+    let refused: Vec<String> = refused
+        .map(|Change { key, old, new }| format!("{key}: expected {old}, found {new}"))
+        .collect();
+    if refused.is_empty() {
         return Ok(());
     }
     let reason = format!(
-        "expected a checkpoint of {RECIPE} with SHA-256 {digest}, found one of a recipe with {}",
-        checkpoint.state.recipe
+        "the run was trained otherwise: {}; to begin a new run with its values, train a recipe with \
+         backbone.weights={}",
+        refused.join("; "),
+        path.display()
     );
     Err(Error::Run { path: path.into(), reason })
 }

@@ -1,6 +1,7 @@
 //! One task of a run: what the data say of it, joined with its head, loss and metric.
 
 use polyptych_data::{TaskKind, TaskSpec};
+use polyptych_heads::upsample;
 use polyptych_losses::{
     BalancedBce, CrossEntropy, L1, LossConfig, MultiLabelBce, NormalsL1, TaskLoss, WeightedBce,
 };
@@ -80,6 +81,29 @@ impl Task {
             }
             TaskKind::Depth => raw.clamp_min(1e-9),
             TaskKind::Classification | TaskKind::Tags => raw.unsqueeze(-1).unsqueeze(-1),
+        }
+    }
+
+    /// As [`Task::activate`], resampled to `size`, height and width; one class after the other
+    /// where there are classes, so that a photograph of any size needs two planes.
+    ///
+    /// # Errors
+    /// An extent of 0.
+    pub(crate) fn activate_at(&self, raw: &Tensor, size: [i64; 2]) -> Result<Tensor> {
+        let plane = |class: i64| upsample(&raw.narrow(1, class, 1), size);
+        match self.spec.kind {
+            TaskKind::Semseg | TaskKind::HumanParts => {
+                let mut best = plane(0)?;
+                let mut classes = best.zeros_like();
+                for class in 1..raw.size()[1] {
+                    let other = plane(class)?;
+                    classes = classes.masked_fill(&other.gt_tensor(&best), class as f64);
+                    best = best.maximum(&other);
+                }
+                Ok(classes.to_kind(Kind::Float))
+            }
+            _ if self.spec.is_dense() => Ok(self.activate(&upsample(raw, size)?)),
+            _ => Ok(self.activate(raw)),
         }
     }
 }

@@ -80,8 +80,8 @@ pub(crate) struct Union {
 pub(crate) struct UnionLoss {
     /// float32 scalar: cross-entropy over all classes, plus the quality-retaining loss.
     pub(crate) total: Tensor,
-    /// Mean cross-entropy, without label smoothing, of each task in the batch.
-    pub(crate) by_task: BTreeMap<String, f64>,
+    /// Mean cross-entropy, without label smoothing, of each task; none without a label in the batch.
+    pub(crate) by_task: BTreeMap<String, Option<f64>>,
     /// The quality-retaining loss.
     pub(crate) quality_retaining: Option<Tensor>,
 }
@@ -147,7 +147,7 @@ impl Union {
         logits: &Tensor,
         target: &Tensor,
         classes: &[i64],
-    ) -> Result<BTreeMap<String, f64>> {
+    ) -> Result<BTreeMap<String, Option<f64>>> {
         let log_p = logits.detach().log_softmax(1, Kind::Float);
         let index = target.to_device(logits.device()).unsqueeze(1);
         let losses = Vec::<f32>::try_from(&(-log_p.gather(1, &index, false)).view([-1]))?;
@@ -158,7 +158,7 @@ impl Union {
             (count > 0).then(|| sum / f64::from(count))
         };
         let tasks = self.ranges.iter();
-        Ok(tasks.filter_map(|(task, range)| Some((task.to_owned(), mean(&range)?))).collect())
+        Ok(tasks.map(|(task, range)| (task.to_owned(), mean(&range))).collect())
     }
 
     /// What a resumed run needs.

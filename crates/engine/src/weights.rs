@@ -1,6 +1,7 @@
 //! Where a backbone's values come from.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use polyptych_adapters::{PARAMETERS, is_method_parameter};
 use polyptych_backbones::checkpoint::COMPUTED;
@@ -9,7 +10,8 @@ use polyptych_tensor::{LoadOptions, LoadReport, Tensor, Tensors, file, matches};
 
 use crate::hub::Hub;
 use crate::model::BACKBONE;
-use crate::{BackboneRecipe, Error, Model, Result, Task};
+use crate::run::{MERGED_MODEL, RECIPE};
+use crate::{BackboneRecipe, Checkpoint as RunCheckpoint, Error, Model, Result, RunFolder, Task};
 
 /// What weights may have and a model need not use: classifiers, final norms where the model reads
 /// the levels only, what is computed anyway, and decoders of tasks that the recipe lacks.
@@ -27,7 +29,11 @@ const UNUSED: [&str; 7] = [
 const FACTORS: [&str; 2] = ["*.lora_shared_A", "*.lora_A.weight"];
 
 /// Loads the `weights` of `recipe` into the backbone of `model`: a shipped `architecture.tag`,
-/// another of timm's names, a file or folder of any [`Source`], or `none`.
+/// another of timm's names, a file or folder of any [`Source`], the folder of a run or of a merged
+/// model, or `none`.
+///
+/// A run brings its method's parameters too, which must be the recipe's, and the heads of those
+/// tasks whose head has the same shapes; a merged model brings the same without what was merged.
 ///
 /// Checkpoints of MTLoRA and EMTAL bring parameters of the adapter, all of them, and the heads of
 /// their tasks, unless `backbone.heads` says otherwise. Without such, parameters of the adapter and
@@ -40,6 +46,9 @@ pub fn load_backbone(model: &Model, recipe: &BackboneRecipe) -> Result<Option<Lo
     let weights = recipe.weights.as_str();
     if weights == "none" {
         return Ok(None);
+    }
+    if let Some(tensors) = of_run(Path::new(weights))? {
+        return Ok(Some(load_run(model, recipe, &tensors)?));
     }
     let mut checkpoint = open_weights(weights)?;
     checkpoint.check(model.backbone_config())?;
@@ -62,6 +71,107 @@ pub fn load_backbone(model: &Model, recipe: &BackboneRecipe) -> Result<Option<Lo
         resample: Some(&resample),
     };
     Ok(Some(model.store.load(weights, &named, &options)?))
+}
+
+/// The tensors of the run or merged model in `path`; nothing where it is neither.
+fn of_run(path: &Path) -> Result<Option<Tensors>> {
+    if !path.join(RECIPE).exists() {
+        return Ok(None);
+    }
+    let folder = RunFolder::open(path)?;
+    Ok(Some(match path.join(MERGED_MODEL) {
+        merged if merged.exists() => file::load(&merged)?.tensors,
+        _ => RunCheckpoint::open(&folder.checkpoints(), false)?.model,
+    }))
+}
+
+/// Loads what a run has learnt and the model has too; heads of other shapes stay new.
+fn load_run(model: &Model, recipe: &BackboneRecipe, tensors: &Tensors) -> Result<LoadReport> {
+    let own: BTreeMap<String, Vec<i64>> =
+        model.store.tensors().into_iter().map(|(name, t)| (name, t.size())).collect();
+    check_outline(model, &recipe.weights, tensors)?;
+    let scope = format!("{BACKBONE}.");
+    let short = |name: &str| name.strip_prefix(&scope).unwrap_or(name).to_owned();
+    let (copies, plain): (Vec<_>, Vec<_>) =
+        tensors.iter().partition(|(name, _)| name.starts_with("tasks."));
+    let plain: Tensors = plain.into_iter().map(|(n, t)| (short(n), t.shallow_clone())).collect();
+    let mut named = placed(model, &plain);
+    named.extend(copies.into_iter().map(|(name, t)| (name.clone(), t.shallow_clone())));
+    named.retain(|name, _| {
+        !name.starts_with("heads.") || (recipe.heads && fits(name, &own, tensors))
+    });
+    let foreign = |name: &&String| {
+        (is_method_parameter(name) || name.starts_with("tasks.")) && !own.contains_key(*name)
+    };
+    if let Some(name) = named.keys().find(foreign) {
+        let reason = format!(
+            "expected parameters of the recipe's method, found {name}: set adapter and \
+             backbone.per_task as the run has them, or merge the run (`polyptych merge`) and name \
+             the merged folder"
+        );
+        return Err(Error::Weights { name: recipe.weights.clone(), reason });
+    }
+    let factors = named.keys().any(|name| is_method_parameter(name));
+    let initial = if factors { &[][..] } else { PARAMETERS };
+    let resample = |name: &str, tensor: &Tensor, wanted: &[i64]| {
+        model.backbone_config().resample(name, tensor, wanted)
+    };
+    let allow_missing =
+        [&["heads.*", "backbone.norm.*", "backbone.fc_norm.*"][..], initial].concat();
+    let options = LoadOptions {
+        allow_missing: &allow_missing,
+        allow_unused: &[&UNUSED[..], &COMPUTED].concat(),
+        resample: Some(&resample),
+    };
+    Ok(model.store.load(&recipe.weights, &named, &options)?)
+}
+
+/// Checks that a run's backbone is of the recipe's architecture.
+fn check_outline(model: &Model, weights: &str, tensors: &Tensors) -> Result<()> {
+    let scope = format!("{BACKBONE}.");
+    let backbone = tensors
+        .iter()
+        .filter_map(|(name, t)| Some((name.strip_prefix(&scope)?.to_owned(), t.shallow_clone())));
+    let backbone: Tensors = backbone.filter(|(name, _)| !is_method_parameter(name)).collect();
+    if backbone.is_empty() {
+        return Ok(());
+    }
+    Ok(Checkpoint::of(weights, backbone)?.check(model.backbone_config())?)
+}
+
+/// Whether the head that `name` is of has the same tensors in the run as in the model.
+fn fits(name: &str, own: &BTreeMap<String, Vec<i64>>, found: &Tensors) -> bool {
+    let task = name.split('.').nth(1).unwrap_or_default();
+    let prefix = format!("heads.{task}.");
+    let mut wanted = own.iter().filter(|(name, _)| name.starts_with(&prefix)).peekable();
+    wanted.peek().is_some()
+        && wanted.all(|(name, size)| found.get(name).is_some_and(|t| t.size() == *size))
+}
+
+/// What became of a model's tensors, in words: how many were loaded, resampled, and are new.
+pub fn summary(report: &LoadReport) -> String {
+    let mut parts = vec![format!("{} tensors loaded", report.loaded.len())];
+    if !report.resampled.is_empty() {
+        parts.push(format!("{} resampled", report.resampled.len()));
+    }
+    let mut groups: BTreeMap<String, usize> = BTreeMap::new();
+    for name in &report.missing {
+        let group = match name.split('.').collect::<Vec<_>>()[..] {
+            ["heads", task, ..] => format!("head {task}"),
+            _ if is_method_parameter(name) => "adapter".into(),
+            _ => "backbone".into(),
+        };
+        *groups.entry(group).or_default() += 1;
+    }
+    if !groups.is_empty() {
+        let groups = groups.iter().map(|(group, count)| format!("{group} {count}"));
+        let groups = groups.collect::<Vec<_>>().join(", ");
+        parts.push(format!("{} new, with initial values ({groups})", report.missing.len()));
+    }
+    if !report.unused.is_empty() {
+        parts.push(format!("{} of the file not needed", report.unused.len()));
+    }
+    parts.join(", ")
 }
 
 /// A shipped `architecture.tag`, another of timm's names, or a file or folder.

@@ -9,9 +9,12 @@ use polyptych_engine::{OpenRun, Trainer};
 #[test]
 fn recipes_are_checked_key_by_key() {
     let cases: [(&[&str], &str); 12] = [
-        (&["train.stepz=3"], "unknown field `stepz`"),
+        (&["train.stepz=3"], "found stepz: did you mean steps?"),
         (&["train.steps=0"], "tiny: train.steps: expected at least 1, found 0"),
-        (&["train.steps=\"many\""], "tiny: train.steps: invalid type: string \"many\""),
+        (
+            &["train.steps=\"many\""],
+            "tiny: train.steps: expected a whole number of 0 or more, found the text \"many\"",
+        ),
         (&["tasks={}"], "tiny: tasks: expected at least one task, found none"),
         (&["tasks.semseg.weight=-1.0"], "tiny: tasks.semseg.weight: expected a finite factor"),
         (&["data.eval=[]"], "tiny: data.eval: expected at least one data set, found none"),
@@ -131,9 +134,34 @@ fn a_folder_that_is_no_run_is_refused() {
 fn recipes_come_back_from_toml() {
     let row = "compare=[{name=\"linear\", set=[\"adapter={method='decoder_only'}\"]}]";
     let recipe = recipe(&[row]);
-    let compared = recipe.compared(&recipe.compare[0]).unwrap();
+    let (compared, _) = recipe.compared(&recipe.compare[0]).unwrap();
     assert_eq!((compared.label().as_str(), compared.adapter.name()), ("linear", "decoder_only"));
     let text = recipe.to_toml().unwrap();
     let back = polyptych_engine::Recipe::parse("copy", &text, &[]).unwrap();
     assert_eq!(back, recipe);
+}
+
+/// Its tasks share nothing that trains, so there is nothing to combine.
+#[test]
+fn a_compared_row_goes_without_a_combiner_where_tasks_share_nothing() {
+    let rows = "compare=[{name=\"linear\", set=[\"adapter={method='decoder_only'}\"]}, \
+                {name=\"copies\", set=[\"adapter={method='full'}\", \
+                \"backbone.per_task=true\"]}, {name=\"full\", set=[\"adapter={method='full'}\"]}]";
+    for (setting, gone) in [
+        ("balancer={loss={name=\"uw\"}, gradient={name=\"pcgrad\"}}", "balancer.gradient"),
+        ("balancer={gradient={name=\"mgda_ub\"}}", "balancer.gradient"),
+        ("balancer={loss={name=\"gradnorm\"}}", "balancer.loss"),
+        ("train.conflict_every=2", "train.conflict_every"),
+        ("train.optimiser={name=\"adatask\"}", "train.optimiser adatask, which is adamw"),
+    ] {
+        let recipe = recipe(&[rows, setting]);
+        for row in &recipe.compare {
+            let (_, left_out) = recipe.compared(row).unwrap();
+            let expected = if row.name == "full" { vec![] } else { vec![gone] };
+            assert_eq!(left_out, expected, "{setting}: {}", row.name);
+        }
+    }
+    let recipe = recipe(&[rows, "balancer={loss={name=\"uw\"}, gradient={name=\"pcgrad\"}}"]);
+    let (linear, _) = recipe.compared(&recipe.compare[0]).unwrap();
+    assert!(linear.balancer.unwrap().loss.is_some(), "what weighs losses stays");
 }

@@ -88,7 +88,15 @@ fn a_checkpoint_of_another_recipe_is_refused() {
     let other = recipe(&["seed=4"]).to_toml().unwrap();
     std::fs::write(path.join("recipe.toml"), other).unwrap();
     let message = Trainer::resume(&path).err().unwrap().to_string();
-    assert!(message.contains("expected a checkpoint of recipe.toml with SHA-256 "), "{message}");
+    assert!(
+        message.contains("the run was trained otherwise: seed: expected 3, found 4; "),
+        "{message}"
+    );
+    let (known, old) =
+        (path.join("checkpoints/step-00000002/state.json"), recipe(&[]).to_toml().unwrap());
+    let text = std::fs::read_to_string(&known).unwrap();
+    let state: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(state["recipe"], old.as_str(), "a checkpoint knows its recipe");
 }
 
 #[test]
@@ -204,7 +212,7 @@ fn a_run_that_lost_its_numbers_is_replayed() {
     drop(trainer);
     let expected = "step 5: loss or gradient was not finite for 2 steps in a row; what the last \
                     one started from is in ";
-    assert!(message.starts_with(expected) && message.ends_with("dump"), "{message}");
+    assert!(message.starts_with(expected) && message.contains("`polyptych replay "), "{message}");
     assert_eq!(observer.reports.iter().filter(|report| report.skipped).count(), 1);
     let (met, recorded) = Trainer::replay(&path).unwrap();
     assert_eq!(recorded.step, 4);
@@ -255,4 +263,46 @@ fn a_folder_with_other_files_is_refused() {
     let message = Trainer::start(recipe(&[]), None, &file).err().unwrap().to_string();
     assert!(message.contains("thesis.txt: "), "{message}");
     assert!(file.exists());
+}
+
+/// A finished run goes on with more steps and another rate; what may not change is refused by name.
+#[test]
+fn a_finished_run_goes_on_with_more_steps() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    drop(common::train(recipe(&[]), &path));
+    let set = |overrides: &[&str]| -> Vec<String> {
+        overrides.iter().map(|&text| text.to_owned()).collect()
+    };
+    let refused = |overrides: &[&str]| {
+        Trainer::resume_with(&path, &set(overrides)).err().unwrap().to_string()
+    };
+    let message = refused(&["train.steps=8", "seed=5", "adapter.r=8"]);
+    assert!(
+        message.contains("seed: expected 3, found 5; adapter.r: expected 4, found 8; "),
+        "{message}"
+    );
+    let message = refused(&["train.steps=5", "train.eval_every=5"]);
+    assert!(
+        message.ends_with("train.steps: expected at least the 6 that are done, found 5"),
+        "{message}"
+    );
+
+    let more = set(&["train.steps=9", "train.lr=0.005"]);
+    let (mut trainer, changes) = Trainer::resume_with(&path, &more).unwrap();
+    let told: Vec<String> = changes.iter().map(ToString::to_string).collect();
+    assert_eq!(told, ["train.steps 6 -> 9", "train.lr 0.01 -> 0.005"]);
+    let mut watch = Until { until: 8, ..Until::default() };
+    assert!(!trainer.run(&mut watch).unwrap().finished);
+    drop(trainer);
+    let steps: Vec<u64> = watch.reports.iter().map(|report| report.step).collect();
+    assert_eq!(steps, [7, 8]);
+    assert!(watch.reports[0].lr < 0.005, "the schedule is that of 9 steps");
+    let mut trainer = Trainer::resume(&path).unwrap();
+    assert_eq!(trainer.recipe().train.steps, 9, "the folder has the new recipe");
+    assert!(trainer.run(&mut Until { until: u64::MAX, ..Until::default() }).unwrap().finished);
+    drop(trainer);
+    let run = polyptych_engine::OpenRun::open(&path, true, None);
+    assert!(run.is_ok(), "checkpoints from before the change are the run's");
 }

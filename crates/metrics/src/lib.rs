@@ -47,7 +47,7 @@ pub use depth::Depth;
 pub use edges::{Edges, EdgesConfig};
 pub use error::{MetricError, Result};
 pub use mean_average_precision::MeanAveragePrecision;
-pub use metric::{Metric, Score};
+pub use metric::{ClassScore, Metric, Score};
 pub use normals::Normals;
 pub use saliency::Saliency;
 pub use semseg::SemsegIou;

@@ -4,7 +4,7 @@ use ndarray::ArrayView3;
 
 use crate::check;
 use crate::error::{MetricError, Result};
-use crate::metric::{Metric, Score};
+use crate::metric::{ClassScore, Metric, Score};
 
 const NAME: &str = "mean_average_precision";
 
@@ -34,11 +34,6 @@ impl MeanAveragePrecision {
         }
         Ok(Self { ranked: vec![Vec::new(); num_classes] })
     }
-
-    /// Average precision of each class in percent; `None` for a class without a positive image.
-    pub fn per_class(&self) -> Vec<Option<f64>> {
-        self.ranked.iter().map(|images| Some(100.0 * average_precision(images)?)).collect()
-    }
 }
 
 impl Metric for MeanAveragePrecision {
@@ -65,6 +60,15 @@ impl Metric for MeanAveragePrecision {
             return Err(MetricError::NoLabel { metric: NAME });
         }
         Ok(vec![Score::percent("map", known.iter().sum::<f64>() / known.len() as f64)])
+    }
+
+    /// Average precision of each class; none for a class without a positive image.
+    fn per_class(&self) -> Vec<ClassScore> {
+        let one = |images: &Vec<(f32, bool)>| {
+            let value = average_precision(images).map(|share| 100.0 * share);
+            ClassScore { metric: "average_precision", value, labelled: value.is_some() }
+        };
+        self.ranked.iter().map(one).collect()
     }
 }
 
@@ -114,7 +118,8 @@ mod tests {
             )
             .unwrap();
         let first = 0.5 * (1.0 + 2.0 / 3.0);
-        let per_class = metric.per_class();
+        let per_class: Vec<Option<f64>> =
+            metric.per_class().iter().map(|class| class.value).collect();
         assert!((per_class[0].unwrap() - 100.0 * first).abs() < 1e-9);
         assert_eq!(per_class[1..], [None, Some(100.0)]);
         let score = metric.compute().unwrap()[0];

@@ -24,6 +24,23 @@ pub trait Metric: Send {
     /// # Errors
     /// [`MetricError::NoLabel`](crate::MetricError::NoLabel) if no labelled pixel was seen.
     fn compute(&self) -> Result<Vec<Score>>;
+
+    /// What each class reached, in the order of classes; nothing for a measure without classes.
+    fn per_class(&self) -> Vec<ClassScore> {
+        Vec::new()
+    }
+}
+
+/// What one class reached.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct ClassScore {
+    /// `iou`, `accuracy` or `average_precision`.
+    pub metric: &'static str,
+    /// The number in percent; none, `null` in JSON, where it is 0 / 0: such a class counts in no
+    /// mean.
+    pub value: Option<f64>,
+    /// Whether any label has the class.
+    pub labelled: bool,
 }
 
 /// One number of a metric.

@@ -7,7 +7,7 @@ use ndarray::{Array2, ArrayView3, Zip};
 
 use crate::check;
 use crate::error::{MetricError, Result};
-use crate::metric::{Metric, Score};
+use crate::metric::{ClassScore, Metric, Score};
 
 const NAME: &str = "semseg_iou";
 
@@ -17,8 +17,9 @@ const NAME: &str = "semseg_iou";
 /// Prediction and target are `[1, height, width]` and hold class indices.
 ///
 /// # Scores
-/// - `miou` (%): mean over all classes, where a class that never occurs counts as 0, which is
-///   how the multi-task literature reports it.
+/// - `miou` (%): mean over the classes that occur in a target or are predicted on a labelled pixel,
+///   as mmsegmentation's `nanmean` and torchmetrics have it: a class that is in neither has 0 / 0
+///   and is left out, one that is predicted where it never is counts as 0.
 /// - `miou_present` (%): mean over the classes that occur in the targets.
 /// - `pixel_accuracy` (%): share of labelled pixels whose class is right.
 #[derive(Debug, Clone)]
@@ -42,14 +43,6 @@ impl SemsegIou {
     /// Labelled pixels by `[target class, predicted class]`.
     pub fn confusion(&self) -> &Array2<u64> {
         &self.confusion
-    }
-
-    /// Intersection over union of each class in percent; `None` where a class is neither in a
-    /// target nor predicted on a labelled pixel.
-    pub fn per_class(&self) -> Vec<Option<f64>> {
-        (0..self.confusion.nrows())
-            .map(|class| self.class_iou(class).map(|iou| 100.0 * iou))
-            .collect()
     }
 
     fn class_iou(&self, class: usize) -> Option<f64> {
@@ -85,13 +78,24 @@ impl Metric for SemsegIou {
         }
         let classes = 0..self.confusion.nrows();
         let present = classes.clone().filter(|&class| self.labelled(class) > 0).count();
+        let known: Vec<f64> = classes.filter_map(|class| self.class_iou(class)).collect();
         // A class absent from the targets has no hits, so both means share one sum.
-        let sum: f64 = classes.clone().filter_map(|class| self.class_iou(class)).sum();
+        let sum: f64 = known.iter().sum();
         Ok(vec![
-            Score::percent("miou", sum / classes.len() as f64),
+            Score::percent("miou", sum / known.len() as f64),
             Score::percent("miou_present", sum / present as f64),
             Score::percent("pixel_accuracy", self.confusion.diag().sum() as f64 / total as f64),
         ])
+    }
+
+    /// Intersection over union of each class.
+    fn per_class(&self) -> Vec<ClassScore> {
+        let one = |class| ClassScore {
+            metric: "iou",
+            value: self.class_iou(class).map(|iou| 100.0 * iou),
+            labelled: self.labelled(class) > 0,
+        };
+        (0..self.confusion.nrows()).map(one).collect()
     }
 }
 
@@ -108,15 +112,18 @@ mod tests {
         metric.compute().unwrap().iter().map(|score| score.value).collect()
     }
 
+    fn classes(metric: &SemsegIou) -> Vec<(Option<f64>, bool)> {
+        metric.per_class().iter().map(|class| (class.value, class.labelled)).collect()
+    }
+
     #[test]
-    fn a_class_that_never_occurs_counts_zero_only_in_miou() {
+    fn a_class_that_never_occurs_is_left_out() {
         let mut metric = SemsegIou::new(3).unwrap();
         let label = array![[[0.0, 1.0, f32::NAN]]];
         metric.update(array![[[0.0, 1.0, 2.0]]].view(), label.view()).unwrap();
         let found = scores(&metric);
-        assert!((found[0] - 200.0 / 3.0).abs() < 1e-12);
-        assert_eq!(found[1..], [100.0, 100.0]);
-        assert_eq!(metric.per_class(), [Some(100.0), Some(100.0), None]);
+        assert_eq!(found, [100.0, 100.0, 100.0]);
+        assert_eq!(classes(&metric), [(Some(100.0), true), (Some(100.0), true), (None, false)]);
     }
 
     #[test]
@@ -124,7 +131,7 @@ mod tests {
         let mut metric = SemsegIou::new(2).unwrap();
         metric.update(array![[[0.0, 1.0]]].view(), array![[[0.0, 0.0]]].view()).unwrap();
         assert_eq!(scores(&metric), [25.0, 50.0, 50.0]);
-        assert_eq!(metric.per_class(), [Some(50.0), Some(0.0)]);
+        assert_eq!(classes(&metric), [(Some(50.0), true), (Some(0.0), false)]);
     }
 
     #[test]
@@ -165,12 +172,14 @@ mod tests {
             metric.update(prediction.view(), target.view()).unwrap();
             let labelled: Vec<_> = pairs.iter().filter(|pair| pair.1 < 4).collect();
             prop_assume!(!labelled.is_empty());
-            let expected: f64 = (0..4).map(|class| {
+            let expected = (0..4).map(|class| {
                 let both = labelled.iter().filter(|p| p.0 == class && p.1 == class).count();
                 let either = labelled.iter().filter(|p| p.0 == class || p.1 == class).count();
-                both as f64 / either.max(1) as f64
-            }).sum();
-            prop_assert!((scores(&metric)[0] - 25.0 * expected).abs() < 1e-9);
+                (both as f64, either)
+            }).filter(|(_, either)| *either > 0).map(|(both, either)| both / either as f64);
+            let expected: Vec<f64> = expected.collect();
+            let mean = expected.iter().sum::<f64>() / expected.len() as f64;
+            prop_assert!((scores(&metric)[0] - 100.0 * mean).abs() < 1e-9);
         }
     }
 }

@@ -6,7 +6,7 @@ use ndarray::ArrayView3;
 
 use crate::check;
 use crate::error::{MetricError, Result};
-use crate::metric::{Metric, Score};
+use crate::metric::{ClassScore, Metric, Score};
 
 const NAME: &str = "top_k";
 
@@ -27,6 +27,8 @@ pub struct TopK {
     num_classes: usize,
     /// The task's own classes among all.
     own: Range<usize>,
+    /// Images, and those whose class ranks first, of every own class.
+    by_class: Vec<(u64, u64)>,
     images: u64,
     all: Counts,
     within: Counts,
@@ -65,7 +67,8 @@ impl TopK {
             return wrong("own", "classes of the union", format!("{own:?} of {num_classes}"));
         }
         let (all, within) = (Counts::default(), Counts::default());
-        Ok(Self { num_classes, own, images: 0, all, within })
+        let by_class = vec![(0, 0); own.len()];
+        Ok(Self { num_classes, own, by_class, images: 0, all, within })
     }
 }
 
@@ -80,7 +83,11 @@ impl Metric for TopK {
         if !label.is_nan() {
             let class = self.own.start + label as usize;
             self.images += 1;
-            self.all.count(rank(&prediction, class, 0..self.num_classes));
+            let place = rank(&prediction, class, 0..self.num_classes);
+            let (images, hits) = &mut self.by_class[label as usize];
+            *images += 1;
+            *hits += u64::from(place < 1);
+            self.all.count(place);
             self.within.count(rank(&prediction, class, self.own.clone()));
         }
         Ok(())
@@ -102,6 +109,16 @@ impl Metric for TopK {
             }
         }
         Ok(scores)
+    }
+
+    /// Share of the images of each own class whose class has the highest value.
+    fn per_class(&self) -> Vec<ClassScore> {
+        let one = |&(images, hits): &(u64, u64)| ClassScore {
+            metric: "accuracy",
+            value: (images > 0).then(|| 100.0 * hits as f64 / images as f64),
+            labelled: images > 0,
+        };
+        self.by_class.iter().map(one).collect()
     }
 }
 

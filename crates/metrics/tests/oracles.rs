@@ -59,7 +59,7 @@ fn semseg() {
     let confusion: Vec<f32> = metric.confusion().iter().map(|&count| count as f32).collect();
     assert_eq!(confusion, load("output.semseg.confusion").1);
     for (found, expected) in metric.per_class().into_iter().zip(load("output.semseg.iou").1) {
-        assert!((found.unwrap() - 100.0 * f64::from(expected)).abs() < 1e-4);
+        assert!((found.value.unwrap() - 100.0 * f64::from(expected)).abs() < 1e-4);
     }
 }
 

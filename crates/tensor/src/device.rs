@@ -56,8 +56,12 @@ fn cuda_count() -> Result<usize, String> {
             let opened = shim::open_library(&cuda_library().to_string_lossy());
             match (tch::Cuda::device_count(), opened) {
                 (count, _) if count > 0 => Ok(count as usize),
-                (_, Err(e)) => Err(format!("no CUDA device: {e}")),
-                (_, Ok(())) => Err("no CUDA device was found".into()),
+                (_, Err(e)) => Err(format!(
+                    "no CUDA device: {e}; `cargo xtask setup --cuda` brings what LibTorch needs for one"
+                )),
+                (_, Ok(())) => Err("LibTorch has CUDA, and no device was found: is the driver there \
+                                    (`nvidia-smi`)?"
+                    .into()),
             }
         })
         .clone()

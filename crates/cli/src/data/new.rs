@@ -1,6 +1,6 @@
 //! `polyptych data new`: a manifest for a folder of one's own, and a picture to check it by.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use polyptych_engine::{Sheet, contact_sheet, guess};
@@ -40,6 +40,19 @@ pub(crate) fn run(flags: &DataNewFlags) -> Result<()> {
     say!("{}", picture.display());
     say!("read both over, then: polyptych data check {} --root DIR", manifest.display());
     Ok(())
+}
+
+/// The manifest `<name>.toml` for `folder` where the program runs; written by looking at the folder
+/// unless it is there, with what was passed over.
+pub(crate) fn manifest_of(folder: &Path) -> Result<(PathBuf, Option<Vec<String>>)> {
+    let name = name(&folder.canonicalize().with_context(|| folder.display().to_string())?)?;
+    let manifest = PathBuf::from(format!("{name}.toml"));
+    if manifest.exists() {
+        return Ok((manifest, None));
+    }
+    let guess = guess(&name, folder)?;
+    std::fs::write(&manifest, &guess.manifest).with_context(|| manifest.display().to_string())?;
+    Ok((manifest, Some(guess.notes)))
 }
 
 /// A name of lower-case letters, digits and underscores after the folder's.

@@ -156,6 +156,11 @@ impl TaskEntry {
         inner.is_some_and(|slot| !slot.contains(['{', '}']))
     }
 
+    /// Whether the manifest itself names the task's classes, or it has none.
+    pub(crate) fn names_classes(&self) -> bool {
+        !self.has_classes() || !self.classes.names().is_empty()
+    }
+
     fn has_classes(&self) -> bool {
         use TaskKind::{Classification, HumanParts, Semseg, Tags};
         matches!(self.kind, Semseg | HumanParts | Classification | Tags)

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::entry::TaskEntry;
 use super::format::Format;
+use super::shipped::shipped_manifest;
 use crate::decode::unreadable;
 use crate::{Error, Result};
 
@@ -120,13 +121,16 @@ impl Split {
 }
 
 impl Manifest {
-    /// Reads and checks a manifest.
+    /// Reads and checks a manifest; `datasets/<name>.toml` of the repository is there anywhere.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Decode`] for what is not such a file, [`Error::Config`] for a
     /// field out of range.
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        Self::parse(path, &fs::read_to_string(path).map_err(unreadable(path))?)
+        match shipped_manifest(path) {
+            Some(text) => Self::parse(path, text),
+            None => Self::parse(path, &fs::read_to_string(path).map_err(unreadable(path))?),
+        }
     }
 
     /// Reads and checks the text of the manifest `path`.

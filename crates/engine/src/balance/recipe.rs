@@ -3,6 +3,8 @@
 use polyptych_losses::Error as LossError;
 use polyptych_losses::balancers::{BalancerKind, Balancing, BalancingConfig};
 
+use polyptych_tensor::optim::{AdaTaskConfig, AdamWConfig};
+
 use crate::{Error, OptimiserRecipe, Recipe, Result};
 
 /// Whether a run balances step by step, or measures conflict, which needs the same passes.
@@ -48,6 +50,26 @@ pub(crate) fn of_shared(recipe: &Recipe) -> Option<&'static str> {
         return Some("train.optimiser adatask looks at what tasks share");
     }
     balancing.norms_over().map(|_| "balancer.loss gradnorm looks at what tasks share")
+}
+
+/// `recipe` without what looks at what tasks share, and the fields that are gone.
+pub(crate) fn alone(mut recipe: Recipe) -> (Recipe, Vec<&'static str>) {
+    let mut gone = Vec::new();
+    let mut note = |there: bool, key| gone.extend(there.then_some(key));
+    note(recipe.train.conflict_every.take().is_some(), "train.conflict_every");
+    if let OptimiserRecipe::AdaTask(AdaTaskConfig { betas, eps, .. }) = recipe.train.optimiser {
+        recipe.train.optimiser = OptimiserRecipe::AdamW(AdamWConfig { betas, eps });
+        note(true, "train.optimiser adatask, which is adamw");
+    }
+    if let Some(balancer) = &mut recipe.balancer {
+        note(balancer.gradient.take().is_some(), "balancer.gradient");
+        note(balancer.private_grad.take().is_some(), "balancer.private_grad");
+    }
+    let norms = init(&recipe, recipe.tasks.len()).is_ok_and(|b| b.norms_over().is_some());
+    if let Some(balancer) = recipe.balancer.as_mut().filter(|_| norms) {
+        note(balancer.loss.take().is_some(), "balancer.loss");
+    }
+    (recipe, gone)
 }
 
 /// How many gradients of each task a run of `recipe` holds at a time.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use super::Recipe;
+use super::{Recipe, problems};
 use crate::error::io;
 use crate::{Error, Result};
 
@@ -12,7 +12,8 @@ impl Recipe {
     /// Reads the recipe file `path`, with `overrides` of the form `path.to.key=value`.
     ///
     /// # Errors
-    /// A file that cannot be read, a key that no recipe has, a value of another type.
+    /// A file that cannot be read; all keys that no recipe has, that are missing, or whose value is
+    /// of another type.
     pub fn open(path: &Path, overrides: &[String]) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(io(path))?;
         Self::parse(&path.display().to_string(), &text, overrides)
@@ -32,11 +33,12 @@ impl Recipe {
         for text in overrides {
             set(&mut table, text).map_err(|reason| wrong(text.clone(), reason))?;
         }
-        let recipe: Recipe =
-            serde_path_to_error::deserialize(Value::Table(table)).map_err(|e| {
-                let reason = one_line(e.inner().message());
-                wrong(e.path().to_string(), reason)
-            })?;
+        let recipe = problems::read(table).map_err(|all| {
+            let mut all = all.into_iter();
+            let (key, first) = all.next().unwrap_or_default();
+            let rest = all.map(|(key, reason)| format!("; {key}: {reason}"));
+            wrong(key, rest.fold(first, |text, more| text + &more))
+        })?;
         recipe.validate(origin)?;
         Ok(recipe)
     }

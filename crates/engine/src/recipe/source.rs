@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use polyptych_data::{
     Dataset, FineGrained, FineGrainedConfig, FolderDataset, Root, Scenes, ScenesConfig, Subset,
+    TaskSpec, shipped_manifest,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::{Error, Recipe, Result};
 
 /// One data set of a recipe.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,7 +21,7 @@ pub enum SourceRecipe {
     FineGrained(FineGrainedConfig),
     /// A folder that a manifest describes.
     Folder {
-        /// The manifest, `datasets/camvid.toml`.
+        /// The manifest; those of the repository, `datasets/camvid.toml`, are in the program too.
         manifest: PathBuf,
         /// The folder that holds the data; `data/<name of the manifest>` if absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -67,13 +68,64 @@ impl SourceRecipe {
     }
 }
 
+impl SourceRecipe {
+    /// The tasks of the data set; those of a folder that is not here as its manifest has them.
+    ///
+    /// # Errors
+    /// A manifest that cannot be read, or that leaves the classes to the folder.
+    pub(crate) fn described(&self) -> Result<Vec<TaskSpec>> {
+        match self {
+            SourceRecipe::Folder { manifest, root, .. }
+                if folder_of(manifest, root.as_deref()).is_err() =>
+            {
+                Ok(FolderDataset::described(manifest)?)
+            }
+            _ => Ok(self.open_for(|_| false)?.tasks().to_vec()),
+        }
+    }
+}
+
+impl Recipe {
+    /// The recipe with another place, description or split of the data that it is measured on; a
+    /// value that is absent stays as it is.
+    ///
+    /// # Errors
+    /// A recipe that is measured on several data sets, or on a built-in one.
+    pub fn measured_on(
+        mut self,
+        new_manifest: Option<&Path>,
+        new_root: Option<&Path>,
+        new_split: Option<&str>,
+    ) -> Result<Self> {
+        if new_manifest.is_none() && new_root.is_none() && new_split.is_none() {
+            return Ok(self);
+        }
+        let [SourceRecipe::Folder { manifest, root, split, .. }] = &mut self.data.eval[..] else {
+            let reason = "expected one folder of data, whose manifest, root and split can be \
+                          replaced, found several or a built-in set: mend recipe.toml of the run";
+            let (origin, key) = (self.name, "data.eval".into());
+            return Err(Error::Recipe { origin, key, reason: reason.into() });
+        };
+        if let Some(new) = new_manifest {
+            *manifest = new.into();
+            *root = None;
+        }
+        *root = new_root.map_or_else(|| root.take(), |new| Some(new.into()));
+        if let Some(new) = new_split {
+            new.clone_into(split);
+        }
+        Ok(self)
+    }
+}
+
 /// `root`, or the place where `cargo xtask data fetch` puts the data set.
 ///
 /// # Errors
 /// A folder that is not there, where the manifest is.
 pub(crate) fn folder_of(manifest: &Path, root: Option<&Path>) -> Result<PathBuf> {
     let root = root.map_or_else(|| default_root(manifest), Path::to_path_buf);
-    if manifest.exists() && !root.exists() {
+    let known = manifest.exists() || shipped_manifest(manifest).is_some();
+    if known && !root.exists() {
         return Err(absent(manifest, &root));
     }
     Ok(root)
@@ -85,8 +137,9 @@ fn absent(manifest: &Path, root: &Path) -> Error {
         origin: manifest.display().to_string(),
         key: "root".into(),
         reason: format!(
-            "expected the data set in {}, found no such folder; a shipped one comes by `cargo \
-             xtask data fetch {name}`",
+            "expected the data set in {}, found no such folder: name yours as `root` beside the \
+             manifest (data.train.0.root, or --root); a shipped one comes by `cargo xtask data fetch \
+             {name}`",
             root.display()
         ),
     }

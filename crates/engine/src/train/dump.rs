@@ -19,7 +19,7 @@ pub struct StepDump {
     pub step: u64,
     /// Index in the data set and name of every sample of the batch.
     pub samples: Vec<(usize, String)>,
-    /// Loss of every task, not weighted.
+    /// Loss of every task with a label in the batch, not weighted.
     pub losses: BTreeMap<String, Number>,
     /// Norm of the gradients of each head and of each part of the backbone.
     pub grad_norms: BTreeMap<String, Number>,
@@ -33,15 +33,14 @@ impl StepDump {
     pub(super) fn new(
         step: u64,
         batch: &Batch,
-        losses: &BTreeMap<String, Tensor>,
+        losses: BTreeMap<String, Option<f64>>,
         params: &[(String, Tensor)],
     ) -> Self {
-        let value =
-            |(name, loss): (&String, &Tensor)| (name.clone(), Number(loss.double_value(&[])));
+        let labelled = |(name, loss): (String, Option<f64>)| Some((name, Number(loss?)));
         Self {
             step,
             samples: batch.indices.iter().copied().zip(batch.names.clone()).collect(),
-            losses: losses.iter().map(value).collect(),
+            losses: losses.into_iter().filter_map(labelled).collect(),
             grad_norms: grad_norms(params),
         }
     }

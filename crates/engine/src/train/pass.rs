@@ -18,8 +18,8 @@ pub(super) struct Pass {
     pub(super) loss: f64,
     /// Whether gradients were formed.
     pub(super) formed: bool,
-    /// Parts that are reported by name, not weighted.
-    pub(super) losses: BTreeMap<String, Tensor>,
+    /// Parts that are reported by name, not weighted, those without a label too.
+    pub(super) losses: BTreeMap<String, LossValue>,
     /// What the balancer made of them, where there is one.
     pub(super) balanced: Option<Balanced>,
     /// What went in, `[batch, 3, height, width]`.
@@ -27,16 +27,19 @@ pub(super) struct Pass {
 }
 
 impl Pass {
-    /// The losses as numbers.
-    pub(super) fn numbers(&self) -> BTreeMap<String, f64> {
-        let value = |(name, loss): (&String, &Tensor)| (name.clone(), loss.double_value(&[]));
-        self.losses.iter().map(value).collect()
+    /// The losses as numbers; none where the batch has no label of a task.
+    pub(super) fn numbers(&self) -> BTreeMap<String, Option<f64>> {
+        let number = |value: &LossValue| {
+            (value.labelled.int64_value(&[]) > 0).then(|| value.loss.double_value(&[]))
+        };
+        self.losses.iter().map(|(name, value)| (name.clone(), number(value))).collect()
     }
 
     /// Whether the forward pass is finite, so that what is not can only be a gradient.
     pub(super) fn losses_are_finite(&self) -> bool {
         let all = self.numbers();
-        (self.loss.is_finite() || !self.formed) && all.values().all(|loss| loss.is_finite())
+        let finite = all.values().flatten().all(|loss| loss.is_finite());
+        (self.loss.is_finite() || !self.formed) && finite
     }
 }
 
@@ -137,7 +140,7 @@ impl Trainer {
         &mut self,
         outputs: &[Tensor],
         batch: &Batch,
-    ) -> Result<(Tensor, BTreeMap<String, Tensor>)> {
+    ) -> Result<(Tensor, BTreeMap<String, LossValue>)> {
         let losses = self.losses_alone(outputs, batch)?;
         let total = self.weights.as_ref().map(|weights| weights.total(&losses)).transpose()?;
         let mut named = self.named(losses);
@@ -145,8 +148,12 @@ impl Trainer {
         if let Some(union) = &mut self.union {
             let loss = union.forward(outputs, batch)?;
             terms.push(loss.total);
-            named.extend(loss.by_task.into_iter().map(|(task, l)| (task, Tensor::from(l))));
-            named.extend(loss.quality_retaining.map(|l| ("quality_retaining".to_owned(), l)));
+            named.extend(loss.by_task.into_iter().map(|(task, l)| (task, reported(l))));
+            let retained = loss.quality_retaining.map(|l| ("quality_retaining".to_owned(), l));
+            named.extend(
+                retained
+                    .map(|(name, loss)| (name, LossValue { loss, labelled: Tensor::from(1i64) })),
+            );
         }
         let total = terms.into_iter().reduce(|sum, term| sum + term);
         Ok((total.expect("a recipe has at least one task"), named))
@@ -169,9 +176,9 @@ impl Trainer {
         Ok(task.loss.forward(output, &target)?)
     }
 
-    fn named(&self, losses: Vec<LossValue>) -> BTreeMap<String, Tensor> {
+    fn named(&self, losses: Vec<LossValue>) -> BTreeMap<String, LossValue> {
         let names = self.alone.iter().map(|&index| self.model.tasks[index].spec.name.clone());
-        names.zip(losses.into_iter().map(|value| value.loss)).collect()
+        names.zip(losses).collect()
     }
 
     pub(super) fn weighed(&self, losses: &[LossValue]) -> Vec<Tensor> {
@@ -220,6 +227,12 @@ impl Trainer {
         });
         buffers
     }
+}
+
+/// The loss of a task of the union; none where the batch has no label of it.
+fn reported(loss: Option<f64>) -> LossValue {
+    let labelled = Tensor::from(i64::from(loss.is_some()));
+    LossValue { loss: Tensor::from(loss.unwrap_or_default()), labelled }
 }
 
 /// Undoes what passes beside the step did to running means; no graph of theirs may be left.

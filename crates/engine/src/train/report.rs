@@ -15,10 +15,12 @@ pub struct StepReport {
     pub step: u64,
     /// Learning rate of the step.
     pub lr: f64,
-    /// Weighted sum of the losses, before gradients are combined.
-    pub loss: f64,
-    /// Loss of every task, not weighted.
-    pub losses: BTreeMap<String, f64>,
+    /// Weighted sum of the losses, before gradients are combined; none, `null` in the log, where
+    /// the batch has no label of any task.
+    pub loss: Option<f64>,
+    /// Loss of every task, not weighted; none, `null` in the log, where the batch has no label of
+    /// the task. A loss that is not finite is `null` in the log too, and the step is `skipped`.
+    pub losses: BTreeMap<String, Option<f64>>,
     /// Joint norm of the gradients before clipping.
     pub grad_norm: f64,
     /// Wall time of the step, its data included.

@@ -6,7 +6,7 @@ use polyptych_adapters::Form;
 use polyptych_data::Loader;
 use polyptych_losses::LossWeights;
 use polyptych_tensor::optim::{AdaTask, AdamW, Optimiser, Sgd, decay_groups};
-use polyptych_tensor::{GradScaler, LoadOptions, Tensor, device};
+use polyptych_tensor::{Device, GradScaler, LoadOptions, Precision, Tensor, device};
 
 use super::further::Further;
 use super::save::versions;
@@ -15,11 +15,11 @@ use crate::balance::Balance;
 use crate::checkpoint::State;
 use crate::extend::Extended;
 use crate::log::Log;
-use crate::run::same_recipe;
+use crate::run::{MERGE, RECIPE, allowed, same_recipe};
 use crate::union::Union;
 use crate::{
-    Baselines, Checkpoint, DataSets, Error, Model, OptimiserRecipe, Recipe, Result, RunFolder,
-    experts, load_backbone,
+    Baselines, Change, Checkpoint, DataSets, Error, Model, OptimiserRecipe, Recipe, Result,
+    RunFolder, experts, load_backbone,
 };
 
 impl Trainer {
@@ -46,14 +46,44 @@ impl Trainer {
     /// A folder that is no run, or in which another trainer is at work; a broken checkpoint, one of
     /// another recipe or of other data.
     pub fn resume(path: &Path) -> Result<Self> {
+        Ok(Self::resume_with(path, &[])?.0)
+    }
+
+    /// As [`Trainer::resume`], with `overrides` of its recipe, such as `train.steps=2000`: numbers
+    /// of steps, learning rate and schedule, device, and where the data lie. The learning rate is
+    /// that of the new schedule at the step where the run stands.
+    ///
+    /// Returns what has changed; the run's folder has the new recipe.
+    ///
+    /// # Errors
+    /// As [`Trainer::resume`]; a field that may not change; fewer steps than are done.
+    pub fn resume_with(path: &Path, overrides: &[String]) -> Result<(Self, Vec<Change>)> {
         let folder = RunFolder::open(path)?;
-        if folder.has_checkpoint()? {
-            let checkpoints = folder.checkpoints();
-            return Self::go_on(folder, &checkpoints);
+        if path.join(MERGE).exists() {
+            let reason = format!(
+                "expected a run, found a merged model; to learn on from it, train a recipe with \
+                 backbone.weights={}",
+                path.display()
+            );
+            return Err(Error::Run { path: path.into(), reason });
         }
-        let recipe = folder.recipe()?.0;
-        let (data, model, _) = prepare(&recipe)?;
-        Self::first(recipe, folder, data, model)
+        let (old, text) = folder.recipe()?;
+        let recipe = Recipe::parse(&path.join(RECIPE).display().to_string(), &text, overrides)?;
+        let changes = old.changes(&recipe);
+        allowed(path, &changes)?;
+        let text = if changes.is_empty() { text } else { recipe.to_toml()? };
+        let trainer = if folder.has_checkpoint()? {
+            let checkpoints = folder.checkpoints();
+            Self::go_on(folder, (recipe, &text), &checkpoints)?
+        } else {
+            let (data, model, _) = prepare(&recipe)?;
+            let state = State { recipe: text.clone(), ..State::default() };
+            Self::new(recipe, folder, data, model, state)?
+        };
+        if !changes.is_empty() {
+            trainer.folder.rewrite_recipe(&text)?;
+        }
+        Ok((trainer, changes))
     }
 
     /// Repeats the step that ended the run in `path` and compares: what it met, and its record.
@@ -62,7 +92,9 @@ impl Trainer {
     /// A run that no step ended.
     pub fn replay(path: &Path) -> Result<(StepDump, StepDump)> {
         let recorded = StepDump::open(path)?;
-        let mut trainer = Self::go_on(RunFolder::open(path)?, &dump::folder(path))?;
+        let folder = RunFolder::open(path)?;
+        let (recipe, text) = folder.recipe()?;
+        let mut trainer = Self::go_on(folder, (recipe, &text), &dump::folder(path))?;
         let (epoch, first) = trainer.position();
         let batches = trainer.data.train.epoch(epoch, first)?;
         let batch = batches.take(1).next().transpose()?;
@@ -74,7 +106,7 @@ impl Trainer {
         // As the step did: where tasks have copies, those with finite numbers were clipped.
         trainer.clip();
         let params = trainer.model.store.trainable();
-        let met = StepDump::new(trainer.state.step, &batch, &pass.losses, &params);
+        let met = StepDump::new(trainer.state.step, &batch, pass.numbers(), &params);
         Ok((met, recorded))
     }
 
@@ -83,10 +115,14 @@ impl Trainer {
         Self::new(recipe, folder, data, model, state)
     }
 
-    fn go_on(folder: RunFolder, checkpoints: &Path) -> Result<Self> {
-        let (recipe, digest) = folder.recipe()?;
+    fn go_on(
+        folder: RunFolder,
+        (recipe, text): (Recipe, &str),
+        checkpoints: &Path,
+    ) -> Result<Self> {
         let mut checkpoint = Checkpoint::open(checkpoints, false)?;
-        same_recipe(folder.path(), &checkpoint, &digest)?;
+        same_recipe(folder.path(), &checkpoint, text)?;
+        enough_steps(folder.path(), &recipe, checkpoint.state.step)?;
         let device = device::resolve(&recipe.device)?;
         // The run that this one extends may be gone.
         let data = DataSets::open_beside(&recipe, &folder.specs()?)?;
@@ -94,7 +130,8 @@ impl Trainer {
         let model = Model::new(&recipe, &data.specs, Form::Adapted, device)?;
         let origin = checkpoints.display().to_string();
         model.store.load(&origin, &checkpoint.model, &LoadOptions::default())?;
-        let state = std::mem::take(&mut checkpoint.state);
+        let mut state = std::mem::take(&mut checkpoint.state);
+        text.clone_into(&mut state.recipe);
         let mut trainer = Self::new(recipe, folder, data, model, state)?;
         trainer.remember(&checkpoint)?;
         Ok(trainer)
@@ -159,11 +196,39 @@ fn prepare(recipe: &Recipe) -> Result<(DataSets, Model, Preparation)> {
     let device = device::resolve(&recipe.device)?;
     let old = Extended::open(recipe)?;
     let data = DataSets::open(recipe)?;
+    warn(recipe, &data, device);
     let model = Model::new(recipe, &data.specs, Form::Adapted, device)?;
     let weights = load_backbone(&model, &recipe.backbone)?;
     let extended = old.map(|old| old.load(&model)).transpose()?;
     let experts = experts::prepare(&model, recipe)?;
     Ok((data, model, Preparation { weights, extended, experts }))
+}
+
+/// Says what is allowed and hardly ever meant.
+fn warn(recipe: &Recipe, data: &DataSets, device: Device) {
+    let (batch, images) = (recipe.data.batch_size, data.train.dataset().len());
+    if batch > images {
+        tracing::warn!(
+            "data.batch_size: {batch} is more than the {images} images of data.train: every step \
+             learns from all {images}"
+        );
+    }
+    if recipe.precision == Precision::Fp16 && device == Device::Cpu && !has_fast_half() {
+        tracing::warn!(
+            "precision: fp16 is slow on this processor, which has no arithmetic for it: bf16 and \
+             fp32 are several times as fast"
+        );
+    }
+}
+
+/// Whether the processor computes in float16.
+fn has_fast_half() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("avx512fp16");
+    #[cfg(target_arch = "aarch64")]
+    return std::arch::is_aarch64_feature_detected!("fp16");
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    false
 }
 
 fn optimiser(recipe: &Recipe, params: &[(String, Tensor)]) -> Box<dyn Optimiser> {
@@ -196,6 +261,16 @@ fn weights(model: &Model, alone: &[usize]) -> Result<Option<LossWeights>> {
 fn further(balance: Option<&Balance>, train: &Loader) -> Vec<Further> {
     let count = balance.map_or(0, ahead::further_batches);
     (0..count).map(|index| Further::new(train, index)).collect()
+}
+
+/// Refuses fewer steps than are done.
+fn enough_steps(path: &Path, recipe: &Recipe, done: u64) -> Result<()> {
+    let found = recipe.train.steps;
+    if found >= done {
+        return Ok(());
+    }
+    let reason = format!("train.steps: expected at least the {done} that are done, found {found}");
+    Err(Error::Run { path: path.into(), reason })
 }
 
 /// Refuses data sets that are not those of the checkpoint, and says where versions differ.

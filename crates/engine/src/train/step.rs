@@ -32,11 +32,12 @@ impl Trainer {
             scaler.update(!skipped);
         }
         self.advance()?;
+        let losses = pass.numbers();
         Ok(StepReport {
             step: self.state.step,
             lr,
-            loss: pass.loss,
-            losses: pass.numbers(),
+            loss: losses.values().any(Option::is_some).then_some(pass.loss),
+            losses,
             grad_norm,
             wall_ms: lap(started),
             skipped,
@@ -104,7 +105,7 @@ impl Trainer {
         let path = dump::folder(self.folder.path());
         std::fs::create_dir_all(&path).map_err(io(&path))?;
         self.checkpoint().save(&path, 1)?;
-        StepDump::new(step, batch, &pass.losses, &self.model.store.trainable())
+        StepDump::new(step, batch, pass.numbers(), &self.model.store.trainable())
             .write(self.folder.path())?;
         Err(Error::NotFinite { step: step + 1, what: "loss or gradient".into(), count, path })
     }

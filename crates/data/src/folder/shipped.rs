@@ -1,0 +1,59 @@
+//! Manifests that ship with the program, so that recipes find them from any folder.
+
+use std::path::Path;
+
+macro_rules! shipped {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!("../../../../datasets/", $name, ".toml")))),*]
+    };
+}
+
+const SHIPPED: &[(&str, &str)] = shipped![
+    "aircraft",
+    "bsds500",
+    "camvid",
+    "cars",
+    "cifar10",
+    "cityscapes",
+    "cub",
+    "eurosat",
+    "fashion_mnist",
+    "flowers",
+    "nyud",
+    "pascal_context",
+    "patch_camelyon",
+    "resisc45",
+    "retinopathy",
+    "taskonomy_tiny",
+];
+
+/// The text of the manifest that `path` names, `datasets/<name>.toml`, if it ships; none where
+/// there is a file of that path, which comes first.
+pub fn shipped_manifest(path: &Path) -> Option<&'static str> {
+    let name = path.strip_prefix("datasets").ok()?.to_str()?.strip_suffix(".toml")?;
+    let (_, text) = SHIPPED.iter().find(|(known, _)| *known == name)?;
+    (!path.exists()).then_some(*text)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn every_manifest_of_the_repository_ships() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets");
+        let mut files: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .filter_map(|entry| {
+                Some(entry.unwrap().file_name().to_str()?.strip_suffix(".toml")?.into())
+            })
+            .collect();
+        files.sort();
+        assert_eq!(files, SHIPPED.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+        assert!(shipped_manifest(Path::new("datasets/camvid.toml")).unwrap().contains("camvid"));
+        for other in ["datasets/mine.toml", "camvid.toml", "data/camvid.toml"] {
+            assert_eq!(shipped_manifest(Path::new(other)), None, "{other}");
+        }
+    }
+}
