@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use image::{ImageFormat, RgbImage};
 use ndarray::{Array3, Array4, Axis};
-use polyptych_data::{LoaderConfig, TaskKind, TaskSpec, read_image, resize_image};
+use polyptych_data::{LoaderConfig, TaskKind, TaskSpec, is_image_file, read_image, resize_image};
 use polyptych_heads::upsample;
 use polyptych_tensor::{Device, file, no_grad};
 
@@ -41,7 +41,7 @@ impl Predictor {
         Self { run, input }
     }
 
-    /// Predicts every task for the photograph in `file`.
+    /// Predicts every task for the photograph in `file`, turned as its orientation mark says.
     ///
     /// # Errors
     /// A file that is no readable image.
@@ -118,7 +118,7 @@ pub fn image_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
             let mut inside: Vec<PathBuf> = entries
                 .map(|entry| entry.map(|entry| entry.path()).map_err(io(path)))
                 .collect::<Result<_>>()?;
-            inside.retain(|file| is_image(file));
+            inside.retain(|file| is_image_file(file));
             inside.sort();
             files.extend(inside);
         } else {
@@ -138,11 +138,6 @@ fn classes_in(spec: &TaskSpec, logits: &Array3<f32>) -> String {
     }
     let best = (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b]));
     best.map_or("?", name).to_owned()
-}
-
-fn is_image(file: &Path) -> bool {
-    let extension = file.extension().map(|e| e.to_string_lossy().to_lowercase());
-    matches!(extension.as_deref(), Some("jpg" | "jpeg" | "png"))
 }
 
 fn reduced(photograph: Array3<u8>) -> Array3<u8> {
