@@ -2,13 +2,14 @@
 
 mod facts;
 mod new;
+mod said;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
-use polyptych_engine::{AugmentConfig, Problem, Sheet, Survey, contact_sheet, make, survey};
+use polyptych_engine::{AugmentConfig, Sheet, contact_sheet, make, survey};
 
 use crate::flags::{DataCheckFlags, DataCommand, DataMakeFlags, DataShowFlags};
 use crate::output::say;
@@ -67,10 +68,12 @@ fn check(flags: &DataCheckFlags) -> Result<ExitCode> {
         &progress(&bar),
     )?;
     bar.finish_and_clear();
+    said::marks(&survey).iter().for_each(|line| say!("{line}"));
     for problem in &survey.problems {
-        say!("{}", line(problem));
+        say!("{}", said::line(problem));
     }
-    say!("{}", summary(&survey));
+    said::labels(&survey).iter().for_each(|line| say!("{line}"));
+    say!("{}", said::summary(&survey));
     let good = survey.problems.is_empty();
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -92,16 +95,4 @@ pub(crate) fn bar() -> ProgressBar {
     }
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {per_sec} eta {eta} {msg}");
     ProgressBar::new(0).with_style(style.expect("the template is a constant"))
-}
-
-/// One line, whatever a file is called.
-fn line(problem: &Problem) -> String {
-    let split = problem.split.as_ref().map(|split| format!("{split}: ")).unwrap_or_default();
-    format!("{split}{}", problem.error).replace(['\n', '\r'], " ")
-}
-
-fn summary(survey: &Survey) -> String {
-    let splits = survey.samples.iter().map(|(split, len)| format!("{split} {len}"));
-    let splits = splits.collect::<Vec<_>>().join(", ");
-    format!("samples: {splits}; problems: {}", survey.problems.len())
 }

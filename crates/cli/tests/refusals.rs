@@ -48,7 +48,11 @@ fn a_truncated_jpeg() {
 fn a_data_set_is_checked_as_a_whole() {
     let playground = Playground::new();
     let check = ["data", "check", "toy.toml", "--root", "toy"];
-    assert_eq!(playground.succeed(&check), "samples: train 3, val 3; problems: 0\n");
+    assert_eq!(
+        playground.succeed(&check),
+        "train: semseg: 3 of 3 images have a label\nval: semseg: 3 of 3 images have a label\n\
+         samples: train 3, val 3; problems: 0\n"
+    );
     std::fs::write(playground.photograph("b"), b"\xff\xd8\xff").unwrap();
     playground.write_label("a", |_, _| 7);
     let output = playground.run(&[&check[..], &["--split", "train"]].concat());
@@ -59,7 +63,18 @@ fn a_data_set_is_checked_as_a_whole() {
     assert!(lines[0].starts_with("train: toy/labels/train/a.png: semseg: "), "{text}");
     let bad = "train: toy/images/train/b.jpg: not a readable JPEG image";
     assert!(lines[1].starts_with(bad), "{text}");
-    assert_eq!(lines[2..], ["samples: train 3; problems: 2"]);
+    let counts = "train: semseg: 3 of 3 images have a label";
+    assert_eq!(lines[2..], [counts, "samples: train 3; problems: 2"]);
+    // A label that is called nearly as it should be.
+    std::fs::rename(playground.label("a"), playground.path("toy/labels/train/a.PNG")).unwrap();
+    let output = playground.run(&[&check[..], &["--split", "train"]].concat());
+    let text = String::from_utf8(output.stdout).unwrap();
+    let near = "toy/labels/train/a.png: no such file (there is toy/labels/train/a.PNG)";
+    assert!(text.contains(&format!("\ntrain: semseg: {near}\n")), "{text}");
+    assert!(
+        text.contains(&format!("train: semseg: 2 of 3 images have a label; {near}\n")),
+        "{text}"
+    );
 }
 
 #[test]
@@ -164,7 +179,10 @@ fn an_empty_split() {
     let manifest = std::fs::read_to_string(playground.path("toy.toml")).unwrap();
     playground.write("toy.toml", &manifest.replace(VAL, "val = {}"));
     let message = refused_run(&playground, &[]);
-    assert_eq!(message, "toy: split `val` is empty: expected at least 1 sample, found 0");
+    assert!(
+        message.starts_with("toy: split `val` is empty: expected at least 1 sample, found 0"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -227,5 +245,12 @@ fn a_data_set_that_is_not_here() {
         message.starts_with("toy.toml: root: expected the data set in elsewhere, "),
         "{message}"
     );
-    assert!(message.ends_with("`cargo xtask data fetch toy`"), "{message}");
+    // Nobody fetches a set of one's own.
+    let how = "name its folder: `--root DIR`, or `root` beside `manifest` in a recipe";
+    assert!(message.ends_with(how), "{message}");
+    let manifest = std::fs::read_to_string(playground.path("toy.toml")).unwrap();
+    let archive = "[[archive]]\nfile = \"toy.zip\"\nurls = []\nformat = \"zip\"\n";
+    playground.write("toy.toml", &format!("{manifest}\n{archive}"));
+    let message = refused_run(&playground, &["--set", "data.train.0.root=elsewhere"]);
+    assert!(message.ends_with("`cargo xtask data fetch toy` brings it"), "{message}");
 }

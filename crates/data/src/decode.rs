@@ -6,7 +6,10 @@ pub(crate) mod idx;
 pub(crate) mod jpeg;
 pub(crate) mod mat;
 pub(crate) mod npy;
+mod orientation;
+pub(crate) mod other;
 pub(crate) mod png;
+mod text;
 
 use std::fs::File;
 use std::io::Read;
@@ -17,8 +20,15 @@ use ndarray::{Array3, ArrayD};
 use crate::{Error, Result};
 
 pub(crate) use self::mat::Value;
+pub use self::orientation::Orientation;
 pub(crate) use self::png::{Index, IndexOrColour};
+pub use self::text::read_text;
 
+/// Endings of files that are images.
+pub(crate) const IMAGE_ENDINGS: [&str; 8] =
+    ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "jpe"];
+/// Formats that photographs may have.
+const ANY_IMAGE: &str = "JPEG, PNG, WebP, TIFF or BMP image";
 /// Images with more pixels are refused before they are decoded.
 const MAX_PIXELS: usize = 100_000_000;
 /// Photographs with less than this many pixels on a side show nothing: a place holder that a
@@ -27,25 +37,48 @@ const MIN_SIDE: usize = 2;
 /// Files, and compressed parts of files once inflated, may not be larger.
 const MAX_BYTES: u64 = 1 << 30;
 
+/// Whether a file is called like an image that [`read_image`] reads.
+pub fn is_image_file(path: &Path) -> bool {
+    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    IMAGE_ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known))
+}
+
 /// What a decoder found wrong.
 type Decoded<T> = std::result::Result<T, String>;
 
-/// Reads a photograph as RGB, `[height, width, 3]`. Grey images are repeated, transparency is
-/// dropped, 16-bit values keep their upper byte; orientation marks are not applied, because
-/// labels are drawn on the pixels as stored.
+/// A photograph as stored, and how a viewer turns it.
+#[derive(Debug)]
+pub(crate) struct Photograph {
+    /// RGB, `[height, width, 3]`.
+    pub(crate) pixels: Array3<u8>,
+    pub(crate) orientation: Orientation,
+}
+
+/// Reads a photograph as RGB, `[height, width, 3]`, turned as its orientation mark says. Grey
+/// images are repeated, transparency is dropped, 16-bit values keep their upper byte.
 ///
 /// # Errors
-/// [`Error::Io`] if the file cannot be read; [`Error::Decode`] if it is neither JPEG nor PNG, is
-/// cut off or damaged, has more than 100 million pixels, or is 1 pixel wide or high.
+/// [`Error::Io`] if the file cannot be read; [`Error::Decode`] if it is not JPEG, PNG, WebP,
+/// TIFF or BMP, is cut off or damaged, has more than 100 million pixels, or is 1 pixel wide or high.
 pub fn read_image(path: &Path) -> Result<Array3<u8>> {
+    let photograph = read_photograph(path)?;
+    Ok(photograph.orientation.applied(photograph.pixels))
+}
+
+/// Reads a photograph as [`read_image`] does, without turning it.
+pub(crate) fn read_photograph(path: &Path) -> Result<Photograph> {
     let bytes = read(path)?;
     let (format, image) = match bytes.as_slice() {
         [0xff, 0xd8, ..] => ("JPEG image", jpeg::rgb(&bytes)),
         [0x89, b'P', b'N', b'G', ..] => ("PNG image", png::rgb(&bytes)),
-        _ => ("JPEG or PNG image", Err("unknown first bytes".to_owned())),
+        [] => (ANY_IMAGE, Err("the file is empty".to_owned())),
+        _ => match other::format(&bytes) {
+            Some((name, format)) => (name, other::rgb(&bytes, format)),
+            None => (ANY_IMAGE, Err("unknown first bytes".to_owned())),
+        },
     };
     let image = image.and_then(|image| {
-        let (height, width, _) = image.dim();
+        let (height, width, _) = image.pixels.dim();
         let small = || format!("{width} x {height} pixels, expected at least 2 on each side");
         (height.min(width) >= MIN_SIDE).then_some(image).ok_or_else(small)
     });
@@ -76,6 +109,11 @@ pub(crate) fn read_npy(path: &Path) -> Result<ArrayD<f64>> {
 pub(crate) fn read_mat(path: &Path, variable: &str) -> Result<Value> {
     let found = mat::variable(&read(path)?, variable);
     found.map_err(|reason| damaged(path, "MATLAB v5 file", reason))
+}
+
+/// Names of the variables of a MATLAB v5 file.
+pub(crate) fn mat_variables(path: &Path) -> Result<Vec<String>> {
+    mat::names(&read(path)?).map_err(|reason| damaged(path, "MATLAB v5 file", reason))
 }
 
 /// Reads the grey images of an idx file, `[images, height, width]`.

@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+use crate::Orientation;
+use crate::folder::there_is;
+
 /// Result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -50,13 +53,23 @@ pub enum Error {
         /// What it is.
         found: String,
     },
+    /// Several fields of a manifest are wrong.
+    #[error("{origin}: {} keys are wrong:{}", fields.len(), one_a_line(origin, fields))]
+    Fields {
+        /// The manifest.
+        origin: String,
+        /// An [`Error::Config`] for each.
+        fields: Vec<Error>,
+    },
     /// A split holds no sample.
-    #[error("{dataset}: split `{split}` is empty: expected at least 1 sample, found 0")]
+    #[error("{dataset}: split `{split}` is empty: expected at least 1 sample, found 0{reason}")]
     EmptySplit {
         /// Name of the data set.
         dataset: String,
         /// Name of the split.
         split: String,
+        /// Why, behind a separator; empty where nothing is known.
+        reason: String,
     },
     /// The code that reads or transforms a sample panicked.
     #[error("{dataset}: sample {index}: panicked: {reason}")]
@@ -75,7 +88,11 @@ pub enum Error {
         reason: String,
     },
     /// Two data sets give one name to different tasks.
-    #[error("task {task}: {first} and {second} differ in {field}")]
+    #[error(
+        "task {task}: {first} and {second} differ in {field}: {first} has {}, {second} has {}",
+        found[0],
+        found[1]
+    )]
     Conflict {
         /// Name of the task.
         task: String,
@@ -85,11 +102,14 @@ pub enum Error {
         second: String,
         /// Field of [`TaskSpec`](crate::TaskSpec) that differs.
         field: &'static str,
+        /// What each has there.
+        found: [String; 2],
     },
     /// No image of a split has a label file of a task.
     #[error(
-        "{dataset}: split `{split}`: {task}: expected at least 1 label file, found 0, looked for {}",
-        first.display()
+        "{dataset}: split `{split}`: {task}: expected at least 1 label file, found 0, looked for {}{}",
+        first.display(),
+        there_is(first, near.as_ref())
     )]
     NoLabels {
         /// Name of the data set.
@@ -100,12 +120,75 @@ pub enum Error {
         task: String,
         /// Where the label of the first image would be.
         first: PathBuf,
+        /// The file that is called nearly so.
+        near: Option<PathBuf>,
     },
     /// Listed images are not there.
-    #[error("{}: no such image{}", first_of(paths), more_than_one(paths))]
+    #[error("{}{}", first_of(images), more_than_one(images))]
     Missing {
         /// All of them, at least one.
-        paths: Vec<PathBuf>,
+        images: Vec<Absent>,
+    },
+    /// A label is not where it should be, and a file beside it is called nearly so.
+    #[error("{task}: {}: no such file{}", path.display(), there_is(path, Some(near)))]
+    NearLabel {
+        /// Task of the label.
+        task: String,
+        /// The file that is looked for.
+        path: PathBuf,
+        /// The file that is there.
+        near: PathBuf,
+    },
+    /// Files that nearly fit the pattern of images are passed over.
+    #[error(
+        "{}: passed over, {pattern} does not fit it{}; name its ending, or `{{ext}}` for any",
+        first.display(),
+        and_more(*count)
+    )]
+    NearImage {
+        /// The pattern.
+        pattern: String,
+        /// The first file.
+        first: PathBuf,
+        /// How many there are.
+        count: usize,
+    },
+    /// Two files are one image.
+    #[error(
+        "{origin}: split `{split}`: expected one image called {name}, found {} and {}{}; name the \
+         ending or the folder of the images in layout.images",
+        files[0].display(),
+        files[1].display(),
+        and_more(*count)
+    )]
+    SameName {
+        /// The manifest.
+        origin: String,
+        /// Name of the split.
+        split: String,
+        /// Name of both images.
+        name: String,
+        /// Their files.
+        files: [PathBuf; 2],
+        /// How many names have several files.
+        count: usize,
+    },
+    /// Orientation marks with which nobody can tell where labels belong.
+    #[error(
+        "{}: orientation mark {} ({}){}: sizes do not tell whether labels are drawn on the image \
+         turned so; say `apply_exif_orientation = true` or `false` in [layout]",
+        first.display(),
+        mark.mark(),
+        mark.describe(),
+        and_more(*count)
+    )]
+    UnclearOrientation {
+        /// The first image.
+        first: PathBuf,
+        /// Its mark.
+        mark: Orientation,
+        /// How many images it concerns.
+        count: usize,
     },
     /// Several images of a split have one name.
     #[error("{dataset}: split `{split}`: {name}: expected 1 image of this name, found {count}")]
@@ -174,6 +257,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// The task of a label that is called otherwise than it should be.
+    pub fn task(&self) -> Option<&String> {
+        match self {
+            Error::NearLabel { task, .. } => Some(task),
+            _ => None,
+        }
+    }
+
     /// Whether the files of one sample cause it, so that others may be read.
     pub(crate) fn is_of_a_sample(&self) -> bool {
         matches!(
@@ -183,15 +274,42 @@ impl Error {
     }
 }
 
-fn first_of(paths: &[PathBuf]) -> String {
-    paths.first().map(|path| path.display().to_string()).unwrap_or_default()
+/// An image that is not there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Absent {
+    /// The file.
+    pub path: PathBuf,
+    /// The file that is called nearly so.
+    pub near: Option<PathBuf>,
 }
 
-fn more_than_one(paths: &[PathBuf]) -> String {
-    match paths.len() {
+fn first_of(images: &[Absent]) -> String {
+    let said = |absent: &Absent| {
+        let Absent { path, near } = absent;
+        format!("{}: no such image{}", path.display(), there_is(path, near.as_ref()))
+    };
+    images.first().map(said).unwrap_or_default()
+}
+
+fn more_than_one(images: &[Absent]) -> String {
+    match images.len() {
         0 | 1 => String::new(),
         all => format!(", and {} more are missing", all - 1),
     }
+}
+
+/// Errors of one file, each on a line of its own without the file's name.
+fn one_a_line(origin: &str, fields: &[Error]) -> String {
+    let line = |error: &Error| {
+        let text = error.to_string();
+        let text = text.strip_prefix(&format!("{origin}: ")).map_or(&*text, |rest| rest);
+        format!("\n  {text}")
+    };
+    fields.iter().map(line).collect()
+}
+
+fn and_more(count: usize) -> String {
+    if count > 1 { format!(", and {} more", count - 1) } else { String::new() }
 }
 
 /// The first names of a list that may be long.

@@ -5,17 +5,24 @@ mod classes;
 mod entry;
 mod format;
 mod images;
+mod inspect;
+mod keys;
 mod label;
 mod labels;
 mod manifest;
 mod masked;
 mod natural;
+mod near;
 mod outline;
 mod parts;
+mod passed;
 mod pattern;
+mod picture;
 mod place;
+mod reads;
 mod root;
 mod shipped;
+mod share;
 mod site;
 mod split;
 mod table;
@@ -28,14 +35,19 @@ use sha2::{Digest, Sha256};
 use self::classes::Classes;
 use self::entry::TaskEntry;
 use self::images::Images;
+pub(crate) use self::inspect::Inspection;
 use self::labels::Labels;
 pub(crate) use self::manifest::{Manifest, Variant};
+pub(crate) use self::near::{head, there_is};
 pub(crate) use self::outline::outline;
 use self::pattern::{Pattern, Slots};
+pub(crate) use self::picture::Frame;
+use self::picture::Picture;
 pub use self::root::Root;
 pub(crate) use self::root::outside;
 pub use self::shipped::shipped_manifest;
 use self::site::Site;
+pub(crate) use self::table::read as read_table;
 use crate::{Dataset, Error, Origin, Result, Sample, TaskSpec};
 
 /// Photographs and label files in a folder.
@@ -46,7 +58,7 @@ use crate::{Dataset, Error, Origin, Result, Sample, TaskSpec};
 /// name = "street"
 ///
 /// [layout]
-/// images = "images/{split}/{id}.jpg"      # JPEG or PNG, whatever the ending says
+/// images = "images/{split}/{id}.jpg"      # JPEG, PNG, WebP, TIFF or BMP, whatever the ending says
 ///
 /// [splits]
 /// train = { list = "train.txt" }           # one id a line
@@ -74,7 +86,7 @@ use crate::{Dataset, Error, Origin, Result, Sample, TaskSpec};
 /// |---|---|---|
 /// | `index_png` | grey value or palette index | `ignore`, `map` (pairs of stored value and class), `map_others`, `threshold`, `outline` |
 /// | `palette_png` | the same, or colours of `palette` in files that were turned to RGB | those of both |
-/// | `rgb_png` | a colour of `palette` | `ignore_colors` |
+/// | `rgb_png` | a colour of `palette` | `ignore_colors`, `map_others` |
 /// | `png16` | depth as grey value of up to 16 bits | `scale`, `offset`, `ignore`, `disparity` |
 /// | `normals_png` | x, y, z as red, green, blue from -1 to 1 | `signs` |
 /// | `npy` | `[height, width]`, normals `[height, width, 3]` | those of the kind |
@@ -86,8 +98,13 @@ use crate::{Dataset, Error, Origin, Result, Sample, TaskSpec};
 /// | `index` | the expanded `label` is the class's number, from 0 | `classes` may be a file |
 /// | `idx` | one idx file (plain or `.gz`) for the split, one number from 0 for each image | |
 ///
+/// A key that no format of its task reads is refused. `map_others` is the class of every value or
+/// colour that nothing else lists, 255 for no label, as softened borders need it.
+///
 /// Any slot of `images` may stand in `label`; a slot takes any name without a slash, `{ext}` only
-/// `jpg`, `jpeg` and `png`. Images are sorted by path unless a list orders them. Human parts without any part carry no label.
+/// endings of images, and ids of a list may lead into folders (`a/b/001`). Two files with all slots
+/// but `{ext}` alike are refused. Names in either Unicode form are one name. Images are sorted by
+/// path unless a list orders them. Human parts without any part carry no label.
 /// A label whose every pixel is ignored is an error unless the task says `allow_void = true`,
 /// which makes it absent.
 ///
@@ -99,6 +116,20 @@ use crate::{Dataset, Error, Origin, Result, Sample, TaskSpec};
 /// has one of these values. `outline = true` takes the boundaries between numbered regions as edges
 /// (Laplacian not zero, thinned). `disparity = 473.6` divides metres times pixels by what `scale`
 /// and `offset` make of the stored value.
+///
+/// # Orientation marks
+///
+/// Images are turned as their Exif mark says, which is how tools show them while labels are drawn.
+/// `apply_exif_orientation = false` in `[layout]` leaves them as stored. A label whose sides say that
+/// it was drawn the other way is an error that names the key; where sizes do not tell (turned by
+/// 180 degrees, mirrored, square) and the key is absent, [`Survey`](crate::Survey) asks for it.
+///
+/// # Shares
+///
+/// `fraction` takes the images whose names hash into a range: the same name is in the same split
+/// whatever is added. Of fewer than 200 images, and of each value of the slot that
+/// `stratify = "class"` names, the share is exact: the images in the order of hashes, one at least
+/// on each side.
 ///
 /// # Classes of whole images
 ///
@@ -122,7 +153,9 @@ use crate::{Dataset, Error, Origin, Result, Sample, TaskSpec};
 /// extra = { tables = { class = "extra.txt" } }     # tables of one split, beside the layout's
 /// ```
 ///
-/// The tables of a split must list the same ids; the id itself is the slot `{id}`.
+/// The tables of a split must list the same ids; the id itself is the slot `{id}`. A `.csv` or
+/// `.tsv` file is a table too: its first line may name columns, one as the slot and one `id`.
+/// Lists, tables and manifests may be UTF-8 or UTF-16 with a byte order mark.
 ///
 /// # Copies in circulation
 ///
@@ -156,7 +189,8 @@ impl FolderDataset {
     /// Opens one split of the data set that `manifest` describes and `root` holds.
     ///
     /// # Errors
-    /// [`Error::Config`] or [`Error::Decode`] for the manifest, a table or an idx file,
+    /// [`Error::Config`], [`Error::Fields`] or [`Error::Decode`] for the manifest, a table or an idx
+    /// file, [`Error::SameName`] for two files that are one image,
     /// [`Error::Io`] for a missing list or a listed image that is missing, [`Error::EmptySplit`],
     /// [`Error::Label`] for a class that the task does not have, [`Error::NoLabels`] for a task
     /// without one label file in the split, [`Error::AbsentClasses`] for a split whose name starts
@@ -183,8 +217,7 @@ impl FolderDataset {
         let site = Site::new(origin, &manifest, root, split)?;
         let (images, items) = Images::open(&site)?;
         if items.is_empty() {
-            let (dataset, split) = (manifest.name, split.to_owned());
-            return Err(Error::EmptySplit { dataset, split });
+            return Err(passed::empty(&site, &manifest.name));
         }
         let (mut tasks, mut labels) = (Vec::new(), Vec::new());
         for entry in &manifest.tasks {
@@ -194,7 +227,7 @@ impl FolderDataset {
                 .transpose()?;
             let task = entry.spec(classes.names);
             if let Some(found) = &found {
-                found.require(&manifest.name, split, &task, &items)?;
+                found.require(&manifest.name, split, &task, (&images, &items))?;
             }
             tasks.push(task);
             labels.push(found);
@@ -235,11 +268,16 @@ impl FolderDataset {
         Manifest::read(manifest)?.tasks.iter().map(one).collect()
     }
 
+    /// Whether `manifest` names archives that bring its data set.
+    pub fn has_archives(manifest: &Path) -> bool {
+        Manifest::read(manifest).is_ok_and(|manifest| manifest.archive.is_some())
+    }
+
     /// Whether some image of the split has a file that `pattern` names.
     pub(crate) fn has(&self, root: &Root, pattern: &str) -> bool {
         let pattern = Pattern::parse(pattern);
         let there = |slots: &Slots| {
-            let path = |pattern: &Pattern| root.path().join(pattern.expand(slots));
+            let path = |pattern: &Pattern| root.find(pattern.expand(slots));
             pattern.as_ref().is_ok_and(|pattern| path(pattern).is_file())
         };
         self.items.iter().any(there)
@@ -248,9 +286,8 @@ impl FolderDataset {
     /// Height and width of label `task` of sample `index` as stored.
     pub(crate) fn stored_size(&self, index: usize, task: &str) -> Result<Option<[usize; 2]>> {
         let labels = self.wanted().find(|(spec, _)| spec.name == task);
-        labels.map_or(Ok(None), |(spec, labels)| {
-            Ok(labels.get(index, &self.items[index], spec, None)?.map(|label| label.size()))
-        })
+        labels
+            .map_or(Ok(None), |(spec, labels)| labels.stored_size(index, &self.items[index], spec))
     }
 
     /// Whether `manifest` lets the splits `one` and `other` share images.
@@ -275,6 +312,19 @@ impl FolderDataset {
         counts.retain(|_, count| *count > 1);
         counts
     }
+}
+
+/// Number of images of each split that `manifest` describes and `root` holds, or why it cannot be
+/// opened; labels are not looked for.
+///
+/// # Errors
+/// As [`FolderDataset::open`] for the manifest itself.
+pub fn split_sizes(manifest: &Path, root: &Root) -> Result<Vec<(String, Result<usize>)>> {
+    let size = |split: String| {
+        let opened = FolderDataset::open_for(manifest, root, &split, |_| false);
+        (split, opened.map(|dataset| dataset.len()))
+    };
+    Ok(FolderDataset::splits(manifest)?.into_iter().map(size).collect())
 }
 
 impl Dataset for FolderDataset {
@@ -306,10 +356,9 @@ impl Dataset for FolderDataset {
 
     fn get(&self, index: usize) -> Result<Sample> {
         let slots = &self.items[index];
-        let image = self.images.read(index, slots)?;
-        let (height, width, _) = image.dim();
+        let Picture { image, frame } = self.images.read(index, slots)?;
         let label = |(task, labels): (&TaskSpec, &Labels)| {
-            let label = labels.get(index, slots, task, Some([height, width]))?;
+            let label = labels.get(index, slots, task, Some(&frame))?;
             Ok(label.map(|label| (task.name.clone(), label)))
         };
         let labels = self.wanted().filter_map(|pair| label(pair).transpose());
@@ -318,12 +367,7 @@ impl Dataset for FolderDataset {
     }
 
     fn problems(&self, index: usize) -> Vec<Error> {
-        let slots = &self.items[index];
-        let image = self.images.read(index, slots);
-        let size = image.as_ref().ok().map(|image| [image.dim().0, image.dim().1]);
-        let labels =
-            self.wanted().filter_map(|(task, labels)| labels.get(index, slots, task, size).err());
-        image.err().into_iter().chain(labels).collect()
+        self.inspect(index).problems
     }
 }
 

@@ -39,8 +39,11 @@ pub fn label_png(bytes: &[u8]) {
     let _ = decode::png::colour(bytes);
 }
 
-/// Photographs, JPEG and PNG.
+/// Photographs of every format.
 pub fn image(bytes: &[u8]) {
+    if let Some((_, format)) = decode::other::format(bytes) {
+        let _ = decode::other::rgb(bytes, format);
+    }
     let _ = decode::jpeg::rgb(bytes);
     let _ = decode::png::rgb(bytes);
 }

@@ -5,16 +5,22 @@
 //! for their labels. What a label is, its values say.
 
 mod kind;
+mod lists;
+mod names;
 mod series;
+mod sizes;
 #[cfg(test)]
 mod tests;
 mod text;
+mod values;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use self::kind::{Found, kind_of, looks_like_photographs};
+use self::names::Names;
 use self::series::{Series, collect};
+use self::sizes::Sizes;
 use crate::{Error, Result};
 
 /// A manifest that was guessed, to be read over by its owner.
@@ -31,29 +37,70 @@ pub struct Guess {
 /// Guesses the manifest of a data set called `name` that `folder` holds.
 ///
 /// # Errors
-/// [`Error::Config`] if there are no photographs, or none with labels; [`Error::Io`].
+/// [`Error::Config`] if there are no photographs, or none with labels, with what was seen instead;
+/// [`Error::Io`].
 pub fn guess(name: &str, folder: &Path) -> Result<Guess> {
-    let all = collect(folder)?;
-    let (images, others) = images_among(folder, all)?;
-    let (mut tasks, mut notes) = (Vec::new(), Vec::new());
+    let (all, mut notes) = collect(folder)?;
+    let (images, others) = images_among(folder, all, &mut notes)?;
+    let (mut tasks, names) = (Vec::new(), names::find(folder));
     for series in &others {
-        match pair(folder, &images, series) {
-            Ok(task) => tasks.push(task),
+        match pair(folder, &images, series, &names) {
+            Ok(task) => tasks.push((task, series)),
             Err(note) => notes.push(format!("{}: {note}", series.pattern())),
         }
     }
     let classes = images.class_slot().filter(|_| tasks.is_empty());
     if tasks.is_empty() && classes.is_none() {
         let found = format!("images {} and no labels of the same names", images.pattern());
-        return Err(wrong(folder, "photographs and labels of the same names", found));
+        return Err(wrong(folder, "photographs and labels of the same names", with(found, &notes)));
     }
-    let splits = images.splits();
+    let labels: Vec<&Series> = tasks.iter().map(|(_, series)| *series).collect();
+    let splits = Splits::of(folder, &images, &labels, &mut notes);
+    let tasks: Vec<Task> = tasks.into_iter().map(|(task, _)| task).collect();
+    tasks.iter().for_each(|task| notes.extend(task.notes()));
     let manifest = text::manifest(name, &images, &tasks, &splits);
-    let splits = match splits.is_empty() {
-        true => text::SHARES.iter().map(|(split, _)| (*split).to_owned()).collect(),
-        false => splits.into_iter().collect(),
-    };
-    Ok(Guess { manifest, splits, notes })
+    Ok(Guess { manifest, splits: splits.names(), notes })
+}
+
+/// How images are parted.
+#[derive(Debug)]
+pub(crate) enum Splits {
+    /// By folders of these names.
+    Folders(BTreeSet<String>),
+    /// By lists of ids.
+    Lists(BTreeMap<String, String>),
+    /// By shares, of each value of a slot where there are classes.
+    Shares(Option<String>),
+}
+
+impl Splits {
+    fn of(folder: &Path, images: &Series, labels: &[&Series], notes: &mut Vec<String>) -> Self {
+        let folders = images.splits();
+        let lists = lists::find(folder, images, labels);
+        notes.extend(lists.notes);
+        match (folders.is_empty(), lists.splits.is_empty()) {
+            (false, none) => {
+                if !none {
+                    let lists = lists.splits.into_values().collect::<Vec<_>>().join(", ");
+                    notes.push(format!("{lists}: lists; the folders of the images are the splits"));
+                }
+                Self::Folders(folders)
+            }
+            (true, false) => Self::Lists(lists.splits),
+            (true, true) => {
+                let slot = images.class_slot().filter(|_| labels.is_empty());
+                Self::Shares(slot.map(|slot| slot.trim_matches(['{', '}']).to_owned()))
+            }
+        }
+    }
+
+    fn names(&self) -> Vec<String> {
+        match self {
+            Self::Folders(names) => names.iter().cloned().collect(),
+            Self::Lists(lists) => lists.keys().cloned().collect(),
+            Self::Shares(_) => text::SHARES.iter().map(|(name, _)| (*name).to_owned()).collect(),
+        }
+    }
 }
 
 /// A label series that was understood.
@@ -61,33 +108,99 @@ struct Task {
     name: String,
     label: String,
     found: Found,
+    sizes: Sizes,
+    /// Images without a label.
+    missing: usize,
 }
 
-fn pair(folder: &Path, images: &Series, series: &Series) -> std::result::Result<Task, String> {
+impl Task {
+    fn notes(&self) -> Vec<String> {
+        let mut notes = self.found.notes.clone();
+        if let Some([[h, w], [height, width]]) = self.sizes.other {
+            notes.push(format!(
+                "labels of {h} x {w} pixels beside images of {height} x {width}: `resize = true` \
+                 brings them to that size"
+            ));
+        }
+        if let Some((image, mark)) = &self.sizes.marked {
+            notes.push(format!(
+                "{}: orientation mark {} ({}): `apply_exif_orientation` says whether labels are \
+                 drawn on the image turned so",
+                image.display(),
+                mark.mark(),
+                mark.describe()
+            ));
+        }
+        if self.missing > 0 {
+            notes.push(format!("{} images have no label", self.missing));
+        }
+        notes.into_iter().map(|note| format!("{}: {note}", self.label)).collect()
+    }
+}
+
+fn pair(
+    folder: &Path,
+    images: &Series,
+    series: &Series,
+    names: &[Names],
+) -> std::result::Result<Task, String> {
     let (shared, all) = (series.shared_with(images), series.len());
     if 2 * shared < all {
         return Err(format!("{shared} of {all} names are those of images; not taken for labels"));
     }
-    let found = kind_of(folder, series)?;
+    let mut found = kind_of(folder, series)?.named(names);
+    let sizes = sizes::compare(folder, images, series);
+    if sizes.other.is_some() {
+        found.keys.push("resize = true # some labels differ in size from their images".to_owned());
+    }
     let name = series.word().unwrap_or_else(|| found.kind.to_owned());
-    Ok(Task { name, label: series.label_pattern(images), found })
+    let (label, missing) = (series.label_pattern(images), images.len().saturating_sub(shared));
+    Ok(Task { name, label, found, sizes, missing })
 }
 
 /// The photographs and all else; classes as folders become one series.
-fn images_among(folder: &Path, mut all: Vec<Series>) -> Result<(Series, Vec<Series>)> {
-    let score = |series: &Series| series.score() + looks_like_photographs(folder, series);
-    let best = all.iter().map(score).max().filter(|&score| score > 0);
-    let Some(best) = best else {
-        let found = format!("{} collections of files", all.len());
-        return Err(wrong(folder, "JPEG or PNG photographs", found));
+fn images_among(
+    folder: &Path,
+    mut all: Vec<Series>,
+    notes: &mut Vec<String>,
+) -> Result<(Series, Vec<Series>)> {
+    let mut scores = Vec::new();
+    for series in &all {
+        scores.push(match looks_like_photographs(folder, series) {
+            Ok(likeness) => series.score() + likeness,
+            Err(reason) => {
+                if series.may_be_photographs() {
+                    notes.push(format!("{}: {reason}", series.pattern()));
+                }
+                -10
+            }
+        });
+    }
+    let Some(best) = scores.iter().copied().max().filter(|&score| score > 0) else {
+        let patterns: Vec<String> = all.iter().map(Series::pattern).collect();
+        let found = match patterns.is_empty() {
+            true => "no such file".to_owned(),
+            false => format!("none among {}", patterns.join(", ")),
+        };
+        return Err(wrong(
+            folder,
+            "JPEG or PNG photographs, or WebP, TIFF, BMP",
+            with(found, notes),
+        ));
     };
     if let Some(joined) = Series::of_class_folders(&all) {
         return Ok((joined, Vec::new()));
     }
-    let longest = all.iter().filter(|series| score(series) == best).map(Series::len).max();
-    let place = all.iter().position(|s| score(s) == best && Some(s.len()) == longest);
-    let images = all.remove(place.expect("one of them has the best score"));
+    let longest = (0..all.len())
+        .filter(|&k| scores[k] == best)
+        .max_by_key(|&k| (all[k].len(), usize::MAX - k));
+    let images = all.remove(longest.expect("one of them has the best score"));
     Ok((images, all))
+}
+
+/// What was found, and every note on what was passed over.
+fn with(found: String, notes: &[String]) -> String {
+    notes.iter().fold(found, |text, note| format!("{text}\n  passed over: {note}"))
 }
 
 fn wrong(folder: &Path, expected: &str, found: String) -> Error {

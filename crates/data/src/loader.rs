@@ -51,7 +51,8 @@ impl Loader {
         config.validate()?;
         if dataset.is_empty() {
             let name = dataset.name().to_owned();
-            return Err(Error::EmptySplit { dataset: name, split: "all".to_owned() });
+            let (split, reason) = ("all".to_owned(), String::new());
+            return Err(Error::EmptySplit { dataset: name, split, reason });
         }
         // The colour outside a turned image is the one that normalises to zero.
         let fill = config.mean.map(|v| (v * 255.0).round().clamp(0.0, 255.0) as u8);

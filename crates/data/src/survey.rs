@@ -9,19 +9,50 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rayon::prelude::*;
 
 use crate::decode::unreadable;
+use crate::folder::{Frame, Inspection, Manifest};
 use crate::loader::guarded;
 use crate::overlap::Overlaps;
-use crate::{Dataset, Error, FolderDataset, Result, Root};
+use crate::{Dataset, Error, FolderDataset, Orientation, Result, Root, TaskSpec};
 
 /// What a data set holds and what is wrong with it.
 #[derive(Debug, Default)]
 pub struct Survey {
     /// Samples of each split that could be opened.
     pub samples: Vec<(String, usize)>,
+    /// Labels of each task in each of these splits.
+    pub labels: Vec<LabelCount>,
+    /// Images with an orientation mark other than 1.
+    pub marks: Vec<Mark>,
     /// Everything that was found, the folder's first, then split by split in the order of samples.
     pub problems: Vec<Problem>,
     /// Entries of the folder that were told of.
     told: BTreeSet<PathBuf>,
+}
+
+/// How many images of a split have a label of a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LabelCount {
+    /// The split.
+    pub split: String,
+    /// The task.
+    pub task: String,
+    /// Images with a label, readable or not.
+    pub labelled: usize,
+    /// All images.
+    pub images: usize,
+}
+
+/// An image that a viewer turns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    /// The split.
+    pub split: String,
+    /// File of the image.
+    pub path: PathBuf,
+    /// How it is turned.
+    pub orientation: Orientation,
+    /// Whether training turns it.
+    pub applied: bool,
 }
 
 /// One thing that is wrong.
@@ -40,7 +71,7 @@ impl Survey {
     /// of the split in work, its samples read and their number. Beside the files it tells of names
     /// in the folder that are no text or have line ends, links that lead nowhere or out of the
     /// folder unless `root` allows it, images of one name, and images in two splits that do not
-    /// say so in `overlaps`.
+    /// say so in `overlaps`, labels and images that are missed by a hair, and orientation marks.
     ///
     /// # Errors
     /// A manifest or folder that cannot be read at all; whatever else is wrong is in the result.
@@ -57,7 +88,8 @@ impl Survey {
         for split in if splits.is_empty() { &all } else { splits } {
             match FolderDataset::open(manifest, root, split) {
                 Ok(dataset) => {
-                    survey.read(split, &dataset, &|done, len| progress(split, done, len));
+                    let watch = |done, len| progress(split, done, len);
+                    survey.read(split, (manifest, root), &dataset, &watch)?;
                     let found = overlaps.add(&dataset);
                     let odd = |error: &Error| !allowed(manifest, error);
                     survey.note(Some(split), found.into_iter().filter(odd).collect());
@@ -71,16 +103,21 @@ impl Survey {
     fn read(
         &mut self,
         split: &str,
+        (manifest, root): (&Path, &Root),
         dataset: &FolderDataset,
         progress: &(dyn Fn(usize, usize) + Sync),
-    ) {
+    ) -> Result<()> {
         let (len, done) = (dataset.len(), AtomicUsize::new(0));
         let read = |index: usize| {
-            let problems = guarded(dataset, index, || dataset.problems(index));
+            let found = guarded(dataset, index, || dataset.inspect(index));
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, len);
-            problems.unwrap_or_else(|panic| vec![panic])
+            found.unwrap_or_else(|panic| Inspection {
+                problems: vec![panic],
+                ..Inspection::default()
+            })
         };
-        let problems: Vec<Vec<Error>> = (0..len).into_par_iter().map(read).collect();
+        let mut found: Vec<Inspection> = (0..len).into_par_iter().map(read).collect();
+        let problems: Vec<Error> = found.iter_mut().flat_map(|f| f.problems.drain(..)).collect();
         let repeated = dataset.repeated().into_iter().map(|(name, count)| Error::Repeated {
             dataset: dataset.name().to_owned(),
             split: split.to_owned(),
@@ -88,7 +125,49 @@ impl Survey {
             count,
         });
         self.samples.push((split.to_owned(), len));
-        self.note(Some(split), problems.into_iter().flatten().chain(repeated).collect());
+        self.count(split, dataset, &found);
+        self.note(Some(split), problems.into_iter().chain(repeated).collect());
+        self.note(Some(split), dataset.near_labels(root));
+        self.note(Some(split), dataset.near_images(manifest, root)?.into_iter().collect());
+        let decided = Manifest::read(manifest)?.layout.apply_exif_orientation.is_some();
+        let unclear = self.mark(split, dataset, &found);
+        self.note(Some(split), unclear.filter(|_| !decided).into_iter().collect());
+        Ok(())
+    }
+
+    fn count(&mut self, split: &str, dataset: &FolderDataset, found: &[Inspection]) {
+        let has = |place: usize| move |found: &&Inspection| found.labels.get(place) == Some(&true);
+        self.labels.extend(dataset.tasks().iter().enumerate().map(|(place, task)| LabelCount {
+            split: split.to_owned(),
+            task: task.name.clone(),
+            labelled: found.iter().filter(has(place)).count(),
+            images: found.len(),
+        }));
+    }
+
+    /// Notes orientation marks, and tells of those with which nobody can say where labels belong.
+    fn mark(
+        &mut self,
+        split: &str,
+        dataset: &FolderDataset,
+        found: &[Inspection],
+    ) -> Option<Error> {
+        let dense: Vec<bool> = dataset.tasks().iter().map(TaskSpec::is_dense).collect();
+        let mut unclear = Vec::new();
+        for (index, found) in found.iter().enumerate() {
+            let Some(frame) = found.frame else { continue };
+            let Frame { orientation, upright: applied, .. } = frame;
+            if orientation == Orientation::UPRIGHT {
+                continue;
+            }
+            let (split, path) = (split.to_owned(), dataset.image_file(index));
+            let labelled = found.labels.iter().zip(&dense).any(|(has, dense)| *has && *dense);
+            unclear.extend((labelled && frame.is_unclear()).then(|| (path.clone(), orientation)));
+            self.marks.push(Mark { split, path, orientation, applied });
+        }
+        let count = unclear.len();
+        let (first, mark) = unclear.into_iter().next()?;
+        Some(Error::UnclearOrientation { first, mark, count })
     }
 
     fn note(&mut self, split: Option<&str>, errors: Vec<Error>) {
@@ -118,8 +197,8 @@ fn allowed(manifest: &Path, error: &Error) -> bool {
 /// Missing images each on their own.
 fn one_by_one(error: Error) -> Vec<Error> {
     match error {
-        Error::Missing { paths } => {
-            paths.into_iter().map(|path| Error::Missing { paths: vec![path] }).collect()
+        Error::Missing { images } => {
+            images.into_iter().map(|image| Error::Missing { images: vec![image] }).collect()
         }
         other => vec![other],
     }

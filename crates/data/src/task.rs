@@ -24,6 +24,22 @@ pub enum TaskKind {
     Tags,
 }
 
+impl TaskKind {
+    /// The name that manifests use.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Semseg => "semseg",
+            Self::HumanParts => "human_parts",
+            Self::Sal => "sal",
+            Self::Normals => "normals",
+            Self::Depth => "depth",
+            Self::Edge => "edge",
+            Self::Classification => "classification",
+            Self::Tags => "tags",
+        }
+    }
+}
+
 /// A task of a data set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

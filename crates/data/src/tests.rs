@@ -70,8 +70,14 @@ fn tasks_that_differ_are_refused() {
         let second = plain("b", 1, &[("s", kind, classes)]);
         Union::new(vec![first, second]).err().unwrap().to_string()
     };
-    assert_eq!(message(TaskKind::Semseg, 4), "task s: a and b differ in classes");
-    assert_eq!(message(TaskKind::HumanParts, 3), "task s: a and b differ in kind");
+    assert_eq!(
+        message(TaskKind::Semseg, 4),
+        "task s: a and b differ in classes: a has 3 classes, b has `3` as class 3"
+    );
+    assert_eq!(
+        message(TaskKind::HumanParts, 3),
+        "task s: a and b differ in kind: a has semseg, b has human_parts"
+    );
 }
 
 #[test]

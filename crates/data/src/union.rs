@@ -82,15 +82,25 @@ impl Union {
 }
 
 fn same(task: &TaskSpec, other: &TaskSpec, first: &str, second: &str) -> Result<()> {
-    let field = if task.kind != other.kind {
-        "kind"
+    let (field, found) = if task.kind != other.kind {
+        ("kind", [other.kind.name(), task.kind.name()].map(str::to_owned))
     } else if task.classes != other.classes {
-        "classes"
+        ("classes", difference(&other.classes, &task.classes))
     } else if task.flip_pairs != other.flip_pairs {
-        "flip_pairs"
+        ("flip_pairs", [&other.flip_pairs, &task.flip_pairs].map(|pairs| format!("{pairs:?}")))
     } else {
         return Ok(());
     };
     let (first, second) = (first.to_owned(), second.to_owned());
-    Err(Error::Conflict { task: task.name.clone(), first, second, field })
+    Err(Error::Conflict { task: task.name.clone(), first, second, field, found })
+}
+
+/// What two lists of classes have in the first place where they differ.
+fn difference(first: &[String], second: &[String]) -> [String; 2] {
+    let place = first.iter().zip(second).position(|(a, b)| a != b);
+    let place = place.unwrap_or(first.len().min(second.len()));
+    [first, second].map(|classes| match classes.get(place) {
+        Some(class) => format!("`{class}` as class {place}"),
+        None => format!("{} classes", classes.len()),
+    })
 }

@@ -56,6 +56,15 @@ impl DataSets {
             prefetch: recipe.data.prefetch,
             ..recipe.loader(recipe.data.batch_size)
         };
+        if train.len() < recipe.data.batch_size {
+            tracing::warn!(
+                "data.batch_size: {} is more than the {} samples of {}; every batch holds {} of them",
+                recipe.data.batch_size,
+                train.len(),
+                train.name(),
+                train.len()
+            );
+        }
         let fingerprint = format!("{}; {}", train.fingerprint(), eval.dataset().fingerprint());
         Ok(Self { train: Loader::new(train, config)?, eval, specs, fingerprint })
     }

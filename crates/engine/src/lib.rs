@@ -51,8 +51,9 @@ pub use model::Model;
 pub use panel::{panel, picture};
 pub use polyptych_adapters::{ExpertLayer, KMeansConfig};
 pub use polyptych_data::{
-    AugmentConfig, Facts, Guess, Histogram, Made, Problem, SplitFacts, Survey, TaskFacts, TaskSpec,
-    guess, make, shipped_manifest,
+    AugmentConfig, Error as DataError, Facts, Guess, Histogram, LabelCount, Made, Mark,
+    Orientation, Problem, Root, SplitFacts, Survey, TaskFacts, TaskSpec, guess, make,
+    shipped_manifest, split_sizes,
 };
 pub use polyptych_losses::balancers::{BalancerInfo, BalancerKind, balancers};
 pub use polyptych_metrics::ClassScore;

@@ -69,8 +69,7 @@ impl Baselines {
     /// # Errors
     /// A file that cannot be read or has other fields.
     pub fn open(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(io(path))?;
-        Self::parse(&path.display().to_string(), &text)
+        Self::parse(&path.display().to_string(), &polyptych_data::read_text(path)?)
     }
 
     /// Reads baselines from `text`; `origin` names it in errors.

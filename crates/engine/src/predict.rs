@@ -40,7 +40,7 @@ impl Predictor {
         Self { run, input }
     }
 
-    /// Predicts every task for the photograph in `file`.
+    /// Predicts every task for the photograph in `file`, turned as its orientation mark says.
     ///
     /// # Errors
     /// A file that is no readable image.

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use polyptych_engine::{Sheet, contact_sheet, guess};
+use polyptych_engine::{Root, Sheet, contact_sheet, guess, split_sizes};
 
+use super::said::plural;
 use crate::flags::DataNewFlags;
 use crate::output::say;
 
@@ -21,7 +22,10 @@ pub(crate) fn run(flags: &DataNewFlags) -> Result<()> {
     let guess = guess(&name, folder)?;
     std::fs::write(&manifest, &guess.manifest).with_context(|| manifest.display().to_string())?;
     say!("{}", manifest.display());
-    guess.notes.iter().for_each(|note| say!("  passed over: {note}"));
+    guess.notes.iter().for_each(|note| say!("  note: {}", note.replace(['\n', '\r'], " ")));
+    for (split, size) in split_sizes(&manifest, &Root::new(folder, false))? {
+        say!("  {split}: {}", told(size));
+    }
     let split = guess.splits.iter().find(|split| split.starts_with("train"));
     let sheet = Sheet {
         manifest: manifest.clone(),
@@ -53,6 +57,15 @@ pub(crate) fn manifest_of(folder: &Path) -> Result<(PathBuf, Option<Vec<String>>
     let guess = guess(&name, folder)?;
     std::fs::write(&manifest, &guess.manifest).with_context(|| manifest.display().to_string())?;
     Ok((manifest, Some(guess.notes)))
+}
+
+/// How many images a split has, and whether they are enough.
+fn told(size: Result<usize, polyptych_engine::DataError>) -> String {
+    match size {
+        Ok(1) => "1 image, too few to learn from or to measure on: change the splits".to_owned(),
+        Ok(count) => plural(count, "image"),
+        Err(error) => error.to_string(),
+    }
 }
 
 /// A name of lower-case letters, digits and underscores after the folder's.

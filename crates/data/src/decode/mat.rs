@@ -7,6 +7,7 @@
 mod element;
 mod matrix;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use ndarray::{ArrayD, IxDyn, ShapeBuilder};
@@ -29,6 +30,23 @@ pub(crate) enum Value {
     Struct(BTreeMap<String, Vec<Value>>),
     /// A class that is not read, by its number in the format.
     Other(u8),
+}
+
+impl Value {
+    /// What it is, in MATLAB's words.
+    pub(crate) fn describe(&self) -> String {
+        match self {
+            Self::Numbers(_) => "an array of numbers".to_owned(),
+            Self::Text(_) => "text".to_owned(),
+            Self::Cell(_) => "a cell array".to_owned(),
+            Self::Struct(fields) => {
+                let names: Vec<&str> = fields.keys().map(String::as_str).collect();
+                format!("a structure with the fields [{}]", names.join(", "))
+            }
+            Self::Other(5) => "a sparse array: save it as full(..)".to_owned(),
+            Self::Other(class) => format!("an array of class {class}"),
+        }
+    }
 }
 
 /// Numbers as stored, turned into an array when they are needed.
@@ -69,30 +87,66 @@ impl Numbers {
     }
 }
 
-/// The variable of this name.
+/// The variable of this name. Others may be of any class.
 pub(crate) fn variable(bytes: &[u8], name: &str) -> Decoded<Value> {
     let big = byte_order(bytes)?;
+    let all = variables(bytes, big)?;
+    if let Some(found) =
+        all.iter().find(|variable| matches!(&variable.name, Ok(own) if own == name))
+    {
+        return value(found.kind, found.data, big);
+    }
+    if let Some(reason) = all.iter().find_map(|variable| variable.name.clone().err()) {
+        return Err(reason);
+    }
+    Err(format!("no variable {name}, found [{}]", names_of(all).join(", ")))
+}
+
+/// The names of all variables.
+pub(crate) fn names(bytes: &[u8]) -> Decoded<Vec<String>> {
+    variables(bytes, byte_order(bytes)?).map(names_of)
+}
+
+fn names_of(all: Vec<Variable<'_>>) -> Vec<String> {
+    all.into_iter().filter_map(|variable| variable.name.ok()).collect()
+}
+
+/// A variable that is not read yet.
+struct Variable<'a> {
+    name: Decoded<String>,
+    kind: u32,
+    data: &'a [u8],
+}
+
+fn variables(bytes: &[u8], big: bool) -> Decoded<Vec<Variable<'_>>> {
     let mut elements = Elements::new(&bytes[128..], big);
-    let mut others = Vec::new();
+    let mut found = Vec::new();
     while let Some((kind, data)) = elements.next()? {
-        let found = match kind {
-            element::COMPRESSED => {
-                let inflated = element::inflate(data)?;
-                match Elements::new(&inflated, big).next()? {
-                    Some((element::MATRIX, data)) => Some(matrix(data, big, 0)?),
-                    _ => None,
-                }
-            }
-            element::MATRIX => Some(matrix(data, big, 0)?),
-            _ => None,
+        let head = match kind {
+            element::COMPRESSED => element::inflate_head(data).map(Cow::Owned),
+            element::MATRIX => Ok(Cow::Borrowed(data)),
+            _ => continue,
         };
-        match found {
-            Some((found, value)) if found == name => return Ok(value),
-            Some((found, _)) => others.push(found),
-            None => {}
+        // Variables of classes that no numbers have may have no such head.
+        match head.map(|head| matrix::name(&head, big)) {
+            Ok(Some(name)) => found.push(Variable { name: Ok(name), kind, data }),
+            Ok(None) => {}
+            Err(reason) => found.push(Variable { name: Err(reason), kind, data }),
         }
     }
-    Err(format!("no variable {name}, found [{}]", others.join(", ")))
+    Ok(found)
+}
+
+/// The value of an element that holds an array.
+fn value(kind: u32, data: &[u8], big: bool) -> Decoded<Value> {
+    if kind == element::MATRIX {
+        return Ok(matrix(data, big, 0)?.1);
+    }
+    let inflated = element::inflate(data)?;
+    match Elements::new(&inflated, big).next()? {
+        Some((element::MATRIX, data)) => Ok(matrix(data, big, 0)?.1),
+        _ => Err("compressed bytes that are no array".to_owned()),
+    }
 }
 
 /// Whether numbers start with their highest byte.

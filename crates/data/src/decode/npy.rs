@@ -1,6 +1,7 @@
-//! NumPy's array files, versions 1 and 2
+//! NumPy's array files, versions 1 to 3
 //! (<https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>).
 
+use half::f16;
 use ndarray::{ArrayD, IxDyn, ShapeBuilder};
 
 use super::Decoded;
@@ -8,7 +9,7 @@ use super::Decoded;
 /// Longest header that is read; NumPy's own are shorter than 200 bytes.
 const MAX_HEADER: usize = 1 << 16;
 
-/// Reads booleans, integers and floats of 1 to 8 bytes of either byte order.
+/// Reads booleans, integers and floats of 1 to 8 bytes, halves among them, of either byte order.
 pub(crate) fn array(bytes: &[u8]) -> Decoded<ArrayD<f64>> {
     let (header, data) = split(bytes)?;
     let descr = text(field(header, "descr")?)?;
@@ -32,8 +33,8 @@ fn split(bytes: &[u8]) -> Decoded<(&str, &[u8])> {
     let rest = bytes.strip_prefix(b"\x93NUMPY").ok_or("unknown first bytes")?;
     let (start, length) = match rest {
         [1, _, a, b, ..] => (4, usize::from(u16::from_le_bytes([*a, *b]))),
-        [2, _, a, b, c, d, ..] => (6, u32::from_le_bytes([*a, *b, *c, *d]) as usize),
-        [version, ..] => return Err(format!("version {version}, expected 1 or 2")),
+        [2 | 3, _, a, b, c, d, ..] => (6, u32::from_le_bytes([*a, *b, *c, *d]) as usize),
+        [version, ..] => return Err(format!("version {version}, expected 1 to 3")),
         [] => return Err("no version".to_owned()),
     };
     if length > MAX_HEADER {
@@ -77,9 +78,10 @@ fn values(descr: &str, data: &[u8]) -> Decoded<Vec<f64>> {
         "i4" => numbers(data, big, |v| f64::from(i32::from_le_bytes(v))),
         "u8" => numbers(data, big, |v| u64::from_le_bytes(v) as f64),
         "i8" => numbers(data, big, |v| i64::from_le_bytes(v) as f64),
+        "f2" => numbers(data, big, |v| f16::from_le_bytes(v).to_f64()),
         "f4" => numbers(data, big, |v| f64::from(f32::from_le_bytes(v))),
         "f8" => numbers(data, big, f64::from_le_bytes),
-        _ => Err(format!("type {descr}, expected b1, i1 to i8, u1 to u8, f4 or f8")),
+        _ => Err(format!("type {descr}, expected b1, i1 to i8, u1 to u8, f2, f4 or f8")),
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::Cursor;
 use ndarray::{Array2, Array3};
 use png::{BitDepth, Decoder, Limits, Transformations};
 
-use super::{Decoded, affordable, bounded};
+use super::{Decoded, Orientation, Photograph, affordable, bounded};
 
 /// Values of all channels, row by row, as stored.
 struct Pixels {
@@ -13,6 +13,7 @@ struct Pixels {
     width: usize,
     channels: usize,
     values: Values,
+    orientation: Orientation,
 }
 
 /// Numbers of up to 8 bits, or of 16.
@@ -21,7 +22,7 @@ enum Values {
     Words(Vec<u16>),
 }
 
-pub(crate) fn rgb(bytes: &[u8]) -> Decoded<Array3<u8>> {
+pub(crate) fn rgb(bytes: &[u8]) -> Decoded<Photograph> {
     let pixels = pixels(bytes, Transformations::EXPAND | Transformations::STRIP_16)?;
     let shape = (pixels.height, pixels.width, 3);
     let Values::Bytes(values) = pixels.values else { return Err("more than 8 bits".to_owned()) };
@@ -30,7 +31,8 @@ pub(crate) fn rgb(bytes: &[u8]) -> Decoded<Array3<u8>> {
         4 => values.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect(),
         channels => values.chunks_exact(channels).flat_map(|pixel| [pixel[0]; 3]).collect(),
     };
-    Ok(Array3::from_shape_vec(shape, colours).expect("three values for every pixel"))
+    let colours = Array3::from_shape_vec(shape, colours).expect("three values for every pixel");
+    Ok(Photograph { pixels: colours, orientation: pixels.orientation })
 }
 
 /// What a file of classes holds.
@@ -123,7 +125,10 @@ fn pixels(bytes: &[u8], transformations: Transformations) -> Decoded<Pixels> {
     let frame = reader.next_frame(&mut buffer).map_err(|error| error.to_string())?;
     let channels = frame.color_type.samples();
     let values = values(buffer, frame.bit_depth, [frame.line_size, width * channels]);
-    Ok(Pixels { height, width, channels, values })
+    // The mark may stand behind the pixels; what is damaged there does not concern them.
+    let _ = reader.finish();
+    let orientation = Orientation::of_exif(reader.info().exif_metadata.as_deref());
+    Ok(Pixels { height, width, channels, values, orientation })
 }
 
 /// The numbers of rows of `line_size` bytes, `row` numbers each.

@@ -61,7 +61,7 @@ fn declared(width: u32, height: u32) -> Vec<u8> {
 
 #[test]
 fn jpeg_round_trip_is_close() {
-    let image = jpeg::rgb(&jpeg(60, 40)).unwrap();
+    let image = jpeg::rgb(&jpeg(60, 40)).unwrap().pixels;
     assert_eq!(image.dim(), (40, 60, 3));
     let error = |(y, x, c): (usize, usize, usize), v: u8| {
         let expected = [4 * x as i32, 4 * y as i32, 90][c];
@@ -73,7 +73,7 @@ fn jpeg_round_trip_is_close() {
 #[test]
 fn jpeg_cut_anywhere_is_refused() {
     let bytes = jpeg(60, 40);
-    for length in (2..bytes.len()).step_by(7).chain([bytes.len() - 1, bytes.len() - 2]) {
+    for length in (2..bytes.len() - 2).step_by(7).chain([bytes.len() - 3, bytes.len() - 4]) {
         assert!(jpeg::rgb(&bytes[..length]).is_err(), "{length} of {}", bytes.len());
     }
     assert_eq!(
@@ -82,10 +82,35 @@ fn jpeg_cut_anywhere_is_refused() {
     );
 }
 
+/// What common readers take: bytes between segments and behind the image, and no end marker where
+/// every pixel is there.
+#[test]
+fn jpeg_with_strays_and_without_end_is_read() {
+    let bytes = jpeg(60, 40);
+    let whole = jpeg::rgb(&bytes).unwrap().pixels;
+    let read = |bytes: Vec<u8>| jpeg::rgb(&bytes).map(|found| found.pixels);
+    assert_eq!(read([&bytes, &b"junk \xff\xd9 more"[..]].concat()), Ok(whole.clone()));
+    assert_eq!(read(bytes[..bytes.len() - 2].to_vec()), Ok(whole.clone()));
+    assert_eq!(read(bytes[..bytes.len() - 1].to_vec()), Ok(whole.clone()));
+    let zeros = [&bytes[..bytes.len() - 2], &[0; 500]].concat();
+    assert_eq!(read(zeros), Ok(whole.clone()));
+    // Behind the first marker, and behind the first segment.
+    let segment = 4 + usize::from(bytes[5]);
+    for place in [2, segment] {
+        for strays in [&[0x11; 7][..], &[0; 9], &[0xff; 5]] {
+            let (before, behind) = bytes.split_at(place);
+            assert_eq!(read([before, strays, behind].concat()), Ok(whole.clone()), "{place}");
+        }
+    }
+}
+
 #[test]
 fn unknown_missing_and_empty_files_are_named() {
-    assert_eq!(message(b"GIF89a"), "/photo: not a readable JPEG or PNG image: unknown first bytes");
-    assert!(message(b"").ends_with("unknown first bytes"));
+    assert_eq!(
+        message(b"GIF89a"),
+        "/photo: not a readable JPEG, PNG, WebP, TIFF or BMP image: unknown first bytes"
+    );
+    assert!(message(b"").ends_with("the file is empty"));
     let error = read_image(Path::new("nowhere/photo.jpg")).unwrap_err();
     assert!(error.to_string().starts_with("nowhere/photo.jpg: "), "{error}");
 }
@@ -102,16 +127,16 @@ fn sizes_are_checked_before_decoding() {
 fn png_photographs_become_rgb() {
     let grey = png((2, 1), ColorType::Grayscale, BitDepth::Eight, None, &[7, 9]);
     assert_eq!(
-        png::rgb(&grey).unwrap(),
+        png::rgb(&grey).unwrap().pixels,
         Array::from_shape_vec((1, 2, 3), vec![7, 7, 7, 9, 9, 9]).unwrap()
     );
     let clear = png((1, 1), ColorType::Rgba, BitDepth::Eight, None, &[1, 2, 3, 0]);
-    assert_eq!(png::rgb(&clear).unwrap().as_slice().unwrap(), [1, 2, 3]);
+    assert_eq!(png::rgb(&clear).unwrap().pixels.as_slice().unwrap(), [1, 2, 3]);
     let deep = png((1, 1), ColorType::Rgb, BitDepth::Sixteen, None, &[1, 255, 2, 0, 3, 9]);
-    assert_eq!(png::rgb(&deep).unwrap().as_slice().unwrap(), [1, 2, 3]);
+    assert_eq!(png::rgb(&deep).unwrap().pixels.as_slice().unwrap(), [1, 2, 3]);
     let palette = Some(vec![10, 20, 30, 40, 50, 60]);
     let indexed = png((2, 1), ColorType::Indexed, BitDepth::Eight, palette, &[1, 0]);
-    assert_eq!(png::rgb(&indexed).unwrap().as_slice().unwrap(), [40, 50, 60, 10, 20, 30]);
+    assert_eq!(png::rgb(&indexed).unwrap().pixels.as_slice().unwrap(), [40, 50, 60, 10, 20, 30]);
     assert!(png::rgb(&indexed[..indexed.len() - 20]).is_err());
 }
 
@@ -161,6 +186,11 @@ fn npy_of_every_type_order_and_version() {
     assert_eq!(value("<i8", &(-5_i64).to_le_bytes()), -5.0);
     assert_eq!(value("<u8", &5_u64.to_le_bytes()), 5.0);
     assert_eq!(value(">f4", &1.5_f32.to_be_bytes()), 1.5);
+    // NumPy: `np.float16(-2.5).tobytes()`, and the smallest number above 0.
+    assert_eq!(value("<f2", &[0x00, 0xc1]), -2.5);
+    assert_eq!(value(">f2", &[0xc1, 0x00]), -2.5);
+    assert_eq!(value("<f2", &[0x01, 0x00]), 2.0_f64.powi(-24));
+    assert!(value("<f2", &[0x00, 0x7e]).is_nan());
     assert_eq!(value("<f8", &0.1_f64.to_le_bytes()), 0.1);
     let mut second = npy("|u1", false, "(1,)", &[3]);
     second[6] = 2;
@@ -181,14 +211,14 @@ fn wrong_npy_files_say_why() {
     );
     assert_eq!(
         message(&npy("<c8", false, "(1,)", &[0; 8])),
-        "type <c8, expected b1, i1 to i8, u1 to u8, f4 or f8"
+        "type <c8, expected b1, i1 to i8, u1 to u8, f2, f4 or f8"
     );
     assert_eq!(message(&npy("<f4", false, "(-1,)", &[])), "header: shape is not a tuple of sizes");
     let huge = "(4294967296, 4294967296)";
     assert!(message(&npy("|u1", false, huge, &[0])).ends_with("does not fit 1 values"));
     let mut third = good.clone();
-    third[6] = 3;
-    assert_eq!(message(&third), "version 3, expected 1 or 2");
+    third[6] = 4;
+    assert_eq!(message(&third), "version 4, expected 1 to 3");
     let mut long = good;
     (long[6], long[10], long[11]) = (2, 255, 255);
     assert!(message(&long).starts_with("header of "));
@@ -198,4 +228,33 @@ fn wrong_npy_files_say_why() {
 fn npy_scalars_have_no_axis() {
     let scalar = npy::array(&npy("|u1", false, "()", &[4])).unwrap();
     assert_eq!((scalar.ndim(), scalar.sum()), (0, 4.0));
+}
+
+/// Forms that image tools write, beside what Pillow makes of them (`oracles/generate.py`).
+#[test]
+fn photographs_of_every_form_are_what_pillow_reads() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/decode/oracles");
+    let forms = [
+        ("progressive.jpg", 1.0),
+        ("restart.jpg", 1.0),
+        ("keep_rgb.jpg", 1.0),
+        ("grey.jpg", 1.0),
+        ("cmyk.jpg", 2.0),
+        // Colours of neighbours are spread by different rules.
+        ("s411.jpg", 6.0),
+        ("s422.jpg", 3.0),
+        ("still.webp", 0.0),
+        ("still.tif", 0.0),
+        ("still.bmp", 0.0),
+    ];
+    for (file, most) in forms {
+        let stem = file.split('.').next().unwrap();
+        let found = read_image(&folder.join(file)).unwrap().mapv(f64::from);
+        let expected = read_image(&folder.join(format!("{stem}.rgb.png"))).unwrap();
+        let difference = (found - expected.mapv(f64::from)).mapv(f64::abs).mean().unwrap();
+        assert!(difference <= most, "{file}: {difference} on average");
+    }
+    for file in ["grey_alpha.png", "palette_transparent.png", "deep.png"] {
+        assert_eq!(read_image(&folder.join(file)).unwrap().dim(), (10, 14, 3), "{file}");
+    }
 }

@@ -72,7 +72,7 @@ impl Classes {
     }
 
     fn listed(site: &Site, file: &str) -> Result<Self> {
-        let mut rows = table::read(&site.root.file(file)?)?;
+        let mut rows = table::read(&site.root.file(file)?, "name")?;
         rows.sort_by(|(a, _), (b, _)| natural::order(a, b));
         let (numbers, names) = rows.into_iter().unzip();
         Ok(Self::new(names, numbers))

@@ -6,9 +6,9 @@ use serde::Deserialize;
 
 use super::classes::ClassList;
 use super::format::{FileFormat, Format};
-use super::manifest::refused;
+use super::keys::Wrong;
 use super::place::{Mask, Place};
-use crate::{Result, TaskKind, TaskSpec};
+use crate::{TaskKind, TaskSpec};
 
 /// A table of `[[tasks]]`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -40,7 +40,7 @@ pub(crate) struct TaskEntry {
     /// Pairs of stored value and class.
     #[serde(default)]
     pub(crate) map: Vec<[i64; 2]>,
-    /// Class of stored values that `map` does not list; 255 for no label.
+    /// Class of stored values and colours that nothing else lists; 255 for no label.
     #[serde(default)]
     pub(crate) map_others: Option<u8>,
     /// Metres per stored unit.
@@ -85,53 +85,59 @@ impl TaskEntry {
         }
     }
 
-    /// Checks the fields against each other.
-    pub(crate) fn validate(&self, origin: &str) -> Result<()> {
-        let wrong = |key: &str, expected: &str, found: String| {
-            refused(origin, &format!("tasks.{}.{key}", self.name), expected, found)
-        };
+    /// What is wrong with the fields beside each other.
+    pub(crate) fn wrong(&self) -> Vec<Wrong> {
+        let found = [self.wrong_classes(), self.wrong_numbers(), self.wrong_places()].concat();
+        let at =
+            |wrong: Wrong| Wrong { key: format!("tasks.{}.{}", self.name, wrong.key), ..wrong };
+        found.into_iter().map(at).collect()
+    }
+
+    fn wrong_classes(&self) -> Vec<Wrong> {
         let names = self.classes.names();
-        let count = names.len();
+        let (count, mut found) = (names.len(), Vec::new());
+        let mut wrong =
+            |key: &str, expected: &str, is: String| found.push(Wrong::new(key, expected, is));
         if let Some(name) = repeated_or_odd(names) {
-            return Err(wrong("classes", "different names of one line each", format!("{name:?}")));
+            wrong("classes", "different names of one line each", format!("{name:?}"));
         }
-        self.validate_classes(count)
-            .map_err(|expected| wrong("classes", expected, count.to_string()))?;
+        if let Err(expected) = self.validate_classes(count) {
+            wrong("classes", expected, count.to_string());
+        }
         if !matches!(self.palette.len(), n if n == 0 || n == count) {
             let expected = format!("one colour for each of {count} classes");
-            return Err(wrong("palette", &expected, self.palette.len().to_string()));
+            wrong("palette", &expected, self.palette.len().to_string());
         }
         if self.format == Format::File(FileFormat::RgbPng) && self.palette.is_empty() {
-            return Err(wrong("palette", "the colours that rgb_png stores", "none".to_owned()));
+            wrong("palette", "the colours that rgb_png stores", "none".to_owned());
         }
-        if let Some(pair) =
-            self.flip_pairs.iter().find(|pair| pair.iter().any(|&k| usize::from(k) >= count))
-        {
-            return Err(wrong(
-                "flip_pairs",
-                &format!("classes below {count}"),
-                format!("{pair:?}"),
-            ));
+        let outside = |pair: &&[u8; 2]| pair.iter().any(|&k| usize::from(k) >= count);
+        if let Some(pair) = self.flip_pairs.iter().find(outside) {
+            wrong("flip_pairs", &format!("classes below {count}"), format!("{pair:?}"));
         }
         let class = |value: i64| value == 255 || usize::try_from(value).is_ok_and(|v| v < count);
         if let Some([_, to]) = self.map.iter().find(|[_, to]| !class(*to)) {
-            return Err(wrong("map", &format!("classes below {count} or 255"), to.to_string()));
+            wrong("map", &format!("classes below {count} or 255"), to.to_string());
         }
         if let Some(to) = self.map_others.filter(|&to| !class(i64::from(to))) {
-            return Err(wrong(
-                "map_others",
-                &format!("a class below {count} or 255"),
-                to.to_string(),
-            ));
+            wrong("map_others", &format!("a class below {count} or 255"), to.to_string());
         }
+        found
+    }
+
+    fn wrong_numbers(&self) -> Vec<Wrong> {
+        let mut found = Vec::new();
         if !(self.scale.is_finite() && self.scale > 0.0 && self.offset.is_finite()) {
-            let found = format!("{} and {}", self.scale, self.offset);
-            return Err(wrong("scale and offset", "finite numbers, scale above 0", found));
+            let is = format!("{} and {}", self.scale, self.offset);
+            found.push(Wrong::new("scale and offset", "finite numbers, scale above 0", is));
         }
         if !self.signs.iter().all(|sign| sign.abs() == 1.0) {
-            return Err(wrong("signs", "three of 1 and -1", format!("{:?}", self.signs)));
+            found.push(Wrong::new("signs", "three of 1 and -1", format!("{:?}", self.signs)));
         }
-        self.validate_places().map_err(|(key, expected, found)| wrong(key, &expected, found))
+        if !self.threshold.is_finite() {
+            found.push(Wrong::new("threshold", "a finite number", self.threshold));
+        }
+        found
     }
 
     /// Whether there are as many names as the kind needs; else how many it needs.

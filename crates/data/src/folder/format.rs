@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::parts::{self, Part};
 use crate::decode::{Index, IndexOrColour, Value};
 use crate::decode::{damaged, read_colour_png, read_index_png, read_mat, read_npy};
-use crate::decode::{read_palette_png, unreadable};
+use crate::decode::{read_palette_png, read_text};
 use crate::{Result, TaskKind};
 
 /// Where a task's labels are, by the name that manifests use.
@@ -78,6 +78,21 @@ impl From<Index> for Raw {
     }
 }
 
+/// Names of the formats, those without a parameter.
+pub(crate) const FORMATS: [&str; 11] = [
+    "index_png",
+    "palette_png",
+    "rgb_png",
+    "png16",
+    "normals_png",
+    "npy",
+    "mat_boundaries",
+    "names_txt",
+    "path",
+    "index",
+    "idx",
+];
+
 impl TryFrom<String> for Format {
     type Error = String;
 
@@ -109,11 +124,8 @@ fn parameterised(name: &str) -> std::result::Result<FileFormat, String> {
         _ => None,
     };
     found.ok_or_else(|| {
-        format!(
-            "expected a format (index_png, palette_png, rgb_png, png16, normals_png, npy, \
-             mat_boundaries, mat:VARIABLE, mat_parts:CLASS, path, index, idx or names_txt), \
-             found {name}"
-        )
+        let names = FORMATS.join(", ");
+        format!("one of the formats {names}, mat:VARIABLE and mat_parts:CLASS")
     })
 }
 
@@ -126,16 +138,34 @@ impl Format {
         }
     }
 
-    /// What errors call it.
-    pub(crate) fn word(&self) -> String {
+    /// The name that manifests use.
+    pub(crate) fn name(&self) -> String {
         match self {
-            Self::File(format) => format!("{format:?}"),
-            other => format!("{other:?}"),
+            Self::Path => "path".to_owned(),
+            Self::Index => "index".to_owned(),
+            Self::Idx => "idx".to_owned(),
+            Self::File(format) => format.name(),
         }
     }
 }
 
 impl FileFormat {
+    fn name(&self) -> String {
+        let name = match self {
+            Self::IndexPng => "index_png",
+            Self::PalettePng => "palette_png",
+            Self::RgbPng => "rgb_png",
+            Self::Png16 => "png16",
+            Self::NormalsPng => "normals_png",
+            Self::Npy => "npy",
+            Self::MatBoundaries => "mat_boundaries",
+            Self::NamesTxt => "names_txt",
+            Self::Mat(variable) => return format!("mat:{variable}"),
+            Self::MatParts(class) => return format!("mat_parts:{class}"),
+        };
+        name.to_owned()
+    }
+
     fn suits(&self, kind: TaskKind) -> bool {
         use TaskKind::{Classification, Depth, Edge, HumanParts, Normals, Sal, Semseg, Tags};
         match self {
@@ -180,7 +210,7 @@ impl FileFormat {
                 parts.map(Raw::Parts).map_err(|reason| damaged(path, "MATLAB v5 file", reason))
             }
             Self::NamesTxt => {
-                let text = std::fs::read_to_string(path).map_err(unreadable(path))?;
+                let text = read_text(path)?;
                 let names = text.lines().map(str::trim).filter(|name| !name.is_empty());
                 Ok(Raw::Names(names.map(str::to_owned).collect()))
             }
@@ -203,7 +233,7 @@ fn map(path: &Path, format: &'static str, array: ArrayD<f64>) -> Result<Raw> {
 pub(crate) fn numbers(value: &Value) -> std::result::Result<ArrayD<f64>, String> {
     match value {
         Value::Numbers(numbers) => numbers.array(),
-        _ => Err("not an array of numbers".to_owned()),
+        other => Err(format!("expected an array of numbers, found {}", other.describe())),
     }
 }
 

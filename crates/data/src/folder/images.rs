@@ -6,17 +6,23 @@ use ndarray::{Array3, Axis};
 
 use super::manifest::Store;
 use super::pattern::{Pattern, Slots};
+use super::picture::Picture;
 use super::root::Root;
 use super::site::Site;
 use super::split;
-use crate::decode::read_idx_images;
-use crate::{Result, read_image};
+use crate::Result;
+use crate::decode::{read_idx_images, read_photograph};
 
 /// The images of a split.
 #[derive(Debug)]
 pub(crate) enum Images {
     /// Files below `root`, which a pattern finds.
-    Files { root: Root, pattern: Pattern },
+    Files {
+        root: Root,
+        pattern: Pattern,
+        /// Whether orientation marks are applied.
+        upright: bool,
+    },
     /// Grey images held in memory.
     Stack(Stack),
 }
@@ -40,39 +46,50 @@ impl Images {
         match site.store {
             Store::Files => {
                 let (root, pattern) = (site.root.clone(), site.images.clone());
-                Ok((Self::Files { root, pattern }, split::images(site)?))
+                let upright = site.upright.unwrap_or(true);
+                Ok((Self::Files { root, pattern, upright }, split::images(site)?))
             }
             Store::Idx => stack(site),
         }
     }
 
-    /// Image `index`, whose slots are `slots`, as RGB.
-    pub(crate) fn read(&self, index: usize, slots: &Slots) -> Result<Array3<u8>> {
+    /// Image `index`, whose slots are `slots`.
+    pub(crate) fn read(&self, index: usize, slots: &Slots) -> Result<Picture> {
         match self {
-            Self::Files { root, pattern } => read_image(&root.file(pattern.expand(slots))?),
+            Self::Files { root, pattern, upright } => {
+                let stored = read_photograph(&root.file(pattern.expand(slots))?)?;
+                Ok(Picture::of(stored, *upright))
+            }
             Self::Stack(stack) => {
                 let grey = stack.pixels.index_axis(Axis(0), index);
                 let (height, width) = grey.dim();
-                Ok(Array3::from_shape_fn((height, width, 3), |(y, x, _)| grey[[y, x]]))
+                let image = Array3::from_shape_fn((height, width, 3), |(y, x, _)| grey[[y, x]]);
+                Ok(Picture::unmarked(image))
             }
+        }
+    }
+
+    /// The file that holds an image.
+    pub(crate) fn path(&self, slots: &Slots) -> PathBuf {
+        match self {
+            Self::Files { root, pattern, .. } => root.find(pattern.expand(slots)),
+            Self::Stack(stack) => stack.path.clone(),
         }
     }
 
     /// Length in bytes of the file that holds an image; 0 where it has gone.
     pub(crate) fn length(&self, slots: &Slots) -> u64 {
-        let path = match self {
-            Self::Files { root, pattern } => root.path().join(pattern.expand(slots)),
-            Self::Stack(stack) => stack.path.clone(),
-        };
-        std::fs::metadata(path).map_or(0, |file| file.len())
+        std::fs::metadata(self.path(slots)).map_or(0, |file| file.len())
     }
 
     /// The file of an image, and its place in a file of several, the same for every data set that
     /// reads it.
     pub(crate) fn place(&self, index: usize, slots: &Slots) -> String {
         match self {
-            Self::Files { root, pattern } => {
-                root.real().join(pattern.expand(slots)).display().to_string()
+            Self::Files { root, pattern, .. } => {
+                let path = root.find(pattern.expand(slots));
+                let inside = path.strip_prefix(root.path()).unwrap_or(&path);
+                root.real().join(inside).display().to_string()
             }
             Self::Stack(stack) => {
                 let path = stack.path.canonicalize().unwrap_or_else(|_| stack.path.clone());

@@ -82,12 +82,13 @@ impl TaskEntry {
         if self.ignore.contains(&stored) {
             return Some(IGNORE);
         }
-        if map.is_empty() {
-            return u8::try_from(stored)
+        let found = match map.is_empty() {
+            true => u8::try_from(stored)
                 .ok()
-                .filter(|&class| usize::from(class) < self.classes.names().len());
-        }
-        map.get(&stored).copied().or(self.map_others)
+                .filter(|&class| usize::from(class) < self.classes.names().len()),
+            false => map.get(&stored).copied(),
+        };
+        found.or(self.map_others)
     }
 
     fn accepted(&self) -> String {
@@ -107,14 +108,16 @@ impl TaskEntry {
         let (height, width, _) = colours.dim();
         let classes = Array2::from_shape_fn((height, width), |(y, x)| {
             let colour = [0, 1, 2].map(|c| colours[[y, x, c]]);
-            table.get(&colour).copied().unwrap_or_else(|| {
+            table.get(&colour).copied().or(self.map_others).unwrap_or_else(|| {
                 wrong.get_or_insert((colour, x, y));
                 IGNORE
             })
         });
         wrong.map_or(Ok(classes), |(colour, x, y)| {
             let found = format!("{colour:?} at x = {x}, y = {y}");
-            Err(Fault::new("a colour of the palette or of ignore_colors", found))
+            let expected = "a colour of `palette` or of `ignore_colors`; `map_others = 255` says that \
+                            other colours have no label";
+            Err(Fault::new(expected, found))
         })
     }
 

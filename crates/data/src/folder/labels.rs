@@ -10,7 +10,9 @@ use super::entry::TaskEntry;
 use super::format::{FileFormat, Format, Raw};
 use super::images::{Images, Stack};
 use super::masked::masked;
+use super::near::Near;
 use super::pattern::{Pattern, Slots};
+use super::picture::Frame;
 use super::root::Root;
 use super::site::Site;
 use crate::decode::{damaged, read_idx_labels};
@@ -78,18 +80,36 @@ impl Labels {
         }
     }
 
-    /// The label of image `index`, whose slots are `slots` and whose size is `[height, width]`;
-    /// without a size, of an image that cannot be read, sizes are not compared.
+    /// The label of image `index`, whose slots are `slots` and whose frame is `frame`; without
+    /// one, of an image that cannot be read, sizes are not compared.
     pub(crate) fn get(
         &self,
         index: usize,
         slots: &Slots,
         task: &TaskSpec,
-        size: Option<[usize; 2]>,
+        frame: Option<&Frame>,
     ) -> Result<Option<Label>> {
         match self {
             Self::Known(classes) => Ok(Some(Label::Category(classes[index]))),
-            Self::Files(files) => files.get(slots, task, size),
+            Self::Files(files) => files.get(slots, task, frame),
+        }
+    }
+
+    /// `[height, width]` of the label of image `index` as stored.
+    pub(crate) fn stored_size(
+        &self,
+        index: usize,
+        slots: &Slots,
+        task: &TaskSpec,
+    ) -> Result<Option<[usize; 2]>> {
+        Ok(self.get(index, slots, task, None)?.map(|label| label.size()))
+    }
+
+    /// The label files; none of classes that names tell.
+    pub(crate) fn files(&self) -> Option<&LabelFiles> {
+        match self {
+            Self::Known(_) => None,
+            Self::Files(files) => Some(files),
         }
     }
 
@@ -100,15 +120,19 @@ impl Labels {
         dataset: &str,
         split: &str,
         task: &TaskSpec,
-        items: &[Slots],
+        (images, items): (&Images, &[Slots]),
     ) -> Result<()> {
+        let images = items.iter().map(|slots| images.path(slots));
         let (dataset, split) = (dataset.to_owned(), split.to_owned());
         match self {
             Self::Files(files) => {
+                if items.iter().any(|slots| files.has(slots)) {
+                    return Ok(());
+                }
                 let (task, first) = (task.name.clone(), files.first(&items[0]));
-                let none = Error::NoLabels { dataset, split, task, first };
-                let found = items.iter().any(|slots| files.find(slots).is_some());
-                found.then_some(()).ok_or(none)
+                let near = Near::new(images.collect());
+                let near = { near }.find(files.root.path(), &files.first_name(&items[0]));
+                Err(Error::NoLabels { dataset, split, task, first, near })
             }
             Self::Known(classes) if split.starts_with("train") => {
                 let (missing, task) = (missing(classes, &task.classes), task.name.clone());
@@ -140,12 +164,28 @@ impl LabelFiles {
     }
 
     /// Where the label is first looked for.
-    fn first(&self, slots: &Slots) -> PathBuf {
+    pub(crate) fn first(&self, slots: &Slots) -> PathBuf {
         self.path(&self.places[0], slots)
     }
 
+    /// The same, below the data set's folder.
+    pub(crate) fn first_name(&self, slots: &Slots) -> String {
+        self.places[0].pattern.expand(slots)
+    }
+
+    /// Wherever the label may be.
+    pub(crate) fn paths(&self, slots: &Slots) -> Vec<PathBuf> {
+        let mask = self.mask.iter().map(|(place, _)| place);
+        self.places.iter().chain(mask).map(|place| self.path(place, slots)).collect()
+    }
+
+    /// Whether there is a file.
+    pub(crate) fn has(&self, slots: &Slots) -> bool {
+        self.find(slots).is_some()
+    }
+
     fn path(&self, place: &FilePlace, slots: &Slots) -> PathBuf {
-        self.root.path().join(place.pattern.expand(slots))
+        self.root.find(place.pattern.expand(slots))
     }
 
     /// The first place with a file.
@@ -153,12 +193,7 @@ impl LabelFiles {
         self.places.iter().find(|place| self.path(place, slots).exists())
     }
 
-    fn get(
-        &self,
-        slots: &Slots,
-        task: &TaskSpec,
-        size: Option<[usize; 2]>,
-    ) -> Result<Option<Label>> {
+    fn get(&self, slots: &Slots, task: &TaskSpec, frame: Option<&Frame>) -> Result<Option<Label>> {
         let Some(place) = self.find(slots) else { return Ok(None) };
         let path = self.root.file(place.pattern.expand(slots))?;
         let raw = place.format.read(&path)?;
@@ -169,11 +204,13 @@ impl LabelFiles {
                 (Some(map), Some((_, values))) => masked(label, map, values),
                 _ => label,
             };
-            let label = match size {
-                Some(size) if self.entry.resize && size != label.size() => resized(&label, size),
-                _ => label,
+            let size = frame.map_or_else(|| label.size(), |frame| frame.size);
+            frame.map_or(Ok(()), |frame| frame.accept(label.size(), self.entry.resize))?;
+            let label = match self.entry.resize && size != label.size() {
+                true => resized(&label, size),
+                false => label,
             };
-            label.check(task, size.unwrap_or_else(|| label.size()))?;
+            label.check(task, size)?;
             self.entry.unless_void(label)
         });
         label.map_err(|fault| fault.of(&path.display().to_string(), &self.entry.name))

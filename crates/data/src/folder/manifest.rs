@@ -1,15 +1,15 @@
 //! The part of a data set's manifest that says how its files lie and what they mean.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use super::entry::TaskEntry;
 use super::format::Format;
+use super::keys::{self, Wrong};
 use super::shipped::shipped_manifest;
-use crate::decode::unreadable;
+use crate::decode::{damaged, read_text};
 use crate::{Error, Result};
 
 /// A data set's manifest.
@@ -28,8 +28,8 @@ pub(crate) struct Manifest {
     #[serde(default, rename = "source")]
     _source: Option<toml::Value>,
     /// What is fetched; read by who fetches it.
-    #[serde(default, rename = "archive")]
-    _archive: Option<toml::Value>,
+    #[serde(default)]
+    pub(crate) archive: Option<toml::Value>,
     /// What must be asked for by hand; read by who fetches it.
     #[serde(default, rename = "manual")]
     _manual: Option<toml::Value>,
@@ -62,6 +62,9 @@ pub(crate) struct Layout {
     /// Files of ids and values, by the slot that the values fill.
     #[serde(default)]
     pub(crate) tables: BTreeMap<String, String>,
+    /// Whether images are turned as their orientation marks say; absent: they are.
+    #[serde(default)]
+    pub(crate) apply_exif_orientation: Option<bool>,
 }
 
 /// How many images a file holds.
@@ -89,6 +92,8 @@ pub(crate) struct Split {
     pub(crate) folder: Option<String>,
     /// Share of the images whose names hash from the first number up to the second, 0 to 1.
     pub(crate) fraction: Option<[f64; 2]>,
+    /// Slot whose values each give their share.
+    pub(crate) stratify: Option<String>,
     /// Splits that this one may share images with.
     pub(crate) overlaps: Vec<String>,
 }
@@ -129,18 +134,20 @@ impl Manifest {
     pub(crate) fn read(path: &Path) -> Result<Self> {
         match shipped_manifest(path) {
             Some(text) => Self::parse(path, text),
-            None => Self::parse(path, &fs::read_to_string(path).map_err(unreadable(path))?),
+            None => Self::parse(path, &read_text(path)?),
         }
     }
 
     /// Reads and checks the text of the manifest `path`.
     pub(crate) fn parse(path: &Path, text: &str) -> Result<Self> {
-        let manifest: Self = toml::from_str(text).map_err(|error| Error::Decode {
-            path: path.to_owned(),
-            format: "manifest",
-            reason: error.to_string().trim_end().to_owned(),
-        })?;
-        manifest.validate(&path.display().to_string())?;
+        let unreadable = |reason: &str| damaged(path, "manifest", reason.trim_end());
+        let table: toml::Table =
+            toml::from_str(text).map_err(|error| unreadable(&error.to_string()))?;
+        let origin = path.display().to_string();
+        refuse(&origin, keys::wrong(&table))?;
+        let manifest: Self =
+            table.try_into().map_err(|error: toml::de::Error| unreadable(&error.to_string()))?;
+        refuse(&origin, manifest.wrong())?;
         Ok(manifest)
     }
 
@@ -152,48 +159,87 @@ impl Manifest {
         })
     }
 
-    fn validate(&self, origin: &str) -> Result<()> {
-        for (name, split) in &self.splits {
-            let [low, high] = split.fraction.unwrap_or([0.0, 1.0]);
-            if !(0.0 <= low && low < high && high <= 1.0) {
-                let key = format!("splits.{name}.fraction");
-                let expected = "[from, to] with 0 <= from < to <= 1";
-                return Err(refused(origin, &key, expected, format!("[{low}, {high}]")));
-            }
-            self.validate_source(origin, name, split)?;
-            if let Some(other) = split.overlaps.iter().find(|o| !self.splits.contains_key(*o)) {
-                let key = format!("splits.{name}.overlaps");
-                return Err(refused(origin, &key, "names of splits", other));
-            }
-        }
+    /// What is wrong with the parts beside each other.
+    fn wrong(&self) -> Vec<Wrong> {
+        let mut found: Vec<Wrong> =
+            self.splits.iter().flat_map(|(name, split)| self.wrong_split(name, split)).collect();
         let mut names = BTreeSet::new();
         for task in &self.tasks {
             if !names.insert(&task.name) {
-                return Err(refused(origin, "tasks.name", "each name once", &task.name));
+                found.push(Wrong::new("tasks.name", "each name once", &task.name));
             }
-            task.validate(origin)?;
             if (task.format == Format::Idx) != (self.layout.format == Store::Idx) {
                 let key = format!("tasks.{}.format", task.name);
                 let expected = "`idx` for images in idx files, and only for them";
-                return Err(refused(origin, &key, expected, task.format.word()));
+                found.push(Wrong::new(key, expected, task.format.name()));
             }
         }
-        let some = !self.tasks.is_empty();
-        some.then_some(()).ok_or_else(|| refused(origin, "tasks", "at least 1 task", 0))
+        if self.tasks.is_empty() {
+            found.push(Wrong::new("tasks", "at least 1 task", 0));
+        }
+        if self.splits.is_empty() {
+            found.push(Wrong::new("splits", "at least 1 split", 0));
+        }
+        if let (Store::Idx, Some(_)) = (self.layout.format, self.layout.apply_exif_orientation) {
+            let key = "layout.apply_exif_orientation";
+            found.push(Wrong::new(key, "no such key beside idx files, which have no marks", "one"));
+        }
+        found
     }
-}
 
-impl Manifest {
+    fn wrong_split(&self, name: &str, split: &Split) -> Vec<Wrong> {
+        let mut found = Vec::new();
+        let mut wrong = |key: &str, expected: &str, is: String| {
+            found.push(Wrong::new(format!("splits.{name}{key}"), expected, is));
+        };
+        let [low, high] = split.fraction.unwrap_or([0.0, 1.0]);
+        if !(0.0 <= low && low < high && high <= 1.0) {
+            let expected = "[from, to] with 0 <= from < to <= 1";
+            wrong(".fraction", expected, format!("[{low}, {high}]"));
+        }
+        if self.has_several_sources(split) {
+            let expected =
+                "one of `list`, `tables` and images in idx files, `only` not for the last";
+            wrong("", expected, "several".to_owned());
+        }
+        if let Some(other) = split.overlaps.iter().find(|o| !self.splits.contains_key(*o)) {
+            wrong(".overlaps", "names of splits", other.clone());
+        }
+        if let (Some(slot), None) = (&split.stratify, split.fraction) {
+            wrong(".stratify", "`fraction` beside it", slot.clone());
+        }
+        if let Some(folder) = split.folder.as_ref().filter(|_| !self.has_split_slot()) {
+            let expected = "{split} in layout.images or in a label, which it stands for";
+            wrong(".folder", expected, folder.clone());
+        }
+        found
+    }
+
+    fn has_split_slot(&self) -> bool {
+        let labels = self.tasks.iter().flat_map(TaskEntry::places).map(|place| place.label);
+        let mut patterns = labels.chain([self.layout.images.clone()]);
+        patterns.any(|pattern| pattern.contains("{split}"))
+    }
+
     /// Images come from one source: a list, tables or an idx file.
-    fn validate_source(&self, origin: &str, name: &str, split: &Split) -> Result<()> {
+    fn has_several_sources(&self, split: &Split) -> bool {
         let tables = !(self.layout.tables.is_empty() && split.tables.is_empty());
         let idx = self.layout.format == Store::Idx;
         let sources = [tables, idx, split.list.is_some(), idx && !split.only.is_empty()];
-        if sources.into_iter().filter(|&there| there).count() < 2 {
-            return Ok(());
+        sources.into_iter().filter(|&there| there).count() >= 2
+    }
+}
+
+/// The error of all that is wrong, if something is.
+fn refuse(origin: &str, wrong: Vec<Wrong>) -> Result<()> {
+    let mut errors = wrong.into_iter().map(|w| refused(origin, &w.key, w.expected, w.found));
+    match (errors.next(), errors.next()) {
+        (None, _) => Ok(()),
+        (Some(only), None) => Err(only),
+        (Some(first), Some(second)) => {
+            let fields = [first, second].into_iter().chain(errors).collect();
+            Err(Error::Fields { origin: origin.to_owned(), fields })
         }
-        let expected = "one of `list`, `tables` and images in idx files, `only` not for the last";
-        Err(refused(origin, &format!("splits.{name}"), expected, "several"))
     }
 }
 

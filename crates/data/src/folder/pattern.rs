@@ -1,8 +1,8 @@
 //! Paths with slots, such as `images/{split}/{id}.jpg`.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::{fmt, fs};
 
 use crate::Result;
 use crate::decode::unreadable;
@@ -20,6 +20,15 @@ pub(crate) struct Pattern {
 enum Piece {
     Text(String),
     Slot(String),
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.pieces.iter().try_for_each(|piece| match piece {
+            Piece::Text(text) => formatter.write_str(text),
+            Piece::Slot(name) => write!(formatter, "{{{name}}}"),
+        })
+    }
 }
 
 impl Pattern {
@@ -64,12 +73,51 @@ impl Pattern {
         self.pieces.iter().map(part).collect()
     }
 
+    /// The pattern of files whose `{id}` begins with the folders `above`.
+    pub(crate) fn below(&self, above: &str) -> Self {
+        let mut pieces: Vec<Piece> = Vec::new();
+        for piece in &self.pieces {
+            let id = matches!(piece, Piece::Slot(name) if name == "id");
+            match pieces.last_mut() {
+                Some(Piece::Text(text)) if id && !above.is_empty() => {
+                    *text += &format!("{above}/");
+                }
+                _ if id && !above.is_empty() => pieces.push(Piece::Text(format!("{above}/"))),
+                _ => {}
+            }
+            pieces.push(piece.clone());
+        }
+        Self { pieces }
+    }
+
     /// Every file below `root` that fits, in the order of paths, with what its slots stand for.
     /// Hidden files are passed over.
     pub(crate) fn find(&self, root: &Path, known: &Slots) -> Result<Vec<Slots>> {
         let mut found = Vec::new();
-        walk((root, Path::is_file), &self.parts(), known.clone(), &mut found)?;
+        let wanted = Wanted { kind: Path::is_file, any_case: false };
+        walk((root, wanted), &self.parts(), known.clone(), &mut found)?;
         Ok(found)
+    }
+
+    /// Every file below `root` that fits when upper and lower case are one, by its path.
+    pub(crate) fn find_in_any_case(&self, root: &Path, known: &Slots) -> Result<Vec<PathBuf>> {
+        let mut found = Vec::new();
+        let wanted = Wanted { kind: Path::is_file, any_case: true };
+        walk((root, wanted), &self.parts(), known.clone(), &mut found)?;
+        Ok(found
+            .into_iter()
+            .filter_map(|mut slots| slots.remove(PATH))
+            .map(PathBuf::from)
+            .collect())
+    }
+
+    /// The pattern with `{ext}` instead of the ending, and that ending.
+    pub(crate) fn with_any_ending(&self) -> Option<(Self, String)> {
+        let (last, before) = self.pieces.split_last()?;
+        let Piece::Text(text) = last else { return None };
+        let (stem, ending) = text.rsplit_once('.')?;
+        let tail = [Piece::Text(format!("{stem}.")), Piece::Slot("ext".to_owned())];
+        Some((Self { pieces: before.iter().cloned().chain(tail).collect() }, ending.to_owned()))
     }
 
     /// Every folder below `root` that fits the levels down to that of `slot`, whether or not it
@@ -84,7 +132,8 @@ impl Pattern {
         let level = parts.iter().position(|part| part.slots().any(|other| other == slot));
         let mut found = Vec::new();
         if let Some(level) = level {
-            walk((root, Path::is_dir), &parts[..=level], known.clone(), &mut found)?;
+            let wanted = Wanted { kind: Path::is_dir, any_case: false };
+            walk((root, wanted), &parts[..=level], known.clone(), &mut found)?;
         }
         Ok(found)
     }
@@ -112,19 +161,32 @@ impl Pattern {
     }
 }
 
+/// Slot of the path that was found, where it is asked for; no pattern can name it.
+const PATH: &str = "/";
+
+/// What is looked for.
+#[derive(Clone, Copy)]
+struct Wanted {
+    kind: fn(&Path) -> bool,
+    any_case: bool,
+}
+
 fn walk(
-    (folder, wanted): (&Path, fn(&Path) -> bool),
+    (folder, wanted): (&Path, Wanted),
     parts: &[Pattern],
-    slots: Slots,
+    mut slots: Slots,
     found: &mut Vec<Slots>,
 ) -> Result<()> {
     let Some((part, rest)) = parts.split_first() else {
-        if wanted(folder) {
+        if (wanted.kind)(folder) {
+            if wanted.any_case {
+                slots.insert(PATH.to_owned(), folder.to_string_lossy().into_owned());
+            }
             found.push(slots);
         }
         return Ok(());
     };
-    if part.slots().all(|slot| slots.contains_key(slot)) {
+    if !wanted.any_case && part.slots().all(|slot| slots.contains_key(slot)) {
         let next = folder.join(part.expand(&slots));
         return walk((&next, wanted), rest, slots, found);
     }
@@ -133,7 +195,7 @@ fn walk(
     }
     for name in names(folder)? {
         let mut inner = slots.clone();
-        if matches(&part.pieces, &name, &mut inner) {
+        if matches(&part.pieces, &name, wanted.any_case, &mut inner) {
             walk((&folder.join(&name), wanted), rest, inner, found)?;
         }
     }
@@ -153,23 +215,22 @@ fn names(folder: &Path) -> Result<Vec<String>> {
 }
 
 /// Whether a name fits; slots take as much as they can and one character at least.
-fn matches(pieces: &[Piece], name: &str, slots: &mut Slots) -> bool {
+fn matches(pieces: &[Piece], name: &str, any_case: bool, slots: &mut Slots) -> bool {
     let Some((piece, rest)) = pieces.split_first() else { return name.is_empty() };
+    let text = |text: &str, slots: &mut Slots| {
+        without(name, text, any_case).is_some_and(|after| matches(rest, after, any_case, slots))
+    };
     match piece {
-        Piece::Text(text) => {
-            name.strip_prefix(text.as_str()).is_some_and(|after| matches(rest, after, slots))
-        }
+        Piece::Text(known) => text(known, slots),
         Piece::Slot(slot) => match slots.get(slot).cloned() {
-            Some(value) => {
-                name.strip_prefix(&value).is_some_and(|after| matches(rest, after, slots))
-            }
+            Some(value) => text(&value, slots),
             None => {
                 let ends = name.char_indices().skip(1).map(|(place, _)| place);
                 let ends: Vec<usize> =
                     ends.chain((!name.is_empty()).then_some(name.len())).collect();
                 ends.into_iter().rev().any(|end| {
                     slots.insert(slot.clone(), name[..end].to_owned());
-                    let fits = matches(rest, &name[end..], slots);
+                    let fits = matches(rest, &name[end..], any_case, slots);
                     if !fits {
                         slots.remove(slot);
                     }
@@ -177,6 +238,17 @@ fn matches(pieces: &[Piece], name: &str, slots: &mut Slots) -> bool {
                 })
             }
         },
+    }
+}
+
+/// What follows `text` at the beginning of `name`.
+fn without<'a>(name: &'a str, text: &str, any_case: bool) -> Option<&'a str> {
+    match any_case {
+        true => {
+            let (head, after) = name.split_at_checked(text.len())?;
+            head.eq_ignore_ascii_case(text).then_some(after)
+        }
+        false => name.strip_prefix(text),
     }
 }
 
@@ -212,9 +284,9 @@ mod tests {
     fn slots_take_as_much_as_they_can() {
         let parts = Pattern::parse("{id}_leftImg.{ext}").unwrap();
         let mut found = Slots::new();
-        assert!(matches(&parts.pieces, "a_leftImg.b_leftImg.png", &mut found));
+        assert!(matches(&parts.pieces, "a_leftImg.b_leftImg.png", false, &mut found));
         assert_eq!(found, slots(&[("id", "a_leftImg.b"), ("ext", "png")]));
-        assert!(!matches(&parts.pieces, "a.png", &mut Slots::new()));
+        assert!(!matches(&parts.pieces, "a.png", false, &mut Slots::new()));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::entry::TaskEntry;
 use super::format::{FileFormat, Format};
-use crate::TaskKind;
+use super::keys::Wrong;
 
 /// One place of a task's labels: archives of one data set differ in folders and formats.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -26,9 +26,6 @@ pub(crate) struct Mask {
     pub(crate) values: Vec<i64>,
 }
 
-/// Key, what was expected there and what was found.
-type Wrong = (&'static str, String, String);
-
 impl TaskEntry {
     /// Every place of the labels, the first one first.
     pub(crate) fn places(&self) -> impl Iterator<Item = Place> + '_ {
@@ -36,61 +33,45 @@ impl TaskEntry {
         std::iter::once(first).chain(self.or.iter().cloned())
     }
 
-    /// Checks formats and the keys that go with some of them alone.
-    pub(crate) fn validate_places(&self) -> Result<(), Wrong> {
-        let kind = self.kind;
-        if let Some(place) = self.places().find(|place| !place.format.suits(kind)) {
-            return Err(("format", format!("one for kind {kind:?}"), place.format.word()));
+    /// What is wrong with formats and the keys that go with some of them alone.
+    pub(crate) fn wrong_places(&self) -> Vec<Wrong> {
+        let mut found = Vec::new();
+        if let Some(place) = self.places().find(|place| !place.format.suits(self.kind)) {
+            let expected = format!("one for kind {}", self.kind.name());
+            found.push(Wrong::new("format", expected, place.format.name()));
         }
         let single = |format: &Format| !matches!(format, Format::File(_));
-        match self.places().find(|place| single(&place.format)) {
-            Some(place) if !self.or.is_empty() => {
-                return Err(("or", "formats of files".to_owned(), place.format.word()));
-            }
-            _ => {}
+        let single = self.places().find(|place| single(&place.format));
+        if let Some(place) = single.filter(|_| !self.or.is_empty()) {
+            found.push(Wrong::new("or", "formats of files", place.format.name()));
         }
-        self.validate_mask()?;
-        self.validate_parts()?;
-        let only = |key, set: bool, wanted: TaskKind| match set && kind != wanted {
-            true => Err((key, format!("kind {wanted:?} beside it"), format!("{kind:?}"))),
-            false => Ok(()),
-        };
-        only("outline", self.outline, TaskKind::Edge)?;
-        only("disparity", self.disparity.is_some(), TaskKind::Depth)?;
-        match self.disparity.filter(|&metres| !(metres.is_finite() && metres > 0.0)) {
-            Some(wrong) => {
-                Err(("disparity", "a finite number above 0".to_owned(), wrong.to_string()))
-            }
-            None => Ok(()),
+        found.extend(self.wrong_mask());
+        found.extend(self.wrong_parts());
+        let above_zero = |metres: f64| metres.is_finite() && metres > 0.0;
+        if let Some(wrong) = self.disparity.filter(|&metres| !above_zero(metres)) {
+            found.push(Wrong::new("disparity", "a finite number above 0", wrong));
         }
+        found
     }
 
-    fn validate_mask(&self) -> Result<(), Wrong> {
+    fn wrong_mask(&self) -> Option<Wrong> {
         let grid = |format: &Format| {
             use FileFormat::{IndexPng, Mat, Npy, PalettePng, Png16};
             matches!(format, Format::File(IndexPng | PalettePng | Png16 | Npy | Mat(_)))
         };
-        match &self.mask {
-            Some(mask) if !grid(&mask.format) => {
-                let expected = "a format with one number per pixel".to_owned();
-                Err(("mask.format", expected, mask.format.word()))
-            }
-            _ => Ok(()),
-        }
+        let mask = self.mask.as_ref().filter(|mask| !grid(&mask.format))?;
+        let expected = "a format with one number per pixel";
+        Some(Wrong::new("mask.format", expected, mask.format.name()))
     }
 
-    fn validate_parts(&self) -> Result<(), Wrong> {
+    fn wrong_parts(&self) -> Option<Wrong> {
         let stored = |place: Place| matches!(place.format, Format::File(FileFormat::MatParts(_)));
         let count = self.classes.names().len();
-        if self.places().any(stored) == self.parts.is_empty() {
-            let expected = "classes of named parts, for mat_parts and only for it".to_owned();
-            return Err(("parts", expected, format!("{} parts", self.parts.len())));
+        if self.places().any(stored) && self.parts.is_empty() {
+            return Some(Wrong::new("parts", "classes of named parts, for mat_parts", "none"));
         }
-        match self.parts.iter().find(|(_, class)| usize::from(**class) >= count) {
-            Some((part, class)) => {
-                Err(("parts", format!("classes below {count}"), format!("{part} = {class}")))
-            }
-            None => Ok(()),
-        }
+        let (part, class) = self.parts.iter().find(|(_, class)| usize::from(**class) >= count)?;
+        let expected = format!("classes below {count}");
+        Some(Wrong::new("parts", expected, format!("{part} = {class}")))
     }
 }

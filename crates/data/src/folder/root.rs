@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use unicode_normalization::UnicodeNormalization;
+
 use crate::{Error, Result};
 
 /// The folder of a data set. Nothing outside of it is read, whatever its lists, tables and symbolic
@@ -38,12 +40,26 @@ impl Root {
         self.follow_links
     }
 
+    /// The path of `name`, in the Unicode form in which the file is called so: archives of some
+    /// systems hold decomposed names, which look the same.
+    pub(crate) fn find(&self, name: impl AsRef<Path>) -> PathBuf {
+        let path = self.path.join(&name);
+        match name.as_ref().to_str() {
+            Some(name) if !name.is_ascii() && !path.exists() => {
+                let forms = [name.nfc().collect::<String>(), name.nfd().collect()];
+                let other = forms.iter().map(|form| self.path.join(form)).find(|p| p.exists());
+                other.unwrap_or(path)
+            }
+            _ => path,
+        }
+    }
+
     /// The file `name`, which need not exist.
     ///
     /// # Errors
     /// [`Error::Entry`] for a file that lies elsewhere.
     pub(crate) fn file(&self, name: impl AsRef<Path>) -> Result<PathBuf> {
-        let path = self.path.join(name);
+        let path = self.find(name);
         self.check(&path)?;
         // Readers of packed files look for unpacked ones too.
         if path.extension().is_some_and(|ext| ext == "gz") {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::manifest::{Manifest, Split, Store, refused};
-use super::pattern::Pattern;
+use super::pattern::{Pattern, Slots};
 use super::root::Root;
 use crate::Result;
 
@@ -18,6 +18,8 @@ pub(crate) struct Site<'a> {
     pub(crate) split: &'a Split,
     pub(crate) store: Store,
     pub(crate) images: Pattern,
+    /// What the manifest says of orientation marks.
+    pub(crate) upright: Option<bool>,
     /// Files that say what slots stand for, by slot.
     pub(crate) tables: BTreeMap<String, String>,
     /// What `{split}` stands for in all splits of the data set.
@@ -39,8 +41,8 @@ impl<'a> Site<'a> {
         let tables = tables.map(|(slot, file)| (slot.clone(), file.clone())).collect();
         let folders = manifest.splits.iter().map(|(name, split)| split.folder(name).to_owned());
         let folders = folders.collect();
-        let store = manifest.layout.format;
-        let site = Self { origin, root, name, split, store, images, tables, folders };
+        let (store, upright) = (manifest.layout.format, manifest.layout.apply_exif_orientation);
+        let site = Self { origin, root, name, split, store, images, upright, tables, folders };
         site.validate(text)?;
         Ok(site)
     }
@@ -48,6 +50,11 @@ impl<'a> Site<'a> {
     /// What `{split}` stands for.
     pub(crate) fn folder(&self) -> &str {
         self.split.folder(self.name)
+    }
+
+    /// What slots stand for before any file is seen.
+    pub(crate) fn known(&self) -> Slots {
+        Slots::from([("split".to_owned(), self.folder().to_owned())])
     }
 
     /// Pattern of the labels of the task called `task`.
@@ -84,9 +91,11 @@ impl<'a> Site<'a> {
             _ => {}
         }
         let known = |slot: &str| slot == "split" || self.slots().any(|other| other == slot);
-        match self.split.only.keys().find(|slot| !known(slot)) {
-            Some(slot) => {
-                let key = format!("splits.{}.only", self.name);
+        let only = self.split.only.keys().map(|slot| ("only", slot));
+        let mut named = only.chain(self.split.stratify.iter().map(|slot| ("stratify", slot)));
+        match named.find(|(_, slot)| !known(slot)) {
+            Some((key, slot)) => {
+                let key = format!("splits.{}.{key}", self.name);
                 Err(refused(&self.origin, &key, "slots of layout.images or of `tables`", slot))
             }
             None => Ok(()),

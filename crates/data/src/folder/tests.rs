@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod exif;
+mod keys;
+mod names;
 mod shipped;
 
 use std::fs;
@@ -109,9 +112,14 @@ fn colours_map_to_classes() {
     fixture.write("labels/a.png", &png((3, 2), ColorType::Rgb, BitDepth::Eight, None, &values));
     assert_eq!(
         fixture.message("all"),
-        "labels/a.png: t: expected a colour of the palette or of ignore_colors, \
-         found [2, 2, 5] at x = 2, y = 1"
+        "labels/a.png: t: expected a colour of `palette` or of `ignore_colors`; `map_others = 255` \
+         says that other colours have no label, found [2, 2, 5] at x = 2, y = 1"
     );
+    // Softened borders have colours that no class has.
+    let others = task("semseg", "{id}.png", "rgb_png", &format!("{rest}map_others = 255\n"));
+    let soft = Fixture::new(&["a"], &others);
+    soft.write("labels/a.png", &png((3, 2), ColorType::Rgb, BitDepth::Eight, None, &values));
+    assert_eq!(soft.label(), Label::Classes(array![[0, 255, 1], [1, 1, 255]]));
 }
 
 #[test]
@@ -266,7 +274,7 @@ fn links_that_leave_the_folder_are_refused() {
 fn bad_input_is_named() {
     assert_eq!(
         Fixture::new(&[], SEMSEG).message("all"),
-        "set: split `all` is empty: expected at least 1 sample, found 0"
+        "set: split `all` is empty: expected at least 1 sample, found 0, looked for images/{id}.png"
     );
     let fixture = Fixture::new(&["a"], SEMSEG);
     assert_eq!(
@@ -314,11 +322,11 @@ fn wrong_manifests_are_named() {
     };
     let swap = |from: &'static str, to: &'static str| message(&move |text| text.replace(from, to));
     let add = |line: &'static str| message(&move |text| text + line);
-    assert!(add("speed = 3\n").contains("unknown field `speed`"));
-    assert!(swap("index_png", "gif").contains("expected a format (index_png,"));
+    assert!(add("speed = 3\n").contains("tasks.t.speed: expected one of the keys name, kind,"));
+    assert!(swap("index_png", "gif").contains("expected one of the formats index_png,"));
     assert_eq!(
         swap("index_png", "mat_boundaries"),
-        "set.toml: tasks.t.format: expected one for kind Semseg, found MatBoundaries"
+        "set.toml: tasks.t.format: expected one for kind semseg, found mat_boundaries"
     );
     assert_eq!(
         swap("[\"a\", \"b\"]", "[]"),
@@ -340,11 +348,16 @@ fn wrong_manifests_are_named() {
         add("map_others = 9\n"),
         "set.toml: tasks.t.map_others: expected a class below 2 or 255, found 9"
     );
+    let depth = |line: &'static str| {
+        message(&move |text| {
+            let depth = text.replace("semseg", "depth").replace("index_png", "png16");
+            depth.replace("classes = [\"a\", \"b\"]\n", "") + line
+        })
+    };
     assert_eq!(
-        add("scale = 0.0\n"),
+        depth("scale = 0.0\n"),
         "set.toml: tasks.t.scale and offset: expected finite numbers, scale above 0, found 0 and 0"
     );
-    assert!(add("signs = [0, 1, 1]\n").contains("tasks.t.signs: expected three of 1 and -1"));
     assert_eq!(
         swap("labels/{id}", "labels/{name}"),
         "set.toml: tasks.t.label: expected only slots that layout.images has, found labels/{name}.png"
@@ -394,7 +407,7 @@ fn wrong_tables_and_idx_layouts_are_named() {
     assert_eq!(
         message(tables, "{}", idx),
         "set.toml: tasks.t.format: expected `idx` for images in idx files, and only for them, \
-         found Idx"
+         found idx"
     );
     assert_eq!(
         message("images = \"{id}\"\nformat = \"idx\"", "{}", idx),
@@ -402,7 +415,8 @@ fn wrong_tables_and_idx_layouts_are_named() {
          found {id}"
     );
     assert!(
-        message("images = \"i\"\nformat = \"zip\"", "{}", idx).contains("unknown variant `zip`")
+        message("images = \"i\"\nformat = \"zip\"", "{}", idx)
+            .ends_with("layout.format: expected one of files, idx, found zip")
     );
     fixture.write("f.txt", b"7 images/a.png\n");
     fixture.write("c.txt", b"7 b\n");

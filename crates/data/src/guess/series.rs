@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use crate::Result;
 use crate::decode::unreadable;
+use crate::folder::head;
 
 /// Names of folders that are splits.
-const SPLITS: [&str; 8] =
+pub(super) const SPLITS: [&str; 8] =
     ["train", "training", "val", "valid", "validation", "test", "testing", "dev"];
 const PHOTOGRAPHS: [&str; 8] = ["image", "img", "rgb", "photo", "jpeg", "input", "color", "colour"];
 const LABELS: [&str; 12] = [
@@ -17,9 +18,14 @@ const LABELS: [&str; 12] = [
 ];
 /// Words that count only as a whole: other words begin with them.
 const WHOLE: [&str; 4] = ["gt", "seg", "sal", "parts"];
-const ENDINGS: [(&str, Family); 5] = [
+const ENDINGS: [(&str, Family); 10] = [
     ("jpg", Family::Photo),
     ("jpeg", Family::Photo),
+    ("jpe", Family::Photo),
+    ("webp", Family::Photo),
+    ("bmp", Family::Photo),
+    ("tif", Family::Photo),
+    ("tiff", Family::Photo),
     ("png", Family::Png),
     ("npy", Family::Npy),
     ("mat", Family::Mat),
@@ -57,18 +63,28 @@ pub(super) struct Series {
     files: Vec<File>,
 }
 
-/// All series below `folder`.
-pub(super) fn collect(folder: &Path) -> Result<Vec<Series>> {
+/// All series below `folder`, and what is said of files that belong to none.
+pub(super) fn collect(folder: &Path) -> Result<(Vec<Series>, Vec<String>)> {
     let mut files = Vec::new();
     walk(folder, &mut Vec::new(), &mut files)?;
     let mut groups: BTreeMap<(String, Family), Vec<File>> = BTreeMap::new();
+    let mut others: BTreeMap<String, Vec<File>> = BTreeMap::new();
     for file in files {
-        let Some(family) = family(&file.ending) else { continue };
+        let Some(family) = family(&file.ending) else {
+            others.entry(file.ending.to_lowercase()).or_default().push(file);
+            continue;
+        };
         let root = file.plain().next().cloned().unwrap_or_default();
         groups.entry((root, family)).or_default().push(file);
     }
     let parts = groups.into_iter().flat_map(|((_, family), files)| by_tail(family, files));
-    Ok(parts.collect())
+    let note = |(ending, files): (String, Vec<File>)| {
+        let (count, first) = (files.len(), files[0].path());
+        format!("{count} x .{ending}, such as {}: no format of images or labels", first.display())
+    };
+    let quiet = ["txt", "csv", "db", "ini", "md"];
+    let told = others.into_iter().filter(|(ending, _)| !quiet.contains(&ending.as_str()));
+    Ok((parts.collect(), told.map(note).collect()))
 }
 
 fn family(ending: &str) -> Option<Family> {
@@ -116,15 +132,7 @@ fn by_tail(family: Family, files: Vec<File>) -> Vec<Series> {
 
 /// The words behind a name, from the first separator on; what begins with a digit is none.
 fn tail(stem: &str) -> &str {
-    let is_word = |word: &str| word.starts_with(|c: char| c.is_alphabetic());
-    let mut start = stem.len();
-    while let Some(place) = stem[..start].rfind(['_', '-', '.']).filter(|&place| place > 0) {
-        if !is_word(&stem[place + 1..start]) {
-            break;
-        }
-        start = place;
-    }
-    &stem[start..]
+    &stem[head(stem).len()..]
 }
 
 impl File {
@@ -160,9 +168,40 @@ impl Series {
         (0..count).map(move |k| self.files[k * self.len() / count].path())
     }
 
+    /// Every id.
+    pub(super) fn ids(&self) -> BTreeSet<String> {
+        self.files.iter().map(|file| self.id(file)).collect()
+    }
+
+    fn id(&self, file: &File) -> String {
+        file.stem.strip_suffix(&self.tail).unwrap_or(&file.stem).to_owned()
+    }
+
+    /// Files by what they share with those of `images` in the same place.
+    pub(super) fn by_key<'a>(
+        &'a self,
+        images: &Self,
+    ) -> impl Iterator<Item = (String, PathBuf)> + use<'a> {
+        let whole = self.splits() == images.splits();
+        self.files.iter().map(move |file| (self.key(file, whole), file.path()))
+    }
+
+    /// What a file shares with its label or its image: its id, and with `whole` its folders but
+    /// for the first.
+    fn key(&self, file: &File, whole: bool) -> String {
+        let folders = file.plain().skip(1).chain(file.split()).filter(|_| whole);
+        let parts: Vec<&str> = folders.map(String::as_str).collect();
+        format!("{}/{}", parts.join("/"), self.id(file))
+    }
+
     /// Names of the splits that folders have.
     pub(super) fn splits(&self) -> BTreeSet<String> {
         self.files.iter().filter_map(File::split).cloned().collect()
+    }
+
+    /// Whether the format is one of photographs.
+    pub(super) fn may_be_photographs(&self) -> bool {
+        matches!(self.family, Family::Photo | Family::Png)
     }
 
     /// How much folder and names sound like photographs.
@@ -275,15 +314,8 @@ impl Series {
 
     /// How many files have the name of an image.
     pub(super) fn shared_with(&self, images: &Self) -> usize {
-        let whole = self.splits() == images.splits();
-        let key = |file: &File, tail: &str| {
-            let stem = file.stem.strip_suffix(tail).unwrap_or(&file.stem).to_owned();
-            let folders: Vec<String> =
-                file.plain().skip(1).cloned().chain(file.split().cloned()).collect();
-            (if whole { folders } else { Vec::new() }, stem)
-        };
-        let known: BTreeSet<_> = images.files.iter().map(|f| key(f, &images.tail)).collect();
-        self.files.iter().filter(|file| known.contains(&key(file, &self.tail))).count()
+        let known: BTreeSet<String> = images.by_key(self).map(|(key, _)| key).collect();
+        self.by_key(images).filter(|(key, _)| known.contains(key)).count()
     }
 }
 

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod layouts;
+
 use std::fs;
 use std::path::PathBuf;
 
@@ -57,6 +59,7 @@ fn streets_are_paired_through_cities_and_words() {
 #[test]
 fn arrays_and_pictures_are_told_apart_by_their_values() {
     let (folder, manifest, guess) = guessed("nyud", |root| {
+        fs::remove_dir_all(root.join("gt_sets")).unwrap();
         for late in
             ["images/000030.png", "images/000031.png", "edge/000030.png", "normals/000030.png"]
         {
@@ -90,7 +93,11 @@ fn what_is_not_understood_is_told() {
     assert!(note("human_parts/{id}.mat: a MATLAB file"), "{:?}", guess.notes);
     let empty = tempfile::tempdir().unwrap();
     let message = super::guess("mine", empty.path()).unwrap_err().to_string();
-    assert!(message.contains("expected JPEG or PNG photographs"), "{message}");
+    assert!(
+        message
+            .contains("expected JPEG or PNG photographs, or WebP, TIFF, BMP, found no such file"),
+        "{message}"
+    );
     fs::create_dir(empty.path().join("images")).unwrap();
     let (folder, ..) = guessed("nyud", |_| {});
     fs::copy(folder.path().join("set/images/000020.jpg"), empty.path().join("images/a.jpg"))

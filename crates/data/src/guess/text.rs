@@ -1,34 +1,23 @@
 //! A guessed manifest as people read it.
 
-use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::series::Series;
-use super::{Task, distinct};
+use super::{Splits, Task, distinct};
 
 /// Splits of a folder that has none.
 pub(super) const SHARES: [(&str, &str); 2] = [("train", "[0.0, 0.9]"), ("val", "[0.9, 1.0]")];
 
-pub(super) fn manifest(
-    name: &str,
-    images: &Series,
-    tasks: &[Task],
-    splits: &BTreeSet<String>,
-) -> String {
+pub(super) fn manifest(name: &str, images: &Series, tasks: &[Task], splits: &Splits) -> String {
     let mut text = format!("# Guessed by `polyptych data new`: read it over.\nname = {name:?}\n\n");
-    put(&mut text, &format!("[layout]\nimages = {:?}\n\n[splits]\n", images.pattern()));
-    for split in splits {
-        put(&mut text, &format!("{split} = {{}}\n"));
+    put(&mut text, &format!("[layout]\nimages = {:?}\n", images.pattern()));
+    if let Some(upright) = tasks.iter().find_map(|task| task.sizes.upright) {
+        let drawn = if upright { "upright" } else { "stored" };
+        put(&mut text, &format!("# Sizes say that labels are drawn on images as {drawn}.\n"));
+        put(&mut text, &format!("apply_exif_orientation = {upright}\n"));
     }
-    if splits.is_empty() {
-        put(
-            &mut text,
-            "# No folder is called like a split: a tenth of the images, by their names.\n",
-        );
-        SHARES.iter().for_each(|(split, share)| {
-            put(&mut text, &format!("{split} = {{ fraction = {share} }}\n"));
-        });
-    }
+    put(&mut text, "\n[splits]\n");
+    put(&mut text, &lines_of(splits));
     let names = distinct(tasks.iter().map(|task| task.name.clone()));
     for (task, name) in tasks.iter().zip(names) {
         put(&mut text, &table(task, &name));
@@ -42,6 +31,36 @@ pub(super) fn manifest(
     text
 }
 
+fn lines_of(splits: &Splits) -> String {
+    match splits {
+        Splits::Folders(names) => {
+            names.iter().map(|name| format!("{} = {{}}\n", key(name))).collect()
+        }
+        Splits::Lists(lists) => {
+            let line = |(name, list): (&String, &String)| {
+                format!("{} = {{ list = {list:?} }}\n", key(name))
+            };
+            lists.iter().map(line).collect()
+        }
+        Splits::Shares(class) => {
+            let each = class.as_ref().map_or("the images", |_| "each class");
+            let more = class.as_ref().map(|slot| format!(", stratify = {slot:?}"));
+            let more = more.unwrap_or_default();
+            let head = format!("# No folder or list is called like a split: a tenth of {each}.\n");
+            let line = |(split, share): &(&str, &str)| {
+                format!("{split} = {{ fraction = {share}{more} }}\n")
+            };
+            head + &SHARES.iter().map(line).collect::<String>()
+        }
+    }
+}
+
+/// A key as TOML writes it.
+fn key(name: &str) -> String {
+    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    if plain { name.to_owned() } else { format!("{name:?}") }
+}
+
 fn put(text: &mut String, more: &str) {
     text.write_str(more).expect("memory takes everything");
 }
@@ -52,9 +71,11 @@ fn table(task: &Task, name: &str) -> String {
         "\n[[tasks]]\nname = {name:?}\nkind = {:?}\nlabel = {:?}\nformat = {:?}\n",
         found.kind, task.label, found.format
     );
-    if found.classes > 0 {
-        put(&mut text, "# Names by number: give them their own.\n");
-        let names = (0..found.classes).map(|class| format!("{:?}", format!("class {class}")));
+    if !found.classes.is_empty() {
+        if !found.has_names {
+            put(&mut text, "# Names by number: give them their own.\n");
+        }
+        let names = found.classes.iter().map(|class| format!("{class:?}"));
         put(&mut text, &format!("classes = [\n{}]\n", lines(names)));
     }
     if !found.palette.is_empty() {

@@ -153,7 +153,8 @@ fn images_of_one_name_and_all_missing_ones_are_told() {
     assert_eq!(
         folder.said(&[]),
         [
-            "set: split `all`: good: expected 1 image of this name, found 2",
+            "set.toml: split `all`: expected one image called good, found images/good.jpg and \
+             images/good.png; name the ending or the folder of the images in layout.images",
             "images/gone.: no such image",
             "images/lost.: no such image",
         ]
@@ -261,4 +262,53 @@ fn idx_files_that_are_cut_are_told_with_the_split() {
     folder.write("labels.idx", &idx(&[2], &[0, 5]));
     let said = folder.said(&[]);
     assert!(said[0].ends_with("expected a class from 0 to 1, found 5"), "{said:?}");
+}
+
+#[test]
+fn labels_are_counted_and_near_misses_are_told() {
+    let folder = Folder::new();
+    folder.write(
+        "set.toml",
+        MANIFEST.replace(", overlaps = [\"all\"]", "").replace("listed = ", "# ").as_bytes(),
+    );
+    for id in ["01", "02", "03", "04"] {
+        folder.image(id, 3, 2);
+    }
+    let move_label = |from: &str, to: &str| {
+        folder.grey(from, &[0; 6]);
+        let path = |name: &str| folder.root().join(format!("semseg/{name}"));
+        fs::rename(path(&format!("{from}.png")), path(to)).unwrap();
+    };
+    move_label("01", "01.PNG");
+    move_label("02", "02_mask.png");
+    move_label("03", "03.gif");
+    // Of another image, which is not in the set.
+    move_label("04", "04_1.png");
+    let survey = folder.survey(&[]);
+    let counts =
+        survey.labels.iter().map(|count| (count.task.as_str(), count.labelled, count.images));
+    assert!(counts.eq([("semseg", 1, 5), ("depth", 1, 5), ("normals", 1, 5)]));
+    assert_eq!(
+        folder.said(&[]),
+        [
+            "semseg: semseg/01.png: no such file (there is semseg/01.PNG)",
+            "semseg: semseg/02.png: no such file (there is semseg/02_mask.png)",
+            "semseg: semseg/03.png: no such file (there is semseg/03.gif)",
+        ]
+    );
+}
+
+#[test]
+fn images_that_the_pattern_nearly_fits_are_told() {
+    let folder = Folder::new();
+    let manifest = MANIFEST.replace("{id}.{ext}", "{id}.png");
+    folder.write("set.toml", manifest.replace("listed = ", "# ").as_bytes());
+    folder.image("other", 3, 2);
+    fs::rename(folder.root().join("images/other.png"), folder.root().join("images/other.PNG"))
+        .unwrap();
+    assert_eq!(
+        folder.said(&[]),
+        ["images/other.PNG: passed over, images/{id}.png does not fit it; name its ending, or \
+          `{ext}` for any"]
+    );
 }

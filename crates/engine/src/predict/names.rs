@@ -20,7 +20,7 @@ pub fn image_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
             let mut inside: Vec<PathBuf> = entries
                 .map(|entry| entry.map(|entry| entry.path()).map_err(io(path)))
                 .collect::<Result<_>>()?;
-            inside.retain(|file| is_image(file));
+            inside.retain(|file| is_image_file(file));
             inside.sort();
             files.extend(inside);
         } else {
@@ -52,12 +52,6 @@ fn differ(names: &[PathBuf]) -> bool {
     let folded: BTreeSet<String> =
         names.iter().map(|name| name.to_string_lossy().to_lowercase()).collect();
     folded.len() == names.len()
-}
-
-/// Whether the program takes a file in a folder for a photograph.
-fn is_image(file: &Path) -> bool {
-    let extension = file.extension().map(|e| e.to_string_lossy().to_lowercase());
-    matches!(extension.as_deref(), Some("jpg" | "jpeg" | "png"))
 }
 
 /// The path of `file` with its folder's links resolved, so that one file has one path.

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use polyptych_data::read_text;
 use toml::{Table, Value};
 
 use super::{Recipe, problems};
-use crate::error::io;
 use crate::{Error, Result};
 
 impl Recipe {
@@ -15,7 +15,7 @@ impl Recipe {
     /// A file that cannot be read; all keys that no recipe has, that are missing, or whose value is
     /// of another type.
     pub fn open(path: &Path, overrides: &[String]) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(io(path))?;
+        let text = read_text(path)?;
         Self::parse(&path.display().to_string(), &text, overrides)
     }
 

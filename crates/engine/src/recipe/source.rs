@@ -133,15 +133,15 @@ pub(crate) fn folder_of(manifest: &Path, root: Option<&Path>) -> Result<PathBuf>
 
 fn absent(manifest: &Path, root: &Path) -> Error {
     let name = manifest.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    // Who fetches data sets knows those that ship, whose manifests name their archives.
+    let how = match FolderDataset::has_archives(manifest) {
+        true => format!("`cargo xtask data fetch {name}` brings it"),
+        false => "name its folder as `root` beside `manifest` (data.train.0.root), or with `--root DIR`".into(),
+    };
     Error::Recipe {
         origin: manifest.display().to_string(),
         key: "root".into(),
-        reason: format!(
-            "expected the data set in {}, found no such folder: name yours as `root` beside the \
-             manifest (data.train.0.root, or --root); a shipped one comes by `cargo xtask data fetch \
-             {name}`",
-            root.display()
-        ),
+        reason: format!("expected the data set in {}, found no such folder; {how}", root.display()),
     }
 }
 

@@ -74,3 +74,17 @@ pub(crate) fn inflate(data: &[u8]) -> Decoded<Vec<u8>> {
     let fits = inflated.len() as u64 <= MAX_BYTES;
     fits.then_some(inflated).ok_or_else(|| format!("more than {MAX_BYTES} bytes once inflated"))
 }
+
+/// Longest stretch that holds an array's flags, sizes and name.
+const HEAD: u64 = 4096;
+
+/// The first bytes of the array that a compressed element holds, behind its tag.
+pub(crate) fn inflate_head(data: &[u8]) -> Decoded<Vec<u8>> {
+    let mut inflated = Vec::new();
+    let read = ZlibDecoder::new(data).take(HEAD).read_to_end(&mut inflated);
+    // What is damaged further on matters to its own reader alone.
+    match read {
+        Err(error) if inflated.len() < 64 => Err(format!("damaged compression: {error}")),
+        _ => Ok(inflated.split_off(inflated.len().min(8))),
+    }
+}

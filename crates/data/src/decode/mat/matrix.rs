@@ -11,6 +11,14 @@ const MAX_DEPTH: usize = 16;
 /// Bit of the flags that marks numbers with an imaginary part.
 const COMPLEX: u32 = 0x0800;
 
+/// Name of an array, whatever its class; none for those that have no such head.
+pub(crate) fn name(data: &[u8], big: bool) -> Option<String> {
+    let mut elements = Elements::new(data, big);
+    let mut next = || elements.next().ok().flatten().map(|(_, data)| data);
+    let (_flags, _sizes, name) = (next()?, next()?, next()?);
+    Some(String::from_utf8_lossy(name).into_owned())
+}
+
 /// Name and value of an array.
 pub(crate) fn matrix(data: &[u8], big: bool, depth: usize) -> Decoded<(String, Value)> {
     if depth > MAX_DEPTH {

@@ -196,7 +196,8 @@ fn empty_class_folders_are_named_too() {
     assert!(message.ends_with("found none of `C`, `D`, `E`, `F`, `G` and 1 more"), "{message}");
     assert_eq!(
         Shipped::new("cars").message("train"),
-        "cars: split `train` is empty: expected at least 1 sample, found 0"
+        "cars: split `train` is empty: expected at least 1 sample, found 0, looked for \
+         {split}/{class}/{id}.{ext}"
     );
 }
 

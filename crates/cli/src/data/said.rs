@@ -1,0 +1,74 @@
+//! What `polyptych data check` says of a data set.
+
+use std::collections::BTreeMap;
+
+use polyptych_engine::{LabelCount, Mark, Problem, Survey};
+
+/// Images with orientation marks that are told one by one, for each split.
+const MARKS: usize = 20;
+
+/// One line, whatever a file is called.
+pub(super) fn line(problem: &Problem) -> String {
+    let split = problem.split.as_ref().map(|split| format!("{split}: ")).unwrap_or_default();
+    one_line(&format!("{split}{}", problem.error))
+}
+
+/// Images that a viewer turns, and whether training does.
+pub(super) fn marks(survey: &Survey) -> Vec<String> {
+    let mut splits: BTreeMap<&str, Vec<&Mark>> = BTreeMap::new();
+    survey.marks.iter().for_each(|mark| splits.entry(&mark.split).or_default().push(mark));
+    let mut lines = Vec::new();
+    for (split, marks) in splits {
+        lines.extend(marks.iter().take(MARKS).map(|mark| {
+            let Mark { path, orientation, applied, .. } = mark;
+            let applied = if *applied { "applied" } else { "not applied" };
+            let (mark, words) = (orientation.mark(), orientation.describe());
+            one_line(&format!(
+                "{split}: {}: orientation mark {mark} ({words}), {applied}",
+                path.display()
+            ))
+        }));
+        if marks.len() > MARKS {
+            lines.push(format!("{split}: {} more images with such marks", marks.len() - MARKS));
+        }
+    }
+    lines
+}
+
+/// How many images of each split have a label of each task.
+pub(super) fn labels(survey: &Survey) -> Vec<String> {
+    let count = |count: &LabelCount| {
+        let LabelCount { split, task, labelled, images } = count;
+        let near = survey.problems.iter().find(|problem| {
+            problem.split.as_ref() == Some(split) && problem.error.task() == Some(task)
+        });
+        let near = near.map(|near| near.error.to_string()).unwrap_or_default();
+        let near = near.strip_prefix(&format!("{task}: ")).map(|near| format!("; {near}"));
+        let verb = if *labelled == 1 { "has" } else { "have" };
+        let images = plural(*images, "image");
+        one_line(&format!(
+            "{split}: {task}: {labelled} of {images} {verb} a label{}",
+            near.unwrap_or_default()
+        ))
+    };
+    survey.labels.iter().map(count).collect()
+}
+
+pub(super) fn summary(survey: &Survey) -> String {
+    let splits = survey.samples.iter().map(|(split, len)| format!("{split} {len}"));
+    let splits = splits.collect::<Vec<_>>().join(", ");
+    let few = survey.samples.iter().filter(|(_, len)| *len == 1);
+    let few: String = few
+        .map(|(split, _)| format!("{split}: 1 image, too few to learn from or to measure on\n"))
+        .collect();
+    format!("{few}samples: {splits}; problems: {}", survey.problems.len())
+}
+
+/// A number of things.
+pub(super) fn plural(count: usize, thing: &str) -> String {
+    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
+}
+
+fn one_line(text: &str) -> String {
+    text.replace(['\n', '\r'], " ")
+}

@@ -1,0 +1,36 @@
+//! Photographs as WebP, TIFF and BMP.
+
+use std::io::Cursor;
+
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+use ndarray::Array3;
+
+use super::{Decoded, MAX_BYTES, Orientation, Photograph, affordable, bounded};
+
+/// The format that the first bytes tell, if it is one of these.
+pub(crate) fn format(bytes: &[u8]) -> Option<(&'static str, ImageFormat)> {
+    match image::guess_format(bytes).ok()? {
+        ImageFormat::WebP => Some(("WebP image", ImageFormat::WebP)),
+        ImageFormat::Tiff => Some(("TIFF image", ImageFormat::Tiff)),
+        ImageFormat::Bmp => Some(("BMP image", ImageFormat::Bmp)),
+        _ => None,
+    }
+}
+
+pub(crate) fn rgb(bytes: &[u8], format: ImageFormat) -> Decoded<Photograph> {
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(MAX_BYTES);
+    reader.limits(limits);
+    let mut decoder = reader.into_decoder().map_err(|error| error.to_string())?;
+    let (width, height) = decoder.dimensions();
+    let [width, height] = [width, height].map(|side| side as usize);
+    bounded(width, height)?;
+    let size = usize::try_from(decoder.total_bytes()).map_err(|_| "too large")?;
+    affordable(size.saturating_add(3 * width * height))?;
+    let orientation = decoder.orientation().map_or(Orientation::UPRIGHT, Orientation::from);
+    let image = DynamicImage::from_decoder(decoder).map_err(|error| error.to_string())?;
+    let pixels = Array3::from_shape_vec((height, width, 3), image.into_rgb8().into_raw());
+    let pixels = pixels.map_err(|_| "not an RGB image".to_owned())?;
+    Ok(Photograph { pixels, orientation })
+}

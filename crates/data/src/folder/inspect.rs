@@ -1,0 +1,84 @@
+//! What one image of a folder holds, for whoever looks at all of them.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use super::manifest::Manifest;
+use super::near::Near;
+use super::passed::passed_over;
+use super::picture::Frame;
+use super::site::Site;
+use super::{FolderDataset, Root};
+use crate::{Error, Result};
+
+/// What one image holds and what is wrong with it.
+#[derive(Debug, Default)]
+pub(crate) struct Inspection {
+    pub(crate) problems: Vec<Error>,
+    /// The image, unless it cannot be read.
+    pub(crate) frame: Option<Frame>,
+    /// Whether each task of the data set has a label here, readable or not.
+    pub(crate) labels: Vec<bool>,
+}
+
+impl FolderDataset {
+    /// Reads image `index` and all of its labels.
+    pub(crate) fn inspect(&self, index: usize) -> Inspection {
+        let slots = &self.items[index];
+        let (frame, unreadable) = match self.images.read(index, slots) {
+            Ok(picture) => (Some(picture.frame), None),
+            Err(error) => (None, Some(error)),
+        };
+        let mut found = Inspection { frame, ..Inspection::default() };
+        found.problems.extend(unreadable);
+        for (task, labels) in self.tasks.iter().zip(&self.labels) {
+            let label = labels
+                .as_ref()
+                .map_or(Ok(None), |labels| labels.get(index, slots, task, frame.as_ref()));
+            found.labels.push(!matches!(label, Ok(None)));
+            found.problems.extend(label.err());
+        }
+        found
+    }
+
+    /// The file of image `index`.
+    pub(crate) fn image_file(&self, index: usize) -> PathBuf {
+        self.images.path(&self.items[index])
+    }
+
+    /// Labels that are not there, of which a file beside them is called nearly so.
+    pub(crate) fn near_labels(&self, root: &Root) -> Vec<Error> {
+        let images = self.items.iter().map(|slots| self.images.path(slots));
+        let files = || self.wanted().filter_map(|(task, labels)| Some((task, labels.files()?)));
+        let labels = files().flat_map(|(_, files)| self.items.iter().flat_map(|s| files.paths(s)));
+        let claimed: HashSet<PathBuf> = images.chain(labels).collect();
+        let mut near = Near::new(claimed);
+        let mut found = Vec::new();
+        for (task, files) in files() {
+            for slots in self.items.iter().filter(|slots| !files.has(slots)) {
+                let (path, task) = (files.first(slots), task.name.clone());
+                let other = near.find(root.path(), &files.first_name(slots));
+                found.extend(other.map(|near| Error::NearLabel { task, path, near }));
+            }
+        }
+        found
+    }
+
+    /// Images that the pattern nearly fits.
+    pub(crate) fn near_images(&self, manifest: &Path, root: &Root) -> Result<Option<Error>> {
+        let described = Manifest::read(manifest)?;
+        let site = Site::new(manifest.display().to_string(), &described, root, &self.split)?;
+        let passed = match site.split.fraction {
+            // Shares leave images out, and another split says what is passed over.
+            Some([low, _]) if low > 0.0 => Vec::new(),
+            Some(_) => {
+                let all = site.images.find(root.path(), &site.known())?;
+                passed_over(&site, &all, false)
+            }
+            None => passed_over(&site, &self.items, false),
+        };
+        let pattern = site.images.to_string();
+        let first = passed.first().cloned();
+        Ok(first.map(|first| Error::NearImage { pattern, first, count: passed.len() }))
+    }
+}

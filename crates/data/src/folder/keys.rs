@@ -1,0 +1,314 @@
+//! The keys of a manifest, and what is wrong with those of a file: all of it at once.
+
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use super::entry::TaskEntry;
+use super::format::{FORMATS, Format};
+use super::manifest::{Split, Variant};
+use super::reads::unread;
+
+/// Names that are alike at least so much are taken for slips of each other (Jaro and Winkler).
+const ALIKE: f64 = 0.75;
+/// Longest value that is told in full.
+const TOLD: usize = 60;
+
+/// A key: its path, what it should be and what it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wrong {
+    pub(crate) key: String,
+    pub(crate) expected: String,
+    pub(crate) found: String,
+}
+
+impl Wrong {
+    pub(crate) fn new(
+        key: impl Into<String>,
+        expected: impl Into<String>,
+        found: impl ToString,
+    ) -> Self {
+        Self { key: key.into(), expected: expected.into(), found: found.to_string() }
+    }
+}
+
+/// What a value must be.
+#[derive(Debug, Clone, Copy)]
+enum Shape {
+    Text,
+    Texts,
+    TextOrTexts,
+    Number,
+    Flag,
+    Whole,
+    Wholes,
+    Pairs,
+    Numbers(usize),
+    Colours,
+    Table,
+    Texttable,
+    Tables(&'static [Key]),
+    Fields(&'static [Key]),
+    OneOf(&'static [&'static str]),
+    Format,
+    /// Read by somebody else.
+    Any,
+}
+
+/// A key of a table.
+#[derive(Debug)]
+struct Key {
+    name: &'static str,
+    shape: Shape,
+    required: bool,
+}
+
+const fn must(name: &'static str, shape: Shape) -> Key {
+    Key { name, shape, required: true }
+}
+
+const fn may(name: &'static str, shape: Shape) -> Key {
+    Key { name, shape, required: false }
+}
+
+const MANIFEST: &[Key] = &[
+    must("name", Shape::Text),
+    must("layout", Shape::Fields(LAYOUT)),
+    must("splits", Shape::Table),
+    must("tasks", Shape::Tables(TASK)),
+    may("variants", Shape::Tables(VARIANT)),
+    may("source", Shape::Any),
+    may("archive", Shape::Any),
+    may("manual", Shape::Any),
+];
+const LAYOUT: &[Key] = &[
+    must("images", Shape::Text),
+    may("format", Shape::OneOf(&["files", "idx"])),
+    may("tables", Shape::Texttable),
+    may("apply_exif_orientation", Shape::Flag),
+];
+const SPLIT: &[Key] = &[
+    may("list", Shape::Text),
+    may("tables", Shape::Texttable),
+    may("only", Shape::Table),
+    may("folder", Shape::Text),
+    may("fraction", Shape::Numbers(2)),
+    may("stratify", Shape::Text),
+    may("overlaps", Shape::Texts),
+];
+const VARIANT: &[Key] = &[
+    must("name", Shape::Text),
+    may("images", Shape::Table),
+    may("size", Shape::Wholes),
+    may("has", Shape::Texts),
+];
+const TASK: &[Key] = &[
+    must("name", Shape::Text),
+    must("kind", Shape::OneOf(&KINDS)),
+    must("label", Shape::Text),
+    must("format", Shape::Format),
+    may("classes", Shape::TextOrTexts),
+    may("palette", Shape::Colours),
+    may("flip_pairs", Shape::Pairs),
+    may("or", Shape::Tables(PLACE)),
+    may("mask", Shape::Fields(MASK)),
+    may("ignore", Shape::Wholes),
+    may("ignore_colors", Shape::Colours),
+    may("map", Shape::Pairs),
+    may("map_others", Shape::Whole),
+    may("scale", Shape::Number),
+    may("offset", Shape::Number),
+    may("disparity", Shape::Number),
+    may("parts", Shape::Table),
+    may("outline", Shape::Flag),
+    may("resize", Shape::Flag),
+    may("threshold", Shape::Number),
+    may("signs", Shape::Numbers(3)),
+    may("allow_void", Shape::Flag),
+];
+const PLACE: &[Key] = &[must("label", Shape::Text), must("format", Shape::Format)];
+const MASK: &[Key] =
+    &[must("label", Shape::Text), must("format", Shape::Format), must("values", Shape::Wholes)];
+const KINDS: [&str; 8] =
+    ["semseg", "human_parts", "sal", "normals", "depth", "edge", "classification", "tags"];
+
+/// Everything that is wrong with single keys of a manifest.
+pub(crate) fn wrong(manifest: &Table) -> Vec<Wrong> {
+    let mut found = Vec::new();
+    fields("", manifest, MANIFEST, &mut found);
+    let empty = Table::new();
+    let splits = manifest.get("splits").and_then(Value::as_table).unwrap_or(&empty);
+    for (name, split) in splits {
+        let (at, before) = (format!("splits.{name}"), found.len());
+        match split.as_table() {
+            Some(split) => fields(&format!("{at}."), split, SPLIT, &mut found),
+            None => found.push(Wrong::new(&at, "a table, such as {}", told(split))),
+        }
+        if before == found.len() {
+            parsed::<Split>(&at, split, &mut found);
+        }
+    }
+    let none = Vec::new();
+    let tasks = manifest.get("tasks").and_then(Value::as_array).unwrap_or(&none);
+    for (place, task) in tasks.iter().enumerate() {
+        let at = name_of(task, place);
+        if found.iter().any(|wrong| wrong.key.starts_with(&format!("tasks.{at}."))) {
+            continue;
+        }
+        if let Some(entry) = parsed::<TaskEntry>(&format!("tasks.{at}"), task, &mut found) {
+            found.extend(task.as_table().map(|task| unread(&entry, task)).unwrap_or_default());
+            found.extend(entry.wrong());
+        }
+    }
+    let variants = manifest.get("variants").and_then(Value::as_array).unwrap_or(&none);
+    for (place, variant) in variants.iter().enumerate() {
+        parsed::<Variant>(&format!("variants.{}", name_of(variant, place)), variant, &mut found);
+    }
+    found
+}
+
+/// What a table is called in errors: its name, or its place from 1.
+fn name_of(table: &Value, place: usize) -> String {
+    let name = table.get("name").and_then(Value::as_str).map(str::to_owned);
+    name.unwrap_or_else(|| (place + 1).to_string())
+}
+
+/// The value as a structure; what keys do not tell of, its reader does.
+fn parsed<'a, T: Deserialize<'a>>(at: &str, value: &Value, found: &mut Vec<Wrong>) -> Option<T> {
+    match value.clone().try_into::<T>() {
+        Ok(parsed) => Some(parsed),
+        Err(error) => {
+            if !found.iter().any(|wrong| wrong.key.starts_with(at)) {
+                let reason = error.message().to_owned();
+                found.push(Wrong::new(at, "values in range", reason));
+            }
+            None
+        }
+    }
+}
+
+fn fields(at: &str, table: &Table, keys: &[Key], found: &mut Vec<Wrong>) {
+    for key in keys.iter().filter(|key| key.required && !table.contains_key(key.name)) {
+        let expected = format!("{}, which must be there", key.shape.word());
+        found.push(Wrong::new(format!("{at}{}", key.name), expected, "nothing"));
+    }
+    for (name, value) in table {
+        match keys.iter().find(|key| key.name == name) {
+            Some(key) => shaped(&format!("{at}{name}"), value, key.shape, found),
+            None => found.push(unknown(at, name, keys)),
+        }
+    }
+}
+
+fn unknown(at: &str, name: &str, keys: &[Key]) -> Wrong {
+    let names: Vec<&str> = keys.iter().map(|key| key.name).collect();
+    let expected = match alike(name, &names) {
+        Some(near) => format!("a known key; did you mean `{near}`?"),
+        None => format!("one of the keys {}", names.join(", ")),
+    };
+    Wrong::new(format!("{at}{name}"), expected, "an unknown key")
+}
+
+/// The name that is most like another one, if it is a slip.
+fn alike<'a>(name: &str, names: &[&'a str]) -> Option<&'a str> {
+    let likeness = |other: &&&str| strsim::jaro_winkler(name, other);
+    let best = names.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
+    (likeness(&best) >= ALIKE).then_some(*best)
+}
+
+fn shaped(at: &str, value: &Value, shape: Shape, found: &mut Vec<Wrong>) {
+    match (shape, value) {
+        (Shape::Tables(keys), Value::Array(items)) => {
+            for (place, item) in items.iter().enumerate() {
+                let at = format!("{at}.{}", name_of(item, place));
+                match item.as_table() {
+                    Some(table) => fields(&format!("{at}."), table, keys, found),
+                    None => found.push(Wrong::new(at, "a table", told(item))),
+                }
+            }
+        }
+        (Shape::Fields(keys), Value::Table(table)) => {
+            fields(&format!("{at}."), table, keys, found);
+        }
+        (Shape::OneOf(names), Value::String(text)) if !names.contains(&text.as_str()) => {
+            let near = alike(text, names).map(|near| format!("; did you mean `{near}`?"));
+            let expected = format!("one of {}{}", names.join(", "), near.unwrap_or_default());
+            found.push(Wrong::new(at, expected, text));
+        }
+        (Shape::Format, Value::String(text)) => {
+            if let Err(expected) = Format::try_from(text.clone()) {
+                let near = alike(text, &FORMATS).map(|near| format!("; did you mean `{near}`?"));
+                found.push(Wrong::new(at, expected + &near.unwrap_or_default(), text));
+            }
+        }
+        _ if shape.fits(value) => {}
+        _ => found.push(Wrong::new(at, shape.word(), told(value))),
+    }
+}
+
+impl Shape {
+    fn fits(self, value: &Value) -> bool {
+        let number = |value: &Value| value.is_float() || value.is_integer();
+        let all = |fits: &dyn Fn(&Value) -> bool| {
+            value.as_array().is_some_and(|items| items.iter().all(fits))
+        };
+        let row = |value: &Value, len: usize| {
+            value
+                .as_array()
+                .is_some_and(|row| row.len() == len && row.iter().all(Value::is_integer))
+        };
+        let byte = |value: &Value| value.as_integer().is_some_and(|v| (0..=255).contains(&v));
+        let colour = |value: &Value| {
+            row(value, 3) && value.as_array().is_some_and(|row| row.iter().all(byte))
+        };
+        match self {
+            Self::Text | Self::OneOf(_) | Self::Format => value.is_str(),
+            Self::Texts => all(&Value::is_str),
+            Self::TextOrTexts => value.is_str() || all(&Value::is_str),
+            Self::Number => number(value),
+            Self::Flag => value.is_bool(),
+            Self::Whole => byte(value),
+            Self::Wholes => all(&Value::is_integer),
+            Self::Pairs => all(&|value| row(value, 2)),
+            Self::Numbers(len) => {
+                value.as_array().is_some_and(|row| row.len() == len) && all(&number)
+            }
+            Self::Colours => all(&colour),
+            Self::Table | Self::Fields(_) => value.is_table(),
+            Self::Texttable => {
+                value.as_table().is_some_and(|table| table.values().all(Value::is_str))
+            }
+            Self::Tables(_) => value.is_array(),
+            Self::Any => true,
+        }
+    }
+
+    fn word(self) -> String {
+        match self {
+            Self::Text => "a text".to_owned(),
+            Self::Texts => "a list of texts".to_owned(),
+            Self::TextOrTexts => "names of classes or the path of a file of them".to_owned(),
+            Self::Number => "a number".to_owned(),
+            Self::Flag => "true or false".to_owned(),
+            Self::Whole => "a whole number from 0 to 255".to_owned(),
+            Self::Wholes => "a list of whole numbers".to_owned(),
+            Self::Pairs => "a list of pairs of whole numbers".to_owned(),
+            Self::Numbers(len) => format!("a list of {len} numbers"),
+            Self::Colours => "a list of colours [red, green, blue], 0 to 255 each".to_owned(),
+            Self::Table | Self::Fields(_) => "a table".to_owned(),
+            Self::Texttable => "a table of texts".to_owned(),
+            Self::Tables(_) => "a list of tables, such as [[tasks]]".to_owned(),
+            Self::OneOf(names) => format!("one of {}", names.join(", ")),
+            Self::Format => "a format of labels, such as index_png".to_owned(),
+            Self::Any => "anything".to_owned(),
+        }
+    }
+}
+
+/// A value as errors tell it.
+pub(crate) fn told(value: &Value) -> String {
+    let text = value.to_string().replace('\n', " ");
+    match text.char_indices().nth(TOLD) {
+        Some((end, _)) => format!("{}..", &text[..end]),
+        None => text,
+    }
+}

@@ -1,0 +1,197 @@
+//! Folders as annotation tools leave them.
+
+use std::fs;
+use std::path::Path;
+
+use image::{GrayImage, Luma, Rgb, RgbImage};
+use tempfile::TempDir;
+
+use super::super::{Guess, guess};
+use crate::{Dataset, FolderDataset, Root, TaskKind, split_sizes};
+
+/// Width and height of images.
+const SIZE: (u32, u32) = (32, 24);
+
+struct Set(TempDir);
+
+impl Set {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        let path = self.0.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        path
+    }
+
+    /// A photograph: many colours.
+    fn photo(&self, name: &str) {
+        let mix = |x: u32, y: u32, c: u32| (x * 7 + y * 13 + c * 71 + (x * y) % 31) as u8;
+        let pixels = |x, y| Rgb([0, 1, 2].map(|c| mix(x, y, c)));
+        RgbImage::from_fn(SIZE.0, SIZE.1, pixels).save(self.path(name)).unwrap();
+    }
+
+    fn grey(&self, name: &str, (width, height): (u32, u32), value: impl Fn(u32, u32) -> u8) {
+        let map = GrayImage::from_fn(width, height, |x, y| Luma([value(x, y)]));
+        map.save(self.path(name)).unwrap();
+    }
+
+    fn guess(&self) -> Guess {
+        guess("mine", self.0.path()).unwrap()
+    }
+
+    /// The guess, opened: kind of its one task, and how many images each split has.
+    fn opened(&self, guess: &Guess) -> (TaskKind, Vec<(String, usize)>) {
+        let manifest = self.path("mine.toml");
+        fs::write(&manifest, &guess.manifest).unwrap();
+        let root = Root::new(self.0.path(), false);
+        let sizes = split_sizes(&manifest, &root).unwrap();
+        let sizes: Vec<_> = sizes.into_iter().map(|(name, size)| (name, size.unwrap())).collect();
+        let dataset = FolderDataset::open(&manifest, &root, &sizes[0].0).unwrap();
+        for index in 0..dataset.len() {
+            dataset.get(index).unwrap().check(dataset.tasks()).unwrap();
+        }
+        (dataset.tasks()[0].kind, sizes)
+    }
+}
+
+fn split(name: &str, count: usize) -> (String, usize) {
+    (name.to_owned(), count)
+}
+
+fn said(guess: &Guess, text: &str) -> bool {
+    guess.notes.iter().any(|note| note.contains(text))
+}
+
+#[test]
+fn softened_masks_have_a_threshold() {
+    let set = Set::new();
+    for k in 0..8 {
+        set.photo(&format!("images/{k}.png"));
+        set.grey(&format!("masks/{k}.png"), SIZE, |x, _| {
+            (x as i32 * 37 - 500 - k * 40).clamp(0, 255) as u8
+        });
+    }
+    let guess = set.guess();
+    assert!(guess.manifest.contains("threshold = 127.5"), "{}", guess.manifest);
+    assert!(!guess.manifest.contains("classes"), "{}", guess.manifest);
+    assert!(said(&guess, "values between, as softened borders have"), "{guess:?}");
+    assert_eq!(set.opened(&guess), (TaskKind::Sal, vec![split("train", 7), split("val", 1)]));
+}
+
+#[test]
+fn lists_are_splits_and_those_of_labelled_images_win() {
+    let set = Set::new();
+    for k in 0..6 {
+        set.photo(&format!("JPEGImages/{k:02}.png"));
+        if k < 4 {
+            set.grey(&format!("SegmentationClass/{k:02}.png"), SIZE, |x, _| (x / 9) as u8);
+        }
+    }
+    let lists = |folder: &str, train: &str, val: &str| {
+        fs::write(set.path(&format!("ImageSets/{folder}/train.txt")), train).unwrap();
+        fs::write(set.path(&format!("ImageSets/{folder}/val.txt")), val).unwrap();
+    };
+    lists("Main", "04\n05\n", "03\n");
+    lists("Segmentation", "\u{feff}00\r\n01\r\n02\r\n", "03\n");
+    fs::write(set.path("notes/test.txt"), "images/00.png\n").unwrap();
+    let guess = set.guess();
+    assert!(
+        guess.manifest.contains("train = { list = \"ImageSets/Segmentation/train.txt\" }"),
+        "{}",
+        guess.manifest
+    );
+    assert!(said(&guess, "ImageSets/Main: lists of fewer images with labels"), "{guess:?}");
+    assert!(said(&guess, "notes/test.txt: 0 of 1 lines are ids of images"), "{guess:?}");
+    assert!(said(&guess, "2 images have no label"), "{guess:?}");
+    assert_eq!(set.opened(&guess), (TaskKind::Semseg, vec![split("train", 3), split("val", 1)]));
+}
+
+#[test]
+fn rare_colours_gaps_and_other_sizes_are_dealt_with() {
+    let set = Set::new();
+    for k in 0..8 {
+        set.photo(&format!("images/{k}.png"));
+        let colour = |x: u32, y: u32| match (x / 16, y) {
+            (_, 0) => Rgb([x as u8, y as u8, k as u8 + 100]),
+            (0, _) => Rgb([255, 0, 0]),
+            _ => Rgb([0, 0, 255]),
+        };
+        RgbImage::from_fn(SIZE.0, SIZE.1, colour)
+            .save(set.path(&format!("labels/{k}.png")))
+            .unwrap();
+    }
+    let guess = set.guess();
+    assert!(guess.manifest.contains("map_others = 255"), "{}", guess.manifest);
+    assert!(said(&guess, "rare colours"), "{guess:?}");
+    assert_eq!(set.opened(&guess).0, TaskKind::Semseg);
+
+    let set = Set::new();
+    for k in 0..8 {
+        set.photo(&format!("images/{k}.webp"));
+        let value = |x: u32, _| [7, 11, 26][x as usize / 12];
+        set.grey(&format!("labels/{k}.png"), (SIZE.0, SIZE.1 - 1), value);
+    }
+    let guess = set.guess();
+    assert!(guess.manifest.contains("map = [[7, 0], [11, 1], [26, 2]]"), "{}", guess.manifest);
+    assert!(guess.manifest.contains("resize = true"), "{}", guess.manifest);
+    assert!(said(&guess, "labels of 23 x 32 pixels beside images of 24 x 32"), "{guess:?}");
+    assert_eq!(set.opened(&guess).0, TaskKind::Semseg);
+}
+
+#[test]
+fn names_of_classes_are_those_of_the_tools_file() {
+    let set = Set::new();
+    for k in 0..8 {
+        set.photo(&format!("train/{k}.jpg"));
+        set.grey(&format!("train/{k}_mask.png"), SIZE, |x, _| (x / 11) as u8);
+    }
+    let names = "Pixel Value, Class\n0, background\n1, car\n2, \"wheel, rim\"\n";
+    fs::write(set.path("train/_classes.csv"), names.replace("2, \"", "2,\"")).unwrap();
+    let guess = set.guess();
+    assert!(guess.manifest.contains("\"background\", \"car\", \"wheel, rim\""), "{guess:?}");
+    assert_eq!(set.opened(&guess), (TaskKind::Semseg, vec![split("train", 8)]));
+
+    let set = Set::new();
+    for k in 0..8 {
+        set.photo(&format!("JPEGImages/{k}.jpg"));
+        let colour = |x: u32, _| if x < 9 { Rgb([0, 0, 0]) } else { Rgb([250, 50, 83]) };
+        let path = set.path(&format!("SegmentationClass/{k}.png"));
+        RgbImage::from_fn(SIZE.0, SIZE.1, colour).save(path).unwrap();
+    }
+    let map = "# label:color_rgb:parts:actions\nbackground:0,0,0::\ncat:250,50,83::\n";
+    fs::write(set.path("labelmap.txt"), map).unwrap();
+    assert!(set.guess().manifest.contains("\"background\", \"cat\""));
+}
+
+#[test]
+fn reasons_are_not_lost_where_nothing_is_left() {
+    let set = Set::new();
+    set.photo("images/a.jpg");
+    set.photo("masks/a.jpg");
+    fs::write(set.path("images/a.gif"), "GIF89a").unwrap();
+    let message = guess("mine", set.0.path()).unwrap_err().to_string();
+    assert!(message.contains("masks/{id}.jpg: JPEG changes values"), "{message}");
+    assert!(message.contains("1 x .gif, such as images/a.gif: no format of images"), "{message}");
+    let set = Set::new();
+    fs::write(set.path("images/a.png"), "").unwrap();
+    let message = guess("mine", Path::new(set.0.path())).unwrap_err().to_string();
+    assert!(
+        message.contains("images/{id}.png: ") && message.contains("not a readable JPEG"),
+        "{message}"
+    );
+    assert!(message.contains("the file is empty"), "{message}");
+}
+
+#[test]
+fn classes_of_few_images_are_in_both_splits() {
+    let set = Set::new();
+    for (class, count) in [("cat", 3), ("dog", 5)] {
+        (0..count).for_each(|k| set.photo(&format!("{class}/{class}{k}.jpg")));
+    }
+    let guess = set.guess();
+    assert!(guess.manifest.contains("stratify = \"class\""), "{}", guess.manifest);
+    let opened = set.opened(&guess);
+    assert_eq!(opened, (TaskKind::Classification, vec![split("train", 6), split("val", 2)]));
+}
