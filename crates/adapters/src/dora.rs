@@ -14,12 +14,12 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use polyptych_tensor::{
-    Activations, Init, Kind, Linear, Plain, Plan, Projection, Result as TensorResult, Scope, Site,
+    Activations, Init, Linear, Plain, Plan, Projection, Result as TensorResult, Scope, Site,
     Tensor, Tensors, cast, dropout, no_grad,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::lora::{Part, copy, take};
+use crate::lora::{Part, copy, take, widened};
 use crate::low_rank::{LowRank, LowRankInit};
 use crate::{Form, Lora, LoraConfig, Result};
 
@@ -123,7 +123,7 @@ impl Direction {
         Self { part, factors, magnitude, scaling, started: Cell::new(false) }
     }
 
-    /// `V`, float32 `[part.len, in]`.
+    /// `V`, `[part.len, in]`, in float32 or wider.
     fn adapted(&self, weight: &Tensor) -> Tensor {
         self.rows(weight) + self.factors.b.matmul(&self.factors.a) * self.scaling
     }
@@ -155,7 +155,7 @@ impl Direction {
     }
 
     fn rows(&self, weight: &Tensor) -> Tensor {
-        weight.narrow(0, self.part.start, self.part.len).to_kind(Kind::Float)
+        widened(&weight.narrow(0, self.part.start, self.part.len))
     }
 
     /// What the rows add to the frozen output: `(g - 1) W x + g (alpha / r) B A x`.
@@ -176,7 +176,7 @@ impl Direction {
 }
 
 fn norm_of_rows(weight: &Tensor) -> Tensor {
-    weight.square().sum_dim_intlist([1i64].as_slice(), false, Kind::Float).sqrt()
+    weight.square().sum_dim_intlist([1i64].as_slice(), false, weight.kind()).sqrt()
 }
 
 #[derive(Debug)]
@@ -214,7 +214,7 @@ impl DoraLinear {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use polyptych_tensor::{Device, SiteKind, Store};
+    use polyptych_tensor::{Device, Kind, SiteKind, Store};
     use serde_json::json;
 
     #[test]

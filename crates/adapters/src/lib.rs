@@ -52,7 +52,7 @@ pub use mtlora::{MtLora, MtLoraConfig, SharedMode};
 pub use parallel::ParallelAdapters;
 pub use parallel_adapter::ParallelAdapterConfig;
 pub use parameters::{PARAMETERS, is_method_parameter};
-pub use peft::{PeftAdapter, load_peft, parse_peft_config, save_peft};
+pub use peft::{PeftAdapter, PeftConfig, PeftFactors, load_peft, save_peft};
 pub use phm::PhmConfig;
 pub use polyhistor::PolyhistorConfig;
 pub use relative_bias::RelativeBias;

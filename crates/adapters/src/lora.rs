@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use polyptych_tensor::{
-    Activations, Linear, Plain, Plan, Projection, Scope, Site, SiteKind, Tensor, Tensors, dropout,
+    Activations, Kind, Linear, Plain, Plan, Projection, Scope, Site, SiteKind, Tensor, Tensors,
+    dropout,
 };
 use regex::Regex;
 use serde::{Deserialize, Serialize};
@@ -300,6 +301,14 @@ impl Deltas {
 /// A copy of the map; tensors are shared.
 pub(crate) fn copy(tensors: &Tensors) -> Tensors {
     tensors.iter().map(|(name, tensor)| (name.clone(), tensor.detach())).collect()
+}
+
+/// Numbers of a shorter type than float32 in float32, in which factors are multiplied.
+pub(crate) fn widened(tensor: &Tensor) -> Tensor {
+    match tensor.kind() {
+        Kind::Half | Kind::BFloat16 => tensor.to_kind(Kind::Float),
+        _ => tensor.shallow_clone(),
+    }
 }
 
 /// Removes and returns the tensor `name`.

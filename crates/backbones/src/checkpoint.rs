@@ -5,10 +5,12 @@ mod huggingface;
 
 use std::path::Path;
 
-use polyptych_tensor::{Tensors, file, pth};
+use polyptych_tensor::pth::{self, Choice, StateDict};
+use polyptych_tensor::{Tensors, file};
 
 pub use huggingface::HuggingFaceConfig;
 
+use crate::prefix::{Unwrapped, unwrap};
 use crate::{BackboneConfig, Error, Outline, Result, Source, npz};
 
 /// Patterns of buffers that some sources keep and every Swin computes.
@@ -26,6 +28,9 @@ pub struct Checkpoint {
     pub tensors: Tensors,
     /// What stands beside the weights in a folder of Hugging Face's.
     pub config: Option<HuggingFaceConfig>,
+    /// What was chosen on the way to them, for people: which state dict of several, which prefix of
+    /// names, what was left out.
+    pub notes: Vec<String>,
 }
 
 impl Checkpoint {
@@ -35,12 +40,22 @@ impl Checkpoint {
     /// # Errors
     /// What cannot be read, a shard that is missing, or names that are of no ViT or Swin.
     pub fn open(path: &Path) -> Result<Self> {
+        Self::open_choice(path, &Choice::default())
+    }
+
+    /// As [`Checkpoint::open`], where the file holds weights of several models: `choice` says
+    /// which are read, by a key of a file of PyTorch's, or by what stands before names.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open`], and a key that is neither.
+    pub fn open_choice(path: &Path, choice: &Choice) -> Result<Self> {
         let origin = path.display().to_string();
         if path.is_dir() {
-            let (tensors, config) = folder::open(path)?;
-            return Ok(Self { config, ..Self::of(&origin, tensors)? });
+            let (read, config) = folder::open(path, choice)?;
+            return Ok(Self { config, ..Self::of_read(&origin, read)? });
         }
-        Self::of(&origin, read(path)?).map_err(|e| folder::of_shard(path).unwrap_or(e))
+        let opened = read(path, choice).and_then(|read| Self::of_read(&origin, read));
+        opened.map_err(|e| folder::of_shard(path).unwrap_or(e))
     }
 
     /// The same of tensors that were read already.
@@ -48,9 +63,15 @@ impl Checkpoint {
     /// # Errors
     /// Names that are of no ViT or Swin, or a tensor that is not what its name says.
     pub fn of(origin: &str, tensors: Tensors) -> Result<Self> {
+        Self::of_read(origin, Read { tensors, notes: Vec::new(), left: Choice::default() })
+    }
+
+    fn of_read(origin: &str, read: Read) -> Result<Self> {
+        let Unwrapped { tensors, notes } = unwrap(origin, read.tensors, &read.left)?;
         let source = Source::of(&tensors).ok_or_else(|| foreign(origin, &tensors))?;
         let tensors = source.rename(tensors)?;
-        Ok(Self { origin: origin.into(), source, tensors, config: None })
+        let notes = read.notes.into_iter().chain(notes).collect();
+        Ok(Self { origin: origin.into(), source, tensors, config: None, notes })
     }
 
     /// Checks that the weights are of the architecture of `backbone`, as far as names tell, and
@@ -72,15 +93,45 @@ impl Checkpoint {
     }
 }
 
-/// Tensors under the names of the file.
-fn read(path: &Path) -> Result<Tensors> {
-    if pth::is_pth(path) {
-        Ok(pth::load(path)?)
+/// Tensors under the names of the file, and what is told of their choice.
+struct Read {
+    tensors: Tensors,
+    notes: Vec<String>,
+    /// What is still to be chosen by the prefixes of names.
+    left: Choice,
+}
+
+fn read(path: &Path, choice: &Choice) -> Result<Read> {
+    let tensors = if pth::is_pth(path) {
+        return Ok(read_pth(path, choice)?);
     } else if npz::is_npz(path) {
-        npz::load(path)
+        npz::load(path)?
     } else {
-        Ok(file::load(path)?.tensors)
+        file::load(path)?.tensors
+    };
+    Ok(Read { tensors, notes: Vec::new(), left: choice.clone() })
+}
+
+/// A key that the file does not have may be what stands before the names of its state dict.
+fn read_pth(path: &Path, choice: &Choice) -> polyptych_tensor::Result<Read> {
+    let keyless = Choice { key: None, ..choice.clone() };
+    let (read, left) = match (pth::load_choice(path, choice), &choice.key) {
+        (Ok(read), _) => (read, keyless),
+        (Err(e), None) => return Err(e),
+        (Err(e), Some(key)) => {
+            let found = pth::load_choice(path, &keyless).ok();
+            let behind = |found: &StateDict| found.tensors.keys().any(|n| n.starts_with(key));
+            (found.filter(behind).ok_or(e)?, choice.clone())
+        }
+    };
+    let mut notes = Vec::new();
+    if !read.key.is_empty() {
+        notes.push(format!("state dict: `{}`", read.key));
     }
+    if !read.others.is_empty() {
+        notes.push(format!("others that are not read: `{}`", read.others.join("`, `")));
+    }
+    Ok(Read { tensors: read.tensors, notes, left })
 }
 
 fn foreign(origin: &str, tensors: &Tensors) -> Error {

@@ -10,7 +10,7 @@ pub(crate) fn run(flags: &ExportFlags) -> Result<()> {
     let run = OpenRun::open(&flags.run, flags.best, Some("cpu"))?;
     let report = export(&run, flags.format.into(), &flags.out, flags.probe.as_deref())?;
     for (output, difference) in &report.differences {
-        say!("{output}: largest difference {difference:.1e} over {} images", report.probe_images);
+        say!("{output}: largest difference {difference} over {} images", report.probe_images);
     }
     report.notes.iter().for_each(|note| note!("{note}"));
     for file in &report.files {

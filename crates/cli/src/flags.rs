@@ -253,9 +253,16 @@ pub(crate) struct ConvertFlags {
     /// New safetensors file
     #[arg(long)]
     pub(crate) out: PathBuf,
-    /// Folder of a LoRA or DoRA adapter of PEFT's that is folded in
+    /// Folder of a LoRA or DoRA adapter of PEFT's that is merged in
     #[arg(long)]
     pub(crate) adapter: Option<PathBuf>,
+    /// Of a file with several models, the one below this key (state_dict, student, ..), or whose
+    /// names stand behind it
+    #[arg(long)]
+    pub(crate) key: Option<String>,
+    /// Pass over weights that were averaged over training (state_dict_ema, model_ema, teacher)
+    #[arg(long)]
+    pub(crate) no_ema: bool,
 }
 
 #[derive(Debug, Args)]

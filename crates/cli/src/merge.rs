@@ -11,7 +11,11 @@ pub(crate) fn run(flags: &MergeFlags) -> Result<()> {
     let out = flags.out.clone().unwrap_or_else(|| flags.run.join("merged"));
     let report = merge(&run, &out, flags.half)?;
     for (task, difference) in &report.differences {
-        say!("{task}: largest difference {difference:.1e} over {} images", report.probe_images);
+        say!("{task}: largest difference {difference} over {} images", report.probe_images);
+    }
+    for (task, difference) in &report.in_own_precision {
+        let precision = run.recipe.precision;
+        say!("{task}: in {precision}, which rounds both models, {difference}");
     }
     say!("{} tensors folded, {} stay per task", report.folded, report.kept.len());
     say!("{}", out.display());

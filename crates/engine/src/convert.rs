@@ -1,19 +1,20 @@
 //! Weights of any source under timm's names, an adapter of PEFT's folded in where one is given.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use polyptych_adapters::{is_method_parameter, load_peft};
 use polyptych_backbones::checkpoint::COMPUTED;
-use polyptych_backbones::{BackboneConfig, Checkpoint, Options, Source, rename};
+use polyptych_backbones::{BackboneConfig, Checkpoint, Options, Source, prefix_of, rename};
+use polyptych_tensor::pth::Choice;
 use polyptych_tensor::{
     Device, Kind, LoadOptions, NoAdapter, Store, Tensor, Tensors, file, manual_seed, matches,
     no_grad,
 };
 
-use crate::export::TOLERANCE;
+use crate::error::io;
 use crate::weights::open_weights;
-use crate::{Error, Result};
+use crate::{Difference, Error, Result};
 
 /// What sources keep and timm's models lack.
 const ELSEWHERE: [&str; 4] = ["heads.*", "pooler.*", "pre_logits/*", "embeddings.mask_token"];
@@ -34,20 +35,30 @@ pub struct Conversion {
     pub difference: f64,
     /// Largest difference of a backbone's outputs with either on [`PROBE_IMAGES`] images of noise;
     /// none where the weights are no whole backbone, such as those of an adapter's sites alone.
-    pub outputs: Option<f64>,
+    pub outputs: Option<Difference>,
+    /// What was chosen in the file: which of several models, which prefix of names.
+    pub notes: Vec<String>,
 }
 
 /// Writes `weights` (see [`load_backbone`](crate::load_backbone)) to `out`, a safetensors file
-/// under timm's names, with the PEFT folder `adapter` folded in.
+/// under timm's names, with the PEFT folder `adapter` merged in. `choice` says which weights are
+/// meant, where there are several.
+///
+/// The file is written aside, read and compared, and has its name only then.
 ///
 /// # Errors
 /// Weights that cannot be found or read, an adapter that does not fit them, parameters of a
 /// method among them, or outputs that the file does not give back.
-pub fn convert(weights: &str, adapter: Option<&Path>, out: &Path) -> Result<Conversion> {
-    let checkpoint = open_weights(weights)?;
-    let source = checkpoint.source;
+pub fn convert(
+    weights: &str,
+    adapter: Option<&Path>,
+    choice: &Choice,
+    out: &Path,
+) -> Result<Conversion> {
+    let checkpoint = open_weights(weights, choice)?;
+    let (source, notes) = (checkpoint.source, checkpoint.notes.clone());
     let tensors = match adapter {
-        Some(folder) => folded(&checkpoint, folder)?,
+        Some(folder) => merged(&checkpoint, folder)?,
         None => checkpoint.tensors,
     };
     let patterns = [&ELSEWHERE[..], &COMPUTED].concat();
@@ -63,30 +74,52 @@ pub fn convert(weights: &str, adapter: Option<&Path>, out: &Path) -> Result<Conv
         });
     }
     let kept: Tensors = kept.into_iter().map(|(name, t)| (name, t.contiguous())).collect();
-    file::save(out, &kept, HashMap::from([("format".to_owned(), "pt".to_owned())]))?;
-    let read = file::load(out)?.tensors;
     let heads = checkpoint.config.and_then(|config| config.num_attention_heads);
-    Ok(Conversion {
-        source,
-        written: kept.len(),
-        left_out: left_out.into_keys().collect(),
-        difference: difference(&kept, &read),
-        outputs: compare_outputs([&kept, &read], heads)?,
-    })
+    let aside = aside(out);
+    let checked = write_checked(&aside, &kept, heads);
+    let placed = checked.and_then(|checked| {
+        std::fs::rename(&aside, out).map_err(io(out))?;
+        Ok(checked)
+    });
+    // The cause is on its way up; what cannot be removed adds nothing to it.
+    let (difference, outputs) = placed.inspect_err(|_| drop(std::fs::remove_file(&aside)))?;
+    let left_out = left_out.into_keys().collect();
+    Ok(Conversion { source, written: kept.len(), left_out, difference, outputs, notes })
 }
 
-fn folded(checkpoint: &Checkpoint, folder: &Path) -> Result<Tensors> {
+/// The name that a file has until it is checked.
+fn aside(out: &Path) -> PathBuf {
+    let mut name = out.as_os_str().to_owned();
+    name.push(".unchecked");
+    name.into()
+}
+
+/// The largest differences of the tensors and of the outputs once they are read back.
+fn write_checked(
+    path: &Path,
+    tensors: &Tensors,
+    heads: Option<i64>,
+) -> Result<(f64, Option<Difference>)> {
+    file::save(path, tensors, HashMap::from([("format".to_owned(), "pt".to_owned())]))?;
+    let read = file::load(path)?.tensors;
+    Ok((difference(tensors, &read), compare_outputs([tensors, &read], heads)?))
+}
+
+fn merged(checkpoint: &Checkpoint, folder: &Path) -> Result<Tensors> {
     let adapter = load_peft(folder)?;
     let adapter = match checkpoint.source {
         Source::HuggingFaceVit => adapter.renamed(rename::huggingface_vit_name),
         Source::HuggingFaceSwin => adapter.renamed(rename::huggingface_swin_name),
-        _ => adapter,
+        _ => {
+            let prefix = prefix_of(adapter.tensors.keys().map(String::as_str)).to_owned();
+            adapter.renamed(|name| name.strip_prefix(&prefix).unwrap_or(name).to_owned())
+        }
     };
-    Ok(adapter.fold(&checkpoint.tensors)?)
+    Ok(adapter.merge(&checkpoint.tensors)?)
 }
 
 /// Largest difference of the outputs of one architecture with two sets of values.
-fn compare_outputs(both: [&Tensors; 2], num_heads: Option<i64>) -> Result<Option<f64>> {
+fn compare_outputs(both: [&Tensors; 2], num_heads: Option<i64>) -> Result<Option<Difference>> {
     let Some(config) = BackboneConfig::of_tensors(both[0], num_heads) else { return Ok(None) };
     manual_seed(0);
     let (in_chans, [height, width]) = config.image();
@@ -105,11 +138,8 @@ fn compare_outputs(both: [&Tensors; 2], num_heads: Option<i64>) -> Result<Option
         })
     });
     let [written, read] = outputs;
-    let found = (written? - read?).abs().max().double_value(&[]);
-    match found <= TOLERANCE {
-        true => Ok(Some(found)),
-        false => Err(Error::Merge { key: "outputs".into(), tolerance: TOLERANCE, found }),
-    }
+    let difference = Difference::between(&read?, &written?);
+    difference.check("outputs").map(|()| Some(difference))
 }
 
 fn difference(written: &Tensors, read: &Tensors) -> f64 {

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::Difference;
+
 /// Result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -51,17 +53,18 @@ pub enum Error {
         /// Folder of the state before the last step.
         path: PathBuf,
     },
-    /// A folded model differs from the one that was trained.
+    /// A merged model, or what was written of one, differs from the model that was trained.
     #[error(
-        "{key}: expected the folded model within {tolerance:e} of the trained one, found {found:e}"
+        "{key}: expected the merged model within {tolerance:e} of the largest output, found a \
+         difference of {found}"
     )]
     Merge {
-        /// The task.
+        /// The task or output.
         key: String,
-        /// Largest difference that is allowed.
+        /// Largest difference that is allowed, as a part of the largest output.
         tolerance: f64,
         /// Largest difference on the probe batch.
-        found: f64,
+        found: Difference,
     },
     /// A model whose method does not fold, or not yet.
     #[error("{}: expected a model that folds, found one that does not: {reason}", path.display())]

@@ -5,6 +5,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use polyptych_adapters::{ExpertLayer, KMeansConfig, PARAMETERS, construct_experts, moefy};
+use polyptych_tensor::pth::Choice;
 use polyptych_tensor::{Device, Kind, LoadOptions, Tensor, Tensors, file, matches};
 use sha2::{Digest, Sha256};
 
@@ -54,7 +55,7 @@ pub fn moefy_file(
     out: &Path,
     progress: impl FnMut(&ExpertLayer, usize),
 ) -> Result<Vec<ExpertLayer>> {
-    let tensors = open_weights(weights)?.tensors;
+    let tensors = open_weights(weights, &Choice::default())?.tensors;
     let layers = construct_experts(&tensors, experts, config, progress)?;
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     file::save(out, &moefy(&tensors, &layers)?, metadata)?;

@@ -7,17 +7,13 @@ mod whole;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use polyptych_adapters::{Form, PARAMETERS};
-use polyptych_tensor::{
-    LoadOptions, NoAdapter, Precision, Store, Tensor, Tensors, file, matches, no_grad,
-};
+use polyptych_adapters::{Form, PARAMETERS, PeftFactors};
+use polyptych_tensor::{LoadOptions, NoAdapter, Store, Tensor, Tensors, file, matches, no_grad};
 
 use crate::error::io;
+use crate::merge;
 use crate::trunk::Trunk;
-use crate::{DataSets, Error, Model, OpenRun, Recipe, Result, to_tensor};
-
-/// Largest difference between a model and what was written of it, in the units of raw outputs.
-pub(crate) const TOLERANCE: f64 = 1e-4;
+use crate::{Difference, Error, Model, OpenRun, Recipe, Result, to_tensor};
 
 /// What a model is written as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +21,8 @@ pub enum ExportFormat {
     /// The plain backbone, with its classifier where all tasks name one class per image:
     /// `model.safetensors` and `config.json`.
     Timm,
-    /// The factors of a LoRA run as an adapter folder, and the weights that they stand beside.
+    /// The factors of LoRA, DoRA or EMTAL, or those that MTLoRA's tasks share, as an adapter
+    /// folder, and the weights that they stand beside.
     Peft,
     /// All tasks in one file: one input, an output per task.
     TorchScript,
@@ -37,7 +34,7 @@ pub enum ExportFormat {
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExportReport {
     /// Largest difference to the model per output, on the probe batch.
-    pub differences: BTreeMap<String, f64>,
+    pub differences: BTreeMap<String, Difference>,
     /// Images in the probe batch.
     pub probe_images: usize,
     /// The files.
@@ -60,7 +57,7 @@ struct Subject<'a> {
 ///
 /// # Errors
 /// A model that the format cannot express, something at `out` already, or a file that gives other
-/// outputs than the model by more than 1e-4.
+/// outputs than the trained model by more than 1e-4 of the largest; both are compared in float32.
 pub fn export(
     run: &OpenRun,
     format: ExportFormat,
@@ -90,7 +87,7 @@ impl<'a> Subject<'a> {
         if let Some(reason) = run.model.unfoldable() {
             return Err(Error::Unfoldable { path: run.folder.path().into(), reason });
         }
-        let recipe = Recipe { precision: Precision::Fp32, ..run.recipe.clone() };
+        let recipe = run.recipe_in_float32();
         let device = run.model.store.device();
         let tensors = match run.form {
             Form::Adapted => run.model.folded()?,
@@ -99,7 +96,12 @@ impl<'a> Subject<'a> {
         let model = Model::new(&recipe, &run.folder.specs()?, Form::Folded, device)?;
         model.store.load("folded model", &tensors, &LoadOptions::default())?;
         model.store.set_trainable(|_| false);
-        let images = probe(run)?;
+        let images = to_tensor(&merge::probe(run)?.images, device);
+        if run.form == Form::Adapted {
+            let trained = run.model_in_float32()?;
+            let differences = merge::compare(&model, &trained, &images)?;
+            differences.iter().try_for_each(|(key, difference)| difference.check(key))?;
+        }
         Ok(Self { run, recipe, model, images })
     }
 
@@ -107,21 +109,38 @@ impl<'a> Subject<'a> {
         Error::Run { path: self.run.folder.path().into(), reason: reason.into() }
     }
 
-    /// The one backbone of the model, if it is a plain one.
-    fn plain_trunk(&self) -> Result<&Trunk> {
-        let [trunk] = self.model.trunks() else {
-            let reason = "expected one backbone, found one for every task: `polyptych merge` \
-                          writes each as backbone.<task>.safetensors";
-            return Err(self.refused(reason));
-        };
-        let kept = self.tensors_of(trunk).into_keys().find(|name| matches(PARAMETERS, name));
-        match kept {
-            None => Ok(trunk),
-            Some(name) => Err(self.refused(format!(
-                "expected a plain backbone, found parts that stay per task, such as {name}: \
-                 torchscript and onnx have them all"
-            ))),
+    /// The one backbone of the model.
+    fn trunk(&self) -> Result<&Trunk> {
+        match self.model.trunks() {
+            [trunk] => Ok(trunk),
+            _ => Err(self.refused(
+                "expected one backbone, found one for every task: `polyptych merge` writes each \
+                 as backbone.<task>.safetensors",
+            )),
         }
+    }
+
+    /// The backbone without parameters of its method, and a note on what that leaves out: of
+    /// MTLoRA, which has factors of single tasks, the part that all tasks share.
+    fn plain_tensors(&self) -> Result<(Tensors, Option<String>)> {
+        let tensors = self.tensors_of(self.trunk()?);
+        let Some(kept) = tensors.keys().find(|name| matches(PARAMETERS, name)).cloned() else {
+            return Ok((tensors, None));
+        };
+        let only_whole = "torchscript and onnx have them all";
+        let shared = PeftFactors::of(&self.recipe.adapter, &tensors).map_err(|cause| {
+            self.refused(format!(
+                "expected a plain backbone, found parts that stay per task, such as {kept}: \
+                 {only_whole} ({cause})"
+            ))
+        })?;
+        let note = format!(
+            "{} parameters of single tasks, such as {}, are left out: this is the part that all \
+             tasks share, {only_whole}",
+            shared.left_out.len(),
+            shared.left_out.first().unwrap_or(&kept)
+        );
+        Ok((shared.merged()?, Some(note)))
     }
 
     /// The tensors of `trunk` under its own names.
@@ -134,8 +153,12 @@ impl<'a> Subject<'a> {
     }
 
     /// The report on `weights`, a plain backbone and perhaps its classifier, under timm's names.
-    fn compare_plain(&self, weights: &Tensors, classes: i64) -> Result<BTreeMap<String, f64>> {
-        let trunk = self.plain_trunk()?;
+    fn compare_plain(
+        &self,
+        weights: &Tensors,
+        classes: i64,
+    ) -> Result<BTreeMap<String, Difference>> {
+        let trunk = self.trunk()?;
         let config = self.model.backbone_config().clone().with_num_classes(classes);
         let store = Store::new(self.model.store.device());
         let pyramid = self.recipe.backbone.pyramid.unwrap_or_else(|| trunk.plan.pyramid());
@@ -147,13 +170,16 @@ impl<'a> Subject<'a> {
             if classes > 0 {
                 let logits = plain.forward_head(&found.features, false).shared;
                 let ours = Tensor::cat(&self.model.forward(&self.images, false)?, 1);
-                return Ok(BTreeMap::from([("logits".to_owned(), worst(&logits, &ours))]));
+                return Ok(BTreeMap::from([(
+                    "logits".to_owned(),
+                    Difference::between(&logits, &ours),
+                )]));
             }
             let ours = trunk.backbone.forward_intermediates(&self.images, false)?;
             let levels = found.levels.iter().zip(&ours.levels).enumerate();
             let named = |(i, (a, b)): (usize, (&polyptych_tensor::Activations, _))| {
                 let b: &polyptych_tensor::Activations = b;
-                (format!("level {i}"), worst(&a.shared, &b.shared))
+                (format!("level {i}"), Difference::between(&a.shared, &b.shared))
             };
             Ok(levels.map(named).collect())
         })
@@ -178,7 +204,11 @@ impl<'a> Subject<'a> {
         Ok(file::save(path, &seen, Default::default())?)
     }
 
-    fn report(&self, differences: BTreeMap<String, f64>, files: Vec<PathBuf>) -> ExportReport {
+    fn report(
+        &self,
+        differences: BTreeMap<String, Difference>,
+        files: Vec<PathBuf>,
+    ) -> ExportReport {
         let probe_images = self.images.size()[0] as usize;
         ExportReport { differences, probe_images, files, notes: Vec::new() }
     }
@@ -186,27 +216,8 @@ impl<'a> Subject<'a> {
 
 impl ExportReport {
     fn check(self) -> Result<Self> {
-        let differs = |d: f64| d.is_nan() || d > TOLERANCE;
-        match self.differences.iter().find(|(_, d)| differs(**d)) {
-            None => Ok(self),
-            Some((key, &found)) => {
-                Err(Error::Merge { key: key.clone(), tolerance: TOLERANCE, found })
-            }
-        }
-    }
-}
-
-fn probe(run: &OpenRun) -> Result<Tensor> {
-    let none = || Error::Run { path: run.folder.path().into(), reason: "no probe batch".into() };
-    let batch = DataSets::open_eval(&run.recipe)?.epoch(0, 0)?.next().ok_or_else(none)??;
-    Ok(to_tensor(&batch.images, run.model.store.device()))
-}
-
-/// Largest difference of two tensors; NaN where their shapes differ.
-fn worst(a: &Tensor, b: &Tensor) -> f64 {
-    match a.size() == b.size() {
-        true => (a - b).abs().max().double_value(&[]),
-        false => f64::NAN,
+        self.differences.iter().try_for_each(|(key, difference)| difference.check(key))?;
+        Ok(self)
     }
 }
 

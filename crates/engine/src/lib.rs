@@ -9,6 +9,7 @@ mod checkpoint;
 mod conflict;
 mod convert;
 mod data;
+mod difference;
 mod error;
 mod evaluate;
 mod experts;
@@ -39,6 +40,7 @@ pub use checkpoint::Checkpoint;
 pub use conflict::{Conflict, ConflictGroup, MeanConflict};
 pub use convert::{Conversion, PROBE_IMAGES, convert};
 pub use data::{DataSets, facts, survey, to_tensor};
+pub use difference::Difference;
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, NamedClass, Peak, TaskScores, evaluate};
 pub use experts::moefy_file;
@@ -57,6 +59,7 @@ pub use polyptych_data::{
 };
 pub use polyptych_losses::balancers::{BalancerInfo, BalancerKind, balancers};
 pub use polyptych_metrics::ClassScore;
+pub use polyptych_tensor::pth::Choice;
 pub use polyptych_tensor::{memory, torch_version};
 pub use predict::{Prediction, Predictor, image_files, output_names};
 pub use recipe::{

@@ -5,24 +5,25 @@ use std::path::Path;
 
 use polyptych_adapters::{Form, PARAMETERS};
 use polyptych_backbones::BackboneConfig;
-use polyptych_data::TaskKind;
-use polyptych_tensor::{Kind, LoadOptions, Tensor, Tensors, file, matches, no_grad};
+use polyptych_data::{Batch, TaskKind};
+use polyptych_tensor::{Kind, LoadOptions, Precision, Tensor, Tensors, file, matches, no_grad};
 use serde::Serialize;
 
 use crate::error::io;
 use crate::log::to_json;
 use crate::run::{MERGE, MERGED_MODEL};
 use crate::trunk::Trunk;
-use crate::{DataSets, Error, Model, OpenRun, Result, RunFolder, Task, to_tensor};
-
-/// Largest difference that folding may make, in the units of the raw outputs.
-const TOLERANCE: f64 = 1e-4;
+use crate::{
+    DataSets, Difference, Error, Model, OpenRun, Recipe, Result, RunFolder, Task, to_tensor,
+};
 
 /// What folding did.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MergeReport {
-    /// Largest difference of raw outputs per task, on the probe batch.
-    pub differences: BTreeMap<String, f64>,
+    /// Largest difference of raw outputs per task, on the probe batch, in float32.
+    pub differences: BTreeMap<String, Difference>,
+    /// The same in the precision of the run, where that is not float32: what rounding makes of it.
+    pub in_own_precision: BTreeMap<String, Difference>,
     /// Tensors that are gone because they are part of others now.
     pub folded: usize,
     /// Tensors of the method that stay: the small per-task part.
@@ -38,10 +39,14 @@ pub struct MergeReport {
 /// other in the order of tasks, as its classifier, `head` in a ViT and `head.fc` in a Swin. Where every task has a backbone of its
 /// own, each becomes a file of its own, `backbone.<task>.safetensors`, with its task's classifier.
 ///
+/// Factors are multiplied in float32 and what they change is written in float32, whatever the run
+/// computes in. The two models are compared in float32 too.
+///
 /// # Errors
-/// A model that is folded already, one whose method is not ready to fold, a folded model that differs by more than 1e-4 from the trained
-/// one on a probe batch of the evaluation data, or a folder that cannot be written; nothing is
-/// written unless the check holds, and nothing stays that is not whole.
+/// A model that is folded already, one whose method is not ready to fold, a merged model whose raw
+/// outputs on a probe batch of the evaluation data differ from the trained one's by more than 1e-4
+/// of the largest, or a folder that cannot be written; nothing is written unless the check holds,
+/// and nothing stays that is not whole.
 pub fn merge(run: &OpenRun, out: &Path, half: bool) -> Result<MergeReport> {
     if run.form == Form::Folded {
         let reason = "expected a trained run, found a merged model".into();
@@ -49,44 +54,85 @@ pub fn merge(run: &OpenRun, out: &Path, half: bool) -> Result<MergeReport> {
     }
     let specs = run.folder.specs()?;
     let tensors = run.model.folded()?;
-    let folded = Model::new(&run.recipe, &specs, Form::Folded, run.model.store.device())?;
-    folded.store.load("folded model", &tensors, &LoadOptions::default())?;
-    let report = compare(run, &folded, &tensors)?;
+    let both = Both::new(run, &run.recipe_in_float32(), &tensors)?;
+    let report = report(run, &both, &tensors)?;
     let folder = RunFolder::create(out, &run.recipe, &specs, run.baselines.as_ref())?;
-    write(&folder, &folded, &tensors, &report, half).inspect_err(|_| folder.discard())?;
+    write(&folder, &both.merged, &tensors, &report, half).inspect_err(|_| folder.discard())?;
     Ok(report)
 }
 
-fn compare(run: &OpenRun, folded: &Model, tensors: &Tensors) -> Result<MergeReport> {
-    let loader = DataSets::open_eval(&run.recipe)?;
-    let none = || Error::Run { path: run.folder.path().into(), reason: "no probe batch".into() };
-    let batch = loader.epoch(0, 0)?.next().ok_or_else(none)??;
+/// The trained model and the merged one in float32.
+struct Both {
+    /// None where the run computes in float32 anyway.
+    trained: Option<Model>,
+    merged: Model,
+}
+
+impl Both {
+    fn new(run: &OpenRun, recipe: &Recipe, tensors: &Tensors) -> Result<Self> {
+        let merged = merged(run, recipe, tensors)?;
+        let shorter = run.recipe.precision != Precision::Fp32;
+        let trained = shorter.then(|| run.model_in_float32()).transpose()?;
+        Ok(Self { trained, merged })
+    }
+}
+
+fn merged(run: &OpenRun, recipe: &Recipe, tensors: &Tensors) -> Result<Model> {
+    let specs = run.folder.specs()?;
+    let model = Model::new(recipe, &specs, Form::Folded, run.model.store.device())?;
+    model.store.load("merged model", tensors, &LoadOptions::default())?;
+    model.store_frozen();
+    Ok(model)
+}
+
+fn report(run: &OpenRun, both: &Both, tensors: &Tensors) -> Result<MergeReport> {
+    let batch = probe(run)?;
     let images = to_tensor(&batch.images, run.model.store.device());
-    let outputs = |model: &Model| no_grad(|| model.forward(&images, false));
-    let (before, after) = (outputs(&run.model)?, outputs(folded)?);
-    let names = run.model.tasks.iter().map(|task| task.spec.name.clone());
-    let worst = |(a, b): (&Tensor, &Tensor)| (a - b).abs().max().double_value(&[]);
-    let differences: BTreeMap<String, f64> =
-        names.zip(before.iter().zip(&after).map(worst)).collect();
+    let trained = both.trained.as_ref().unwrap_or(&run.model);
+    let differences = compare(&both.merged, trained, &images)?;
     if let Some(reason) = run.model.unfoldable() {
-        return Err(unfoldable(run, reason, differences.into_values().fold(0.0, f64::max)));
+        return Err(unfoldable(run, reason, &differences));
     }
-    let differs = |d: f64| d.is_nan() || d > TOLERANCE;
-    if let Some((key, &found)) = differences.iter().find(|(_, d)| differs(**d)) {
-        return Err(Error::Merge { key: key.clone(), tolerance: TOLERANCE, found });
-    }
+    differences.iter().try_for_each(|(key, difference)| difference.check(key))?;
+    let in_own_precision = match both.trained {
+        Some(_) => compare(&merged(run, &run.recipe, tensors)?, &run.model, &images)?,
+        None => BTreeMap::new(),
+    };
     let kept = tensors.keys().filter(|name| matches(PARAMETERS, name)).cloned().collect();
     let before = run.model.store.tensors();
     let gone = |name: &str| matches(PARAMETERS, name) && !tensors.contains_key(name);
     let folded = before.iter().filter(|(name, _)| gone(name)).count();
-    Ok(MergeReport { differences, folded, kept, probe_images: batch.names.len() })
+    let probe_images = batch.names.len();
+    Ok(MergeReport { differences, in_own_precision, folded, kept, probe_images })
 }
 
-/// `difference`: the largest one of raw outputs that folding would make.
-fn unfoldable(run: &OpenRun, reason: String, difference: f64) -> Error {
-    let change =
-        format!("{reason}; on the probe batch its outputs would change by {difference:.3}");
-    let reason = if difference > TOLERANCE { change } else { reason };
+/// The batch on which models are compared: the first of the evaluation data.
+pub(crate) fn probe(run: &OpenRun) -> Result<Batch> {
+    let none = || Error::Run { path: run.folder.path().into(), reason: "no probe batch".into() };
+    Ok(DataSets::open_eval(&run.recipe)?.epoch(0, 0)?.next().ok_or_else(none)??)
+}
+
+/// Largest differences of raw outputs per task.
+pub(crate) fn compare(
+    merged: &Model,
+    trained: &Model,
+    images: &Tensor,
+) -> Result<BTreeMap<String, Difference>> {
+    let outputs = |model: &Model| no_grad(|| model.forward(images, false));
+    let (found, expected) = (outputs(merged)?, outputs(trained)?);
+    let names = trained.tasks.iter().map(|task| task.spec.name.clone());
+    let between = found.iter().zip(&expected).map(|(a, b)| Difference::between(a, b));
+    Ok(names.zip(between).collect())
+}
+
+/// `differences`: those of raw outputs that merging would make.
+fn unfoldable(run: &OpenRun, reason: String, differences: &BTreeMap<String, Difference>) -> Error {
+    let reason = match differences.values().copied().reduce(Difference::or_worse) {
+        Some(worst) if worst.is_too_large() => {
+            format!("{reason}; on the probe batch its outputs would change by {worst}")
+        }
+        _ => reason,
+    };
     Error::Unfoldable { path: run.folder.path().into(), reason }
 }
 

@@ -6,7 +6,7 @@ use polyptych_adapters::Form;
 use polyptych_backbones::{Backbone, BackboneConfig};
 use polyptych_data::TaskSpec;
 use polyptych_heads::{Head, HeadInput, upsample};
-use polyptych_tensor::{Device, Observed, Store, Tensor, Tensors, manual_seed};
+use polyptych_tensor::{Device, Kind, Observed, Store, Tensor, Tensors, manual_seed};
 
 use crate::features::Features;
 use crate::in_turn::InTurn;
@@ -27,7 +27,7 @@ pub struct Model {
     trunks: Vec<Trunk>,
     backbone_config: BackboneConfig,
     heads: Vec<Box<dyn Head>>,
-    kind: polyptych_tensor::Kind,
+    kind: Kind,
     learning: Vec<usize>,
 }
 
@@ -300,12 +300,14 @@ impl Model {
         self.trunks.iter().map(part).collect()
     }
 
-    /// All tensors with everything folded that the method can fold; heads are unchanged.
+    /// All tensors with everything folded that the method can fold; heads are unchanged. Whatever
+    /// the run computes in, factors are multiplied in float32 and the result is float32.
     ///
     /// # Errors
     /// A parameter of the method that is absent.
     pub fn folded(&self) -> Result<Tensors> {
-        let stored: Tensors = self.store.tensors().into_iter().collect();
+        let float = |(name, t): (String, Tensor)| (name, in_float32(&t));
+        let stored: Tensors = self.store.tensors().into_iter().map(float).collect();
         let heads = stored.iter().filter(|(name, _)| name.starts_with("heads."));
         let mut all: Tensors = heads.map(|(name, t)| (name.clone(), t.shallow_clone())).collect();
         for trunk in &self.trunks {
@@ -337,6 +339,14 @@ impl Model {
         let of_head = || name.strip_prefix("heads.")?.split('.').next();
         let task = self.trunks.iter().find_map(|trunk| trunk.owner_of(name)).or_else(of_head)?;
         self.tasks.iter().position(|known| known.spec.name == task)
+    }
+}
+
+/// Numbers of a shorter type than float32 in float32.
+fn in_float32(tensor: &Tensor) -> Tensor {
+    match tensor.kind() {
+        Kind::Half | Kind::BFloat16 => tensor.to_kind(Kind::Float),
+        _ => tensor.shallow_clone(),
     }
 }
 

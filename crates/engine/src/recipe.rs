@@ -15,6 +15,7 @@ use polyptych_heads::HeadConfig;
 use polyptych_losses::LossConfig;
 use polyptych_losses::balancers::BalancingConfig;
 use polyptych_tensor::optim::{AdaTaskConfig, AdamWConfig, SgdConfig};
+use polyptych_tensor::pth::Choice;
 use polyptych_tensor::{Precision, Pyramid, Schedule};
 use serde::{Deserialize, Serialize};
 
@@ -103,6 +104,14 @@ pub struct BackboneRecipe {
     /// or folder (timm, Microsoft, TorchVision, Hugging Face, AugReg, MTLoRA, EMTAL; the content
     /// says which), the folder of a run or of a merged model, or `none` for random values.
     pub weights: String,
+    /// Which of several models in a file of weights is read: the key of a state dict, such as
+    /// `student` or `state_dict`, or what stands before its names, such as `teacher`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights_key: Option<String>,
+    /// Whether weights averaged over training (`state_dict_ema`, `model_ema`, `teacher`) are read
+    /// where a file has them, as in timm.
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    pub use_ema: bool,
     /// Whether heads come from the weights too, where these have some for the recipe's tasks, as
     /// MTLoRA's, EMTAL's and runs have; `false` begins with new ones.
     #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
@@ -124,6 +133,13 @@ pub struct BackboneRecipe {
     /// on the CPU. timm's `--grad-checkpointing`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub grad_checkpointing: bool,
+}
+
+impl BackboneRecipe {
+    /// Which of several models in the file is read.
+    pub(crate) fn choice(&self) -> Choice {
+        Choice { use_ema: self.use_ema, key: self.weights_key.clone() }
+    }
 }
 
 /// What a run learns from.

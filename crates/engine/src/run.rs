@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use polyptych_adapters::Form;
 use polyptych_data::TaskSpec;
-use polyptych_tensor::{Device, LoadOptions, device, file};
+use polyptych_tensor::{Device, LoadOptions, Precision, device, file};
 
 use crate::checkpoint::{read_json, sha256};
 use crate::error::io;
@@ -181,6 +181,8 @@ pub struct OpenRun {
     pub form: Form,
     /// What delta-m compares with.
     pub baselines: Option<Baselines>,
+    /// Steps that the model was trained for.
+    pub(crate) step: u64,
 }
 
 impl OpenRun {
@@ -212,7 +214,25 @@ impl OpenRun {
         model.store.load(&origin, &tensors, &LoadOptions::default())?;
         model.set_progress(step, recipe.train.steps);
         let baselines = folder.baselines()?;
-        Ok(Self { folder, recipe, model, form, baselines })
+        Ok(Self { folder, recipe, model, form, baselines, step })
+    }
+
+    /// The recipe, computed in float32.
+    pub(crate) fn recipe_in_float32(&self) -> Recipe {
+        Recipe { precision: Precision::Fp32, ..self.recipe.clone() }
+    }
+
+    /// A copy of the model that computes in float32.
+    ///
+    /// # Errors
+    /// A description of the tasks that cannot be read.
+    pub(crate) fn model_in_float32(&self) -> Result<Model> {
+        let (recipe, device) = (self.recipe_in_float32(), self.model.store.device());
+        let model = Model::new(&recipe, &self.folder.specs()?, self.form, device)?;
+        let tensors = self.model.store.tensors().into_iter().collect();
+        model.store.load("trained model", &tensors, &LoadOptions::default())?;
+        model.set_progress(self.step, self.recipe.train.steps);
+        Ok(model)
     }
 }
 

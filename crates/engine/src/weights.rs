@@ -6,6 +6,7 @@ use std::path::Path;
 use polyptych_adapters::{PARAMETERS, is_method_parameter};
 use polyptych_backbones::checkpoint::COMPUTED;
 use polyptych_backbones::{Checkpoint, Source, pretrained};
+use polyptych_tensor::pth::Choice;
 use polyptych_tensor::{LoadOptions, LoadReport, Tensor, Tensors, file, matches};
 
 use crate::hub::Hub;
@@ -50,7 +51,7 @@ pub fn load_backbone(model: &Model, recipe: &BackboneRecipe) -> Result<Option<Lo
     if let Some(tensors) = of_run(Path::new(weights))? {
         return Ok(Some(load_run(model, recipe, &tensors)?));
     }
-    let mut checkpoint = open_weights(weights)?;
+    let mut checkpoint = open_weights(weights, &recipe.choice())?;
     checkpoint.check(model.backbone_config())?;
     if !recipe.heads {
         checkpoint
@@ -70,7 +71,8 @@ pub fn load_backbone(model: &Model, recipe: &BackboneRecipe) -> Result<Option<Lo
         allow_unused: &[&UNUSED[..], &COMPUTED].concat(),
         resample: Some(&resample),
     };
-    Ok(Some(model.store.load(weights, &named, &options)?))
+    let report = model.store.load(weights, &named, &options)?;
+    Ok(Some(LoadReport { notes: checkpoint.notes, ..report }))
 }
 
 /// The tensors of the run or merged model in `path`; nothing where it is neither.
@@ -175,10 +177,11 @@ pub fn summary(report: &LoadReport) -> String {
 }
 
 /// A shipped `architecture.tag`, another of timm's names, or a file or folder.
-pub(crate) fn open_weights(weights: &str) -> Result<Checkpoint> {
+/// `choice` says which, where a file holds several.
+pub(crate) fn open_weights(weights: &str, choice: &Choice) -> Result<Checkpoint> {
     Ok(match pretrained::bytes(weights) {
         Some(bytes) => Checkpoint::of(weights, file::parse(weights, bytes)?.tensors)?,
-        None => Checkpoint::open(&Hub::from_env().resolve(weights)?)?,
+        None => Checkpoint::open_choice(&Hub::from_env().resolve(weights)?, choice)?,
     })
 }
 
@@ -289,7 +292,7 @@ mod tests {
     fn the_content_says_which_format_a_file_has() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("weights");
-        let open = || open_weights(path.to_str().unwrap());
+        let open = || open_weights(path.to_str().unwrap(), &Choice::default());
         let bias = Tensor::ones([4], (Kind::Float, Device::Cpu));
         let name = "Transformer/encoderblock_0/LayerNorm_0/bias";
         Tensor::write_npz(&[(name, &bias)], &path).unwrap();

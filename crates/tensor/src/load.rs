@@ -33,6 +33,8 @@ pub struct LoadReport {
     pub missing: Vec<String>,
     /// In the file, allowed to stay unused.
     pub unused: Vec<String>,
+    /// What was chosen in the file before, such as which of several models is read.
+    pub notes: Vec<String>,
 }
 
 impl fmt::Display for LoadReport {
@@ -42,7 +44,8 @@ impl fmt::Display for LoadReport {
             [("resampled", &self.resampled), ("missing", &self.missing), ("unused", &self.unused)];
         rest.iter().filter(|(_, names)| !names.is_empty()).try_for_each(|(what, names)| {
             write!(f, ", {} {what} ({})", names.len(), shorten(names, 2))
-        })
+        })?;
+        self.notes.iter().try_for_each(|note| write!(f, "; {note}"))
     }
 }
 

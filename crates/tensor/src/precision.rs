@@ -1,5 +1,7 @@
 //! In which type a run computes.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use tch::Kind;
 
@@ -15,6 +17,16 @@ pub enum Precision {
     /// float16; frozen weights are stored in it once, and losses are scaled by a
     /// [`GradScaler`](crate::GradScaler), because small gradients would be 0 in it.
     Fp16,
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Precision::Fp32 => "fp32",
+            Precision::Bf16 => "bf16",
+            Precision::Fp16 => "fp16",
+        })
+    }
 }
 
 impl Precision {

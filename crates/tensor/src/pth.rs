@@ -2,7 +2,8 @@
 //!
 //! Such a file is a pickle, a program for Python's unpickler, with raw numbers beside it. The
 //! reader follows only the part of the language that makes text, integers, containers and tensors.
-//! Whatever else the program asks for, above all a function to call, is refused by its name.
+//! Whatever else the program asks for, above all a function to call, is not done: an inert mark with
+//! its name stands there, which is refused where the state dict itself holds it.
 //!
 //! Both layouts are read: the zip archive of PyTorch 1.6 and later, and the stream of pickles
 //! before it. Sizes that a file claims are compared with the file before memory is asked for.
@@ -67,26 +68,63 @@ pub fn is_pth(path: &Path) -> bool {
     File::open(path).is_ok_and(|file| layout(&mut BufReader::new(file)).is_some())
 }
 
-/// Reads the state dict of the file at `path`: tensors on the CPU, in their own types.
-///
-/// A state dict may lie below keys such as `model` or `state_dict`; a prefix `module.` that all
-/// names share is dropped. Entries that are no tensors are passed over.
-///
-/// # Errors
-/// [`Error::Io`]; [`Error::Foreign`] for an opcode or global that is neither tensor nor container;
-/// [`Error::Pth`] for a file that is cut off, inconsistent, in big-endian order, TorchScript, or
-/// without tensors.
-pub fn load(path: &Path) -> Result<Tensors> {
-    let file = File::open(path).map_err(|source| Error::Io { path: path.into(), source })?;
-    read(BufReader::new(file)).map_err(|fault| fault.at(path))
+/// Which of a file's state dicts is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    /// Whether `state_dict_ema` and `model_ema`, weights averaged over training, come first, as in
+    /// timm.
+    pub use_ema: bool,
+    /// The key of one, such as `student` or `state.model`: no other is read then.
+    pub key: Option<String>,
 }
 
-/// Reads a file that is in memory already; `origin` names it in errors.
+impl Default for Choice {
+    fn default() -> Self {
+        Self { use_ema: true, key: None }
+    }
+}
+
+/// A state dict of a file.
+#[derive(Debug)]
+pub struct StateDict {
+    /// The key below which it lies; empty where it is all of the file.
+    pub key: String,
+    /// Keys of others.
+    pub others: Vec<String>,
+    /// Its tensors, on the CPU, in their own types.
+    pub tensors: Tensors,
+}
+
+/// Reads the state dict of the file at `path`, see [`load_choice`].
 ///
 /// # Errors
-/// As [`load`].
+/// As [`load_choice`].
+pub fn load(path: &Path) -> Result<Tensors> {
+    Ok(load_choice(path, &Choice::default())?.tensors)
+}
+
+/// Reads the state dict of the file at `path` that `choice` means.
+///
+/// It may lie below keys such as `model` or `state_dict`. Whatever lies beside it is passed over,
+/// and so are its own entries that are numbers or text. Objects of classes that are not known are
+/// never made.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Foreign`] for such an object in the state dict itself, and for opcodes
+/// that PyTorch does not write; [`Error::Pth`] for a file that is cut off, inconsistent, in
+/// big-endian order, TorchScript, or without tensors.
+pub fn load_choice(path: &Path, choice: &Choice) -> Result<StateDict> {
+    let file = File::open(path).map_err(|source| Error::Io { path: path.into(), source })?;
+    read(BufReader::new(file), choice).map_err(|fault| fault.at(path))
+}
+
+/// Reads the state dict of a file that is in memory already; `origin` names it in errors.
+///
+/// # Errors
+/// As [`load_choice`].
 pub fn parse(origin: &str, content: &[u8]) -> Result<Tensors> {
-    read(Cursor::new(content)).map_err(|fault| fault.at(Path::new(origin)))
+    let read = read(Cursor::new(content), &Choice::default());
+    Ok(read.map_err(|fault| fault.at(Path::new(origin)))?.tensors)
 }
 
 /// The constants of a TorchScript file, in the order of their numbers; its code is not looked at.
@@ -103,10 +141,10 @@ enum Layout {
     Legacy,
 }
 
-fn read(mut content: impl Read + Seek) -> Checked<Tensors> {
+fn read(mut content: impl Read + Seek, choice: &Choice) -> Checked<StateDict> {
     match layout(&mut content) {
-        Some(Layout::Zip) => zipped::read(content),
-        Some(Layout::Legacy) => legacy::read(content),
+        Some(Layout::Zip) => zipped::read(content, choice),
+        Some(Layout::Legacy) => legacy::read(content, choice),
         None => Err("neither a pickle nor an archive with one".into()),
     }
 }

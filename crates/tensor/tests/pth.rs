@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use polyptych_tensor::pth::{Choice, StateDict};
 use polyptych_tensor::{Device, Kind, Tensor, Tensors, file, pth};
 
 fn path(name: &str) -> PathBuf {
@@ -37,7 +38,9 @@ fn both_layouts_hold_the_same() {
         assert_flat(&pth::parse(name, &std::fs::read(path(name)).unwrap()).unwrap());
     }
     // Written by protocol 4, names behind `module.`, with settings beside the tensors.
-    assert_flat(&pth::load(&path("parallel.pt")).unwrap());
+    let parallel = pth::load(&path("parallel.pt")).unwrap().into_iter();
+    let short = |name: String| name.strip_prefix("module.").unwrap().to_owned();
+    assert_flat(&parallel.map(|(name, tensor)| (short(name), tensor)).collect());
 }
 
 #[test]
@@ -100,6 +103,54 @@ fn what_would_be_called_is_named_and_not_called() {
     assert_eq!(refusal("bad_opcode.pth"), foreign("opcode 0x82 EXT1"));
     assert_eq!(refusal("bad_script.pth"), foreign("TorchScript, a program"));
     assert!(!PathBuf::from("executed").exists());
+}
+
+#[test]
+fn objects_beside_the_state_dict_stay_inert() {
+    for name in ["objects_2.pth", "objects_4.pth", "objects_5.pth", "objects_legacy.bin"] {
+        let read = pth::load_choice(&path(name), &Choice::default()).unwrap();
+        assert_eq!((read.key.as_str(), read.others.len()), ("state_dict", 0), "{name}");
+        assert!(read.tensors.keys().eq(["a.bias", "a.weight"]), "{name}");
+        assert!(read.tensors["a.weight"].equal(&numbers(&[2, 3])), "{name}");
+        assert!(read.tensors["a.bias"].equal(&-numbers(&[3])), "{name}");
+    }
+    // A state dict that is a subclass of a dictionary, and a parameter with attributes.
+    let tensors = pth::load(&path("subclass.pth")).unwrap();
+    assert!(tensors.keys().eq(["a.bias", "a.scale", "a.weight"]));
+    assert!(tensors["a.scale"].equal(&numbers(&[3])));
+}
+
+#[test]
+fn objects_in_the_state_dict_are_refused_by_their_class() {
+    for name in ["bad_inside.pth", "bad_module.pth"] {
+        let message = refusal(name);
+        assert!(message.starts_with("`trainer.things.History` is neither tensor"), "{message}");
+    }
+}
+
+#[test]
+fn averaged_weights_come_first_as_in_timm() {
+    let read = |name: &str, use_ema: bool, key: Option<&str>| {
+        let choice = Choice { use_ema, key: key.map(str::to_owned) };
+        pth::load_choice(&path(name), &choice).map_err(|e| e.to_string())
+    };
+    let first = |read: StateDict| read.tensors["a.weight"].double_value(&[0, 0]);
+    let keys = |read: &StateDict| (read.key.clone(), read.others.join(" "));
+    let averaged = read("averaged.pth", true, None).unwrap();
+    assert_eq!(keys(&averaged), ("state_dict_ema".into(), "state_dict".into()));
+    assert_eq!(first(averaged), 1.0);
+    let trained = read("averaged.pth", false, None).unwrap();
+    assert_eq!(keys(&trained), ("state_dict".into(), "state_dict_ema".into()));
+    assert_eq!(first(trained), 0.0);
+    assert_eq!(first(read("averaged.pth", true, Some("state_dict")).unwrap()), 0.0);
+    let teacher = read("teacher.pth", true, None).unwrap();
+    assert_eq!(keys(&teacher), ("teacher".into(), "student".into()));
+    assert_eq!(first(read("teacher.pth", true, Some("student")).unwrap()), 0.0);
+    assert_eq!(read("only.pth", true, None).unwrap().key, "run.weights");
+    assert_eq!(first(read("only.pth", true, Some("run.weights")).unwrap()), 0.0);
+    let message = read("teacher.pth", true, Some("pupil")).unwrap_err();
+    let expected = "expected a state dict at pupil, found some at [student, teacher]";
+    assert!(message.ends_with(expected), "{message}");
 }
 
 #[test]

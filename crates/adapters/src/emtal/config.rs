@@ -92,7 +92,7 @@ impl EmtalConfig {
     }
 
     /// The low-rank part, which has no scale.
-    pub(super) fn lora(&self) -> LoraConfig {
+    pub(crate) fn lora(&self) -> LoraConfig {
         LoraConfig {
             r: self.r,
             lora_alpha: self.r as f64,

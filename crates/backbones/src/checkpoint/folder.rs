@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use polyptych_tensor::Tensors;
+use polyptych_tensor::pth::Choice;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::{HuggingFaceConfig, read};
+use super::{HuggingFaceConfig, Read, read};
 use crate::{Error, Result};
 
 /// Whole files, the likeliest first; each may be cut into shards, with an index beside them.
@@ -20,16 +21,17 @@ struct Index {
 }
 
 /// The tensors of the folder at `path` under their own names, and its configuration.
-pub(super) fn open(path: &Path) -> Result<(Tensors, Option<HuggingFaceConfig>)> {
+pub(super) fn open(path: &Path, choice: &Choice) -> Result<(Read, Option<HuggingFaceConfig>)> {
     let config = path.join("config.json");
     let config = if config.exists() { Some(json(&config)?) } else { None };
     for name in FILES {
         let (whole, index) = (path.join(name), path.join(format!("{name}.index.json")));
         if whole.exists() {
-            return Ok((read(&whole)?, config));
+            return Ok((read(&whole, choice)?, config));
         }
         if index.exists() {
-            return Ok((shards(path, &index)?, config));
+            let tensors = shards(path, &index, choice)?;
+            return Ok((Read { tensors, notes: Vec::new(), left: choice.clone() }, config));
         }
     }
     let found = match path.join(ADAPTER).exists() {
@@ -48,7 +50,7 @@ pub(super) fn of_shard(path: &Path) -> Option<Error> {
     number.then(|| wrong(path, "weights", expected.into(), "one shard".into()))
 }
 
-fn shards(folder: &Path, index: &Path) -> Result<Tensors> {
+fn shards(folder: &Path, index: &Path, choice: &Choice) -> Result<Tensors> {
     let Index { weight_map } = json(index)?;
     let mut names: BTreeMap<&str, usize> = BTreeMap::new();
     weight_map.values().for_each(|shard| *names.entry(shard).or_default() += 1);
@@ -59,7 +61,7 @@ fn shards(folder: &Path, index: &Path) -> Result<Tensors> {
             let found = format!("no such file; {count} tensors are in it: fetch it too");
             return Err(wrong(folder, name, "a shard that the index names".into(), found));
         }
-        tensors.extend(read(&shard)?);
+        tensors.extend(read(&shard, choice)?.tensors);
     }
     match weight_map.keys().find(|name| !tensors.contains_key(*name)) {
         None => Ok(tensors),

@@ -28,19 +28,21 @@ pub(super) fn write(subject: &Subject, out: &Path) -> Result<ExportReport> {
     file::write_aside(&config, text.as_bytes())?;
     let differences = subject.compare_plain(&file::load(&path)?.tensors, classes)?;
     let mut report = subject.report(differences, vec![path, config]);
-    report.notes.extend(weights.note);
+    report.notes.extend(weights.notes);
     Ok(report)
 }
 
 pub(super) struct Plain {
     pub(super) tensors: Tensors,
-    note: Option<String>,
+    pub(super) notes: Vec<String>,
 }
 
 /// The backbone with its classifier, and how many classes that has.
 pub(super) fn plain(subject: &Subject) -> Result<(Plain, i64)> {
-    let mut tensors = subject.tensors_of(subject.plain_trunk()?);
-    let classes = match classifier(subject) {
+    let (mut tensors, left_out) = subject.plain_tensors()?;
+    // Heads read what is left out.
+    let classifier = if left_out.is_none() { classifier(subject) } else { None };
+    let classes = match classifier {
         Some([weight, bias]) => {
             let (classes, head) = (weight.size()[0], head_name(subject.model.backbone_config()));
             tensors.insert(format!("{head}.weight"), weight);
@@ -49,8 +51,8 @@ pub(super) fn plain(subject: &Subject) -> Result<(Plain, i64)> {
         }
         None => 0,
     };
-    let note = final_norm(subject, &mut tensors);
-    Ok((Plain { tensors, note }, classes))
+    let notes = left_out.into_iter().chain(final_norm(subject, &mut tensors)).collect();
+    Ok((Plain { tensors, notes }, classes))
 }
 
 /// timm's name of the classifier.

@@ -6,8 +6,8 @@ use std::path::Path;
 use polyptych_tensor::{Device, Onnx, Script, ScriptConfig, Tensor, Traced, no_grad};
 use serde_json::json;
 
-use super::{ExportReport, Subject, worst};
-use crate::{Error, Result};
+use super::{ExportReport, Subject};
+use crate::{Difference, Error, Result};
 
 /// Writes `forward(image)`: normalised images `[batch, 3, height, width]` of the recipe's size to
 /// raw outputs by task.
@@ -75,15 +75,14 @@ impl Config {
 fn compare(
     subject: &Subject,
     file: impl Fn(&Tensor) -> Result<Vec<(String, Tensor)>>,
-) -> Result<BTreeMap<String, f64>> {
+) -> Result<BTreeMap<String, Difference>> {
     let mut differences = BTreeMap::new();
     for images in [subject.images.shallow_clone(), subject.images.narrow(0, 0, 1)] {
         let ours = no_grad(|| subject.model.forward(&images, false))?;
         for ((name, found), ours) in file(&images)?.into_iter().zip(&ours) {
-            let (difference, before) =
-                (worst(&found, ours), differences.entry(name).or_insert(0.0));
-            // NaN, which says that shapes differ, stays.
-            *before = if difference <= *before { *before } else { difference };
+            let difference = Difference::between(&found, ours);
+            let before = differences.entry(name).or_insert(difference);
+            *before = before.or_worse(difference);
         }
     }
     Ok(differences)

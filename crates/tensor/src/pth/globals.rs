@@ -4,9 +4,9 @@ use std::rc::Rc;
 
 use tch::Kind;
 
+use super::Checked;
 use super::machine::Machine;
 use super::value::{Ref, TensorRef, Value};
-use super::{Checked, Fault, shown};
 
 /// A known class or function.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -17,6 +17,8 @@ pub(super) enum Global {
     Tensor,
     /// A tensor that trains.
     Parameter,
+    /// A tensor of a subclass, or with attributes: what makes it, its class, the arguments.
+    FromType,
     /// A type of storage; never called.
     Storage(Kind),
     /// Numbers, sets, settings: harmless, and nobody here needs them.
@@ -26,11 +28,14 @@ pub(super) enum Global {
 /// PyTorch's own bound.
 const MAX_AXES: usize = 64;
 
-const KNOWN: [(&str, &str, Global); 35] = [
+const KNOWN: [(&str, &str, Global); 38] = [
     ("collections", "OrderedDict", Global::Dict),
     ("torch._utils", "_rebuild_tensor", Global::Tensor),
     ("torch._utils", "_rebuild_tensor_v2", Global::Tensor),
     ("torch._utils", "_rebuild_parameter", Global::Parameter),
+    ("torch._utils", "_rebuild_parameter_with_state", Global::Parameter),
+    ("torch._tensor", "_rebuild_from_type", Global::FromType),
+    ("torch._tensor", "_rebuild_from_type_v2", Global::FromType),
     ("torch", "DoubleStorage", Global::Storage(Kind::Double)),
     ("torch", "FloatStorage", Global::Storage(Kind::Float)),
     ("torch", "HalfStorage", Global::Storage(Kind::Half)),
@@ -65,11 +70,10 @@ const KNOWN: [(&str, &str, Global); 35] = [
 ];
 
 impl Global {
-    /// The global of this name.
-    pub(super) fn named(module: &str, name: &str) -> Checked<Self> {
+    /// The global of this name, where it is known.
+    pub(super) fn named(module: &str, name: &str) -> Option<Self> {
         let known = KNOWN.iter().find(|(m, n, _)| *m == module && *n == name);
-        let foreign = || Fault::Foreign(shown(&format!("{module}.{name}")));
-        known.map(|(_, _, global)| *global).ok_or_else(foreign)
+        known.map(|(_, _, global)| *global)
     }
 
     /// What calling it with these arguments makes.
@@ -78,6 +82,7 @@ impl Global {
             Self::Dict => dict(machine, arguments),
             Self::Tensor => tensor(machine, arguments),
             Self::Parameter => parameter(machine, arguments),
+            Self::FromType => from_type(machine, arguments),
             Self::Inert => Ok(machine.add(Value::Inert)),
             Self::Storage(kind) => Err(format!("a storage of {kind:?} is called").into()),
         }
@@ -110,8 +115,13 @@ fn tensor(machine: &mut Machine, arguments: &[Ref]) -> Checked<Ref> {
     let &[storage, offset, size, stride, ..] = arguments else {
         return Err(format!("a tensor of {} arguments", arguments.len()).into());
     };
-    let Value::Storage(storage) = machine.value(storage) else {
-        return Err("a tensor without a storage".into());
+    let storage = match machine.value(storage) {
+        Value::Storage(storage) => storage,
+        // Numbers of a type that is not read, such as complex ones.
+        &Value::Object { class, .. } => {
+            return Ok(machine.add(Value::Object { class, entries: Vec::new() }));
+        }
+        _ => return Err("a tensor without a storage".into()),
     };
     let numbers = |list| -> Checked<Vec<i64>> {
         match machine.items(list)? {
@@ -130,8 +140,22 @@ fn tensor(machine: &mut Machine, arguments: &[Ref]) -> Checked<Ref> {
 }
 
 fn parameter(machine: &Machine, arguments: &[Ref]) -> Checked<Ref> {
-    match arguments.first() {
-        Some(&data) if matches!(machine.value(data), Value::Tensor(_)) => Ok(data),
+    match arguments.first().map(|&data| (data, machine.value(data))) {
+        Some((data, Value::Tensor(_) | Value::Object { .. })) => Ok(data),
         _ => Err("a parameter without a tensor".into()),
+    }
+}
+
+/// What `torch.Tensor` makes of a subclass's or a marked tensor's parts, without the marks.
+fn from_type(machine: &mut Machine, arguments: &[Ref]) -> Checked<Ref> {
+    let &[make, class, parts, ..] = arguments else {
+        return Err(format!("a tensor of {} arguments", arguments.len()).into());
+    };
+    match machine.value(make) {
+        Value::Global(global @ (Global::Tensor | Global::Parameter)) => {
+            let global = *global;
+            machine.call_known(global, parts)
+        }
+        _ => Ok(machine.add(Value::Object { class, entries: Vec::new() })),
     }
 }

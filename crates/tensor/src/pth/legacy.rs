@@ -4,8 +4,7 @@ use std::collections::HashMap;
 use std::io::{Read, Seek, SeekFrom};
 
 use super::value::{Pickle, StorageRef, Value};
-use super::{Checked, Fault, machine, storage};
-use crate::Tensors;
+use super::{Checked, Choice, Fault, StateDict, machine, storage};
 
 /// The pickle of the integer 0x1950a86a20f9469cfc6c, and that of the version 1001.
 const START: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.";
@@ -14,7 +13,7 @@ const START: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.
 type Places = HashMap<String, u64>;
 
 /// Reads a stream.
-pub(super) fn read(mut content: impl Read + Seek) -> Checked<Tensors> {
+pub(super) fn read(mut content: impl Read + Seek, choice: &Choice) -> Checked<StateDict> {
     let mut start = Vec::new();
     content.by_ref().take(START.len() as u64).read_to_end(&mut start)?;
     if start != START {
@@ -25,13 +24,16 @@ pub(super) fn read(mut content: impl Read + Seek) -> Checked<Tensors> {
     let pickle = machine::run(&mut content)?;
     let keys = machine::run(&mut content)?;
     let places = places(&mut content, &pickle, &keys)?;
-    storage::tensors(&pickle, |storage| numbers(&mut content, &places, storage))
+    storage::state_dict(&pickle, choice, |storage| numbers(&mut content, &places, storage))
 }
 
 /// A pickle that PyTorch did not write; what it holds says best what it is.
-fn explain(mut content: impl Read + Seek) -> Checked<Tensors> {
+fn explain(mut content: impl Read + Seek) -> Checked<StateDict> {
     content.rewind()?;
-    machine::run(&mut content)?;
+    let pickle = machine::run(&mut content)?;
+    if let Some(class) = pickle.class_of(pickle.root) {
+        return Err(Fault::Foreign(class));
+    }
     Err("a pickle without PyTorch's first numbers".into())
 }
 

@@ -72,9 +72,12 @@ impl Machine<'_> {
             b'J' => self.integer::<4>(|bytes| i32::from_le_bytes(bytes).into()),
             b'K' => self.integer::<1>(|[byte]| byte.into()),
             b'M' => self.integer::<2>(|bytes| u16::from_le_bytes(bytes).into()),
-            0x8a => self.long(),
+            0x8a => self.length::<1>().and_then(|length| self.long(length)),
+            0x8b => self.length::<4>().and_then(|length| self.long(length)),
             b'G' => self.exactly::<8>().and_then(|_| self.push(Value::Inert)),
             b'X' | b'T' => self.length::<4>().and_then(|length| self.text(length)),
+            0x8d => self.long_length().and_then(|length| self.text(length)),
+            0x8e | 0x96 => self.long_length().and_then(|length| self.bytes(length)),
             0x8c | b'U' => self.length::<1>().and_then(|length| self.text(length)),
             b'B' => self.length::<4>().and_then(|length| self.bytes(length)),
             b'C' => self.length::<1>().and_then(|length| self.bytes(length)),
@@ -85,6 +88,7 @@ impl Machine<'_> {
             0x85..=0x87 => self.short_tuple(usize::from(opcode - 0x84)),
             b't' => self.marked().and_then(|items| self.push(Value::Tuple(items))),
             b'a' => self.pop().and_then(|item| self.extend(vec![item])),
+            0x91 => self.marked().and_then(|_| self.push(Value::Inert)),
             b'e' | 0x90 => self.marked().and_then(|items| self.extend(items)),
             b's' => self.pop_two().and_then(|pair| self.update(&pair)),
             b'u' => self.marked().and_then(|items| self.update(&items)),
@@ -100,6 +104,8 @@ impl Machine<'_> {
             0x93 => self.stacked_global(),
             b'Q' => self.persistent(),
             b'R' | 0x81 => self.call(),
+            // Arguments by name follow those by place; nothing here has any.
+            0x92 => self.pop().and_then(|_| self.call()),
             b'b' => self.build(),
             other => Err(opcodes::refusal(other)),
         }
@@ -118,8 +124,7 @@ impl Machine<'_> {
     }
 
     /// An integer of any length; those of more than 64 bits count nothing here.
-    fn long(&mut self) -> Checked<()> {
-        let length = self.length::<1>()?;
+    fn long(&mut self, length: u32) -> Checked<()> {
         let bytes = self.take(length)?;
         let sign = if bytes.last().is_some_and(|last| last & 0x80 != 0) { 0xff } else { 0 };
         let mut wide = [sign; 8];
@@ -151,7 +156,7 @@ impl Machine<'_> {
         let top = self.top()?;
         match &mut self.values[top] {
             Value::List(list) => list.extend(items),
-            Value::Inert => {}
+            Value::Inert | Value::Object { .. } => {}
             _ => return Err("items for what is no list".into()),
         }
         Ok(())
@@ -163,7 +168,9 @@ impl Machine<'_> {
             return Err("a key without a value".into());
         }
         match &mut self.values[top] {
-            Value::Dict(dict) => dict.extend(items.chunks_exact(2).map(|pair| (pair[0], pair[1]))),
+            Value::Dict(dict) | Value::Object { entries: dict, .. } => {
+                dict.extend(items.chunks_exact(2).map(|pair| (pair[0], pair[1])))
+            }
             Value::Inert => {}
             _ => return Err("keys for what is no dictionary".into()),
         }
@@ -185,30 +192,46 @@ impl Machine<'_> {
     }
 
     fn global(&mut self) -> Checked<()> {
-        let (module, name) = (self.line()?, self.line()?);
-        self.push(Value::Global(Global::named(&module, &name)?))
+        let [module, name] = [self.line()?, self.line()?].map(|line| self.add(Value::Text(line)));
+        self.named(module, name)
     }
 
     fn stacked_global(&mut self) -> Checked<()> {
         let [module, name] = self.pop_two()?;
-        let global = Global::named(self.as_text(module)?, self.as_text(name)?)?;
-        self.push(Value::Global(global))
+        self.named(module, name)
+    }
+
+    fn named(&mut self, module: Ref, name: Ref) -> Checked<()> {
+        let known = Global::named(self.as_text(module)?, self.as_text(name)?);
+        self.push(known.map_or(Value::Unknown(module, name), Value::Global))
     }
 
     /// Calls a function, or makes an object of a class; [`Global`] knows all that there are.
+    /// Of any other, nothing is called: an object stands for what it would make.
     fn call(&mut self) -> Checked<()> {
         let [callee, arguments] = self.pop_two()?;
-        let &Value::Global(global) = self.value(callee) else {
-            return Err(Fault::Foreign("a call of what is no known function".into()));
+        let made = match self.value(callee) {
+            &Value::Global(global) => self.call_known(global, arguments)?,
+            Value::Unknown(..) | Value::Object { .. } | Value::Inert => {
+                self.add(Value::Object { class: callee, entries: Vec::new() })
+            }
+            _ => return Err("a call of what is no function".into()),
         };
+        self.stack.push(made);
+        Ok(())
+    }
+
+    /// Calls `global` with the tuple `arguments`.
+    pub(super) fn call_known(&mut self, global: Global, arguments: Ref) -> Checked<Ref> {
+        if global == Global::Inert {
+            return Ok(self.add(Value::Inert));
+        }
         let arguments = self.items(arguments)?;
         if arguments.len() > MAX_ARGUMENTS {
             return Err(format!("a call with {} arguments", arguments.len()).into());
         }
         let arguments = arguments.to_vec();
-        let made = global.call(self, &arguments)?;
-        self.stack.push(made);
-        Ok(())
+        global.call(self, &arguments)
     }
 
     /// Attributes of an object: of those that are made here, none counts.
@@ -216,15 +239,20 @@ impl Machine<'_> {
         self.pop()?;
         let top = self.top()?;
         match self.value(top) {
-            Value::Dict(_) | Value::Inert | Value::Tensor(_) => Ok(()),
-            _ => Err(Fault::Foreign("a state for what is no object".into())),
+            Value::Dict(_) | Value::Inert | Value::Tensor(_) | Value::Object { .. } => Ok(()),
+            _ => Err("a state for what is no object".into()),
         }
     }
 
     fn persistent(&mut self) -> Checked<()> {
         let id = self.pop()?;
-        let storage = Rc::new(storage::of_id(self, id)?);
-        self.storages.push(Rc::clone(&storage));
-        self.push(Value::Storage(storage))
+        match storage::of_id(self, id)? {
+            Ok(storage) => {
+                let storage = Rc::new(storage);
+                self.storages.push(Rc::clone(&storage));
+                self.push(Value::Storage(storage))
+            }
+            Err(class) => self.push(Value::Object { class, entries: Vec::new() }),
+        }
     }
 }

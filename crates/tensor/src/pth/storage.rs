@@ -9,8 +9,7 @@ use tch::{Device, Kind, Tensor};
 use super::globals::Global;
 use super::machine::Machine;
 use super::value::{Pickle, Ref, StorageRef, TensorRef, Value};
-use super::{Checked, Fault, shown, state_dict};
-use crate::Tensors;
+use super::{Checked, Choice, Fault, StateDict, shown, state_dict};
 
 /// Longest name of a storage; PyTorch's are numbers.
 const MAX_KEY: usize = 64;
@@ -20,12 +19,16 @@ const MAX_SHARING: u64 = 16;
 
 /// What the reference `("storage", type, key, device, numbers, None)` refers to; the last part
 /// stands in old files only.
-pub(super) fn of_id(machine: &Machine, id: Ref) -> Checked<StorageRef> {
+///
+/// Of numbers of a type that is not read, the type's place comes back.
+pub(super) fn of_id(machine: &Machine, id: Ref) -> Checked<Result<StorageRef, Ref>> {
     let &[tag, kind, key, _, len, ref rest @ ..] = machine.items(id)? else {
         return Err("a reference of less than 5 parts".into());
     };
-    let &Value::Global(Global::Storage(kind)) = machine.value(kind) else {
-        return Err("a storage of no known type".into());
+    let kind = match machine.value(kind) {
+        &Value::Global(Global::Storage(kind)) => kind,
+        Value::Unknown(..) => return Ok(Err(kind)),
+        _ => return Err("a storage of no known type".into()),
     };
     if machine.as_text(tag)? != "storage" {
         return Err(Fault::Foreign(shown(machine.as_text(tag)?)));
@@ -40,16 +43,19 @@ pub(super) fn of_id(machine: &Machine, id: Ref) -> Checked<StorageRef> {
         return Err(format!("storage `{}`: expected a number as its name", shown(key)).into());
     }
     let len = u64::try_from(len).map_err(|_| format!("storage {key}: {len} numbers"))?;
-    Ok(StorageRef { key: key.into(), kind, len })
+    Ok(Ok(StorageRef { key: key.into(), kind, len }))
 }
 
-/// The state dict of `pickle`; `read` gives the bytes of a storage.
-pub(super) fn tensors(
+/// The state dict of `pickle` that `choice` means; `read` gives the bytes of a storage.
+pub(super) fn state_dict(
     pickle: &Pickle,
+    choice: &Choice,
     read: impl FnMut(&StorageRef) -> Checked<Vec<u8>>,
-) -> Checked<Tensors> {
-    let (names, views): (Vec<_>, Vec<_>) = state_dict::entries(pickle)?.into_iter().unzip();
-    Ok(names.into_iter().zip(loaded(&views, read)?).collect())
+) -> Checked<StateDict> {
+    let state_dict::Found { key, others, entries } = state_dict::choose(pickle, choice)?;
+    let (names, views): (Vec<_>, Vec<_>) = entries.into_iter().unzip();
+    let tensors = names.into_iter().zip(loaded(&views, read)?).collect();
+    Ok(StateDict { key, others, tensors })
 }
 
 /// The tensors that `views` describe; `read` gives the bytes of a storage.

@@ -32,6 +32,17 @@ pub(super) enum Value {
     Tensor(Rc<TensorRef>),
     /// Something harmless that nobody here needs, such as a float, a boolean or a set.
     Inert,
+    /// The name of a class or function that is not known, and is not looked for: its module and its
+    /// own name, both text.
+    Unknown(Ref, Ref),
+    /// What Python would make by such a class or function: nothing is called here. It keeps what a
+    /// dictionary's subclass would hold.
+    Object {
+        /// What would be called: [`Value::Unknown`], or another object.
+        class: Ref,
+        /// Keys and values that are put into it.
+        entries: Vec<(Ref, Ref)>,
+    },
 }
 
 /// Raw numbers, not read yet.

@@ -9,8 +9,7 @@ use tch::Tensor;
 use zip::{CompressionMethod, ZipArchive};
 
 use super::value::StorageRef;
-use super::{Checked, Fault, machine, shown, storage};
-use crate::Tensors;
+use super::{Checked, Choice, Fault, StateDict, machine, shown, storage};
 
 const PICKLE: &str = "data.pkl";
 /// Tensors of TorchScript's that lie beside its code.
@@ -22,7 +21,7 @@ pub(super) fn has_pickle(content: impl Read + Seek) -> bool {
 }
 
 /// Reads an archive.
-pub(super) fn read(content: impl Read + Seek) -> Checked<Tensors> {
+pub(super) fn read(content: impl Read + Seek, choice: &Choice) -> Checked<StateDict> {
     let mut archive = ZipArchive::new(content).map_err(|e| e.to_string())?;
     let folder = folder(&archive).ok_or_else(|| format!("no {PICKLE}"))?;
     if archive.index_for_name(&format!("{folder}/{CONSTANTS}.pkl")).is_some() {
@@ -35,7 +34,8 @@ pub(super) fn read(content: impl Read + Seek) -> Checked<Tensors> {
     let pickle = format!("{folder}/{PICKLE}");
     let bytes = member(&mut archive, &pickle, machine::MAX_BYTES)?;
     let pickle = machine::run(&mut bytes.as_slice())?;
-    storage::tensors(&pickle, |storage| numbers(&mut archive, &format!("{folder}/data"), storage))
+    let folder = format!("{folder}/data");
+    storage::state_dict(&pickle, choice, |storage| numbers(&mut archive, &folder, storage))
 }
 
 /// Reads the constants of TorchScript's archive, in the order of their numbers.

@@ -5,11 +5,17 @@ makes them. None of them is ever unpickled here.
 """
 
 import collections
-import io
+import datetime
+import enum
+import functools
 import os
+import pathlib
 import struct
+import sys
+import types
 import zipfile
 
+import numpy
 import torch
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -66,6 +72,54 @@ def kinds():
     names = ["float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8"]
     tensors = {name: values.to(getattr(torch, name)) for name in names}
     return {**tensors, "bool": values.to(torch.bool)}
+
+
+def elsewhere(module, **names):
+    """Classes of a package that readers do not have."""
+    parts = module.split(".")
+    for k in range(len(parts)):
+        sys.modules.setdefault(".".join(parts[:k + 1]), types.ModuleType(parts[k]))
+    for name, made in names.items():
+        made.__module__, made.__qualname__ = module, name
+        setattr(sys.modules[module], name, made)
+    return list(names.values())
+
+
+def objects():
+    """What training programs keep beside the weights, and classes that nobody here knows."""
+    state = {"a.weight": numbers(2, 3), "a.bias": torch.nn.Parameter(-numbers(3))}
+    history, attributes, ordered, colour = elsewhere(
+        "trainer.things",
+        History=type("History", (), {"__init__": lambda self: setattr(self, "log", [1.0, numbers(2)])}),
+        Attributes=type("Attributes", (dict,), {}),
+        Ordered=type("Ordered", (collections.OrderedDict,), {}),
+        Colour=enum.Enum("Colour", "red blue"))
+    marked = torch.nn.Parameter(numbers(3))
+    marked.group = attributes(lr=0.5)
+    beside = {
+        "history": history(), "config": attributes(lr=0.1, nested=attributes(depth=2)),
+        "path": pathlib.PurePosixPath("out/best"), "when": datetime.datetime(2024, 5, 6),
+        "array": numpy.arange(6.0).reshape(2, 3), "number": numpy.float64(0.5),
+        "colour": colour.red, "partial": functools.partial(print, "executed"),
+        "names": {"a", "b"}, "frozen": frozenset({1}), "pair": ordered(x=1),
+        "complex": torch.zeros(2, dtype=torch.complex64), "huge": 1 << 70, "bytes": bytearray(b"b"),
+        "default": collections.defaultdict(list, a=[1]), "counter": collections.Counter("aab"),
+    }
+    for protocol in (2, 4, 5):
+        torch.save({"state_dict": state, **beside}, path(f"objects_{protocol}.pth"),
+                   pickle_protocol=protocol)
+    del beside["complex"]
+    torch.save({"state_dict": state, **beside}, path("objects_legacy.bin"),
+               _use_new_zipfile_serialization=False)
+    torch.save({"model": ordered({**state, "a.scale": marked})}, path("subclass.pth"))
+    torch.save({"model": {**state, "a.log": history()}}, path("bad_inside.pth"))
+    torch.save({"model": history(), "epoch": 3}, path("bad_module.pth"))
+    ema = {name: tensor.detach() + 1 for name, tensor in state.items()}
+    training = {"state": {0: {"exp_avg": numbers(3)}}, "param_groups": []}
+    torch.save({"state_dict": state, "state_dict_ema": ema, "optimizer": training, "epoch": 2},
+               path("averaged.pth"))
+    torch.save({"student": state, "teacher": ema, "optimizer": training}, path("teacher.pth"))
+    torch.save({"run": {"weights": state}, "args": {"model": {"name": "vit"}}}, path("only.pth"))
 
 
 def text(value):
@@ -145,4 +199,5 @@ def bad():
 
 if __name__ == "__main__":
     good()
+    objects()
     bad()

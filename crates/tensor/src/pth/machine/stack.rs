@@ -23,6 +23,12 @@ impl Machine<'_> {
         Ok(u32::from_le_bytes(wide))
     }
 
+    /// A length of eight bytes, which must be one of four: no pickle is longer.
+    pub(super) fn long_length(&mut self) -> Checked<u32> {
+        let length = u64::from_le_bytes(self.exactly()?);
+        u32::try_from(length).map_err(|_| format!("{length} bytes of text").into())
+    }
+
     /// The next `length` bytes; memory grows with what is there, not with what is claimed.
     pub(super) fn take(&mut self, length: u32) -> Checked<Vec<u8>> {
         let mut bytes = Vec::new();
