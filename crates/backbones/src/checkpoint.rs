@@ -3,13 +3,14 @@
 mod folder;
 mod huggingface;
 
+use std::collections::HashMap;
 use std::path::Path;
 
-use polyptych_tensor::{Tensors, file, pth};
+use polyptych_tensor::{TensorFile, Tensors, file, pth};
 
 pub use huggingface::HuggingFaceConfig;
 
-use crate::{BackboneConfig, Error, Outline, Result, Source, npz};
+use crate::{BackboneConfig, Error, Outline, ROUNDED_UP, Result, Source, npz, unplaced};
 
 /// Patterns of buffers that some sources keep and every Swin computes.
 pub const COMPUTED: [&str; 3] =
@@ -26,6 +27,8 @@ pub struct Checkpoint {
     pub tensors: Tensors,
     /// What stands beside the weights in a folder of Hugging Face's.
     pub config: Option<HuggingFaceConfig>,
+    /// Whether the header says [`ROUNDED_UP`].
+    pub rounded_up: bool,
 }
 
 impl Checkpoint {
@@ -37,49 +40,95 @@ impl Checkpoint {
     pub fn open(path: &Path) -> Result<Self> {
         let origin = path.display().to_string();
         if path.is_dir() {
-            let (tensors, config) = folder::open(path)?;
-            return Ok(Self { config, ..Self::of(&origin, tensors)? });
+            let (file, config) = folder::open(path)?;
+            return Ok(Self { config, ..Self::of(&origin, file)? });
         }
         Self::of(&origin, read(path)?).map_err(|e| folder::of_shard(path).unwrap_or(e))
     }
 
-    /// The same of tensors that were read already.
+    /// The same of a file that was read already.
     ///
     /// # Errors
     /// Names that are of no ViT or Swin, or a tensor that is not what its name says.
-    pub fn of(origin: &str, tensors: Tensors) -> Result<Self> {
+    pub fn of(origin: &str, TensorFile { tensors, metadata }: TensorFile) -> Result<Self> {
         let source = Source::of(&tensors).ok_or_else(|| foreign(origin, &tensors))?;
-        let tensors = source.rename(tensors)?;
-        Ok(Self { origin: origin.into(), source, tensors, config: None })
+        let (tensors, rounded_up) = (source.rename(tensors)?, is_rounded_up(&metadata));
+        Ok(Self { origin: origin.into(), source, tensors, config: None, rounded_up })
+    }
+
+    /// What `tensors`, those of the checkpoint or a part of them, are of; nothing where they are no
+    /// whole backbone. Heads are those of the configuration beside the weights, if there is one.
+    ///
+    /// # Errors
+    /// A tensor that no backbone of ours has, tensors that several architectures have, or a
+    /// configuration beside them that says something else.
+    pub fn deduce(&self, tensors: &Tensors) -> Result<Option<BackboneConfig>> {
+        if let Some(name) = unplaced(tensors) {
+            let expected = "only parameters of a ViT or Swin that is supported".into();
+            let found = format!("{name}, which none of them has");
+            return Err(self.wrong("names", expected, found));
+        }
+        let heads = self.config.as_ref().and_then(|config| config.num_attention_heads);
+        let Some(backbone) = BackboneConfig::of_tensors(tensors, heads) else { return Ok(None) };
+        match &backbone {
+            BackboneConfig::Vit(vit) if !vit.qkv_bias && !self.is_huggingface() => {
+                let key = "blocks.0.attn.qkv.bias";
+                Err(self.wrong(key, "a bias".into(), WITHOUT_BIAS.into()))
+            }
+            _ => self.check(&backbone).map(|()| Some(backbone)),
+        }
+    }
+
+    fn is_huggingface(&self) -> bool {
+        self.source == Source::HuggingFaceVit
+    }
+
+    fn wrong(&self, key: &str, expected: String, found: String) -> Error {
+        Error::Checkpoint { origin: self.origin.clone(), key: key.into(), expected, found }
     }
 
     /// Checks that the weights are of the architecture of `backbone`, as far as names tell, and
     /// that a configuration beside them agrees in what shapes do not tell.
     ///
     /// # Errors
-    /// Another architecture, width or depth; another number of heads or activation.
+    /// Another architecture, width or depth; another number of heads or activation; a Swin's
+    /// tables of relative positions for windows that `backbone` cannot have.
     pub fn check(&self, backbone: &BackboneConfig) -> Result<()> {
         let (wanted, found) = (Outline::of_config(backbone), Outline::of(&self.tensors));
         if let Some(found) = found.filter(|found| *found != wanted) {
-            return Err(Error::Checkpoint {
-                origin: self.origin.clone(),
-                key: "weights".into(),
-                expected: wanted.to_string(),
-                found: format!("{found}; choose the backbone.name that they belong to"),
-            });
+            let found = format!("{found}; choose the backbone.name that they belong to");
+            return Err(self.wrong("weights", wanted.to_string(), found));
+        }
+        if let BackboneConfig::Swin(swin) = backbone {
+            swin.check_tables(&self.origin, &self.tensors)?;
+            if !self.rounded_up {
+                swin.refuse_old_tables(&self.origin, &self.tensors)?;
+            }
         }
         self.config.as_ref().map_or(Ok(()), |config| config.check(&self.origin, backbone))
     }
 }
 
+/// What a ViT without biases of query, key and value may be.
+const WITHOUT_BIAS: &str = "none: nothing in the tensors tells a plain ViT from one with norms \
+                            behind attention and MLP, such as vit_base_patch16_rpn_224, which is \
+                            not supported";
+
+/// Whether a header says [`ROUNDED_UP`].
+pub fn is_rounded_up(metadata: &HashMap<String, String>) -> bool {
+    let (key, value) = ROUNDED_UP;
+    metadata.get(key).is_some_and(|found| found == value)
+}
+
 /// Tensors under the names of the file.
-fn read(path: &Path) -> Result<Tensors> {
+fn read(path: &Path) -> Result<TensorFile> {
+    let headless = |tensors| TensorFile { tensors, metadata: HashMap::new() };
     if pth::is_pth(path) {
-        Ok(pth::load(path)?)
+        Ok(headless(pth::load(path)?))
     } else if npz::is_npz(path) {
-        npz::load(path)
+        Ok(headless(npz::load(path)?))
     } else {
-        Ok(file::load(path)?.tensors)
+        Ok(file::load(path)?)
     }
 }
 

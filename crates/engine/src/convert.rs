@@ -1,6 +1,5 @@
 //! Weights of any source under timm's names, an adapter of PEFT's folded in where one is given.
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use polyptych_adapters::{is_method_parameter, load_peft};
@@ -12,7 +11,7 @@ use polyptych_tensor::{
 };
 
 use crate::export::TOLERANCE;
-use crate::weights::open_weights;
+use crate::weights::{header, open_weights};
 use crate::{Error, Result};
 
 /// What sources keep and timm's models lack.
@@ -44,11 +43,11 @@ pub struct Conversion {
 /// Weights that cannot be found or read, an adapter that does not fit them, parameters of a
 /// method among them, or outputs that the file does not give back.
 pub fn convert(weights: &str, adapter: Option<&Path>, out: &Path) -> Result<Conversion> {
-    let checkpoint = open_weights(weights)?;
+    let mut checkpoint = open_weights(weights)?;
     let source = checkpoint.source;
     let tensors = match adapter {
         Some(folder) => folded(&checkpoint, folder)?,
-        None => checkpoint.tensors,
+        None => std::mem::take(&mut checkpoint.tensors),
     };
     let patterns = [&ELSEWHERE[..], &COMPUTED].concat();
     let (left_out, kept): (Tensors, Tensors) =
@@ -63,15 +62,15 @@ pub fn convert(weights: &str, adapter: Option<&Path>, out: &Path) -> Result<Conv
         });
     }
     let kept: Tensors = kept.into_iter().map(|(name, t)| (name, t.contiguous())).collect();
-    file::save(out, &kept, HashMap::from([("format".to_owned(), "pt".to_owned())]))?;
+    let config = checkpoint.deduce(&kept)?;
+    file::save(out, &kept, header())?;
     let read = file::load(out)?.tensors;
-    let heads = checkpoint.config.and_then(|config| config.num_attention_heads);
     Ok(Conversion {
         source,
         written: kept.len(),
         left_out: left_out.into_keys().collect(),
         difference: difference(&kept, &read),
-        outputs: compare_outputs([&kept, &read], heads)?,
+        outputs: config.map(|config| compare_outputs(&config, [&kept, &read])).transpose()?,
     })
 }
 
@@ -86,8 +85,7 @@ fn folded(checkpoint: &Checkpoint, folder: &Path) -> Result<Tensors> {
 }
 
 /// Largest difference of the outputs of one architecture with two sets of values.
-fn compare_outputs(both: [&Tensors; 2], num_heads: Option<i64>) -> Result<Option<f64>> {
-    let Some(config) = BackboneConfig::of_tensors(both[0], num_heads) else { return Ok(None) };
+fn compare_outputs(config: &BackboneConfig, both: [&Tensors; 2]) -> Result<f64> {
     manual_seed(0);
     let (in_chans, [height, width]) = config.image();
     let size = [PROBE_IMAGES, in_chans, height, width];
@@ -107,7 +105,7 @@ fn compare_outputs(both: [&Tensors; 2], num_heads: Option<i64>) -> Result<Option
     let [written, read] = outputs;
     let found = (written? - read?).abs().max().double_value(&[]);
     match found <= TOLERANCE {
-        true => Ok(Some(found)),
+        true => Ok(found),
         false => Err(Error::Merge { key: "outputs".into(), tolerance: TOLERANCE, found }),
     }
 }

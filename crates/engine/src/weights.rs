@@ -1,10 +1,10 @@
 //! Where a backbone's values come from.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use polyptych_adapters::{PARAMETERS, is_method_parameter};
 use polyptych_backbones::checkpoint::COMPUTED;
-use polyptych_backbones::{Checkpoint, Source, pretrained};
+use polyptych_backbones::{Checkpoint, ROUNDED_UP, Source, pretrained};
 use polyptych_tensor::{LoadOptions, LoadReport, Tensor, Tensors, file, matches};
 
 use crate::hub::Hub;
@@ -64,10 +64,16 @@ pub fn load_backbone(model: &Model, recipe: &BackboneRecipe) -> Result<Option<Lo
     Ok(Some(model.store.load(weights, &named, &options)?))
 }
 
+/// The header of weights that we write: PyTorch's layout, Swins planned by rounding up.
+pub(crate) fn header() -> HashMap<String, String> {
+    let entries = [("format", "pt"), ROUNDED_UP];
+    entries.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+}
+
 /// A shipped `architecture.tag`, another of timm's names, or a file or folder.
 pub(crate) fn open_weights(weights: &str) -> Result<Checkpoint> {
     Ok(match pretrained::bytes(weights) {
-        Some(bytes) => Checkpoint::of(weights, file::parse(weights, bytes)?.tensors)?,
+        Some(bytes) => Checkpoint::of(weights, file::parse(weights, bytes)?)?,
         None => Checkpoint::open(&Hub::from_env().resolve(weights)?)?,
     })
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
-use polyptych_tensor::Tensors;
+use polyptych_tensor::{TensorFile, Tensors};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -19,8 +19,9 @@ struct Index {
     weight_map: BTreeMap<String, String>,
 }
 
-/// The tensors of the folder at `path` under their own names, and its configuration.
-pub(super) fn open(path: &Path) -> Result<(Tensors, Option<HuggingFaceConfig>)> {
+/// The tensors of the folder at `path` under their own names, and its configuration. Shards have
+/// no common header.
+pub(super) fn open(path: &Path) -> Result<(TensorFile, Option<HuggingFaceConfig>)> {
     let config = path.join("config.json");
     let config = if config.exists() { Some(json(&config)?) } else { None };
     for name in FILES {
@@ -29,7 +30,8 @@ pub(super) fn open(path: &Path) -> Result<(Tensors, Option<HuggingFaceConfig>)> 
             return Ok((read(&whole)?, config));
         }
         if index.exists() {
-            return Ok((shards(path, &index)?, config));
+            let tensors = shards(path, &index)?;
+            return Ok((TensorFile { tensors, metadata: Default::default() }, config));
         }
     }
     let found = match path.join(ADAPTER).exists() {
@@ -59,7 +61,7 @@ fn shards(folder: &Path, index: &Path) -> Result<Tensors> {
             let found = format!("no such file; {count} tensors are in it: fetch it too");
             return Err(wrong(folder, name, "a shard that the index names".into(), found));
         }
-        tensors.extend(read(&shard)?);
+        tensors.extend(read(&shard)?.tensors);
     }
     match weight_map.keys().find(|name| !tensors.contains_key(*name)) {
         None => Ok(tensors),
