@@ -48,7 +48,7 @@ pub use hyperformer::HyperFormerConfig;
 pub use lora::{Bias, Lora, LoraConfig, TargetModules};
 pub use low_rank_adapter::LowRankAdapterConfig;
 pub use method::{AdapterConfig, Form};
-pub use mtlora::{MtLora, MtLoraConfig, SharedMode};
+pub use mtlora::{MtLora, MtLoraConfig, PerStage, SharedMode};
 pub use parallel::ParallelAdapters;
 pub use parallel_adapter::ParallelAdapterConfig;
 pub use parameters::{PARAMETERS, is_method_parameter};

@@ -8,6 +8,7 @@
 
 mod config;
 mod linear;
+mod per_stage;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use polyptych_tensor::{
 
 pub use config::{MtLoraConfig, SharedMode};
 use linear::{MtLoraLinear, Shared};
+pub use per_stage::PerStage;
 
 use crate::lora::{copy, take};
 use crate::{Bias, Form, Result};
@@ -29,7 +31,14 @@ pub struct MtLora {
     config: MtLoraConfig,
     tasks: Vec<String>,
     form: Form,
-    built: RefCell<BTreeMap<String, Folding>>,
+    built: RefCell<BTreeMap<String, Built>>,
+}
+
+/// An adapted site.
+#[derive(Debug, Clone, Copy)]
+struct Built {
+    folding: Folding,
+    stage: usize,
 }
 
 /// What becomes of the shared factors of a site when the model folds.
@@ -100,12 +109,13 @@ impl Plan for MtLora {
         if !self.config.adapts(site.kind) {
             return Ok(Box::new(Plain(base)));
         }
+        self.config.check_stages(site)?;
         let folding = self.folding(site);
         let shared = self.shared(scope, site, folding)?;
         if self.is_dead_end(site) && self.form == Form::Adapted {
             self.mark_dead(scope)?;
         }
-        self.built.borrow_mut().insert(site.path.clone(), folding);
+        self.built.borrow_mut().insert(site.path.clone(), Built { folding, stage: site.stage });
         let tasks = if self.has_tasks(site) { self.tasks.as_slice() } else { &[] };
         Ok(Box::new(MtLoraLinear::new(scope, site, base, shared, &self.config, tasks)?))
     }
@@ -138,7 +148,7 @@ impl Plan for MtLora {
 
     fn fold(&self, tensors: &Tensors) -> TensorResult<Tensors> {
         let mut folded = copy(tensors);
-        for (path, folding) in self.built.borrow().iter() {
+        for (path, Built { folding, stage }) in self.built.borrow().iter() {
             let mut factor = |name: &str| take(&mut folded, &format!("{path}.{name}"));
             if *folding == Folding::Stays {
                 continue;
@@ -146,7 +156,7 @@ impl Plan for MtLora {
             let (a, b) = (factor("lora_shared_A")?, factor("lora_shared_B")?);
             let scale = match self.config.learnable_scale {
                 true => factor("lora_shared_scale")?.double_value(&[0]),
-                false => self.config.scale,
+                false => self.config.shared_scale(*stage),
             };
             if *folding == Folding::IntoWeight {
                 let merged = factor("weight")? + b.matmul(&a) * scale;

@@ -6,8 +6,10 @@
 
 mod support;
 
-use polyptych_adapters::AdapterConfig;
-use polyptych_tensor::{Activations, LoadOptions, Projection, SiteKind, Store, Tensor, TensorFile};
+use polyptych_adapters::{AdapterConfig, Form};
+use polyptych_tensor::{
+    Activations, Device, LoadOptions, Projection, Site, SiteKind, Store, Tensor, TensorFile,
+};
 use serde_json::json;
 
 use support::{TOLERANCE, below, close, layer, oracle, site, tasks};
@@ -97,4 +99,33 @@ fn gradients_of_inputs_and_task_factors() {
     }
     let factors = store.tensors().into_iter().filter(|(name, _)| name.starts_with("lora_tasks_A"));
     assert_eq!(factors.map(|(name, tensor)| compare(&name, &tensor)).count(), 3);
+}
+
+/// Lists give a layer the numbers of its stage, in values and in the folded form.
+#[test]
+fn lists_are_read_by_stage() {
+    let file = oracle("mtlora_linear");
+    let order = ORDERS[0];
+    let lists = support::adapter(json!({
+        "method": "mtlora",
+        "r": [1, 6, 2],
+        "r_per_task": {"semseg": [9, 2, 9], "normals": [9, 4, 9], "saliency": 3},
+        "scale": [1.0, 4.0, 1.0],
+        "scale_per_task": {"normals": [9.0, 2.0, 9.0], "saliency": 0.5},
+    }));
+    let site = Site { stage: 1, ..site("layers.1.blocks.1.mlp.fc1", SiteKind::Fc1, [24, 40]) };
+    let (store, projection) = layer(&lists, &tasks(&order), &site);
+    store.load("oracle", &below(&file, "weights."), &LoadOptions::default()).unwrap();
+    let out = projection.forward(&Activations::shared(input("x", &file)), false);
+    compare("shared", &out.shared, &file);
+    for (index, task) in order.iter().enumerate() {
+        compare(&format!("{task}.from_shared"), &out.task(index as i64), &file);
+    }
+    let short = support::adapter(json!({"method": "mtlora", "r": [4, 4]}));
+    let plan = short.plan(&tasks(&order), Form::Adapted).unwrap();
+    let store = Store::new(Device::Cpu);
+    let site = Site { stage: 2, ..site };
+    let message = plan.projection(&store.root(), &site).unwrap_err().to_string();
+    let expected = "r: expected one number per stage of the backbone, 3 or more, found 2 numbers";
+    assert_eq!(message, expected);
 }

@@ -29,6 +29,8 @@ fn vit() -> VitConfig {
         qkv_bias: true,
         init_values: None,
         class_token: true,
+        reg_tokens: 0,
+        no_embed_class: false,
         global_pool: GlobalPool::Token,
         drop_path_rate: 0.0,
     }

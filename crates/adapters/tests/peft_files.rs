@@ -30,6 +30,8 @@ fn logits(weights: &Tensors) -> Tensor {
         qkv_bias: true,
         init_values: None,
         class_token: true,
+        reg_tokens: 0,
+        no_embed_class: false,
         global_pool: GlobalPool::Token,
         drop_path_rate: 0.0,
     };

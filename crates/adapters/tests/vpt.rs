@@ -27,7 +27,7 @@ fn vit(img_size: [i64; 2], class_token: bool) -> BackboneConfig {
 fn one_window(img_size: [i64; 2]) -> BackboneConfig {
     let BackboneConfig::Swin(swin) = support::swin() else { panic!("no Swin") };
     let (depths, num_heads) = (vec![2], vec![2]);
-    BackboneConfig::Swin(SwinConfig { img_size, depths, num_heads, window_size: 8, ..swin })
+    BackboneConfig::Swin(SwinConfig { img_size, depths, num_heads, window_size: 8.into(), ..swin })
 }
 
 /// Two different images of `height` by `width`, and the same two above one common strip.

@@ -3,15 +3,16 @@
 mod folder;
 mod huggingface;
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use polyptych_tensor::pth::{self, Choice, StateDict};
-use polyptych_tensor::{Tensors, file};
+use polyptych_tensor::{TensorFile, Tensors, file};
 
 pub use huggingface::HuggingFaceConfig;
 
 use crate::prefix::{Unwrapped, unwrap};
-use crate::{BackboneConfig, Error, Outline, Result, Source, npz};
+use crate::{BackboneConfig, Error, Outline, ROUNDED_UP, Result, Source, npz, unplaced};
 
 /// Patterns of buffers that some sources keep and every Swin computes.
 pub const COMPUTED: [&str; 3] =
@@ -31,6 +32,8 @@ pub struct Checkpoint {
     /// What was chosen on the way to them, for people: which state dict of several, which prefix of
     /// names, what was left out.
     pub notes: Vec<String>,
+    /// Whether the header says [`ROUNDED_UP`].
+    pub rounded_up: bool,
 }
 
 impl Checkpoint {
@@ -58,58 +61,109 @@ impl Checkpoint {
         opened.map_err(|e| folder::of_shard(path).unwrap_or(e))
     }
 
-    /// The same of tensors that were read already.
+    /// The same of a file that was read already.
     ///
     /// # Errors
     /// Names that are of no ViT or Swin, or a tensor that is not what its name says.
-    pub fn of(origin: &str, tensors: Tensors) -> Result<Self> {
-        Self::of_read(origin, Read { tensors, notes: Vec::new(), left: Choice::default() })
+    pub fn of(origin: &str, file: TensorFile) -> Result<Self> {
+        Self::of_read(origin, Read { file, notes: Vec::new(), left: Choice::default() })
     }
 
     fn of_read(origin: &str, read: Read) -> Result<Self> {
-        let Unwrapped { tensors, notes } = unwrap(origin, read.tensors, &read.left)?;
+        let TensorFile { tensors, metadata } = read.file;
+        let Unwrapped { tensors, notes } = unwrap(origin, tensors, &read.left)?;
         let source = Source::of(&tensors).ok_or_else(|| foreign(origin, &tensors))?;
         let tensors = source.rename(tensors)?;
         let notes = read.notes.into_iter().chain(notes).collect();
-        Ok(Self { origin: origin.into(), source, tensors, config: None, notes })
+        let rounded_up = is_rounded_up(&metadata);
+        Ok(Self { origin: origin.into(), source, tensors, config: None, notes, rounded_up })
+    }
+
+    /// What `tensors`, those of the checkpoint or a part of them, are of; nothing where they are no
+    /// whole backbone. Heads are those of the configuration beside the weights, if there is one.
+    ///
+    /// # Errors
+    /// A tensor that no backbone of ours has, tensors that several architectures have, or a
+    /// configuration beside them that says something else.
+    pub fn deduce(&self, tensors: &Tensors) -> Result<Option<BackboneConfig>> {
+        if let Some(name) = unplaced(tensors) {
+            let expected = "only parameters of a ViT or Swin that is supported".into();
+            let found = format!("{name}, which none of them has");
+            return Err(self.wrong("names", expected, found));
+        }
+        let heads = self.config.as_ref().and_then(|config| config.num_attention_heads);
+        let Some(backbone) = BackboneConfig::of_tensors(tensors, heads) else { return Ok(None) };
+        match &backbone {
+            BackboneConfig::Vit(vit) if !vit.qkv_bias && !self.is_huggingface() => {
+                let key = "blocks.0.attn.qkv.bias";
+                Err(self.wrong(key, "a bias".into(), WITHOUT_BIAS.into()))
+            }
+            _ => self.check(&backbone).map(|()| Some(backbone)),
+        }
+    }
+
+    fn is_huggingface(&self) -> bool {
+        self.source == Source::HuggingFaceVit
+    }
+
+    fn wrong(&self, key: &str, expected: String, found: String) -> Error {
+        Error::Checkpoint { origin: self.origin.clone(), key: key.into(), expected, found }
     }
 
     /// Checks that the weights are of the architecture of `backbone`, as far as names tell, and
     /// that a configuration beside them agrees in what shapes do not tell.
     ///
     /// # Errors
-    /// Another architecture, width or depth; another number of heads or activation.
+    /// Another architecture, width or depth; another number of heads or activation; a Swin's
+    /// tables of relative positions for windows that `backbone` cannot have.
     pub fn check(&self, backbone: &BackboneConfig) -> Result<()> {
         let (wanted, found) = (Outline::of_config(backbone), Outline::of(&self.tensors));
         if let Some(found) = found.filter(|found| *found != wanted) {
-            return Err(Error::Checkpoint {
-                origin: self.origin.clone(),
-                key: "weights".into(),
-                expected: wanted.to_string(),
-                found: format!("{found}; choose the backbone.name that they belong to"),
-            });
+            let found = format!("{found}; choose the backbone.name that they belong to");
+            return Err(self.wrong("weights", wanted.to_string(), found));
+        }
+        if let BackboneConfig::Swin(swin) = backbone {
+            swin.check_tables(&self.origin, &self.tensors)?;
+            if !self.rounded_up {
+                swin.refuse_old_tables(&self.origin, &self.tensors)?;
+            }
         }
         self.config.as_ref().map_or(Ok(()), |config| config.check(&self.origin, backbone))
     }
 }
 
-/// Tensors under the names of the file, and what is told of their choice.
+/// Tensors under the names of the file with its header, and what is told of their choice.
 struct Read {
-    tensors: Tensors,
+    file: TensorFile,
     notes: Vec<String>,
     /// What is still to be chosen by the prefixes of names.
     left: Choice,
 }
 
+/// What a ViT without biases of query, key and value may be.
+const WITHOUT_BIAS: &str = "none: nothing in the tensors tells a plain ViT from one with norms \
+                            behind attention and MLP, such as vit_base_patch16_rpn_224, which is \
+                            not supported";
+
+/// Whether a header says [`ROUNDED_UP`].
+pub fn is_rounded_up(metadata: &HashMap<String, String>) -> bool {
+    let (key, value) = ROUNDED_UP;
+    metadata.get(key).is_some_and(|found| found == value)
+}
+
+fn headless(tensors: Tensors) -> TensorFile {
+    TensorFile { tensors, metadata: HashMap::new() }
+}
+
 fn read(path: &Path, choice: &Choice) -> Result<Read> {
-    let tensors = if pth::is_pth(path) {
+    let file = if pth::is_pth(path) {
         return Ok(read_pth(path, choice)?);
     } else if npz::is_npz(path) {
-        npz::load(path)?
+        headless(npz::load(path)?)
     } else {
-        file::load(path)?.tensors
+        file::load(path)?
     };
-    Ok(Read { tensors, notes: Vec::new(), left: choice.clone() })
+    Ok(Read { file, notes: Vec::new(), left: choice.clone() })
 }
 
 /// A key that the file does not have may be what stands before the names of its state dict.
@@ -131,7 +185,7 @@ fn read_pth(path: &Path, choice: &Choice) -> polyptych_tensor::Result<Read> {
     if !read.others.is_empty() {
         notes.push(format!("others that are not read: `{}`", read.others.join("`, `")));
     }
-    Ok(Read { tensors: read.tensors, notes, left })
+    Ok(Read { file: headless(read.tensors), notes, left })
 }
 
 fn foreign(origin: &str, tensors: &Tensors) -> Error {

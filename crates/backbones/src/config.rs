@@ -90,6 +90,18 @@ impl BackboneConfig {
         self
     }
 
+    /// Refuses values of a model of this configuration that was planned before stages were rounded
+    /// up ([`ROUNDED_UP`](crate::ROUNDED_UP)), where that makes a difference.
+    ///
+    /// # Errors
+    /// A Swin whose windows were others; the message says which, and what to do.
+    pub fn refuse_rounded_down(&self, origin: &str) -> Result<()> {
+        match self {
+            BackboneConfig::Swin(config) => config.refuse_rounded_down(origin),
+            BackboneConfig::Vit(_) => Ok(()),
+        }
+    }
+
     /// Builds the backbone with its parameters below `scope` and `plan` at its projections.
     ///
     /// # Errors
@@ -117,7 +129,7 @@ impl BackboneConfig {
         }
         match self {
             BackboneConfig::Swin(config) if name.ends_with("relative_position_bias_table") => {
-                let window = config.window(stage_of(name)?);
+                let window = config.window(stage_of(name)?)?;
                 resample::relative_position_bias_table(tensor, window)
             }
             BackboneConfig::Vit(config) if name.ends_with("pos_embed") => {

@@ -10,6 +10,7 @@ mod huggingface_vit;
 mod microsoft_swin;
 mod mtlora;
 mod qkv;
+mod registers;
 mod torchvision_swin;
 mod torchvision_vit;
 
@@ -19,6 +20,7 @@ pub use huggingface_swin::{huggingface_swin, huggingface_swin_name};
 pub use huggingface_vit::{huggingface_vit, huggingface_vit_name};
 pub use microsoft_swin::microsoft_swin;
 pub use mtlora::mtlora;
+pub use registers::dinov2_registers;
 pub use torchvision_swin::torchvision_swin;
 pub use torchvision_vit::torchvision_vit;
 

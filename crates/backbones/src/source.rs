@@ -19,7 +19,7 @@ pub enum Source {
     TorchVisionVit,
     /// Hugging Face's Swin, first version.
     HuggingFaceSwin,
-    /// Hugging Face's ViT and DINOv2.
+    /// Hugging Face's ViT and DINOv2, with registers and without.
     HuggingFaceVit,
     /// ViT's authors, in NumPy's archives.
     AugReg,
@@ -31,10 +31,9 @@ pub enum Source {
 
 /// What a name holds in which source, the most telling first. Versions of an architecture that we
 /// lack have marks of their own, and are no source.
-const MARKS: [(&str, Option<Source>); 16] = [
+const MARKS: [(&str, Option<Source>); 15] = [
     ("cpb_mlp", None),
     ("continuous_position_bias_mlp", None),
-    ("embeddings.register_tokens", None),
     ("mlp.weights_in.", None),
     ("Transformer/encoderblock_", Some(Source::AugReg)),
     ("lora_shared_A", Some(Source::MtLora)),
@@ -64,7 +63,7 @@ impl Source {
     /// A tensor that is not what its name says.
     pub fn rename(self, tensors: Tensors) -> Result<Tensors> {
         Ok(match self {
-            Source::Timm => tensors,
+            Source::Timm => rename::dinov2_registers(tensors)?,
             Source::MicrosoftSwin => rename::microsoft_swin(tensors),
             Source::TorchVisionSwin => rename::torchvision_swin(tensors),
             Source::TorchVisionVit => rename::torchvision_vit(tensors),

@@ -9,13 +9,18 @@ mod config;
 mod merging;
 mod pad;
 mod prompts;
+mod rounding;
 mod stage;
+mod tables;
 mod variants;
+mod window_size;
 mod windows;
 
 use polyptych_tensor::{Activations, LayerNorm, Linear, Plan, Pyramid, Scope, Tensor};
 
 pub use config::SwinConfig;
+pub use rounding::ROUNDED_UP;
+pub use window_size::WindowSize;
 
 use crate::Result;
 use crate::backbone::{Backbone, FeatureInfo, Intermediates, Options};
@@ -28,7 +33,7 @@ use merging::PatchMerging;
 use stage::Stage;
 
 /// PyTorch's default, which Swin keeps.
-const NORM_EPS: f64 = 1e-5;
+pub(crate) const NORM_EPS: f64 = 1e-5;
 
 /// A Swin; see [`SwinConfig::init`].
 #[derive(Debug)]

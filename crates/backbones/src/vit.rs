@@ -28,7 +28,7 @@ use block::Block;
 use embed::TokenEmbed;
 
 /// timm's choice for ViT.
-const NORM_EPS: f64 = 1e-6;
+pub(crate) const NORM_EPS: f64 = 1e-6;
 
 /// A ViT; see [`VitConfig::init`].
 #[derive(Debug)]

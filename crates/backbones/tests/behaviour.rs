@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
-use polyptych_backbones::{Backbone, BackboneConfig, Error, GlobalPool, Options};
-use polyptych_tensor::{Device, Kind, LoadOptions, NoAdapter, Store, Tensor, Tensors};
+use polyptych_backbones::{
+    Backbone, BackboneConfig, Checkpoint, Error, GlobalPool, Options, ROUNDED_UP,
+};
+use polyptych_tensor::{Device, Kind, LoadOptions, NoAdapter, Store, Tensor, TensorFile, Tensors};
 
 const MICRO: [&str; 2] = ["swin_micro_patch4_window4_128", "vit_micro_patch8_128"];
 
@@ -205,8 +207,13 @@ fn configurations_out_of_range_are_refused_by_field() {
         "num_heads: expected 4 numbers that divide embed_dim times 1, 2, 4, .., found [1, 2, 4]"
     );
     assert_eq!(
-        spoilt_swin(|c| c.img_size = [128, 16]),
-        "img_size: expected sides of at least 32, found [128, 16]"
+        spoilt_swin(|c| c.img_size = [128, 3]),
+        "img_size: expected sides of at least 4, found [128, 3]"
+    );
+    assert_eq!(
+        spoilt_swin(|c| c.window_size = vec![7, 7, 14].into()),
+        "window_size: expected a positive number, or one for each of 4 stages, found \
+         PerStage([7, 7, 14])"
     );
     assert_eq!(
         spoilt_swin(|c| c.depths = vec![2, 0, 2, 2]),
@@ -231,4 +238,103 @@ fn a_name_that_is_taken_is_refused() {
     config.init(&store.root(), &NoAdapter::Full, Options::default()).unwrap();
     let again = config.init(&store.root(), &NoAdapter::Full, Options::default());
     assert!(message(again).ends_with("the name is taken already"));
+}
+
+const TABLE: &str = "relative_position_bias_table";
+
+/// A Swin's weights with windows of `extents`, as a file of timm's names.
+fn tables(extents: [i64; 4]) -> TensorFile {
+    let depths = [2, 2, 6, 2];
+    let mut tensors = Tensors::from([("patch_embed.proj.weight".to_owned(), image([96, 3, 4, 4]))]);
+    for (stage, (extent, depth)) in extents.into_iter().zip(depths).enumerate() {
+        for block in 0..depth {
+            let name = format!("layers.{stage}.blocks.{block}.attn.{TABLE}");
+            let rows = (2 * extent - 1) * (2 * extent - 1);
+            tensors.insert(name, Tensor::zeros([rows, 3 << stage], (Kind::Float, Device::Cpu)));
+        }
+    }
+    TensorFile { tensors, metadata: Default::default() }
+}
+
+fn tiny(side: i64) -> BackboneConfig {
+    let config = BackboneConfig::from_name("swin_tiny_patch4_window7_224").unwrap();
+    config.with_img_size([side; 2])
+}
+
+#[test]
+fn tables_that_were_rounded_down_are_named() {
+    // 208 pixels are 52, 26, 13 and 7 positions; rounded down, the last were 6.
+    let old = Checkpoint::of("old", tables([7, 7, 7, 6])).unwrap();
+    let message = message(old.check(&tiny(208)));
+    for part in [
+        "old: layers.3.blocks.*.attn.relative_position_bias_table: expected windows of 7 x 7, a \
+         table of 169 rows",
+        "those of an earlier version, rounded down to [6, 6]: windows of 6 x 6, a table of 121 rows",
+        "give plain weights to `polyptych convert`",
+    ] {
+        assert!(message.contains(part), "{message}");
+    }
+    let (key, value) = ROUNDED_UP;
+    let metadata = [(key.to_owned(), value.to_owned())].into();
+    let marked = Checkpoint::of("new", TensorFile { metadata, ..tables([7, 7, 7, 6]) }).unwrap();
+    marked.check(&tiny(208)).unwrap();
+    old.check(&tiny(192)).unwrap();
+    Checkpoint::of("published", tables([7; 4])).unwrap().check(&tiny(208)).unwrap();
+}
+
+#[test]
+fn models_that_were_rounded_down_are_named_where_windows_differ() {
+    // At 240 pixels tables are as large as before, and the last stage shifts its windows now.
+    for (side, differs) in [(224, false), (448, false), (208, true), (240, true), (256, false)] {
+        let refused = tiny(side).refuse_rounded_down("run");
+        assert_eq!(refused.is_err(), differs, "{side}");
+    }
+    let shifted = message(tiny(240).refuse_rounded_down("run"));
+    assert!(shifted.contains("a shift of [3, 3] for the [8, 8] positions"), "{shifted}");
+    assert!(
+        shifted.contains(
+            "rounded down to [7, 7]: windows of 7 x 7, a table of 169 rows and a \
+                              shift of [0, 0]"
+        ),
+        "{shifted}"
+    );
+    config(MICRO[1]).refuse_rounded_down("run").unwrap();
+}
+
+#[test]
+fn windows_of_another_kind_are_named() {
+    let s3 = Checkpoint::of("s3", tables([7, 7, 14, 7])).unwrap();
+    assert_eq!(
+        message(s3.check(&tiny(224))),
+        "s3: relative_position_bias_table: expected windows of one extent in all stages, 7 here, \
+         found [7, 7, 14, 7], those of swin_s3_tiny_224; choose the backbone.name that they belong \
+         to"
+    );
+    let own = BackboneConfig::from_name("swin_s3_tiny_224").unwrap();
+    s3.check(&own).unwrap();
+    assert!(Checkpoint::of("tiny", tables([7; 4])).unwrap().check(&own).is_err());
+    Checkpoint::of("wider", tables([12; 4])).unwrap().check(&tiny(224)).unwrap();
+    // No image size gives a later stage larger windows.
+    assert!(Checkpoint::of("grown", tables([7, 7, 7, 12])).unwrap().check(&tiny(224)).is_err());
+}
+
+#[test]
+fn what_tensors_do_not_tell_is_refused() {
+    let (store, _) = build(&config(MICRO[1]));
+    let deduce = |change: &dyn Fn(&mut Tensors)| {
+        let mut tensors = tensors(&store);
+        change(&mut tensors);
+        let file = TensorFile { tensors, metadata: Default::default() };
+        let checkpoint = Checkpoint::of("f", file).unwrap();
+        checkpoint.deduce(&checkpoint.tensors)
+    };
+    assert!(deduce(&|_| ()).unwrap().is_some());
+    let unbiased = deduce(&|t: &mut Tensors| t.retain(|name, _| !name.ends_with("qkv.bias")));
+    assert!(message(unbiased).contains("such as vit_base_patch16_rpn_224"));
+    let normed = deduce(&|t: &mut Tensors| {
+        t.insert("blocks.0.attn.q_norm.weight".into(), image([32, 1, 1, 1]));
+    });
+    let expected = "f: names: expected only parameters of a ViT or Swin that is supported, found \
+                    blocks.0.attn.q_norm.weight, which none of them has";
+    assert_eq!(message(normed), expected);
 }

@@ -51,7 +51,7 @@ fn swin(img_size: [i64; 2], window_size: i64, stages: usize) -> BackboneConfig {
         embed_dim: 24,
         depths: vec![2; stages],
         num_heads: (0..stages).map(|stage| 2 << stage).collect(),
-        window_size,
+        window_size: window_size.into(),
         mlp_ratio: 4.0,
         qkv_bias: true,
         drop_path_rate: 0.1,
@@ -71,6 +71,8 @@ fn vit(depth: usize) -> VitConfig {
         qkv_bias: true,
         init_values: None,
         class_token: true,
+        reg_tokens: 0,
+        no_embed_class: false,
         global_pool: GlobalPool::Token,
         drop_path_rate: 0.0,
     }

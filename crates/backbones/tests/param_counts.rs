@@ -12,7 +12,7 @@ use polyptych_tensor::{
 };
 
 /// timm's counts, DINOv2 without a classifier; the two micro variants are ours.
-const COUNTS: [(&str, i64); 28] = [
+const COUNTS: [(&str, i64); 39] = [
     ("swin_micro_patch4_window4_128", 3_329_750),
     ("swin_tiny_patch4_window7_224", 28_288_354),
     ("swin_small_patch4_window7_224", 49_606_258),
@@ -20,6 +20,9 @@ const COUNTS: [(&str, i64); 28] = [
     ("swin_base_patch4_window12_384", 87_903_584),
     ("swin_large_patch4_window7_224", 196_532_476),
     ("swin_large_patch4_window12_384", 196_735_516),
+    ("swin_s3_tiny_224", 28_328_674),
+    ("swin_s3_small_224", 49_737_298),
+    ("swin_s3_base_224", 71_125_762),
     ("vit_micro_patch8_128", 2_088_840),
     ("vit_tiny_patch16_224", 5_717_416),
     ("vit_tiny_patch16_384", 5_790_376),
@@ -41,6 +44,14 @@ const COUNTS: [(&str, i64); 28] = [
     ("vit_large_patch32_224", 306_535_400),
     ("vit_large_patch32_384", 306_632_680),
     ("vit_large_patch14_dinov2", 304_367_616),
+    ("vit_small_patch14_reg4_dinov2", 22_057_344),
+    ("vit_base_patch14_reg4_dinov2", 86_582_016),
+    ("vit_large_patch14_reg4_dinov2", 304_370_688),
+    ("vit_little_patch16_reg4_gap_256", 22_516_008),
+    ("vit_medium_patch16_reg4_gap_256", 38_881_768),
+    ("vit_mediumd_patch16_reg4_gap_256", 64_109_032),
+    ("vit_betwixt_patch16_reg4_gap_256", 60_398_440),
+    ("vit_base_patch16_reg4_gap_256", 86_615_272),
 ];
 
 /// One variant of each size but large.

@@ -31,6 +31,8 @@ fn vit() -> BackboneConfig {
         qkv_bias: true,
         init_values: None,
         class_token: true,
+        reg_tokens: 0,
+        no_embed_class: false,
         global_pool: GlobalPool::Token,
         drop_path_rate: 0.0,
     })
@@ -45,7 +47,7 @@ fn swin() -> BackboneConfig {
         embed_dim: 12,
         depths: vec![2, 2],
         num_heads: vec![2, 4],
-        window_size: 4,
+        window_size: 4.into(),
         mlp_ratio: 2.0,
         qkv_bias: true,
         drop_path_rate: 0.0,

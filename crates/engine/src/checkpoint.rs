@@ -6,9 +6,10 @@
 
 mod shelf;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use polyptych_backbones::checkpoint::is_rounded_up;
 use polyptych_metrics::Baseline;
 use polyptych_tensor::{Tensors, file};
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::io;
 use crate::log::to_json;
+use crate::weights::header;
 use crate::{Error, Peak, Result};
 use shelf::folder_of;
 
@@ -60,6 +62,8 @@ pub struct Checkpoint {
     /// the balancer (a recipe has one of them at most), and the scale of losses in float16.
     pub(crate) memory: Tensors,
     pub(crate) state: State,
+    /// Whether its Swin, if any, was planned by rounding up.
+    pub(crate) rounded_up: bool,
 }
 
 impl Checkpoint {
@@ -115,9 +119,11 @@ impl Checkpoint {
                 return Err(Error::Run { path, reason });
             }
         }
-        let tensors = |name| -> Result<Tensors> { Ok(file::load(&folder.join(name))?.tensors) };
-        let (model, optimiser, memory) = (tensors(MODEL)?, tensors(OPTIMISER)?, tensors(MEMORY)?);
-        Ok(Self { model, optimiser, memory, state })
+        let read = |name| file::load(&folder.join(name));
+        let (model, optimiser, memory) = (read(MODEL)?, read(OPTIMISER)?, read(MEMORY)?);
+        let rounded_up = is_rounded_up(&model.metadata);
+        let (model, optimiser, memory) = (model.tensors, optimiser.tensors, memory.tensors);
+        Ok(Self { model, optimiser, memory, state, rounded_up })
     }
 
     /// Writes the checkpoint below `dir`; all but the `limit` newest ones and the best are removed.
@@ -144,7 +150,7 @@ impl Checkpoint {
         let files = [(MODEL, &self.model), (OPTIMISER, &self.optimiser), (MEMORY, &self.memory)];
         for (name, tensors) in files {
             let path = folder.join(name);
-            file::save(&path, tensors, HashMap::from([("format".into(), "pt".into())]))?;
+            file::save(&path, tensors, header())?;
             let digest = sha256(&std::fs::read(&path).map_err(io(&path))?);
             self.state.files.insert(name.into(), digest);
         }
@@ -175,7 +181,7 @@ mod tests {
         let tensors = |value: f32| Tensors::from([("w".to_owned(), Tensor::from_slice(&[value]))]);
         let (model, optimiser) = (tensors(step as f32), tensors(-1.0));
         let state = State { step, best: Some((0.5, best)), ..State::default() };
-        Checkpoint { model, optimiser, memory: Tensors::new(), state }
+        Checkpoint { model, optimiser, memory: Tensors::new(), state, rounded_up: true }
     }
 
     fn names(dir: &Path) -> Vec<String> {

@@ -1,6 +1,5 @@
 //! Weights of any source under timm's names, an adapter of PEFT's folded in where one is given.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use polyptych_adapters::{is_method_parameter, load_peft};
@@ -13,7 +12,7 @@ use polyptych_tensor::{
 };
 
 use crate::error::io;
-use crate::weights::open_weights;
+use crate::weights::{header, open_weights};
 use crate::{Difference, Error, Result};
 
 /// What sources keep and timm's models lack.
@@ -55,11 +54,11 @@ pub fn convert(
     choice: &Choice,
     out: &Path,
 ) -> Result<Conversion> {
-    let checkpoint = open_weights(weights, choice)?;
-    let (source, notes) = (checkpoint.source, checkpoint.notes.clone());
+    let mut checkpoint = open_weights(weights, choice)?;
+    let (source, notes) = (checkpoint.source, std::mem::take(&mut checkpoint.notes));
     let tensors = match adapter {
         Some(folder) => merged(&checkpoint, folder)?,
-        None => checkpoint.tensors,
+        None => std::mem::take(&mut checkpoint.tensors),
     };
     let patterns = [&ELSEWHERE[..], &COMPUTED].concat();
     let (left_out, kept): (Tensors, Tensors) =
@@ -74,9 +73,9 @@ pub fn convert(
         });
     }
     let kept: Tensors = kept.into_iter().map(|(name, t)| (name, t.contiguous())).collect();
-    let heads = checkpoint.config.and_then(|config| config.num_attention_heads);
+    let config = checkpoint.deduce(&kept)?;
     let aside = aside(out);
-    let checked = write_checked(&aside, &kept, heads);
+    let checked = write_checked(&aside, &kept, config.as_ref());
     let placed = checked.and_then(|checked| {
         std::fs::rename(&aside, out).map_err(io(out))?;
         Ok(checked)
@@ -98,11 +97,12 @@ fn aside(out: &Path) -> PathBuf {
 fn write_checked(
     path: &Path,
     tensors: &Tensors,
-    heads: Option<i64>,
+    config: Option<&BackboneConfig>,
 ) -> Result<(f64, Option<Difference>)> {
-    file::save(path, tensors, HashMap::from([("format".to_owned(), "pt".to_owned())]))?;
+    file::save(path, tensors, header())?;
     let read = file::load(path)?.tensors;
-    Ok((difference(tensors, &read), compare_outputs([tensors, &read], heads)?))
+    let outputs = config.map(|config| compare_outputs(config, [tensors, &read])).transpose()?;
+    Ok((difference(tensors, &read), outputs))
 }
 
 fn merged(checkpoint: &Checkpoint, folder: &Path) -> Result<Tensors> {
@@ -119,8 +119,7 @@ fn merged(checkpoint: &Checkpoint, folder: &Path) -> Result<Tensors> {
 }
 
 /// Largest difference of the outputs of one architecture with two sets of values.
-fn compare_outputs(both: [&Tensors; 2], num_heads: Option<i64>) -> Result<Option<Difference>> {
-    let Some(config) = BackboneConfig::of_tensors(both[0], num_heads) else { return Ok(None) };
+fn compare_outputs(config: &BackboneConfig, both: [&Tensors; 2]) -> Result<Difference> {
     manual_seed(0);
     let (in_chans, [height, width]) = config.image();
     let size = [PROBE_IMAGES, in_chans, height, width];
@@ -139,7 +138,7 @@ fn compare_outputs(both: [&Tensors; 2], num_heads: Option<i64>) -> Result<Option
     });
     let [written, read] = outputs;
     let difference = Difference::between(&read?, &written?);
-    difference.check("outputs").map(|()| Some(difference))
+    difference.check("outputs").map(|()| difference)
 }
 
 fn difference(written: &Tensors, read: &Tensors) -> f64 {

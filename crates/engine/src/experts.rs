@@ -1,10 +1,10 @@
 //! Experts in the MLPs of a backbone: found once, remembered by the weights they were found in.
 
-use std::collections::HashMap;
 use std::env;
 use std::path::{Path, PathBuf};
 
 use polyptych_adapters::{ExpertLayer, KMeansConfig, PARAMETERS, construct_experts, moefy};
+use polyptych_backbones::{Checkpoint, ROUNDED_UP};
 use polyptych_tensor::pth::Choice;
 use polyptych_tensor::{Device, Kind, LoadOptions, Tensor, Tensors, file, matches};
 use sha2::{Digest, Sha256};
@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::checkpoint::read_json;
 use crate::log::to_json;
 use crate::model::BACKBONE;
-use crate::weights::open_weights;
+use crate::weights::{header, open_weights};
 use crate::{Model, Recipe, Result};
 
 /// Finds the experts that the adapter of `recipe` asks for in the backbone of `model`, and reorders its hidden
@@ -55,9 +55,12 @@ pub fn moefy_file(
     out: &Path,
     progress: impl FnMut(&ExpertLayer, usize),
 ) -> Result<Vec<ExpertLayer>> {
-    let tensors = open_weights(weights, &Choice::default())?.tensors;
+    let Checkpoint { tensors, rounded_up, .. } = open_weights(weights, &Choice::default())?;
     let layers = construct_experts(&tensors, experts, config, progress)?;
-    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    let mut metadata = header();
+    if !rounded_up {
+        metadata.remove(ROUNDED_UP.0);
+    }
     file::save(out, &moefy(&tensors, &layers)?, metadata)?;
     Ok(layers)
 }

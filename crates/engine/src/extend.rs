@@ -53,6 +53,8 @@ impl<'a> Extended<'a> {
     /// # Errors
     /// Values that do not fit.
     pub(crate) fn load(self, model: &Model) -> Result<LoadReport> {
+        let origin = self.extend.run.display().to_string();
+        model.refuse_rounded_down(&origin, self.checkpoint.rounded_up)?;
         let mut tensors = self.checkpoint.model;
         for task in &self.extend.tasks {
             tensors = add_task(&tensors, task)?;
@@ -63,7 +65,6 @@ impl<'a> Extended<'a> {
         let mut allow_missing = vec!["backbone.norm.*", "backbone.fc_norm.*"];
         allow_missing.extend(heads.iter().map(String::as_str));
         let options = LoadOptions { allow_missing: &allow_missing, ..LoadOptions::default() };
-        let origin = self.extend.run.display().to_string();
         Ok(model.store.load(&origin, &tensors, &options)?)
     }
 }

@@ -1,6 +1,6 @@
 //! Folding a trained model into a plain one, checked before it is written.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use polyptych_adapters::{Form, PARAMETERS};
@@ -13,6 +13,7 @@ use crate::error::io;
 use crate::log::to_json;
 use crate::run::{MERGE, MERGED_MODEL};
 use crate::trunk::Trunk;
+use crate::weights::header;
 use crate::{
     DataSets, Difference, Error, Model, OpenRun, Recipe, Result, RunFolder, Task, to_tensor,
 };
@@ -145,10 +146,8 @@ fn write(
 ) -> Result<()> {
     let checkpoints = folder.checkpoints();
     std::fs::remove_dir(&checkpoints).map_err(io(&checkpoints))?;
-    let save = |name: &str, tensors: &Tensors| {
-        let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-        file::save(&folder.path().join(name), tensors, metadata)
-    };
+    let save =
+        |name: &str, tensors: &Tensors| file::save(&folder.path().join(name), tensors, header());
     save(MERGED_MODEL, tensors)?;
     for trunk in folded.trunks() {
         save(&trunk.file(), &plain(folded, trunk, tensors, half))?;

@@ -265,6 +265,18 @@ impl Model {
         self.trunks.iter().flat_map(|trunk| trunk.plan.observed()).collect()
     }
 
+    /// Refuses values of `origin`, a model of the same recipe, where its Swin was planned by
+    /// rounding down and so cuts other windows.
+    ///
+    /// # Errors
+    /// As [`BackboneConfig::refuse_rounded_down`].
+    pub(crate) fn refuse_rounded_down(&self, origin: &str, rounded_up: bool) -> Result<()> {
+        match rounded_up {
+            true => Ok(()),
+            false => Ok(self.backbone_config.refuse_rounded_down(origin)?),
+        }
+    }
+
     /// The backbone's configuration.
     pub fn backbone_config(&self) -> &BackboneConfig {
         &self.backbone_config

@@ -19,6 +19,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use polyptych_adapters::Form;
+use polyptych_backbones::checkpoint::is_rounded_up;
 use polyptych_data::TaskSpec;
 use polyptych_tensor::{Device, LoadOptions, Precision, device, file};
 
@@ -198,19 +199,23 @@ impl OpenRun {
         let device = device::resolve(device_name.unwrap_or(&recipe.device))?;
         let form = if path.join(MERGE).exists() { Form::Folded } else { Form::Adapted };
         let mut step = recipe.train.steps;
-        let (tensors, origin) = match form {
+        let (tensors, origin, rounded_up) = match form {
             Form::Folded => {
-                let file = path.join(MERGED_MODEL);
-                (file::load(&file)?.tensors, file.display().to_string())
+                let path = path.join(MERGED_MODEL);
+                let file = file::load(&path)?;
+                let rounded_up = is_rounded_up(&file.metadata);
+                (file.tensors, path.display().to_string(), rounded_up)
             }
             Form::Adapted => {
                 let checkpoint = Checkpoint::open(&folder.checkpoints(), best)?;
                 same_recipe(path, &checkpoint, &text)?;
                 step = checkpoint.state.step;
-                (checkpoint.model, folder.checkpoints().display().to_string())
+                let origin = folder.checkpoints().display().to_string();
+                (checkpoint.model, origin, checkpoint.rounded_up)
             }
         };
         let model = empty_model(&recipe, &folder.specs()?, form, device)?;
+        model.refuse_rounded_down(&origin, rounded_up)?;
         model.store.load(&origin, &tensors, &LoadOptions::default())?;
         model.set_progress(step, recipe.train.steps);
         let baselines = folder.baselines()?;

@@ -1,13 +1,13 @@
 //! Where a backbone's values come from.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use polyptych_adapters::{PARAMETERS, is_method_parameter};
-use polyptych_backbones::checkpoint::COMPUTED;
-use polyptych_backbones::{Checkpoint, Source, pretrained};
+use polyptych_backbones::checkpoint::{COMPUTED, is_rounded_up};
+use polyptych_backbones::{Checkpoint, ROUNDED_UP, Source, pretrained};
 use polyptych_tensor::pth::Choice;
-use polyptych_tensor::{LoadOptions, LoadReport, Tensor, Tensors, file, matches};
+use polyptych_tensor::{LoadOptions, LoadReport, Tensor, TensorFile, Tensors, file, matches};
 
 use crate::hub::Hub;
 use crate::model::BACKBONE;
@@ -48,7 +48,8 @@ pub fn load_backbone(model: &Model, recipe: &BackboneRecipe) -> Result<Option<Lo
     if weights == "none" {
         return Ok(None);
     }
-    if let Some(tensors) = of_run(Path::new(weights))? {
+    if let Some((tensors, rounded_up)) = of_run(Path::new(weights))? {
+        model.refuse_rounded_down(weights, rounded_up)?;
         return Ok(Some(load_run(model, recipe, &tensors)?));
     }
     let mut checkpoint = open_weights(weights, &recipe.choice())?;
@@ -75,15 +76,23 @@ pub fn load_backbone(model: &Model, recipe: &BackboneRecipe) -> Result<Option<Lo
     Ok(Some(LoadReport { notes: checkpoint.notes, ..report }))
 }
 
-/// The tensors of the run or merged model in `path`; nothing where it is neither.
-fn of_run(path: &Path) -> Result<Option<Tensors>> {
+/// The tensors of the run or merged model in `path`, and whether its Swin was planned by rounding
+/// up; nothing where it is neither.
+fn of_run(path: &Path) -> Result<Option<(Tensors, bool)>> {
     if !path.join(RECIPE).exists() {
         return Ok(None);
     }
     let folder = RunFolder::open(path)?;
     Ok(Some(match path.join(MERGED_MODEL) {
-        merged if merged.exists() => file::load(&merged)?.tensors,
-        _ => RunCheckpoint::open(&folder.checkpoints(), false)?.model,
+        merged if merged.exists() => {
+            let file = file::load(&merged)?;
+            let rounded_up = is_rounded_up(&file.metadata);
+            (file.tensors, rounded_up)
+        }
+        _ => {
+            let checkpoint = RunCheckpoint::open(&folder.checkpoints(), false)?;
+            (checkpoint.model, checkpoint.rounded_up)
+        }
     }))
 }
 
@@ -138,7 +147,8 @@ fn check_outline(model: &Model, weights: &str, tensors: &Tensors) -> Result<()> 
     if backbone.is_empty() {
         return Ok(());
     }
-    Ok(Checkpoint::of(weights, backbone)?.check(model.backbone_config())?)
+    let file = TensorFile { tensors: backbone, metadata: header() };
+    Ok(Checkpoint::of(weights, file)?.check(model.backbone_config())?)
 }
 
 /// Whether the head that `name` is of has the same tensors in the run as in the model.
@@ -176,11 +186,17 @@ pub fn summary(report: &LoadReport) -> String {
     parts.join(", ")
 }
 
+/// The header of weights that we write: PyTorch's layout, Swins planned by rounding up.
+pub(crate) fn header() -> HashMap<String, String> {
+    let entries = [("format", "pt"), ROUNDED_UP];
+    entries.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+}
+
 /// A shipped `architecture.tag`, another of timm's names, or a file or folder.
 /// `choice` says which, where a file holds several.
 pub(crate) fn open_weights(weights: &str, choice: &Choice) -> Result<Checkpoint> {
     Ok(match pretrained::bytes(weights) {
-        Some(bytes) => Checkpoint::of(weights, file::parse(weights, bytes)?.tensors)?,
+        Some(bytes) => Checkpoint::of(weights, file::parse(weights, bytes)?)?,
         None => Checkpoint::open_choice(&Hub::from_env().resolve(weights)?, choice)?,
     })
 }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use polyptych_tensor::SiteKind;
+use polyptych_tensor::{Error as TensorError, Result as TensorResult, Site, SiteKind};
 use serde::{Deserialize, Serialize};
 
+use super::per_stage::PerStage;
 use crate::Bias;
 use crate::error::{Result, config};
 
@@ -24,21 +25,22 @@ pub enum SharedMode {
     LoraOnly,
 }
 
-/// Configuration of MTLoRA.
+/// Configuration of MTLoRA. Ranks, scales and dropout are one number for all stages or, as in the
+/// published files, a list with one number per stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MtLoraConfig {
     /// Rank of the shared factors.
-    pub r: i64,
+    pub r: PerStage<i64>,
     /// Rank of each task's factors; a task that is not named takes `r`.
     #[serde(default)]
-    pub r_per_task: BTreeMap<String, i64>,
+    pub r_per_task: BTreeMap<String, PerStage<i64>>,
     /// Factor on the shared low-rank term, not divided by the rank.
     #[serde(default = "default_scale")]
-    pub scale: f64,
+    pub scale: PerStage<f64>,
     /// Factor on each task's low-rank term; a task that is not named takes `scale`.
     #[serde(default)]
-    pub scale_per_task: BTreeMap<String, f64>,
+    pub scale_per_task: BTreeMap<String, PerStage<f64>>,
     /// Whether the scales are learnt, one number per layer and stream, from the values above on.
     #[serde(default)]
     pub learnable_scale: bool,
@@ -47,7 +49,7 @@ pub struct MtLoraConfig {
     pub shared_mode: SharedMode,
     /// Probability with which an input of the shared factors is set to zero in training.
     #[serde(default = "default_dropout")]
-    pub lora_dropout: f64,
+    pub lora_dropout: PerStage<f64>,
     /// Whether `attn.qkv` is adapted.
     #[serde(default = "yes")]
     pub qkv: bool,
@@ -80,12 +82,12 @@ pub struct MtLoraConfig {
     pub bias: Bias,
 }
 
-fn default_scale() -> f64 {
-    4.0
+fn default_scale() -> PerStage<f64> {
+    4.0.into()
 }
 
-fn default_dropout() -> f64 {
-    0.05
+fn default_dropout() -> PerStage<f64> {
+    0.05.into()
 }
 
 fn yes() -> bool {
@@ -96,8 +98,8 @@ impl MtLoraConfig {
     /// The published defaults with shared rank `r` and rank `r_task` for each of `tasks`.
     pub fn new(r: i64, r_task: i64, tasks: &[String]) -> Self {
         Self {
-            r,
-            r_per_task: tasks.iter().map(|task| (task.clone(), r_task)).collect(),
+            r: r.into(),
+            r_per_task: tasks.iter().map(|task| (task.clone(), r_task.into())).collect(),
             scale: default_scale(),
             scale_per_task: BTreeMap::new(),
             learnable_scale: false,
@@ -122,14 +124,21 @@ impl MtLoraConfig {
     /// The first field that is out of range, names an absent task, or would drop task streams.
     pub fn validate(&self, tasks: &[String]) -> Result<()> {
         self.validate_tasks(tasks)?;
-        let ranks = self.r_per_task.iter().map(|(task, &r)| (format!("r_per_task.{task}"), r));
-        let mut ranks = std::iter::once(("r".to_owned(), self.r)).chain(ranks);
-        if let Some((key, r)) = ranks.find(|(_, r)| *r < 1) {
-            return Err(config(key, "at least 1", r));
+        for (key, ranks) in self.ranks() {
+            if let Some(r) = ranks.values().iter().find(|r| **r < 1) {
+                return Err(config(key, "at least 1", r));
+            }
         }
-        if !(0.0..1.0).contains(&self.lora_dropout) {
-            return Err(config("lora_dropout", "at least 0 and below 1", self.lora_dropout));
+        for (key, scales) in self.scales() {
+            if let Some(scale) = scales.values().iter().find(|scale| !scale.is_finite()) {
+                return Err(config(key, "a finite number", scale));
+            }
         }
+        let rate = self.lora_dropout.values().iter().find(|rate| !(0.0..1.0).contains(*rate));
+        if let Some(rate) = rate {
+            return Err(config("lora_dropout", "at least 0 and below 1", rate));
+        }
+        self.validate_lists()?;
         let streams = self.shared_mode != SharedMode::LoraOnly;
         if streams && !(self.proj && self.fc1 && self.fc2) {
             let expected = "proj, fc1 and fc2 all adapted, or shared_mode = \"lora_only\"";
@@ -137,6 +146,48 @@ impl MtLoraConfig {
             return Err(config("proj, fc1, fc2", expected, found));
         }
         Ok(())
+    }
+
+    /// Ranks by key.
+    fn ranks(&self) -> impl Iterator<Item = (String, &PerStage<i64>)> {
+        let tasks = self.r_per_task.iter().map(|(task, r)| (format!("r_per_task.{task}"), r));
+        std::iter::once(("r".to_owned(), &self.r)).chain(tasks)
+    }
+
+    /// Scales by key.
+    fn scales(&self) -> impl Iterator<Item = (String, &PerStage<f64>)> {
+        let named = |(task, scale)| (format!("scale_per_task.{task}"), scale);
+        let tasks = self.scale_per_task.iter().map(named);
+        std::iter::once(("scale".to_owned(), &self.scale)).chain(tasks)
+    }
+
+    /// Every list by key, and how long it is.
+    fn lists(&self) -> impl Iterator<Item = (String, usize)> {
+        let ranks = self.ranks().filter_map(|(key, r)| Some((key, r.stages()?)));
+        let scales = self.scales().filter_map(|(key, scale)| Some((key, scale.stages()?)));
+        let dropout = self.lora_dropout.stages().map(|count| ("lora_dropout".to_owned(), count));
+        ranks.chain(scales).chain(dropout)
+    }
+
+    fn validate_lists(&self) -> Result<()> {
+        let Some((first, stages)) = self.lists().next() else { return Ok(()) };
+        let expected = format!("one number per stage, {} as in {first}", stages.max(1));
+        match self.lists().find(|(_, count)| *count != stages || *count == 0) {
+            None => Ok(()),
+            Some((key, count)) => Err(config(key, expected, format!("{count} numbers"))),
+        }
+    }
+
+    /// Refuses lists that are not of the backbone's stages, as far as `site` tells their number.
+    pub(super) fn check_stages(&self, site: &Site) -> TensorResult<()> {
+        let at_least = site.stage + 1;
+        let wrong = |count: &usize| *count < at_least || site.last_stage && *count != at_least;
+        let Some((key, count)) = self.lists().find(|(_, count)| wrong(count)) else {
+            return Ok(());
+        };
+        let more = if site.last_stage { "" } else { " or more" };
+        let expected = format!("one number per stage of the backbone, {at_least}{more}");
+        Err(TensorError::Config { key, expected, found: format!("{count} numbers") })
     }
 
     fn validate_tasks(&self, tasks: &[String]) -> Result<()> {
@@ -164,12 +215,28 @@ impl MtLoraConfig {
         }
     }
 
-    pub(super) fn task_r(&self, task: &str) -> i64 {
-        self.r_per_task.get(task).copied().unwrap_or(self.r)
+    /// Rank of the shared factors in `stage`. Lists are as long as the backbone has stages, see
+    /// [`MtLoraConfig::check_stages`]; so here and below nothing is ever missing.
+    pub(crate) fn shared_r(&self, stage: usize) -> i64 {
+        self.r.of(stage).unwrap_or(1)
     }
 
-    pub(super) fn task_scale(&self, task: &str) -> f64 {
-        self.scale_per_task.get(task).copied().unwrap_or(self.scale)
+    pub(super) fn task_r(&self, task: &str, stage: usize) -> i64 {
+        let own = self.r_per_task.get(task).and_then(|r| r.of(stage));
+        own.unwrap_or_else(|| self.shared_r(stage))
+    }
+
+    pub(crate) fn shared_scale(&self, stage: usize) -> f64 {
+        self.scale.of(stage).unwrap_or(1.0)
+    }
+
+    pub(super) fn task_scale(&self, task: &str, stage: usize) -> f64 {
+        let own = self.scale_per_task.get(task).and_then(|scale| scale.of(stage));
+        own.unwrap_or_else(|| self.shared_scale(stage))
+    }
+
+    pub(crate) fn dropout(&self, stage: usize) -> f64 {
+        self.lora_dropout.of(stage).unwrap_or(0.0)
     }
 }
 
@@ -243,9 +310,43 @@ mod tests {
             serde_json::from_value(json!({"r": 16, "r_per_task": {"semseg": 4, "normals": 4}}))
                 .unwrap();
         assert_eq!(read, MtLoraConfig::new(16, 4, &tasks()));
-        assert_eq!((read.scale, read.lora_dropout), (4.0, 0.05));
+        assert_eq!((&read.scale, &read.lora_dropout), (&4.0.into(), &0.05.into()));
         assert_eq!(read.shared_mode, SharedMode::Matrix);
-        let of = |task: &str| (config_with("r", json!(3)).task_r(task), read.task_scale(task));
+        let of =
+            |task: &str| (config_with("r", json!(3)).task_r(task, 0), read.task_scale(task, 0));
         assert_eq!(of("semseg"), (3, 4.0));
+    }
+
+    #[test]
+    fn lists_name_one_number_per_stage() {
+        let fields = json!({
+            "r": [64, 32], "r_per_task": {"semseg": [4, 8], "normals": 2},
+            "scale": [4.0, 1.0], "scale_per_task": {"normals": [0.5, 0.25]},
+            "lora_dropout": [0.05, 0.1],
+        });
+        let config: MtLoraConfig = serde_json::from_value(fields.clone()).unwrap();
+        config.validate(&tasks()).unwrap();
+        let written = serde_json::to_value(&config).unwrap();
+        assert!(fields.as_object().unwrap().iter().all(|(key, value)| written[key] == *value));
+        let of = |stage| (config.shared_r(stage), config.task_r("semseg", stage));
+        assert_eq!([of(0), of(1)], [(64, 4), (32, 8)]);
+        assert_eq!((config.task_r("normals", 1), config.dropout(1)), (2, 0.1));
+        let scales = |stage| ["semseg", "normals"].map(|task| config.task_scale(task, stage));
+        assert_eq!([scales(0), scales(1)], [[4.0, 0.5], [1.0, 0.25]]);
+    }
+
+    #[test]
+    fn lists_of_other_lengths_are_refused() {
+        assert_eq!(message("r", json!([4, 0])), "r: expected at least 1, found 0");
+        assert_eq!(
+            message("r", json!([])),
+            "r: expected one number per stage, 1 as in r, found 0 numbers"
+        );
+        let config: MtLoraConfig =
+            serde_json::from_value(json!({"r": [4, 4], "scale": [1.0]})).unwrap();
+        assert_eq!(
+            config.validate(&tasks()).unwrap_err().to_string(),
+            "scale: expected one number per stage, 2 as in r, found 1 numbers"
+        );
     }
 }

@@ -47,10 +47,11 @@ struct TaskFactors {
 
 impl Shared {
     pub(super) fn factors(scope: &Scope, site: &Site, config: &MtLoraConfig) -> Result<Self> {
-        let shape = [site.in_features, site.out_features, config.r];
+        let shape = [site.in_features, site.out_features, config.shared_r(site.stage)];
         let factors =
             LowRank::new(scope, ("lora_shared_A", "lora_shared_B"), shape, LowRankInit::Identity)?;
-        let scale = Scale::new(scope, "lora_shared_scale", config.scale, config.learnable_scale)?;
+        let scale = config.shared_scale(site.stage);
+        let scale = Scale::new(scope, "lora_shared_scale", scale, config.learnable_scale)?;
         Ok(Shared::Factors { factors, scale })
     }
 
@@ -93,20 +94,21 @@ impl MtLoraLinear {
     ) -> Result<Self> {
         let make = |task: &String| {
             let names = (format!("lora_tasks_A.{task}"), format!("lora_tasks_B.{task}"));
-            let shape = [site.in_features, site.out_features, config.task_r(task)];
+            let shape = [site.in_features, site.out_features, config.task_r(task, site.stage)];
             let scale_name = format!("lora_task_scale.{task}");
             Ok(TaskFactors {
                 factors: LowRank::new(scope, (&names.0, &names.1), shape, LowRankInit::Identity)?,
                 scale: Scale::new(
                     scope,
                     &scale_name,
-                    config.task_scale(task),
+                    config.task_scale(task, site.stage),
                     config.learnable_scale,
                 )?,
             })
         };
         let tasks = tasks.iter().map(make).collect::<Result<_>>()?;
-        Ok(Self { base, shared, tasks, mode: config.shared_mode, dropout: config.lora_dropout })
+        let dropout = config.dropout(site.stage);
+        Ok(Self { base, shared, tasks, mode: config.shared_mode, dropout })
     }
 
     /// A layer without task factors treats every stream that passes as plain LoRA does.

@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use super::names::PREFIX;
 use super::{CONFIG, MODEL, PeftAdapter, PeftConfig};
 use crate::lora::{copy, take};
-use crate::{AdapterConfig, DoraConfig, Error, LoraConfig, MtLoraConfig, Result, SharedMode};
+use crate::{
+    AdapterConfig, DoraConfig, Error, LoraConfig, MtLoraConfig, PerStage, Result, SharedMode,
+};
 
 const PARTS: [&str; 3] = ["q", "k", "v"];
 const MAGNITUDE: &str = "lora_magnitude_vector";
@@ -95,13 +97,14 @@ impl PeftFactors {
             base: Tensors::new(),
             factors: Tensors::new(),
             left_out: Vec::new(),
-            r: config.r,
-            lora_alpha: config.scale * config.r as f64,
-            lora_dropout: config.lora_dropout,
+            r: config.shared_r(0),
+            lora_alpha: config.shared_scale(0) * config.shared_r(0) as f64,
+            lora_dropout: config.dropout(0),
             use_dora: false,
             rank_pattern: BTreeMap::new(),
             alpha_pattern: BTreeMap::new(),
         };
+        let mut scales = BTreeMap::new();
         for (name, tensor) in copy(tensors) {
             let (module, parameter) = name.rsplit_once('.').unwrap_or(("", &name));
             let factor = match parameter {
@@ -109,7 +112,7 @@ impl PeftFactors {
                 "lora_shared_B" => "lora_B.weight",
                 "lora_shared_scale" => {
                     let scale = tensor.to_kind(Kind::Double).double_value(&[0]);
-                    made.alpha_pattern.insert(exactly(module), scale * config.r as f64);
+                    scales.insert(module.to_owned(), scale);
                     continue;
                 }
                 _ if name.contains(".lora_") => {
@@ -123,7 +126,32 @@ impl PeftFactors {
             };
             made.factors.insert(format!("{module}.{factor}"), tensor);
         }
+        made.note_patterns(config, &scales)?;
         Ok(made)
+    }
+
+    /// Ranks and scales of MTLoRA that are not those of the first stage; `scales` are trained.
+    fn note_patterns(
+        &mut self,
+        config: &MtLoraConfig,
+        scales: &BTreeMap<String, f64>,
+    ) -> Result<()> {
+        for (name, tensor) in &self.factors {
+            let Some(module) = name.strip_suffix(".lora_A.weight") else { continue };
+            let rank = tensor.size()[0];
+            let scale = match scales.get(module) {
+                Some(scale) => *scale,
+                None => scale_of(config, module)?,
+            };
+            if rank != self.r {
+                self.rank_pattern.insert(exactly(module), rank);
+            }
+            let alpha = scale * rank as f64;
+            if alpha != self.lora_alpha {
+                self.alpha_pattern.insert(exactly(module), alpha);
+            }
+        }
+        Ok(())
     }
 
     /// One pair of factors of each fused matrix whose parts have some.
@@ -254,6 +282,19 @@ fn part_of(name: &str) -> Option<String> {
 /// The key of a pattern that means the module `name` alone: PEFT takes a key for an end of names.
 fn exactly(name: &str) -> String {
     format!("^{}", name.replace('.', r"\."))
+}
+
+/// The scale that `config` gives the shared factors of `module`, whose name tells a Swin's stage.
+fn scale_of(config: &MtLoraConfig, module: &str) -> Result<f64> {
+    if let PerStage::All(scale) = config.scale {
+        return Ok(scale);
+    }
+    let stage =
+        module.strip_prefix("layers.").and_then(|rest| rest.split('.').next()?.parse().ok());
+    let stage = stage.ok_or_else(|| {
+        refused("mtlora", "names of a plain ViT do not tell the stages that `scale` lists")
+    })?;
+    Ok(config.shared_scale(stage))
 }
 
 fn row_lengths(weight: &Tensor) -> Tensor {

@@ -50,7 +50,7 @@ pub(crate) fn swin() -> BackboneConfig {
         embed_dim: 12,
         depths: vec![2, 2],
         num_heads: vec![1, 2],
-        window_size: 4,
+        window_size: 4.into(),
         mlp_ratio: 2.0,
         qkv_bias: true,
         drop_path_rate: 0.0,
@@ -71,6 +71,8 @@ pub(crate) fn vit() -> BackboneConfig {
         qkv_bias: true,
         init_values: None,
         class_token: false,
+        reg_tokens: 0,
+        no_embed_class: false,
         global_pool: GlobalPool::Avg,
         drop_path_rate: 0.0,
     })

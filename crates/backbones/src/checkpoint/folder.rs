@@ -8,7 +8,7 @@ use polyptych_tensor::pth::Choice;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::{HuggingFaceConfig, Read, read};
+use super::{HuggingFaceConfig, Read, headless, read};
 use crate::{Error, Result};
 
 /// Whole files, the likeliest first; each may be cut into shards, with an index beside them.
@@ -20,7 +20,8 @@ struct Index {
     weight_map: BTreeMap<String, String>,
 }
 
-/// The tensors of the folder at `path` under their own names, and its configuration.
+/// The tensors of the folder at `path` under their own names, and its configuration. Shards have
+/// no common header.
 pub(super) fn open(path: &Path, choice: &Choice) -> Result<(Read, Option<HuggingFaceConfig>)> {
     let config = path.join("config.json");
     let config = if config.exists() { Some(json(&config)?) } else { None };
@@ -30,8 +31,8 @@ pub(super) fn open(path: &Path, choice: &Choice) -> Result<(Read, Option<Hugging
             return Ok((read(&whole, choice)?, config));
         }
         if index.exists() {
-            let tensors = shards(path, &index, choice)?;
-            return Ok((Read { tensors, notes: Vec::new(), left: choice.clone() }, config));
+            let file = headless(shards(path, &index, choice)?);
+            return Ok((Read { file, notes: Vec::new(), left: choice.clone() }, config));
         }
     }
     let found = match path.join(ADAPTER).exists() {
@@ -61,7 +62,7 @@ fn shards(folder: &Path, index: &Path, choice: &Choice) -> Result<Tensors> {
             let found = format!("no such file; {count} tensors are in it: fetch it too");
             return Err(wrong(folder, name, "a shard that the index names".into(), found));
         }
-        tensors.extend(read(&shard, choice)?.tensors);
+        tensors.extend(read(&shard, choice)?.file.tensors);
     }
     match weight_map.keys().find(|name| !tensors.contains_key(*name)) {
         None => Ok(tensors),

@@ -1,4 +1,5 @@
-//! Hugging Face's `ViTModel` and `Dinov2Model`, with and without a classifier.
+//! Hugging Face's `ViTModel`, `Dinov2Model` and `Dinov2WithRegistersModel`, with and without a
+//! classifier.
 //!
 //! Files keep the names that the library had first (`encoder.layer.0.attention.attention.query`);
 //! since version 5 its modules, and so adapters, have others (`layers.0.attention.q_proj`).
@@ -6,13 +7,15 @@
 use polyptych_tensor::Tensors;
 
 use super::qkv::join_qkv;
+use super::registers::without_prefix_positions;
 use super::replace_prefix;
 use crate::Result;
 
 /// Prefixes of the trunk in a model with a classifier.
-const TRUNKS: [&str; 2] = ["vit.", "dinov2."];
+const TRUNKS: [&str; 3] = ["vit.", "dinov2.", "dinov2_with_registers."];
 
-const TOP: [(&str, &str); 5] = [
+const TOP: [(&str, &str); 6] = [
+    ("embeddings.register_tokens", "reg_token"),
     ("embeddings.cls_token", "cls_token"),
     ("embeddings.position_embeddings", "pos_embed"),
     ("embeddings.patch_embeddings.projection.", "patch_embed.proj."),
@@ -48,10 +51,11 @@ const BLOCK: [(&str, &str); 16] = [
 /// What timm lacks, such as `embeddings.mask_token` and `pooler.dense`, keeps its name.
 ///
 /// # Errors
-/// Query, key and value of which one is absent or differs in shape.
+/// Query, key and value of which one is absent or differs in shape; registers without the class
+/// token and positions that they stand beside.
 pub fn huggingface_vit(tensors: Tensors) -> Result<Tensors> {
     let named = tensors.into_iter().map(|(name, tensor)| (huggingface_vit_name(&name), tensor));
-    join_qkv(named.collect())
+    without_prefix_positions(join_qkv(named.collect())?, "reg_token")
 }
 
 /// The name of one tensor or factor in timm's words; `q`, `k` and `v` of `attn.qkv` stay apart.

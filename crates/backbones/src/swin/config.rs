@@ -4,6 +4,7 @@ use polyptych_tensor::{Plan, Pyramid, Scope};
 use serde::{Deserialize, Serialize};
 
 use super::Swin;
+use super::window_size::WindowSize;
 use super::windows::Windows;
 use crate::Result;
 use crate::backbone::{FeatureInfo, Options, check};
@@ -15,7 +16,8 @@ pub struct SwinConfig {
     /// Height and width that windows are planned for; any other size runs, padded.
     ///
     /// Windows are no larger than the stage's map at this size, and nothing is shifted on an
-    /// axis that one window covers.
+    /// axis that one window covers. A side of `n` pixels has `ceil(n / patch_size)` positions in
+    /// the first stage and half as many, rounded up, in each further one, as in timm.
     pub img_size: [i64; 2],
     /// Pixels per position of the first stage.
     pub patch_size: i64,
@@ -30,8 +32,8 @@ pub struct SwinConfig {
     pub depths: Vec<usize>,
     /// Attention heads per stage.
     pub num_heads: Vec<i64>,
-    /// Positions along one side of a window.
-    pub window_size: i64,
+    /// Positions along one side of a window, of all stages or of each.
+    pub window_size: WindowSize,
     /// Hidden units of a block's perceptron per channel.
     pub mlp_ratio: f64,
     /// Whether `attn.qkv` has a bias.
@@ -60,7 +62,6 @@ impl SwinConfig {
         check(self.patch_size > 0, "patch_size", positive, self.patch_size)?;
         check(self.in_chans > 0, "in_chans", positive, self.in_chans)?;
         check(self.embed_dim > 0, "embed_dim", positive, self.embed_dim)?;
-        check(self.window_size > 0, "window_size", positive, self.window_size)?;
         check(self.mlp_ratio > 0.0, "mlp_ratio", positive, self.mlp_ratio)?;
         check(self.num_classes >= 0, "num_classes", "no negative number", self.num_classes)?;
         let rates = 0.0..1.0;
@@ -68,7 +69,10 @@ impl SwinConfig {
         check(rates.contains(&rate), "drop_path_rate", "a rate of at least 0 and below 1", rate)?;
         let depths = (1..16).contains(&stages) && !self.depths.contains(&0);
         check(depths, "depths", "1 to 15 stages of at least one block", &self.depths)?;
-        let least = self.patch_size << (stages - 1);
+        let windows = self.window_size.is_of(stages);
+        let expected = format!("a positive number, or one for each of {stages} stages");
+        check(windows, "window_size", expected, &self.window_size)?;
+        let least = self.patch_size;
         let sized = self.img_size.iter().all(|&side| side >= least);
         check(sized, "img_size", format!("sides of at least {least}"), self.img_size)?;
         let divide = |(stage, &heads): (usize, &i64)| heads > 0 && self.dim(stage) % heads == 0;
@@ -82,15 +86,28 @@ impl SwinConfig {
         self.embed_dim << stage
     }
 
-    /// Extent of a window in stage `stage`, `[rows, columns]`.
-    pub(crate) fn window(&self, stage: usize) -> [i64; 2] {
-        self.windows(stage, false).size
+    /// Extent of a window in stage `stage`, `[rows, columns]`; nothing where there is no such
+    /// stage.
+    pub(crate) fn window(&self, stage: usize) -> Option<[i64; 2]> {
+        (stage < self.depths.len()).then(|| self.windows(stage, false).size)
     }
 
     /// How blocks of stage `stage` cut their map.
     pub(super) fn windows(&self, stage: usize, shifted: bool) -> Windows {
-        let resolution = self.img_size.map(|side| (side / self.patch_size) >> stage);
-        Windows::new(resolution, self.window_size, shifted)
+        self.windows_of(self.resolution(stage), stage, shifted)
+    }
+
+    /// How blocks of stage `stage` cut a map of `resolution`.
+    pub(super) fn windows_of(&self, resolution: [i64; 2], stage: usize, shifted: bool) -> Windows {
+        // Every stage of a checked configuration has a window.
+        Windows::new(resolution, self.window_size.of(stage).unwrap_or(1), shifted)
+    }
+
+    /// Positions of stage `stage` at the planned size, `[rows, columns]`, as maps have them that
+    /// are padded to whole patches and, before they are merged, to even sides.
+    pub(super) fn resolution(&self, stage: usize) -> [i64; 2] {
+        let reduction = self.patch_size << stage;
+        self.img_size.map(|side| side / reduction + i64::from(side % reduction > 0))
     }
 
     /// One entry per stage.

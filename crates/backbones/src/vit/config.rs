@@ -45,6 +45,12 @@ pub struct VitConfig {
     pub init_values: Option<f64>,
     /// Whether a learned token stands before the patches.
     pub class_token: bool,
+    /// Further learned tokens between the class token and the patches, which no output reads.
+    #[serde(default)]
+    pub reg_tokens: i64,
+    /// Whether `pos_embed` has entries for patches alone, and none for class and register tokens.
+    #[serde(default)]
+    pub no_embed_class: bool,
     /// What the classifier reads.
     pub global_pool: GlobalPool,
     /// Stochastic depth of the last block; earlier ones rise to it linearly from 0.
@@ -73,6 +79,7 @@ impl VitConfig {
         check(self.depth > 0, "depth", positive, self.depth)?;
         check(self.mlp_ratio > 0.0, "mlp_ratio", positive, self.mlp_ratio)?;
         check(self.num_classes >= 0, "num_classes", "no negative number", self.num_classes)?;
+        check(self.reg_tokens >= 0, "reg_tokens", "no negative number", self.reg_tokens)?;
         let rate = self.drop_path_rate;
         let rates = 0.0..1.0;
         check(rates.contains(&rate), "drop_path_rate", "a rate of at least 0 and below 1", rate)?;
@@ -92,7 +99,12 @@ impl VitConfig {
 
     /// Tokens before the patches.
     pub(super) fn prefix_tokens(&self) -> i64 {
-        i64::from(self.class_token)
+        i64::from(self.class_token) + self.reg_tokens
+    }
+
+    /// Entries of `pos_embed` before those of the patches.
+    pub(super) fn prefix_positions(&self) -> i64 {
+        if self.no_embed_class { 0 } else { self.prefix_tokens() }
     }
 
     /// One entry per stage.

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use polyptych_data::is_image_file;
+
 use crate::Result;
 use crate::error::io;
 

@@ -136,7 +136,10 @@ fn absent(manifest: &Path, root: &Path) -> Error {
     // Who fetches data sets knows those that ship, whose manifests name their archives.
     let how = match FolderDataset::has_archives(manifest) {
         true => format!("`cargo xtask data fetch {name}` brings it"),
-        false => "name its folder as `root` beside `manifest` (data.train.0.root), or with `--root DIR`".into(),
+        false => {
+            "name its folder as `root` beside `manifest` (data.train.0.root), or with `--root DIR`"
+                .into()
+        }
     };
     Error::Recipe {
         origin: manifest.display().to_string(),

@@ -34,7 +34,7 @@ impl Trainer {
         let mut memory = self.union.as_ref().map_or_else(Tensors::new, Union::state);
         memory.extend(self.balance.as_ref().map_or_else(Tensors::new, Balance::state));
         memory.extend(self.scaler.as_ref().map_or_else(Tensors::new, GradScaler::state));
-        Checkpoint { model, optimiser: self.optimiser.state(), memory, state }
+        Checkpoint { model, optimiser: self.optimiser.state(), memory, state, rounded_up: true }
     }
 }
 

@@ -129,6 +129,7 @@ impl Trainer {
         same_data(folder.path(), &checkpoint.state, &data)?;
         let model = Model::new(&recipe, &data.specs, Form::Adapted, device)?;
         let origin = checkpoints.display().to_string();
+        model.refuse_rounded_down(&origin, checkpoint.rounded_up)?;
         model.store.load(&origin, &checkpoint.model, &LoadOptions::default())?;
         let mut state = std::mem::take(&mut checkpoint.state);
         text.clone_into(&mut state.recipe);

@@ -27,6 +27,8 @@ const CONFIG: VitConfig = VitConfig {
     qkv_bias: true,
     init_values: None,
     class_token: true,
+    reg_tokens: 0,
+    no_embed_class: false,
     global_pool: GlobalPool::Token,
     drop_path_rate: 0.0,
 };

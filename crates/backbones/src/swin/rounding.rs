@@ -1,0 +1,95 @@
+//! Files of Swins whose stages were planned by rounding down.
+//!
+//! Earlier versions of Polyptych, and of timm, planned a stage for half the positions of the one
+//! before, rounded down, although maps are padded and so rounded up. At sizes whose grid of patches
+//! does not halve evenly, windows were smaller than they are now, or not shifted.
+
+use polyptych_tensor::Tensors;
+
+use super::SwinConfig;
+use super::windows::Windows;
+use crate::{Error, Result};
+
+/// Key and value in the header of files whose Swins, if any, were planned by rounding up.
+pub const ROUNDED_UP: (&str, &str) = ("swin_stage_resolution", "ceil");
+
+/// What to do with weights of the old rule.
+const ADVICE: &str = "evaluate or merge them with the version that trained them; to go on from \
+                      them here, give plain weights to `polyptych convert`, whose file is resampled \
+                      as backbone.weights";
+
+impl SwinConfig {
+    /// Refuses the values of a model of this configuration that was planned by rounding down,
+    /// where that cuts other windows.
+    ///
+    /// # Errors
+    /// The first stage whose windows differ.
+    pub(crate) fn refuse_rounded_down(&self, origin: &str) -> Result<()> {
+        match (0..self.depths.len()).find(|&stage| self.differs(stage)) {
+            Some(stage) => Err(self.rounded_down(origin, stage)),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses tables of relative positions that have, all of them, the sizes of a plan that was
+    /// rounded down, and some no other.
+    ///
+    /// # Errors
+    /// The first stage whose table has a size of the old rule.
+    pub(crate) fn refuse_old_tables(&self, origin: &str, tensors: &Tensors) -> Result<()> {
+        let rows = |stage: usize| {
+            let name = format!("layers.{stage}.blocks.0.attn.relative_position_bias_table");
+            tensors.get(&name)?.size().first().copied()
+        };
+        let stages = 0..self.depths.len();
+        let old = |stage| rows(stage) == Some(table_rows(self.floored(stage, false).size));
+        let new = |stage| self.window(stage).map(table_rows);
+        match stages.clone().find(|&stage| rows(stage) != new(stage)) {
+            Some(stage) if stages.clone().all(old) => Err(self.rounded_down(origin, stage)),
+            _ => Ok(()),
+        }
+    }
+
+    fn differs(&self, stage: usize) -> bool {
+        // A stage of one block shifts nothing.
+        let shifted = self.depths[stage] > 1;
+        self.floored(stage, shifted) != self.windows(stage, shifted)
+    }
+
+    fn floored(&self, stage: usize, shifted: bool) -> Windows {
+        self.windows_of(self.floored_resolution(stage), stage, shifted)
+    }
+
+    fn floored_resolution(&self, stage: usize) -> [i64; 2] {
+        self.img_size.map(|side| ((side / self.patch_size) >> stage).max(1))
+    }
+
+    fn rounded_down(&self, origin: &str, stage: usize) -> Error {
+        let (now, old) = (self.resolution(stage), self.floored_resolution(stage));
+        let size = |windows: Windows| {
+            let (rows, [high, wide]) = (table_rows(windows.size), windows.size);
+            format!(
+                "windows of {high} x {wide}, a table of {rows} rows and a shift of {:?}",
+                windows.shift
+            )
+        };
+        let shifted = self.depths[stage] > 1;
+        Error::Checkpoint {
+            origin: origin.into(),
+            key: format!("layers.{stage}.blocks.*.attn.relative_position_bias_table"),
+            expected: format!(
+                "{} for the {now:?} positions that images of {:?} have there, rounded up as in timm",
+                size(self.windows(stage, shifted)),
+                self.img_size,
+            ),
+            found: format!(
+                "those of an earlier version, rounded down to {old:?}: {}; {ADVICE}",
+                size(self.floored(stage, shifted)),
+            ),
+        }
+    }
+}
+
+fn table_rows([rows, columns]: [i64; 2]) -> i64 {
+    (2 * rows - 1) * (2 * columns - 1)
+}
