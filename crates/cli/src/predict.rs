@@ -26,7 +26,9 @@ pub(crate) fn run(flags: &PredictFlags) -> Result<()> {
             Err(e) => bad.push(e.to_string()),
         }
     }
-    note!("panels: {}", predictor.titles().join(", "));
+    if bad.len() < files.len() {
+        note!("panels: {}", predictor.titles().join(", "));
+    }
     match bad.len() {
         0 => Ok(()),
         count => {

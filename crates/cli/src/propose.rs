@@ -68,7 +68,7 @@ fn described(folder: &Path) -> Result<PathBuf> {
         None => note!("{}: is there and taken", manifest.display()),
         Some(notes) => {
             note!("{}: a manifest for {}", manifest.display(), folder.display());
-            notes.iter().for_each(|note| note!("  passed over: {note}"));
+            notes.iter().for_each(|note| note!("  {note}"));
         }
     }
     Ok(manifest)

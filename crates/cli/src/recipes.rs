@@ -78,6 +78,12 @@ pub(crate) fn open(flags: &RecipeFlags) -> Result<(Recipe, Option<Baselines>)> {
 }
 
 fn from_file(path: &str, overrides: &[String]) -> Result<Recipe> {
+    if Path::new(path).join("recipe.toml").exists() {
+        bail!("{path}: expected a recipe, found a run; go on with it by --resume {path}");
+    }
+    if Path::new(path).is_dir() {
+        bail!("{path}: expected a recipe, found a folder; to learn from it: --data {path}");
+    }
     if !Path::new(path).exists() {
         let names: Vec<&str> = SHIPPED.iter().map(|recipe| recipe.name).collect();
         let meant = meant(path, &names);

@@ -98,9 +98,12 @@ fn introduce(trainer: &Trainer) {
     let recipe = trainer.recipe();
     let count = Ledger::of(trainer.model()).total();
     note!(
-        "{}: {} tasks, {} on {}, {} of {} parameters train, LibTorch {}",
+        "{}: {}, {} on {}, {} of {} parameters train, LibTorch {}",
         trainer.folder().path().display(),
-        recipe.tasks.len(),
+        match recipe.tasks.len() {
+            1 => "1 task".to_owned(),
+            count => format!("{count} tasks"),
+        },
         recipe.adapter.name(),
         recipe.backbone.name,
         count.trainable,

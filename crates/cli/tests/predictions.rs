@@ -130,8 +130,14 @@ fn a_folder_is_enough_to_train() {
     }
     playground.succeed(&["train", "--data", "pets", "--set", "train.steps=2", "--out", "classes"]);
     assert!(playground.succeed(&["eval", "classes"]).contains("top1"));
+    std::fs::create_dir(playground.path("one")).unwrap();
+    std::fs::rename(playground.path("pets"), playground.path("one/train")).unwrap();
+    let said = playground.run(&["train", "--data", "one", "--set", "train.steps=1"]);
+    let said = String::from_utf8(said.stderr).unwrap();
+    assert!(said.contains("no split but train: a tenth "), "{said}");
+    assert!(said.contains("measured on held_out\n"), "{said}");
     let text = std::fs::read_to_string(playground.path("pets.recipe.toml")).unwrap();
     assert!(text.contains("# method: LoRA") && text.contains("img_size = [32, 32]"), "{text}");
-    let again = playground.refused(&["recipe", "new", "pets.toml", "--root", "pets"]);
+    let again = playground.refused(&["recipe", "new", "pets.toml", "--root", "one/train"]);
     assert_eq!(again, "pets.recipe.toml: expected a new file, found one that exists");
 }

@@ -55,8 +55,24 @@ pub(crate) fn manifest_of(folder: &Path) -> Result<(PathBuf, Option<Vec<String>>
         return Ok((manifest, None));
     }
     let guess = guess(&name, folder)?;
-    std::fs::write(&manifest, &guess.manifest).with_context(|| manifest.display().to_string())?;
-    Ok((manifest, Some(guess.notes)))
+    let (text, note) = held_out(&guess.manifest, &guess.splits);
+    std::fs::write(&manifest, text).with_context(|| manifest.display().to_string())?;
+    Ok((manifest, Some(guess.notes.into_iter().chain(note).collect())))
+}
+
+/// A tenth of the only split is kept for measuring, by the names of its images.
+fn held_out(manifest: &str, splits: &[String]) -> (String, Option<String>) {
+    let [only] = splits else { return (manifest.to_owned(), None) };
+    let line = format!("\n{only} = {{}}\n");
+    let two = format!(
+        "\n{only} = {{ folder = \"{only}\", fraction = [0.0, 0.9] }}\n\
+         held_out = {{ folder = \"{only}\", fraction = [0.9, 1.0] }}\n"
+    );
+    let note = format!("no split but {only}: a tenth of its images, by their names, is held out");
+    match manifest.contains(&line) {
+        true => (manifest.replacen(&line, &two, 1), Some(note)),
+        false => (manifest.to_owned(), None),
+    }
 }
 
 /// How many images a split has, and whether they are enough.

@@ -32,6 +32,8 @@ struct Seen {
     train: String,
     eval: String,
     tasks: Vec<TaskSpec>,
+    /// Tasks that the data have no labels of in one of the splits.
+    left_out: Vec<String>,
     images: usize,
     /// Median height and width.
     size: [usize; 2],
@@ -78,12 +80,15 @@ fn look(manifest: &Path, root: &Path) -> Result<Seen> {
     let labelled = |split: &str, task: &str| {
         FolderDataset::open_for(manifest, &place, split, |name| name == task).map(drop)
     };
-    let (mut tasks, mut cause) = (Vec::new(), None);
+    let (mut tasks, mut left_out, mut cause) = (Vec::new(), Vec::new(), None);
     for task in all.tasks() {
         let both = labelled(&train, &task.name).and_then(|()| labelled(&eval, &task.name));
         match both {
             Ok(()) => tasks.push(task.clone()),
-            Err(e) => cause = cause.or(Some(e)),
+            Err(e) => {
+                left_out.push(task.name.clone());
+                cause = cause.or(Some(e));
+            }
         }
     }
     match (tasks.is_empty(), cause) {
@@ -91,7 +96,7 @@ fn look(manifest: &Path, root: &Path) -> Result<Seen> {
         (true, None) => Err(wrong("expected a task with labels, found none")),
         (false, _) => {
             let (images, size) = (all.len(), median_size(&(Arc::new(all) as Arc<dyn Dataset>))?);
-            Ok(Seen { train, eval, tasks, images, size })
+            Ok(Seen { train, eval, tasks, left_out, images, size })
         }
     }
 }
@@ -157,7 +162,7 @@ fn mtlora(tasks: &[TaskSpec]) -> String {
 
 fn reasons(seen: &Seen, choice: &Choice) -> Vec<String> {
     let names: Vec<String> =
-        seen.tasks.iter().map(|task| format!("{} ({:?})", task.name, task.kind)).collect();
+        seen.tasks.iter().map(|task| format!("{} ({})", task.name, kind(task))).collect();
     let method = match choice.adapter.contains("mtlora") {
         true => "MTLoRA: several tasks, factors that they share and factors of each",
         false => "LoRA on all linear layers: it merges into the backbone without a rest",
@@ -171,8 +176,17 @@ fn reasons(seen: &Seen, choice: &Choice) -> Vec<String> {
         ),
         false => seen.eval.clone(),
     };
+    let left_out = match seen.left_out.is_empty() {
+        true => String::new(),
+        false => format!(
+            "; without {}, of which {} or {} has no label",
+            seen.left_out.join(", "),
+            seen.train,
+            seen.eval
+        ),
+    };
     vec![
-        format!("tasks: {}: those with labels in both splits", names.join(", ")),
+        format!("tasks: {}{left_out}", names.join(", ")),
         format!(
             "splits: learns from {} ({} images), measured on {measured}",
             seen.train, seen.images
@@ -187,6 +201,12 @@ fn reasons(seen: &Seen, choice: &Choice) -> Vec<String> {
             (choice.steps * choice.batch) as f64 / seen.images as f64
         ),
     ]
+}
+
+/// The kind of a task as a manifest writes it.
+fn kind(task: &TaskSpec) -> String {
+    let kind = serde_json::to_value(task.kind).ok();
+    kind.and_then(|kind| kind.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 fn text(manifest: &Path, root: &Path, seen: &Seen, choice: &Choice, reasons: &[String]) -> String {

@@ -7,9 +7,10 @@ use polyptych_data::Batch;
 use polyptych_tensor::{Tensor, file};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::Result;
 use crate::checkpoint::read_json;
 use crate::log::to_json;
+use crate::run::RECIPE;
+use crate::{Error, Result};
 
 /// One step, seen closely.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,7 +51,13 @@ impl StepDump {
     /// # Errors
     /// A run that did not end so.
     pub fn open(run: &Path) -> Result<Self> {
-        read_json(&folder(run).join(STEP))
+        let path = folder(run).join(STEP);
+        if run.join(RECIPE).exists() && !path.exists() {
+            let reason = "expected a run that numbers which are not finite have ended, found no dump/ \
+                          of one: there is no step to repeat";
+            return Err(Error::Run { path: run.into(), reason: reason.into() });
+        }
+        read_json(&path)
     }
 
     pub(super) fn write(&self, run: &Path) -> Result<()> {
