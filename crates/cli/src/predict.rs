@@ -12,7 +12,7 @@ pub(crate) fn run(flags: &PredictFlags) -> Result<()> {
     let files = image_files(&flags.images)?;
     if files.is_empty() {
         let folders: Vec<_> = flags.images.iter().map(|p| p.display().to_string()).collect();
-        bail!("{}: expected JPEG or PNG images, found none", folders.join(", "));
+        bail!("{}: expected JPEG, PNG, WebP, TIFF or BMP images, found none", folders.join(", "));
     }
     let run = OpenRun::open(&flags.run, flags.best, flags.device.as_deref())?;
     let predictor = Predictor::new(run);
