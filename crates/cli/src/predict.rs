@@ -13,7 +13,7 @@ pub(crate) fn run(flags: &PredictFlags) -> Result<()> {
     let files = image_files(&flags.images)?;
     if files.is_empty() {
         let folders: Vec<_> = flags.images.iter().map(|p| p.display().to_string()).collect();
-        bail!("{}: expected JPEG or PNG images, found none", folders.join(", "));
+        bail!("{}: expected JPEG, PNG, WebP, TIFF or BMP images, found none", folders.join(", "));
     }
     let names: Vec<PathBuf> = output_names(&files).iter().map(|n| flags.out.join(n)).collect();
     spare(&files, &names)?;

@@ -132,7 +132,12 @@ impl Task {
             ));
         }
         if self.missing > 0 {
-            notes.push(format!("{} images have no label", self.missing));
+            let images = if self.missing == 1 {
+                "1 image has"
+            } else {
+                &format!("{} images have", self.missing)
+            };
+            notes.push(format!("{images} no label"));
         }
         notes.into_iter().map(|note| format!("{}: {note}", self.label)).collect()
     }
@@ -153,8 +158,15 @@ fn pair(
     if sizes.other.is_some() {
         found.keys.push("resize = true # some labels differ in size from their images".to_owned());
     }
+    let (first, others) = series.label_patterns(images);
+    if !others.is_empty() {
+        let place =
+            |label: &String| format!("{{ label = {label:?}, format = {:?} }}", found.format);
+        let places = others.iter().map(place).collect::<Vec<_>>().join(", ");
+        found.keys.push(format!("or = [{places}]"));
+    }
     let name = series.word().unwrap_or_else(|| found.kind.to_owned());
-    let (label, missing) = (series.label_pattern(images), images.len().saturating_sub(shared));
+    let (label, missing) = (first, images.len().saturating_sub(shared));
     Ok(Task { name, label, found, sizes, missing })
 }
 

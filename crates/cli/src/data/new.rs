@@ -24,7 +24,7 @@ pub(crate) fn run(flags: &DataNewFlags) -> Result<()> {
     say!("{}", manifest.display());
     guess.notes.iter().for_each(|note| say!("  note: {}", note.replace(['\n', '\r'], " ")));
     for (split, size) in split_sizes(&manifest, &Root::new(folder, false))? {
-        say!("  {split}: {}", told(size));
+        say!("  {split}: {}", size_of(size));
     }
     let split = guess.splits.iter().find(|split| split.starts_with("train"));
     let sheet = Sheet {
@@ -38,8 +38,8 @@ pub(crate) fn run(flags: &DataNewFlags) -> Result<()> {
         seed: 0,
     };
     let picture = flags.sheet.clone().unwrap_or_else(|| manifest.with_extension("png"));
-    let drawn =
-        contact_sheet(&sheet).context("the guess does not fit the folder: mend it by hand")?;
+    let drawn = contact_sheet(&sheet)
+        .context("the guess does not fit everywhere, `polyptych data check` tells where")?;
     drawn.save(&picture).with_context(|| picture.display().to_string())?;
     say!("{}", picture.display());
     say!("read both over, then: polyptych data check {} --root DIR", manifest.display());
@@ -76,7 +76,7 @@ fn held_out(manifest: &str, splits: &[String]) -> (String, Option<String>) {
 }
 
 /// How many images a split has, and whether they are enough.
-fn told(size: Result<usize, polyptych_engine::DataError>) -> String {
+fn size_of(size: Result<usize, polyptych_engine::DataError>) -> String {
     match size {
         Ok(1) => "1 image, too few to learn from or to measure on: change the splits".to_owned(),
         Ok(count) => plural(count, "image"),

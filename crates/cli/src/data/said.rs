@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use polyptych_engine::{LabelCount, Mark, Problem, Survey};
 
-/// Images with orientation marks that are told one by one, for each split.
+/// Images with orientation marks that are listed one by one, for each split.
 const MARKS: usize = 20;
 
 /// One line, whatever a file is called.

@@ -10,8 +10,8 @@ use super::reads::unread;
 
 /// Names that are alike at least so much are taken for slips of each other (Jaro and Winkler).
 const ALIKE: f64 = 0.75;
-/// Longest value that is told in full.
-const TOLD: usize = 60;
+/// Longest value that is shown in full.
+const SHOWN: usize = 60;
 
 /// A key: its path, what it should be and what it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,7 +141,7 @@ pub(crate) fn wrong(manifest: &Table) -> Vec<Wrong> {
         let (at, before) = (format!("splits.{name}"), found.len());
         match split.as_table() {
             Some(split) => fields(&format!("{at}."), split, SPLIT, &mut found),
-            None => found.push(Wrong::new(&at, "a table, such as {}", told(split))),
+            None => found.push(Wrong::new(&at, "a table, such as {}", shown(split))),
         }
         if before == found.len() {
             parsed::<Split>(&at, split, &mut found);
@@ -222,7 +222,7 @@ fn shaped(at: &str, value: &Value, shape: Shape, found: &mut Vec<Wrong>) {
                 let at = format!("{at}.{}", name_of(item, place));
                 match item.as_table() {
                     Some(table) => fields(&format!("{at}."), table, keys, found),
-                    None => found.push(Wrong::new(at, "a table", told(item))),
+                    None => found.push(Wrong::new(at, "a table", shown(item))),
                 }
             }
         }
@@ -241,7 +241,7 @@ fn shaped(at: &str, value: &Value, shape: Shape, found: &mut Vec<Wrong>) {
             }
         }
         _ if shape.fits(value) => {}
-        _ => found.push(Wrong::new(at, shape.word(), told(value))),
+        _ => found.push(Wrong::new(at, shape.word(), shown(value))),
     }
 }
 
@@ -305,9 +305,9 @@ impl Shape {
 }
 
 /// A value as errors tell it.
-pub(crate) fn told(value: &Value) -> String {
+pub(crate) fn shown(value: &Value) -> String {
     let text = value.to_string().replace('\n', " ");
-    match text.char_indices().nth(TOLD) {
+    match text.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}..", &text[..end]),
         None => text,
     }

@@ -4,7 +4,7 @@ use toml::Table;
 
 use super::entry::TaskEntry;
 use super::format::{FileFormat, Format};
-use super::keys::{Wrong, told};
+use super::keys::{Wrong, shown};
 use crate::TaskKind;
 
 /// Every key of `table` that no format of `task` reads, with what to say instead.
@@ -12,7 +12,7 @@ pub(crate) fn unread(task: &TaskEntry, table: &Table) -> Vec<Wrong> {
     let wrong = |(key, value): (&String, &toml::Value)| {
         let read = task.places().any(|place| reads(key, task, &place.format));
         let expected = || instead(key, task);
-        (!read).then(|| Wrong::new(format!("tasks.{}.{key}", task.name), expected(), told(value)))
+        (!read).then(|| Wrong::new(format!("tasks.{}.{key}", task.name), expected(), shown(value)))
     };
     table.iter().filter_map(wrong).collect()
 }

@@ -81,20 +81,21 @@ pub(super) fn kind_of(folder: &Path, series: &Series) -> Result<Found, String> {
                               PNG"
             .to_owned())
         }
-        Family::Mat => Err(variables(folder, series)),
+        Family::Mat => matlab(folder, series),
         Family::Npy => array(folder, series),
         Family::Png => picture(folder, series),
     }
 }
 
-fn variables(folder: &Path, series: &Series) -> String {
+fn matlab(folder: &Path, series: &Series) -> Result<Found, String> {
     let first = series.samples(1).next().map(|path| mat_variables(&folder.join(path)));
-    let found = match first {
-        Some(Ok(names)) => format!("found [{}]", names.join(", ")),
-        Some(Err(error)) => error.to_string(),
-        None => "no file".to_owned(),
-    };
-    format!("a MATLAB file: say its variable by hand (format = \"mat:NAME\"), {found}")
+    let names = first.ok_or("no file")?.map_err(|error| error.to_string())?;
+    // As BSDS500 stores the boundaries of several annotators.
+    if names.iter().any(|name| name == "groundTruth") {
+        return Ok(Found::new("edge", "mat_boundaries"));
+    }
+    let names = names.join(", ");
+    Err(format!("a MATLAB file: say its variable by hand (format = \"mat:NAME\"), found [{names}]"))
 }
 
 fn array(folder: &Path, series: &Series) -> Result<Found, String> {
@@ -155,17 +156,15 @@ fn picture(folder: &Path, series: &Series) -> Result<Found, String> {
 
 fn coloured(colours: &Counts<[u8; 3]>) -> Result<Found, String> {
     let all = colours.len();
-    if all <= MOST_CLASSES && colours.frequent().is_none_or(|frequent| 2 * frequent.len() > all) {
-        return Ok(of_palette(colours.values().collect()));
+    if let Some(pure) = colours.pure().filter(|pure| pure.len() <= MOST_CLASSES) {
+        let few = all - pure.len();
+        return Ok(of_palette(pure).with("map_others = 255 # other colours have no label").noting(
+            format!("{few} rare colours, such as those of softened borders, have no label"),
+        ));
     }
-    match colours.frequent().filter(|frequent| (2..=MOST_CLASSES).contains(&frequent.len())) {
-        Some(frequent) => {
-            let few = all - frequent.len();
-            Ok(of_palette(frequent).with("map_others = 255 # other colours have no label").noting(
-                format!("{few} rare colours, such as those of softened borders, have no label"),
-            ))
-        }
-        None => Err(format!("{all} colours, too many for classes")),
+    match all <= MOST_CLASSES {
+        true => Ok(of_palette(colours.values().collect())),
+        false => Err(format!("{all} colours, too many for classes")),
     }
 }
 

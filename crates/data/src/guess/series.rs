@@ -83,8 +83,8 @@ pub(super) fn collect(folder: &Path) -> Result<(Vec<Series>, Vec<String>)> {
         format!("{count} x .{ending}, such as {}: no format of images or labels", first.display())
     };
     let quiet = ["txt", "csv", "db", "ini", "md"];
-    let told = others.into_iter().filter(|(ending, _)| !quiet.contains(&ending.as_str()));
-    Ok((parts.collect(), told.map(note).collect()))
+    let unknown = others.into_iter().filter(|(ending, _)| !quiet.contains(&ending.as_str()));
+    Ok((parts.collect(), unknown.map(note).collect()))
 }
 
 fn family(ending: &str) -> Option<Family> {
@@ -275,13 +275,18 @@ impl Series {
         self.pattern_with(&self.ending())
     }
 
-    /// The pattern as labels of `images`: `{ext}` is the images' own.
-    pub(super) fn label_pattern(&self, images: &Self) -> String {
-        let ending = self.ending();
-        match ending == "{ext}" && images.ending() != "{ext}" {
-            true => self.pattern_with(&self.files[0].ending),
-            false => self.pattern_with(&ending),
+    /// The pattern as labels of `images`, of which `{ext}` is the images' own, and the patterns of
+    /// labels that end otherwise, in upper case for example.
+    pub(super) fn label_patterns(&self, images: &Self) -> (String, Vec<String>) {
+        if self.ending() != "{ext}" || images.ending() == "{ext}" && self.family == Family::Photo {
+            return (self.pattern(), Vec::new());
         }
+        let mut counts: BTreeMap<&String, usize> = BTreeMap::new();
+        self.files.iter().for_each(|file| *counts.entry(&file.ending).or_default() += 1);
+        let mut endings: Vec<&String> = counts.keys().copied().collect();
+        endings.sort_by_key(|ending| std::cmp::Reverse(counts[ending]));
+        let mut patterns = endings.into_iter().map(|ending| self.pattern_with(ending));
+        (patterns.next().unwrap_or_default(), patterns.collect())
     }
 
     fn ending(&self) -> String {

@@ -8,6 +8,9 @@ use ndarray::Array3;
 const MOST: f64 = 0.7;
 /// Share of all pixels that one colour of a class has, at least.
 const SOME: f64 = 0.005;
+/// A mixture of two colours is so much rarer than each, and so near to their line.
+const MORE: u64 = 3;
+const NEAR: f64 = 4.0;
 /// Values between the ends of a softened mask have at most this share of the pixels.
 const SOFT: f64 = 0.3;
 /// Softened borders have at least so many values between the ends.
@@ -50,6 +53,36 @@ impl<T: Ord + Copy> Counts<T> {
         let most = self.share(|value| found.contains(&value)) >= MOST;
         (most && !found.is_empty()).then_some(found)
     }
+}
+
+impl Counts<[u8; 3]> {
+    /// The colours of classes among those of softened borders: frequent, and no mixture of two that
+    /// are much more so. None where softening does not explain most colours, because palettes hold
+    /// mixtures too.
+    pub(super) fn pure(&self) -> Option<Vec<[u8; 3]>> {
+        let frequent = self.frequent()?;
+        let mixed = |colour: &[u8; 3]| {
+            let often = self.0[colour] * MORE;
+            let ends: Vec<&[u8; 3]> =
+                frequent.iter().filter(|other| self.0[*other] >= often).collect();
+            let pairs = ends.iter().flat_map(|a| ends.iter().map(move |b| (*a, *b)));
+            pairs.into_iter().any(|(a, b)| a < b && is_between(*colour, *a, *b))
+        };
+        let pure: Vec<[u8; 3]> = frequent.iter().copied().filter(|c| !mixed(c)).collect();
+        let explained = self.len() - pure.len() >= 2 * pure.len();
+        (explained && pure.len() >= 2).then_some(pure)
+    }
+}
+
+/// Whether a colour is a mixture of two others.
+fn is_between(colour: [u8; 3], a: [u8; 3], b: [u8; 3]) -> bool {
+    let vector =
+        |from: [u8; 3], to: [u8; 3]| [0, 1, 2].map(|c| f64::from(to[c]) - f64::from(from[c]));
+    let dot = |u: [f64; 3], v: [f64; 3]| u[0] * v[0] + u[1] * v[1] + u[2] * v[2];
+    let (line, here) = (vector(a, b), vector(a, colour));
+    let share = dot(line, here) / dot(line, line);
+    let away = [0, 1, 2].map(|c| here[c] - share * line[c]);
+    0.0 < share && share < 1.0 && dot(away, away) <= NEAR * NEAR
 }
 
 impl Counts<u32> {
@@ -104,6 +137,20 @@ mod tests {
         assert_eq!(trimap.soft_mask(), None);
         let classes = counts(&[(0, 200), (50, 200), (100, 200), (150, 200), (200, 200)]);
         assert_eq!(classes.soft_mask(), None);
+    }
+
+    #[test]
+    fn mixtures_of_frequent_colours_are_no_classes() {
+        let (black, red, green) = ([0, 0, 0], [255, 0, 0], [0, 255, 0]);
+        let mut soft = Counts(BTreeMap::from([(black, 300), (red, 300), (green, 300)]));
+        let mixed = [[48, 0, 0], [207, 0, 0], [0, 48, 0], [0, 207, 0], [48, 207, 0], [207, 48, 0]];
+        soft.0.extend(mixed.map(|colour| (colour, 15)));
+        assert_eq!(soft.pure(), Some(vec![black, green, red]));
+        // PASCAL's palette, whose colours are halves of each other.
+        let classes = [[0, 0, 0], [128, 0, 0], [64, 0, 0], [192, 0, 0], [0, 128, 0], [0, 64, 0]];
+        let palette =
+            Counts(classes.iter().zip([900, 400, 60, 50, 300, 40]).map(|(c, n)| (*c, n)).collect());
+        assert_eq!(palette.pure(), None);
     }
 
     #[test]

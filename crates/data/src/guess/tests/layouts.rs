@@ -141,6 +141,28 @@ fn rare_colours_gaps_and_other_sizes_are_dealt_with() {
 }
 
 #[test]
+fn labels_of_several_endings_are_all_found() {
+    let set = Set::new();
+    for k in 0..8 {
+        set.photo(&format!("images/{k}.png"));
+        set.grey(&format!("labels/{k}.png"), SIZE, |x, _| (x / 11) as u8);
+    }
+    for k in 0..3 {
+        let path = |ending: &str| set.path(&format!("labels/{k}.{ending}"));
+        fs::rename(path("png"), path("PNG")).unwrap();
+    }
+    let guess = set.guess();
+    let other = "or = [{ label = \"labels/{id}.PNG\", format = \"index_png\" }]";
+    assert!(guess.manifest.contains(other), "{}", guess.manifest);
+    let manifest = set.path("mine.toml");
+    fs::write(&manifest, &guess.manifest).unwrap();
+    let root = Root::new(set.0.path(), false);
+    let survey = crate::Survey::of_folder(&manifest, &root, &[], &|_, _, _| ()).unwrap();
+    assert!(survey.problems.is_empty(), "{:?}", survey.problems);
+    assert!(survey.labels.iter().all(|count| count.labelled == count.images));
+}
+
+#[test]
 fn names_of_classes_are_those_of_the_tools_file() {
     let set = Set::new();
     for k in 0..8 {
