@@ -93,7 +93,7 @@ impl Checkpoint {
     }
 }
 
-/// Tensors under the names of the file, and what is told of their choice.
+/// Tensors under the names of the file, and what is reported of their choice.
 struct Read {
     tensors: Tensors,
     notes: Vec<String>,
