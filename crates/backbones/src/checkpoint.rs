@@ -132,7 +132,7 @@ impl Checkpoint {
     }
 }
 
-/// Tensors under the names of the file with its header, and what is told of their choice.
+/// Tensors under the names of the file with its header, and what is reported of their choice.
 struct Read {
     file: TensorFile,
     notes: Vec<String>,

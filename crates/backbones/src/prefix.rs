@@ -60,7 +60,7 @@ static BLOCK: LazyLock<Option<Regex>> = LazyLock::new(|| {
 #[derive(Debug)]
 pub(crate) struct Unwrapped {
     pub(crate) tensors: Tensors,
-    /// What is told of that choice.
+    /// What is reported of that choice.
     pub(crate) notes: Vec<String>,
 }
 
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_backbones_one_is_read_and_the_others_are_told() {
+    fn of_several_backbones_one_is_read_and_the_others_are_reported() {
         let both = || behind(&["student.backbone.", "teacher.backbone."], &VIT);
         let (_, prefix, notes) = unwrapped(both(), &Choice::default());
         assert_eq!(prefix, "teacher.backbone.");
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_beside_is_told_and_what_is_unknown_is_refused() {
+    fn what_is_beside_is_reported_and_what_is_unknown_is_refused() {
         let mut tensors = behind(&["backbone."], &VIT);
         tensors.extend(behind(&["decode_head."], &["conv.weight", "conv.bias"]));
         let (names, _, notes) = unwrapped(tensors, &Choice::default());

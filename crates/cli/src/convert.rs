@@ -12,13 +12,13 @@ pub(crate) fn run(flags: &ConvertFlags) -> Result<()> {
     }
     let choice = Choice { use_ema: !flags.no_ema, key: flags.key.clone() };
     let done = convert(&flags.weights, flags.adapter.as_deref(), &choice, &flags.out)?;
-    done.notes.iter().for_each(|note| say!("{note}"));
     let (written, difference) = (done.written, done.difference);
     say!("{}: {written} tensors, largest difference {difference:.1e} when read back", done.source);
     match done.outputs {
         Some(worst) => say!("outputs: largest difference {worst} over {PROBE_IMAGES} images"),
         None => say!("outputs: not compared, the weights are no whole backbone"),
     }
+    done.notes.iter().for_each(|note| say!("{note}"));
     if !done.left_out.is_empty() {
         say!("left out: {}", done.left_out.join(", "));
     }

@@ -227,7 +227,8 @@ pub(crate) struct ExportFlags {
 pub(crate) enum Format {
     /// A folder that timm's create_model reads: the plain backbone, with its classifier
     Timm,
-    /// An adapter folder that PEFT's PeftModel reads, and its base weights: runs of plain LoRA
+    /// An adapter folder that PEFT's PeftModel reads, and its base weights: LoRA, DoRA, EMTAL, and
+    /// what MTLoRA's tasks share
     Peft,
     /// One file with one input and an output per task, for torch.jit.load
     Torchscript,

@@ -49,7 +49,7 @@ fn a_run_goes_to_timm_peft_torchscript_and_onnx() {
 }
 
 #[test]
-fn parts_that_stay_per_task_go_to_torchscript_and_onnx_alone() {
+fn of_parts_per_task_timm_and_peft_have_what_tasks_share() {
     let playground = Playground::new();
     let method = "adapter={method='mtlora', r=2}";
     playground.succeed(&["train", "recipe.toml", "--out", "run", "--set", method]);
@@ -58,10 +58,29 @@ fn parts_that_stay_per_task_go_to_torchscript_and_onnx_alone() {
         let written = playground.succeed(&["export", "run", "--format", format, "--out", &out]);
         assert_eq!(differences(&written), 1);
     }
-    let message = playground.refused(&["export", "run", "--format", "timm", "--out", "no"]);
+    for format in ["timm", "peft"] {
+        let written = playground.succeed(&["export", "run", "--format", format, "--out", format]);
+        assert_eq!(differences(&written), 4);
+    }
+    // There the shared stream is made of the tasks' own.
+    let method = "adapter={method='mtlora', r=2, shared_mode='addition'}";
+    playground.succeed(&["train", "recipe.toml", "--out", "sum", "--set", method]);
+    let message = playground.refused(&["export", "sum", "--format", "timm", "--out", "no"]);
     assert!(message.contains("expected a plain backbone, found parts that stay per task"));
-    let message = playground.refused(&["export", "run", "--format", "peft", "--out", "no"]);
-    assert!(message.contains("expected `lora` with bias = \"none\", found `mtlora`"), "{message}");
+    let message = playground.refused(&["export", "sum", "--format", "peft", "--out", "no"]);
+    assert!(message.contains("shared_mode = \"addition\""), "{message}");
+}
+
+#[test]
+fn a_dora_run_goes_to_peft() {
+    let playground = Playground::new();
+    let method = "adapter={method='dora', r=2, target_modules=['q', 'v', 'fc1']}";
+    playground.succeed(&["train", "recipe.toml", "--out", "run", "--set", method]);
+    let written = playground.succeed(&["export", "run", "--format", "peft", "--out", "peft"]);
+    assert_eq!(differences(&written), 4);
+    let config = std::fs::read_to_string(playground.path("peft/adapter_config.json")).unwrap();
+    let config: serde_json::Value = serde_json::from_str(&config).unwrap();
+    assert_eq!(config["use_dora"], true);
 }
 
 #[test]

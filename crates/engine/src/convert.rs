@@ -149,3 +149,41 @@ fn difference(written: &Tensors, read: &Tensors) -> f64 {
     });
     worst.fold(0.0, f64::max)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_conversion_that_fails_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (weights, out) = (folder.path().join("in"), folder.path().join("out.safetensors"));
+        let peer = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../backbones/tests/peers/timm_vit.safetensors");
+        let mut tensors = file::load(&peer).unwrap().tensors;
+        let mut write = |name: &str, behind: &str| {
+            tensors.insert(name.into(), Tensor::from_slice(&[0.0f32]));
+            let named = tensors.iter().map(|(n, t)| (format!("{behind}{n}"), t.shallow_clone()));
+            file::save(&weights, &named.collect(), HashMap::new()).unwrap();
+            tensors.remove(name);
+        };
+        let run = || convert(weights.to_str().unwrap(), None, &Choice::default(), &out);
+        for (name, behind, expected) in [
+            ("mask_token", "", "mask_token: not used by the model"),
+            ("mask_token", "module.", "mask_token: not used by the model"),
+            ("mask_token", "my_net.", "behind `my_net.`: name it as the key of the weights"),
+        ] {
+            write(name, behind);
+            for _ in 0..2 {
+                let message = run().unwrap_err().to_string();
+                assert!(message.ends_with(expected), "{message}");
+                assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+            }
+        }
+        write("pre_logits/kernel", "_orig_mod.model.");
+        let done = run().unwrap();
+        assert_eq!((done.difference, done.left_out), (0.0, vec!["pre_logits/kernel".to_owned()]));
+        assert!(out.exists());
+    }
+}

@@ -130,7 +130,10 @@ pub(crate) fn compare(
 fn unfoldable(run: &OpenRun, reason: String, differences: &BTreeMap<String, Difference>) -> Error {
     let reason = match differences.values().copied().reduce(Difference::or_worse) {
         Some(worst) if worst.is_too_large() => {
-            format!("{reason}; on the probe batch its outputs would change by {worst}")
+            let (largest, of) = (worst.largest, worst.of);
+            format!(
+                "{reason}; on the probe batch its outputs would change by {largest:.3} of {of:.2}"
+            )
         }
         _ => reason,
     };

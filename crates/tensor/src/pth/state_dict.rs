@@ -27,7 +27,7 @@ const WRAPPERS: [&str; 12] = [
 const TRAINING: [&str; 6] = ["optim", "sched", "lr_sched", "scaler", "amp", "rng"];
 /// Wrappers in each other; a dictionary may hold itself.
 const MAX_DEPTH: usize = 4;
-/// Keys of state dicts that are told of.
+/// Keys of state dicts that are reported.
 const MAX_KEYS: usize = 32;
 /// Longest name of a parameter.
 const MAX_NAME: usize = 1024;
