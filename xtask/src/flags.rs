@@ -30,6 +30,8 @@ pub(crate) enum Command {
     Torture(Torture),
     /// Time training steps and forward passes, beside PyTorch with `--peers`
     Bench(Bench),
+    /// Compare backbones with timm's, TorchVision's and Hugging Face's at many sizes, as a page
+    Parity(Parity),
     /// Run every test of the workspace
     Test(Test),
     /// Measure line coverage of the library crates; fails below the threshold
@@ -184,6 +186,19 @@ pub(crate) struct Bench {
     /// Folder of the results
     #[arg(long, default_value = "docs/results", value_name = "DIR")]
     pub(crate) out: PathBuf,
+    /// Say what would be run
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Parity {
+    /// Python with torch, timm, torchvision, transformers and safetensors
+    #[arg(long, default_value = "python3", value_name = "PROGRAM")]
+    pub(crate) python: PathBuf,
+    /// The page, `docs/results/parity.md` unless told otherwise
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
     /// Say what would be run
     #[arg(long)]
     pub(crate) dry_run: bool,
