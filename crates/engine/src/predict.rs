@@ -15,7 +15,7 @@ use crate::evaluate::to_array;
 use crate::{OpenRun, Result, panel, picture, to_tensor};
 
 /// Longest side of a prediction in pixels; larger photographs are reduced to it.
-const MAX_SIDE: usize = 1024;
+pub(crate) const MAX_SIDE: usize = 1024;
 
 /// A model that reads photographs of any size.
 #[derive(Debug)]
