@@ -196,7 +196,7 @@ pub(crate) struct Parity {
     /// Python with torch, timm, torchvision, transformers and safetensors
     #[arg(long, default_value = "python3", value_name = "PROGRAM")]
     pub(crate) python: PathBuf,
-    /// The page, `docs/results/parity.md` unless told otherwise
+    /// The page [default: docs/results/parity.md]
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
     /// Say what would be run
