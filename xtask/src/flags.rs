@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Soak(Soak),
     /// Time training steps and forward passes, beside PyTorch with `--peers`
     Bench(Bench),
+    /// Compare backbones with timm's, TorchVision's and Hugging Face's at many sizes, as a page
+    Parity(Parity),
     /// Run every test of the workspace
     Test(Test),
     /// Measure line coverage of the library crates; fails below the threshold
@@ -214,6 +216,19 @@ pub(crate) struct Bench {
     /// Folder of the results
     #[arg(long, default_value = "docs/results", value_name = "DIR")]
     pub(crate) out: PathBuf,
+    /// Say what would be run
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Parity {
+    /// Python with torch, timm, torchvision, transformers and safetensors
+    #[arg(long, default_value = "python3", value_name = "PROGRAM")]
+    pub(crate) python: PathBuf,
+    /// The page [default: docs/results/parity.md]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
     /// Say what would be run
     #[arg(long)]
     pub(crate) dry_run: bool,

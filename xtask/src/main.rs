@@ -20,6 +20,7 @@ mod fuzz;
 mod libtorch;
 mod machine;
 mod page;
+mod parity;
 mod plot;
 mod process;
 mod program;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         Command::Soak(flags) => soak::run(&flags).map(|()| ExitCode::SUCCESS),
         Command::Torture(flags) => torture::run(&flags).map(|()| ExitCode::SUCCESS),
         Command::Bench(flags) => bench::run(&flags),
+        Command::Parity(flags) => parity::run(&flags).map(|()| ExitCode::SUCCESS),
         Command::Test(flags) => test::run(&flags),
         Command::Coverage(flags) => coverage::run(&flags),
         Command::Fuzz(flags) => fuzz::run(&flags),

@@ -101,7 +101,7 @@ fn gradients_of_inputs_and_task_factors() {
     assert_eq!(factors.map(|(name, tensor)| compare(&name, &tensor)).count(), 3);
 }
 
-/// Lists give a layer the numbers of its stage, in values and in the folded form.
+/// Lists give a layer the numbers of its stage.
 #[test]
 fn lists_are_read_by_stage() {
     let file = oracle("mtlora_linear");

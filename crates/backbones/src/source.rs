@@ -31,7 +31,7 @@ pub enum Source {
 
 /// What a name holds in which source, the most telling first. Versions of an architecture that we
 /// lack have marks of their own, and are no source.
-const MARKS: [(&str, Option<Source>); 15] = [
+const MARKS: [(&str, Option<Source>); 16] = [
     ("cpb_mlp", None),
     ("continuous_position_bias_mlp", None),
     ("mlp.weights_in.", None),
@@ -44,6 +44,8 @@ const MARKS: [(&str, Option<Source>); 15] = [
     ("encoder.layers.encoder_layer_", Some(Source::TorchVisionVit)),
     ("encoder.layers.0.blocks.0.", Some(Source::HuggingFaceSwin)),
     ("encoder.layer.0.", Some(Source::HuggingFaceVit)),
+    // Modules since version 5, as a plain state dict has them.
+    ("layers.0.attention.q_proj.", Some(Source::HuggingFaceVit)),
     ("layers.0.downsample.", Some(Source::MicrosoftSwin)),
     ("layers.0.blocks.0.", Some(Source::Timm)),
     ("blocks.0.", Some(Source::Timm)),

@@ -35,17 +35,97 @@ fn a_run_goes_to_timm_peft_torchscript_and_onnx() {
             let out = format!("{}.{format}", run.replace('/', "-"));
             let written = export(run, format, &out);
             assert!(written.starts_with("semseg: ") && differences(&written) == 1, "{written}");
+            says_what_leads_to_our_numbers(&playground.path(&format!("{out}.json")));
+            gives_our_numbers(&playground, run, &out);
         }
     }
+    says_what_leads_to_our_numbers(&playground.path("timm/polyptych.json"));
     let config = std::fs::read_to_string(playground.path("timm/config.json")).unwrap();
     let config: serde_json::Value = serde_json::from_str(&config).unwrap();
     assert_eq!(config["architecture"], "swin_tiny_patch4_window7_224");
+    assert_eq!(config["pretrained_cfg"]["interpolation"], "bicubic");
+    assert_eq!(config["pretrained_cfg"]["crop_mode"], "squash");
     assert_eq!(config["model_args"]["depths"], serde_json::json!([2, 2, 6, 2]));
     let message = playground.refused(&["export", "run", "--format", "timm", "--out", "timm"]);
     assert_eq!(message, "timm: expected a new file or folder, found one that exists");
     let message = playground.refused(&["export", "run/merged", "--format", "peft", "--out", "no"]);
     assert!(message.ends_with("found a merged model, whose factors are gone"), "{message}");
     assert!(!playground.path("no").exists());
+}
+
+/// 120 pixels are 30, 15, 8 and 4 positions; rounded down, they were 7 and 3 in the end.
+#[test]
+fn sizes_that_do_not_halve_travel_and_models_of_the_old_rule_do_not() {
+    let playground = Playground::new();
+    let size = "data.img_size=[120, 100]";
+    playground.succeed(&["train", "recipe.toml", "--out", "run", "--set", size]);
+    playground.succeed(&["merge", "run"]);
+    let args = ["export", "run/merged", "--format", "timm", "--out", "timm"];
+    assert_eq!(differences(&playground.succeed(&args)), 4);
+    let path = playground.path("run/merged/model.safetensors");
+    let mut model = std::fs::read(&path).unwrap();
+    let key = b"swin_stage_resolution";
+    let at = model.windows(key.len()).position(|part| part == key).unwrap();
+    model[at] = b'x';
+    std::fs::write(&path, model).unwrap();
+    let args = ["export", "run/merged", "--format", "timm", "--out", "old"];
+    let message = playground.refused(&args);
+    assert!(message.contains("those of an earlier version, rounded down to "), "{message}");
+    let args = ["train", "recipe.toml", "--out", "odd", "--set", "data.img_size=[122, 100]"];
+    playground.succeed(&args);
+    let message = playground.refused(&["export", "odd", "--format", "timm", "--out", "no"]);
+    assert!(message.contains("expected sides of images that patches of 4 divide"), "{message}");
+}
+
+fn says_what_leads_to_our_numbers(path: &Path) {
+    let settings: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let pre = &settings["preprocess"];
+    assert_eq!(pre["size"].as_array().unwrap().len(), 2);
+    assert_eq!(pre["resize"]["filter"], "bicubic");
+    assert_eq!((&pre["resize"]["a"], &pre["resize"]["antialias"]), (&(-0.5).into(), &true.into()));
+    assert_eq!(&pre["channel_order"], "RGB");
+    assert_eq!(pre["mean"][0].as_f64().map(|mean| (mean * 1e3).round()), Some(485.0));
+    let output = &settings["tasks"]["semseg"]["output"];
+    assert_eq!((&output["name"], &output["activation"]), (&"semseg".into(), &"argmax".into()));
+    assert_eq!(output["resize"]["mode"], "bilinear");
+    assert!(!settings["tasks"]["semseg"]["classes"].as_array().unwrap().is_empty());
+}
+
+/// Compares what the script beside `out` gives with `predict --raw`: the share of equal values.
+const COMPARE: &str = "
+import sys, numpy, safetensors.numpy
+ours, theirs = safetensors.numpy.load_file(sys.argv[1]), numpy.load(sys.argv[2])
+assert sorted(ours) == sorted(theirs), (sorted(ours), sorted(theirs))
+assert all(ours[task].shape == theirs[task].shape for task in ours)
+print(min((ours[task] == theirs[task]).mean() for task in ours))
+";
+
+/// Runs the script where there is a Python with its packages (`PYTHON`, else `python3`).
+fn gives_our_numbers(playground: &Playground, run: &str, out: &str) {
+    let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
+    let package = if out.ends_with("onnx") { "onnxruntime" } else { "torch" };
+    let imports = format!("import numpy, PIL, safetensors, {package}");
+    let call = |args: &[&str]| {
+        std::process::Command::new(&python).current_dir(playground.path("")).args(args).output()
+    };
+    if !call(&["-c", &imports]).is_ok_and(|output| output.status.success()) {
+        println!("skipped: {python} lacks one of numpy, PIL, safetensors and {package}");
+        return;
+    }
+    let photograph = playground.path("other.png");
+    image::open(playground.photograph("a")).unwrap().save(&photograph).unwrap();
+    let photograph = photograph.to_str().unwrap();
+    let (raw, theirs) = (format!("{out}.raw"), format!("{out}.npz"));
+    playground.succeed(&["predict", run, photograph, "--out", &raw, "--raw"]);
+    let script = format!("{out}.py");
+    let done = call(&[&script, photograph, &theirs]).unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let raw = format!("{raw}/other.safetensors");
+    let done = call(&["-c", COMPARE, &raw, &theirs]).unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let same: f64 = String::from_utf8(done.stdout).unwrap().trim().parse().unwrap();
+    assert!(same > 0.99, "{out}: {same} of all values are the same");
 }
 
 #[test]

@@ -153,6 +153,8 @@ fn difference(written: &Tensors, read: &Tensors) -> f64 {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::collections::HashMap;
+
     use super::*;
 
     #[test]

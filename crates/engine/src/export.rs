@@ -1,6 +1,7 @@
 //! A model in the formats of others, each read back and compared before it is announced.
 
 mod peft;
+mod settings;
 mod timm;
 mod whole;
 
@@ -52,7 +53,8 @@ struct Subject<'a> {
 }
 
 /// Writes the model of `run`, trained or merged, as `format` to `out`: a new folder or, for
-/// TorchScript and ONNX, a file. What it was compared on goes to the safetensors file `probe`, for
+/// TorchScript and ONNX, a file, with what goes in and comes out in `OUT.json` and a script that
+/// does it in `OUT.py`. What it was compared on goes to the safetensors file `probe`, for
 /// others to repeat it: `images`, our `output.<task>`, `level.<index>` and `logits`.
 ///
 /// # Errors
@@ -64,9 +66,14 @@ pub fn export(
     out: &Path,
     probe: Option<&Path>,
 ) -> Result<ExportReport> {
-    if out.exists() {
+    let [json, script] = settings::beside(out);
+    let whole = matches!(format, ExportFormat::TorchScript | ExportFormat::Onnx);
+    let beside = if whole { &[json, script][..] } else { &[] };
+    if let Some(taken) =
+        std::iter::once(out).chain(beside.iter().map(|p| p.as_path())).find(|p| p.exists())
+    {
         let reason = "expected a new file or folder, found one that exists".into();
-        return Err(Error::Run { path: out.into(), reason });
+        return Err(Error::Run { path: taken.into(), reason });
     }
     let subject = Subject::new(run)?;
     let written = match format {
@@ -79,7 +86,10 @@ pub fn export(
         probe.map_or(Ok(()), |path| subject.save_probe(path))?;
         report.check()
     });
-    checked.inspect_err(|_| discard(out))
+    checked.inspect_err(|_| {
+        discard(out);
+        beside.iter().for_each(|path| discard(path));
+    })
 }
 
 impl<'a> Subject<'a> {

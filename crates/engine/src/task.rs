@@ -9,6 +9,7 @@ use polyptych_metrics::{
     Depth, Edges, EdgesConfig, MeanAveragePrecision, Metric, Normals, Saliency, SemsegIou, TopK,
 };
 use polyptych_tensor::{Kind, Tensor};
+use serde_json::{Value, json};
 
 use crate::{Error, Result, TaskRecipe, UnionRange};
 
@@ -69,6 +70,32 @@ impl Task {
         })
     }
 
+    /// What [`Task::activate`] does, for programs that have raw outputs alone: `activation` and its
+    /// numbers, `values` that come out, and their `units` where they have some.
+    pub fn activation(&self) -> Value {
+        match self.spec.kind {
+            TaskKind::Semseg | TaskKind::HumanParts => {
+                json!({"activation": "argmax", "axis": 1, "values": "class index"})
+            }
+            TaskKind::Sal | TaskKind::Edge => {
+                json!({"activation": "sigmoid", "values": "probability"})
+            }
+            TaskKind::Normals => json!({
+                "activation": "unit_length", "axis": 1, "eps": UNIT_EPS,
+                "values": "unit vector (x, y, z)",
+            }),
+            TaskKind::Depth => json!({
+                "activation": "clamp_min", "min": MIN_DEPTH, "values": "depth", "units": "m",
+            }),
+            TaskKind::Classification => json!({
+                "activation": "none", "values": "logits; the largest names the class",
+            }),
+            TaskKind::Tags => json!({
+                "activation": "none", "values": "logits; those above 0 name classes",
+            }),
+        }
+    }
+
     /// What a reader of predictions expects of raw outputs, `[batch, outputs, ..]`: class index,
     /// probability, unit vector, metres.
     pub fn activate(&self, raw: &Tensor) -> Tensor {
@@ -77,9 +104,9 @@ impl Task {
             TaskKind::Sal | TaskKind::Edge => raw.sigmoid(),
             TaskKind::Normals => {
                 let norm = raw.norm_scalaropt_dim(2.0, [1i64].as_slice(), true);
-                raw / (norm + 1e-12)
+                raw / (norm + UNIT_EPS)
             }
-            TaskKind::Depth => raw.clamp_min(1e-9),
+            TaskKind::Depth => raw.clamp_min(MIN_DEPTH),
             TaskKind::Classification | TaskKind::Tags => raw.unsqueeze(-1).unsqueeze(-1),
         }
     }
@@ -107,6 +134,10 @@ impl Task {
         }
     }
 }
+
+/// Least length by which normals are divided, and least depth in metres.
+const UNIT_EPS: f64 = 1e-12;
+const MIN_DEPTH: f64 = 1e-9;
 
 /// The reference's loss for each kind of task (methods of MTLoRA, section 8).
 fn default_loss(kind: TaskKind) -> LossConfig {

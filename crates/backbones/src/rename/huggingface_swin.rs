@@ -18,7 +18,9 @@ const TOP: [(&str, &str); 4] = [
 /// Prefixes of a stage's number: of files, and of modules since version 5.
 const STAGES: [&str; 2] = ["encoder.layers.", "layers."];
 
-const BLOCK: [(&str, &str); 14] = [
+const BLOCK: [(&str, &str); 16] = [
+    ("attention.relative_position_bias.", "attn."),
+    ("mlp.", "mlp."),
     ("attention.self.query.", "attn.qkv.q."),
     ("attention.self.key.", "attn.qkv.k."),
     ("attention.self.value.", "attn.qkv.v."),
@@ -62,4 +64,29 @@ fn renamed(name: &str) -> Option<String> {
     }
     let (block, rest) = rest.strip_prefix("blocks.")?.split_once('.')?;
     Some(format!("layers.{stage}.blocks.{block}.{}", replace_prefix(rest, &BLOCK)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_modules_are_known_beside_those_of_files() {
+        for (from, to) in [
+            (
+                "swin.encoder.layers.0.blocks.1.attention.relative_position_bias.\
+                 relative_position_bias_table",
+                "layers.0.blocks.1.attn.relative_position_bias_table",
+            ),
+            (
+                "encoder.layers.0.blocks.1.attention.self.relative_position_bias_table",
+                "layers.0.blocks.1.attn.relative_position_bias_table",
+            ),
+            ("swin.encoder.layers.1.blocks.0.mlp.fc1.bias", "layers.1.blocks.0.mlp.fc1.bias"),
+            ("swin.encoder.layers.0.downsample.norm.bias", "layers.1.downsample.norm.bias"),
+            ("swin.layernorm.weight", "norm.weight"),
+        ] {
+            assert_eq!(huggingface_swin_name(from), to);
+        }
+    }
 }

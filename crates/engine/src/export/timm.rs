@@ -1,33 +1,32 @@
 //! The plain backbone as timm's `create_model` takes it.
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use polyptych_backbones::{BackboneConfig, GlobalPool};
-use polyptych_data::TaskKind;
+use polyptych_data::{LoaderConfig, TaskKind};
 use polyptych_tensor::{Kind, Tensor, Tensors, file};
 use serde_json::{Value, json};
 
-use super::{ExportReport, Subject, new_folder};
-use crate::{Recipe, Result};
+use super::{ExportReport, Subject, new_folder, settings};
+use crate::Result;
+use crate::weights::header;
 
 const WEIGHTS: &str = "model.safetensors";
 const CONFIG: &str = "config.json";
-/// ImageNet's, which data sets have unless a recipe says otherwise.
-const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
-const STD: [f32; 3] = [0.229, 0.224, 0.225];
+const SETTINGS: &str = "polyptych.json";
 
 /// Writes `model.safetensors` and `config.json`, which `timm.create_model("local-dir:OUT")` reads;
 /// `create_model(architecture, checkpoint_path=.., **model_args)` takes the first alone.
 pub(super) fn write(subject: &Subject, out: &Path) -> Result<ExportReport> {
     let (weights, classes) = plain(subject)?;
     new_folder(out)?;
-    let [path, config] = [WEIGHTS, CONFIG].map(|name| out.join(name));
+    let [path, config, extra] = [WEIGHTS, CONFIG, SETTINGS].map(|name| out.join(name));
     save(&path, &weights.tensors)?;
+    file::write_aside(&extra, format!("{:#}\n", settings::settings(subject)).as_bytes())?;
     let text = format!("{:#}\n", config_json(subject, classes));
     file::write_aside(&config, text.as_bytes())?;
     let differences = subject.compare_plain(&file::load(&path)?.tensors, classes)?;
-    let mut report = subject.report(differences, vec![path, config]);
+    let mut report = subject.report(differences, vec![path, config, extra]);
     report.notes.extend(weights.notes);
     Ok(report)
 }
@@ -39,6 +38,7 @@ pub(super) struct Plain {
 
 /// The backbone with its classifier, and how many classes that has.
 pub(super) fn plain(subject: &Subject) -> Result<(Plain, i64)> {
+    refuse_broken_patches(subject)?;
     let (mut tensors, left_out) = subject.plain_tensors()?;
     // Heads read what is left out.
     let classifier = if left_out.is_none() { classifier(subject) } else { None };
@@ -64,7 +64,7 @@ pub(super) fn head_name(config: &BackboneConfig) -> &'static str {
 }
 
 pub(super) fn save(path: &Path, tensors: &Tensors) -> Result<()> {
-    Ok(file::save(path, tensors, HashMap::from([("format".to_owned(), "pt".to_owned())]))?)
+    Ok(file::save(path, tensors, header())?)
 }
 
 /// The linear heads of all tasks, one behind the other, if each names one class per image.
@@ -101,15 +101,26 @@ fn final_norm(subject: &Subject, tensors: &mut Tensors) -> Option<String> {
     Some(format!("{name}: the model reads in front of it and has none; written as 1 and 0"))
 }
 
-/// Mean and standard deviation of the recipe's images.
-pub(super) fn statistics(recipe: &Recipe) -> ([f32; 3], [f32; 3]) {
-    (recipe.data.mean.unwrap_or(MEAN), recipe.data.std.unwrap_or(STD))
+/// Refuses a Swin whose images patches do not divide: timm drops the rest, where we pad.
+fn refuse_broken_patches(subject: &Subject) -> Result<()> {
+    match subject.model.backbone_config() {
+        BackboneConfig::Swin(swin) if is_broken(swin.img_size, swin.patch_size) => Err(subject
+            .refused(format!(
+                "expected sides of images that patches of {} divide, found {:?}: timm drops the \
+                 rest, which is padded here; torchscript and onnx do as we do",
+                swin.patch_size, swin.img_size
+            ))),
+        _ => Ok(()),
+    }
+}
+
+fn is_broken(img_size: [i64; 2], patch_size: i64) -> bool {
+    img_size.iter().any(|side| side % patch_size != 0)
 }
 
 fn config_json(subject: &Subject, classes: i64) -> Value {
     let config = subject.model.backbone_config();
-    let (mean, std) = statistics(&subject.recipe);
-    let [height, width] = subject.recipe.data.img_size;
+    let LoaderConfig { mean, std, img_size: [height, width], .. } = subject.recipe.loader(1);
     let (base, features, pool, model_args) = timm_words(config);
     // timm does not know the architectures that ship with Polyptych; all their numbers are given.
     let name = &subject.recipe.backbone.name;
@@ -123,8 +134,9 @@ fn config_json(subject: &Subject, classes: i64) -> Value {
         "pretrained_cfg": {
             "input_size": [3, height, width],
             "fixed_input_size": true,
-            "interpolation": "bilinear",
+            "interpolation": "bicubic",
             "crop_pct": 1.0,
+            "crop_mode": "squash",
             "mean": mean,
             "std": std,
             "num_classes": classes,
@@ -151,13 +163,19 @@ fn timm_words(config: &BackboneConfig) -> (&'static str, i64, &'static str, Valu
         ),
         BackboneConfig::Vit(vit) => {
             let pool = if vit.global_pool == GlobalPool::Avg { "avg" } else { "token" };
-            let args = json!({
+            let mut args = json!({
                 "img_size": vit.img_size, "patch_size": vit.patch_size, "in_chans": vit.in_chans,
                 "embed_dim": vit.embed_dim, "depth": vit.depth, "num_heads": vit.num_heads,
                 "mlp_ratio": vit.mlp_ratio, "qkv_bias": vit.qkv_bias,
                 "init_values": vit.init_values, "class_token": vit.class_token,
+                "reg_tokens": vit.reg_tokens, "no_embed_class": vit.no_embed_class,
                 "global_pool": pool,
             });
+            if is_broken(vit.img_size, vit.patch_size) {
+                // timm pads to whole patches, and resamples positions to them, only when asked.
+                args["dynamic_img_size"] = json!(true);
+                args["dynamic_img_pad"] = json!(true);
+            }
             ("vit_base_patch16_224", vit.embed_dim, pool, args)
         }
     }

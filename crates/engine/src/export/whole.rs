@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use polyptych_tensor::{Device, Onnx, Script, ScriptConfig, Tensor, Traced, no_grad};
+use polyptych_tensor::{Device, Onnx, Precision, Script, ScriptConfig, Tensor, Traced, no_grad};
 use serde_json::json;
 
+use super::settings::{settings, write_beside};
 use super::{ExportReport, Subject};
 use crate::{Difference, Error, Result};
 
@@ -16,11 +17,11 @@ pub(super) fn torchscript(subject: &Subject, out: &Path) -> Result<ExportReport>
     Script::save(&traced(subject, &config.script(), out)?)?;
     let script = Script::open(out)?;
     let differences = compare(subject, |images| Ok(script.forward(images)?))?;
-    let mut report = subject.report(differences, vec![out.into()]);
+    let mut report = whole(subject, differences, out)?;
     let [_, height, width] = config.image;
     report.notes.push(format!(
         "forward(image: [batch, 3, {height}, {width}]) gives a dictionary of raw outputs by task; \
-         mean, std and classes are in extra/polyptych.json"
+         how images go in and what becomes of outputs is in extra/polyptych.json too"
     ));
     Ok(report)
 }
@@ -31,14 +32,36 @@ pub(super) fn onnx(subject: &Subject, out: &Path) -> Result<ExportReport> {
     Onnx::save(&traced(subject, &config.script(), out)?)?;
     let file = Onnx::open(out)?;
     let differences = compare(subject, |images| Ok(file.forward(images)?))?;
-    let mut report = subject.report(differences, vec![out.into()]);
+    let mut report = whole(subject, differences, out)?;
     let ([_, height, width], opset) = (config.image, file.opset());
     report.notes.push(format!(
         "ONNX opset {opset}, {} operators: image [batch, 3, {height}, {width}] to raw outputs by \
-         task; mean, std and classes are in the metadata `polyptych`",
+         task; how images go in and what becomes of outputs is in the metadata `polyptych` too",
         file.operators()
     ));
     report.notes.push("the file's operators were run on LibTorch, not by an ONNX runtime".into());
+    Ok(report)
+}
+
+/// The report on `out`, with settings and script beside it.
+fn whole(
+    subject: &Subject,
+    differences: BTreeMap<String, Difference>,
+    out: &Path,
+) -> Result<ExportReport> {
+    let [json, script] = write_beside(subject, out)?;
+    let mut report = subject.report(differences, vec![out.into(), json, script]);
+    let script = report.files[2].display();
+    let note = format!("python {script} PHOTOGRAPH OUT.npz gives what `predict --raw` gives");
+    report.notes.push(note);
+    let precision = subject.run.recipe.precision;
+    if precision != Precision::Fp32 {
+        report.notes.push(format!(
+            "the file computes in float32 and the run in {}: `predict` differs from it by the \
+             rounding of the run",
+            json!(precision)
+        ));
+    }
     Ok(report)
 }
 
@@ -63,7 +86,8 @@ impl Config {
         }
         let names = subject.model.tasks.iter().map(|task| task.spec.name.clone()).collect();
         let [height, width] = subject.recipe.data.img_size.map(|extent| extent as i64);
-        Ok(Self { names, image: [3, height, width], extra: extra(subject) })
+        let extra = format!("{:#}\n", settings(subject));
+        Ok(Self { names, image: [3, height, width], extra })
     }
 
     fn script(&self) -> ScriptConfig<'_> {
@@ -86,14 +110,4 @@ fn compare(
         }
     }
     Ok(differences)
-}
-
-/// What a caller needs beside the numbers.
-fn extra(subject: &Subject) -> String {
-    let data = &subject.recipe.data;
-    let (mean, std) = super::timm::statistics(&subject.recipe);
-    let tasks = subject.model.tasks.iter().map(|task| (task.spec.name.clone(), json!(task.spec)));
-    let tasks: serde_json::Map<String, serde_json::Value> = tasks.collect();
-    let content = json!({"img_size": data.img_size, "mean": mean, "std": std, "tasks": tasks});
-    format!("{content:#}\n")
 }
