@@ -247,3 +247,13 @@ fn a_batch_larger_than_the_data_is_told() {
         "{said}"
     );
 }
+
+#[test]
+fn float16_without_a_gpu_is_told_to_be_slow() {
+    let playground = Playground::new();
+    let args = ["train", "recipe.toml", "--out", "run", "--set", "precision=fp16"];
+    let cpu = ["--set", "device=cpu", "--set", "train.steps=1"];
+    let output = playground.run(&[&args[..], &cpu].concat());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && said.contains("fp16 is slow without a GPU"), "{said}");
+}

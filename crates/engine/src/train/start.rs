@@ -214,22 +214,12 @@ fn warn(recipe: &Recipe, data: &DataSets, device: Device) {
              learns from all {images}"
         );
     }
-    if recipe.precision == Precision::Fp16 && device == Device::Cpu && !has_fast_half() {
+    if recipe.precision == Precision::Fp16 && device == Device::Cpu {
         tracing::warn!(
-            "precision: fp16 is slow on this processor, which has no arithmetic for it: bf16 and \
-             fp32 are several times as fast"
+            "precision: fp16 is slow without a GPU: products of bfloat16 and float32 are what \
+             processors have kernels for here, so bf16 and fp32 are several times as fast"
         );
     }
-}
-
-/// Whether the processor computes in float16.
-fn has_fast_half() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return std::arch::is_x86_feature_detected!("avx512fp16");
-    #[cfg(target_arch = "aarch64")]
-    return std::arch::is_aarch64_feature_detected!("fp16");
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    false
 }
 
 fn optimiser(recipe: &Recipe, params: &[(String, Tensor)]) -> Box<dyn Optimiser> {
