@@ -103,7 +103,7 @@ pub enum Error {
         /// Field of [`TaskSpec`](crate::TaskSpec) that differs.
         field: &'static str,
         /// What each has there.
-        found: [String; 2],
+        found: Box<[String; 2]>,
     },
     /// No image of a split has a label file of a task.
     #[error(
@@ -169,7 +169,7 @@ pub enum Error {
         /// Name of both images.
         name: String,
         /// Their files.
-        files: [PathBuf; 2],
+        files: Box<[PathBuf; 2]>,
         /// How many names have several files.
         count: usize,
     },

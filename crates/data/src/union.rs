@@ -92,6 +92,7 @@ fn same(task: &TaskSpec, other: &TaskSpec, first: &str, second: &str) -> Result<
         return Ok(());
     };
     let (first, second) = (first.to_owned(), second.to_owned());
+    let found = Box::new(found);
     Err(Error::Conflict { task: task.name.clone(), first, second, field, found })
 }
 

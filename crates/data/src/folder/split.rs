@@ -53,7 +53,7 @@ fn distinct(site: &Site, images: &[Slots]) -> Result<()> {
             origin: site.origin.clone(),
             split: site.name.to_owned(),
             name: name.clone(),
-            files: files.clone().map(|file| site.root.path().join(file)),
+            files: Box::new(files.clone().map(|file| site.root.path().join(file))),
             count: same.len(),
         }),
         None => Ok(()),
