@@ -124,11 +124,18 @@ impl Checkpoint {
         }
         if let BackboneConfig::Swin(swin) = backbone {
             swin.check_tables(&self.origin, &self.tensors)?;
-            if !self.rounded_up {
-                swin.refuse_old_tables(&self.origin, &self.tensors)?;
-            }
         }
         self.config.as_ref().map_or(Ok(()), |config| config.check(&self.origin, backbone))
+    }
+
+    /// What people should know of how these weights become those of `backbone`: the choices on the
+    /// way to them, and tables that may be of a plan that was rounded down.
+    pub fn notes_for(&self, backbone: &BackboneConfig) -> Vec<String> {
+        let old = match backbone {
+            BackboneConfig::Swin(swin) if !self.rounded_up => swin.note_old_tables(&self.tensors),
+            _ => None,
+        };
+        self.notes.iter().cloned().chain(old).collect()
     }
 }
 

@@ -246,7 +246,8 @@ fn a_data_set_that_is_not_here() {
         "{message}"
     );
     // Nobody fetches a set of one's own.
-    let how = "name its folder: `--root DIR`, or `root` beside `manifest` in a recipe";
+    let how =
+        "name its folder as `root` beside `manifest` (data.train.0.root), or with `--root DIR`";
     assert!(message.ends_with(how), "{message}");
     let manifest = std::fs::read_to_string(playground.path("toy.toml")).unwrap();
     let archive = "[[archive]]\nfile = \"toy.zip\"\nurls = []\nformat = \"zip\"\n";

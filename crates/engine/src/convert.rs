@@ -172,8 +172,8 @@ mod tests {
         };
         let run = || convert(weights.to_str().unwrap(), None, &Choice::default(), &out);
         for (name, behind, expected) in [
-            ("mask_token", "", "mask_token: not used by the model"),
-            ("mask_token", "module.", "mask_token: not used by the model"),
+            ("mask_token", "", "found mask_token, which none of them has"),
+            ("mask_token", "module.", "found mask_token, which none of them has"),
             ("mask_token", "my_net.", "behind `my_net.`: name it as the key of the weights"),
         ] {
             write(name, behind);

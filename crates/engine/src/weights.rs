@@ -54,6 +54,7 @@ pub fn load_backbone(model: &Model, recipe: &BackboneRecipe) -> Result<Option<Lo
     }
     let mut checkpoint = open_weights(weights, &recipe.choice())?;
     checkpoint.check(model.backbone_config())?;
+    let notes = checkpoint.notes_for(model.backbone_config());
     if !recipe.heads {
         checkpoint
             .tensors
@@ -73,7 +74,7 @@ pub fn load_backbone(model: &Model, recipe: &BackboneRecipe) -> Result<Option<Lo
         resample: Some(&resample),
     };
     let report = model.store.load(weights, &named, &options)?;
-    Ok(Some(LoadReport { notes: checkpoint.notes, ..report }))
+    Ok(Some(LoadReport { notes, ..report }))
 }
 
 /// The tensors of the run or merged model in `path`, and whether its Swin was planned by rounding
@@ -196,7 +197,10 @@ pub(crate) fn header() -> HashMap<String, String> {
 /// `choice` says which, where a file holds several.
 pub(crate) fn open_weights(weights: &str, choice: &Choice) -> Result<Checkpoint> {
     Ok(match pretrained::bytes(weights) {
-        Some(bytes) => Checkpoint::of(weights, file::parse(weights, bytes)?)?,
+        Some(bytes) => Checkpoint {
+            rounded_up: true,
+            ..Checkpoint::of(weights, file::parse(weights, bytes)?)?
+        },
         None => Checkpoint::open_choice(&Hub::from_env().resolve(weights)?, choice)?,
     })
 }

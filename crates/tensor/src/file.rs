@@ -31,6 +31,9 @@ pub struct TensorFile {
 /// Longest header that is read, as the format's own reader has it.
 const MAX_HEADER: u64 = 100_000_000;
 
+/// Bytes that tell the length of the header, and what that is a multiple of.
+const LENGTH: usize = 8;
+
 /// Maps the file at `path`.
 ///
 /// # Errors
@@ -74,10 +77,29 @@ pub fn save(path: &Path, tensors: &Tensors, metadata: HashMap<String, String>) -
             view.map(|view| (*name, view)).map_err(|e| format(path, e.to_string()))
         })
         .collect::<Result<_>>()?;
-    let metadata = (!metadata.is_empty()).then_some(metadata);
-    let content =
-        safetensors::serialize(views, metadata).map_err(|e| format(path, e.to_string()))?;
+    let mut content =
+        safetensors::serialize(views, None).map_err(|e| format(path, e.to_string()))?;
+    if !metadata.is_empty() {
+        insert_metadata(&mut content, metadata);
+    }
     write_aside(path, &content)
+}
+
+/// Puts `metadata` into the header of the file `content` that has none. `safetensors` writes it in
+/// the order of a hash map, which differs from process to process: equal runs have equal bytes.
+fn insert_metadata(content: &mut Vec<u8>, metadata: HashMap<String, String>) {
+    let sorted: BTreeMap<String, String> = metadata.into_iter().collect();
+    let sorted = serde_json::to_string(&sorted).expect("keys and values are strings");
+    let length = |bytes: [u8; LENGTH]| u64::from_le_bytes(bytes) as usize;
+    let old = content.first_chunk().copied().map(length).expect("a file begins with a length");
+    let entries = content[LENGTH + 1..LENGTH + old].trim_ascii_end();
+    let comma = if entries == b"}" { "" } else { "," };
+    let mut header = format!("{{\"__metadata__\":{sorted}{comma}").into_bytes();
+    header.extend(entries);
+    // Data begins at a multiple of 8, as `safetensors` has it.
+    header.resize(header.len().next_multiple_of(LENGTH), b' ');
+    let start = (header.len() as u64).to_le_bytes().into_iter().chain(header);
+    content.splice(..LENGTH + old, start.collect::<Vec<_>>());
 }
 
 /// Writes `content` to `path` as one step: beside it first, flushed to disk, then renamed.
@@ -238,6 +260,36 @@ mod tests {
             for (name, tensor) in &tensors {
                 assert!(back.tensors[name].equal(tensor), "{name}");
                 assert_eq!(back.tensors[name].kind(), tensor.kind());
+            }
+        }
+    }
+
+    #[test]
+    fn equal_files_have_equal_bytes_whatever_the_order_of_metadata() {
+        let folder = folder();
+        let path = folder.path().join("a.safetensors");
+        let entry = |index: usize| (format!("key {index}"), "\"é\"".repeat(index));
+        let tensor = || Tensor::from_slice(&[1i64, 2, 3]);
+        for tensors in [Tensors::new(), Tensors::from([("w".to_owned(), tensor())])] {
+            for count in [0, 1, 2, 3, 9] {
+                let write = |indices: &mut dyn Iterator<Item = usize>| {
+                    let metadata: HashMap<_, _> = indices.map(entry).collect();
+                    save(&path, &tensors, metadata.clone()).unwrap();
+                    let back = load(&path).unwrap();
+                    assert_eq!((back.metadata, back.tensors.len()), (metadata, tensors.len()));
+                    assert!(back.tensors.values().all(|t| t.equal(&tensor())));
+                    std::fs::read(&path).unwrap()
+                };
+                let bytes = write(&mut (0..count));
+                // What `safetensors` writes itself, where there is one order only.
+                if count == 1 {
+                    let data = [1i64, 2, 3].map(i64::to_le_bytes).concat();
+                    let view = TensorView::new(Dtype::I64, vec![3], &data).unwrap();
+                    let views = tensors.keys().map(|name| (name, view.clone()));
+                    let metadata = Some(HashMap::from([entry(0)]));
+                    assert_eq!(bytes, safetensors::serialize(views, metadata).unwrap());
+                }
+                assert_eq!(bytes, write(&mut (0..count).rev()));
             }
         }
     }

@@ -13,10 +13,9 @@ use crate::{Error, Result};
 /// Key and value in the header of files whose Swins, if any, were planned by rounding up.
 pub const ROUNDED_UP: (&str, &str) = ("swin_stage_resolution", "ceil");
 
-/// What to do with weights of the old rule.
-const ADVICE: &str = "evaluate or merge them with the version that trained them; to go on from \
-                      them here, give plain weights to `polyptych convert`, whose file is resampled \
-                      as backbone.weights";
+/// What to do with a model of the old rule.
+const ADVICE: &str = "evaluate or merge it with the version that trained it; plain weights may be \
+                      backbone.weights here, where they are resampled";
 
 impl SwinConfig {
     /// Refuses the values of a model of this configuration that was planned by rounding down,
@@ -31,12 +30,9 @@ impl SwinConfig {
         }
     }
 
-    /// Refuses tables of relative positions that have, all of them, the sizes of a plan that was
-    /// rounded down, and some no other.
-    ///
-    /// # Errors
-    /// The first stage whose table has a size of the old rule.
-    pub(crate) fn refuse_old_tables(&self, origin: &str, tensors: &Tensors) -> Result<()> {
+    /// What is to be known of tables of relative positions that have, all of them, the sizes of a
+    /// plan that was rounded down, and some no other: weights of another size may have them too.
+    pub(crate) fn note_old_tables(&self, tensors: &Tensors) -> Option<String> {
         let rows = |stage: usize| {
             let name = format!("layers.{stage}.blocks.0.attn.relative_position_bias_table");
             tensors.get(&name)?.size().first().copied()
@@ -44,10 +40,14 @@ impl SwinConfig {
         let stages = 0..self.depths.len();
         let old = |stage| rows(stage) == Some(table_rows(self.floored(stage, false).size));
         let new = |stage| self.window(stage).map(table_rows);
-        match stages.clone().find(|&stage| rows(stage) != new(stage)) {
-            Some(stage) if stages.clone().all(old) => Err(self.rounded_down(origin, stage)),
-            _ => Ok(()),
-        }
+        let differs = stages.clone().find(|&stage| rows(stage) != new(stage));
+        differs.filter(|_| stages.clone().all(old)).map(|stage| {
+            let [high, wide] = self.img_size;
+            format!(
+                "the table of relative positions of layers.{stage} is resampled; it has the size \
+                 that earlier versions, which rounded down, gave it for images of {high} x {wide}"
+            )
+        })
     }
 
     fn differs(&self, stage: usize) -> bool {

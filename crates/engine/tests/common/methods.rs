@@ -12,8 +12,9 @@ pub(crate) const VIT: [&str; 2] = [
 /// The names that a recipe may have as `adapter.method`, of which its parser alone has all.
 pub(crate) fn methods() -> Vec<String> {
     let message = try_recipe(&["adapter={method=\"?\"}"]).unwrap_err().to_string();
-    let (_, listed) = message.split_once("expected one of ").expect("the parser lists them");
-    let names: Vec<String> = listed.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+    let listed = message.split_once("expected one of ").and_then(|(_, l)| l.split_once(", found"));
+    let (listed, _) = listed.expect("the parser lists them");
+    let names: Vec<String> = listed.split(", ").map(str::to_owned).collect();
     assert!(names.iter().any(|name| name == "mtlora"), "{message}");
     names
 }
