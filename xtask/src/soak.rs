@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 
 use crate::flags::Soak;
 use crate::machine::Origin;
@@ -22,6 +22,8 @@ use series::Series;
 
 /// Folder of all runs, below the current one.
 const RUNS: &str = "runs/soak";
+/// The command of a run that has ended, in its folder.
+const COMMAND: &str = "command.txt";
 
 /// Trains every chosen method and writes the page.
 pub(crate) fn run(flags: &Soak) -> Result<()> {
@@ -47,14 +49,21 @@ pub(crate) fn run(flags: &Soak) -> Result<()> {
     Ok(())
 }
 
-/// One run from its start, in one process: what was there before is removed.
+/// One run from its start to its end in one process, so that memory is that of all steps: what an
+/// earlier job began is removed, what it ended stays.
 fn one(program: &Program, plan: &Plan, run: &Run, flags: &Soak) -> Result<()> {
+    let mut command = train(program, plan, run, flags);
+    let (record, shown) = (run.folder.join(COMMAND), process::shown(&command));
+    if std::fs::read_to_string(&record).is_ok_and(|done| done == shown) {
+        return Ok(());
+    }
     match std::fs::remove_dir_all(&run.folder) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
             return Err(anyhow!("{}: {e}", run.folder.display()));
         }
-        _ => process::step(&mut train(program, plan, run, flags)),
+        _ => process::step(&mut command)?,
     }
+    std::fs::write(&record, shown).with_context(|| record.display().to_string())
 }
 
 fn train(program: &Program, plan: &Plan, run: &Run, flags: &Soak) -> Command {
