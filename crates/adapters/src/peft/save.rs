@@ -362,7 +362,7 @@ mod tests {
                 let mut rows = rows + of("lora_B.weight").matmul(of("lora_A.weight")) * 4.0;
                 if method == "dora" {
                     let gain = of(MAGNITUDE) / row_lengths(&rows);
-                    rows = rows * gain.unsqueeze(1);
+                    rows *= gain.unsqueeze(1);
                 }
                 close(&merged[&format!("{path}.weight")].narrow(0, start, 3), &rows);
             }
