@@ -122,6 +122,14 @@ mod tests {
             let message = refused(with(json!({"init_lora_weights": name})));
             assert!(message.starts_with(&format!("c: init_lora_weights: {name:?}: ")), "{message}");
         }
+        for (value, key) in [
+            (json!({"r": null}), "r"),
+            (json!({"lora_alpha": "8"}), "lora_alpha"),
+            (json!({"rank_pattern": {"qkv": 0.5}}), "rank_pattern.qkv"),
+        ] {
+            let message = refused(with(value));
+            assert!(message.starts_with(&format!("c: {key}: invalid type: ")), "{message}");
+        }
         let unset = json!({"of_a_later_version": null, "layer_replication": null, "use_qalora": false,
                            "runtime_config": {"ephemeral_gpu_offload": true}, "peft_version": "9"});
         assert!(PeftConfig::parse(Path::new("c"), with(unset).to_string().as_bytes()).is_ok());

@@ -100,7 +100,7 @@ fn every_option_merges_as_in_peft() {
         let change = (&plain - expected).abs().max().double_value(&[]);
         assert!(change > 1e-2, "{name} shows no adaptation");
     }
-    assert_eq!(seen.len(), 14);
+    assert_eq!(seen.len(), 16);
 }
 
 /// The exact sum, rounded once to the type in which the weight is stored.

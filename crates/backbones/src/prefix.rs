@@ -44,6 +44,8 @@ const KNOWN: [&str; 28] = [
 /// Those of weights that are averages of others over training.
 const AVERAGED: [&str; 6] =
     ["teacher", "ema", "ema_model", "model_ema", "momentum_encoder", "encoder_k"];
+/// Starts of names that a backbone has once, in the words of timm and of Hugging Face.
+const ONCE: [&str; 2] = ["patch_embed.", "embeddings.patch_embeddings."];
 /// Trunks of Hugging Face's, whose classifier stands beside them.
 const HUGGING_FACE: [&str; 3] = ["vit.", "swin.", "dinov2."];
 
@@ -93,7 +95,16 @@ pub(crate) fn unwrap(origin: &str, tensors: Tensors, choice: &Choice) -> Result<
             others.join("`, `")
         ));
     }
-    Ok(strip(tensors, chosen, notes))
+    let found = strip(tensors, chosen.clone(), notes);
+    match found.outside {
+        None => Ok(found.unwrapped),
+        Some(name) => Err(Error::Checkpoint {
+            origin: origin.into(),
+            key: "names".into(),
+            expected: format!("all of a backbone's behind `{chosen}`, as those of its blocks are"),
+            found: format!("{name} outside, and none of its kind behind it"),
+        }),
+    }
 }
 
 /// How many names stand behind each prefix.
@@ -146,11 +157,18 @@ fn parts(prefix: &str) -> impl Iterator<Item = &str> {
     prefix.split('.').filter(|part| !part.is_empty())
 }
 
-fn strip(tensors: Tensors, chosen: String, mut notes: Vec<String>) -> Unwrapped {
+/// A backbone's tensors, and the first one that only a backbone has and that is not with them.
+struct Stripped {
+    unwrapped: Unwrapped,
+    outside: Option<String>,
+}
+
+fn strip(tensors: Tensors, chosen: String, mut notes: Vec<String>) -> Stripped {
     let prefix = kept(&tensors, chosen);
     if prefix.is_empty() {
-        return Unwrapped { tensors, notes };
+        return Stripped { unwrapped: Unwrapped { tensors, notes }, outside: None };
     }
+    let outside = outside(&tensors, &prefix);
     let hugging_face = HUGGING_FACE.iter().find_map(|trunk| prefix.strip_suffix(trunk));
     let (mut inside, mut beside) = (Tensors::new(), BTreeMap::<String, usize>::new());
     for (name, tensor) in tensors {
@@ -170,7 +188,20 @@ fn strip(tensors: Tensors, chosen: String, mut notes: Vec<String>) -> Unwrapped 
         let all = all.collect::<Vec<_>>().join(", ");
         notes.push(format!("not of that backbone and left out, by the first part of names: {all}"));
     }
-    Unwrapped { tensors: inside, notes }
+    Stripped { unwrapped: Unwrapped { tensors: inside, notes }, outside }
+}
+
+/// A name behind a part of `prefix`, or behind none, of what every backbone has once.
+fn outside(tensors: &Tensors, prefix: &str) -> Option<String> {
+    let starts = [0].into_iter().chain(prefix.match_indices('.').map(|(dot, _)| dot + 1));
+    let shorter: Vec<&str> =
+        starts.map(|end| &prefix[..end]).filter(|before| *before != prefix).collect();
+    let is_there = |start: &str| tensors.keys().any(|name| name.starts_with(start));
+    let missing = ONCE.iter().filter(|once| !is_there(&format!("{prefix}{once}")));
+    let named =
+        missing.flat_map(|once| shorter.iter().map(move |before| format!("{before}{once}")));
+    let mut found = named.filter_map(|start| tensors.keys().find(|name| name.starts_with(&start)));
+    found.next().cloned()
 }
 
 /// The part of a prefix that a source does not count as its own: MTLoRA's `backbone.` tells its
@@ -286,6 +317,10 @@ mod tests {
         let unknown = || behind(&["my_net."], &VIT);
         let message = unwrap("f", unknown(), &Choice::default()).unwrap_err().to_string();
         assert!(message.contains("behind `my_net.`"), "{message}");
+        let mut half = behind(&["module."], &VIT[1..]);
+        half.extend(behind(&[""], &["patch_embed.proj.bias"]));
+        let message = unwrap("f", half, &Choice::default()).unwrap_err().to_string();
+        assert!(message.contains("`module.`") && message.contains("found patch_embed.proj.bias"));
         let named = Choice { use_ema: true, key: Some("my_net".into()) };
         assert_eq!(unwrapped(unknown(), &named).1, "my_net.");
     }

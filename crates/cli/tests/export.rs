@@ -48,6 +48,9 @@ fn a_run_goes_to_timm_peft_torchscript_and_onnx() {
     assert_eq!(config["model_args"]["depths"], serde_json::json!([2, 2, 6, 2]));
     let message = playground.refused(&["export", "run", "--format", "timm", "--out", "timm"]);
     assert_eq!(message, "timm: expected a new file or folder, found one that exists");
+    let message =
+        playground.refused(&["export", "run", "--format", "onnx", "--out", "absent/model.onnx"]);
+    assert!(message.starts_with("absent: No such file or directory"), "{message}");
     let message = playground.refused(&["export", "run/merged", "--format", "peft", "--out", "no"]);
     assert!(message.ends_with("found a merged model, whose factors are gone"), "{message}");
     assert!(!playground.path("no").exists());

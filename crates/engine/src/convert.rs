@@ -18,6 +18,9 @@ use crate::{Difference, Error, Result};
 /// What sources keep and timm's models lack.
 const ELSEWHERE: [&str; 4] = ["heads.*", "pooler.*", "pre_logits/*", "embeddings.mask_token"];
 
+const READS_PATCHES: &str = "the classifier reads the class token and the mean of the patches, \
+                             where timm's models read one of them: it is left out";
+
 /// Images on which outputs are compared.
 pub const PROBE_IMAGES: i64 = 2;
 
@@ -55,12 +58,20 @@ pub fn convert(
     out: &Path,
 ) -> Result<Conversion> {
     let mut checkpoint = open_weights(weights, choice)?;
-    let (source, notes) = (checkpoint.source, std::mem::take(&mut checkpoint.notes));
+    let (source, mut notes) = (checkpoint.source, std::mem::take(&mut checkpoint.notes));
     let tensors = match adapter {
         Some(folder) => merged(&checkpoint, folder)?,
         None => std::mem::take(&mut checkpoint.tensors),
     };
-    let patterns = [&ELSEWHERE[..], &COMPUTED].concat();
+    if let Some(name) = tensors.iter().find_map(|(name, t)| (!is_finite(t)).then_some(name)) {
+        let reason = format!("{name}: expected finite numbers, found NaN or infinity");
+        return Err(Error::Weights { name: weights.into(), reason });
+    }
+    let mut patterns = [&ELSEWHERE[..], &COMPUTED].concat();
+    if source == Source::HuggingFaceVit && reads_patches(&tensors) {
+        patterns.push("head.*");
+        notes.push(READS_PATCHES.into());
+    }
     let (left_out, kept): (Tensors, Tensors) =
         tensors.into_iter().partition(|(name, _)| matches(&patterns, name));
     if let Some(name) = kept.keys().find(|name| is_method_parameter(name)) {
@@ -84,6 +95,17 @@ pub fn convert(
     let (difference, outputs) = placed.inspect_err(|_| drop(std::fs::remove_file(&aside)))?;
     let left_out = left_out.into_keys().collect();
     Ok(Conversion { source, written: kept.len(), left_out, difference, outputs, notes })
+}
+
+fn is_finite(tensor: &Tensor) -> bool {
+    !tensor.is_floating_point() || tensor.isfinite().all().int64_value(&[]) == 1
+}
+
+/// Whether the classifier reads the class token beside the mean of the patches, as that of Hugging
+/// Face's DINOv2 does.
+fn reads_patches(tensors: &Tensors) -> bool {
+    let last = |name: &str| tensors.get(name)?.size().last().copied();
+    last("head.weight").zip(last("cls_token")).is_some_and(|(head, token)| head == 2 * token)
 }
 
 /// The name that a file has until it is checked.
@@ -155,7 +177,51 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use std::collections::HashMap;
 
+    use polyptych_tensor::pth;
+
     use super::*;
+
+    fn convert_changed(from: &str, change: impl Fn(&mut Tensors)) -> Result<(Conversion, Tensors)> {
+        let folder = tempfile::tempdir().unwrap();
+        let (weights, out) = (folder.path().join("in"), folder.path().join("out.safetensors"));
+        let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("../backbones/tests/peers");
+        let peer = peers.join(from);
+        let mut tensors = match pth::is_pth(&peer) {
+            true => pth::load(&peer).unwrap(),
+            false => file::load(&peer).unwrap().tensors,
+        };
+        change(&mut tensors);
+        file::save(&weights, &tensors, HashMap::new()).unwrap();
+        let done = convert(weights.to_str().unwrap(), None, &Choice::default(), &out)?;
+        Ok((done, file::load(&out).unwrap().tensors))
+    }
+
+    #[test]
+    fn numbers_that_are_not_finite_are_named() {
+        for number in [f64::NAN, f64::INFINITY] {
+            let refused = convert_changed("timm_vit.safetensors", |tensors| {
+                drop(tensors.get_mut("norm.weight").unwrap().get(1).fill_(number));
+            });
+            let message = refused.unwrap_err().to_string();
+            assert!(
+                message.ends_with("norm.weight: expected finite numbers, found NaN or infinity")
+            );
+        }
+    }
+
+    #[test]
+    fn a_classifier_of_patches_beside_the_class_token_is_left_out() {
+        let dinov2 = "huggingface_dinov2/pytorch_model.bin";
+        let (done, tensors) = convert_changed(dinov2, |tensors| {
+            let name = "classifier.weight".to_owned();
+            let width = tensors["embeddings.cls_token"].size()[2];
+            tensors.insert(name, Tensor::zeros([5, 2 * width], (Kind::Float, Device::Cpu)));
+        })
+        .unwrap();
+        assert!(done.left_out.contains(&"head.weight".to_owned()), "{:?}", done.left_out);
+        assert!(done.notes[0].contains("the mean of the patches"), "{:?}", done.notes);
+        assert!(!tensors.contains_key("head.weight"));
+    }
 
     #[test]
     fn a_conversion_that_fails_leaves_nothing() {

@@ -75,6 +75,10 @@ pub fn export(
         let reason = "expected a new file or folder, found one that exists".into();
         return Err(Error::Run { path: taken.into(), reason });
     }
+    if whole {
+        let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
+        folder.map_or(Ok(()), |folder| std::fs::metadata(folder).map(drop).map_err(io(folder)))?;
+    }
     let subject = Subject::new(run)?;
     let written = match format {
         ExportFormat::Timm => timm::write(&subject, out),

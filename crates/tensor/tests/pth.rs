@@ -129,6 +129,12 @@ fn objects_in_the_state_dict_are_refused_by_their_class() {
 }
 
 #[test]
+fn extra_state_of_a_module_stays_inert() {
+    let tensors = pth::load(&path("extra_state.pth")).unwrap();
+    assert!(tensors.keys().eq(["a.bias", "a.weight"]));
+}
+
+#[test]
 fn averaged_weights_come_first_as_in_timm() {
     let read = |name: &str, use_ema: bool, key: Option<&str>| {
         let choice = Choice { use_ema, key: key.map(str::to_owned) };
@@ -148,6 +154,10 @@ fn averaged_weights_come_first_as_in_timm() {
     assert_eq!(first(read("teacher.pth", true, Some("student")).unwrap()), 0.0);
     assert_eq!(read("only.pth", true, None).unwrap().key, "run.weights");
     assert_eq!(first(read("only.pth", true, Some("run.weights")).unwrap()), 0.0);
+    let message = read("several.pth", true, None).unwrap_err();
+    let expected = "found some at [first, second]: name one as the key of the weights";
+    assert!(message.ends_with(expected), "{message}");
+    assert_eq!(first(read("several.pth", true, Some("second")).unwrap()), 1.0);
     let message = read("teacher.pth", true, Some("pupil")).unwrap_err();
     let expected = "expected a state dict at pupil, found some at [student, teacher]";
     assert!(message.ends_with(expected), "{message}");

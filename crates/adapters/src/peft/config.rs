@@ -71,7 +71,9 @@ impl PeftConfig {
         let keys: Map<String, Value> =
             serde_json::from_slice(text).map_err(|e| wrong(e.to_string()))?;
         check_options(&keys).map_err(wrong)?;
-        let fields: Fields = serde_json::from_slice(text).map_err(|e| wrong(e.to_string()))?;
+        let mut json = serde_json::Deserializer::from_slice(text);
+        let fields: Fields = serde_path_to_error::deserialize(&mut json)
+            .map_err(|e| wrong(format!("{}: {}", e.path(), e.inner())))?;
         Self::of(fields).map_err(wrong)
     }
 

@@ -78,7 +78,8 @@ impl PeftAdapter {
         let (a, b) = (part("lora_A.weight"), part("lora_B.weight"));
         let (bias, magnitude) = (part("lora_B.bias"), part("lora_magnitude_vector"));
         let (a, b) = rows.fitting(name, a, b)?;
-        self.check(target, a.size()[0], bias.is_some(), magnitude.is_some())?;
+        let smaller = rows.weight.size()[0].min(rows.weight.size()[1]);
+        self.check(target, [a.size()[0], smaller], bias.is_some(), magnitude.is_some())?;
         let scaling = self.wrong(self.config.scaling(target.original))?;
         let init = self.config.init();
         let base = match (init, rows.weight.dim()) {
@@ -103,8 +104,15 @@ impl PeftAdapter {
         }
     }
 
-    /// Checks that the options give the module such factors.
-    fn check(&self, target: &Target, rank: i64, bias: bool, magnitude: bool) -> Result<()> {
+    /// Checks that the options give the module such factors, where the rank of its weight is no
+    /// more than `smaller`.
+    fn check(
+        &self,
+        target: &Target,
+        [rank, smaller]: [i64; 2],
+        bias: bool,
+        magnitude: bool,
+    ) -> Result<()> {
         let config = &self.config;
         let refused = |reason: String| {
             Err(Error::Config {
@@ -114,6 +122,11 @@ impl PeftAdapter {
             })
         };
         let wanted = self.wrong(config.rank(target.original))?;
+        // What is made of the weight's decomposition has no more parts than that has.
+        let wanted = match config.init() {
+            InitLoraWeights::Unchanged => wanted,
+            InitLoraWeights::Pissa | InitLoraWeights::Olora => wanted.min(smaller),
+        };
         if wanted != rank {
             return refused(format!(
                 "factors of rank {rank}, where r and rank_pattern give {wanted}"

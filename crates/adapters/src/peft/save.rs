@@ -169,7 +169,7 @@ impl PeftFactors {
             for (index, part) in PARTS.iter().enumerate() {
                 let rows = weight.narrow(0, index as i64 * third, third);
                 let name = |end: &str| format!("{path}.{part}.{end}");
-                let magnitude = parts.remove(&name(MAGNITUDE));
+                let magnitude = parts.remove(&name(MAGNITUDE)).filter(has_started);
                 lengths.push(magnitude.unwrap_or_else(|| row_lengths(&rows)));
                 let Some(a) = parts.remove(&name("lora_A.weight")) else { continue };
                 let b = take(parts, &name("lora_B.weight"))?;
@@ -197,7 +197,7 @@ impl PeftFactors {
     fn start_magnitudes(&mut self, base: &Tensors) -> Result<()> {
         for (name, tensor) in &mut self.factors {
             let Some(module) = name.strip_suffix(&format!(".{MAGNITUDE}")) else { continue };
-            if tensor.abs().max().double_value(&[]) > 0.0 {
+            if has_started(tensor) {
                 continue;
             }
             let weight = base.get(&format!("{module}.weight"));
@@ -279,6 +279,10 @@ fn part_of(name: &str) -> Option<String> {
     })
 }
 
+fn has_started(magnitude: &Tensor) -> bool {
+    magnitude.abs().max().double_value(&[]) > 0.0
+}
+
 /// The key of a pattern that means the module `name` alone: PEFT takes a key for an end of names.
 fn exactly(name: &str) -> String {
     format!("^{}", name.replace('.', r"\."))
@@ -358,12 +362,61 @@ mod tests {
                 let mut rows = rows + of("lora_B.weight").matmul(of("lora_A.weight")) * 4.0;
                 if method == "dora" {
                     let gain = of(MAGNITUDE) / row_lengths(&rows);
-                    rows = rows * gain.unsqueeze(1);
+                    rows *= gain.unsqueeze(1);
                 }
                 close(&merged[&format!("{path}.weight")].narrow(0, start, 3), &rows);
             }
             close(&merged[&format!("{path}.weight")].narrow(0, 3, 3), &weight.narrow(0, 3, 3));
         }
+    }
+
+    #[test]
+    fn magnitudes_that_have_not_started_are_lengths_of_rows() {
+        let config = json!({"method": "dora", "r": 2, "target_modules": ["q", "v"]});
+        let config: AdapterConfig = serde_json::from_value(config).unwrap();
+        let path = "blocks.0.attn.qkv";
+        let weight = draw([9, 4]);
+        let mut tensors = Tensors::from([(format!("{path}.weight"), weight.copy())]);
+        for part in ["q", "v"] {
+            tensors.insert(format!("{path}.{part}.lora_A.weight"), draw([2, 4]));
+            tensors.insert(format!("{path}.{part}.lora_B.weight"), draw([3, 2]).zeros_like());
+            tensors.insert(format!("{path}.{part}.{MAGNITUDE}"), Tensor::from_slice(&[0f32; 3]));
+        }
+        let (merged, _) = saved(&config, &tensors);
+        close(&merged[&format!("{path}.weight")], &weight);
+    }
+
+    #[test]
+    fn ranks_and_scales_of_mtloras_stages_are_patterns() {
+        let config = json!({"method": "mtlora", "r": [2, 4], "scale": [3.0, 0.5]});
+        let config: AdapterConfig = serde_json::from_value(config).unwrap();
+        let mut tensors = Tensors::new();
+        let modules = [
+            ("layers.0.blocks.0.mlp.fc1", 2, 3.0),
+            ("layers.1.blocks.0.mlp.fc1", 4, 0.5),
+            ("layers.1.blocks.10.mlp.fc1", 4, 0.5),
+        ];
+        for (module, r, _) in modules {
+            tensors.insert(format!("{module}.weight"), draw([5, 4]));
+            tensors.insert(format!("{module}.lora_shared_A"), draw([r, 4]));
+            tensors.insert(format!("{module}.lora_shared_B"), draw([5, r]));
+        }
+        let (merged, json) = saved(&config, &tensors);
+        for (module, _, scale) in modules {
+            let of = |name: &str| &tensors[&format!("{module}.{name}")];
+            let product = of("lora_shared_B").matmul(of("lora_shared_A")) * scale;
+            close(&merged[&format!("{module}.weight")], &(of("weight") + product));
+        }
+        let second = [r"^layers\.1\.blocks\.0\.mlp\.fc1", r"^layers\.1\.blocks\.10\.mlp\.fc1"];
+        assert_eq!((&json["r"], &json["lora_alpha"]), (&json!(2), &json!(6.0)));
+        assert_eq!(json["rank_pattern"], json!({second[0]: 4, second[1]: 4}));
+        assert_eq!(json["alpha_pattern"], json!({second[0]: 2.0, second[1]: 2.0}));
+        let of_a_vit = Tensors::from([
+            ("blocks.0.mlp.fc1.lora_shared_A".to_owned(), draw([2, 4])),
+            ("blocks.0.mlp.fc1.lora_shared_B".to_owned(), draw([5, 2])),
+        ]);
+        let message = PeftFactors::of(&config, &of_a_vit).unwrap_err().to_string();
+        assert!(message.contains("do not tell the stages that `scale` lists"), "{message}");
     }
 
     #[test]

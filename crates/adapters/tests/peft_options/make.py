@@ -30,6 +30,9 @@ OPTIONS = {
     "olora": {**QKV, "init_lora_weights": "olora"},
     "orthogonal": {**QKV, "init_lora_weights": "orthogonal"},
     "bin": QKV,
+    # A matrix has no more singular values, and no more orthogonal columns, than its smaller side.
+    "pissa_large_rank": {**QKV, "r": 32, "target_modules": ["head"], "init_lora_weights": "pissa", "use_rslora": True},
+    "olora_large_rank": {**QKV, "r": 32, "target_modules": ["head"], "init_lora_weights": "olora"},
 }
 
 

@@ -1,5 +1,7 @@
 """Gives the numbers of `polyptych predict --raw`: python MODEL.onnx.py PHOTOGRAPH OUT.npz
 
+Decoders of JPEG round and enlarge colours each in their own way, so numbers of JPEG photographs
+are close to ours, and those of PNG the same but for rounding.
 Needs numpy, Pillow, and onnxruntime, or torch for TorchScript. Settings stand in MODEL.onnx.json.
 """
 import json

@@ -52,7 +52,10 @@ fn whole(
     let [json, script] = write_beside(subject, out)?;
     let mut report = subject.report(differences, vec![out.into(), json, script]);
     let script = report.files[2].display();
-    let note = format!("python {script} PHOTOGRAPH OUT.npz gives what `predict --raw` gives");
+    let note = format!(
+        "python {script} PHOTOGRAPH OUT.npz gives what `predict --raw` gives, but for how Pillow \
+         decodes JPEG"
+    );
     report.notes.push(note);
     let precision = subject.run.recipe.precision;
     if precision != Precision::Fp32 {

@@ -25,6 +25,8 @@ const WRAPPERS: [&str; 12] = [
 ];
 /// Starts of keys that hold the state of training.
 const TRAINING: [&str; 6] = ["optim", "sched", "lr_sched", "scaler", "amp", "rng"];
+/// End of the names at which `torch.nn.Module.get_extra_state` puts what is no parameter.
+const EXTRA_STATE: &str = "_extra_state";
 /// Wrappers in each other; a dictionary may hold itself.
 const MAX_DEPTH: usize = 4;
 /// Keys of state dicts that are reported.
@@ -52,7 +54,10 @@ pub(super) fn choose(pickle: &Pickle, choice: &Choice) -> Checked<Found> {
     };
     let entries = pickle.tensors_of(place)?;
     if entries.is_empty() {
-        return Err(pickle.without_tensors(place));
+        return Err(match all.len() {
+            0 | 1 => pickle.without_tensors(place),
+            _ => several(&all).into(),
+        });
     }
     let others = all.into_iter().map(|(other, _)| other).filter(|other| *other != key).collect();
     let entries = entries.into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).collect();
@@ -60,8 +65,18 @@ pub(super) fn choose(pickle: &Pickle, choice: &Choice) -> Checked<Found> {
 }
 
 fn unknown(key: &str, all: &[(String, Ref)]) -> String {
-    let keys = all.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>().join(", ");
-    format!("expected a state dict at {}, found some at [{keys}]", shown(key))
+    format!("expected a state dict at {}, found some at [{}]", shown(key), keys_of(all))
+}
+
+fn several(all: &[(String, Ref)]) -> String {
+    format!(
+        "expected one state dict, found some at [{}]: name one as the key of the weights",
+        keys_of(all)
+    )
+}
+
+fn keys_of(all: &[(String, Ref)]) -> String {
+    all.iter().map(|(key, _)| shown(key)).collect::<Vec<_>>().join(", ")
 }
 
 impl Pickle {
@@ -226,8 +241,10 @@ impl Pickle {
     /// The class of the first entry of a state dict that is an object.
     fn objects_in(&self, place: Ref) -> Option<String> {
         self.dict(place).iter().find_map(|&(name, value)| {
-            let is_dict = self.is_dict(value) && self.text(name).is_some();
-            if is_dict { None } else { self.class_of(value) }
+            let name = self.text(name);
+            let is_dict = self.is_dict(value) && name.is_some();
+            let passed = is_dict || name.is_some_and(|name| name.ends_with(EXTRA_STATE));
+            if passed { None } else { self.class_of(value) }
         })
     }
 

@@ -119,6 +119,8 @@ def objects():
     torch.save({"state_dict": state, "state_dict_ema": ema, "optimizer": training, "epoch": 2},
                path("averaged.pth"))
     torch.save({"student": state, "teacher": ema, "optimizer": training}, path("teacher.pth"))
+    torch.save({**state, "a._extra_state": history()}, path("extra_state.pth"))
+    torch.save({"first": state, "second": ema}, path("several.pth"))
     torch.save({"run": {"weights": state}, "args": {"model": {"name": "vit"}}}, path("only.pth"))
 
 
