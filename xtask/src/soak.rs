@@ -39,8 +39,12 @@ pub(crate) fn run(flags: &Soak) -> Result<()> {
     }
     let _lock = program::lock(&plan.folder)?;
     let origin = Origin::read();
-    let program = Program::build(&plan.folder)?;
-    in_parallel(flags.jobs, &runs, |run| one(&program, &plan, run, flags))?;
+    let shown = |run: &Run| process::shown(&train(&Program::undecided(), &plan, run, flags));
+    let waiting: Vec<&Run> = runs.iter().filter(|run| !has_ended(run, &shown(run))).collect();
+    if !waiting.is_empty() {
+        let program = Program::build(&plan.folder)?;
+        in_parallel(flags.jobs, &waiting, |run| one(&program, &plan, run, flags))?;
+    }
     let series = runs.iter().map(|run| Series::read(&plan.rows[run.row].name, &run.folder));
     let series = series.collect::<Result<Vec<_>>>()?;
     for path in page::write(flags, &series, &origin)? {
@@ -49,14 +53,16 @@ pub(crate) fn run(flags: &Soak) -> Result<()> {
     Ok(())
 }
 
+/// Whether an earlier job ended the run of the command `shown`.
+fn has_ended(run: &Run, shown: &str) -> bool {
+    std::fs::read_to_string(run.folder.join(COMMAND)).is_ok_and(|ended| ended == shown)
+}
+
 /// One run from its start to its end in one process, so that memory is that of all steps: what an
-/// earlier job began is removed, what it ended stays.
+/// earlier job began is removed.
 fn one(program: &Program, plan: &Plan, run: &Run, flags: &Soak) -> Result<()> {
     let mut command = train(program, plan, run, flags);
     let (record, shown) = (run.folder.join(COMMAND), process::shown(&command));
-    if std::fs::read_to_string(&record).is_ok_and(|done| done == shown) {
-        return Ok(());
-    }
     match std::fs::remove_dir_all(&run.folder) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
             return Err(anyhow!("{}: {e}", run.folder.display()));
