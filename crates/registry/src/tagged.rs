@@ -21,7 +21,9 @@ pub fn read<'de, K: ?Sized + 'static, D: Deserializer<'de>>(
     let mut settings = Map::deserialize(deserializer)?;
     let name = settings.remove(tag).ok_or_else(|| D::Error::missing_field(tag))?;
     let Value::String(name) = name else {
-        return Err(D::Error::custom(format!("invalid type: {name}, expected a string at `{tag}`")));
+        return Err(D::Error::custom(format!(
+            "invalid type: {name}, expected a string at `{tag}`"
+        )));
     };
     let entry = registry.find(&name).ok_or_else(|| {
         let known: Vec<String> =
