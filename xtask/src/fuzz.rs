@@ -161,7 +161,6 @@ fn host() -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     /// Names of the package's programs.
