@@ -179,9 +179,8 @@ fn plain(folded: &Model, trunk: &Trunk, tensors: &Tensors, half: bool) -> Tensor
 /// Scopes of the heads that make one classifier of a plain backbone: those of all `tasks`, if each
 /// names one class per image.
 fn classifier(tasks: &[Task]) -> Vec<String> {
-    let is_class = |task: &Task| {
-        task.spec.kind == TaskKind::Classification && task.recipe.head.is_linear()
-    };
+    let is_class =
+        |task: &Task| task.spec.kind == TaskKind::Classification && task.recipe.head.is_linear();
     match tasks.iter().all(is_class) {
         true => tasks.iter().map(|task| format!("heads.{}", task.spec.name)).collect(),
         false => Vec::new(),
