@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use polyptych_adapters::{AdapterConfig, Form, add_task};
-use polyptych_backbones::{BackboneConfig, Intermediates, Options};
+use polyptych_backbones::{Intermediates, Options};
 use polyptych_tensor::optim::{AdamW, AdamWConfig, Optimiser, decay_groups};
 use polyptych_tensor::{
     Activations, Device, Gate, Kind, LoadOptions, Owner, Parallel, Plan, Projection, Pyramid,
