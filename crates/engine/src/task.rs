@@ -156,7 +156,8 @@ fn default_loss(kind: TaskKind) -> LossConfig {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use polyptych_heads::{HeadConfig, LinearConfig, SegformerConfig};
+    use polyptych_heads::linear::LinearConfig;
+    use polyptych_heads::segformer::SegformerConfig;
     use polyptych_tensor::Device;
 
     use super::*;
@@ -179,8 +180,8 @@ mod tests {
 
     fn recipe(dense: bool) -> TaskRecipe {
         let head = match dense {
-            true => HeadConfig::Segformer(SegformerConfig { embed_dim: 8, dropout: 0.0 }),
-            false => HeadConfig::Linear(LinearConfig {}),
+            true => SegformerConfig { embed_dim: 8, dropout: 0.0 }.into(),
+            false => LinearConfig {}.into(),
         };
         TaskRecipe { weight: 1.0, head, loss: None }
     }
