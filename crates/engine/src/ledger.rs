@@ -7,7 +7,7 @@ use polyptych_adapters::{Form, PARAMETERS};
 use polyptych_tensor::{Device, Kind, Role, Tensor, matches};
 use serde::Serialize;
 
-use crate::balance::{Reach, num_buffers};
+use crate::balance::{ParameterSharing, num_buffers};
 use crate::{DataSets, Model, Recipe, Result};
 
 /// Counts of one group of parameters.
@@ -101,7 +101,7 @@ impl RowBuffer {
     fn of(model: &Model, size: [usize; 2], buffers: i64) -> Result<Self> {
         let shape = [1, 3, size[0] as i64, size[1] as i64];
         let images = Tensor::rand(shape, (Kind::Float, Device::Cpu));
-        let shared = Reach::find(model, &model.store.trainable(), &images)?.columns();
+        let shared = ParameterSharing::find(model, &model.store.trainable(), &images)?.columns();
         let tasks = model.tasks.len() as i64;
         Ok(Self { buffers, tasks, shared, bytes: buffers * tasks * shared * 4 })
     }

@@ -13,7 +13,7 @@ use polyptych_adapters::AdapterConfig;
 use polyptych_data::{AugmentConfig, LoaderConfig, OnBadSample, Sampling};
 use polyptych_heads::HeadConfig;
 use polyptych_losses::LossConfig;
-use polyptych_losses::balancers::BalancingConfig;
+use polyptych_losses::balancers::BalancerRecipe;
 use polyptych_tensor::optim::{AdaTaskConfig, AdamWConfig, SgdConfig};
 use polyptych_tensor::pth::Choice;
 use polyptych_tensor::{Precision, Pyramid, Schedule};
@@ -69,7 +69,7 @@ pub struct Recipe {
     /// How tasks are weighed step by step; by their fixed factors alone if absent. The factors
     /// `tasks.<name>.weight` come first: the balancer sees weighed losses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub balancer: Option<BalancingConfig>,
+    pub balancer: Option<BalancerRecipe>,
     /// How it learns.
     pub train: TrainRecipe,
 }
