@@ -272,28 +272,6 @@ mod tests {
     }
 
     #[test]
-    fn imtl_scales_losses_and_then_combines() {
-        let json = r#"{"loss": {"name": "imtl_l", "lr": 0.1}, "gradient": {"name": "imtl_g"}}"#;
-        let mut imtl = balancer(json, 3).unwrap();
-        let info = info(&[2.0, 0.5, 1.0]);
-        agree(
-            &imtl.gradient_weights(&j3(), &info).unwrap().shared,
-            &[0.346570, 0.442979, 0.210451],
-        );
-        imtl.after_step(&info, None).unwrap();
-        let scales = imtl.loss_weights(&info).unwrap().weights;
-        close(&scales[..2], &[(-0.1f64).exp(), 0.1f64.exp()], 1e-7);
-        // The projections of d on all task gradients are equal, whatever the scales.
-        let found = imtl.gradient_weights(&j3(), &info).unwrap();
-        let products = j3().matrix().dot(&ndarray::arr1(&found.shared)) / j3().norms();
-        close(&products.to_vec(), &[products[0]; 3], 1e-9);
-        // By the weighted task gradients the weights sum to 1.
-        let sum: f64 = found.shared.iter().zip(&scales).map(|(w, s)| w / s).sum();
-        assert!((sum - 1.0).abs() < 1e-9);
-        assert_eq!(found.private, found.shared);
-    }
-
-    #[test]
     fn the_combiner_sees_weighed_rows() {
         let json =
             r#"{"loss": {"name": "ew", "weights": [2, 0.5]}, "gradient": {"name": "pcgrad"}}"#;

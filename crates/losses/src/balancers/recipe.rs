@@ -8,8 +8,7 @@ use crate::balancers::balancer::{Aggregator, Balancer, refused};
 use crate::balancers::loss::ew::Ew;
 use crate::balancers::part::{Method, PrivateGrad};
 
-/// Which loss weighting and gradient aggregation a run has: IMTL is
-/// `loss = imtl_l`, `gradient = imtl_g`.
+/// Which loss weighting and which gradient aggregation a run has.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BalancerRecipe {

@@ -15,7 +15,7 @@ use crate::balancers::step_info::StepInfo;
 ///
 /// `a = v / sum v`, `v = pinv(G) n`. Weights may be negative where task gradients conflict
 /// strongly. Where `sum v` is below 1e-8 (in units of the task gradients' root of summed squares),
-/// as for opposite task gradients, they are `1 / T`.
+/// as for opposite task gradients, they are `1 / T`. With `imtl_l` as loss weighting it is IMTL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImtlG {}
@@ -73,9 +73,10 @@ mod tests {
     use ndarray::{Array1, Array2, Axis};
 
     use super::*;
+    use crate::balancers::recipe::BalancerRecipe;
     use crate::balancers::testing::{
-        agree, close, cosine, direction, gram, j2, j3, jp, of_a_larger_loss, random_rows, rows_p,
-        rows2, rows3, weights,
+        agree, close, cosine, direction, gram, info, j2, j3, jp, of_a_larger_loss, random_rows,
+        rows_p, rows2, rows3, weights,
     };
 
     #[test]
@@ -132,5 +133,27 @@ mod tests {
     fn a_larger_loss_changes_the_length_alone() {
         let [plain, larger] = of_a_larger_loss(|| ImtlG {}.init(3).unwrap());
         assert!(cosine(&larger, &plain) > 1.0 - 1e-12);
+    }
+
+    #[test]
+    fn imtl_scales_losses_and_then_combines() {
+        let json = r#"{"loss": {"name": "imtl_l", "lr": 0.1}, "gradient": {"name": "imtl_g"}}"#;
+        let mut imtl = serde_json::from_str::<BalancerRecipe>(json).unwrap().init(3).unwrap();
+        let info = info(&[2.0, 0.5, 1.0]);
+        agree(
+            &imtl.gradient_weights(&j3(), &info).unwrap().shared,
+            &[0.346570, 0.442979, 0.210451],
+        );
+        imtl.after_step(&info, None).unwrap();
+        let scales = imtl.loss_weights(&info).unwrap().weights;
+        close(&scales[..2], &[(-0.1f64).exp(), 0.1f64.exp()], 1e-7);
+        // The projections of d on all task gradients are equal, whatever the scales.
+        let found = imtl.gradient_weights(&j3(), &info).unwrap();
+        let products = j3().matrix().dot(&ndarray::arr1(&found.shared)) / j3().norms();
+        close(&products.to_vec(), &[products[0]; 3], 1e-9);
+        // By the weighted task gradients the weights sum to 1.
+        let sum: f64 = found.shared.iter().zip(&scales).map(|(w, s)| w / s).sum();
+        assert!((sum - 1.0).abs() < 1e-9);
+        assert_eq!(found.private, found.shared);
     }
 }
