@@ -14,9 +14,11 @@
 
 mod aggregate;
 mod feature_gradients;
+mod grad;
 mod last_block;
 mod look_ahead;
 mod matrix;
+mod numbers;
 mod one_pass;
 mod parameter_sharing;
 mod prepare;
@@ -29,13 +31,14 @@ mod tests;
 
 use polyptych_losses::Error as LossError;
 use polyptych_losses::balancers::{Balancer, BalancerKind, StepInfo};
-use polyptych_tensor::{Device, Kind, Tensor, Tensors};
+use polyptych_tensor::{Tensor, Tensors};
 
 use crate::conflict::Layout;
 use crate::{Error, Recipe, Result};
 
 pub(crate) use look_ahead::LookAhead;
 use matrix::GradientMatrix;
+pub(crate) use numbers::{finite, numbers};
 pub(crate) use one_pass::backward;
 pub(crate) use parameter_sharing::ParameterSharing;
 pub(crate) use recipe::{alone, by_task, num_buffers, of_shared, validate};
@@ -171,19 +174,4 @@ impl TaskBalancer {
     fn aggregates(&self) -> bool {
         self.balancer.kind() != BalancerKind::Loss
     }
-}
-
-/// Nothing in the place of an error that asks to skip the step.
-pub(crate) fn finite<T>(result: Result<T>) -> Result<Option<T>> {
-    match result {
-        Ok(found) => Ok(Some(found)),
-        Err(Error::Losses(LossError::NonFinite { .. })) => Ok(None),
-        Err(e) => Err(e),
-    }
-}
-
-/// Scalars as numbers, in one transfer.
-pub(crate) fn numbers(scalars: &[Tensor]) -> Result<Vec<f64>> {
-    let stacked = Tensor::stack(scalars, 0).detach().to_kind(Kind::Double);
-    Ok(Vec::<f64>::try_from(&stacked.to_device(Device::Cpu))?)
 }

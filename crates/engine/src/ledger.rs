@@ -31,7 +31,7 @@ pub struct Ledger {
     pub rows: Vec<LedgerRow>,
     /// Parameters that are kept for compatible files although no output depends on them.
     pub unused: Vec<(String, i64)>,
-    /// What a gradient combiner, or a measurement of conflict, holds beside the model.
+    /// What a gradient aggregator, or a measurement of conflict, holds beside the model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub row_buffer: Option<RowBuffer>,
 }

@@ -319,7 +319,7 @@ impl Recipe {
     }
 
     /// The recipe of another row of the table, and the fields that it goes without: a row whose
-    /// tasks share nothing that trains has no combiner of gradients and no other part that looks at
+    /// tasks share nothing that trains has no gradient aggregator and no other part that looks at
     /// what they share.
     ///
     /// # Errors

@@ -33,8 +33,8 @@ mod tensor_state;
 pub(crate) mod testing;
 
 pub use balancer::{Balancer, BalancerState, GradientWeights};
-pub use listing::{BalancerInfo, balancers};
-pub use part::{BalancerKind, BalancerPart, Method, PrivateGrad};
+pub use listing::balancers;
+pub use part::{BalancerInfo, BalancerKind, BalancerPart, Method, PrivateGrad};
 pub use recipe::BalancerRecipe;
 pub use reduction::Reduction;
 pub use state::State;

@@ -7,7 +7,7 @@ use polyptych_losses::balancers::{Balancer, StepInfo};
 use polyptych_tensor::{GradScaler, Kind, Tensor, no_grad, set_gradient};
 
 use crate::Result;
-use crate::balance::matrix::{all_finite, gradients};
+use crate::balance::grad::{all_finite, gradients};
 use crate::balance::parameter_sharing::ParameterSharing;
 use crate::features::Cut;
 

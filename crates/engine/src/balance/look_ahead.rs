@@ -7,8 +7,8 @@ use polyptych_losses::Error as LossError;
 use polyptych_tensor::{Kind, Tensor, Tensors, no_grad};
 
 use crate::Result;
-use crate::balance::matrix::gradients;
-use crate::balance::numbers;
+use crate::balance::grad::gradients;
+use crate::balance::numbers::numbers;
 
 /// Length of the shift of the finite difference.
 const LENGTH: f64 = 0.01;

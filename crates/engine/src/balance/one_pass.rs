@@ -4,8 +4,9 @@ use polyptych_losses::balancers::{StepInfo, StepSeed};
 use polyptych_tensor::optim::clip_grad_norm;
 use polyptych_tensor::{GradScaler, Tensor};
 
+use super::numbers::numbers;
 use super::step::labelled_tasks;
-use super::{StepInputs, TaskBalancer, numbers};
+use super::{StepInputs, TaskBalancer};
 use crate::Result;
 
 impl TaskBalancer {

@@ -7,7 +7,7 @@
 
 use polyptych_tensor::{Kind, Tensor, manual_seed, no_grad, set_gradient};
 
-use crate::balance::matrix::gradients;
+use crate::balance::grad::gradients;
 use crate::conflict::Layout;
 use crate::{Model, Result};
 

@@ -4,8 +4,9 @@ use polyptych_losses::balancers::loss::NormsOver;
 use polyptych_losses::balancers::{StepInfo, StepSeed};
 use polyptych_tensor::{Kind, Tensor};
 
-use super::matrix::gradients;
-use super::{StepInputs, TaskBalancer, last_block, numbers};
+use super::grad::gradients;
+use super::numbers::numbers;
+use super::{StepInputs, TaskBalancer, last_block};
 use crate::Result;
 
 impl TaskBalancer {

@@ -8,7 +8,7 @@
 use super::*;
 use crate::features::Features;
 use polyptych_losses::balancers::{BalancerConfig, BalancerRecipe};
-use polyptych_tensor::{Activations, GradScaler};
+use polyptych_tensor::{Activations, Device, GradScaler, Kind};
 
 /// Losses of the features and of every task's own number.
 type Losses = fn(&Tensor, &[Tensor]) -> Vec<Tensor>;

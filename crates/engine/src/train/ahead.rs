@@ -11,7 +11,7 @@ use super::pass::put_back;
 use crate::balance::{LookAhead, StepInputs, TaskBalancer, finite};
 use crate::{Result, to_tensor};
 
-/// Batches of every step beside its own: those of the combiner, then the one that judges.
+/// Batches of every step beside its own: those of the aggregator, then the one that judges.
 pub(super) fn further_batches(balance: &TaskBalancer) -> u64 {
     balance.extra_batches() as u64 + u64::from(balance.primary().is_some())
 }

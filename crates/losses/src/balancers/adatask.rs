@@ -3,8 +3,7 @@
 //! It keeps moments of every task's gradients, so it is an optimiser: `polyptych_tensor::optim` has
 //! it, and recipes choose it as `train.optimiser`.
 
-use crate::balancers::listing::BalancerInfo;
-use crate::balancers::part::{BalancerKind, PrivateGrad};
+use crate::balancers::part::{BalancerInfo, BalancerKind, PrivateGrad};
 
 pub(crate) const ADATASK: BalancerInfo = BalancerInfo {
     name: "adatask",

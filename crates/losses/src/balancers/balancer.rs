@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn the_combiner_sees_weighed_rows() {
+    fn the_aggregator_sees_weighted_gradients() {
         let json =
             r#"{"loss": {"name": "ew", "weights": [2, 0.5]}, "gradient": {"name": "pcgrad"}}"#;
         let weights =
@@ -323,7 +323,7 @@ mod tests {
 
     /// MGDA of other task gradients than those that are combined, whose own length is limited.
     #[test]
-    fn further_batches_decide_about_the_rows_of_the_step() {
+    fn extra_batches_decide_about_the_gradients_of_the_step() {
         let json = r#"{"loss": {"name": "famo"}, "gradient": {"name": "sdmgrad", "lambda": 0}}"#;
         let mut balancer = balancer(json, 2).unwrap();
         assert_eq!(balancer.extra_batches(), 2);
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_weighed_before_they_are_combined() {
+    fn gradients_are_weighted_before_they_are_aggregated() {
         let json = r#"{"loss": {"name": "ew", "weights": [1, 2, 3]}, "gradient": {"name": "graddrop", "leak": 1}}"#;
         let mut rows = tensor(&rows3());
         let info = info(&[1.0; 3]);

@@ -1,30 +1,9 @@
 //! What each balancer needs and costs.
 
-use serde::Serialize;
-
 use crate::balancers::BalancerConfig;
 use crate::balancers::adatask::ADATASK;
-use crate::balancers::part::{BalancerKind, BalancerPart, Method, PrivateGrad};
+use crate::balancers::part::{BalancerInfo, BalancerPart, Method};
 use crate::{Error, Result};
-
-/// One line of the listing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct BalancerInfo {
-    /// Name in recipes.
-    pub name: &'static str,
-    /// What it sees.
-    pub kind: BalancerKind,
-    /// What it needs, in words.
-    pub needs: &'static str,
-    /// Backward passes and memory, for `T` tasks and `P` shared trainable parameters.
-    pub cost: &'static str,
-    /// Whether equal gradients add up (`sum`), average (`mean`) or neither (`own`).
-    pub scale: &'static str,
-    /// How a task's own parameters are weighted unless the recipe says otherwise.
-    pub private_grad: PrivateGrad,
-    /// Paper.
-    pub source: &'static str,
-}
 
 /// Every balancer that is registered, in the order of the list, and AdaTask behind them.
 pub fn balancers() -> Vec<BalancerInfo> {

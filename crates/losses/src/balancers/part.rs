@@ -155,3 +155,22 @@ pub enum PrivateGrad {
     /// That, times the aggregator's weight of the task.
     Weighted,
 }
+
+/// One line of the listing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct BalancerInfo {
+    /// Name in recipes.
+    pub name: &'static str,
+    /// What it sees.
+    pub kind: BalancerKind,
+    /// What it needs, in words.
+    pub needs: &'static str,
+    /// Backward passes and memory, for `T` tasks and `P` shared trainable parameters.
+    pub cost: &'static str,
+    /// Whether equal gradients add up (`sum`), average (`mean`) or neither (`own`).
+    pub scale: &'static str,
+    /// How a task's own parameters are weighted unless the recipe says otherwise.
+    pub private_grad: PrivateGrad,
+    /// Paper.
+    pub source: &'static str,
+}

@@ -1,6 +1,5 @@
 //! What every balancer knows about a step.
 
-use crate::balancers::loss::TaskWeights;
 use crate::balancers::step_seed::StepSeed;
 use crate::{Error, Result};
 
@@ -151,12 +150,6 @@ impl StepInfo {
     /// [`Error::NegativeLoss`].
     pub(crate) fn positive(&self) -> Result<Vec<f64>> {
         Ok(self.not_negative()?.iter().map(|loss| loss.max(1e-8)).collect())
-    }
-
-    /// `sum_i weights_i L_i` as an objective.
-    pub(crate) fn weighted(&self, weights: Vec<f64>) -> TaskWeights {
-        let total = weights.iter().zip(&self.losses).map(|(weight, loss)| weight * loss).sum();
-        TaskWeights { weights, total }
     }
 }
 

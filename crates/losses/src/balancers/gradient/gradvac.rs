@@ -210,8 +210,8 @@ mod tests {
     #[test]
     fn a_usual_cosine_of_1_stays_finite() {
         let mut balancer = Gradvac { beta: 1.0 }.build(2).unwrap();
-        let twins = gram(&ndarray::arr2(&[[1.0, 2.0], [1.0, 2.0]]));
-        step(&mut balancer, &twins);
+        let equal = gram(&ndarray::arr2(&[[1.0, 2.0], [1.0, 2.0]]));
+        step(&mut balancer, &equal);
         let w = balancer.weights(&j2(), &info_of(&j2())).unwrap();
         assert!(w.iter().all(|v| v.is_finite()), "{w:?}");
     }

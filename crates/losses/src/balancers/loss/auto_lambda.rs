@@ -109,7 +109,7 @@ impl Looking {
 impl LossWeighting for Looking {
     fn weights(&self, info: &StepInfo) -> Result<TaskWeights> {
         info.of(self.lambda.len())?;
-        Ok(info.weighted(self.moved(info).values(info.tasks())))
+        Ok(TaskWeights::of(self.moved(info).values(info.tasks()), info))
     }
 
     fn after_step(&mut self, info: &StepInfo, _new_losses: Option<&[f64]>) -> Result<()> {

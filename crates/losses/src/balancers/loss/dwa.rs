@@ -111,7 +111,7 @@ impl LossWeighting for Average {
         info.not_negative()?;
         let early = self.state["step"][0] < 2.0 * self.config.epoch_steps as f64;
         let all = if early { vec![1.0; info.num_tasks()] } else { self.all_weights() };
-        Ok(info.weighted(info.tasks().iter().map(|task| all[*task]).collect()))
+        Ok(TaskWeights::of(info.tasks().iter().map(|task| all[*task]).collect(), info))
     }
 
     fn after_step(&mut self, info: &StepInfo, _new_losses: Option<&[f64]>) -> Result<()> {

@@ -86,7 +86,10 @@ impl LossWeighting for Fixed {
     fn weights(&self, info: &StepInfo) -> Result<TaskWeights> {
         info.of(self.weights.len())?;
         let factor = self.reduction.factor(info.len());
-        Ok(info.weighted(info.tasks().iter().map(|task| factor * self.weights[*task]).collect()))
+        Ok(TaskWeights::of(
+            info.tasks().iter().map(|task| factor * self.weights[*task]).collect(),
+            info,
+        ))
     }
 }
 

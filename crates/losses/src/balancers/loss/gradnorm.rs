@@ -191,7 +191,7 @@ impl LossWeighting for Normalised {
         info.of(self.values.len())?;
         info.not_negative()?;
         let all = self.all_weights();
-        Ok(info.weighted(info.tasks().iter().map(|task| all[*task]).collect()))
+        Ok(TaskWeights::of(info.tasks().iter().map(|task| all[*task]).collect(), info))
     }
 
     fn after_step(&mut self, info: &StepInfo, _new_losses: Option<&[f64]>) -> Result<()> {

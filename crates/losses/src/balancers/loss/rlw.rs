@@ -50,7 +50,7 @@ impl LossWeighting for Rlw {
         // All tasks draw, so that one without labels does not move the draws of the others.
         let all = info.seed().normals(1, info.num_tasks());
         let z: Vec<f64> = info.tasks().iter().map(|task| all[*task]).collect();
-        Ok(info.weighted(softmax(&z)))
+        Ok(TaskWeights::of(softmax(&z), info))
     }
 }
 

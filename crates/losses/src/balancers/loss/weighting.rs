@@ -17,6 +17,14 @@ pub struct TaskWeights {
     pub total: f64,
 }
 
+impl TaskWeights {
+    /// `sum_i weights_i L_i` as an objective.
+    pub fn of(weights: Vec<f64>, info: &StepInfo) -> Self {
+        let total = weights.iter().zip(info.losses()).map(|(weight, loss)| weight * loss).sum();
+        Self { weights, total }
+    }
+}
+
 /// Weights tasks by their losses.
 pub trait LossWeighting: Debug + Send {
     /// Weights of this batch. Nothing changes, so micro-batches and skipped steps may ask freely.
