@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use polyptych_tensor::{Activations, checkpoint};
+use polyptych_tensor::{Activations, grad_checkpoint};
 
 use crate::backbone::Options;
 
@@ -32,7 +32,7 @@ impl Keep {
             Keep::Everything => run(part, x),
             Keep::Inputs => {
                 let part = part.clone();
-                checkpoint(x, move |x| run(&part, x))
+                grad_checkpoint(x, move |x| run(&part, x))
             }
         }
     }
