@@ -73,7 +73,7 @@ pub struct Options {
     /// Which activations the levels are, instead of what the plan would choose.
     pub pyramid: Option<Pyramid>,
     /// Whether blocks and patch mergings save only their inputs, and are run once more in
-    /// the backward pass, see [`checkpoint`](polyptych_tensor::checkpoint()): timm's
+    /// the backward pass, see [`grad_checkpoint`](polyptych_tensor::grad_checkpoint()): timm's
     /// `set_grad_checkpointing`. Outputs and gradients are the same bit for bit on the CPU.
     pub grad_checkpointing: bool,
 }

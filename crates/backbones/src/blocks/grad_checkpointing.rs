@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use polyptych_tensor::{Activations, checkpoint};
+use polyptych_tensor::{Activations, grad_checkpoint};
 
 use crate::backbone::Options;
 
@@ -32,7 +32,7 @@ impl GradCheckpointing {
             GradCheckpointing::Off => forward(part, x),
             GradCheckpointing::On => {
                 let part = part.clone();
-                checkpoint(x, move |x| forward(&part, x))
+                grad_checkpoint(x, move |x| forward(&part, x))
             }
         }
     }

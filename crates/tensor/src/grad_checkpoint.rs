@@ -1,4 +1,4 @@
-//! Activation checkpointing: memory for time.
+//! Gradient checkpointing: memory for time.
 //!
 //! A part of a network keeps what goes into it and nothing else. In the backward pass it is run
 //! once more, which makes what its operations would have kept (Chen et al., "Training Deep Nets
@@ -19,7 +19,12 @@ use crate::Activations;
 /// change in between. If the second call fails or panics, the backward pass is an error.
 ///
 /// Nothing changes where no gradient will be asked for, in a trace, and within another call.
-pub fn checkpoint<R>(x: &Activations, run: impl Fn(&Activations) -> R + 'static) -> R {
+///
+/// `run` need not be `Send`, although tensors are: it is called and freed by the thread that made it
+/// alone, or by LibTorch's thread of a device while that waits. A backward pass that another thread
+/// asks for is an error. [`recompute`] says what this changes in the whole process: LibTorch's
+/// autograd engine, and with it the hooks for tensors that are kept.
+pub fn grad_checkpoint<R>(x: &Activations, run: impl Fn(&Activations) -> R + 'static) -> R {
     let run = Rc::new(run);
     let (again, kept) = (run.clone(), cut_off(x));
     recompute(&x.shared, move || drop(again(&kept)), || run(x))
@@ -99,7 +104,7 @@ mod tests {
         for part in parts {
             let part = part.clone();
             x = match checkpointed {
-                true => checkpoint(&x, move |x| part.run(x)),
+                true => grad_checkpoint(&x, move |x| part.run(x)),
                 false => part.run(&x),
             };
         }
@@ -164,7 +169,7 @@ mod tests {
         let (weight, calls) = (param(&[3]), Rc::new(Cell::new(0)));
         let (held, counted) = (weight.shallow_clone(), calls.clone());
         let x = Activations::shared(param(&[3]));
-        let y = checkpoint(&x, move |x| {
+        let y = grad_checkpoint(&x, move |x| {
             counted.set(counted.get() + 1);
             let seen = (&x.shared * &held).exp();
             assert_ne!(counted.get(), 2, "no luck");
@@ -184,7 +189,7 @@ mod tests {
         let _alone = crate::testing::alone();
         let (weight, calls) = (param(&[3]), Cell::new(0));
         let held = weight.shallow_clone();
-        let y = checkpoint(&Activations::shared(param(&[3])), move |x| {
+        let y = grad_checkpoint(&Activations::shared(param(&[3])), move |x| {
             calls.set(calls.get() + 1);
             let y = &x.shared * &held;
             if calls.get() == 1 { y } else { y.exp() }
@@ -201,7 +206,7 @@ mod tests {
         let _alone = crate::testing::alone();
         let weight = param(&[3]);
         let held = weight.shallow_clone();
-        let y = checkpoint(&Activations::shared(param(&[3])), move |x| &x.shared * &held);
+        let y = grad_checkpoint(&Activations::shared(param(&[3])), move |x| &x.shared * &held);
         no_grad(|| drop(weight.shallow_clone().fill_(2.0)));
         let message = y.sum(Kind::Float).f_backward().unwrap_err().to_string();
         let expected = "a parameter was changed between forward and backward pass";
@@ -214,11 +219,11 @@ mod tests {
         let part = Part::new(2);
         let x = || Activations::shared(param(&[5, 6]));
         let (inner, outer) = (part.clone(), part.clone());
-        let y = no_grad(|| checkpoint(&x(), move |x| inner.run(x)));
+        let y = no_grad(|| grad_checkpoint(&x(), move |x| inner.run(x)));
         assert!(!y.shared.requires_grad() && part.calls.get() == 1);
-        let y = checkpoint(&x(), move |x| {
+        let y = grad_checkpoint(&x(), move |x| {
             let inner = outer.clone();
-            checkpoint(&outer.run(x), move |x| inner.run(x))
+            grad_checkpoint(&outer.run(x), move |x| inner.run(x))
         });
         y.shared.sum(Kind::Float).backward();
         assert_eq!(part.calls.get(), 1 + 2 + 2);
@@ -230,12 +235,32 @@ mod tests {
         let part = Part::new(2);
         let held = part.clone();
         let x = Activations::shared(param(&[5, 6]));
-        let y = checkpoint(&x, move |x| held.run(x));
+        let y = grad_checkpoint(&x, move |x| held.run(x));
         assert_eq!(Rc::strong_count(&part), 2);
         y.shared.sum(Kind::Float).backward();
         assert_eq!(Rc::strong_count(&part), 1);
         let held = part.clone();
-        drop(checkpoint(&x, move |x| held.run(x)));
+        drop(grad_checkpoint(&x, move |x| held.run(x)));
         assert_eq!(Rc::strong_count(&part), 1);
+    }
+
+    #[test]
+    fn another_thread_neither_runs_nor_frees_it() {
+        let _alone = crate::testing::alone();
+        let part = Part::new(2);
+        let x = Activations::shared(param(&[5, 6]));
+        let recorded = || {
+            let held = part.clone();
+            grad_checkpoint(&x, move |x| held.run(x)).shared.sum(Kind::Float)
+        };
+        let loss = recorded();
+        let elsewhere = move || loss.f_backward().unwrap_err().to_string();
+        let message = std::thread::spawn(elsewhere).join().unwrap();
+        assert!(message.contains("is of another thread"), "{message}");
+        assert_eq!((part.calls.get(), Rc::strong_count(&part)), (1, 2));
+        // What another thread left is freed by the next call here.
+        recorded().backward();
+        assert_eq!((part.calls.get(), Rc::strong_count(&part)), (3, 1));
+        assert!(x.shared.grad().defined());
     }
 }

@@ -1,27 +1,81 @@
-// Activation checkpointing: what operations keep for their backward pass is dropped behind the
+// Gradient checkpointing: what operations keep for their backward pass is dropped behind the
 // forward pass, and made again when the backward pass asks for it.
 //
 // The graph itself is recorded as ever: gradients meet in the same order, whoever asks for them.
-#include "polyptych-kernels/src/operations.rs.h"
+#include "polyptych-kernels/src/bridge.rs.h"
 #include "polyptych-kernels/cpp/tensors.h"
 
 #include <ATen/Context.h>
 #include <torch/csrc/autograd/engine.h>
 #include <torch/csrc/autograd/saved_variable_hooks.h>
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
+#include <unordered_map>
 
 namespace polyptych {
 
 namespace {
 
-// Held while a closure runs again or is freed: a backward pass has a thread for each device.
-std::recursive_mutex &turn() {
-  static auto *mutex = new std::recursive_mutex;
-  return *mutex;
-}
+// Closures are Rust's and made for one thread: the one that made them runs and frees them. A
+// backward pass has a thread for each device, which may do so too as long as the closure's own
+// thread waits in a backward pass: it calls nothing of Rust meanwhile but closures, under one lock.
+class Threads {
+ public:
+  using Lock = std::lock_guard<std::recursive_mutex>;
+
+  // As long as the process: graphs may go at its very end.
+  static Threads &all() {
+    static auto *threads = new Threads;
+    return *threads;
+  }
+
+  // A number of this thread that no other ever has.
+  static uint64_t own() {
+    static std::atomic<uint64_t> next{0};
+    thread_local const uint64_t number = next++;
+    return number;
+  }
+
+  // Under the lock, as long as it is held.
+  bool may_call(uint64_t owner) const { return owner == own() || waiting_.count(owner) > 0; }
+
+  void free(uint64_t owner, rust::Box<Repeat> repeat) {
+    Lock lock(mutex);
+    if (!may_call(owner)) return left_[owner].push_back(std::move(repeat));
+    auto now = std::move(repeat);
+  }
+
+  // Frees what other threads left to this one.
+  void free_left() {
+    Lock lock(mutex);
+    auto found = left_.find(own());
+    if (found == left_.end()) return;
+    auto left = std::move(found->second);
+    left_.erase(found);
+  }
+
+  // This thread is in a backward pass as long as this lives.
+  class Waits {
+   public:
+    Waits() {
+      Lock lock(all().mutex);
+      ++all().waiting_[own()];
+    }
+    ~Waits() {
+      Lock lock(all().mutex);
+      if (--all().waiting_[own()] == 0) all().waiting_.erase(own());
+    }
+  };
+
+  std::recursive_mutex mutex;
+
+ private:
+  std::unordered_map<uint64_t, int> waiting_;
+  std::unordered_map<uint64_t, std::vector<rust::Box<Repeat>>> left_;
+};
 
 // The generator that operations on a device draw from.
 class Draws {
@@ -80,10 +134,7 @@ class Frame : public std::enable_shared_from_this<Frame> {
   Frame(rust::Box<Repeat> repeat, at::Device device)
       : repeat_(std::move(repeat)), draws_(device), state_(draws_.state()) {}
 
-  ~Frame() {
-    std::lock_guard<std::recursive_mutex> lock(turn());
-    repeat_.reset();
-  }
+  ~Frame() { Threads::all().free(owner_, std::move(repeat_)); }
 
   std::size_t take_in(const Tensor &x) {
     Note note(x);
@@ -98,7 +149,7 @@ class Frame : public std::enable_shared_from_this<Frame> {
 
   // Hands out what was taken in: for good, unless the closure itself still runs.
   Tensor give(std::size_t index) {
-    std::lock_guard<std::recursive_mutex> lock(turn());
+    Threads::Lock lock(Threads::all().mutex);
     if (runs_) return kept_.at(index);
     if (kept_.empty() || !kept_.at(index).defined()) run_again();
     return std::move(kept_[index]);
@@ -129,13 +180,17 @@ class Frame : public std::enable_shared_from_this<Frame> {
 
  private:
   void run_again() {
+    if (!Threads::all().may_call(owner_))
+      throw std::runtime_error(
+          "what is run again in the backward pass is of another thread; call backward on the thread "
+          "that ran the model");
     forget_others();
     kept_.clear();
     c10::AutoGradMode recorded(true);
     DrawnAgain drawn(draws_, state_);
     Run run(shared_from_this());
     try {
-      (*repeat_)->run();
+      repeat_->run();
       if (kept_.size() != notes_.size())
         throw std::runtime_error("what is run again in the backward pass keeps other tensors");
     } catch (...) {
@@ -152,7 +207,8 @@ class Frame : public std::enable_shared_from_this<Frame> {
     last = weak_from_this();
   }
 
-  std::optional<rust::Box<Repeat>> repeat_;
+  uint64_t owner_ = Threads::own();
+  rust::Box<Repeat> repeat_;
   Draws draws_;
   Tensor state_;
   std::vector<Note> notes_;
@@ -176,10 +232,19 @@ class Handle : public torch::autograd::SavedVariableHooks {
   std::size_t index_ = 0;
 };
 
-// LibTorch asks its engine what stands for tensors that are kept; only Python's has an answer.
+// LibTorch asks its engine what stands for tensors that are kept; only Python's has an answer. This
+// one is LibTorch's own otherwise.
 class Engine final : public torch::autograd::Engine {
  public:
   ~Engine() override { stop(); }
+
+  variable_list execute(const torch::autograd::edge_list &roots, const variable_list &inputs,
+                        bool keep_graph, bool create_graph, bool accumulate_grad,
+                        const torch::autograd::edge_list &outputs) override {
+    Threads::Waits waits;
+    return torch::autograd::Engine::execute(roots, inputs, keep_graph, create_graph,
+                                            accumulate_grad, outputs);
+  }
 
   std::unique_ptr<torch::autograd::SavedVariableHooks> get_default_saved_variable_hooks() override {
     return Frame::running ? std::make_unique<Handle>(Frame::running) : nullptr;
@@ -191,22 +256,24 @@ class Engine final : public torch::autograd::Engine {
   }
 };
 
-// The first run on this thread.
-thread_local std::optional<Frame::Run> begun;
+class FirstRunOfFrame final : public FirstRun {
+ public:
+  explicit FirstRunOfFrame(std::shared_ptr<Frame> frame) : frame_(frame), run_(std::move(frame)) {}
+  ~FirstRunOfFrame() override { frame_->end_first_run(); }
+
+ private:
+  std::shared_ptr<Frame> frame_;
+  Frame::Run run_;
+};
 
 }  // namespace
 
-bool begin_checkpoint(rust::Box<Repeat> repeat, Address x) {
-  if (!at::GradMode::is_enabled() || traced() || Frame::running) return false;
+std::unique_ptr<FirstRun> begin_first_run(rust::Box<Repeat> repeat, const Tensor &x) {
+  if (!at::GradMode::is_enabled() || traced() || Frame::running) return nullptr;
   static std::once_flag once;
   std::call_once(once, [] { torch::autograd::set_default_engine_stub(Engine::only); });
-  begun.emplace(std::make_shared<Frame>(std::move(repeat), tensor(x).device()));
-  return true;
-}
-
-void end_checkpoint() {
-  Frame::running->end_first_run();
-  begun.reset();
+  Threads::all().free_left();
+  return std::make_unique<FirstRunOfFrame>(std::make_shared<Frame>(std::move(repeat), x.device()));
 }
 
 }  // namespace polyptych

@@ -1,7 +1,7 @@
 //! The fast form of each kernel against its plain one.
 
 #![allow(clippy::unwrap_used)]
-use tch::{Device, Kind, manual_seed, no_grad};
+use tch::{Device, Kind, Tensor, manual_seed, no_grad};
 
 use super::*;
 use crate::testing::alone;
@@ -452,4 +452,46 @@ fn layers_are_normalised_as_by_libtorch() {
         });
         agree(&fast, &plain, tolerance);
     }
+}
+
+#[test]
+fn shapes_that_do_not_fit_are_refused_before_memory_is_read() {
+    let of = |shape: &[i64]| Tensor::zeros(shape, (Kind::Float, Device::Cpu));
+    let small = [of(&[4]), of(&[2, 3, 8])];
+    let calls: [(&str, Box<dyn Fn() -> Tensor>); 9] = [
+        ("linear", Box::new(|| linear(&of(&[40, 256]), &of(&[64, 64]), None))),
+        ("linear", Box::new(|| linear(&of(&[40, 64]), &of(&[64, 64]), Some(&of(&[4]))))),
+        (
+            "low_rank_linear",
+            Box::new(|| {
+                let (w, a, b) = (of(&[64, 64]), of(&[4, 32]), of(&[64, 4]));
+                low_rank_linear(&of(&[40, 64]), (&w, None), (&a, &b), 1.0, 0.0)
+            }),
+        ),
+        ("task_up", Box::new(|| task_up(&of(&[2, 7, 3]), None, &of(&[2, 5, 2])))),
+        ("task_up", Box::new(|| task_up(&of(&[2, 7, 3]), Some(&of(&[6, 5])), &of(&[2, 5, 3])))),
+        ("attention", Box::new(|| attention(&of(&[2, 9, 96]), 1, Some(&of(&[2, 1, 9, 8]))))),
+        ("add_branch", Box::new(|| add_branch(&of(&[2, 9]), &of(&[4, 10]), None))),
+        ("layer_norm", Box::new(|| layer_norm(&of(&[2, 9]), &of(&[4]), &of(&[9]), 1e-5))),
+        (
+            "upsample",
+            Box::new(|| upsample(&[&of(&[1, 2, 2, 32]), &of(&[1, 2, 2, 16])], None, [4, 4])),
+        ),
+    ];
+    for (op, call) in &calls {
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(call)).unwrap_err();
+        let message = panicked.downcast_ref::<String>().unwrap();
+        assert!(message.starts_with(&format!("{op}: {op}: expected")), "{message}");
+    }
+    let step = AdamWStep { lr: 0.1, betas: [0.9, 0.99], weight_decay: 0.0, eps: 1e-8 };
+    let all = |t: &Tensor| vec![t.shallow_clone()];
+    let found = adamw_step(
+        &all(&small[1]),
+        &all(&small[0]),
+        &all(&small[1]),
+        &all(&small[1]),
+        &all(&of(&[])),
+        &step,
+    );
+    assert!(found.unwrap_err().to_string().contains("expected"));
 }
