@@ -48,7 +48,7 @@ const TARGETS: [Target; 10] = [
     target("image", "photographs, JPEG and PNG", None, false),
     target("manifest", "manifests of data sets", Some("datasets"), false),
     target("safetensors", "safetensors", None, true),
-    target("pth", "PyTorch's .pth, zip and legacy", Some("crates/tensor/tests/pth"), true),
+    target("pth", "PyTorch's .pth, zip and legacy", Some("crates/formats/tests/pth"), true),
     target("recipe", "recipes", Some("crates/cli/recipes"), true),
     target("peft_config", "PEFT's adapter_config.json", None, true),
 ];
