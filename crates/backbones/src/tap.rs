@@ -24,8 +24,8 @@ impl Aside {
     /// Adds to the output of a block what the path `beside` its MLP made; sets the tasks' terms
     /// aside.
     pub(crate) fn join(&mut self, (z, made): Made, beside: &Beside) -> Activations {
-        let (Some(path), Some(ParallelOutput { onward, aside })) = (beside, made) else { return z };
-        let z = z.add(&onward);
+        let (Some(path), Some(ParallelOutput { added, aside })) = (beside, made) else { return z };
+        let z = z.add(&added);
         self.terms = match (self.terms.take(), aside) {
             (Some(sum), Some(terms)) => Some(sum + terms),
             (sum, terms) => sum.or(terms),

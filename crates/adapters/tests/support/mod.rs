@@ -12,8 +12,8 @@ use polyptych_backbones::{
     Backbone, BackboneConfig, GlobalPool, Intermediates, Options, SwinConfig, VitConfig,
 };
 use polyptych_tensor::{
-    Device, Kind, LoadOptions, NoAdapter, Plan, Projection, Pyramid, Result, Scope, Site, SiteKind,
-    Store, Tensor, TensorFile, Tensors, file, manual_seed, no_grad,
+    Device, Kind, LoadOptions, Plan, Projection, Pyramid, Site, SiteKind, Store, Tensor,
+    TensorFile, Tensors, file, manual_seed, no_grad,
 };
 use serde_json::Value;
 
@@ -127,20 +127,12 @@ impl Built {
 struct Plainly(Pyramid);
 
 impl Plan for Plainly {
-    fn projection(&self, scope: &Scope, site: &Site) -> Result<Box<dyn Projection>> {
-        NoAdapter::Frozen.projection(scope, site)
-    }
-
     fn pyramid(&self) -> Pyramid {
         self.0
     }
 
     fn trains(&self, _name: &str) -> bool {
         false
-    }
-
-    fn fold(&self, tensors: &Tensors) -> Result<Tensors> {
-        NoAdapter::Frozen.fold(tensors)
     }
 }
 
