@@ -89,7 +89,7 @@ fn the_router_fades_as_the_equations_say() {
 }
 
 #[test]
-fn the_folded_layer_is_a_plain_one() {
+fn the_merged_layer_is_a_plain_one() {
     let file = oracle("emtal_mlp");
     let (mlp, merged) = (Mlp::new(Form::Adapted), Mlp::new(Form::Merged));
     mlp.load(&weights(&file));

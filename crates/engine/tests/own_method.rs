@@ -104,7 +104,7 @@ fn a_method_of_ones_own_trains_goes_on_and_merges() {
     assert_eq!(AdapterConfig::names().last(), Some(&"gain"));
     AdapterConfig::register::<GainConfig>().unwrap_err();
     let misspelt = refused(&["adapter={method=\"gain\", mpl=true}"]);
-    assert!(misspelt.contains("found mpl: did you mean mlp?"), "{misspelt}");
+    assert!(misspelt.contains("adapter.mpl: expected one of mlp, found mpl"), "{misspelt}");
 
     let folder = tempfile::tempdir().unwrap();
     let (path, parts) = (folder.path().join("whole"), folder.path().join("parts"));
