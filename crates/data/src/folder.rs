@@ -2,6 +2,7 @@
 
 mod bytes;
 mod classes;
+mod described;
 mod entry;
 mod format;
 mod images;
@@ -20,6 +21,7 @@ mod pattern;
 mod picture;
 mod place;
 mod reads;
+mod record;
 mod root;
 mod share;
 mod shipped;
@@ -27,20 +29,17 @@ mod site;
 mod split;
 mod table;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
-
 use self::classes::Classes;
-use self::entry::TaskEntry;
+pub use self::described::split_sizes;
 use self::images::Images;
 pub(crate) use self::inspect::Inspection;
 use self::labels::Labels;
 pub(crate) use self::manifest::{Manifest, Variant};
 pub(crate) use self::near::{head, there_is};
 pub(crate) use self::outline::outline;
-use self::pattern::{Pattern, Slots};
+use self::pattern::Slots;
 pub(crate) use self::picture::Frame;
 use self::picture::Picture;
 pub use self::root::Root;
@@ -48,7 +47,7 @@ pub(crate) use self::root::outside;
 pub use self::shipped::shipped_manifest;
 use self::site::Site;
 pub(crate) use self::table::read as read_table;
-use crate::{Dataset, Error, Origin, Result, Sample, TaskSpec};
+use crate::{Dataset, DatasetRecord, Error, Origin, Result, Sample, TaskSpec};
 
 /// Photographs and label files in a folder.
 ///
@@ -102,7 +101,8 @@ use crate::{Dataset, Error, Origin, Result, Sample, TaskSpec};
 /// colour that nothing else lists, 255 for no label, as softened borders need it.
 ///
 /// Any slot of `images` may stand in `label`; a slot takes any name without a slash, `{ext}` only
-/// endings of images, and ids of a list may lead into folders (`a/b/001`). Two files with all slots
+/// endings of images, and ids of a list may lead into folders (`a/b/001`). A file that is a label of
+/// another image is no image (`7_mask.png` beside `7.png`). Two files with all slots
 /// but `{ext}` alike are refused. Names in either Unicode form are one name. Images are sorted by
 /// path unless a list orders them. Human parts without any part carry no label.
 /// A label whose every pixel is ignored is an error unless the task says `allow_void = true`,
@@ -129,7 +129,8 @@ use crate::{Dataset, Error, Origin, Result, Sample, TaskSpec};
 /// `fraction` takes the images whose names hash into a range: the same name is in the same split
 /// whatever is added. Of fewer than 200 images, and of each value of the slot that
 /// `stratify = "class"` names, the share is exact: the images in the order of hashes, one at least
-/// on each side.
+/// on each side. `stratify_labels = true` does the same for images that have labels of the same
+/// tasks, so that each task has labels on both sides.
 ///
 /// # Classes of whole images
 ///
@@ -183,6 +184,8 @@ pub struct FolderDataset {
     tasks: Vec<TaskSpec>,
     /// None of tasks that nobody asked for.
     labels: Vec<Option<Labels>>,
+    /// What the manifest says of samples, for the record of a run.
+    settings: serde_json::Value,
 }
 
 impl FolderDataset {
@@ -232,7 +235,10 @@ impl FolderDataset {
             tasks.push(task);
             labels.push(found);
         }
-        Ok(Self { name: manifest.name, split: split.to_owned(), images, items, tasks, labels })
+        let found: Vec<bool> = labels.iter().map(Option::is_some).collect();
+        let settings = record::settings(&manifest, &tasks, &found);
+        let (name, split) = (manifest.name, split.to_owned());
+        Ok(Self { name, split, images, items, tasks, labels, settings })
     }
 
     /// The tasks that samples carry labels of.
@@ -240,91 +246,6 @@ impl FolderDataset {
         let pairs = self.tasks.iter().zip(&self.labels);
         pairs.filter_map(|(task, labels)| Some((task, labels.as_ref()?)))
     }
-
-    /// Names of the splits that `manifest` describes.
-    ///
-    /// # Errors
-    /// As [`FolderDataset::open`] for the manifest itself.
-    pub fn splits(manifest: &Path) -> Result<Vec<String>> {
-        Ok(Manifest::read(manifest)?.splits.into_keys().collect())
-    }
-
-    /// The tasks as `manifest` alone describes them, without a file of the data set.
-    ///
-    /// # Errors
-    /// As [`FolderDataset::open`] for the manifest itself; [`Error::Config`] for a task whose
-    /// classes are in the data set alone.
-    pub fn described(manifest: &Path) -> Result<Vec<TaskSpec>> {
-        let origin = manifest.display().to_string();
-        let one = |entry: &TaskEntry| match entry.names_classes() {
-            true => Ok(entry.spec(entry.classes.names().to_vec())),
-            false => Err(Error::Config {
-                origin: origin.clone(),
-                key: format!("tasks.{}.classes", entry.name),
-                expected: "the names of the classes, or the data set itself".into(),
-                found: "neither".into(),
-            }),
-        };
-        Manifest::read(manifest)?.tasks.iter().map(one).collect()
-    }
-
-    /// Whether `manifest` names archives that bring its data set.
-    pub fn has_archives(manifest: &Path) -> bool {
-        Manifest::read(manifest).is_ok_and(|manifest| manifest.archive.is_some())
-    }
-
-    /// Whether some image of the split has a file that `pattern` names.
-    pub(crate) fn has(&self, root: &Root, pattern: &str) -> bool {
-        let pattern = Pattern::parse(pattern);
-        let there = |slots: &Slots| {
-            let path = |pattern: &Pattern| root.find(pattern.expand(slots));
-            pattern.as_ref().is_ok_and(|pattern| path(pattern).is_file())
-        };
-        self.items.iter().any(there)
-    }
-
-    /// Height and width of label `task` of sample `index` as stored.
-    pub(crate) fn stored_size(&self, index: usize, task: &str) -> Result<Option<[usize; 2]>> {
-        let labels = self.wanted().find(|(spec, _)| spec.name == task);
-        labels
-            .map_or(Ok(None), |(spec, labels)| labels.stored_size(index, &self.items[index], spec))
-    }
-
-    /// Whether `manifest` lets the splits `one` and `other` share images.
-    ///
-    /// # Errors
-    /// As [`FolderDataset::open`] for the manifest itself.
-    pub(crate) fn may_overlap(manifest: &Path, one: &str, other: &str) -> Result<bool> {
-        let manifest = Manifest::read(manifest)?;
-        let names = |from: &str, to: &str| {
-            manifest.splits.get(from).is_some_and(|split| split.overlaps.iter().any(|n| n == to))
-        };
-        Ok(names(one, other) || names(other, one))
-    }
-
-    /// Names that several images have, in the order of names, with how many: predictions and
-    /// reports could not tell these images apart.
-    pub(crate) fn repeated(&self) -> BTreeMap<String, usize> {
-        let mut counts = BTreeMap::new();
-        for slots in &self.items {
-            *counts.entry(self.images.title(slots)).or_insert(0) += 1;
-        }
-        counts.retain(|_, count| *count > 1);
-        counts
-    }
-}
-
-/// Number of images of each split that `manifest` describes and `root` holds, or why it cannot be
-/// opened; labels are not looked for.
-///
-/// # Errors
-/// As [`FolderDataset::open`] for the manifest itself.
-pub fn split_sizes(manifest: &Path, root: &Root) -> Result<Vec<(String, Result<usize>)>> {
-    let size = |split: String| {
-        let opened = FolderDataset::open_for(manifest, root, &split, |_| false);
-        (split, opened.map(|dataset| dataset.len()))
-    };
-    Ok(FolderDataset::splits(manifest)?.into_iter().map(size).collect())
 }
 
 impl Dataset for FolderDataset {
@@ -340,14 +261,8 @@ impl Dataset for FolderDataset {
         &self.tasks
     }
 
-    fn fingerprint(&self) -> String {
-        let mut digest = Sha256::new();
-        for slots in &self.items {
-            let (title, length) = (self.images.title(slots), self.images.length(slots));
-            digest.update(format!("{title}\0{length}\0"));
-        }
-        // 16 of 64 digits tell data sets apart.
-        format!("{} samples of {} ({:.16x})", self.len(), self.name, digest.finalize())
+    fn records(&self) -> Vec<DatasetRecord> {
+        vec![self.record()]
     }
 
     fn origin(&self, index: usize) -> Option<Origin<'_>> {

@@ -32,6 +32,8 @@ pub struct Guess {
     pub splits: Vec<String>,
     /// What was seen and not understood.
     pub notes: Vec<String>,
+    /// The same manifest with a tenth of the only split held out, where there is but one.
+    pub held_out: Option<String>,
 }
 
 /// Guesses the manifest of a data set called `name` that `folder` holds.
@@ -58,8 +60,9 @@ pub fn guess(name: &str, folder: &Path) -> Result<Guess> {
     let splits = Splits::of(folder, &images, &labels, &mut notes);
     let tasks: Vec<Task> = tasks.into_iter().map(|(task, _)| task).collect();
     tasks.iter().for_each(|task| notes.extend(task.notes()));
-    let manifest = text::manifest(name, &images, &tasks, &splits);
-    Ok(Guess { manifest, splits: splits.names(), notes })
+    let text = |splits: &Splits| text::manifest(name, &images, &tasks, splits);
+    let held_out = splits.held_out().as_ref().map(text);
+    Ok(Guess { manifest: text(&splits), splits: splits.names(), notes, held_out })
 }
 
 /// How images are parted.
@@ -69,8 +72,10 @@ pub(crate) enum Splits {
     Folders(BTreeSet<String>),
     /// By lists of ids.
     Lists(BTreeMap<String, String>),
-    /// By shares, of each value of a slot where there are classes.
-    Shares(Option<String>),
+    /// By shares of all images.
+    Shares,
+    /// By shares of the images of the one folder that is called like a split.
+    HeldOut(String),
 }
 
 impl Splits {
@@ -87,10 +92,15 @@ impl Splits {
                 Self::Folders(folders)
             }
             (true, false) => Self::Lists(lists.splits),
-            (true, true) => {
-                let slot = images.class_slot().filter(|_| labels.is_empty());
-                Self::Shares(slot.map(|slot| slot.trim_matches(['{', '}']).to_owned()))
-            }
+            (true, true) => Self::Shares,
+        }
+    }
+
+    /// Two splits where there is one folder.
+    fn held_out(&self) -> Option<Self> {
+        match self {
+            Self::Folders(names) if names.len() == 1 => names.first().cloned().map(Self::HeldOut),
+            _ => None,
         }
     }
 
@@ -98,7 +108,8 @@ impl Splits {
         match self {
             Self::Folders(names) => names.iter().cloned().collect(),
             Self::Lists(lists) => lists.keys().cloned().collect(),
-            Self::Shares(_) => text::SHARES.iter().map(|(name, _)| (*name).to_owned()).collect(),
+            Self::Shares => text::SHARES.iter().map(|(name, _)| (*name).to_owned()).collect(),
+            Self::HeldOut(folder) => vec![folder.clone(), text::HELD_OUT.to_owned()],
         }
     }
 }

@@ -53,6 +53,9 @@ pub struct Mark {
     pub orientation: Orientation,
     /// Whether training turns it.
     pub applied: bool,
+    /// Whether nobody can say if its labels are drawn on it as it is turned: sizes do not tell, and
+    /// the manifest does not say.
+    pub undecided: bool,
 }
 
 /// One thing that is wrong.
@@ -130,8 +133,8 @@ impl Survey {
         self.note(Some(split), dataset.near_labels(root));
         self.note(Some(split), dataset.near_images(manifest, root)?.into_iter().collect());
         let decided = Manifest::read(manifest)?.layout.apply_exif_orientation.is_some();
-        let unclear = self.mark(split, dataset, &found);
-        self.note(Some(split), unclear.filter(|_| !decided).into_iter().collect());
+        let undecided = self.mark(split, dataset, &found, decided);
+        self.note(Some(split), undecided.into_iter().collect());
         Ok(())
     }
 
@@ -151,9 +154,10 @@ impl Survey {
         split: &str,
         dataset: &FolderDataset,
         found: &[Inspection],
+        decided: bool,
     ) -> Option<Error> {
         let dense: Vec<bool> = dataset.tasks().iter().map(TaskSpec::is_dense).collect();
-        let mut unclear = Vec::new();
+        let mut all = Vec::new();
         for (index, found) in found.iter().enumerate() {
             let Some(frame) = found.frame else { continue };
             let Frame { orientation, upright: applied, .. } = frame;
@@ -162,11 +166,12 @@ impl Survey {
             }
             let (split, path) = (split.to_owned(), dataset.image_file(index));
             let labelled = found.labels.iter().zip(&dense).any(|(has, dense)| *has && *dense);
-            unclear.extend((labelled && frame.is_unclear()).then(|| (path.clone(), orientation)));
-            self.marks.push(Mark { split, path, orientation, applied });
+            let undecided = !decided && labelled && frame.is_unclear();
+            all.extend(undecided.then(|| (path.clone(), orientation)));
+            self.marks.push(Mark { split, path, orientation, applied, undecided });
         }
-        let count = unclear.len();
-        let (first, mark) = unclear.into_iter().next()?;
+        let count = all.len();
+        let (first, mark) = all.into_iter().next()?;
         Some(Error::UnclearOrientation { first, mark, count })
     }
 

@@ -9,6 +9,7 @@ use polyptych_data::{
 };
 use polyptych_tensor::{Device, Tensor};
 
+use crate::data_record::DataRecord;
 use crate::recipe::folder_of;
 use crate::{Error, Recipe, Result, SourceRecipe, extend};
 
@@ -20,7 +21,7 @@ pub struct DataSets {
     pub eval: Loader,
     /// The tasks of the recipe, in the order of the task axis.
     pub specs: Vec<TaskSpec>,
-    fingerprint: String,
+    record: DataRecord,
 }
 
 impl DataSets {
@@ -65,8 +66,8 @@ impl DataSets {
                 train.len()
             );
         }
-        let fingerprint = format!("{}; {}", train.fingerprint(), eval.dataset().fingerprint());
-        Ok(Self { train: Loader::new(train, config)?, eval, specs, fingerprint })
+        let record = DataRecord::Sets { train: train.records(), eval: eval.dataset().records() };
+        Ok(Self { train: Loader::new(train, config)?, eval, specs, record })
     }
 
     /// The tasks of `recipe` alone: data sets that are not here are known by their manifests.
@@ -100,8 +101,8 @@ impl DataSets {
 impl DataSets {
     /// What the data sets looked like from outside when they were opened; a file that changes under
     /// a run is no reason to refuse the run once it is mended.
-    pub(crate) fn fingerprint(&self) -> &str {
-        &self.fingerprint
+    pub(crate) fn record(&self) -> &DataRecord {
+        &self.record
     }
 }
 

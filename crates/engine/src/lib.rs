@@ -9,6 +9,7 @@ mod checkpoint;
 mod conflict;
 mod convert;
 mod data;
+mod data_record;
 mod difference;
 mod error;
 mod evaluate;
@@ -61,7 +62,7 @@ pub use polyptych_losses::balancers::{BalancerInfo, BalancerKind, balancers};
 pub use polyptych_metrics::ClassScore;
 pub use polyptych_tensor::pth::Choice;
 pub use polyptych_tensor::{memory, torch_version};
-pub use predict::{Prediction, Predictor, image_files, output_names};
+pub use predict::{Prediction, Predictor, image_files, output_names, passed_over};
 pub use recipe::{
     BackboneRecipe, Change, CompareRecipe, DataRecipe, ExtendRecipe, OptimiserRecipe, Recipe,
     SourceRecipe, TaskRecipe, TrainRecipe,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use polyptych_engine::{Root, Sheet, SourceRecipe, contact_sheet, guess, split_sizes};
+use polyptych_engine::{Root, Sheet, contact_sheet, guess, split_sizes};
 
 use super::said::plural;
 use crate::flags::DataNewFlags;
@@ -11,8 +11,6 @@ use crate::output::say;
 
 const SAMPLES: usize = 6;
 const SIDE: usize = 160;
-/// The split of a tenth of the images of a folder with one split.
-const HELD_OUT: &str = "held_out";
 
 pub(crate) fn run(flags: &DataNewFlags) -> Result<()> {
     let folder = &flags.folder;
@@ -57,11 +55,11 @@ pub(crate) fn manifest_of(folder: &Path) -> Result<(PathBuf, Option<Vec<String>>
         return Ok((manifest, None));
     }
     let guess = guess(&name, folder)?;
-    let (text, mut note) = held_out(&guess.manifest, &guess.splits);
+    let mut note = guess.held_out.as_ref().map(|_| held_out(&guess.splits));
     let write = |text: &str| {
         std::fs::write(&manifest, text).with_context(|| manifest.display().to_string())
     };
-    write(&text)?;
+    write(guess.held_out.as_ref().unwrap_or(&guess.manifest))?;
     if note.is_some() && is_empty(&manifest, folder) {
         write(&guess.manifest)?;
         note = None;
@@ -71,29 +69,15 @@ pub(crate) fn manifest_of(folder: &Path) -> Result<(PathBuf, Option<Vec<String>>
 
 /// Whether a tenth of so few images is none.
 fn is_empty(manifest: &Path, folder: &Path) -> bool {
-    let source = SourceRecipe::Folder {
-        manifest: manifest.into(),
-        root: Some(folder.into()),
-        split: HELD_OUT.into(),
-        limit: None,
-        follow_links: false,
-    };
-    source.open_for(|_| false).is_err()
+    let sizes = split_sizes(manifest, &Root::new(folder, false));
+    sizes.is_ok_and(|sizes| sizes.iter().any(|(_, size)| size.is_err()))
 }
 
-/// A tenth of the only split is kept for measuring, by the names of its images.
-fn held_out(manifest: &str, splits: &[String]) -> (String, Option<String>) {
-    let [only] = splits else { return (manifest.to_owned(), None) };
-    let line = format!("\n{only} = {{}}\n");
-    let two = format!(
-        "\n{only} = {{ folder = \"{only}\", fraction = [0.0, 0.9] }}\n\
-         {HELD_OUT} = {{ folder = \"{only}\", fraction = [0.9, 1.0] }}\n"
-    );
-    let note = format!("no split but {only}: a tenth of its images, by their names, is held out");
-    match manifest.contains(&line) {
-        true => (manifest.replacen(&line, &two, 1), Some(note)),
-        false => (manifest.to_owned(), None),
-    }
+fn held_out(splits: &[String]) -> String {
+    format!(
+        "no split but {}: a tenth of its images, by their names, is held out",
+        splits.join(", ")
+    )
 }
 
 /// How many images a split has, and whether they are enough.

@@ -1,6 +1,6 @@
 //! What `polyptych data check` says of a data set.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use polyptych_engine::{LabelCount, Mark, Problem, Survey};
 
@@ -20,8 +20,12 @@ pub(super) fn marks(survey: &Survey) -> Vec<String> {
     let mut lines = Vec::new();
     for (split, marks) in splits {
         lines.extend(marks.iter().take(MARKS).map(|mark| {
-            let Mark { path, orientation, applied, .. } = mark;
-            let applied = if *applied { "applied" } else { "not applied" };
+            let Mark { path, orientation, applied, undecided, .. } = mark;
+            let applied = match (undecided, applied) {
+                (true, _) => "undecided",
+                (false, true) => "applied",
+                (false, false) => "not applied",
+            };
             let (mark, words) = (orientation.mark(), orientation.describe());
             one_line(&format!(
                 "{split}: {}: orientation mark {mark} ({words}), {applied}",
@@ -56,7 +60,11 @@ pub(super) fn labels(survey: &Survey) -> Vec<String> {
 
 pub(super) fn summary(survey: &Survey) -> String {
     let splits = survey.samples.iter().map(|(split, len)| format!("{split} {len}"));
-    let splits = splits.collect::<Vec<_>>().join(", ");
+    let opened = |split: &String| survey.samples.iter().any(|(known, _)| known == split);
+    let named = survey.problems.iter().filter_map(|problem| problem.split.as_ref());
+    let unopened: BTreeSet<&String> = named.filter(|split| !opened(split)).collect();
+    let unopened = unopened.into_iter().map(|split| format!("{split} could not be opened"));
+    let splits = splits.chain(unopened).collect::<Vec<_>>().join(", ");
     let few = survey.samples.iter().filter(|(_, len)| *len == 1);
     let few: String = few
         .map(|(split, _)| format!("{split}: 1 image, too few to learn from or to measure on\n"))

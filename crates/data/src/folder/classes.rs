@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::entry::TaskEntry;
 use super::format::Format;
@@ -14,7 +14,7 @@ use crate::Result;
 use crate::check::Fault;
 
 /// What the key `classes` of a manifest holds.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "expected names of classes or the path of a file of them")]
 pub(crate) enum ClassList {
     /// The names; none where the key is absent.

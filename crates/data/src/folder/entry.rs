@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::classes::ClassList;
 use super::format::{FileFormat, Format};
@@ -11,7 +11,7 @@ use super::place::{Mask, Place};
 use crate::{TaskKind, TaskSpec};
 
 /// A table of `[[tasks]]`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TaskEntry {
     pub(crate) name: String,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ndarray::{Array2, Array3, ArrayD, Axis, Ix2, Ix3};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::parts::{self, Part};
 use crate::decode::{Index, IndexOrColour, Value};
@@ -12,8 +12,8 @@ use crate::decode::{read_palette_png, read_text};
 use crate::{Result, TaskKind};
 
 /// Where a task's labels are, by the name that manifests use.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub(crate) enum Format {
     /// `path`: the expanded label pattern is the name of the class.
     Path,
@@ -92,6 +92,12 @@ pub(crate) const FORMATS: [&str; 11] = [
     "index",
     "idx",
 ];
+
+impl From<Format> for String {
+    fn from(format: Format) -> Self {
+        format.name()
+    }
+}
 
 impl TryFrom<String> for Format {
     type Error = String;

@@ -1,11 +1,12 @@
 //! What one image of a folder holds, for whoever looks at all of them.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::manifest::Manifest;
 use super::near::Near;
 use super::passed::passed_over;
+use super::pattern::{Pattern, Slots};
 use super::picture::Frame;
 use super::site::Site;
 use super::{FolderDataset, Root};
@@ -39,6 +40,34 @@ impl FolderDataset {
             found.problems.extend(label.err());
         }
         found
+    }
+
+    /// Whether some image of the split has a file that `pattern` names.
+    pub(crate) fn has(&self, root: &Root, pattern: &str) -> bool {
+        let pattern = Pattern::parse(pattern);
+        let there = |slots: &Slots| {
+            let path = |pattern: &Pattern| root.find(pattern.expand(slots));
+            pattern.as_ref().is_ok_and(|pattern| path(pattern).is_file())
+        };
+        self.items.iter().any(there)
+    }
+
+    /// Height and width of label `task` of sample `index` as stored.
+    pub(crate) fn stored_size(&self, index: usize, task: &str) -> Result<Option<[usize; 2]>> {
+        let labels = self.wanted().find(|(spec, _)| spec.name == task);
+        labels
+            .map_or(Ok(None), |(spec, labels)| labels.stored_size(index, &self.items[index], spec))
+    }
+
+    /// Names that several images have, in the order of names, with how many: predictions and
+    /// reports could not tell these images apart.
+    pub(crate) fn repeated(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for slots in &self.items {
+            *counts.entry(self.images.title(slots)).or_insert(0) += 1;
+        }
+        counts.retain(|_, count| *count > 1);
+        counts
     }
 
     /// The file of image `index`.

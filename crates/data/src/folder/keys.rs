@@ -1,8 +1,12 @@
 //! The keys of a manifest, and what is wrong with those of a file: all of it at once.
 
+mod shape;
+
 use serde::Deserialize;
 use toml::{Table, Value};
 
+use self::shape::Shape;
+pub(crate) use self::shape::shown;
 use super::entry::TaskEntry;
 use super::format::{FORMATS, Format};
 use super::manifest::{Split, Variant};
@@ -10,8 +14,6 @@ use super::reads::unread;
 
 /// Names that are alike at least so much are taken for slips of each other (Jaro and Winkler).
 const ALIKE: f64 = 0.75;
-/// Longest value that is shown in full.
-const SHOWN: usize = 60;
 
 /// A key: its path, what it should be and what it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,29 +31,6 @@ impl Wrong {
     ) -> Self {
         Self { key: key.into(), expected: expected.into(), found: found.to_string() }
     }
-}
-
-/// What a value must be.
-#[derive(Debug, Clone, Copy)]
-enum Shape {
-    Text,
-    Texts,
-    TextOrTexts,
-    Number,
-    Flag,
-    Whole,
-    Wholes,
-    Pairs,
-    Numbers(usize),
-    Colours,
-    Table,
-    Texttable,
-    Tables(&'static [Key]),
-    Fields(&'static [Key]),
-    OneOf(&'static [&'static str]),
-    Format,
-    /// Read by somebody else.
-    Any,
 }
 
 /// A key of a table.
@@ -93,6 +72,7 @@ const SPLIT: &[Key] = &[
     may("folder", Shape::Text),
     may("fraction", Shape::Numbers(2)),
     may("stratify", Shape::Text),
+    may("stratify_labels", Shape::Flag),
     may("overlaps", Shape::Texts),
 ];
 const VARIANT: &[Key] = &[
@@ -242,73 +222,5 @@ fn shaped(at: &str, value: &Value, shape: Shape, found: &mut Vec<Wrong>) {
         }
         _ if shape.fits(value) => {}
         _ => found.push(Wrong::new(at, shape.word(), shown(value))),
-    }
-}
-
-impl Shape {
-    fn fits(self, value: &Value) -> bool {
-        let number = |value: &Value| value.is_float() || value.is_integer();
-        let all = |fits: &dyn Fn(&Value) -> bool| {
-            value.as_array().is_some_and(|items| items.iter().all(fits))
-        };
-        let row = |value: &Value, len: usize| {
-            value
-                .as_array()
-                .is_some_and(|row| row.len() == len && row.iter().all(Value::is_integer))
-        };
-        let byte = |value: &Value| value.as_integer().is_some_and(|v| (0..=255).contains(&v));
-        let colour = |value: &Value| {
-            row(value, 3) && value.as_array().is_some_and(|row| row.iter().all(byte))
-        };
-        match self {
-            Self::Text | Self::OneOf(_) | Self::Format => value.is_str(),
-            Self::Texts => all(&Value::is_str),
-            Self::TextOrTexts => value.is_str() || all(&Value::is_str),
-            Self::Number => number(value),
-            Self::Flag => value.is_bool(),
-            Self::Whole => byte(value),
-            Self::Wholes => all(&Value::is_integer),
-            Self::Pairs => all(&|value| row(value, 2)),
-            Self::Numbers(len) => {
-                value.as_array().is_some_and(|row| row.len() == len) && all(&number)
-            }
-            Self::Colours => all(&colour),
-            Self::Table | Self::Fields(_) => value.is_table(),
-            Self::Texttable => {
-                value.as_table().is_some_and(|table| table.values().all(Value::is_str))
-            }
-            Self::Tables(_) => value.is_array(),
-            Self::Any => true,
-        }
-    }
-
-    fn word(self) -> String {
-        match self {
-            Self::Text => "a text".to_owned(),
-            Self::Texts => "a list of texts".to_owned(),
-            Self::TextOrTexts => "names of classes or the path of a file of them".to_owned(),
-            Self::Number => "a number".to_owned(),
-            Self::Flag => "true or false".to_owned(),
-            Self::Whole => "a whole number from 0 to 255".to_owned(),
-            Self::Wholes => "a list of whole numbers".to_owned(),
-            Self::Pairs => "a list of pairs of whole numbers".to_owned(),
-            Self::Numbers(len) => format!("a list of {len} numbers"),
-            Self::Colours => "a list of colours [red, green, blue], 0 to 255 each".to_owned(),
-            Self::Table | Self::Fields(_) => "a table".to_owned(),
-            Self::Texttable => "a table of texts".to_owned(),
-            Self::Tables(_) => "a list of tables, such as [[tasks]]".to_owned(),
-            Self::OneOf(names) => format!("one of {}", names.join(", ")),
-            Self::Format => "a format of labels, such as index_png".to_owned(),
-            Self::Any => "anything".to_owned(),
-        }
-    }
-}
-
-/// A value as errors tell it.
-pub(crate) fn shown(value: &Value) -> String {
-    let text = value.to_string().replace('\n', " ");
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}..", &text[..end]),
-        None => text,
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::entry::TaskEntry;
 use super::format::Format;
@@ -68,7 +68,7 @@ pub(crate) struct Layout {
 }
 
 /// How many images a file holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Store {
     /// One.
@@ -94,6 +94,8 @@ pub(crate) struct Split {
     pub(crate) fraction: Option<[f64; 2]>,
     /// Slot whose values each give their share.
     pub(crate) stratify: Option<String>,
+    /// Whether images with labels of the same tasks give their share.
+    pub(crate) stratify_labels: bool,
     /// Splits that this one may share images with.
     pub(crate) overlaps: Vec<String>,
 }
@@ -207,6 +209,9 @@ impl Manifest {
         }
         if let (Some(slot), None) = (&split.stratify, split.fraction) {
             wrong(".stratify", "`fraction` beside it", slot.clone());
+        }
+        if split.stratify_labels && split.fraction.is_none() {
+            wrong(".stratify_labels", "`fraction` beside it", "true".to_owned());
         }
         if let Some(folder) = split.folder.as_ref().filter(|_| !self.has_split_slot()) {
             let expected = "{split} in layout.images or in a label, which it stands for";

@@ -18,8 +18,9 @@ fn nearly(site: &Site, images: &[Slots], any_ending: bool) -> Result<Vec<PathBuf
     if site.split.list.is_some() || !site.tables.is_empty() {
         return Ok(Vec::new());
     }
-    let known: HashSet<PathBuf> =
-        images.iter().map(|slots| site.root.path().join(site.images.expand(slots))).collect();
+    let labels = images.iter().flat_map(|slots| site.label_files(slots));
+    let files = images.iter().map(|slots| site.images.expand(slots)).chain(labels);
+    let known: HashSet<PathBuf> = files.map(|file| site.root.path().join(file)).collect();
     let (pattern, ending) = match site.images.with_any_ending() {
         Some((pattern, ending)) => (pattern, Some(ending)),
         None => (site.images.clone(), None),

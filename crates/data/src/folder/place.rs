@@ -1,13 +1,13 @@
 //! Where labels may be, and which of their pixels count.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::entry::TaskEntry;
 use super::format::{FileFormat, Format};
 use super::keys::Wrong;
 
 /// One place of a task's labels: archives of one data set differ in folders and formats.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Place {
     /// Pattern of the label files' paths.
@@ -16,7 +16,7 @@ pub(crate) struct Place {
 }
 
 /// A map whose values say which pixels keep their label.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Mask {
     /// Pattern of the maps' paths.

@@ -14,20 +14,26 @@ const FEW: usize = 200;
 /// The images that fall into the share of the split of `site`, in their order.
 ///
 /// Of many images each goes by its name alone, so that new ones move no old one. Of few, and of
-/// those of each class where the split says `stratify`, the share is a number of them in the order
+/// those of each class or set of labels where the split says `stratify` or `stratify_labels`, the share is a number of them in the order
 /// of hashes, one at least where there are two.
 pub(crate) fn taken(site: &Site, images: Vec<Slots>) -> Vec<Slots> {
     let Some(range) = site.split.fraction else { return images };
     let mut names: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    let class = |slots: &'_ Slots| -> Option<String> {
-        site.split.stratify.as_ref().and_then(|slot| slots.get(slot)).cloned()
+    let class = |slots: &Slots| {
+        let class = site.split.stratify.as_ref().and_then(|slot| slots.get(slot));
+        let class = class.map_or("", String::as_str);
+        match site.split.stratify_labels {
+            true => format!("{}/{class}", site.labelled(slots)),
+            false => class.to_owned(),
+        }
     };
     let titles: Vec<String> = images.iter().map(|slots| title(&site.images, slots)).collect();
-    let classes: Vec<String> = images.iter().map(|s| class(s).unwrap_or_default()).collect();
+    let classes: Vec<String> = images.iter().map(class).collect();
     for (title, class) in titles.iter().zip(&classes) {
         names.entry(class).or_default().push(title.clone());
     }
-    let exact = site.split.stratify.is_some() || images.len() < FEW;
+    let stratified = site.split.stratify.is_some() || site.split.stratify_labels;
+    let exact = stratified || images.len() < FEW;
     let taken: BTreeMap<&str, Vec<String>> = match exact {
         true => names.into_iter().map(|(class, names)| (class, ranked(names, range))).collect(),
         false => BTreeMap::new(),

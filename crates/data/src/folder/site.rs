@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::entry::TaskEntry;
+use super::format::Format;
 use super::manifest::{Manifest, Split, Store, refused};
 use super::pattern::{Pattern, Slots};
 use super::root::Root;
@@ -24,6 +26,9 @@ pub(crate) struct Site<'a> {
     pub(crate) tables: BTreeMap<String, String>,
     /// What `{split}` stands for in all splits of the data set.
     pub(crate) folders: BTreeSet<String>,
+    /// Places of the label files of each task; those with a wrong pattern are refused when the
+    /// task is read.
+    label_places: Vec<Vec<Pattern>>,
 }
 
 impl<'a> Site<'a> {
@@ -42,9 +47,39 @@ impl<'a> Site<'a> {
         let folders = manifest.splits.iter().map(|(name, split)| split.folder(name).to_owned());
         let folders = folders.collect();
         let (store, upright) = (manifest.layout.format, manifest.layout.apply_exif_orientation);
-        let site = Self { origin, root, name, split, store, images, upright, tables, folders };
+        let label_places = Vec::new();
+        let mut site = Self {
+            origin,
+            root,
+            name,
+            split,
+            store,
+            images,
+            upright,
+            tables,
+            folders,
+            label_places,
+        };
         site.validate(text)?;
+        site.label_places = manifest.tasks.iter().map(|task| site.places_of(task)).collect();
         Ok(site)
+    }
+
+    fn places_of(&self, task: &TaskEntry) -> Vec<Pattern> {
+        let files = task.places().filter(|place| matches!(place.format, Format::File(_)));
+        files.filter_map(|place| self.label_pattern(&task.name, &place.label).ok()).collect()
+    }
+
+    /// Where label files of an image may be, below the folder.
+    pub(crate) fn label_files(&self, slots: &Slots) -> impl Iterator<Item = String> {
+        self.label_places.iter().flatten().map(|place| place.expand(slots))
+    }
+
+    /// Which tasks have a label file of the image, a letter for each.
+    pub(crate) fn labelled(&self, slots: &Slots) -> String {
+        let there = |place: &Pattern| self.root.find(place.expand(slots)).exists();
+        let has = |places: &Vec<Pattern>| if places.iter().any(there) { 'y' } else { 'n' };
+        self.label_places.iter().map(has).collect()
     }
 
     /// What `{split}` stands for.

@@ -20,7 +20,9 @@ pub(crate) fn images(site: &Site) -> Result<Vec<Slots>> {
     let pattern = &site.images;
     let mut images = match &site.split.list {
         Some(list) => listed(site, &site.root.file(list)?, &known)?,
-        None if site.tables.is_empty() => pattern.find(site.root.path(), &known)?,
+        None if site.tables.is_empty() => {
+            without_labels(site, pattern.find(site.root.path(), &known)?)
+        }
         None => table::join(site.root, &site.tables, &known)?,
     };
     images.retain(|slots| slots.get("ext").is_none_or(|ext| is_image(ext)));
@@ -34,6 +36,20 @@ pub(crate) fn images(site: &Site) -> Result<Vec<Slots>> {
     }
     distinct(site, &images)?;
     Ok(share::taken(site, images))
+}
+
+/// Without files that are labels of images of other names: `7_mask.png` beside `7.png`.
+fn without_labels(site: &Site, mut images: Vec<Slots>) -> Vec<Slots> {
+    let labels = |slots: &Slots| {
+        let name = title(&site.images, slots);
+        site.label_files(slots).map(|label| (label, name.clone())).collect::<Vec<_>>()
+    };
+    let labels: HashMap<String, String> = images.iter().flat_map(labels).collect();
+    images.retain(|slots| {
+        let of = labels.get(&site.images.expand(slots));
+        of.is_none_or(|image| *image == title(&site.images, slots))
+    });
+    images
 }
 
 /// Refuses two files that one name stands for: labels and predictions could not tell them apart.

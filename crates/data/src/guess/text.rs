@@ -7,6 +7,8 @@ use super::{Splits, Task, distinct};
 
 /// Splits of a folder that has none.
 pub(super) const SHARES: [(&str, &str); 2] = [("train", "[0.0, 0.9]"), ("val", "[0.9, 1.0]")];
+/// The split of a tenth of the images of a folder with one split.
+pub(super) const HELD_OUT: &str = "held_out";
 
 pub(super) fn manifest(name: &str, images: &Series, tasks: &[Task], splits: &Splits) -> String {
     let mut text = format!("# Guessed by `polyptych data new`: read it over.\nname = {name:?}\n\n");
@@ -17,7 +19,7 @@ pub(super) fn manifest(name: &str, images: &Series, tasks: &[Task], splits: &Spl
         put(&mut text, &format!("apply_exif_orientation = {upright}\n"));
     }
     put(&mut text, "\n[splits]\n");
-    put(&mut text, &lines_of(splits));
+    put(&mut text, &lines_of(splits, &strata(images, tasks)));
     let names = distinct(tasks.iter().map(|task| task.name.clone()));
     for (task, name) in tasks.iter().zip(names) {
         put(&mut text, &table(task, &name));
@@ -31,7 +33,27 @@ pub(super) fn manifest(name: &str, images: &Series, tasks: &[Task], splits: &Spl
     text
 }
 
-fn lines_of(splits: &Splits) -> String {
+/// What shares of images are taken of, in words and as keys of a split.
+struct Strata {
+    each: &'static str,
+    keys: String,
+}
+
+/// Each class gives its share, and so do images with labels of the same tasks where some have none.
+fn strata(images: &Series, tasks: &[Task]) -> Strata {
+    let slot = images.class_slot().filter(|_| tasks.is_empty());
+    let partial = tasks.iter().any(|task| task.missing > 0);
+    match slot.map(|slot| slot.trim_matches(['{', '}'])) {
+        Some(slot) => Strata { each: "each class", keys: format!(", stratify = {slot:?}") },
+        None if partial => Strata {
+            each: "the images with labels of the same tasks",
+            keys: ", stratify_labels = true".to_owned(),
+        },
+        None => Strata { each: "the images", keys: String::new() },
+    }
+}
+
+fn lines_of(splits: &Splits, Strata { each, keys }: &Strata) -> String {
     match splits {
         Splits::Folders(names) => {
             names.iter().map(|name| format!("{} = {{}}\n", key(name))).collect()
@@ -42,15 +64,24 @@ fn lines_of(splits: &Splits) -> String {
             };
             lists.iter().map(line).collect()
         }
-        Splits::Shares(class) => {
-            let each = class.as_ref().map_or("the images", |_| "each class");
-            let more = class.as_ref().map(|slot| format!(", stratify = {slot:?}"));
-            let more = more.unwrap_or_default();
+        Splits::Shares => {
             let head = format!("# No folder or list is called like a split: a tenth of {each}.\n");
             let line = |(split, share): &(&str, &str)| {
-                format!("{split} = {{ fraction = {share}{more} }}\n")
+                format!("{split} = {{ fraction = {share}{keys} }}\n")
             };
             head + &SHARES.iter().map(line).collect::<String>()
+        }
+        Splits::HeldOut(folder) => {
+            let head = format!("# No split but {folder}: a tenth of {each} is held out.\n");
+            let line = |(split, (_, share)): (&str, &(&str, &str))| {
+                let split = key(split);
+                format!("{split} = {{ folder = {folder:?}, fraction = {share}{keys} }}\n")
+            };
+            head + &[folder.as_str(), HELD_OUT]
+                .into_iter()
+                .zip(&SHARES)
+                .map(line)
+                .collect::<String>()
         }
     }
 }

@@ -86,7 +86,7 @@ fn a_survey_tells_of_marks_and_of_what_sizes_do_not_tell() {
     label(&unclear, (3, 2));
     let found = survey(&unclear);
     assert_eq!((found.marks.len(), found.marks[0].orientation.mark()), (1, 3));
-    assert!(found.marks[0].applied);
+    assert!(found.marks[0].applied && found.marks[0].undecided);
     let said = found.problems[0].error.to_string();
     assert!(
         said.contains(
@@ -101,7 +101,7 @@ fn a_survey_tells_of_marks_and_of_what_sizes_do_not_tell() {
         label(&decided, (3, 2));
         let found = survey(&decided);
         assert!(found.problems.is_empty(), "{:?}", found.problems);
-        assert_eq!(found.marks[0].applied, applied);
+        assert_eq!((found.marks[0].applied, found.marks[0].undecided), (applied, false));
     }
     // Sizes tell.
     let clear = fixture(6, "", "");

@@ -217,3 +217,75 @@ fn classes_of_few_images_are_in_both_splits() {
     let opened = set.opened(&guess);
     assert_eq!(opened, (TaskKind::Classification, vec![split("train", 6), split("val", 2)]));
 }
+
+/// Each task has labels of a third of the images: all of them are kept, with labels in both splits.
+#[test]
+fn labels_of_some_images_alone_are_kept_in_both_splits() {
+    let set = Set::new();
+    for k in 0..12 {
+        set.photo(&format!("images/{k}.png"));
+        let name = ["semseg", "saliency", "parts"][k % 3];
+        let values: [u8; 3] = if name == "saliency" { [0, 255, 255] } else { [0, 1, 2] };
+        set.grey(&format!("{name}/{k}.png"), SIZE, |x, y| values[((x / 8 + y / 8) % 3) as usize]);
+    }
+    let guess = set.guess();
+    assert!(guess.manifest.contains("fraction = [0.9, 1.0], stratify_labels = true"), "{guess:?}");
+    let manifest = set.path("mine.toml");
+    fs::write(&manifest, &guess.manifest).unwrap();
+    let labels = |name: &str| {
+        let dataset =
+            FolderDataset::open(&manifest, &Root::new(set.0.path(), false), name).unwrap();
+        let samples = (0..dataset.len()).map(|index| dataset.get(index).unwrap());
+        let mut tasks: Vec<String> = samples.flat_map(|s| s.labels.into_keys()).collect();
+        tasks.sort();
+        tasks.join(" ")
+    };
+    assert_eq!(labels("val"), "parts saliency semseg");
+    assert_eq!(labels("train").split(' ').count(), 9);
+}
+
+/// A tenth of the only folder is held out, of each class and of each set of labels.
+#[test]
+fn a_single_split_has_a_form_with_a_tenth_held_out() {
+    let set = Set::new();
+    for k in 0..20 {
+        set.photo(&format!("train/{}/{k}.png", ["cat", "dog"][k % 2]));
+    }
+    let guess = set.guess();
+    assert!(guess.manifest.contains("\ntrain = {}\n"), "{guess:?}");
+    let text = guess.held_out.unwrap();
+    let line = "held_out = { folder = \"train\", fraction = [0.9, 1.0], stratify = \"class\" }";
+    assert!(text.contains(line), "{text}");
+    let manifest = set.path("mine.toml");
+    fs::write(&manifest, text).unwrap();
+    let sizes = split_sizes(&manifest, &Root::new(set.0.path(), false)).unwrap();
+    let sizes: Vec<_> = sizes.into_iter().map(|(name, size)| (name, size.unwrap())).collect();
+    assert_eq!(sizes, [split("held_out", 2), split("train", 18)]);
+}
+
+/// Masks beside images of the same format fit the pattern of images.
+#[test]
+fn masks_beside_images_are_no_images() {
+    let set = Set::new();
+    for k in 0..8 {
+        set.photo(&format!("img{k}.png"));
+        set.grey(&format!("img{k}_mask.png"), SIZE, |x, y| ((x / 8 + y / 8) % 3) as u8);
+    }
+    let guess = set.guess();
+    assert_eq!(set.opened(&guess), (TaskKind::Semseg, vec![split("train", 7), split("val", 1)]));
+    let root = Root::new(set.0.path(), false);
+    let survey = crate::Survey::of_folder(&set.path("mine.toml"), &root, &[], &|_, _, _| {});
+    assert!(survey.unwrap().problems.is_empty());
+}
+
+/// File systems of some systems take names apart that others write whole.
+#[test]
+fn names_in_either_unicode_form_are_paired() {
+    let set = Set::new();
+    for k in 0..4 {
+        set.photo(&format!("images/stra\u{df}e_caf\u{e9}{k}.png"));
+        set.grey(&format!("masks/stra\u{df}e_cafe\u{301}{k}.png"), SIZE, |x, _| (x / 12) as u8);
+    }
+    let guess = set.guess();
+    assert_eq!(set.opened(&guess), (TaskKind::Semseg, vec![split("train", 3), split("val", 1)]));
+}
