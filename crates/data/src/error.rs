@@ -5,9 +5,8 @@ mod text;
 use std::path::PathBuf;
 
 pub use self::text::Absent;
-use self::text::{and_more, first_of, listed, more_than_one, one_a_line};
+use self::text::{and_more, first_of, listed, more_than_one, one_a_line, there_is};
 use crate::Orientation;
-use crate::folder::there_is;
 
 /// Result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -135,7 +134,7 @@ pub enum Error {
     },
     /// A label is not where it should be, and a file beside it is called nearly so.
     #[error("{task}: {}: no such file{}", path.display(), there_is(path, Some(near)))]
-    NearLabel {
+    MisnamedLabel {
         /// Task of the label.
         task: String,
         /// The file that is looked for.
@@ -149,7 +148,7 @@ pub enum Error {
         first.display(),
         and_more(*count)
     )]
-    NearImage {
+    UnmatchedImage {
         /// The pattern.
         pattern: String,
         /// The first file.
@@ -264,7 +263,7 @@ impl Error {
     /// The task of a label that is called otherwise than it should be.
     pub fn task(&self) -> Option<&String> {
         match self {
-            Error::NearLabel { task, .. } => Some(task),
+            Error::MisnamedLabel { task, .. } => Some(task),
             _ => None,
         }
     }

@@ -1,51 +1,55 @@
 //! A data set that is a folder, described by a manifest.
 
+mod boundaries;
 mod bytes;
+mod class_list;
 mod classes;
 mod described;
 mod entry;
+mod entry_checks;
+mod field_error;
 mod format;
+mod fraction;
 mod images;
 mod inspect;
 mod keys;
 mod label;
+mod label_location;
 mod labels;
 mod manifest;
 mod masked;
 mod natural;
-mod near;
-mod outline;
 mod parts;
-mod passed;
 mod pattern;
 mod picture;
-mod place;
-mod reads;
+mod read_manifest;
 mod record;
 mod root;
-mod share;
 mod shipped;
-mod site;
+mod similar_names;
 mod split;
+mod split_context;
 mod table;
+mod unmatched;
+mod unread_keys;
 
 use std::path::Path;
 
+pub use self::boundaries::region_boundaries;
 use self::classes::Classes;
 pub use self::described::split_sizes;
 use self::images::Images;
 pub(crate) use self::inspect::Inspection;
 use self::labels::Labels;
 pub(crate) use self::manifest::{Manifest, Variant};
-pub(crate) use self::near::{head, there_is};
-pub(crate) use self::outline::outline;
 use self::pattern::Slots;
 pub(crate) use self::picture::Frame;
 use self::picture::Picture;
 pub use self::root::Root;
 pub(crate) use self::root::outside;
 pub use self::shipped::shipped_manifest;
-use self::site::Site;
+pub(crate) use self::similar_names::head;
+use self::split_context::SplitContext;
 pub(crate) use self::table::read as read_table;
 use crate::{Dataset, DatasetRecord, Error, Origin, Result, Sample, TaskSpec};
 
@@ -122,7 +126,7 @@ use crate::{Dataset, DatasetRecord, Error, Origin, Result, Sample, TaskSpec};
 /// Images are turned as their Exif mark says, which is how tools show them while labels are drawn.
 /// `apply_exif_orientation = false` in `[layout]` leaves them as stored. A label whose sides say that
 /// it was drawn the other way is an error that names the key; where sizes do not tell (turned by
-/// 180 degrees, mirrored, square) and the key is absent, [`Survey`](crate::Survey) asks for it.
+/// 180 degrees, mirrored, square) and the key is absent, [`ValidationReport`](crate::ValidationReport) asks for it.
 ///
 /// # Shares
 ///
@@ -167,7 +171,7 @@ use crate::{Dataset, DatasetRecord, Error, Origin, Result, Sample, TaskSpec};
 /// # Splits that share images
 ///
 /// `overlaps = ["val"]` in a split says that it may hold images of the split `val`, as a split of
-/// all images to learn from does. Otherwise [`Survey`](crate::Survey) tells of images in two
+/// all images to learn from does. Otherwise [`ValidationReport`](crate::ValidationReport) tells of images in two
 /// splits. A run that is measured on images it learns from is refused
 /// whatever the manifest says.
 ///
@@ -217,16 +221,16 @@ impl FolderDataset {
     ) -> Result<Self> {
         let origin = manifest.display().to_string();
         let manifest = Manifest::read(manifest)?;
-        let site = Site::new(origin, &manifest, root, split)?;
-        let (images, items) = Images::open(&site)?;
+        let context = SplitContext::new(origin, &manifest, root, split)?;
+        let (images, items) = Images::open(&context)?;
         if items.is_empty() {
-            return Err(passed::empty(&site, &manifest.name));
+            return Err(unmatched::empty(&context, &manifest.name));
         }
         let (mut tasks, mut labels) = (Vec::new(), Vec::new());
         for entry in &manifest.tasks {
-            let classes = Classes::of(entry, &site)?;
+            let classes = Classes::of(entry, &context)?;
             let found = wanted(&entry.name)
-                .then(|| Labels::open(entry, &site, &classes, (&images, &items)))
+                .then(|| Labels::open(entry, &context, &classes, (&images, &items)))
                 .transpose()?;
             let task = entry.spec(classes.names);
             if let Some(found) = &found {

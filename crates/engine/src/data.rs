@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use ndarray::{Array, Dimension};
 use polyptych_data::{
-    Cached, Dataset, Facts, Loader, LoaderConfig, Root, Survey, TaskSpec, Union, require_disjoint,
+    Cached, Dataset, Facts, Loader, LoaderConfig, Root, TaskSpec, Union, ValidationReport,
+    require_disjoint,
 };
 use polyptych_tensor::{Device, Tensor};
 
@@ -107,19 +108,19 @@ impl DataSets {
 }
 
 /// Reads every sample of the data set that `manifest` describes and `root` holds, by default
-/// `data/<name of the manifest>`, and tells all that is wrong; [`Survey::of_folder`] says how.
+/// `data/<name of the manifest>`, and tells all that is wrong; [`ValidationReport::of_folder`] says how.
 ///
 /// # Errors
 /// A manifest or folder that cannot be read.
-pub fn survey(
+pub fn validate_data(
     manifest: &Path,
     root: Option<&Path>,
     follow_links: bool,
     splits: &[String],
     progress: &(dyn Fn(&str, usize, usize) + Sync),
-) -> Result<Survey> {
+) -> Result<ValidationReport> {
     let root = Root::new(&folder_of(manifest, root)?, follow_links);
-    Ok(Survey::of_folder(manifest, &root, splits, progress)?)
+    Ok(ValidationReport::of_folder(manifest, &root, splits, progress)?)
 }
 
 /// Reads the same and tells what it holds: numbers, sizes, ranges of values, and which of the

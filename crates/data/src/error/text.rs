@@ -1,9 +1,10 @@
 //! Lists within the messages of errors.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use unicode_normalization::UnicodeNormalization;
 
 use super::Error;
-use crate::folder::there_is;
 
 /// An image that is not there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,5 +51,15 @@ pub(super) fn listed(names: &[String]) -> String {
     match names.len() {
         0..=5 => shown,
         all => format!("{shown} and {} more", all - 5),
+    }
+}
+
+/// What is said of the file that is there instead of `missing`.
+pub(super) fn there_is(missing: &Path, near: Option<&PathBuf>) -> String {
+    let Some(near) = near else { return String::new() };
+    let composed = |path: &Path| path.to_string_lossy().nfc().collect::<String>();
+    match composed(missing) == composed(near) {
+        true => format!(" (there is {} in another Unicode form)", near.display()),
+        false => format!(" (there is {})", near.display()),
     }
 }

@@ -5,49 +5,15 @@ mod shape;
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use self::shape::Shape;
-pub(crate) use self::shape::shown;
+use self::shape::{Key, Shape, may, must};
 use super::entry::TaskEntry;
+use super::field_error::{FieldError, shown};
 use super::format::{FORMATS, Format};
 use super::manifest::{Split, Variant};
-use super::reads::unread;
+use super::unread_keys::unread;
 
 /// Names that are alike at least so much are taken for slips of each other (Jaro and Winkler).
 const ALIKE: f64 = 0.75;
-
-/// A key: its path, what it should be and what it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Wrong {
-    pub(crate) key: String,
-    pub(crate) expected: String,
-    pub(crate) found: String,
-}
-
-impl Wrong {
-    pub(crate) fn new(
-        key: impl Into<String>,
-        expected: impl Into<String>,
-        found: impl ToString,
-    ) -> Self {
-        Self { key: key.into(), expected: expected.into(), found: found.to_string() }
-    }
-}
-
-/// A key of a table.
-#[derive(Debug)]
-struct Key {
-    name: &'static str,
-    shape: Shape,
-    required: bool,
-}
-
-const fn must(name: &'static str, shape: Shape) -> Key {
-    Key { name, shape, required: true }
-}
-
-const fn may(name: &'static str, shape: Shape) -> Key {
-    Key { name, shape, required: false }
-}
 
 const MANIFEST: &[Key] = &[
     must("name", Shape::Text),
@@ -112,7 +78,7 @@ const KINDS: [&str; 8] =
     ["semseg", "human_parts", "sal", "normals", "depth", "edge", "classification", "tags"];
 
 /// Everything that is wrong with single keys of a manifest.
-pub(crate) fn wrong(manifest: &Table) -> Vec<Wrong> {
+pub(crate) fn wrong(manifest: &Table) -> Vec<FieldError> {
     let mut found = Vec::new();
     fields("", manifest, MANIFEST, &mut found);
     let empty = Table::new();
@@ -121,7 +87,7 @@ pub(crate) fn wrong(manifest: &Table) -> Vec<Wrong> {
         let (at, before) = (format!("splits.{name}"), found.len());
         match split.as_table() {
             Some(split) => fields(&format!("{at}."), split, SPLIT, &mut found),
-            None => found.push(Wrong::new(&at, "a table, such as {}", shown(split))),
+            None => found.push(FieldError::new(&at, "a table, such as {}", shown(split))),
         }
         if before == found.len() {
             parsed::<Split>(&at, split, &mut found);
@@ -153,23 +119,27 @@ fn name_of(table: &Value, place: usize) -> String {
 }
 
 /// The value as a structure; what keys do not tell of, its reader does.
-fn parsed<'a, T: Deserialize<'a>>(at: &str, value: &Value, found: &mut Vec<Wrong>) -> Option<T> {
+fn parsed<'a, T: Deserialize<'a>>(
+    at: &str,
+    value: &Value,
+    found: &mut Vec<FieldError>,
+) -> Option<T> {
     match value.clone().try_into::<T>() {
         Ok(parsed) => Some(parsed),
         Err(error) => {
             if !found.iter().any(|wrong| wrong.key.starts_with(at)) {
                 let reason = error.message().to_owned();
-                found.push(Wrong::new(at, "values in range", reason));
+                found.push(FieldError::new(at, "values in range", reason));
             }
             None
         }
     }
 }
 
-fn fields(at: &str, table: &Table, keys: &[Key], found: &mut Vec<Wrong>) {
+fn fields(at: &str, table: &Table, keys: &[Key], found: &mut Vec<FieldError>) {
     for key in keys.iter().filter(|key| key.required && !table.contains_key(key.name)) {
         let expected = format!("{}, which must be there", key.shape.word());
-        found.push(Wrong::new(format!("{at}{}", key.name), expected, "nothing"));
+        found.push(FieldError::new(format!("{at}{}", key.name), expected, "nothing"));
     }
     for (name, value) in table {
         match keys.iter().find(|key| key.name == name) {
@@ -179,13 +149,13 @@ fn fields(at: &str, table: &Table, keys: &[Key], found: &mut Vec<Wrong>) {
     }
 }
 
-fn unknown(at: &str, name: &str, keys: &[Key]) -> Wrong {
+fn unknown(at: &str, name: &str, keys: &[Key]) -> FieldError {
     let names: Vec<&str> = keys.iter().map(|key| key.name).collect();
     let expected = match alike(name, &names) {
         Some(near) => format!("a known key; did you mean `{near}`?"),
         None => format!("one of the keys {}", names.join(", ")),
     };
-    Wrong::new(format!("{at}{name}"), expected, "an unknown key")
+    FieldError::new(format!("{at}{name}"), expected, "an unknown key")
 }
 
 /// The name that is most like another one, if it is a slip.
@@ -195,14 +165,14 @@ fn alike<'a>(name: &str, names: &[&'a str]) -> Option<&'a str> {
     (likeness(&best) >= ALIKE).then_some(*best)
 }
 
-fn shaped(at: &str, value: &Value, shape: Shape, found: &mut Vec<Wrong>) {
+fn shaped(at: &str, value: &Value, shape: Shape, found: &mut Vec<FieldError>) {
     match (shape, value) {
         (Shape::Tables(keys), Value::Array(items)) => {
             for (place, item) in items.iter().enumerate() {
                 let at = format!("{at}.{}", name_of(item, place));
                 match item.as_table() {
                     Some(table) => fields(&format!("{at}."), table, keys, found),
-                    None => found.push(Wrong::new(at, "a table", shown(item))),
+                    None => found.push(FieldError::new(at, "a table", shown(item))),
                 }
             }
         }
@@ -212,15 +182,15 @@ fn shaped(at: &str, value: &Value, shape: Shape, found: &mut Vec<Wrong>) {
         (Shape::OneOf(names), Value::String(text)) if !names.contains(&text.as_str()) => {
             let near = alike(text, names).map(|near| format!("; did you mean `{near}`?"));
             let expected = format!("one of {}{}", names.join(", "), near.unwrap_or_default());
-            found.push(Wrong::new(at, expected, text));
+            found.push(FieldError::new(at, expected, text));
         }
         (Shape::Format, Value::String(text)) => {
             if let Err(expected) = Format::try_from(text.clone()) {
                 let near = alike(text, &FORMATS).map(|near| format!("; did you mean `{near}`?"));
-                found.push(Wrong::new(at, expected + &near.unwrap_or_default(), text));
+                found.push(FieldError::new(at, expected + &near.unwrap_or_default(), text));
             }
         }
         _ if shape.fits(value) => {}
-        _ => found.push(Wrong::new(at, shape.word(), shown(value))),
+        _ => found.push(FieldError::new(at, shape.word(), shown(value))),
     }
 }

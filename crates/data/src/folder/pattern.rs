@@ -71,6 +71,16 @@ impl Pattern {
         self.pieces.iter().map(part).collect()
     }
 
+    /// Name of an image: what the slots other than split and extension stand for.
+    pub(crate) fn title(&self, slots: &Slots) -> String {
+        let mut names: Vec<&str> =
+            self.slots().filter(|&slot| slot != "split" && slot != "ext").collect();
+        names.dedup();
+        let values: Vec<&str> =
+            names.iter().filter_map(|&slot| slots.get(slot)).map(String::as_str).collect();
+        values.join("/")
+    }
+
     /// The pattern of files whose `{id}` begins with the folders `above`.
     pub(crate) fn below(&self, above: &str) -> Self {
         let mut pieces: Vec<Piece> = Vec::new();

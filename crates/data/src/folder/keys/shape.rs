@@ -2,11 +2,6 @@
 
 use toml::Value;
 
-use super::Key;
-
-/// Longest value that is shown in full.
-const SHOWN: usize = 60;
-
 /// What a value must be.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Shape {
@@ -89,11 +84,18 @@ impl Shape {
     }
 }
 
-/// A value as errors tell it.
-pub(crate) fn shown(value: &Value) -> String {
-    let text = value.to_string().replace('\n', " ");
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}..", &text[..end]),
-        None => text,
-    }
+/// A key of a table.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) shape: Shape,
+    pub(super) required: bool,
+}
+
+pub(super) const fn must(name: &'static str, shape: Shape) -> Key {
+    Key { name, shape, required: true }
+}
+
+pub(super) const fn may(name: &'static str, shape: Shape) -> Key {
+    Key { name, shape, required: false }
 }
