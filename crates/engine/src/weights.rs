@@ -98,7 +98,7 @@ fn of_run(path: &Path) -> Result<Option<(Tensors, bool)>> {
     }))
 }
 
-/// Loads what a run has learnt and the model has too; heads of other shapes stay new.
+/// Loads the trained values of a run that the model has too; heads of other shapes stay new.
 fn load_run(model: &Model, recipe: &BackboneRecipe, tensors: &Tensors) -> Result<LoadReport> {
     let own: BTreeMap<String, Vec<i64>> =
         model.store.tensors().into_iter().map(|(name, t)| (name, t.size())).collect();
