@@ -58,7 +58,7 @@ impl Bench {
     fn run(&self, seeds: u64, rows: &[&str]) -> Result<ExitCode> {
         let plan = Plan::open(&self.path("toy.toml"), &self.path("runs"))?;
         let flags = self.flags(seeds, rows);
-        let script = workspace::root().join("xtask/src/reproduce/tests/polyptych.sh");
+        let script = workspace::root().join("xtask/src/lab/reproduce/tests/polyptych.sh");
         let origin = Origin {
             cpu: "A CPU".into(),
             cores: 2,
