@@ -1,4 +1,5 @@
-//! Interrupts: the first asks a run to save and leave, the second ends the program.
+//! Interrupts: the first asks a run to save and leave, or a server to end, the second ends the
+//! program.
 //!
 //! No thread that computes may run a handler. LibTorch's float32 products (oneDNN's for AVX-512)
 //! have their stack pointer in a block of the heap while they work, and the system would write the
@@ -17,7 +18,7 @@ use crate::output::note;
 pub(crate) fn flag() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let asked = stop.clone();
-    let told = move || {
+    let told = move |_| {
         if asked.load(Ordering::Relaxed) {
             std::process::exit(i32::from(INTERRUPTED));
         }
@@ -28,22 +29,40 @@ pub(crate) fn flag() -> Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
+/// What the system tells a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// The terminal is gone; to servers: read what you serve anew.
+    HangUp,
+    /// End.
+    Stop,
+}
+
+/// Calls `told` on a thread of its own at every interrupt; to be called before any other thread
+/// starts.
+///
+/// # Errors
+/// A system that gives no thread.
 #[cfg(unix)]
-fn on_interrupt(told: impl Fn() + Send + 'static) -> Result<()> {
+pub(crate) fn on_interrupt(told: impl Fn(Told) + Send + 'static) -> Result<()> {
     use nix::sys::signal::{SigSet, Signal};
     let signals: SigSet = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM].into_iter().collect();
     // Threads inherit it from the one that starts them.
     signals.thread_block()?;
     let wait = move || {
-        while signals.wait().is_ok() {
-            told();
+        while let Ok(signal) = signals.wait() {
+            told(if signal == Signal::SIGHUP { Told::HangUp } else { Told::Stop });
         }
     };
     std::thread::Builder::new().name("interrupts".into()).spawn(wait)?;
     Ok(())
 }
 
+/// As on Unix, where the system tells nothing but to end.
+///
+/// # Errors
+/// A system that takes no handler.
 #[cfg(not(unix))]
-fn on_interrupt(told: impl Fn() + Send + 'static) -> Result<()> {
-    Ok(ctrlc::set_handler(told)?)
+pub(crate) fn on_interrupt(told: impl Fn(Told) + Send + 'static) -> Result<()> {
+    Ok(ctrlc::set_handler(move || told(Told::Stop))?)
 }

@@ -29,7 +29,7 @@ mod union;
 
 pub use cached::Cached;
 pub use dataset::{Dataset, Origin};
-pub use decode::{Orientation, is_image_file, read_image, read_text};
+pub use decode::{Orientation, decode_image, is_image_file, read_image, read_text};
 pub use error::{Absent, Error, Result};
 pub use facts::{Facts, SplitFacts, TaskFacts};
 pub use fine_grained::{FineGrained, FineGrainedConfig};

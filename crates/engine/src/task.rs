@@ -116,7 +116,7 @@ impl Task {
     ///
     /// # Errors
     /// An extent of 0.
-    pub(crate) fn activate_at(&self, raw: &Tensor, size: [i64; 2]) -> Result<Tensor> {
+    pub fn activate_at(&self, raw: &Tensor, size: [i64; 2]) -> Result<Tensor> {
         let plane = |class: i64| upsample(&raw.narrow(1, class, 1), size);
         match self.spec.kind {
             TaskKind::Semseg | TaskKind::HumanParts => {
