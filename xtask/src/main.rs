@@ -18,6 +18,7 @@ mod flags;
 mod folder;
 mod fuzz;
 mod libtorch;
+mod load;
 mod machine;
 mod page;
 mod parity;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         Command::Reproduce(flags) => reproduce::run(&flags),
         Command::Soak(flags) => soak::run(&flags).map(|()| ExitCode::SUCCESS),
         Command::Torture(flags) => torture::run(&flags).map(|()| ExitCode::SUCCESS),
+        Command::Load(flags) => load::run(&flags).map(|()| ExitCode::SUCCESS),
         Command::Bench(flags) => bench::run(&flags),
         Command::Parity(flags) => parity::run(&flags).map(|()| ExitCode::SUCCESS),
         Command::Test(flags) => test::run(&flags),

@@ -62,7 +62,7 @@ fn images_that_wait_go_through_the_model_together() {
 fn another_model_takes_over_during_requests_and_one_of_other_tasks_is_refused() {
     let (here, lives) = (folder(), folder().join("lives"));
     train(here, "other", &["--set", "seed=1"]);
-    train(here, "fewer", &["--tasks", "depth"]);
+    train(here, "fewer", &["--tasks", "depth", "--set", "adapter.r_per_task={ depth = 4 }"]);
     crate::common::succeed(here, &["merge", "other", "--out", "other-merged"]);
     crate::common::succeed(here, &["merge", "fewer", "--out", "fewer-merged"]);
     let place = |name: &str| {

@@ -73,7 +73,7 @@ fn bad_tensors_are_named() {
         let body = json!({"inputs": [input], "outputs": [{"name": output}]}).to_string();
         refused(&server, "/v2/models/quickstart/infer", body.as_bytes())
     };
-    let input = |name: &str, shape: Value| json!({"name": name, "datatype": "UINT8", "shape": shape, "data": [0; 12]});
+    let input = |name: &str, shape: Value| json!({"name": name, "datatype": "UINT8", "shape": shape, "data": vec![0; 12]});
     let good = || input("images", json!([1, 2, 2, 3]));
     is(infer(input("image", json!([1, 2, 2, 3])), "depth"), 400, "bad_tensor", "found `image`");
     let words = "FP32 of shape [images, 3, 96, 96], found UINT8 of shape [2, 2, 3]";
@@ -81,7 +81,7 @@ fn bad_tensors_are_named() {
     is(infer(input("images", json!([1, 3, 3, 3])), "depth"), 400, "bad_tensor", "found 12 numbers");
     is(infer(good(), "colour"), 400, "unknown_task", "task `colour`");
     let five =
-        json!({"name": "images", "datatype": "UINT8", "shape": [5, 2, 2, 3], "data": [0; 60]});
+        json!({"name": "images", "datatype": "UINT8", "shape": [5, 2, 2, 3], "data": vec![0; 60]});
     is(infer(five, "depth"), 413, "too_many_images", "at most 4 images");
     is(refused(&server, "/v2/models/quickstart/infer", b"{"), 400, "bad_request", "in JSON");
     is(refused(&server, "/v2/models/other/infer", b"{}"), 404, "unknown_model", "`other`");
