@@ -24,7 +24,7 @@ use answers::Answers;
 use client::{Ask, Crowd, Tally};
 use server::Server;
 
-/// Folder of what is made on the way, below the current one.
+/// Folder of what is written on the way, below the current one.
 const RUNS: &str = "runs/load";
 /// How many times as many clients an overload has.
 const OVERLOAD: usize = 4;

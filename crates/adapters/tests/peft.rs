@@ -9,7 +9,8 @@ mod support;
 
 use polyptych_adapters::{AdapterConfig, Form};
 use polyptych_backbones::{Backbone, GlobalPool, Options, VitConfig};
-use polyptych_tensor::{Device, LoadOptions, Plan, Store, Tensor, TensorFile, Tensors};
+use polyptych_formats::TensorFile;
+use polyptych_tensor::{Device, LoadOptions, Plan, Store, Tensor, Tensors};
 use serde_json::json;
 
 use support::{below, close, difference, oracle};
@@ -20,19 +21,14 @@ fn vit() -> VitConfig {
     VitConfig {
         img_size: [32, 32],
         patch_size: 8,
-        in_chans: 3,
         num_classes: 5,
         embed_dim: 48,
         depth: 2,
         num_heads: 3,
         mlp_ratio: 2.0,
-        qkv_bias: true,
-        init_values: None,
         class_token: true,
-        reg_tokens: 0,
-        no_embed_class: false,
         global_pool: GlobalPool::Token,
-        drop_path_rate: 0.0,
+        ..VitConfig::micro()
     }
 }
 

@@ -18,40 +18,40 @@ use crate::output::note;
 pub(crate) fn flag() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let asked = stop.clone();
-    let told = move |_| {
+    let heard = move |_| {
         if asked.load(Ordering::Relaxed) {
             std::process::exit(i32::from(INTERRUPTED));
         }
         note!("interrupt: finishing this step; interrupt again to leave without saving");
         asked.store(true, Ordering::Relaxed);
     };
-    on_interrupt(told).context("interrupts cannot be waited for")?;
+    on_interrupt(heard).context("interrupts cannot be waited for")?;
     Ok(stop)
 }
 
 /// What the system tells a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Told {
+pub(crate) enum Interrupt {
     /// The terminal is gone; to servers: read what you serve anew.
     HangUp,
     /// End.
     Stop,
 }
 
-/// Calls `told` on a thread of its own at every interrupt; to be called before any other thread
+/// Calls `heard` on a thread of its own at every interrupt; to be called before any other thread
 /// starts.
 ///
 /// # Errors
 /// A system that gives no thread.
 #[cfg(unix)]
-pub(crate) fn on_interrupt(told: impl Fn(Told) + Send + 'static) -> Result<()> {
+pub(crate) fn on_interrupt(heard: impl Fn(Interrupt) + Send + 'static) -> Result<()> {
     use nix::sys::signal::{SigSet, Signal};
     let signals: SigSet = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM].into_iter().collect();
     // Threads inherit it from the one that starts them.
     signals.thread_block()?;
     let wait = move || {
         while let Ok(signal) = signals.wait() {
-            told(if signal == Signal::SIGHUP { Told::HangUp } else { Told::Stop });
+            heard(if signal == Signal::SIGHUP { Interrupt::HangUp } else { Interrupt::Stop });
         }
     };
     std::thread::Builder::new().name("interrupts".into()).spawn(wait)?;
@@ -63,6 +63,6 @@ pub(crate) fn on_interrupt(told: impl Fn(Told) + Send + 'static) -> Result<()> {
 /// # Errors
 /// A system that takes no handler.
 #[cfg(not(unix))]
-pub(crate) fn on_interrupt(told: impl Fn(Told) + Send + 'static) -> Result<()> {
-    Ok(ctrlc::set_handler(move || told(Told::Stop))?)
+pub(crate) fn on_interrupt(heard: impl Fn(Interrupt) + Send + 'static) -> Result<()> {
+    Ok(ctrlc::set_handler(move || heard(Interrupt::Stop))?)
 }

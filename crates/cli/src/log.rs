@@ -4,10 +4,10 @@ use std::io::stderr;
 
 use tracing_subscriber::EnvFilter;
 
-/// Starts the log. `default`: what is told where the environment does not say it by `RUST_LOG`.
+/// Starts the log. `default`: what is logged where the environment does not say it by `RUST_LOG`.
 pub(crate) fn start(default: &str, json: bool) {
-    let told = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_default();
-    let filter = EnvFilter::new(if told.is_empty() { default } else { &told });
+    let filter = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_default();
+    let filter = EnvFilter::new(if filter.is_empty() { default } else { &filter });
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(stderr)

@@ -1,111 +1,11 @@
-//! What can I do from a shell? The `polyptych` program.
-//!
-//! Flags become a recipe, the engine runs it, and an error becomes one line on standard error.
-
-mod add_task;
-mod conflict;
-mod convert;
-mod data;
-mod eval;
-mod export;
-mod flags;
-mod inspect;
-mod interrupt;
-mod log;
-mod merge;
-mod moefy;
-mod output;
-mod predict;
-mod progress;
-mod propose;
-mod recipe;
-mod recipes;
-mod replay;
-mod serve;
-mod table;
-mod time;
-mod train;
+//! The `polyptych` program, with the parts that are built in.
 
 use std::process::ExitCode;
-
-use clap::{CommandFactory, Parser};
-
-use crate::flags::{Command, Flags};
-use crate::output::note;
 
 #[cfg(all(unix, not(target_env = "musl")))]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// Exit code of a program that an interrupt ended, as shells count.
-const INTERRUPTED: u8 = 130;
-
 fn main() -> ExitCode {
-    let command = Flags::parse().command;
-    match &command {
-        Command::Serve(flags) => log::start("warn,polyptych_serve=info", flags.log_json),
-        _ => log::start("warn", false),
-    }
-    polyptych_engine::memory::keep();
-    match run(command) {
-        Ok(code) => code,
-        Err(e) => {
-            note!("error: {}", one_line(&e));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run(command: Command) -> anyhow::Result<ExitCode> {
-    match command {
-        Command::Train(flags) => return train::run(&flags),
-        Command::AddTask(flags) => return add_task::run(&flags),
-        Command::Eval(flags) => eval::run(&flags)?,
-        Command::Predict(flags) => predict::run(&flags)?,
-        Command::Serve(flags) => serve::run(&flags)?,
-        Command::Merge(flags) => merge::run(&flags)?,
-        Command::Export(flags) => export::run(&flags)?,
-        Command::Convert(flags) => convert::run(&flags)?,
-        Command::Moefy(flags) => moefy::run(&flags)?,
-        Command::Time(flags) => time::run(&flags)?,
-        Command::Inspect(flags) => inspect::run(&flags)?,
-        Command::Replay(flags) => replay::run(&flags)?,
-        Command::Conflict(flags) => conflict::run(&flags)?,
-        Command::Data(command) => return data::run(&command),
-        Command::Recipe(command) => recipe::run(&command)?,
-        Command::Completions { shell } => completions(shell),
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn completions(shell: clap_complete::Shell) {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Flags::command(), "polyptych", &mut script);
-    output::say!("{}", String::from_utf8_lossy(&script).trim_end());
-}
-
-/// The error and those of its causes that it does not quote itself.
-fn one_line(error: &anyhow::Error) -> String {
-    let mut line = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !line.contains(&cause) {
-            line = format!("{line}: {cause}");
-        }
-    }
-    line.replace('\n', " ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cause_is_said_once() {
-        let absent = || std::io::Error::other("absent");
-        let path = "a.toml".into();
-        let quoted = polyptych_engine::Error::Io { path, source: absent() };
-        assert_eq!(one_line(&quoted.into()), "a.toml: absent");
-        let added = anyhow::Error::from(absent()).context("b.toml");
-        assert_eq!(one_line(&added), "b.toml: absent");
-    }
+    polyptych_cli::main()
 }

@@ -9,7 +9,7 @@ use polyptych_serve::{Control, ServeConfig, Server};
 
 use crate::INTERRUPTED;
 use crate::flags::ServeFlags;
-use crate::interrupt::{Told, on_interrupt};
+use crate::interrupt::{Interrupt, on_interrupt};
 use crate::output::{note, say};
 
 /// Where the token stands: a flag could be read by everybody on the machine.
@@ -47,14 +47,14 @@ fn config(flags: &ServeFlags) -> ServeConfig {
 fn controlled() -> Result<Arc<OnceLock<Control>>> {
     let control = Arc::new(OnceLock::<Control>::new());
     let (found, ending) = (control.clone(), AtomicBool::new(false));
-    let told = move |told| match (found.get(), told) {
-        (Some(control), Told::HangUp) => control.reload(),
-        (Some(control), Told::Stop) if !ending.swap(true, Ordering::Relaxed) => {
+    let heard = move |interrupt| match (found.get(), interrupt) {
+        (Some(control), Interrupt::HangUp) => control.reload(),
+        (Some(control), Interrupt::Stop) if !ending.swap(true, Ordering::Relaxed) => {
             note!("interrupt: answering what was taken; interrupt again to leave at once");
             control.stop();
         }
         _ => std::process::exit(i32::from(INTERRUPTED)),
     };
-    on_interrupt(told).context("interrupts cannot be waited for")?;
+    on_interrupt(heard).context("interrupts cannot be waited for")?;
     Ok(control)
 }

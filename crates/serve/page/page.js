@@ -7,9 +7,9 @@ const TYPES = { uint8: Uint8Array, int8: Int8Array, int32: Int32Array, float32: 
 const state = { file: null, answer: null, task: 0, address: null, asking: null, probe: null };
 
 function element(name, attributes = {}, ...children) {
-  const made = Object.assign(document.createElement(name), attributes);
-  made.append(...children);
-  return made;
+  const node = Object.assign(document.createElement(name), attributes);
+  node.append(...children);
+  return node;
 }
 
 function headers() {

@@ -1,4 +1,4 @@
-//! What a server is told at its start.
+//! Settings of a server.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;

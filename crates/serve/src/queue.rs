@@ -87,7 +87,7 @@ impl Queue {
         }
     }
 
-    /// Lets the model `generation` take all further batches.
+    /// Lets the model `generation` take all later batches.
     pub(crate) fn promote(&self, generation: u64) {
         self.lock().generation = generation;
         self.changed.notify_all();

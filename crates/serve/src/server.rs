@@ -107,7 +107,7 @@ impl Server {
         self.control.clone()
     }
 
-    /// Answers until it is told to stop, and then what it took.
+    /// Answers until it is stopped, and then what it took.
     ///
     /// # Errors
     /// A model's thread that died.

@@ -1,7 +1,7 @@
 //! The model that is served now, and how another takes its place while requests go on.
 //!
 //! A new model is opened on a thread of its own beside the one at work. Once it is open it takes
-//! all further batches, and the old one ends behind the batch that it computes. So no request waits
+//! all later batches, and the old one ends behind the batch that it computes. So no request waits
 //! for a model to be read, and for that time both are in memory.
 
 use std::sync::atomic::{AtomicU64, Ordering};

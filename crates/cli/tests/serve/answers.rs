@@ -145,7 +145,7 @@ fn tensors_go_in_and_out_as_the_protocol_says() {
 }
 
 #[test]
-fn numbers_and_paths_are_told_to_programs() {
+fn programs_find_numbers_and_paths() {
     let server = Served::start("merged", &[]);
     server.post("/predict?tasks=depth", &jpeg(60, 40));
     let metrics = String::from_utf8(server.get("/metrics").body).unwrap();

@@ -92,7 +92,7 @@ fn people_drop_a_photograph_and_see_what_the_model_sees() {
 }
 
 #[test]
-fn the_page_asks_for_a_token_and_tells_when_nobody_answers() {
+fn the_page_asks_for_a_token_and_says_when_nobody_answers() {
     let server =
         Served::start_with("merged", &["--tasks", "sal"], &[("POLYPTYCH_TOKEN", "secret")]);
     let Some(mut page) = Page::open(&server.address, 800, 600) else { return skipped() };

@@ -1,7 +1,8 @@
 //! Evaluations within a run: the log's, the newest on disk, and which step is the best.
 
+use polyptych_formats::file;
 use polyptych_metrics::{Baseline, delta_m};
-use polyptych_tensor::{file, memory};
+use polyptych_tensor::memory;
 use serde_json::json;
 
 use super::{Observer, Trainer};

@@ -17,7 +17,7 @@ use crate::refusal::Refusal;
 /// ask.
 const OPEN: [&str; 5] = ["/", "/page.css", "/page.js", "/v2/health/live", "/v2/health/ready"];
 
-/// What a request made the model do, for the log.
+/// What a request asked of the model, for the log.
 #[derive(Debug, Clone)]
 pub(super) struct Work {
     pub(super) images: usize,

@@ -143,9 +143,9 @@ impl Seen {
             ("model", self.answer.times.model),
             ("render", began.elapsed()),
         ];
-        let told =
+        let times =
             times.map(|(name, time)| format!("{name};dur={}", milliseconds(time))).join(", ");
-        if let Ok(value) = HeaderValue::try_from(told) {
+        if let Ok(value) = HeaderValue::try_from(times) {
             response.headers_mut().insert(SERVER_TIMING, value);
         }
         Ok(response)

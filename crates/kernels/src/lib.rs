@@ -1,0 +1,32 @@
+//! Which operations does LibTorch lack, and how are they computed on this processor?
+//!
+//! The only C++ and the only `unsafe` code of the workspace. Operations that LibTorch has in
+//! pieces are one here, and keep only what their backward pass needs; each has a plain form, which
+//! it falls back to where the fast one does not fit: another device, another type, or a trace.
+
+mod attention;
+mod bridge;
+mod error;
+mod gradients;
+mod layers;
+mod losses;
+mod optimisers;
+mod products;
+mod recompute;
+mod runtime;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use attention::{attention, cut_windows, join_windows};
+pub use error::{Error, Result};
+pub use gradients::{backward, forget_gradients, joint_norm, scale_all, set_gradient};
+pub use layers::{BatchNorm, add_branch, batch_norm_relu, dropout, gelu, layer_norm, upsample};
+pub use losses::{cross_entropy, normals_l1};
+pub use optimisers::{AdamWStep, SgdStep, adamw_step, sgd_step};
+pub use products::{
+    NARROW_RANK, linear, linear_gelu, low_rank_linear, task_hidden, task_low_rank, task_up,
+};
+pub use recompute::recompute;
+pub use runtime::{keep_memory, library_folder, live_storages, open_library, torch_version};
