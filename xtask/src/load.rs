@@ -9,6 +9,7 @@
 mod answers;
 mod client;
 mod page;
+mod rows;
 mod server;
 
 use std::path::{Path, PathBuf};
@@ -21,33 +22,14 @@ use crate::machine::Origin;
 use crate::process;
 use crate::program::{self, Program};
 use answers::Answers;
-use client::{Ask, Crowd, Tally};
+use client::{Ask, Crowd};
+use rows::{Compared, ROUNDS, Row};
 use server::Server;
 
 /// Folder of what is written on the way, below the current one.
 const RUNS: &str = "runs/load";
 /// How many times as many clients an overload has.
 const OVERLOAD: usize = 4;
-/// Rounds of a comparison.
-const ROUNDS: u32 = 3;
-
-/// One row of the page.
-#[derive(Debug)]
-struct Row {
-    what: String,
-    clients: usize,
-    tally: Tally,
-    /// Bytes in memory at the start and the end, where the server is ours.
-    memory: Option<[u64; 2]>,
-}
-
-/// One server of a comparison: requests per second in each round, asked for all tasks and for one.
-#[derive(Debug)]
-struct Compared {
-    name: &'static str,
-    all: Vec<Tally>,
-    one: Vec<Tally>,
-}
 
 /// Asks, compares and writes the page.
 pub(crate) fn run(flags: &Load) -> Result<()> {

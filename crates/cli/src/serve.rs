@@ -7,9 +7,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use polyptych_serve::{Control, ServeConfig, Server};
 
-use crate::INTERRUPTED;
 use crate::flags::ServeFlags;
-use crate::interrupt::{Interrupt, on_interrupt};
+use crate::interrupt::{INTERRUPTED, Interrupt, on_interrupt};
 use crate::output::{note, say};
 
 /// Where the token stands: a flag could be read by everybody on the machine.

@@ -65,7 +65,7 @@ function show(file, answer, roundTrip) {
     ` · drawing ${render.toFixed(0)} · round trip ${roundTrip.toFixed(0)} ms`;
   const { width, height } = answer.photograph;
   $("stage").style.aspectRatio = `${width} / ${height}`;
-  $("stage").style.maxWidth = `min(100%, ${((60 * width) / height).toFixed(2)}vh)`;
+  $("view").style.maxWidth = `min(100%, ${((60 * width) / height).toFixed(2)}vh)`;
   list(answer.tasks);
   choose(Math.max(0, answer.tasks.findIndex((task) => task.name === before)));
 }

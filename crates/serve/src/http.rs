@@ -1,5 +1,6 @@
 //! Paths, and who answers them.
 
+mod blocking;
 mod body;
 mod guard;
 mod infer;
@@ -8,8 +9,6 @@ mod page;
 mod predict;
 mod status;
 
-use std::sync::Arc;
-
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::from_fn_with_state;
@@ -17,9 +16,7 @@ use axum::routing::{get, post};
 use tower_http::decompression::RequestDecompressionLayer;
 
 use crate::refusal::Refusal;
-use crate::service::Service;
-
-type Shared = Arc<Service>;
+use crate::service::Shared;
 
 /// All paths of a server.
 pub(crate) fn router(service: Shared) -> Router {
@@ -56,12 +53,4 @@ async fn unknown(request: Request) -> Refusal {
 async fn method(request: Request) -> Refusal {
     let path = request.uri().path().into();
     Refusal::Method { path, method: request.method().to_string() }
-}
-
-/// Does what computes away from the threads that talk to clients.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
-) -> Result<T, Refusal> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| Err(Refusal::Model(error.to_string())))
 }

@@ -19,6 +19,7 @@
 
 mod answer;
 mod config;
+mod control;
 mod error;
 mod http;
 mod measures;
@@ -34,7 +35,8 @@ mod watch;
 mod worker;
 
 pub use config::ServeConfig;
+pub use control::Control;
 pub use error::{Error, Result};
-pub use server::{Control, Server};
+pub use server::Server;
 /// Where a server listens.
 pub use std::net::SocketAddr;

@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Semaphore, mpsc, watch};
 
+use crate::control::Control;
 use crate::http::router;
 use crate::service::Service;
 use crate::watch::{Fingerprint, watch as watch_folder};
@@ -40,27 +41,6 @@ pub struct Server {
     fingerprint: Fingerprint,
 }
 
-/// Ends a server, or lets it read its model anew, from other threads.
-#[derive(Debug, Clone)]
-pub struct Control {
-    stop: Arc<watch::Sender<bool>>,
-    reload: mpsc::Sender<()>,
-}
-
-impl Control {
-    /// Lets the server take no more connections, answer what it took, and end.
-    pub fn stop(&self) {
-        self.stop.send_replace(true);
-    }
-
-    /// Lets the server read its model's folder anew; a model that answers other questions is
-    /// refused, with a line in the log, and the old one goes on.
-    pub fn reload(&self) {
-        // Where one is waiting already, it will find what this one would.
-        let _ = self.reload.try_send(());
-    }
-}
-
 impl Server {
     /// Opens the model and the port.
     ///
@@ -83,7 +63,7 @@ impl Server {
         let fingerprint = Fingerprint::of(&config.run);
         let service = Arc::new(runtime.block_on(Service::open(config))?);
         let ((stop, stopped), (reload, reloads)) = (watch::channel(false), mpsc::channel(1));
-        let control = Control { stop: Arc::new(stop), reload };
+        let control = Control::new(stop, reload);
         Ok(Self { runtime, listener, service, addr, control, stopped, reloads, fingerprint })
     }
 

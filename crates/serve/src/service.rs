@@ -19,6 +19,9 @@ use crate::refusal::Refusal;
 use crate::worker;
 use crate::{Error, Result, ServeConfig};
 
+/// A service that all requests ask.
+pub(crate) type Shared = Arc<Service>;
+
 /// What requests ask.
 #[derive(Debug)]
 pub(crate) struct Service {
@@ -184,16 +187,16 @@ impl Service {
     }
 }
 
-type Shared = (Arc<ServeConfig>, Arc<Queue>, Arc<Measures>);
+type Parts = (Arc<ServeConfig>, Arc<Queue>, Arc<Measures>);
 
 /// A thread with an open model that waits for its go.
 async fn opened(
-    shared: Shared,
+    parts: Parts,
     generation: u64,
 ) -> Result<(Description, mpsc::Sender<()>, JoinHandle<()>)> {
     let (say, opened) = oneshot::channel();
     let (go, wait) = mpsc::channel();
-    let thread = worker::start(shared, generation, say, wait)?;
+    let thread = worker::start(parts, generation, say, wait)?;
     match opened.await {
         Ok(description) => Ok((description?, go, thread)),
         Err(_) => {

@@ -1,9 +1,9 @@
 //! Whether the folder of a model has changed: names, sizes and times of its files.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use crate::Control;
+use crate::control::Control;
 
 /// How often the folder is looked at.
 const EVERY: Duration = Duration::from_secs(1);
@@ -15,7 +15,10 @@ const MODEL: [&str; 5] =
 
 /// What was found in a folder.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Fingerprint(Vec<(PathBuf, u64, Option<SystemTime>)>);
+pub(crate) struct Fingerprint(Vec<File>);
+
+/// A file: path, bytes, and the time of its last change as the system writes it.
+type File = (PathBuf, u64, String);
 
 impl Fingerprint {
     pub(crate) fn of(folder: &Path) -> Self {
@@ -29,10 +32,10 @@ impl Fingerprint {
 }
 
 /// What cannot be read is as good as absent.
-fn add(path: &Path, depth: usize, found: &mut Vec<(PathBuf, u64, Option<SystemTime>)>) {
+fn add(path: &Path, depth: usize, found: &mut Vec<File>) {
     let Ok(about) = path.metadata() else { return };
     if !about.is_dir() {
-        found.push((path.into(), about.len(), about.modified().ok()));
+        found.push((path.into(), about.len(), format!("{:?}", about.modified().ok())));
         return;
     }
     let entries = std::fs::read_dir(path).into_iter().flatten().flatten();

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::answers::Answers;
 use super::client::Tally;
-use super::{Compared, ROUNDS, Row};
+use super::rows::{Compared, ROUNDS, Row};
 use crate::flags::Load;
 use crate::machine::Origin;
 use crate::page;

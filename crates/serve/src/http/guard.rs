@@ -10,8 +10,9 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use subtle::ConstantTimeEq;
 
-use super::{Shared, body};
+use super::body;
 use crate::refusal::Refusal;
+use crate::service::Shared;
 
 /// Paths that need no token: the page, which holds nothing of the model, and what load balancers
 /// ask.

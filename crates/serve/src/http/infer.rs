@@ -6,16 +6,17 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use ndarray::ArrayView4;
 
+use super::blocking::blocking;
+use super::body;
 use super::guard::Work;
 use super::predict::work;
 use super::status::{require_model, require_version};
-use super::{Shared, blocking, body};
 use crate::answer::Answer;
 use crate::model::{Description, Input, Selection};
 use crate::photograph::{bounded, prepare};
 use crate::protocol::{self, Images, Inference, Output, Tensor};
 use crate::refusal::Refusal;
-use crate::service::Question;
+use crate::service::{Question, Shared};
 
 const JSON_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
 

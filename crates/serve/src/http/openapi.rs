@@ -4,8 +4,8 @@ use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
 
-use super::Shared;
 use crate::refusal::Refusal;
+use crate::service::Shared;
 
 const TEXT: &str = include_str!("../../openapi.json");
 

@@ -13,14 +13,15 @@ use polyptych_data::resize_image;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::blocking::blocking;
+use super::body;
 use super::guard::Work;
-use super::{Shared, blocking, body};
 use crate::answer::Answer;
 use crate::model::{Description, Selection, Served};
 use crate::photograph::{decode, fitted, prepare};
 use crate::refusal::Refusal;
 use crate::render::{self, Extras};
-use crate::service::Question;
+use crate::service::{Question, Shared};
 
 /// Maps of larger photographs are scaled down to this many pixels on the longer side.
 const MAX_SIDE: usize = 2048;

@@ -7,9 +7,9 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::Shared;
 use crate::protocol::{EXTENSIONS, metadata};
 use crate::refusal::Refusal;
+use crate::service::Shared;
 
 pub(super) async fn server() -> Json<Value> {
     let version = env!("CARGO_PKG_VERSION");

@@ -1,6 +1,9 @@
 //! The protocol's bytes, without a server.
 #![allow(clippy::unwrap_used)]
 
+use ndarray::Array3;
+use serde_json::{Value, json};
+
 use super::*;
 use crate::model::tests::description;
 
