@@ -86,7 +86,7 @@ fn decode_photograph(bytes: &[u8], path: &Path) -> Result<Photograph> {
         [] => (ANY_IMAGE, Err("the file is empty".to_owned())),
         _ => match other::format(bytes) {
             Some((name, format)) => (name, other::rgb(bytes, format)),
-            None => (ANY_IMAGE, Err("unknown first bytes".to_owned())),
+            None => (ANY_IMAGE, Err(other::unknown(bytes).to_owned())),
         },
     };
     let image = image.and_then(|image| {

@@ -10,7 +10,6 @@ mod numbers;
 mod request;
 
 pub(crate) use answer::{Tensor, metadata, write};
-pub(crate) use input::INPUT;
 pub(crate) use request::{Images, Inference, Output, read};
 
 /// The extension that answers name.

@@ -20,8 +20,6 @@ pub(crate) struct Job {
     /// What the network reads, `[3, height, width]`.
     pub(crate) image: Vec<f32>,
     pub(crate) tasks: Selection,
-    /// Height and width of the maps; none for those of the network's input.
-    pub(crate) size: Option<[usize; 2]>,
     pub(crate) arrived: Instant,
     /// Closed where nobody waits any more.
     pub(crate) reply: oneshot::Sender<Result<Answer, Refusal>>,
@@ -144,7 +142,7 @@ mod tests {
     fn job(number: u8, tasks: &[usize]) -> (Job, Reply) {
         let (reply, answer) = oneshot::channel();
         let image = vec![f32::from(number)];
-        (Job { image, tasks: tasks.into(), size: None, arrived: Instant::now(), reply }, answer)
+        (Job { image, tasks: tasks.into(), arrived: Instant::now(), reply }, answer)
     }
 
     fn filled(jobs: &[(u8, &[usize])], delay: Duration) -> (Queue, Vec<Reply>) {

@@ -49,8 +49,6 @@ pub(crate) struct Question {
     /// What the network reads, `[3, height, width]`.
     pub(crate) image: Vec<f32>,
     pub(crate) tasks: Selection,
-    /// Height and width of the maps; none for those of the network's input.
-    pub(crate) size: Option<[usize; 2]>,
 }
 
 impl Service {
@@ -126,8 +124,8 @@ impl Service {
         question: Question,
     ) -> impl Future<Output = Result<Answer, Refusal>> + use<> {
         let (reply, answer) = oneshot::channel();
-        let Question { image, tasks, size } = question;
-        self.queue.push(Job { image, tasks, size, arrived: Instant::now(), reply });
+        let Question { image, tasks } = question;
+        self.queue.push(Job { image, tasks, arrived: Instant::now(), reply });
         async move { answer.await.unwrap_or(Err(Refusal::Ending)) }
     }
 

@@ -5,9 +5,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ndarray::Array3;
 use polyptych_engine::{OpenRun, Task};
-use polyptych_tensor::{Device, Kind, Tensor, no_grad};
+use polyptych_tensor::{Tensor, no_grad};
 use tokio::sync::oneshot;
 
 use crate::answer::{Answer, Times};
@@ -89,8 +88,8 @@ impl Worker {
     /// memory that is too small for all may do for each.
     fn answer(&self, batch: Vec<Job>, measures: &Measures) {
         let began = Instant::now();
-        match self.maps(&batch) {
-            Ok(maps) => self.reply(batch, maps, began, measures),
+        match self.raw(&batch) {
+            Ok(raw) => self.reply(batch, raw, began, measures),
             Err(_) if batch.len() > 1 => {
                 batch.into_iter().for_each(|job| self.answer(vec![job], measures));
             }
@@ -102,40 +101,30 @@ impl Worker {
         }
     }
 
-    fn reply(
-        &self,
-        batch: Vec<Job>,
-        maps: Vec<Vec<Array3<f32>>>,
-        began: Instant,
-        measures: &Measures,
-    ) {
+    fn reply(&self, batch: Vec<Job>, raw: Vec<Vec<Tensor>>, began: Instant, measures: &Measures) {
         let (model, size) = (began.elapsed(), batch.len());
         measures.batch(size, model);
-        for (job, maps) in batch.into_iter().zip(maps) {
+        for (job, raw) in batch.into_iter().zip(raw) {
             let queue = began.saturating_duration_since(job.arrived);
             let times = Times { queue, model, batch: size };
             // A client that left wants no answer.
-            drop(job.reply.send(Ok(Answer { maps, times, generation: self.generation })));
+            drop(job.reply.send(Ok(Answer { raw, times, generation: self.generation })));
         }
     }
 
-    /// The maps of every job of a batch.
-    fn maps(&self, batch: &[Job]) -> polyptych_engine::Result<Vec<Vec<Array3<f32>>>> {
-        let asked: Vec<usize> = batch[0].tasks.iter().map(|&task| self.places[task]).collect();
+    /// The raw outputs of every job of a batch.
+    fn raw(&self, batch: &[Job]) -> polyptych_engine::Result<Vec<Vec<Tensor>>> {
         let model = &self.run.model;
-        let tasks: Vec<&Task> = asked.iter().map(|&place| &model.tasks[place]).collect();
-        let wanted = |task: &Task| tasks.iter().any(|asked| asked.spec.name == task.spec.name);
+        let asked: Vec<&str> = batch[0]
+            .tasks
+            .iter()
+            .map(|&task| model.tasks[self.places[task]].spec.name.as_str())
+            .collect();
+        let wanted = |task: &Task| asked.contains(&task.spec.name.as_str());
         let images = self.images(batch);
         let raw = no_grad(|| model.forward_some(&images, false, wanted))?;
-        let of_row = |row: usize| {
-            let size = batch[row].size.map_or(self.size, |size| size.map(|extent| extent as i64));
-            let maps = tasks.iter().zip(&raw).map(|(task, raw)| {
-                let own = raw.narrow(0, row as i64, 1);
-                to_map(&no_grad(|| task.activate_at(&own, size))?)
-            });
-            maps.collect::<polyptych_engine::Result<Vec<_>>>()
-        };
-        (0..batch.len()).map(of_row).collect()
+        let row = |row: usize| raw.iter().map(|raw| raw.narrow(0, row as i64, 1)).collect();
+        Ok((0..batch.len()).map(row).collect())
     }
 
     fn images(&self, batch: &[Job]) -> Tensor {
@@ -146,14 +135,6 @@ impl Worker {
             .collect();
         Tensor::cat(&rows, 0).to_device(self.run.model.store.device())
     }
-}
-
-/// `[1, channels, height, width]` as `[channels, height, width]` in memory of our own.
-fn to_map(tensor: &Tensor) -> polyptych_engine::Result<Array3<f32>> {
-    let flat = tensor.to_device(Device::Cpu).to_kind(Kind::Float).contiguous().view([-1]);
-    let shape = [1, 2, 3].map(|dim| tensor.size()[dim] as usize);
-    let values = Vec::<f32>::try_from(&flat)?;
-    Ok(Array3::from_shape_vec(shape, values).expect("as many values as the shape says"))
 }
 
 /// How long a model's thread may take to end once nothing waits.

@@ -59,7 +59,7 @@ async fn answered(service: &Shared, request: Request) -> Result<Response, Refusa
     let (inference, tasks, images) = blocking(read).await?;
     // One image came in with the request.
     let _room = service.admit(images.len() - 1)?;
-    let ask = |image| service.ask(Question { image, tasks: tasks.clone(), size: None });
+    let ask = |image| service.ask(Question { image, tasks: tasks.clone() });
     let asked: Vec<_> = images.into_iter().map(ask).collect();
     let mut answers = Vec::with_capacity(asked.len());
     for answer in asked {
@@ -68,7 +68,7 @@ async fn answered(service: &Shared, request: Request) -> Result<Response, Refusa
         answers.push(answer);
     }
     let work = Work { images: answers.len(), ..work(&model, &tasks, &answers[0]) };
-    let write = move || Ok(written(&model, &inference, &tasks, &answers));
+    let write = move || written(&model, &inference, &tasks, &answers);
     let mut response = blocking(write).await?;
     response.extensions_mut().insert(work);
     Ok(response)
@@ -104,7 +104,11 @@ fn written(
     inference: &Inference,
     tasks: &Selection,
     answers: &[Answer],
-) -> Response {
+) -> Result<Response, Refusal> {
+    let of_one = |answer: &Answer| {
+        answer.maps(tasks.iter().map(|&task| &model.tasks[task]), model.input.size)
+    };
+    let maps = answers.iter().map(of_one).collect::<Result<Vec<_>, _>>()?;
     let all = || {
         let names = model.tasks.iter().map(|task| task.spec.name.clone());
         names.map(|name| Output { name, binary: None }).collect::<Vec<_>>()
@@ -113,7 +117,7 @@ fn written(
     let tensor = |output: &Output| {
         let is = |&task: &usize| model.tasks[task].spec.name == output.name;
         let place = tasks.iter().position(is)?;
-        let maps = answers.iter().map(|answer| &answer.maps[place]).collect();
+        let maps = maps.iter().map(|maps| &maps[place]).collect();
         let binary = output.binary.unwrap_or(inference.binary);
         Some(Tensor { task: &model.tasks[tasks[place]], maps, binary })
     };
@@ -126,5 +130,5 @@ fn written(
     if let Some(length) = json_length {
         response.headers_mut().insert(JSON_LENGTH, HeaderValue::from(length));
     }
-    response
+    Ok(response)
 }

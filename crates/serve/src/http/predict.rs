@@ -77,12 +77,17 @@ pub(super) async fn predict(
     };
     let (photograph, image, size) = blocking(decoded).await?;
     let decoding = began.elapsed();
-    let question = Question { image, tasks: asked.tasks.clone(), size: Some(size) };
+    let question = Question { image, tasks: asked.tasks.clone() };
     let answer = service.ask(question).await?;
     service.note(&model, &asked.tasks, &answer);
     let work = work(&model, &asked.tasks, &answer);
-    let seen = Seen { model, asked, photograph, answer, decoding };
-    let mut response = blocking(move || seen.rendered(size)).await?;
+    let drawn = move || {
+        let began = Instant::now();
+        let tasks = asked.tasks.iter().map(|&task| &model.tasks[task]);
+        let maps = answer.maps(tasks, size)?;
+        Seen { model, asked, photograph, answer, maps, decoding }.rendered(size, began)
+    };
+    let mut response = blocking(drawn).await?;
     response.extensions_mut().insert(work);
     Ok(response)
 }
@@ -123,16 +128,16 @@ struct Seen {
     asked: Asked,
     photograph: Array3<u8>,
     answer: Answer,
+    maps: Vec<Array3<f32>>,
     decoding: Duration,
 }
 
 impl Seen {
     fn maps(&self) -> impl Iterator<Item = (&Served, &Array3<f32>)> {
-        self.asked.tasks.iter().map(|&task| &self.model.tasks[task]).zip(&self.answer.maps)
+        self.asked.tasks.iter().map(|&task| &self.model.tasks[task]).zip(&self.maps)
     }
 
-    fn rendered(&self, size: [usize; 2]) -> Result<Response, Refusal> {
-        let began = Instant::now();
+    fn rendered(&self, size: [usize; 2], began: Instant) -> Result<Response, Refusal> {
         let mut response = match self.asked.params.format {
             Format::Json => Json(self.json(size, began)?).into_response(),
             Format::Png => ([(CONTENT_TYPE, "image/png")], self.png(size)?).into_response(),
