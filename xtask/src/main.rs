@@ -30,6 +30,7 @@ const COMMANDS: &[Entry] = &[
     entry::<lab::reproduce::flags::Reproduce>(),
     entry::<lab::torture::flags::Torture>(),
     entry::<lab::soak::flags::Soak>(),
+    entry::<lab::load::flags::Load>(),
     entry::<lab::bench::flags::Bench>(),
     entry::<lab::parity::Parity>(),
     entry::<ci::test::Test>(),

@@ -13,6 +13,7 @@ mod export;
 mod flags;
 mod inspect;
 mod interrupt;
+mod log;
 mod merge;
 mod moefy;
 mod output;
@@ -22,6 +23,7 @@ mod propose;
 mod recipe;
 mod recipes;
 mod replay;
+mod serve;
 mod table;
 mod time;
 mod train;
@@ -33,21 +35,15 @@ use clap::{CommandFactory, Parser};
 use crate::flags::{Command, Flags};
 use crate::output::note;
 
-/// Exit code of a program that an interrupt ended, as shells count.
-const INTERRUPTED: u8 = 130;
-
 /// The whole program: reads the arguments of the process, runs the command, and gives its exit code.
 pub fn main() -> ExitCode {
-    let filter = tracing_subscriber::EnvFilter::builder()
-        .with_default_directive(tracing_subscriber::filter::LevelFilter::WARN.into())
-        .from_env_lossy();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .log_internal_errors(false)
-        .init();
+    let command = Flags::parse().command;
+    match &command {
+        Command::Serve(flags) => log::start("warn,polyptych_serve=info", flags.log_json),
+        _ => log::start("warn", false),
+    }
     polyptych_engine::memory::keep();
-    match run(Flags::parse().command) {
+    match run(command) {
         Ok(code) => code,
         Err(e) => {
             note!("error: {}", one_line(&e));
@@ -62,6 +58,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::AddTask(flags) => return add_task::run(&flags),
         Command::Eval(flags) => eval::run(&flags)?,
         Command::Predict(flags) => predict::run(&flags)?,
+        Command::Serve(flags) => serve::run(&flags)?,
         Command::Merge(flags) => merge::run(&flags)?,
         Command::Export(flags) => export::run(&flags)?,
         Command::Convert(flags) => convert::run(&flags)?,

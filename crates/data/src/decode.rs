@@ -65,16 +65,28 @@ pub fn read_image(path: &Path) -> Result<Array3<u8>> {
     Ok(photograph.orientation.applied(photograph.pixels))
 }
 
+/// As [`read_image`], from bytes that are in memory; errors call them `name`.
+///
+/// # Errors
+/// [`Error::Decode`] as for [`read_image`].
+pub fn decode_image(bytes: &[u8], name: &Path) -> Result<Array3<u8>> {
+    let photograph = decode_photograph(bytes, name)?;
+    Ok(photograph.orientation.applied(photograph.pixels))
+}
+
 /// Reads a photograph as [`read_image`] does, without turning it.
 pub(crate) fn read_photograph(path: &Path) -> Result<Photograph> {
-    let bytes = read(path)?;
-    let (format, image) = match bytes.as_slice() {
-        [0xff, 0xd8, ..] => ("JPEG image", jpeg::rgb(&bytes)),
-        [0x89, b'P', b'N', b'G', ..] => ("PNG image", png::rgb(&bytes)),
+    decode_photograph(&read(path)?, path)
+}
+
+fn decode_photograph(bytes: &[u8], path: &Path) -> Result<Photograph> {
+    let (format, image) = match bytes {
+        [0xff, 0xd8, ..] => ("JPEG image", jpeg::rgb(bytes)),
+        [0x89, b'P', b'N', b'G', ..] => ("PNG image", png::rgb(bytes)),
         [] => (ANY_IMAGE, Err("the file is empty".to_owned())),
-        _ => match other::format(&bytes) {
-            Some((name, format)) => (name, other::rgb(&bytes, format)),
-            None => (ANY_IMAGE, Err(other::unknown(&bytes).to_owned())),
+        _ => match other::format(bytes) {
+            Some((name, format)) => (name, other::rgb(bytes, format)),
+            None => (ANY_IMAGE, Err(other::unknown(bytes).to_owned())),
         },
     };
     let image = image.and_then(|image| {
