@@ -64,6 +64,21 @@ fn refuse_wrong(rows: &[Row]) -> Result<()> {
     }
 }
 
+/// Removes what an earlier job exported, which the program would not write over.
+fn remove_export(model: &Path) -> Result<()> {
+    for ending in ["", ".json", ".py"] {
+        let mut path = model.as_os_str().to_owned();
+        path.push(ending);
+        match std::fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                return Err(e).with_context(|| Path::new(&path).display().to_string());
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 struct Job<'a> {
     flags: &'a Load,
     program: Program,
@@ -119,6 +134,7 @@ impl Job<'_> {
     }
 
     fn compared(&self, python: &Path, model: &Path) -> Result<Vec<Compared>> {
+        remove_export(model)?;
         let mut export = self.program.command("export");
         export.arg(&self.flags.run).args(["--format", "torchscript", "--out"]).arg(model);
         process::step(&mut export)?;
