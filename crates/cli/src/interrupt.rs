@@ -10,8 +10,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 
-use crate::INTERRUPTED;
 use crate::output::note;
+
+/// Exit code of a program that an interrupt ended, as shells count.
+pub(crate) const INTERRUPTED: u8 = 130;
 
 /// What an interrupt sets; to be called before any other thread starts.
 pub(crate) fn flag() -> Result<Arc<AtomicBool>> {

@@ -33,9 +33,6 @@ use clap::{CommandFactory, Parser};
 use crate::flags::{Command, Flags};
 use crate::output::note;
 
-/// Exit code of a program that an interrupt ended, as shells count.
-const INTERRUPTED: u8 = 130;
-
 /// The whole program: reads the arguments of the process, runs the command, and gives its exit code.
 pub fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::builder()

@@ -11,8 +11,8 @@ use polyptych_engine::{
     summary, torch_version,
 };
 
-use crate::INTERRUPTED;
 use crate::flags::TrainFlags;
+use crate::interrupt::INTERRUPTED;
 use crate::output::{note, say};
 use crate::progress::Progress;
 use crate::table::{self, Column};
