@@ -26,6 +26,11 @@ pub(crate) enum Command {
     Baselines(Baselines),
     /// Train every method of a recipe with several seeds, and write the table that compares them
     Reproduce(Reproduce),
+    /// Draw the bars of a comparison anew from its data, such as docs/results/balancers.json
+    Rank {
+        /// What `reproduce` has written
+        data: PathBuf,
+    },
     /// Kill and resume a training run at random moments, and compare with one left alone
     Torture(Torture),
     /// Train methods of a recipe for many steps, and write how much memory they hold

@@ -48,6 +48,10 @@ fn main() -> ExitCode {
         Command::Pretrain(flags) => train::pretrain(&flags),
         Command::Baselines(flags) => baselines::run(&flags).map(|()| ExitCode::SUCCESS),
         Command::Reproduce(flags) => reproduce::run(&flags),
+        Command::Rank { data } => reproduce::write::ranked_of(&data).map(|picture| {
+            println!("{}", picture.display());
+            ExitCode::SUCCESS
+        }),
         Command::Soak(flags) => soak::run(&flags).map(|()| ExitCode::SUCCESS),
         Command::Torture(flags) => torture::run(&flags).map(|()| ExitCode::SUCCESS),
         Command::Bench(flags) => bench::run(&flags),

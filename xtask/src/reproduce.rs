@@ -2,20 +2,22 @@
 //! compares them.
 //!
 //! One resumable job: what is done stays done, what was interrupted goes on, and what belongs to a
-//! recipe that has changed since is refused. The table, its data and its plot are written from the
+//! recipe that has changed since is refused. The table, its data and its plots are written from the
 //! files of the runs alone. Only standard error tells the progress.
 
 mod band;
 mod cost;
+mod curves;
 mod job;
 mod markdown;
 mod outcome;
 pub(crate) mod plan;
 mod plot;
+mod ranked;
 mod record;
 mod spread;
 mod summary;
-mod write;
+pub(crate) mod write;
 
 use std::path::Path;
 use std::process::ExitCode;

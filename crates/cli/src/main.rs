@@ -20,6 +20,7 @@ mod propose;
 mod recipe;
 mod recipes;
 mod replay;
+mod report;
 mod table;
 mod time;
 mod train;
@@ -27,9 +28,9 @@ mod train;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::flags::{Command, Flags};
-use crate::output::note;
 
 #[cfg(all(unix, not(target_env = "musl")))]
 #[global_allocator]
@@ -39,21 +40,34 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
+    let flags = Flags::parse();
+    output::configure(flags.quiet, flags.plain);
     let filter = tracing_subscriber::EnvFilter::builder()
-        .with_default_directive(tracing_subscriber::filter::LevelFilter::WARN.into())
+        .with_default_directive(level(&flags).into())
         .from_env_lossy();
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| output::Warnings)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .log_internal_errors(false)
         .init();
     polyptych_engine::memory::keep();
-    match run(Flags::parse().command) {
+    match run(flags.command) {
         Ok(code) => code,
         Err(e) => {
-            note!("error: {}", one_line(&e));
+            output::aside(format_args!("error: {}", one_line(&e)));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// How much the libraries say, unless `RUST_LOG` says otherwise.
+fn level(flags: &Flags) -> LevelFilter {
+    match flags.verbose {
+        _ if flags.quiet => LevelFilter::ERROR,
+        0 => LevelFilter::WARN,
+        1 => LevelFilter::INFO,
+        _ => LevelFilter::DEBUG,
     }
 }
 
@@ -70,6 +84,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Time(flags) => time::run(&flags)?,
         Command::Inspect(flags) => inspect::run(&flags)?,
         Command::Replay(flags) => replay::run(&flags)?,
+        Command::Report(flags) => report::run(&flags)?,
         Command::Conflict(flags) => conflict::run(&flags)?,
         Command::Data(command) => return data::run(&command),
         Command::Recipe(command) => recipe::run(&command)?,

@@ -27,6 +27,8 @@ mod state;
 mod tests;
 mod told;
 
+use std::collections::BTreeMap;
+
 use polyptych_losses::Error as LossError;
 use polyptych_losses::balancers::{BalancerKind, Balancing, Batch};
 use polyptych_tensor::{Device, Kind, Tensor, Tensors};
@@ -101,7 +103,13 @@ impl Balance {
         if tasks.is_empty() {
             numbers(formed.losses)?;
             let total = self.one_pass(formed, &[], &[])?;
-            return Ok(Balanced { batch: None, total, conflict: None, by_task: None });
+            return Ok(Balanced {
+                batch: None,
+                total,
+                weights: Vec::new(),
+                conflict: None,
+                by_task: None,
+            });
         }
         let batch = self.told(formed, &tasks)?;
         let measured = self.conflict_every.is_some_and(|n| (formed.step + 1).is_multiple_of(n));
@@ -110,12 +118,19 @@ impl Balance {
             self.collect(formed, &tasks, one_pass.is_some())?;
         }
         let conflict = if measured { Some(self.conflict(&tasks)?) } else { None };
-        let (total, by_task) = match (one_pass, formed.cut) {
-            (Some(weights), _) => (self.one_pass(formed, &tasks, &weights)?, None),
-            (None, Some(cut)) => (self.combine_features(formed, cut, &batch)?, None),
+        let (total, weights, by_task) = match (one_pass, formed.cut) {
+            (Some(weights), _) => (self.one_pass(formed, &tasks, &weights)?, weights, None),
+            (None, Some(cut)) => (self.combine_features(formed, cut, &batch)?, Vec::new(), None),
             (None, None) => self.combine(&batch)?,
         };
-        Ok(Balanced { batch: Some(batch), total, conflict, by_task })
+        Ok(Balanced { batch: Some(batch), total, weights, conflict, by_task })
+    }
+
+    /// The method's factors by the names of the tasks.
+    pub(crate) fn named_weights(&self, balanced: &Balanced) -> BTreeMap<String, f64> {
+        let tasks = balanced.batch.iter().flat_map(|batch| batch.tasks());
+        let names = tasks.map(|&task| self.tasks[task].clone());
+        names.zip(balanced.weights.iter().copied()).collect()
     }
 
     /// The primary tasks, where the method looks ahead.

@@ -26,6 +26,7 @@ mod model;
 mod panel;
 mod predict;
 mod recipe;
+mod report;
 mod run;
 mod sheet;
 mod task;
@@ -42,7 +43,7 @@ pub use convert::{Conversion, PROBE_IMAGES, convert};
 pub use data::{DataSets, facts, survey, to_tensor};
 pub use difference::Difference;
 pub use error::{Error, Result};
-pub use evaluate::{Evaluation, NamedClass, Peak, TaskScores, evaluate};
+pub use evaluate::{Evaluation, NamedClass, Peak, TaskScores, evaluate, evaluate_watched};
 pub use experts::moefy_file;
 pub use export::{ExportFormat, ExportReport, export};
 pub use heat_map::heat_map;
@@ -67,6 +68,7 @@ pub use recipe::{
     SourceRecipe, TaskRecipe, TrainRecipe,
 };
 pub use recipe::{Proposal, closest, propose};
+pub use report::{Report, ReportOptions, report};
 pub use run::{OpenRun, RunFolder};
 pub use sheet::{Sheet, contact_sheet};
 pub use task::Task;

@@ -1,5 +1,6 @@
 //! `metrics.jsonl`, one JSON object per line, and files of baselines.
 
+use std::cell::RefCell;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -9,12 +10,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::io;
+use crate::report::{SamplePicture, Tracker};
 use crate::{Error, Result};
 
 /// Appends to `metrics.jsonl`.
 #[derive(Debug)]
 pub(crate) struct Log {
     path: PathBuf,
+    tracker: Option<RefCell<Tracker>>,
 }
 
 impl Log {
@@ -26,7 +29,23 @@ impl Log {
             let kept: String = kept.map(|line| format!("{line}\n")).collect();
             polyptych_tensor::file::write_aside(&path, kept.as_bytes())?;
         }
-        Ok(Self { path })
+        Ok(Self { path, tracker: None })
+    }
+
+    /// Every line goes to `tracker`, too.
+    pub(crate) fn followed_by(self, tracker: Tracker) -> Self {
+        Self { tracker: Some(RefCell::new(tracker)), ..self }
+    }
+
+    /// Whether anybody takes pictures.
+    pub(crate) fn wants_pictures(&self) -> bool {
+        self.tracker.as_ref().is_some_and(|tracker| tracker.borrow().wants_pictures())
+    }
+
+    /// Takes pictures of samples at an evaluation.
+    pub(crate) fn pictures(&self, step: u64, pictures: Vec<SamplePicture>) -> Result<()> {
+        let tracker = self.tracker.as_ref();
+        tracker.map_or(Ok(()), |tracker| tracker.borrow_mut().pictures(step, pictures))
     }
 
     /// Writes one line at once, so that a cut loses at most the last one.
@@ -34,7 +53,10 @@ impl Log {
         let mut text = to_json(line);
         text.push('\n');
         let file = OpenOptions::new().create(true).append(true).open(&self.path);
-        file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(io(&self.path))
+        file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(io(&self.path))?;
+        let Some(tracker) = &self.tracker else { return Ok(()) };
+        let line = serde_json::from_str(&text).expect("our own text is JSON");
+        tracker.borrow_mut().line(&line)
     }
 }
 

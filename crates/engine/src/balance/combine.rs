@@ -58,9 +58,9 @@ impl Balance {
         Ok(total)
     }
 
-    /// Combines the collected rows; the sum of the losses with the loss balancer's weights, and
-    /// the factors of rows that the optimiser takes apart, whose sum is put into the gradients.
-    pub(super) fn combine(&mut self, batch: &Batch) -> Result<(f64, Option<RowWeights>)> {
+    /// Combines the collected rows; the sum of the losses with the loss balancer's weights, the
+    /// factors of rows where the method has some, and those that the optimiser takes apart, whose sum is put into the gradients.
+    pub(super) fn combine(&mut self, batch: &Batch) -> Result<(f64, Vec<f64>, Option<RowWeights>)> {
         let total = self.total(batch)?;
         let (params, by_task, balancing) = (&self.params, self.by_task, &mut self.balancing);
         let found = self.found.as_mut().expect("the reach is found first");
@@ -75,7 +75,7 @@ impl Balance {
             let (direction, private) = balancing.direction(&mut shared, batch)?;
             rows.deposit(&direction, batch.tasks(), &private, (reach, params))?;
             rows.forget_private();
-            return Ok((total, None));
+            return Ok((total, Vec::new(), None));
         }
         let gram = gram_of_rows(&shared)?;
         let factors = match by_task {
@@ -88,10 +88,10 @@ impl Balance {
         let direction = weighted_sum(&shared, &factors.shared);
         rows.deposit(&direction, batch.tasks(), &factors.private, (reach, params))?;
         if by_task {
-            return Ok((total, Some(factors)));
+            return Ok((total, factors.shared.clone(), Some(factors)));
         }
         rows.forget_private();
-        Ok((total, None))
+        Ok((total, factors.shared, None))
     }
 
     fn total(&self, batch: &Batch) -> Result<f64> {

@@ -15,6 +15,7 @@ use crate::balance::Balance;
 use crate::checkpoint::State;
 use crate::extend::Extended;
 use crate::log::Log;
+use crate::report::{Call, Tracker};
 use crate::run::{MERGE, RECIPE, allowed, same_recipe};
 use crate::union::Union;
 use crate::{
@@ -169,7 +170,10 @@ impl Trainer {
         let balance = Balance::new(&recipe, &params)?;
         let further = further(balance.as_ref(), &data.train);
         let baselines = folder.baselines()?.and_then(|b| b.of(&recipe.task_names()));
-        let log = Log::open(folder.path().join("metrics.jsonl"), state.step)?;
+        let (device, step) = (model.store.device(), state.step);
+        let call = Call::new(versions(), data.fingerprint().into(), format!("{device:?}"), step);
+        let log = Log::open(folder.path().join("metrics.jsonl"), step)?
+            .followed_by(Tracker::open(&folder, &recipe, call)?);
         Ok(Self {
             scaler: recipe.precision.scales_losses().then(GradScaler::default),
             parts: model.parts(&params),
