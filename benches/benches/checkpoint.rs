@@ -9,8 +9,9 @@ use std::path::Path;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use polyptych_benches::{Method, Subject};
+use polyptych_formats::file;
+use polyptych_tensor::Tensors;
 use polyptych_tensor::optim::{AdamW, AdamWConfig, Optimiser, decay_groups};
-use polyptych_tensor::{Tensors, file};
 
 /// The tensors of a checkpoint's two large files.
 fn parts() -> [(&'static str, Tensors); 2] {

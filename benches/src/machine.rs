@@ -4,7 +4,7 @@
 pub fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = std::env::var("OMP_NUM_THREADS").unwrap_or_else(|_| "unset".into());
-    let version = polyptych_tensor::torch_version();
+    let version = polyptych_kernels::torch_version();
     format!("{}, {cores} cores, OMP_NUM_THREADS {threads}, LibTorch {version}", processor())
 }
 

@@ -196,7 +196,6 @@ fn build() -> Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::flags::{Command as Verb, Xtask};
     use clap::Parser;

@@ -117,7 +117,6 @@ fn major_of(tools: &Tools) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -107,7 +107,6 @@ fn facts(root: &Path, name: &str, folder: &Path) -> Command {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use std::fs;
 

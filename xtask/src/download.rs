@@ -152,7 +152,6 @@ pub(crate) fn accept(download: &Download, path: &Path) -> Result<Fetched> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::server::{Reply, Request, Server};
     use super::*;
     use tempfile::TempDir;

@@ -327,7 +327,6 @@ pub(crate) struct Ci {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use clap::CommandFactory;
 

@@ -77,7 +77,6 @@ fn symlink(target: &Path, link: &Path) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use anyhow::bail;
 

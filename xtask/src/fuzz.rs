@@ -45,7 +45,7 @@ const TARGETS: [Target; 10] = [
     target("image", "photographs, JPEG and PNG", None, false),
     target("manifest", "manifests of data sets", Some("datasets"), false),
     target("safetensors", "safetensors", None, true),
-    target("pth", "PyTorch's .pth, zip and legacy", Some("crates/tensor/tests/pth"), true),
+    target("pth", "PyTorch's .pth, zip and legacy", Some("crates/formats/tests/pth"), true),
     target("recipe", "recipes", Some("crates/cli/recipes"), true),
     target("peft_config", "PEFT's adapter_config.json", None, true),
 ];
@@ -161,7 +161,6 @@ fn host() -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     /// Names of the package's programs.

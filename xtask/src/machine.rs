@@ -107,7 +107,6 @@ pub(crate) fn without_paths(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

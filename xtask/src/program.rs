@@ -73,7 +73,6 @@ pub(crate) fn lock(folder: &Path) -> Result<File> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -108,7 +108,6 @@ fn in_parallel<T: Sync>(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;

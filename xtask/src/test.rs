@@ -28,7 +28,6 @@ fn command(extra: &[String]) -> Command {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -3,9 +3,15 @@
 //! Each rule is an ordinary test too, so that `cargo test` holds them.
 
 mod arrows;
+mod circles;
 mod files;
+mod known;
+mod lengths;
 mod pages;
+mod rooms;
+mod table;
 mod text;
+mod words;
 
 use std::process::ExitCode;
 
@@ -36,12 +42,15 @@ fn breaches() -> Result<Vec<String>> {
     }
     breaches.extend(pages::check(&files));
     breaches.extend(arrows::check(&root)?);
+    breaches.extend(rooms::check(&files));
+    breaches.extend(circles::check(&files)?);
+    breaches.extend(lengths::check(&files));
+    breaches.extend(words::check(&files));
     Ok(breaches)
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn none(breaches: &[String]) {
@@ -55,18 +64,42 @@ mod tests {
 
     #[test]
     fn every_file_keeps_the_rules_of_text() {
-        let files = files::all(&workspace::root()).unwrap();
+        let files = files();
         assert!(files.len() > 30, "the walk found {} files only", files.len());
         none(&files.iter().flat_map(text::check).collect::<Vec<_>>());
     }
 
     #[test]
     fn pages_name_tests_that_exist() {
-        none(&pages::check(&files::all(&workspace::root()).unwrap()));
+        none(&pages::check(&files()));
     }
 
     #[test]
     fn arrows_follow_the_architecture_page() {
         none(&arrows::check(&workspace::root()).unwrap());
+    }
+
+    fn files() -> Vec<files::File> {
+        files::all(&workspace::root()).unwrap()
+    }
+
+    #[test]
+    fn rooms_follow_the_architecture_page() {
+        none(&rooms::check(&files()));
+    }
+
+    #[test]
+    fn no_files_use_each_other_in_a_circle() {
+        none(&circles::check(&files()).unwrap());
+    }
+
+    #[test]
+    fn library_files_are_short() {
+        none(&lengths::check(&files()));
+    }
+
+    #[test]
+    fn names_follow_the_glossary() {
+        none(&words::check(&files()));
     }
 }

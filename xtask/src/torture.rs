@@ -131,7 +131,6 @@ fn live(command: &mut Command, life: Option<Duration>) -> Result<bool> {
 
 #[cfg(all(test, unix))]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn shell(text: &str) -> Command {

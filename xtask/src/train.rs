@@ -37,7 +37,6 @@ fn command(recipe: &str, extra: &[String]) -> Command {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

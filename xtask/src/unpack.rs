@@ -182,7 +182,6 @@ fn safe(name: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::record;
     use std::path::PathBuf;

@@ -37,7 +37,6 @@ pub(crate) fn cargo() -> OsString {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn cache_with(vars: &[(&str, &str)]) -> Result<PathBuf> {

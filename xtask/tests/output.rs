@@ -1,5 +1,4 @@
 //! What a reader of a command sees, and may miss.
-#![allow(clippy::unwrap_used)]
 
 use std::process::{Command, Stdio};
 

@@ -116,7 +116,7 @@ impl Report {
 fn made_with() -> String {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = std::env::var("OMP_NUM_THREADS").unwrap_or_else(|_| cores.to_string());
-    let torch = polyptych_tensor::torch_version();
+    let torch = polyptych_kernels::torch_version();
     let commit = Command::new("git").args(["rev-parse", "--short", "HEAD"]).output().ok();
     let commit = commit.map(|out| String::from_utf8_lossy(&out.stdout).trim().to_owned());
     let commit = commit.filter(|text| !text.is_empty()).unwrap_or_else(|| "unknown".into());

@@ -1,7 +1,7 @@
 //! PyTorch's files: any bytes give a value or an error.
 #![no_main]
 
-use polyptych_tensor::pth;
+use polyptych_formats::pth;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     if let Ok(tensors) = pth::parse("fuzz", bytes) {

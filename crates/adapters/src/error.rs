@@ -52,6 +52,9 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// A file of tensors.
+    #[error(transparent)]
+    Format(#[from] polyptych_formats::Error),
     /// The layer below refused.
     #[error(transparent)]
     Tensor(#[from] polyptych_tensor::Error),

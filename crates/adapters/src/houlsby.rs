@@ -4,7 +4,8 @@
 //! `y + sigma(y W_d + b_d) W_u + b_u` behind attention and behind the MLP, before each is added to
 //! the stream. They hold a nonlinearity and cannot be folded.
 
-use polyptych_tensor::{Init, Result as TensorResult, Scope, Site, Tensor, cast, linear};
+use polyptych_kernels::linear;
+use polyptych_tensor::{Init, Result as TensorResult, Scope, Site, Tensor, cast};
 use serde::{Deserialize, Serialize};
 
 use crate::Result;

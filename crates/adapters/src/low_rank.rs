@@ -1,6 +1,7 @@
 //! One pair of low-rank factors: `scale * B A x`.
 
-use polyptych_tensor::{Init, Linear, Result, Scope, Tensor, cast, linear, low_rank_linear};
+use polyptych_kernels::{linear, low_rank_linear};
+use polyptych_tensor::{Init, Linear, Result, Scope, Tensor, cast};
 
 /// Initial values of a pair of factors.
 #[derive(Debug, Clone, Copy, PartialEq)]

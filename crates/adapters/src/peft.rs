@@ -16,7 +16,8 @@ mod save;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use polyptych_tensor::{Tensors, file, pth};
+use polyptych_formats::{file, pth};
+use polyptych_tensor::Tensors;
 
 pub use config::PeftConfig;
 pub use save::{PeftFactors, save_peft};

@@ -10,9 +10,10 @@ use std::rc::Rc;
 
 use polyptych_adapters::{Form, KMeansConfig, construct_experts, moefy};
 use polyptych_backbones::BackboneConfig;
+use polyptych_formats::TensorFile;
 use polyptych_tensor::{
     Activations, Device, Gate, LoadOptions, Plan, Projection, Pyramid, SiteKind, Store, Tensor,
-    TensorFile, Tensors, no_grad,
+    Tensors, no_grad,
 };
 use serde_json::json;
 

@@ -8,8 +8,9 @@ use std::collections::{BTreeSet, HashMap};
 
 use polyptych_adapters::{AdapterConfig, Form, is_method_parameter};
 use polyptych_backbones::{BackboneConfig, Intermediates, Options};
+use polyptych_formats::file;
 use polyptych_tensor::optim::{AdamW, AdamWConfig, Optimiser, decay_groups};
-use polyptych_tensor::{Device, Kind, Store, Tensor, file, manual_seed, matches};
+use polyptych_tensor::{Device, Kind, Store, Tensor, manual_seed, matches};
 use serde_json::{Value, json};
 
 use support::{

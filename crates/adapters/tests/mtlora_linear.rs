@@ -7,8 +7,9 @@
 mod support;
 
 use polyptych_adapters::{AdapterConfig, Form};
+use polyptych_formats::TensorFile;
 use polyptych_tensor::{
-    Activations, Device, LoadOptions, Projection, Site, SiteKind, Store, Tensor, TensorFile,
+    Activations, Device, LoadOptions, Projection, Site, SiteKind, Store, Tensor,
 };
 use serde_json::json;
 

@@ -4,7 +4,8 @@
 mod support;
 
 use polyptych_adapters::{AdapterConfig, Form};
-use polyptych_tensor::{Activations, Projection, Site, SiteKind, Store, Tensor, linear, no_grad};
+use polyptych_kernels::linear;
+use polyptych_tensor::{Activations, Projection, Site, SiteKind, Store, Tensor, no_grad};
 use serde_json::json;
 
 use support::{

@@ -9,7 +9,8 @@ mod support;
 
 use polyptych_adapters::{AdapterConfig, Form};
 use polyptych_backbones::{Backbone, GlobalPool, Options, VitConfig};
-use polyptych_tensor::{Device, LoadOptions, Plan, Store, Tensor, TensorFile, Tensors};
+use polyptych_formats::TensorFile;
+use polyptych_tensor::{Device, LoadOptions, Plan, Store, Tensor, Tensors};
 use serde_json::json;
 
 use support::{below, close, difference, oracle};

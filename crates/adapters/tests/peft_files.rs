@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use polyptych_adapters::{PeftAdapter, load_peft};
 use polyptych_backbones::{Backbone, Checkpoint, GlobalPool, Options, VitConfig, rename};
-use polyptych_tensor::{Device, Kind, LoadOptions, NoAdapter, Store, Tensor, Tensors, file};
+use polyptych_formats::file;
+use polyptych_tensor::{Device, Kind, LoadOptions, NoAdapter, Store, Tensor, Tensors};
 
 fn peers() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../backbones/tests/peers")

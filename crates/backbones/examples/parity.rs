@@ -9,9 +9,8 @@ use std::path::Path;
 
 use polyptych_backbones::checkpoint::COMPUTED;
 use polyptych_backbones::{BackboneConfig, Checkpoint, Options};
-use polyptych_tensor::{
-    Device, LoadOptions, NoAdapter, Store, Tensor, TensorFile, Tensors, file, no_grad,
-};
+use polyptych_formats::{TensorFile, file};
+use polyptych_tensor::{Device, LoadOptions, NoAdapter, Store, Tensor, Tensors, no_grad};
 use serde::Deserialize;
 
 /// Largest difference, relative to the largest output, that counts as the same.

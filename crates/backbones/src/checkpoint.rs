@@ -6,13 +6,14 @@ mod huggingface;
 use std::collections::HashMap;
 use std::path::Path;
 
-use polyptych_tensor::pth::{self, Choice, StateDict};
-use polyptych_tensor::{TensorFile, Tensors, file};
+use polyptych_formats::pth::{self, Choice, StateDict};
+use polyptych_formats::{TensorFile, file, npz};
+use polyptych_tensor::Tensors;
 
 pub use huggingface::HuggingFaceConfig;
 
 use crate::prefix::{Unwrapped, unwrap};
-use crate::{BackboneConfig, Error, Outline, ROUNDED_UP, Result, Source, npz, unplaced};
+use crate::{BackboneConfig, Error, Outline, ROUNDED_UP, Result, Source, unplaced};
 
 /// Patterns of buffers that some sources keep and every Swin computes.
 pub const COMPUTED: [&str; 3] =
@@ -174,7 +175,7 @@ fn read(path: &Path, choice: &Choice) -> Result<Read> {
 }
 
 /// A key that the file does not have may be what stands before the names of its state dict.
-fn read_pth(path: &Path, choice: &Choice) -> polyptych_tensor::Result<Read> {
+fn read_pth(path: &Path, choice: &Choice) -> polyptych_formats::Result<Read> {
     let keyless = Choice { key: None, ..choice.clone() };
     let (read, left) = match (pth::load_choice(path, choice), &choice.key) {
         (Ok(read), _) => (read, keyless),

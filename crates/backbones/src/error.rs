@@ -34,16 +34,6 @@ pub enum Error {
         /// Shape of the input.
         found: Vec<i64>,
     },
-    /// An archive of arrays, or one of its members, cannot be read.
-    #[error("{origin}: {member}: {reason}")]
-    Npz {
-        /// The file.
-        origin: String,
-        /// The member, or `archive`.
-        member: String,
-        /// What the reader found.
-        reason: String,
-    },
     /// A tensor of a checkpoint is not what its name says.
     #[error("{key}: expected {expected}, found {found}")]
     Weights {
@@ -66,6 +56,9 @@ pub enum Error {
         /// What it is.
         found: String,
     },
+    /// A file of weights cannot be read.
+    #[error(transparent)]
+    Format(#[from] polyptych_formats::Error),
     /// A parameter or the plan's projection could not be made.
     #[error(transparent)]
     Tensor(#[from] polyptych_tensor::Error),

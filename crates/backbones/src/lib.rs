@@ -25,7 +25,6 @@ mod deduce;
 mod error;
 mod keep;
 mod mlp;
-pub mod npz;
 mod onward;
 mod outline;
 mod patch_embed;

@@ -1,7 +1,8 @@
 //! The two-layer perceptron of a block: `fc2(gelu(fc1(x)))`, with the plan's gate, if it has one,
 //! between `fc1` and the activation.
 
-use polyptych_tensor::{Activations, Gate, Projection, Result, SiteKind, gelu};
+use polyptych_kernels::gelu;
+use polyptych_tensor::{Activations, Gate, Projection, Result, SiteKind};
 
 use crate::place::Place;
 

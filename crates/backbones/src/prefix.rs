@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use polyptych_formats::pth::Choice;
 use polyptych_tensor::Tensors;
-use polyptych_tensor::pth::Choice;
 use regex::Regex;
 
 use crate::{Error, Result, Source};

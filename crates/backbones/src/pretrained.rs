@@ -31,7 +31,8 @@ mod tests {
 
     use super::*;
     use crate::{BackboneConfig, Options};
-    use polyptych_tensor::{Device, LoadOptions, NoAdapter, Store, file};
+    use polyptych_formats::file;
+    use polyptych_tensor::{Device, LoadOptions, NoAdapter, Store};
 
     #[test]
     fn every_shipped_file_fits_its_architecture() {

@@ -5,7 +5,8 @@
 use polyptych_backbones::{
     Backbone, BackboneConfig, Checkpoint, Error, GlobalPool, Options, ROUNDED_UP,
 };
-use polyptych_tensor::{Device, Kind, LoadOptions, NoAdapter, Store, Tensor, TensorFile, Tensors};
+use polyptych_formats::TensorFile;
+use polyptych_tensor::{Device, Kind, LoadOptions, NoAdapter, Store, Tensor, Tensors};
 
 const MICRO: [&str; 2] = ["swin_micro_patch4_window4_128", "vit_micro_patch8_128"];
 

@@ -11,7 +11,8 @@ use std::path::Path;
 use polyptych_backbones::{
     Backbone, BackboneConfig, GlobalPool, Options, SwinConfig, VitConfig, rename, resample,
 };
-use polyptych_tensor::{Device, LoadOptions, NoAdapter, Store, Tensor, TensorFile, Tensors, file};
+use polyptych_formats::{TensorFile, file};
+use polyptych_tensor::{Device, LoadOptions, NoAdapter, Store, Tensor, Tensors};
 
 const TOLERANCE: f64 = 1e-4;
 

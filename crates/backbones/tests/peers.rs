@@ -10,7 +10,8 @@ use polyptych_backbones::checkpoint::COMPUTED;
 use polyptych_backbones::{
     Backbone, BackboneConfig, Checkpoint, GlobalPool, Options, Source, SwinConfig, VitConfig,
 };
-use polyptych_tensor::{Device, LoadOptions, LoadReport, NoAdapter, Store, Tensor, Tensors, file};
+use polyptych_formats::file;
+use polyptych_tensor::{Device, LoadOptions, LoadReport, NoAdapter, Store, Tensor, Tensors};
 
 const TOLERANCE: f64 = 1e-4;
 

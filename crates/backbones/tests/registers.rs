@@ -6,7 +6,8 @@
 use std::path::{Path, PathBuf};
 
 use polyptych_backbones::{Backbone, BackboneConfig, Checkpoint, Options, Source};
-use polyptych_tensor::{Device, LoadOptions, NoAdapter, Store, Tensor, Tensors, file, matches};
+use polyptych_formats::file;
+use polyptych_tensor::{Device, LoadOptions, NoAdapter, Store, Tensor, Tensors, matches};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/registers")

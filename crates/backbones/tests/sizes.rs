@@ -6,7 +6,8 @@
 use std::path::{Path, PathBuf};
 
 use polyptych_backbones::{Backbone, BackboneConfig, Options, SwinConfig, WindowSize};
-use polyptych_tensor::{Device, LoadOptions, NoAdapter, Store, Tensor, Tensors, file};
+use polyptych_formats::file;
+use polyptych_tensor::{Device, LoadOptions, NoAdapter, Store, Tensor, Tensors};
 use serde::Deserialize;
 
 #[derive(Deserialize)]

@@ -10,8 +10,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use polyptych_backbones::checkpoint::is_rounded_up;
+use polyptych_formats::file;
 use polyptych_metrics::Baseline;
-use polyptych_tensor::{Tensors, file};
+use polyptych_tensor::Tensors;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 

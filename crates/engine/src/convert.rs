@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use polyptych_adapters::{is_method_parameter, load_peft};
 use polyptych_backbones::checkpoint::COMPUTED;
 use polyptych_backbones::{BackboneConfig, Checkpoint, Options, Source, prefix_of, rename};
-use polyptych_tensor::pth::Choice;
+use polyptych_formats::file;
+use polyptych_formats::pth::Choice;
 use polyptych_tensor::{
-    Device, Kind, LoadOptions, NoAdapter, Store, Tensor, Tensors, file, manual_seed, matches,
-    no_grad,
+    Device, Kind, LoadOptions, NoAdapter, Store, Tensor, Tensors, manual_seed, matches, no_grad,
 };
 
 use crate::error::io;
@@ -177,7 +177,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use std::collections::HashMap;
 
-    use polyptych_tensor::pth;
+    use polyptych_formats::pth;
 
     use super::*;
 

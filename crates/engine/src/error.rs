@@ -100,7 +100,13 @@ pub enum Error {
     /// A metric.
     #[error(transparent)]
     Metrics(#[from] polyptych_metrics::MetricError),
-    /// Tensors, devices and files of tensors.
+    /// A file of tensors.
+    #[error(transparent)]
+    Format(#[from] polyptych_formats::Error),
+    /// A fused operation.
+    #[error(transparent)]
+    Kernel(#[from] polyptych_kernels::Error),
+    /// Tensors and devices.
     #[error(transparent)]
     Tensor(#[from] polyptych_tensor::Error),
 }

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use polyptych_adapters::{ExpertLayer, KMeansConfig, PARAMETERS, construct_experts, moefy};
 use polyptych_backbones::{Checkpoint, ROUNDED_UP};
-use polyptych_tensor::pth::Choice;
-use polyptych_tensor::{Device, Kind, LoadOptions, Tensor, Tensors, file, matches};
+use polyptych_formats::file;
+use polyptych_formats::pth::Choice;
+use polyptych_tensor::{Device, Kind, LoadOptions, Tensor, Tensors, matches};
 use sha2::{Digest, Sha256};
 
 use crate::checkpoint::read_json;

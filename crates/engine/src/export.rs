@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use polyptych_adapters::{Form, PARAMETERS, PeftFactors};
-use polyptych_tensor::{LoadOptions, NoAdapter, Store, Tensor, Tensors, file, matches, no_grad};
+use polyptych_formats::file;
+use polyptych_tensor::{LoadOptions, NoAdapter, Store, Tensor, Tensors, matches, no_grad};
 
 use crate::error::io;
 use crate::merge;

@@ -2,7 +2,8 @@
 //! exist at a time. The gradients are those of the sum of the losses.
 
 use polyptych_heads::HeadInput;
-use polyptych_tensor::{Activations, Tensor, backward};
+use polyptych_kernels::backward;
+use polyptych_tensor::{Activations, Tensor};
 
 use crate::Result;
 use crate::features::Features;

@@ -58,10 +58,11 @@ pub use polyptych_data::{
     Orientation, Problem, Root, SplitFacts, Survey, TaskFacts, TaskSpec, guess, make,
     shipped_manifest, split_sizes,
 };
+pub use polyptych_formats::pth::Choice;
+pub use polyptych_kernels::torch_version;
 pub use polyptych_losses::balancers::{BalancerInfo, BalancerKind, balancers};
 pub use polyptych_metrics::ClassScore;
-pub use polyptych_tensor::pth::Choice;
-pub use polyptych_tensor::{memory, torch_version};
+pub use polyptych_tensor::memory;
 pub use predict::{Prediction, Predictor, image_files, output_names};
 pub use recipe::{
     BackboneRecipe, Change, CompareRecipe, DataRecipe, ExtendRecipe, OptimiserRecipe, Recipe,

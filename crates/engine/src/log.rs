@@ -27,7 +27,7 @@ impl Log {
             let text = std::fs::read_to_string(&path).map_err(io(&path))?;
             let kept = text.lines().filter(|line| step_of(line).is_some_and(|at| at <= step));
             let kept: String = kept.map(|line| format!("{line}\n")).collect();
-            polyptych_tensor::file::write_aside(&path, kept.as_bytes())?;
+            polyptych_formats::file::write_aside(&path, kept.as_bytes())?;
         }
         Ok(Self { path, tracker: None })
     }

@@ -6,7 +6,8 @@ use std::path::Path;
 use polyptych_adapters::{Form, PARAMETERS};
 use polyptych_backbones::BackboneConfig;
 use polyptych_data::{Batch, TaskKind};
-use polyptych_tensor::{Kind, LoadOptions, Precision, Tensor, Tensors, file, matches, no_grad};
+use polyptych_formats::file;
+use polyptych_tensor::{Kind, LoadOptions, Precision, Tensor, Tensors, matches, no_grad};
 use serde::Serialize;
 
 use crate::error::io;

@@ -9,7 +9,8 @@ use std::path::Path;
 use image::{ImageFormat, RgbImage};
 use ndarray::{Array3, Array4, Axis};
 use polyptych_data::{LoaderConfig, TaskKind, TaskSpec, read_image, resize_image};
-use polyptych_tensor::{Device, file, no_grad};
+use polyptych_formats::file;
+use polyptych_tensor::{Device, no_grad};
 
 use crate::error::io;
 use crate::evaluate::to_array;

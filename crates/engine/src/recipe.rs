@@ -11,11 +11,11 @@ use std::collections::BTreeMap;
 
 use polyptych_adapters::AdapterConfig;
 use polyptych_data::{AugmentConfig, LoaderConfig, OnBadSample, Sampling};
+use polyptych_formats::pth::Choice;
 use polyptych_heads::HeadConfig;
 use polyptych_losses::LossConfig;
 use polyptych_losses::balancers::BalancingConfig;
 use polyptych_tensor::optim::{AdaTaskConfig, AdamWConfig, SgdConfig};
-use polyptych_tensor::pth::Choice;
 use polyptych_tensor::{Precision, Pyramid, Schedule};
 use serde::{Deserialize, Serialize};
 

@@ -23,7 +23,8 @@ use std::path::{Path, PathBuf};
 use polyptych_adapters::Form;
 use polyptych_backbones::checkpoint::is_rounded_up;
 use polyptych_data::TaskSpec;
-use polyptych_tensor::{Device, LoadOptions, Precision, device, file};
+use polyptych_formats::file;
+use polyptych_tensor::{Device, LoadOptions, Precision, device};
 
 use crate::checkpoint::{read_json, sha256};
 use crate::error::io;

@@ -6,8 +6,9 @@ use std::path::Path;
 use polyptych_adapters::{PARAMETERS, is_method_parameter};
 use polyptych_backbones::checkpoint::{COMPUTED, is_rounded_up};
 use polyptych_backbones::{Checkpoint, ROUNDED_UP, Source, pretrained};
-use polyptych_tensor::pth::Choice;
-use polyptych_tensor::{LoadOptions, LoadReport, Tensor, TensorFile, Tensors, file, matches};
+use polyptych_formats::pth::Choice;
+use polyptych_formats::{TensorFile, file};
+use polyptych_tensor::{LoadOptions, LoadReport, Tensor, Tensors, matches};
 
 use crate::hub::Hub;
 use crate::model::BACKBONE;
@@ -328,12 +329,12 @@ mod tests {
         };
         for (content, expected) in [
             (
-                &include_bytes!("../../tensor/tests/pth/nested_zip.pth")[..],
+                &include_bytes!("../../formats/tests/pth/nested_zip.pth")[..],
                 "weights: names: expected those of a ViT or Swin (timm, Microsoft, TorchVision, \
                  Hugging Face, AugReg, MTLoRA, EMTAL), found 4 tensors such as bias, empty, scalar",
             ),
             (
-                include_bytes!("../../tensor/tests/pth/bad_system.pth"),
+                include_bytes!("../../formats/tests/pth/bad_system.pth"),
                 "weights: `os.system` is neither tensor nor",
             ),
             (b"PK\x03\x04 and no archive", "weights: archive: "),

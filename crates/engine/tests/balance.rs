@@ -72,7 +72,7 @@ fn equal_weights_are_the_plain_run() {
 /// What the balancer of the run in `path` remembered after `step`, by name.
 fn remembered(path: &Path, step: u64, name: &str) -> Vec<f64> {
     let path = path.join(format!("checkpoints/step-{step:08}/memory.safetensors"));
-    let tensors = polyptych_tensor::file::load(&path).unwrap().tensors;
+    let tensors = polyptych_formats::file::load(&path).unwrap().tensors;
     Vec::try_from(tensors[name].to_kind(Kind::Double)).unwrap()
 }
 

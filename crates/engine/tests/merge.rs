@@ -5,7 +5,8 @@ mod common;
 
 use common::{recipe, train};
 use polyptych_engine::{DataSets, OpenRun, evaluate, merge};
-use polyptych_tensor::{Kind, file, no_grad};
+use polyptych_formats::file;
+use polyptych_tensor::{Kind, no_grad};
 
 const METHODS: [&str; 7] = [
     "adapter.scale=2.0",
@@ -52,7 +53,7 @@ fn the_plain_part_has_timms_names() {
     let (path, out) = (folder.path().join("run"), folder.path().join("merged"));
     drop(train(recipe(&[]), &path));
     merge(&OpenRun::open(&path, false, None).unwrap(), &out, true).unwrap();
-    let plain = polyptych_tensor::file::load(&out.join("backbone.safetensors")).unwrap().tensors;
+    let plain = polyptych_formats::file::load(&out.join("backbone.safetensors")).unwrap().tensors;
     let full = recipe(&["adapter={method=\"full\"}"]);
     let specs = OpenRun::open(&out, false, None).unwrap().folder.specs().unwrap();
     let cpu = polyptych_tensor::Device::Cpu;

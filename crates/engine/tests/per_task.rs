@@ -11,7 +11,8 @@ use polyptych_adapters::Form;
 use polyptych_engine::{
     DataSets, Ledger, Model, OpenRun, Recipe, Trainer, evaluate, merge, time, to_tensor,
 };
-use polyptych_tensor::{Device, Kind, Role, Tensor, file, manual_seed, no_grad};
+use polyptych_formats::file;
+use polyptych_tensor::{Device, Kind, Role, Tensor, manual_seed, no_grad};
 
 const TASKS: [&str; 2] = ["depth", "semseg"];
 const LORA: &str = "adapter={method=\"lora\", r=2, target_modules=[\"qkv\"], bias=\"lora_only\", lora_dropout=0.1}";

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use common::{classes, recipe};
 use polyptych_adapters::Form;
 use polyptych_engine::{DataSets, Model, Recipe, load_backbone};
-use polyptych_tensor::{Device, Kind, LoadReport, Tensor, Tensors, file, no_grad};
+use polyptych_formats::file;
+use polyptych_tensor::{Device, Kind, LoadReport, Tensor, Tensors, no_grad};
 
 fn model(recipe: &Recipe) -> Model {
     let specs = DataSets::open(recipe).unwrap().specs;

@@ -114,7 +114,7 @@ fn weights_must_exist_and_fit() {
     let file = folder.path().join("w.safetensors");
     let one = polyptych_tensor::Tensor::from_slice(&[1.0f32]);
     let tensors = [("blocks.0.attn.qkv.weight".to_owned(), one)].into();
-    polyptych_tensor::file::save(&file, &tensors, Default::default()).unwrap();
+    polyptych_formats::file::save(&file, &tensors, Default::default()).unwrap();
     let message = refused(&[&format!("backbone.weights=\"{}\"", file.display())]);
     assert!(message.contains("layers.0.blocks.0.attn.proj.bias: missing"), "{message}");
 }

@@ -6,8 +6,9 @@ mod common;
 use common::{Until, alone, classes, train};
 use polyptych_adapters::Form;
 use polyptych_engine::{DataSets, Ledger, Model, OpenRun, Recipe, Trainer, evaluate, merge, time};
+use polyptych_formats::file;
 use polyptych_tensor::optim::decay_groups;
-use polyptych_tensor::{Device, Kind, file};
+use polyptych_tensor::{Device, Kind};
 
 /// The cut lies within fading, and between two writes to the bank of one class.
 #[test]

@@ -1,6 +1,7 @@
 //! All levels of a pyramid in one layer.
 
-use polyptych_tensor::{Conv2d, Tensor, upsample};
+use polyptych_kernels::upsample;
+use polyptych_tensor::{Conv2d, Tensor};
 
 /// `conv`, of kernel 1, of all `levels`, `[batch, h, w, chans]`, resized to `finest` bilinearly and
 /// put side by side.

@@ -22,7 +22,7 @@ pub fn upsample(x: &Tensor, size: [i64; 2]) -> Result<Tensor> {
         return Ok(x.shallow_clone());
     }
     let planes = x.contiguous().view([found[0] * found[1], found[2], found[3], 1]);
-    let resized = polyptych_tensor::upsample(&[&planes], None, size);
+    let resized = polyptych_kernels::upsample(&[&planes], None, size);
     Ok(resized.view([found[0], found[1], size[0], size[1]]))
 }
 

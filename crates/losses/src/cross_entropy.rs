@@ -1,6 +1,7 @@
 //! Which of several classes: semantic segmentation, human parts, classification.
 
-use polyptych_tensor::{Kind, Tensor, cross_entropy};
+use polyptych_kernels::cross_entropy;
+use polyptych_tensor::{Kind, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::pair::{Pair, indexed, shape_error};

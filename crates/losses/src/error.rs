@@ -70,6 +70,9 @@ pub enum Error {
         /// Number of losses.
         found: usize,
     },
+    /// A fused operation refused a call.
+    #[error(transparent)]
+    Kernel(#[from] polyptych_kernels::Error),
     /// LibTorch refused a call.
     #[error(transparent)]
     Tensor(#[from] polyptych_tensor::Error),

@@ -1,6 +1,7 @@
 //! Surface normals.
 
-use polyptych_tensor::{Tensor, normals_l1};
+use polyptych_kernels::normals_l1;
+use polyptych_tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::pair::{Pair, elementwise, shape_error};

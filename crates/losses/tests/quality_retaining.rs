@@ -7,8 +7,9 @@ mod support;
 
 use std::path::Path;
 
+use polyptych_formats::file;
 use polyptych_losses::{BankForm, ClassRanges, QrLoss, QualityRetaining, QualityRetainingConfig};
-use polyptych_tensor::{Device, Kind, Tensor, Tensors, file};
+use polyptych_tensor::{Device, Kind, Tensor, Tensors};
 use support::{Reference, divergence, draw, labels, numbers, rows, softmax};
 
 const TWO_SLOT: QualityRetainingConfig = QualityRetainingConfig {

@@ -5,11 +5,12 @@
 //! with Sublinear Memory Cost", arXiv 1604.06174). The graph is the same as without, so every
 //! gradient is the same bit for bit, whatever a backward pass asks for and however often.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-use crate::{Activations, Tensor, kernels};
+use polyptych_kernels::recompute;
+use tch::Tensor;
+
+use crate::Activations;
 
 /// `run(x)`, of which only `x` is kept for the backward pass.
 ///
@@ -21,32 +22,13 @@ use crate::{Activations, Tensor, kernels};
 pub fn checkpoint<R>(x: &Activations, run: impl Fn(&Activations) -> R + 'static) -> R {
     let run = Rc::new(run);
     let (again, kept) = (run.clone(), cut_off(x));
-    let repeat = Repeat(Box::new(move || drop(again(&kept))));
-    let _dropping = kernels::Dropping::begin(repeat, &x.shared);
-    run(x)
+    recompute(&x.shared, move || drop(again(&kept)), || run(x))
 }
 
 /// The same numbers, which ask for gradients where `x` does, but do not hand them on.
 fn cut_off(x: &Activations) -> Activations {
     let leaf = |t: &Tensor| t.detach().set_requires_grad(t.requires_grad());
     Activations { shared: leaf(&x.shared), per_task: x.per_task.as_ref().map(leaf) }
-}
-
-/// What a backward pass calls. The graph owns it, and may run and free it on a thread of its own;
-/// the thread that asked for the backward pass waits meanwhile.
-pub(crate) struct Repeat(Box<dyn Fn()>);
-
-impl Repeat {
-    /// Calls it; a panic must not cross over into C++.
-    pub(crate) fn run(&self) -> Result<(), String> {
-        catch_unwind(AssertUnwindSafe(&self.0)).map_err(|payload| message(payload.as_ref()))
-    }
-}
-
-fn message(payload: &(dyn Any + Send)) -> String {
-    let text = payload.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
-    format!("run again in the backward pass: {}", text.unwrap_or("panicked"))
 }
 
 #[cfg(test)]
@@ -57,7 +39,8 @@ mod tests {
     use tch::{Device, Kind, no_grad};
 
     use super::*;
-    use crate::{add_branch, dropout, gelu, linear, low_rank_linear, task_low_rank};
+    use crate::{add_branch, dropout};
+    use polyptych_kernels::{gelu, linear, low_rank_linear, task_low_rank};
 
     const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
 
@@ -141,7 +124,7 @@ mod tests {
         let (parts, x) = setting();
         let found = [false, true].map(|checkpointed| {
             tch::manual_seed(3);
-            kernels::forget_gradients(&leaves(&parts, &x));
+            polyptych_kernels::forget_gradients(&leaves(&parts, &x));
             let loss = through(&parts, &x, checkpointed);
             let drawn = next_draw();
             loss.backward();

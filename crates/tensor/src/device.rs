@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use tch::Device;
 
-use crate::{Error, Result, shim};
+use crate::{Error, Result};
 
 /// Turns `auto`, `cpu`, `cuda` or `cuda:N` into a device.
 ///
@@ -53,7 +53,7 @@ fn cuda_count() -> Result<usize, String> {
     static COUNT: OnceLock<Result<usize, String>> = OnceLock::new();
     COUNT
         .get_or_init(|| {
-            let opened = shim::open_library(&cuda_library().to_string_lossy());
+            let opened = polyptych_kernels::open_library(&cuda_library().to_string_lossy());
             match (tch::Cuda::device_count(), opened) {
                 (count, _) if count > 0 => Ok(count as usize),
                 (_, Err(e)) => Err(format!(
@@ -70,7 +70,7 @@ fn cuda_count() -> Result<usize, String> {
 /// LibTorch's CUDA library: next to the CPU library, or in `cuda/`, where `cargo xtask setup
 /// --cuda` puts it. The loader's own search path comes last.
 fn cuda_library() -> PathBuf {
-    let lib = PathBuf::from(env!("LIBTORCH_LIB_DIR"));
+    let lib = polyptych_kernels::library_folder();
     let beside = lib.join("libtorch_cuda.so");
     let separate = lib.with_file_name("cuda").join("libtorch_cuda.so");
     let known = [beside, separate].into_iter().find(|p| p.exists());

@@ -1,11 +1,9 @@
 //! What can go wrong with numbers on LibTorch.
 
-use std::path::PathBuf;
-
 /// Result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// An error of a device, a parameter, a file of tensors or a LibTorch call.
+/// An error of a device, a parameter or a LibTorch call.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A device was asked for that is not there.
@@ -14,14 +12,6 @@ pub enum Error {
         /// What was asked for.
         asked: String,
         /// Why it cannot be had.
-        reason: String,
-    },
-    /// A shared library could not be opened.
-    #[error("{}: cannot be opened: {reason}", path.display())]
-    Library {
-        /// The library.
-        path: PathBuf,
-        /// What the loader said.
         reason: String,
     },
     /// LibTorch refused a call.
@@ -64,58 +54,6 @@ pub enum Error {
         /// The shape it has.
         found: Vec<i64>,
     },
-    /// A file could not be read or written.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: std::io::Error,
-    },
-    /// A file is not what its format says.
-    #[error("{}: not a safetensors file: {reason}", path.display())]
-    Format {
-        /// The file.
-        path: PathBuf,
-        /// What the reader found.
-        reason: String,
-    },
-    /// A file of PyTorch's is damaged or of a layout that is not read.
-    #[error("{}: not a readable PyTorch file: {reason}", path.display())]
-    Pth {
-        /// The file.
-        path: PathBuf,
-        /// What the reader found.
-        reason: String,
-    },
-    /// A pickle asks for something that is neither a tensor nor a container.
-    #[error(
-        "{}: `{what}` is neither tensor nor container: nothing was executed; expected a state dict \
-         alone, saved by `torch.save(model.state_dict(), ..)` or as safetensors",
-        path.display()
-    )]
-    Foreign {
-        /// The file.
-        path: PathBuf,
-        /// The global or opcode.
-        what: String,
-    },
-    /// A function that cannot be traced, or a file that is no TorchScript.
-    #[error("{}: TorchScript: {reason}", path.display())]
-    Script {
-        /// The file.
-        path: PathBuf,
-        /// What was found.
-        reason: String,
-    },
-    /// A function that ONNX cannot express here, or a file that is no such file.
-    #[error("{}: ONNX: {reason}", path.display())]
-    Onnx {
-        /// The file.
-        path: PathBuf,
-        /// What was found.
-        reason: String,
-    },
     /// Tensors in a file do not fit the model.
     #[error("{origin}: {problems}")]
     Load {
@@ -138,6 +76,9 @@ pub enum Error {
         /// What was given.
         found: String,
     },
+    /// A fused operation refused a call.
+    #[error(transparent)]
+    Kernel(#[from] polyptych_kernels::Error),
 }
 
 impl From<tch::TchError> for Error {

@@ -1,6 +1,6 @@
 //! How much memory does this process hold, and does it grow?
 
-use crate::kernels;
+use polyptych_kernels as kernels;
 
 /// Lets this process keep memory that tensors have freed, instead of having the system clear new
 /// pages for every large one: a tenth of a training step on the CPU. For programs to call once at

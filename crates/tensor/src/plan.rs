@@ -8,7 +8,8 @@ use std::fmt::Debug;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use crate::{Activations, Linear, Result, Scope, Tensors, gelu};
+use crate::{Activations, Linear, Result, Scope, Tensors};
+use polyptych_kernels::gelu;
 
 /// Which projection of a block stands at a site.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -79,7 +80,7 @@ pub trait Projection: Debug {
 pub trait Narrow {
     /// That matrix of every task, `[tasks, r, in_features]`, with `r` up to [`NARROW_RANK`].
     ///
-    /// [`NARROW_RANK`]: crate::NARROW_RANK
+    /// [`NARROW_RANK`]: polyptych_kernels::NARROW_RANK
     fn matrices(&self, kind: Kind) -> Tensor;
 
     /// [`Projection::forward`] of the stream that all tasks share, `[.., in_features]`, and of what

@@ -11,7 +11,8 @@ use std::rc::Rc;
 
 use tch::{Device, Kind, Tensor};
 
-use crate::{Error, Init, Result, kernels};
+use crate::{Error, Init, Result};
+use polyptych_kernels as kernels;
 
 /// What a stored tensor is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -108,7 +108,6 @@ fn floats(view: &TensorView) -> Result<Vec<f64>> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use safetensors::Dtype;
 

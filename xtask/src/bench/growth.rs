@@ -132,7 +132,6 @@ fn panel(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn point(line: &str, tasks: usize) -> Point {

@@ -242,7 +242,6 @@ fn block(all: &BTreeMap<String, Row>, origin: &Origin, grown: bool) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::super::cases::CASES;
     use super::*;
 

@@ -92,7 +92,6 @@ fn read(text: &str, setting: Setting) -> Result<Run> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::run::tests::{LINES, setting};
     use super::*;
 

@@ -109,7 +109,6 @@ impl Drop for Worker {
 
 #[cfg(all(test, unix))]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     const READY: &str = r#"echo '{"ready":true,"versions":"shell 1"}'"#;

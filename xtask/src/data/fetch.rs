@@ -216,7 +216,6 @@ fn published(archive: &Archive) -> Download<'_> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::download::server::{Reply, Server};
     use std::io::Write;

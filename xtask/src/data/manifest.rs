@@ -142,7 +142,6 @@ impl Archive {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     const SOURCE: &str = "name = 'x'\n[source]\nhomepage = 'h'\ncitation = 'c'\nlicence = 'l'\n";

@@ -97,7 +97,6 @@ pub(super) fn note(path: &Path, name: &str, parses: &str, outcome: &Outcome) -> 
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     const END: &str = "Done 10 runs in 1 second(s)\nstat::number_of_executed_units: 10\n\

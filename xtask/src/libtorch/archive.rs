@@ -28,7 +28,6 @@ fn place(name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::libtorch::whole;
     use crate::record::Depth;

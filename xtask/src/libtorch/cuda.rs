@@ -102,7 +102,6 @@ pub(crate) fn keep(old: &Path, fresh: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

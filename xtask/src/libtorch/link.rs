@@ -33,7 +33,6 @@ pub(crate) fn repoint(root: &Path, home: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

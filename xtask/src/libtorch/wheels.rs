@@ -140,7 +140,6 @@ pub(super) fn torch_wheel(pip: &Pip, downloads: &Path) -> Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

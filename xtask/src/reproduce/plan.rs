@@ -236,7 +236,6 @@ fn distinct(rows: &[Row]) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     const TEXT: &str = r#"

@@ -51,7 +51,6 @@ pub(crate) fn change(result: f64, reference: f64, higher_is_better: bool) -> f64
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

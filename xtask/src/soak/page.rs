@@ -111,7 +111,6 @@ fn command(flags: &Soak) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

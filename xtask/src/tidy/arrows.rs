@@ -7,10 +7,10 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
+use super::files::PAGE;
+use super::table;
 use crate::process;
 use crate::workspace;
-
-const PAGE: &str = "docs/architecture.md";
 
 /// Packages that are LibTorch's.
 const LIBTORCH: [&str; 2] = ["tch", "torch-sys"];
@@ -46,7 +46,7 @@ struct Dependency {
 pub(super) fn check(root: &Path) -> Result<Vec<String>> {
     let page = root.join(PAGE);
     let text = fs::read_to_string(&page).with_context(|| page.display().to_string())?;
-    Ok(compare(&table(&text)?, &metadata(root)?))
+    Ok(compare(&arrows(&text)?, &metadata(root)?))
 }
 
 fn metadata(root: &Path) -> Result<Metadata> {
@@ -57,16 +57,10 @@ fn metadata(root: &Path) -> Result<Metadata> {
 }
 
 /// Reads the rows `| crate | question | may depend on |`.
-fn table(page: &str) -> Result<Vec<Row>> {
-    let cells = |line: &str| -> Vec<String> {
-        line.trim().trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()
-    };
-    let mut lines = page.lines().skip_while(|line| !is_header(&cells(line)));
-    if lines.next().is_none() {
-        bail!("{PAGE}: expected a table `| crate | question | may depend on |`, found none");
-    }
-    let rows: Vec<_> =
-        lines.take_while(|line| line.trim_start().starts_with('|')).skip(1).map(cells).collect();
+fn arrows(page: &str) -> Result<Vec<Row>> {
+    let rows = table::rows(page, is_header).with_context(|| {
+        format!("{PAGE}: expected a table `| crate | question | may depend on |`, found none")
+    })?;
     let names: Vec<String> = rows.iter().map(|row| row[0].trim_matches('`').to_owned()).collect();
     rows.iter().enumerate().map(|(index, row)| parse(row, &names[..index], &names)).collect()
 }
@@ -126,7 +120,6 @@ impl Package {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     const PAGE_TEXT: &str = "# Map\n\n| crate | question | may depend on |\n|---|---|---|\n\
@@ -141,12 +134,12 @@ mod tests {
         let text = format!(
             r#"{{"packages": [{{"name": "{package}", "dependencies": [{{"name": "{dependency}", "kind": {kind}}}]}}]}}"#
         );
-        compare(&table(PAGE_TEXT).unwrap(), &serde_json::from_str(&text).unwrap())
+        compare(&arrows(PAGE_TEXT).unwrap(), &serde_json::from_str(&text).unwrap())
     }
 
     #[test]
     fn the_table_is_read() {
-        let rows = table(PAGE_TEXT).unwrap();
+        let rows = arrows(PAGE_TEXT).unwrap();
         assert_eq!(
             rows.iter().map(names).collect::<Vec<_>>(),
             [vec![], vec![], vec!["tensor"], vec!["tensor", "data", "heads"]]
@@ -155,7 +148,7 @@ mod tests {
             rows.iter().map(|row| row.libtorch).collect::<Vec<_>>(),
             [true, false, true, true]
         );
-        assert!(table("no table").is_err());
+        assert!(arrows("no table").is_err());
     }
 
     #[test]

@@ -14,6 +14,34 @@ pub(super) struct File {
     pub(super) text: String,
 }
 
+/// The page that maps the repository.
+pub(super) const PAGE: &str = "docs/architecture.md";
+
+impl File {
+    /// Whether it holds Rust.
+    pub(super) fn is_rust(&self) -> bool {
+        self.path.ends_with(".rs")
+    }
+
+    /// Its crate, and its path below that crate's `src`.
+    pub(super) fn in_crate(&self) -> Option<(&str, &str)> {
+        let (folder, below) = self.path.split_once("/src/")?;
+        let name = if folder == "xtask" { folder } else { folder.strip_prefix("crates/")? };
+        (!name.contains('/')).then_some((name, below))
+    }
+
+    /// Whether it is Rust below the `src` of a crate, and no tests.
+    pub(super) fn is_library(&self) -> bool {
+        self.is_rust() && self.in_crate().is_some() && !self.is_library_test()
+    }
+
+    /// Whether it holds unit tests alone: `tests.rs`, or below a folder `tests`.
+    pub(super) fn is_library_test(&self) -> bool {
+        let is_tests = |part: &str| ["tests", "tests.rs"].contains(&part);
+        self.is_rust() && self.in_crate().is_some_and(|(_, below)| below.split('/').any(is_tests))
+    }
+}
+
 const TOP_LEVEL: [&str; 8] =
     ["Cargo.toml", "Cargo.lock", "crates", "xtask", "docs", "datasets", "benches", "README.md"];
 
@@ -74,7 +102,6 @@ pub(super) fn top_level(root: &Path) -> Result<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -39,8 +39,8 @@ pub(super) fn check(file: &File) -> Vec<String> {
     if is_code(&file.path) && lines > MAX_LINES {
         breach(lines, &format!("{lines} lines, at most {MAX_LINES}"));
     }
-    if is_cpp(&file.path) && !file.path.starts_with("crates/tensor/") {
-        breach(1, "C++ outside crates/tensor");
+    if is_cpp(&file.path) && !file.path.starts_with("crates/kernels/") {
+        breach(1, "C++ outside crates/kernels");
     }
     if !file.text.is_empty() && !file.text.ends_with('\n') {
         breach(lines, "no newline at the end");
@@ -78,8 +78,8 @@ fn check_line(path: &str, line: &str) -> Vec<String> {
     if path.ends_with(".rs") {
         let unfinished = UNFINISHED.iter().filter(|word| line.contains(**word));
         breaches.extend(unfinished.map(|word| format!("`{word}`")));
-        if !path.starts_with("crates/tensor/") && is_unsafe(line) {
-            breaches.push("unsafe code outside crates/tensor".to_owned());
+        if !path.starts_with("crates/kernels/") && is_unsafe(line) {
+            breaches.push("unsafe code outside crates/kernels".to_owned());
         }
     }
     breaches
@@ -141,8 +141,8 @@ mod tests {
             found("a.md", &format!("see `{path}me`\n"), "a path of one machine");
         }
         let block = format!("//! D\n{} {{ f() }}\n", concat!("uns", "afe"));
-        found("crates/data/src/a.rs", &block, "outside crates/tensor");
-        assert!(breaches("crates/tensor/src/a.rs", &block).is_empty());
+        found("crates/data/src/a.rs", &block, "outside crates/kernels");
+        assert!(breaches("crates/kernels/src/a.rs", &block).is_empty());
         for word in NETWORK {
             let line = format!("use {word};\n");
             found(

@@ -90,7 +90,6 @@ fn command(flags: &Torture) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -107,7 +107,6 @@ pub(super) fn remove(folder: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn checkpoint(folder: &Path, step: u64, content: &str) {

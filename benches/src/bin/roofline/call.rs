@@ -1,6 +1,7 @@
 //! One operation at one shape, as often as a training step calls it.
 
-use polyptych_tensor::{Device, Kind, Tensor, backward, no_grad};
+use polyptych_kernels::backward;
+use polyptych_tensor::{Device, Kind, Tensor, no_grad};
 
 use crate::work::Work;
 

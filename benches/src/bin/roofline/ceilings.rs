@@ -1,6 +1,7 @@
 //! What the machine can do: products a second, and bytes a second.
 
-use polyptych_tensor::{Device, Kind, Tensor, linear, no_grad};
+use polyptych_kernels::linear;
+use polyptych_tensor::{Device, Kind, Tensor, no_grad};
 
 use crate::call::random;
 use crate::piece::{Piece, Role};

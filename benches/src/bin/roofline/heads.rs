@@ -4,8 +4,9 @@ use anyhow::Result;
 use polyptych_benches::Subject;
 use polyptych_data::TaskSpec;
 use polyptych_heads::upsample;
+use polyptych_kernels::{linear, upsample as onto_finest};
 use polyptych_losses::{CrossEntropy, TaskLoss};
-use polyptych_tensor::{BatchNorm2d, Device, Kind, Store, Tensor, linear, upsample as onto_finest};
+use polyptych_tensor::{BatchNorm2d, Device, Kind, Store, Tensor};
 
 use crate::call::{Call, random};
 use crate::piece::Piece;

@@ -1,6 +1,6 @@
 //! Products with the factors that learn.
 
-use polyptych_tensor::{linear, task_hidden, task_up};
+use polyptych_kernels::{linear, task_hidden, task_up};
 
 use crate::call::{Call, random};
 use crate::piece::Piece;

@@ -59,7 +59,7 @@ fn main() -> Result<()> {
     for round in 0..=options.rounds {
         pieces.iter_mut().try_for_each(|piece| piece.round(round > 0))?;
     }
-    let versions = format!("LibTorch {}", polyptych_tensor::torch_version());
+    let versions = format!("LibTorch {}", polyptych_kernels::torch_version());
     println!("{}", json!({ "versions": versions }));
     pieces.iter().for_each(|piece| println!("{}", piece.line()));
     Ok(())

@@ -2,9 +2,8 @@
 //! wait for.
 
 use anyhow::Result;
-use polyptych_tensor::{
-    Device, LayerNorm, Store, Tensor, add_branch, dropout as drop_numbers, gelu as activate,
-};
+use polyptych_kernels::gelu as activate;
+use polyptych_tensor::{Device, LayerNorm, Store, Tensor, add_branch, dropout as drop_numbers};
 
 use crate::call::{Call, random};
 use crate::piece::Piece;

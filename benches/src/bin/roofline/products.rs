@@ -1,6 +1,6 @@
 //! Products with the backbone's own weights.
 
-use polyptych_tensor::linear;
+use polyptych_kernels::linear;
 
 use crate::call::{Call, random};
 use crate::piece::Piece;

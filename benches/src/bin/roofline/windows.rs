@@ -1,6 +1,6 @@
 //! Attention within windows, and the way of a map into windows and back.
 
-use polyptych_tensor::{attention as attend, cut_windows, join_windows};
+use polyptych_kernels::{attention as attend, cut_windows, join_windows};
 
 use crate::call::{Call, random};
 use crate::piece::Piece;

@@ -7,7 +7,8 @@ use anyhow::{Result, bail};
 use polyptych_adapters::Form;
 use polyptych_benches::Subject;
 use polyptych_engine::Model;
-use polyptych_tensor::{LoadOptions, Tensor, Tensors, file, manual_seed, no_grad};
+use polyptych_formats::file;
+use polyptych_tensor::{LoadOptions, Tensor, Tensors, manual_seed, no_grad};
 
 use crate::case::Case;
 

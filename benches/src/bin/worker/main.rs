@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail};
 use clap::Parser;
 use polyptych_benches::Clock;
 use polyptych_engine::{memory, torch_version};
-use polyptych_tensor::file;
+use polyptych_formats::file;
 use serde_json::{Value, json};
 
 use case::Case;

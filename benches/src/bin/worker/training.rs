@@ -4,7 +4,8 @@ use std::path::Path;
 
 use anyhow::Result;
 use polyptych_benches::{Step, Subject};
-use polyptych_tensor::{Kind, Tensors, file, no_grad};
+use polyptych_formats::file;
+use polyptych_tensor::{Kind, Tensors, no_grad};
 
 use crate::case::Case;
 

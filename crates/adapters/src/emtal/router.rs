@@ -3,8 +3,9 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use polyptych_kernels::linear;
 use polyptych_tensor::{
-    Activations, Error, Gate, Init, Kind, Result, Scope, Site, Tensor, cast, linear, no_grad,
+    Activations, Error, Gate, Init, Kind, Result, Scope, Site, Tensor, cast, no_grad,
 };
 
 use super::EmtalConfig;

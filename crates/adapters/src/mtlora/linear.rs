@@ -3,9 +3,10 @@
 //! The frozen product runs once, on the shared stream. All tasks' low-rank terms are two batched
 //! products on the task axis. Unequal ranks are padded with zeros, which changes no output.
 
+use polyptych_kernels::{NARROW_RANK, gelu, linear, task_hidden, task_low_rank, task_up};
 use polyptych_tensor::{
-    Activations, Init, Kind, LayerNorm, Linear, NARROW_RANK, Narrow, Projection, Result, Scope,
-    Site, Tensor, cast, dropout, gelu, linear, task_hidden, task_low_rank, task_up,
+    Activations, Init, Kind, LayerNorm, Linear, Narrow, Projection, Result, Scope, Site, Tensor,
+    cast, dropout,
 };
 
 use super::{MtLoraConfig, SharedMode};

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use polyptych_tensor::{Kind, Tensor, Tensors, file};
+use polyptych_formats::file;
+use polyptych_tensor::{Kind, Tensor, Tensors};
 use serde_json::{Value, json};
 
 use super::names::PREFIX;

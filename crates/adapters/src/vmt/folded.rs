@@ -2,7 +2,8 @@
 //!
 //! The adapter itself cannot become part of frozen weights, for it runs beside a nonlinear MLP.
 
-use polyptych_tensor::{Init, Result, Scope, Tap, Tensor, Tensors, cast, no_grad, task_up};
+use polyptych_kernels::task_up;
+use polyptych_tensor::{Init, Result, Scope, Tap, Tensor, Tensors, cast, no_grad};
 
 use super::config::VmtAdapterConfig;
 use super::knowledge::{self, SCOPE};

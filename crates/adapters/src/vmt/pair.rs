@@ -2,7 +2,8 @@
 //!
 //! Either side is a chain of matrices `[out, in]`; the forms differ in what stands in the chains.
 
-use polyptych_tensor::{Error, Init, Result, Scope, Site, Tensor, Tensors, cast, task_up};
+use polyptych_kernels::task_up;
+use polyptych_tensor::{Error, Init, Result, Scope, Site, Tensor, Tensors, cast};
 
 use super::config::{Bottleneck, Projections, VmtAdapterConfig};
 use crate::lora::take;
@@ -97,7 +98,7 @@ impl Pair {
 
 /// `W x + b` in the type of `x`.
 pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
-    polyptych_tensor::linear(x, &cast(weight, x.kind()), bias.map(|b| cast(b, x.kind())).as_ref())
+    polyptych_kernels::linear(x, &cast(weight, x.kind()), bias.map(|b| cast(b, x.kind())).as_ref())
 }
 
 /// Takes both chains below `path` out of `tensors`, multiplied out: `[k, d]` and `[d, k]`.

@@ -11,9 +11,10 @@ use polyptych_adapters::{AdapterConfig, Form};
 use polyptych_backbones::{
     Backbone, BackboneConfig, GlobalPool, Intermediates, Options, SwinConfig, VitConfig,
 };
+use polyptych_formats::{TensorFile, file};
 use polyptych_tensor::{
     Device, Kind, LoadOptions, NoAdapter, Plan, Projection, Pyramid, Result, Scope, Site, SiteKind,
-    Store, Tensor, TensorFile, Tensors, file, manual_seed, no_grad,
+    Store, Tensor, Tensors, manual_seed, no_grad,
 };
 use serde_json::Value;
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
+use polyptych_formats::pth::Choice;
 use polyptych_tensor::Tensors;
-use polyptych_tensor::pth::Choice;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -83,7 +83,7 @@ fn place(folder: &Path, index: &Path, name: &str) -> Result<PathBuf> {
 }
 
 fn json<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let io = |source| polyptych_tensor::Error::Io { path: path.into(), source };
+    let io = |source| polyptych_formats::Error::Io { path: path.into(), source };
     let text = std::fs::read(path).map_err(io)?;
     let what = "JSON with the fields of its kind";
     serde_json::from_slice(&text).map_err(|e| wrong(path, "content", what.into(), e.to_string()))

@@ -2,8 +2,9 @@
 
 use std::cell::RefCell;
 
+use polyptych_kernels::attention;
 use polyptych_tensor::{
-    Activations, Device, Init, Kind, Projection, Result, SiteKind, Tensor, attention, cast,
+    Activations, Device, Init, Kind, Projection, Result, SiteKind, Tensor, cast,
 };
 
 use super::prompts::{self, Layout};

@@ -3,7 +3,8 @@
 //! Every window of an image attends together with a copy of the image's prompts, and what the
 //! windows make of the copies is averaged. Patch merging leaves prompts behind.
 
-use polyptych_tensor::{Activations, Tensor, attention};
+use polyptych_kernels::attention;
+use polyptych_tensor::{Activations, Tensor};
 
 use super::windows::Windows;
 use crate::prompts::{Held, InFront};

@@ -1,6 +1,7 @@
 //! Windows of a feature map: cutting, joining, and which positions may see each other.
 
-use polyptych_tensor::{Device, Kind, Tensor, cut_windows, join_windows};
+use polyptych_kernels::{cut_windows, join_windows};
+use polyptych_tensor::{Device, Kind, Tensor};
 
 use super::pad::pad;
 

@@ -1,6 +1,7 @@
 //! Attention among all tokens of an image.
 
-use polyptych_tensor::{Activations, Projection, Result, SiteKind, attention};
+use polyptych_kernels::attention;
+use polyptych_tensor::{Activations, Projection, Result, SiteKind};
 
 use crate::place::Place;
 

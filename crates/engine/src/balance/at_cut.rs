@@ -1,8 +1,9 @@
 //! Gradients by the features that all tasks read: one pass through each head, one through the trunk.
 
+use polyptych_kernels::set_gradient;
 use polyptych_losses::Error as LossError;
 use polyptych_losses::balancers::{Balancing, Batch, FeatureRows, gram_of_rows};
-use polyptych_tensor::{GradScaler, Kind, Tensor, no_grad, set_gradient};
+use polyptych_tensor::{GradScaler, Kind, Tensor, no_grad};
 
 use crate::Result;
 use crate::balance::reach::Reach;

@@ -5,7 +5,8 @@
 //! tasks are one batched operation, and gradients alone cannot either, since adapters begin with
 //! zeros. So the question is asked once, of gradients at slightly shifted values.
 
-use polyptych_tensor::{Kind, Tensor, manual_seed, no_grad, set_gradient};
+use polyptych_kernels::set_gradient;
+use polyptych_tensor::{Kind, Tensor, manual_seed, no_grad};
 
 use crate::balance::rows::gradients;
 use crate::{Model, Result};

@@ -1,8 +1,9 @@
 //! The gradients of each task: shared ones as a row of one matrix, private ones as they are.
 
+use polyptych_kernels::set_gradient;
 use polyptych_losses::balancers::RowWeights;
 use polyptych_tensor::optim::TaskGradients;
-use polyptych_tensor::{Kind, Tensor, no_grad, set_gradient};
+use polyptych_tensor::{Kind, Tensor, no_grad};
 
 use crate::Result;
 use crate::balance::reach::Reach;

@@ -42,7 +42,7 @@ pub(crate) fn from_tensors(tensors: &Tensors) -> Result<BalancingState> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use polyptych_tensor::file;
+    use polyptych_formats::file;
 
     use super::*;
 

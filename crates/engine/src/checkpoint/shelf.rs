@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use polyptych_tensor::file;
+use polyptych_formats::file;
 
 use crate::Result;
 use crate::error::io;

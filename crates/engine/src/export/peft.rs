@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use polyptych_adapters::{Form, PeftFactors, load_peft, save_peft};
-use polyptych_tensor::{Tensor, Tensors, file};
+use polyptych_formats::file;
+use polyptych_tensor::{Tensor, Tensors};
 
 use super::{ExportReport, Subject, timm};
 use crate::{Model, Result};

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use polyptych_tensor::file;
+use polyptych_formats::file;
 use serde_json::{Map, Value, json};
 
 use super::Subject;

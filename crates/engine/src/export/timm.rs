@@ -4,7 +4,8 @@ use std::path::Path;
 
 use polyptych_backbones::{BackboneConfig, GlobalPool};
 use polyptych_data::{LoaderConfig, TaskKind};
-use polyptych_tensor::{Kind, Tensor, Tensors, file};
+use polyptych_formats::file;
+use polyptych_tensor::{Kind, Tensor, Tensors};
 use serde_json::{Value, json};
 
 use super::{ExportReport, Subject, new_folder, settings};

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use polyptych_tensor::{Device, Onnx, Precision, Script, ScriptConfig, Tensor, Traced, no_grad};
+use polyptych_formats::{Onnx, Script, ScriptConfig, Traced};
+use polyptych_tensor::{Device, Precision, Tensor, no_grad};
 use serde_json::json;
 
 use super::settings::{settings, write_beside};

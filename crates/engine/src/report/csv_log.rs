@@ -93,7 +93,7 @@ impl CsvLog {
         let head: Vec<String> = head.collect();
         let all = std::iter::once(&head[..]).chain(rows.iter().map(Vec::as_slice));
         let bytes = rows_as_bytes(head.len(), all).map_err(io(&self.path))?;
-        Ok(polyptych_tensor::file::write_aside(&self.path, &bytes)?)
+        Ok(polyptych_formats::file::write_aside(&self.path, &bytes)?)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use polyptych_tensor::file;
+use polyptych_formats::file;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;

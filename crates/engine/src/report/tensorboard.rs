@@ -144,7 +144,7 @@ fn trim(path: &Path, step: u64) -> Result<()> {
     let kept = record::payloads(&bytes).filter(|event| stays(event));
     let kept: Vec<u8> = kept.flat_map(record::framed).collect();
     if kept.len() < bytes.len() {
-        polyptych_tensor::file::write_aside(path, &kept)?;
+        polyptych_formats::file::write_aside(path, &kept)?;
     }
     Ok(())
 }

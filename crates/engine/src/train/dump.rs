@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use polyptych_data::Batch;
-use polyptych_tensor::{Tensor, file};
+use polyptych_formats::file;
+use polyptych_tensor::Tensor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::checkpoint::read_json;

@@ -2,8 +2,9 @@
 
 use ndarray::Array4;
 use polyptych_data::Batch;
+use polyptych_formats::file;
 use polyptych_metrics::{Baseline, delta_m};
-use polyptych_tensor::{file, memory};
+use polyptych_tensor::memory;
 use serde_json::json;
 
 use super::{Observer, Trainer};

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use polyptych_tensor::{GradScaler, Tensors, torch_version};
+use polyptych_kernels::torch_version;
+use polyptych_tensor::{GradScaler, Tensors};
 
 use super::Trainer;
 use crate::balance::Balance;

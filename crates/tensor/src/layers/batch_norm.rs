@@ -2,8 +2,8 @@
 
 use tch::{Kind, Tensor};
 
-use crate::kernels::{self, Normalised};
 use crate::{Init, Result, Scope};
+use polyptych_kernels::{self as kernels, BatchNorm};
 
 /// `y = (x - mean) / sqrt(var + eps) * weight + bias` per channel; batch statistics in training,
 /// running ones otherwise.
@@ -43,7 +43,7 @@ impl BatchNorm2d {
 
     /// `relu` of the same, for channels that come last: `[.., chans]`.
     pub fn forward_relu(&self, x: &Tensor, train: bool) -> Tensor {
-        let norm = Normalised {
+        let norm = BatchNorm {
             weight: &self.weight,
             bias: &self.bias,
             running_mean: &self.running_mean,

@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 
-use crate::kernels;
+use polyptych_kernels as kernels;
 
 /// Sets each number to zero with probability `p` in training and scales the rest by `1 / (1 - p)`.
 pub fn dropout(x: &Tensor, p: f64, train: bool) -> Tensor {

@@ -2,7 +2,8 @@
 
 use tch::Tensor;
 
-use crate::{Init, Result, Scope, kernels};
+use crate::{Init, Result, Scope};
+use polyptych_kernels as kernels;
 
 /// Layer normalisation over the last axis.
 #[derive(Debug)]

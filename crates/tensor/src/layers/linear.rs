@@ -3,7 +3,8 @@
 use tch::Tensor;
 
 use super::cast;
-use crate::{Init, Result, Scope, kernels};
+use crate::{Init, Result, Scope};
+use polyptych_kernels as kernels;
 
 /// A linear map over the last axis; `weight` is `[out, in]`, `bias` is `[out]`.
 #[derive(Debug)]

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use super::{Group, Optimiser};
-use crate::shim::{self, AdamWStep};
 use crate::{Error, Result, Tensors};
+use polyptych_kernels::AdamWStep;
 
 /// Constants of AdamW.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -69,7 +69,7 @@ impl Optimiser for AdamW {
                 weight_decay: *weight_decay,
                 eps: self.config.eps,
             };
-            shim::adamw_step(
+            polyptych_kernels::adamw_step(
                 &all(|s| s.param.shallow_clone()),
                 &all(|s| s.param.grad()),
                 &all(|s| s.exp_avg.shallow_clone()),

@@ -7,8 +7,8 @@ use tch::{Kind, Tensor};
 
 use super::adamw::copy_all;
 use super::{Group, Optimiser, TaskGradients};
-use crate::shim::{self, AdamWStep};
 use crate::{Error, Result, Tensors};
+use polyptych_kernels::AdamWStep;
 
 /// Constants of AdaTask.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -84,7 +84,8 @@ impl AdaTask {
         }
         // What decays is done before, once for all tasks.
         let constants = AdamWStep { lr, betas: config.betas, weight_decay: 0.0, eps: config.eps };
-        shim::adamw_step(&params, &grads, &firsts, &seconds, &steps, &constants)
+        polyptych_kernels::adamw_step(&params, &grads, &firsts, &seconds, &steps, &constants)?;
+        Ok(())
     }
 
     /// Decoupled weight decay of every parameter that the step moves, once.

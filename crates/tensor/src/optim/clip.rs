@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use crate::kernels::{joint_norm, scale_all};
+use polyptych_kernels::{joint_norm, scale_all};
 
 /// Scales all gradients so that their joint norm is at most `max_norm`, and returns the norm
 /// before: `g = g * min(1, max_norm / (norm + 1e-6))`, as PyTorch does.

@@ -5,8 +5,8 @@ use tch::Tensor;
 
 use super::adamw::copy_all;
 use super::{Group, Optimiser};
-use crate::shim::{self, SgdStep};
 use crate::{Result, Tensors};
+use polyptych_kernels::SgdStep;
 
 /// Constants of SGD.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -74,7 +74,7 @@ impl Optimiser for Sgd {
                 true => Vec::new(),
                 false => all(|s| s.momentum_buffer.shallow_clone()),
             };
-            shim::sgd_step(
+            polyptych_kernels::sgd_step(
                 &all(|s| s.param.shallow_clone()),
                 &all(|s| s.param.grad()),
                 &buffers,

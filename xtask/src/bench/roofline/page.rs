@@ -126,7 +126,6 @@ fn rest(run: &Run) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::super::run::tests::run;
     use super::*;
 

@@ -143,7 +143,6 @@ fn ends(values: impl Iterator<Item = f64>) -> [f64; 2] {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::super::run::tests::run;
     use super::*;
 

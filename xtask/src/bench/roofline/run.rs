@@ -159,7 +159,6 @@ impl fmt::Display for Run {
 
 #[cfg(test)]
 pub(super) mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     /// 100 GFLOP/s, 8 GB/s, and a step of which one of four seconds is in no group.

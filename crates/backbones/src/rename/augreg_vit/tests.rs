@@ -5,7 +5,6 @@
 use polyptych_tensor::{Device, Kind, LoadOptions, LoadReport, NoAdapter, Store, Tensor, Tensors};
 
 use super::augreg_vit;
-use crate::npz::{self, testing};
 use crate::{Backbone, GlobalPool, Options, VitConfig};
 
 const DIM: usize = 32;
@@ -82,21 +81,17 @@ fn at(name: &str, index: &[usize]) -> f32 {
     value(name, index.iter().zip(&shape).fold(0, |at, (i, extent)| at * extent + i))
 }
 
-fn file() -> Vec<u8> {
-    let member = |(name, shape): &(String, Vec<usize>)| {
-        let count = shape.iter().product();
-        let data: Vec<u8> = (0..count).flat_map(|i| value(name, i).to_le_bytes()).collect();
-        let shape: String = shape.iter().map(|extent| format!("{extent},")).collect();
-        testing::npy("<f4", false, &format!("({shape})"), &data)
+fn file() -> Tensors {
+    let tensor = |name: &str, shape: &[usize]| {
+        let values: Vec<f32> = (0..shape.iter().product()).map(|i| value(name, i)).collect();
+        let shape: Vec<i64> = shape.iter().map(|&extent| extent as i64).collect();
+        Tensor::from_slice(&values).view(shape.as_slice())
     };
-    let all = layout();
-    let members: Vec<(&str, Vec<u8>)> =
-        all.iter().map(|entry| (entry.0.as_str(), member(entry))).collect();
-    testing::archive(&members)
+    layout().into_iter().map(|(name, shape)| (name.clone(), tensor(&name, &shape))).collect()
 }
 
 fn renamed() -> Tensors {
-    augreg_vit(npz::parse("w.npz", &file()).unwrap()).unwrap()
+    augreg_vit(file()).unwrap()
 }
 
 /// Compares every element with the one that `origin` says, given the index in timm's layout.
@@ -200,7 +195,7 @@ fn a_vit_takes_all_but_the_hidden_layer_of_the_classifier() {
 #[test]
 fn tensors_that_do_not_fit_are_named() {
     let refusal = |change: &dyn Fn(&mut Tensors)| {
-        let mut tensors = npz::parse("w.npz", &file()).unwrap();
+        let mut tensors = file();
         change(&mut tensors);
         augreg_vit(tensors).unwrap_err().to_string()
     };

@@ -1,0 +1,50 @@
+//! Compiles the C++ against LibTorch and hands LibTorch's folder to the crates above.
+
+use std::path::{Path, PathBuf};
+
+fn main() {
+    let lib = PathBuf::from(
+        std::env::var("DEP_TCH_LIBTORCH_LIB").expect("torch-sys tells where LibTorch lies"),
+    );
+    // The link in the repository may move; programs keep the folder that it pointed to.
+    let lib = lib.canonicalize().unwrap_or(lib);
+    println!("cargo::metadata=lib_dir={}", lib.display());
+    println!("cargo::rustc-env=LIBTORCH_LIB_DIR={}", lib.display());
+    println!("cargo::rustc-link-arg=-Wl,-rpath,{}", lib.display());
+    for path in ["cpp", "src/shim.rs", "src/operations.rs"] {
+        println!("cargo::rerun-if-changed={path}");
+    }
+
+    let root = lib.parent().expect("LibTorch's libraries lie in its folder `lib`");
+    let mut build = cxx_build::bridges(["src/shim.rs", "src/operations.rs"]);
+    // LibTorch's loops in its headers share out their work only where OpenMP is on, and must do so
+    // among the threads of its own library.
+    if let Some(openmp) = openmp(&lib) {
+        build.flag("-fopenmp");
+        println!("cargo::rustc-link-search=native={}", lib.display());
+        println!("cargo::rustc-link-lib=dylib:+verbatim={openmp}");
+    }
+    build
+        .file("cpp/shim.cc")
+        .file("cpp/kernels.cc")
+        .std("c++17")
+        .include(root.join("include"))
+        .include(root.join("include/torch/csrc/api/include"))
+        .warnings(false)
+        // Tests train small models: loops over numbers are worth their vectors there too.
+        .opt_level(3)
+        // Otherwise GCC halves vectors of 64 bytes where it converts numbers.
+        .flag_if_supported("-mprefer-vector-width=512")
+        .flag_if_supported("-fno-math-errno")
+        .flag_if_supported("-fno-trapping-math")
+        // Vectors are handed on between functions that are inlined, so their ABI does not matter.
+        .flag_if_supported("-Wno-psabi")
+        .compile("polyptych-shim");
+    println!("cargo::rustc-link-lib=dl");
+}
+
+/// The file of GNU's OpenMP beside LibTorch.
+fn openmp(lib: &Path) -> Option<String> {
+    let mut names = std::fs::read_dir(lib).ok()?.flatten().map(|file| file.file_name());
+    names.find_map(|name| name.into_string().ok().filter(|name| name.starts_with("libgomp")))
+}

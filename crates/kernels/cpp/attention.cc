@@ -1,0 +1,192 @@
+#include "polyptych-kernels/cpp/attention_tiles.cc"
+#include "polyptych-kernels/cpp/normal.h"
+#include "polyptych-kernels/cpp/rows.h"
+
+namespace polyptych {
+
+namespace {
+
+POLYPTYCH_INLINE float largest(const float *x, int64_t count) {
+  float lanes[16];
+  for (int64_t l = 0; l < 16; l++) lanes[l] = x[l];
+  for (int64_t j = 16; j < count; j += 16)
+    for (int64_t l = 0; l < 16; l++) lanes[l] = lanes[l] < x[j + l] ? x[j + l] : lanes[l];
+  for (int64_t l = 1; l < 16; l++) lanes[0] = lanes[0] < lanes[l] ? lanes[l] : lanes[0];
+  return lanes[0];
+}
+
+// Rows of scores to softmax(scale scores + bias) in place. bias repeats after `period` rows.
+#define POLYPTYCH_SHARES(NAME, T)                                                            \
+  POLYPTYCH_WIDE void NAME(T *scores, const T *bias, float scale, int64_t period,            \
+                           int64_t begin, int64_t end, int64_t count) {                      \
+    float x[LONGEST];                                                                        \
+    for (int64_t j = count; j < whole(count); j++) x[j] = -std::numeric_limits<float>::max();\
+    for (int64_t row = begin; row < end; row++) {                                            \
+      T *own = scores + row * count;                                                         \
+      const T *added = bias == nullptr ? nullptr : bias + row % period * count;              \
+      if (added == nullptr)                                                                  \
+        for (int64_t j = 0; j < count; j++) x[j] = wide(own[j]) * scale;                     \
+      else                                                                                   \
+        for (int64_t j = 0; j < count; j++) x[j] = wide(own[j]) * scale + wide(added[j]);    \
+      float most = largest(x, whole(count));                                                 \
+      float e[LONGEST];                                                                      \
+      for (int64_t j = 0; j < whole(count); j++) e[j] = decay(x[j] - most);                  \
+      for (int64_t j = count; j < whole(count); j++) e[j] = 0.0f;                            \
+      float share = 1.0f / total(e, whole(count));                                           \
+      for (int64_t j = 0; j < count; j++) narrow(e[j] * share, own[j]);                      \
+    }                                                                                        \
+  }
+POLYPTYCH_SHARES(shares, float)
+POLYPTYCH_SHARES(shares_bf16, uint16_t)
+
+// Gradients by rows of shares, in place, to scale times those by what the softmax reads.
+#define POLYPTYCH_SHARES_GRADIENT(NAME, T)                                                   \
+  POLYPTYCH_WIDE void NAME(T *g, const T *shares, float scale, int64_t begin, int64_t end,   \
+                           int64_t count) {                                                  \
+    float product[LONGEST];                                                                  \
+    for (int64_t j = count; j < whole(count); j++) product[j] = 0.0f;                        \
+    for (int64_t row = begin; row < end; row++) {                                            \
+      T *own = g + row * count;                                                              \
+      const T *share = shares + row * count;                                                 \
+      for (int64_t j = 0; j < count; j++) product[j] = wide(own[j]) * wide(share[j]);        \
+      float sum = total(product, whole(count));                                              \
+      for (int64_t j = 0; j < count; j++)                                                    \
+        narrow(scale * (product[j] - wide(share[j]) * sum), own[j]);                         \
+    }                                                                                        \
+  }
+POLYPTYCH_SHARES_GRADIENT(shares_gradient, float)
+POLYPTYCH_SHARES_GRADIENT(shares_gradient_bf16, uint16_t)
+
+void softmax_of(Tensor &scores, const Tensor &bias, double scale) {
+  auto count = scores.size(-1), period = bias.defined() ? bias.numel() / count : 1;
+  by_rows(scores, [&](int64_t begin, int64_t end) {
+    auto factor = static_cast<float>(scale);
+    if (scores.scalar_type() == at::kFloat)
+      shares(floats_of(scores), bias.defined() ? floats(bias) : nullptr, factor, period, begin,
+             end, count);
+    else
+      shares_bf16(halves_of(scores), bias.defined() ? halves(bias) : nullptr, factor, period,
+                  begin, end, count);
+  });
+}
+
+void softmax_gradient_of(Tensor &g, const Tensor &share, double scale) {
+  by_rows(g, [&](int64_t begin, int64_t end) {
+    auto factor = static_cast<float>(scale);
+    if (g.scalar_type() == at::kFloat)
+      shares_gradient(floats_of(g), floats(share), factor, begin, end, g.size(-1));
+    else
+      shares_gradient_bf16(halves_of(g), halves(share), factor, begin, end, g.size(-1));
+  });
+}
+
+// Runs of `width` numbers between [batch, tokens, parts, heads, width] and
+// [parts, batch, heads, tokens, width].
+void exchange(const Tensor &joined, const Tensor &split, int64_t parts, int64_t heads, bool split_up) {
+  auto batch = joined.size(0), tokens = joined.size(1);
+  auto run = joined.numel() / (batch * tokens * parts * heads) * joined.element_size();
+  auto outer = static_cast<char *>(joined.data_ptr()), inner = static_cast<char *>(split.data_ptr());
+  auto grain = std::max<int64_t>(1, GRAIN / (tokens * parts * heads * run));
+  at::parallel_for(0, batch, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t b = begin; b < end; b++)
+      for (int64_t p = 0; p < parts; p++)
+        for (int64_t h = 0; h < heads; h++)
+          for (int64_t t = 0; t < tokens; t++) {
+            auto from = outer + (((b * tokens + t) * parts + p) * heads + h) * run;
+            auto to = inner + (((p * batch + b) * heads + h) * tokens + t) * run;
+            if (split_up)
+              std::memcpy(to, from, run);
+            else
+              std::memcpy(from, to, run);
+          }
+  });
+}
+
+// [batch, tokens, parts * heads * width] to [parts, batch * heads, tokens, width].
+Tensor heads_of(const Tensor &joined, int64_t parts, int64_t heads) {
+  auto from = joined.contiguous();
+  auto batch = from.size(0), tokens = from.size(1), width = from.size(2) / parts / heads;
+  auto split = at::empty({parts, batch * heads, tokens, width}, from.options());
+  exchange(from, split, parts, heads, true);
+  return split;
+}
+
+// The inverse.
+Tensor joined_of(const Tensor &split, int64_t batch, int64_t heads) {
+  auto parts = split.size(0), tokens = split.size(2), width = split.size(3);
+  auto joined = at::empty({batch, tokens, parts * heads * width}, split.options());
+  exchange(joined, split, parts, heads, false);
+  return joined;
+}
+
+// Kept: query, key and value side by side, and the shares.
+struct Attention : Function<Attention> {
+  static Tensor forward(AutogradContext *ctx, const Tensor &qkv, const std::optional<Tensor> &bias,
+                        int64_t heads) {
+    at::AutoDispatchBelowADInplaceOrView guard;
+    auto split = heads_of(qkv, 3, heads);
+    auto mask = bias.has_value() ? bias->contiguous() : Tensor();
+    auto share = at::bmm(split[0], split[1].transpose(1, 2));
+    softmax_of(share, mask, scale(split));
+    auto mixed = at::bmm(share, split[2]).unsqueeze(0);
+    ctx->save_for_backward({split, share, mask});
+    ctx->saved_data["heads"] = heads;
+    return joined_of(mixed, qkv.size(0), heads);
+  }
+
+  static variable_list backward(AutogradContext *ctx, variable_list grads) {
+    auto saved = ctx->get_saved_variables();
+    auto &split = saved[0], &share = saved[1], &bias = saved[2];
+    auto heads = ctx->saved_data["heads"].toInt();
+    auto q = split[0], k = split[1], v = split[2];
+    auto g = heads_of(grads[0], 1, heads)[0];
+    auto out = at::empty_like(split);
+    auto dq = out[0], dk = out[1], dv = out[2];
+    auto dscores = at::bmm(g, v.transpose(1, 2));
+    softmax_gradient_of(dscores, share, scale(split));
+    at::bmm_out(dq, dscores, k);
+    at::bmm_out(dk, dscores.transpose(1, 2), q);
+    at::bmm_out(dv, share.transpose(1, 2), g);
+    Tensor dbias;
+    if (bias.defined() && ctx->needs_input_grad(1)) {
+      auto in_turn = dscores.view({-1, bias.size(0), bias.size(1), bias.size(2), bias.size(3)});
+      dbias = in_turn.sum(0).div_(scale(split));
+    }
+    return {joined_of(out, grads[0].size(0), heads), dbias, {}};
+  }
+
+  static double scale(const Tensor &split) {
+    return 1.0 / std::sqrt(static_cast<double>(split.size(3)));
+  }
+};
+
+Tensor plain_attention(const Tensor &qkv, const Tensor &bias, int64_t heads) {
+  auto batch = qkv.size(0), tokens = qkv.size(1);
+  auto split = qkv.reshape({batch, tokens, 3, heads, -1}).permute({2, 0, 3, 1, 4});
+  auto q = split[0] * (1.0 / std::sqrt(static_cast<double>(split.size(4))));
+  auto scores = q.matmul(split[1].transpose(-2, -1));
+  if (bias.defined()) {
+    auto in_turn = scores.view({-1, bias.size(0), bias.size(1), bias.size(2), bias.size(3)});
+    scores = (in_turn + bias).view(scores.sizes());
+  }
+  return scores.softmax(-1).matmul(split[2]).transpose(1, 2).reshape({batch, tokens, -1});
+}
+
+}  // namespace
+
+Address attention(Address qkv, Address bias, std::int64_t heads) {
+  auto &in = tensor(qkv), &mask = tensor(bias);
+  if (traced() || in.numel() == 0 || !readable(in) || in.size(1) > LONGEST)
+    return owned(plain_attention(in, mask, heads));
+  if (fits_tiles(in, mask, heads)) return owned(tile_attention(in, mask, heads));
+  if (!mask.defined() && in.scalar_type() == at::kFloat && !learns({&in})) {
+    // The one case in which LibTorch's own kernel is faster.
+    auto batch = in.size(0), tokens = in.size(1);
+    auto split = in.reshape({batch, tokens, 3, heads, -1}).permute({2, 0, 3, 1, 4});
+    auto mixed = at::scaled_dot_product_attention(split[0], split[1], split[2]);
+    return owned(mixed.transpose(1, 2).reshape({batch, tokens, -1}));
+  }
+  return owned(Attention::apply(in, some(mask), heads));
+}
+
+}  // namespace polyptych

@@ -1,0 +1,149 @@
+// Products of small matrices that lie in the first caches, tile by tile in registers.
+#pragma once
+
+#include "polyptych-kernels/cpp/vector.h"
+
+#include <utility>
+
+// Tiles fill the 32 registers of AVX-512; with less, LibTorch's products are no slower.
+#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__)
+#define POLYPTYCH_TILES
+#define POLYPTYCH_TILES_OF_FLOATS __attribute__((target("arch=x86-64-v4")))
+#define POLYPTYCH_TILES_OF_HALVES __attribute__((target("arch=x86-64-v4,avx512bf16")))
+#endif
+
+#ifdef POLYPTYCH_TILES
+
+namespace polyptych {
+
+// Rows and vectors of a tile: enough sums side by side to hide how long an addition takes.
+constexpr int64_t TILE = 7;
+constexpr int64_t ACROSS = 2 * VEC;
+
+inline int64_t up_to(int64_t count, int64_t step) { return (count + step - 1) / step * step; }
+
+// What an operand is made of: 32 bits, of which a product sums over one number in float32 and two
+// in bfloat16. Compilers do not agree on names for the instructions of the latter, hence `asm`.
+struct Single {
+  using Number = float;
+  static constexpr int64_t COUNT = 1;
+
+  static POLYPTYCH_INLINE Vec add(Vec sum, Bits a, Bits b) { return sum + of_bits(a) * of_bits(b); }
+  static POLYPTYCH_INLINE void store(Vec x, float *to) { store_vec(x, to); }
+};
+
+struct Pair {
+  using Number = uint16_t;
+  static constexpr int64_t COUNT = 2;
+
+  static POLYPTYCH_INLINE Vec add(Vec sum, Bits a, Bits b) {
+    asm("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+    return sum;
+  }
+  static POLYPTYCH_INLINE void store(Vec x, uint16_t *to) {
+    Halves half;
+    asm("vcvtneps2bf16 %1, %0" : "=v"(half) : "v"(x));
+    std::memcpy(to, &half, sizeof half);
+  }
+};
+
+template <class T>
+POLYPTYCH_INLINE Bits load_bits(const T *from) {
+  Bits out;
+  std::memcpy(&out, from, sizeof out);
+  return out;
+}
+
+POLYPTYCH_INLINE void store_bits(Bits x, uint32_t *to) { std::memcpy(to, &x, sizeof x); }
+
+// Where cell (r, k) of the left side of a product lies: cells + r row + k step.
+struct Left {
+  const uint32_t *cells;
+  int64_t row, step;
+
+  Left from(int64_t r) const { return {cells + r * row, row, step}; }
+};
+
+// tile[r] = sum over k < count of left(r, k) right[k line ..].
+template <class Cell>
+POLYPTYCH_INLINE void multiply(Left left, const uint32_t *right, int64_t line, int64_t count,
+                               Vec (&tile)[TILE][2]) {
+#pragma GCC unroll 8
+  for (int64_t r = 0; r < TILE; r++) tile[r][0] = tile[r][1] = Vec{};
+#pragma GCC unroll 1
+  for (int64_t k = 0; k < count; k++) {
+    Bits low = load_bits(right + k * line), high = load_bits(right + k * line + VEC);
+#pragma GCC unroll 8
+    for (int64_t r = 0; r < TILE; r++) {
+      Bits each = Bits{} + left.cells[r * left.row + k * left.step];
+      tile[r][0] = Cell::add(tile[r][0], each, low);
+      tile[r][1] = Cell::add(tile[r][1], each, high);
+    }
+  }
+}
+
+// Exchanges squares of `APART` cells between two lines that are as far apart.
+template <int APART, int... LANE>
+POLYPTYCH_INLINE void exchange(Bits &above, Bits &below, std::integer_sequence<int, LANE...>) {
+  Bits a = above, b = below;
+  above = __builtin_shufflevector(a, b, (LANE & APART ? VEC + LANE - APART : LANE)...);
+  below = __builtin_shufflevector(a, b, (LANE & APART ? VEC + LANE : LANE + APART)...);
+}
+
+template <int APART>
+POLYPTYCH_INLINE void exchange_all(Bits (&square)[VEC]) {
+#pragma GCC unroll 16
+  for (int64_t i = 0; i < VEC; i++)
+    if ((i & APART) == 0)
+      exchange<APART>(square[i], square[i + APART], std::make_integer_sequence<int, VEC>());
+}
+
+// `rows` lines of `cells` cells, `line` numbers apart, side by side.
+template <class Cell>
+POLYPTYCH_INLINE void copy_lines(const typename Cell::Number *from, int64_t line, int64_t rows,
+                                 int64_t cells, uint32_t *to) {
+  for (int64_t row = 0; row < rows; row++)
+    for (int64_t j = 0; j < cells; j += VEC)
+      store_bits(load_bits(from + row * line + j * Cell::COUNT), to + row * cells + j);
+}
+
+// The same lines as columns of cells; `to` has lines of `width`, and zeros up to whole vectors.
+template <class Cell>
+POLYPTYCH_INLINE void copy_columns(const typename Cell::Number *from, int64_t line, int64_t rows,
+                                   int64_t cells, int64_t width, uint32_t *to) {
+  for (int64_t row = 0; row < rows; row += VEC)
+    for (int64_t j = 0; j < cells; j += VEC) {
+      Bits square[VEC];
+#pragma GCC unroll 16
+      for (int64_t i = 0; i < VEC; i++)
+        square[i] =
+            row + i < rows ? load_bits(from + (row + i) * line + j * Cell::COUNT) : Bits{};
+      exchange_all<8>(square);
+      exchange_all<4>(square);
+      exchange_all<2>(square);
+      exchange_all<1>(square);
+#pragma GCC unroll 16
+      for (int64_t i = 0; i < VEC; i++) store_bits(square[i], to + (j + i) * width + row);
+    }
+}
+
+// Lines as the right side of a product that sums over them: a cell holds numbers of as many lines.
+template <class Cell>
+POLYPTYCH_INLINE void copy_stacked(const typename Cell::Number *from, int64_t line, int64_t rows,
+                                   int64_t width, uint32_t *to) {
+  if constexpr (Cell::COUNT == 1) {
+    copy_lines<Cell>(from, line, rows, width, to);
+  } else {
+    for (int64_t row = 0; row < rows; row += 2)
+      for (int64_t j = 0; j < width; j += VEC) {
+        auto upper = from + row * line + j;
+        Bits above = bits(load_vec(upper));
+        Bits below = row + 1 < rows ? bits(load_vec(upper + line)) : Bits{};
+        store_bits(above >> 16 | below, to + row / 2 * width + j);
+      }
+  }
+}
+
+}  // namespace polyptych
+
+#endif

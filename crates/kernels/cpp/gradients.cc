@@ -1,0 +1,78 @@
+// Gradients of many parameters at once.
+#include "polyptych-kernels/cpp/vector.h"
+
+#include <ATen/ops/_foreach_mul.h>
+#include <ATen/ops/_foreach_norm.h>
+
+namespace polyptych {
+
+namespace {
+
+// Numbers whose squares are summed in float32; their sums are in float64.
+constexpr int64_t PIECE = 4096;
+
+POLYPTYCH_WIDE float squares(const float *x, int64_t count) {
+  Vec sums[4] = {};
+  int64_t j = 0;
+  for (; j + 4 * VEC <= count; j += 4 * VEC)
+    for (int64_t k = 0; k < 4; k++) {
+      Vec part = load_vec(x + j + k * VEC);
+      sums[k] += part * part;
+    }
+  float rest = 0.0f;
+  for (; j < count; j++) rest += x[j] * x[j];
+  return sum_of((sums[0] + sums[1]) + (sums[2] + sums[3])) + rest;
+}
+
+double square_of(const Tensor &x) {
+  auto from = floats(x);
+  auto count = x.numel();
+  std::vector<float> pieces((count + PIECE - 1) / PIECE);
+  at::parallel_for(0, pieces.size(), GRAIN / PIECE, [&](int64_t begin, int64_t end) {
+    for (int64_t p = begin; p < end; p++)
+      pieces[p] = squares(from + p * PIECE, std::min(PIECE, count - p * PIECE));
+  });
+  return std::accumulate(pieces.begin(), pieces.end(), 0.0);
+}
+
+std::vector<Tensor> all(rust::Slice<const std::size_t> addresses) {
+  std::vector<Tensor> out;
+  for (auto address : addresses) out.push_back(tensor(address));
+  return out;
+}
+
+}  // namespace
+
+double joint_norm(rust::Slice<const std::size_t> gradients) {
+  c10::AutoGradMode no_grad(false);
+  double sum = 0.0;
+  std::vector<Tensor> others;
+  for (auto &g : all(gradients))
+    if (g.is_cpu() && g.scalar_type() == at::kFloat && g.is_non_overlapping_and_dense())
+      sum += square_of(g);
+    else
+      others.push_back(g);
+  if (others.empty()) return std::sqrt(sum);
+  auto norms = at::stack(at::_foreach_norm(others, 2, at::kFloat));
+  auto rest = at::linalg_vector_norm(norms).item<double>();
+  return std::sqrt(sum + rest * rest);
+}
+
+void scale_all(rust::Slice<const std::size_t> gradients, double factor) {
+  c10::AutoGradMode no_grad(false);
+  at::_foreach_mul_(all(gradients), factor);
+}
+
+void set_gradient(Address parameter, Address gradient) {
+  c10::AutoGradMode no_grad(false);
+  // A copy of its own, laid out as the parameter: steps read both as they lie in memory.
+  auto own = at::empty_like(tensor(parameter));
+  own.copy_(tensor(gradient));
+  tensor(parameter).mutable_grad() = own;
+}
+
+void forget_gradients(rust::Slice<const std::size_t> parameters) {
+  for (auto &parameter : all(parameters)) parameter.mutable_grad().reset();
+}
+
+}  // namespace polyptych

@@ -1,0 +1,122 @@
+// Tensors and loops over their numbers, for all kernels.
+#pragma once
+
+#include "polyptych-kernels/cpp/kernels.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/csrc/jit/frontend/tracer.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <initializer_list>
+#include <limits>
+#include <numeric>
+#include <optional>
+#include <utility>
+#include <vector>
+
+// One copy of a loop for each width of vectors, chosen when the program starts.
+#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__)
+#define POLYPTYCH_WIDE __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#define POLYPTYCH_INLINE inline __attribute__((always_inline))
+#else
+#define POLYPTYCH_WIDE
+#define POLYPTYCH_INLINE inline
+#endif
+
+namespace polyptych {
+
+using at::Tensor;
+using torch::autograd::AutogradContext;
+using torch::autograd::Function;
+using torch::autograd::variable_list;
+
+// Numbers that a thread takes at least.
+constexpr int64_t GRAIN = 1 << 15;
+
+inline const Tensor &tensor(Address address) {
+  static const Tensor none;
+  return address == 0 ? none : *reinterpret_cast<const Tensor *>(address);
+}
+
+inline Address owned(Tensor tensor) { return reinterpret_cast<Address>(new Tensor(std::move(tensor))); }
+
+// Whether a backward pass will ask for gradients of any of them.
+inline bool learns(std::initializer_list<const Tensor *> tensors) {
+  if (!at::GradMode::is_enabled()) return false;
+  for (auto t : tensors)
+    if (t->defined() && t->requires_grad()) return true;
+  return false;
+}
+
+// Traces must hold operations that every reader knows.
+inline bool traced() { return torch::jit::tracer::isTracing(); }
+
+// Whether loops of ours can read x: on the CPU, in a type that they know.
+inline bool readable(const Tensor &x) {
+  return x.is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16);
+}
+
+inline std::optional<Tensor> some(const Tensor &t) {
+  return t.defined() ? std::make_optional(t) : std::nullopt;
+}
+
+// Nothing is recorded where nothing changes.
+inline Tensor as_type(const Tensor &x, at::ScalarType type) {
+  return x.scalar_type() == type ? x : x.to(type);
+}
+
+inline Tensor rows(const Tensor &x) { return x.reshape({-1, x.size(-1)}); }
+
+inline float wide(float x) { return x; }
+inline float wide(uint16_t x) {
+  uint32_t bits = static_cast<uint32_t>(x) << 16;
+  float out;
+  std::memcpy(&out, &bits, 4);
+  return out;
+}
+inline void narrow(float x, float &out) { out = x; }
+inline void narrow(float x, uint16_t &out) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, 4);
+  uint32_t rounded = (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16;
+  out = static_cast<uint16_t>(x == x ? rounded : 0x7fc0U);
+}
+
+inline const float *floats(const Tensor &t) { return t.const_data_ptr<float>(); }
+inline float *floats_of(const Tensor &t) { return t.data_ptr<float>(); }
+inline const uint16_t *halves(const Tensor &t) {
+  return reinterpret_cast<const uint16_t *>(t.const_data_ptr());
+}
+inline uint16_t *halves_of(const Tensor &t) { return reinterpret_cast<uint16_t *>(t.data_ptr()); }
+
+// Sum of 16 numbers, pairwise; compilers take scalars one by one where nothing says otherwise.
+POLYPTYCH_INLINE float sum_of(const float *lanes) {
+#if defined(__GNUC__)
+  typedef float Eight __attribute__((vector_size(32)));
+  Eight low, high;
+  std::memcpy(&low, lanes, sizeof low);
+  std::memcpy(&high, lanes + 8, sizeof high);
+  auto eight = low + high;
+  auto four = __builtin_shufflevector(eight, eight, 0, 1, 2, 3) +
+              __builtin_shufflevector(eight, eight, 4, 5, 6, 7);
+  auto two = four + __builtin_shufflevector(four, four, 2, 3, 0, 1);
+  return two[0] + two[1];
+#else
+  float eight[8], four[4];
+  for (int l = 0; l < 8; l++) eight[l] = lanes[l] + lanes[l + 8];
+  for (int l = 0; l < 4; l++) four[l] = eight[l] + eight[l + 4];
+  return (four[0] + four[2]) + (four[1] + four[3]);
+#endif
+}
+
+template <class F>
+void in_parallel(int64_t count, F f) {
+  at::parallel_for(0, count, GRAIN, f);
+}
+
+}  // namespace polyptych

@@ -1,0 +1,25 @@
+// Products in tiles of sums that stay in registers, for processors of AVX-512.
+#pragma once
+
+#include "polyptych-kernels/cpp/mask.h"
+
+namespace polyptych {
+
+// Whether x W^T, or x W^T + low up^T, is formed here: in float32, or in bfloat16 on a processor that
+// multiplies pairs of them and over whole pairs, where x [.., in] and low [.., r] lie row after row
+// and W [out, in] or its transpose does; and of a width for which oneDNN is not as quick.
+bool tiles_fit(const Tensor &x, const Tensor &weight, const Tensor &low = {});
+
+// What is added to a product, and what becomes of it before it is rounded; what is not there is not
+// defined. bias: [out], other: [.., out]; mask * (low up^T), where low: [.., r], up: [out, r].
+struct Finish {
+  Tensor bias, other;
+  bool gelu = false;
+  Tensor low, up;
+  const Mask *mask = nullptr;
+};
+
+// x W^T, finished. x: [.., in], W: [out, in]; out: [.., out].
+Tensor tiled_product(const Tensor &x, const Tensor &weight, const Finish &finish);
+
+}  // namespace polyptych

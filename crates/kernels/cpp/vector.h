@@ -1,0 +1,141 @@
+// Sixteen numbers side by side, which stay in registers where arrays would go through memory.
+#pragma once
+
+#include "polyptych-kernels/cpp/tensors.h"
+
+namespace polyptych {
+
+constexpr int64_t VEC = 16;
+
+// One register of the widest kind; compilers split it where registers are narrower.
+typedef float Vec __attribute__((vector_size(4 * VEC)));
+typedef uint32_t Bits __attribute__((vector_size(4 * VEC)));
+typedef uint16_t Halves __attribute__((vector_size(2 * VEC)));
+typedef uint16_t Parts __attribute__((vector_size(4 * VEC)));
+
+// Every lane the same.
+POLYPTYCH_INLINE Vec splat(float x) { return Vec{} + x; }
+
+POLYPTYCH_INLINE Bits bits(Vec x) {
+  Bits out;
+  std::memcpy(&out, &x, sizeof out);
+  return out;
+}
+
+POLYPTYCH_INLINE Vec of_bits(Bits x) {
+  Vec out;
+  std::memcpy(&out, &x, sizeof out);
+  return out;
+}
+
+POLYPTYCH_INLINE Vec load_vec(const float *from) {
+  Vec out;
+  std::memcpy(&out, from, sizeof out);
+  return out;
+}
+
+// Conversions are one shuffle each, where compilers make half a dozen instructions of a cast.
+template <int... PART>
+POLYPTYCH_INLINE Parts widened(Halves half, std::integer_sequence<int, PART...>) {
+  return __builtin_shufflevector(half, Halves{}, (PART % 2 == 0 ? VEC : PART / 2)...);
+}
+template <int... LANE>
+POLYPTYCH_INLINE Halves upper_parts(Parts parts, std::integer_sequence<int, LANE...>) {
+  return __builtin_shufflevector(parts, parts, (2 * LANE + 1)...);
+}
+
+POLYPTYCH_INLINE Vec load_vec(const uint16_t *from) {
+  Halves half;
+  std::memcpy(&half, from, sizeof half);
+  Parts parts = widened(half, std::make_integer_sequence<int, 2 * VEC>());
+  Vec out;
+  std::memcpy(&out, &parts, sizeof out);
+  return out;
+}
+
+POLYPTYCH_INLINE void store_vec(Vec x, float *to) { std::memcpy(to, &x, sizeof x); }
+
+// To the nearest, and to even where two are as near, as `narrow` does.
+POLYPTYCH_INLINE void store_vec(Vec x, uint16_t *to) {
+  Bits from = bits(x), rounded = from + 0x7fffU + ((from >> 16) & 1U);
+  rounded = x == x ? rounded : Bits{} + 0x7fc00000U;
+  Parts parts;
+  std::memcpy(&parts, &rounded, sizeof parts);
+  auto half = upper_parts(parts, std::make_integer_sequence<int, VEC>());
+  std::memcpy(to, &half, sizeof half);
+}
+
+POLYPTYCH_INLINE float sum_of(Vec x) {
+  float lanes[VEC];
+  store_vec(x, lanes);
+  return sum_of(lanes);
+}
+
+// N vectors, each step of all of which comes before the next step: while one waits for itself, a
+// processor does not look far enough ahead to find the work of another.
+template <int N>
+struct Abreast {
+  Vec at[N];
+
+  // f(n) for every n.
+  template <class F>
+  static POLYPTYCH_INLINE Abreast of(F f) {
+    Abreast out;
+#pragma GCC unroll 8
+    for (int n = 0; n < N; n++) out.at[n] = f(n);
+    return out;
+  }
+};
+
+// What a lambda says that becomes part of the loop around it.
+#if defined(__GNUC__)
+#define POLYPTYCH_WITHIN __attribute__((always_inline))
+#else
+#define POLYPTYCH_WITHIN
+#endif
+#define POLYPTYCH_EACH(...) [&](int n) POLYPTYCH_WITHIN { return __VA_ARGS__; }
+
+#define POLYPTYCH_ABREAST(OP)                                                                \
+  template <int N>                                                                           \
+  POLYPTYCH_INLINE Abreast<N> operator OP(const Abreast<N> &a, const Abreast<N> &b) {        \
+    return Abreast<N>::of(POLYPTYCH_EACH(a.at[n] OP b.at[n]));                               \
+  }                                                                                          \
+  template <int N>                                                                           \
+  POLYPTYCH_INLINE Abreast<N> operator OP(const Abreast<N> &a, float b) {                    \
+    return Abreast<N>::of(POLYPTYCH_EACH(a.at[n] OP b));                                     \
+  }
+POLYPTYCH_ABREAST(+)
+POLYPTYCH_ABREAST(-)
+POLYPTYCH_ABREAST(*)
+
+// The same columns of N lines at most.
+template <int64_t N>
+struct Lines {
+  Vec at[N];
+
+  POLYPTYCH_INLINE void read(const float *from, int64_t count, int64_t line) {
+    for (int64_t r = 0; r < count; r++) at[r] = load_vec(from + r * line);
+  }
+  POLYPTYCH_INLINE void clear(int64_t count) {
+    for (int64_t r = 0; r < count; r++) at[r] = Vec{};
+  }
+  POLYPTYCH_INLINE void add_to(float *to, int64_t count, int64_t line) const {
+    for (int64_t r = 0; r < count; r++) store_vec(load_vec(to + r * line) + at[r], to + r * line);
+  }
+  // x + sum_r factor_r line_r.
+  POLYPTYCH_INLINE Vec onto(Vec x, const float *factors, int64_t count) const {
+    for (int64_t r = 0; r < count; r++) x += factors[r] * at[r];
+    return x;
+  }
+  // line_r += factor_r x.
+  POLYPTYCH_INLINE void add(const float *factors, Vec x, int64_t count) {
+    for (int64_t r = 0; r < count; r++) at[r] += factors[r] * x;
+  }
+  // sums_r += line_r x, lane by lane.
+  POLYPTYCH_INLINE void dots(Vec x, float *sums, int64_t count) const {
+    for (int64_t r = 0; r < count; r++)
+      store_vec(load_vec(sums + r * VEC) + at[r] * x, sums + r * VEC);
+  }
+};
+
+}  // namespace polyptych

@@ -1,0 +1,27 @@
+//! What can go wrong in a call of LibTorch's.
+
+use std::path::PathBuf;
+
+/// Result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error of a library or an operation.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A shared library could not be opened.
+    #[error("{}: cannot be opened: {reason}", path.display())]
+    Library {
+        /// The library.
+        path: PathBuf,
+        /// What the loader said.
+        reason: String,
+    },
+    /// LibTorch refused a call.
+    #[error("{op}: {reason}")]
+    Torch {
+        /// The operator.
+        op: &'static str,
+        /// What LibTorch said.
+        reason: String,
+    },
+}
