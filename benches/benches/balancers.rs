@@ -53,7 +53,7 @@ fn main() {
 /// MTLoRA's.
 fn methods() -> Vec<&'static str> {
     let more = ["famo", "gradnorm", "auto_lambda"];
-    let costs = balancers().iter().filter(|info| match info.kind {
+    let costs = balancers().into_iter().filter(|info| match info.kind {
         BalancerKind::Loss => more.contains(&info.name),
         BalancerKind::Features => false,
         _ => true,

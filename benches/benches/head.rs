@@ -4,9 +4,8 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use polyptych_heads::{
-    Head, HeadConfig, HeadInput, HrnetConfig, LinearConfig, SegformerConfig, upsample,
-};
+use polyptych_heads::hrnet::HrnetConfig;
+use polyptych_heads::{Head, HeadConfig, HeadInput, upsample};
 use polyptych_tensor::{Device, Kind, Store, Tensor, no_grad};
 
 const BATCH: i64 = 4;
@@ -18,14 +17,6 @@ const CHS: [i64; 4] = [192, 384, 768, 768];
 const REDUCTIONS: [i64; 4] = [8, 16, 32, 32];
 /// ViT-B's features of a whole image.
 const POOLED: i64 = 768;
-
-fn heads() -> [(&'static str, HeadConfig); 3] {
-    [
-        ("hrnet", HeadConfig::Hrnet(HrnetConfig::default())),
-        ("segformer", HeadConfig::Segformer(SegformerConfig::default())),
-        ("linear", HeadConfig::Linear(LinearConfig::default())),
-    ]
-}
 
 fn init(config: &HeadConfig) -> (Store, Box<dyn Head>) {
     let store = Store::new(Device::Cpu);
@@ -67,8 +58,8 @@ fn published(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("head_224px_batch4");
     group.sample_size(10);
     let (fixed, learnt) = (features(SIZE, false), features(SIZE, true));
-    for (name, config) in heads() {
-        let (store, head) = init(&config);
+    for config in HeadConfig::examples() {
+        let (name, (store, head)) = (config.name(), init(&config));
         group.bench_function(BenchmarkId::new("pass", name), |b| {
             b.iter(|| pass(head.as_ref(), &fixed, SIZE));
         });
@@ -80,7 +71,7 @@ fn published(criterion: &mut Criterion) {
 }
 
 fn sizes(criterion: &mut Criterion) {
-    let (_store, head) = init(&heads()[0].1);
+    let (_store, head) = init(&HrnetConfig::default().into());
     let mut group = criterion.benchmark_group("hrnet_batch4");
     group.sample_size(10);
     for size in [224, 448] {

@@ -11,12 +11,12 @@ fn main() {
     println!("cargo::metadata=lib_dir={}", lib.display());
     println!("cargo::rustc-env=LIBTORCH_LIB_DIR={}", lib.display());
     println!("cargo::rustc-link-arg=-Wl,-rpath,{}", lib.display());
-    for path in ["cpp", "src/shim.rs", "src/operations.rs"] {
+    for path in ["cpp", "src/bridge.rs"] {
         println!("cargo::rerun-if-changed={path}");
     }
 
     let root = lib.parent().expect("LibTorch's libraries lie in its folder `lib`");
-    let mut build = cxx_build::bridges(["src/shim.rs", "src/operations.rs"]);
+    let mut build = cxx_build::bridge("src/bridge.rs");
     // LibTorch's loops in its headers share out their work only where OpenMP is on, and must do so
     // among the threads of its own library.
     if let Some(openmp) = openmp(&lib) {
@@ -25,7 +25,6 @@ fn main() {
         println!("cargo::rustc-link-lib=dylib:+verbatim={openmp}");
     }
     build
-        .file("cpp/shim.cc")
         .file("cpp/kernels.cc")
         .std("c++17")
         .include(root.join("include"))
@@ -39,7 +38,7 @@ fn main() {
         .flag_if_supported("-fno-trapping-math")
         // Vectors are handed on between functions that are inlined, so their ABI does not matter.
         .flag_if_supported("-Wno-psabi")
-        .compile("polyptych-shim");
+        .compile("polyptych-kernels");
     println!("cargo::rustc-link-lib=dl");
 }
 

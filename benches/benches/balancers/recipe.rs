@@ -42,7 +42,7 @@ fn names(tasks: usize) -> Vec<&'static str> {
 
 /// The override that chooses `name` at its defaults.
 pub(crate) fn setting(name: &str) -> String {
-    let info = balancers().iter().find(|info| info.name == name);
+    let info = balancers().into_iter().find(|info| info.name == name);
     match info.expect("the listing has it").kind {
         BalancerKind::Optimiser => format!("train.optimiser={{name=\"{name}\"}}"),
         BalancerKind::Loss => format!("balancer={{loss={{name=\"{name}\"}}}}"),

@@ -87,7 +87,8 @@ impl Report {
         let mut names: Vec<&str> = self.cells.iter().map(|cell| cell.name.as_str()).collect();
         names.dedup();
         for name in names {
-            let cost = balancers().iter().find(|info| info.name == name).map_or("", |i| i.cost);
+            let cost =
+                balancers().into_iter().find(|info| info.name == name).map_or("", |i| i.cost);
             let ratios: Vec<String> = TASKS.iter().map(|tasks| self.ratio(name, *tasks)).collect();
             let _ = writeln!(text, "| {name} | {cost} | {} |", ratios.join(" | "));
         }

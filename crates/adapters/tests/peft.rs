@@ -21,19 +21,14 @@ fn vit() -> VitConfig {
     VitConfig {
         img_size: [32, 32],
         patch_size: 8,
-        in_chans: 3,
         num_classes: 5,
         embed_dim: 48,
         depth: 2,
         num_heads: 3,
         mlp_ratio: 2.0,
-        qkv_bias: true,
-        init_values: None,
         class_token: true,
-        reg_tokens: 0,
-        no_embed_class: false,
         global_pool: GlobalPool::Token,
-        drop_path_rate: 0.0,
+        ..VitConfig::micro()
     }
 }
 

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use polyptych_adapters::{PeftAdapter, load_peft};
-use polyptych_backbones::{Backbone, Checkpoint, GlobalPool, Options, VitConfig, rename};
+use polyptych_backbones::{Backbone, Checkpoint, GlobalPool, Options, VitConfig, sources};
 use polyptych_formats::file;
 use polyptych_tensor::{Device, Kind, LoadOptions, NoAdapter, Store, Tensor, Tensors};
 
@@ -22,19 +22,14 @@ fn logits(weights: &Tensors) -> Tensor {
     let config = VitConfig {
         img_size: [16, 16],
         patch_size: 4,
-        in_chans: 3,
         num_classes: 5,
         embed_dim: 24,
         depth: 2,
         num_heads: 3,
         mlp_ratio: 2.0,
-        qkv_bias: true,
-        init_values: None,
         class_token: true,
-        reg_tokens: 0,
-        no_embed_class: false,
         global_pool: GlobalPool::Token,
-        drop_path_rate: 0.0,
+        ..VitConfig::micro()
     };
     let store = Store::new(Device::Cpu);
     let vit = config.init(&store.root(), &NoAdapter::Frozen, Options::default()).unwrap();
@@ -63,7 +58,9 @@ fn adapters_on_timms_names_fold() {
 #[test]
 fn adapters_on_hugging_faces_names_fold() {
     let name = "peft_huggingface_lora";
-    let adapter = load_peft(&peers().join(name)).unwrap().renamed(rename::huggingface_vit_name);
+    let adapter = load_peft(&peers().join(name))
+        .unwrap()
+        .renamed(sources::HUGGING_FACE_VIT.rename_one().unwrap());
     assert!(adapter.tensors.contains_key("blocks.1.attn.qkv.v.lora_B.weight"));
     same_logits(name, &base("huggingface_vit"), &adapter);
 }

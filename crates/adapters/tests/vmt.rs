@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use polyptych_adapters::{AdapterConfig, Form, add_task};
-use polyptych_backbones::{BackboneConfig, Intermediates, Options};
+use polyptych_backbones::{Intermediates, Options};
 use polyptych_tensor::optim::{AdamW, AdamWConfig, Optimiser, decay_groups};
 use polyptych_tensor::{
     Activations, Device, Gate, Kind, LoadOptions, Owner, Parallel, Plan, Projection, Pyramid,
@@ -117,9 +117,8 @@ fn a_fresh_adapter_is_the_backbone_for_every_task_bit_for_bit() {
 #[test]
 fn stochastic_depth_draws_once_for_trunk_and_tasks() {
     let _alone = alone();
-    let BackboneConfig::Swin(mut swin) = support::swin() else { unreachable!("it is a Swin") };
-    swin.drop_path_rate = 0.9;
-    let built = Built::adapted(&BackboneConfig::Swin(swin), &vmt(json!({})), Form::Adapted);
+    let swin = support::swin().with_drop_path_rate(0.9);
+    let built = Built::adapted(&swin, &vmt(json!({})), Form::Adapted);
     let image = random(&[16, 3, 32, 32]);
     let runs = [0, 1].map(|_| built.backbone.forward_intermediates(&image, true).unwrap());
     assert!(!runs[0].levels[1].shared.equal(&runs[1].levels[1].shared));

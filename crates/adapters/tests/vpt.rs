@@ -19,15 +19,13 @@ fn prompted(backbone: &BackboneConfig, config: &AdapterConfig) -> Built {
 }
 
 fn vit(img_size: [i64; 2], class_token: bool) -> BackboneConfig {
-    let BackboneConfig::Vit(vit) = support::vit() else { panic!("no ViT") };
-    BackboneConfig::Vit(VitConfig { img_size, class_token, ..vit })
+    VitConfig { img_size, class_token, ..support::vit_config() }.into()
 }
 
 /// One stage of two blocks, each with a single window over the whole map.
 fn one_window(img_size: [i64; 2]) -> BackboneConfig {
-    let BackboneConfig::Swin(swin) = support::swin() else { panic!("no Swin") };
-    let (depths, num_heads) = (vec![2], vec![2]);
-    BackboneConfig::Swin(SwinConfig { img_size, depths, num_heads, window_size: 8.into(), ..swin })
+    let (depths, num_heads, window_size) = (vec![2], vec![2], 8.into());
+    SwinConfig { img_size, depths, num_heads, window_size, ..support::swin_config() }.into()
 }
 
 /// Two different images of `height` by `width`, and the same two above one common strip.

@@ -7,8 +7,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::Path;
 
-use polyptych_backbones::checkpoint::COMPUTED;
-use polyptych_backbones::{BackboneConfig, Checkpoint, Options};
+use polyptych_backbones::{BackboneConfig, Checkpoint, Options, computed};
 use polyptych_formats::{TensorFile, file};
 use polyptych_tensor::{Device, LoadOptions, NoAdapter, Store, Tensor, Tensors, no_grad};
 use serde::Deserialize;
@@ -87,7 +86,7 @@ fn compare(path: &Path, case: &Case) -> Outcome<f64> {
 fn forward(checkpoint: &Checkpoint, config: &BackboneConfig, image: &Tensor) -> Outcome<Tensor> {
     let store = Store::new(Device::Cpu);
     let backbone = config.init(&store.root(), &NoAdapter::Frozen, Options::default())?;
-    let allow_unused = &[&COMPUTED[..], &["embeddings.mask_token", "pooler.*"]].concat();
+    let allow_unused = &[&computed()[..], &["embeddings.mask_token", "pooler.*"]].concat();
     // Tables of windows that are larger than their maps are fitted, as when a file is loaded.
     let resample =
         |name: &str, tensor: &Tensor, wanted: &[i64]| config.resample(name, tensor, wanted);

@@ -4,13 +4,13 @@ use std::fmt::Debug;
 
 use polyptych_tensor::{Activations, Pyramid, Tensor};
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// A network that turns images into features.
 ///
-/// Where the plan makes task streams they appear beside the shared one with a leading axis
+/// Task streams of the plan stand beside the shared one with a leading axis
 /// `tasks`. Only the shared stream enters the next stage, unless the plan
-/// [keeps its streams](polyptych_tensor::Plan::keeps_streams).
+/// [passes its streams on](polyptych_tensor::Plan::keeps_streams).
 pub trait Backbone: Debug {
     /// Final features and one level per entry of [`Backbone::feature_info`].
     ///
@@ -72,8 +72,8 @@ pub struct Options {
     pub features_only: bool,
     /// Which activations the levels are, instead of what the plan would choose.
     pub pyramid: Option<Pyramid>,
-    /// Whether blocks and patch mergings keep only what goes into them, and are run once more in
-    /// the backward pass, see [`checkpoint`](polyptych_tensor::checkpoint()): timm's
+    /// Whether blocks and patch mergings save only their inputs, and are run once more in
+    /// the backward pass, see [`grad_checkpoint`](polyptych_tensor::grad_checkpoint()): timm's
     /// `set_grad_checkpointing`. Outputs and gradients are the same bit for bit on the CPU.
     pub grad_checkpointing: bool,
 }

@@ -7,12 +7,17 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No backbone has the name.
-    #[error("backbone `{name}`: no backbone has this name; near ones are {near}")]
+    #[error(
+        "backbone `{name}`: no backbone has this name; near ones are {near} \
+         (registered architectures: {architectures})"
+    )]
     UnknownName {
         /// What was asked for.
         name: String,
         /// The names that resemble it most, separated by commas.
         near: String,
+        /// All architectures, separated by commas.
+        architectures: String,
     },
     /// A field of a configuration is out of its range.
     #[error("{key}: expected {expected}, found {found}")]
@@ -59,7 +64,7 @@ pub enum Error {
     /// A file of weights cannot be read.
     #[error(transparent)]
     Format(#[from] polyptych_formats::Error),
-    /// A parameter or the plan's projection could not be made.
+    /// A parameter or the plan's projection could not be created.
     #[error(transparent)]
     Tensor(#[from] polyptych_tensor::Error),
 }

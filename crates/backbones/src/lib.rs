@@ -1,8 +1,11 @@
 //! What turns an image into features?
 //!
 //! ViT and Swin under timm's names: configurations, parameter names and numbers are timm's, so
-//! its checkpoints load as they are; [`rename`] has one table per other source. A backbone asks
+//! its checkpoints load as they are; [`sources`] has one table per other source. A backbone asks
 //! a [`Plan`](polyptych_tensor::Plan) for every projection and knows no adapter.
+//!
+//! An architecture is one folder below `architectures`, whose [`Architecture`] has every answer
+//! that is special about it; a program adds its own with [`BackboneConfig::register`].
 //!
 //! ```
 //! use polyptych_backbones::{BackboneConfig, Options};
@@ -17,35 +20,20 @@
 //! # Ok::<(), polyptych_backbones::Error>(())
 //! ```
 
+mod architectures;
 mod backbone;
-mod branch;
-pub mod checkpoint;
-mod config;
-mod deduce;
+mod blocks;
 mod error;
-mod keep;
-mod mlp;
-mod onward;
-mod outline;
-mod patch_embed;
-mod place;
-mod prefix;
-pub mod pretrained;
-mod prompts;
-pub mod rename;
-pub mod resample;
-mod source;
-mod swin;
-mod tap;
-mod vit;
+mod weights;
 
+pub use architectures::architecture::{Ambiguity, Architecture, ModelArgs, TimmModel};
+pub use architectures::summary::Summary;
+pub use architectures::swin::{ROUNDED_UP, SwinConfig, WindowSize};
+pub use architectures::vit::{GlobalPool, VitConfig};
+pub use architectures::{BackboneConfig, computed};
 pub use backbone::{Backbone, FeatureInfo, Intermediates, Options};
-pub use checkpoint::Checkpoint;
-pub use config::BackboneConfig;
-pub use deduce::unplaced;
 pub use error::{Error, Result};
-pub use outline::Outline;
-pub use prefix::prefix_of;
-pub use source::Source;
-pub use swin::{ROUNDED_UP, SwinConfig, WindowSize};
-pub use vit::{GlobalPool, VitConfig};
+pub use weights::checkpoint::Checkpoint;
+pub use weights::prefix::prefix_of;
+pub use weights::sources::Source;
+pub use weights::{checkpoint, pretrained, resample, sources};

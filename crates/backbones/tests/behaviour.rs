@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use polyptych_backbones::{
-    Backbone, BackboneConfig, Checkpoint, Error, GlobalPool, Options, ROUNDED_UP,
+    Backbone, BackboneConfig, Checkpoint, Error, GlobalPool, Options, ROUNDED_UP, SwinConfig,
+    VitConfig,
 };
 use polyptych_formats::TensorFile;
 use polyptych_tensor::{Device, Kind, LoadOptions, NoAdapter, Store, Tensor, Tensors};
@@ -176,10 +177,8 @@ fn what_is_no_colour_image_is_refused() {
     }
 }
 
-/// The message for a micro Swin or ViT whose configuration `change` spoils.
-fn spoilt(name: &str, change: impl Fn(&mut BackboneConfig)) -> String {
-    let mut config = config(name);
-    change(&mut config);
+/// The message for a configuration that is out of range.
+fn refused(config: BackboneConfig) -> String {
     let store = Store::new(Device::Cpu);
     let refused = config.init(&store.root(), &NoAdapter::Full, Options::default());
     assert!(matches!(refused, Err(Error::Config { .. })));
@@ -187,18 +186,16 @@ fn spoilt(name: &str, change: impl Fn(&mut BackboneConfig)) -> String {
     message(refused)
 }
 
-fn spoilt_swin(change: impl Fn(&mut polyptych_backbones::SwinConfig)) -> String {
-    spoilt(MICRO[0], |config| match config {
-        BackboneConfig::Swin(swin) => change(swin),
-        BackboneConfig::Vit(_) => panic!("the first micro variant is a Swin"),
-    })
+fn spoilt_swin(change: impl Fn(&mut SwinConfig)) -> String {
+    let mut config = SwinConfig::micro();
+    change(&mut config);
+    refused(config.into())
 }
 
-fn spoilt_vit(change: impl Fn(&mut polyptych_backbones::VitConfig)) -> String {
-    spoilt(MICRO[1], |config| match config {
-        BackboneConfig::Vit(vit) => change(vit),
-        BackboneConfig::Swin(_) => panic!("the second micro variant is a ViT"),
-    })
+fn spoilt_vit(change: impl Fn(&mut VitConfig)) -> String {
+    let mut config = VitConfig::micro();
+    change(&mut config);
+    refused(config.into())
 }
 
 #[test]

@@ -1,15 +1,17 @@
 //! Backbones against their peers on fixed weights and inputs.
 //!
-//! The files in `oracles/` hold weights, inputs and what timm 1.0.31 or TorchVision 0.26.0 made
+//! The files in `oracles/` hold weights, inputs and what timm 1.0.31 or TorchVision 0.26.0 computed
 //! of them in float32 on the CPU with seeded draws; their headers name peer and configuration.
 //! 1e-4 leaves room for the order of sums; a wrong formula shows at 1e-2.
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use std::path::Path;
 
 use polyptych_backbones::{
-    Backbone, BackboneConfig, GlobalPool, Options, SwinConfig, VitConfig, rename, resample,
+    Backbone, BackboneConfig, GlobalPool, Options, SwinConfig, VitConfig, resample, sources,
 };
 use polyptych_formats::{TensorFile, file};
 use polyptych_tensor::{Device, LoadOptions, NoAdapter, Store, Tensor, Tensors};
@@ -44,39 +46,22 @@ fn compare(name: &str, found: &Tensor, file: &TensorFile) {
 }
 
 fn swin(img_size: [i64; 2], window_size: i64, stages: usize) -> BackboneConfig {
-    BackboneConfig::Swin(SwinConfig {
+    let config = SwinConfig {
         img_size,
-        patch_size: 4,
-        in_chans: 3,
-        num_classes: 5,
         embed_dim: 24,
         depths: vec![2; stages],
         num_heads: (0..stages).map(|stage| 2 << stage).collect(),
         window_size: window_size.into(),
         mlp_ratio: 4.0,
-        qkv_bias: true,
         drop_path_rate: 0.1,
-    })
+        ..common::swin()
+    };
+    config.into()
 }
 
 fn vit(depth: usize) -> VitConfig {
-    VitConfig {
-        img_size: [32, 32],
-        patch_size: 8,
-        in_chans: 3,
-        num_classes: 5,
-        embed_dim: 48,
-        depth,
-        num_heads: 3,
-        mlp_ratio: 4.0,
-        qkv_bias: true,
-        init_values: None,
-        class_token: true,
-        reg_tokens: 0,
-        no_embed_class: false,
-        global_pool: GlobalPool::Token,
-        drop_path_rate: 0.0,
-    }
+    let (img_size, patch_size, embed_dim) = ([32, 32], 8, 48);
+    VitConfig { img_size, patch_size, embed_dim, depth, mlp_ratio: 4.0, ..common::vit() }
 }
 
 fn compare_swin(name: &str, config: &BackboneConfig) {
@@ -94,7 +79,7 @@ fn compare_swin(name: &str, config: &BackboneConfig) {
 
 fn compare_vit(name: &str, config: VitConfig) {
     let file = oracle(name);
-    let backbone = loaded(&BackboneConfig::Vit(config), &weights(&file));
+    let backbone = loaded(&config.into(), &weights(&file));
     let out = backbone.forward_intermediates(&file.tensors["input.x"], false).unwrap();
     compare("tokens", &out.features.shared, &file);
     compare("logits", &backbone.forward_head(&out.features, false).shared, &file);
@@ -151,14 +136,14 @@ fn resampled_positions_equal_timms() {
 #[test]
 fn renamed_torchvision_swin_equals_torchvision() {
     let file = oracle("torchvision_swin");
-    let weights = rename::torchvision_swin(weights(&file));
+    let weights = sources::TORCHVISION_SWIN.rename(weights(&file)).unwrap();
     compare_logits(&swin([56, 56], 7, 2), &file, &weights);
 }
 
 #[test]
 fn renamed_torchvision_vit_equals_torchvision() {
     let file = oracle("torchvision_vit");
-    let weights = rename::torchvision_vit(weights(&file));
-    let config = BackboneConfig::Vit(VitConfig { mlp_ratio: 2.0, ..vit(2) });
-    compare_logits(&config, &file, &weights);
+    let weights = sources::TORCHVISION_VIT.rename(weights(&file)).unwrap();
+    let config = VitConfig { mlp_ratio: 2.0, ..vit(2) };
+    compare_logits(&config.into(), &file, &weights);
 }

@@ -4,11 +4,12 @@
 //! norms, whose eps is 1e-12 in a ViT and not timm's 1e-6.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use std::path::{Path, PathBuf};
 
-use polyptych_backbones::checkpoint::COMPUTED;
 use polyptych_backbones::{
-    Backbone, BackboneConfig, Checkpoint, GlobalPool, Options, Source, SwinConfig, VitConfig,
+    Backbone, BackboneConfig, Checkpoint, Options, Source, VitConfig, computed, sources,
 };
 use polyptych_formats::file;
 use polyptych_tensor::{Device, LoadOptions, LoadReport, NoAdapter, Store, Tensor, Tensors};
@@ -20,46 +21,18 @@ fn peers() -> PathBuf {
 }
 
 fn vit() -> BackboneConfig {
-    BackboneConfig::Vit(VitConfig {
-        img_size: [16, 16],
-        patch_size: 4,
-        in_chans: 3,
-        num_classes: 5,
-        embed_dim: 24,
-        depth: 2,
-        num_heads: 3,
-        mlp_ratio: 2.0,
-        qkv_bias: true,
-        init_values: None,
-        class_token: true,
-        reg_tokens: 0,
-        no_embed_class: false,
-        global_pool: GlobalPool::Token,
-        drop_path_rate: 0.0,
-    })
+    common::vit().into()
 }
 
 fn swin() -> BackboneConfig {
-    BackboneConfig::Swin(SwinConfig {
-        img_size: [32, 32],
-        patch_size: 4,
-        in_chans: 3,
-        num_classes: 5,
-        embed_dim: 12,
-        depths: vec![2, 2],
-        num_heads: vec![2, 4],
-        window_size: 4.into(),
-        mlp_ratio: 2.0,
-        qkv_bias: true,
-        drop_path_rate: 0.0,
-    })
+    common::swin().into()
 }
 
 fn loaded(config: &BackboneConfig, checkpoint: &Checkpoint) -> (Box<dyn Backbone>, LoadReport) {
     checkpoint.check(config).unwrap();
     let store = Store::new(Device::Cpu);
     let backbone = config.init(&store.root(), &NoAdapter::Frozen, Options::default()).unwrap();
-    let allow_unused = &[&COMPUTED[..], &["embeddings.mask_token"]].concat();
+    let allow_unused = &[&computed()[..], &["embeddings.mask_token"]].concat();
     let options = LoadOptions { allow_unused, ..LoadOptions::default() };
     let report = store.load(&checkpoint.origin, &checkpoint.tensors, &options).unwrap();
     (backbone, report)
@@ -77,7 +50,7 @@ fn same_logits(file_name: &str, source: Source, config: &BackboneConfig) -> Load
     let checkpoint = Checkpoint::open(&peers().join(file_name)).unwrap();
     assert_eq!(checkpoint.source, source, "{file_name}");
     let (backbone, report) = loaded(config, &checkpoint);
-    let image = &seen[if matches!(config, BackboneConfig::Vit(_)) { "small" } else { "large" }];
+    let image = &seen[if config.name() == "vit" { "small" } else { "large" }];
     let features = backbone.forward_features(image, false).unwrap();
     let logits = backbone.forward_head(&features, false).shared;
     close(file_name.split('.').next().unwrap(), &logits, &seen);
@@ -87,10 +60,10 @@ fn same_logits(file_name: &str, source: Source, config: &BackboneConfig) -> Load
 #[test]
 fn vits_of_every_source_give_its_logits() {
     for (name, source) in [
-        ("timm_vit.safetensors", Source::Timm),
-        ("torchvision_vit.pth", Source::TorchVisionVit),
-        ("huggingface_vit", Source::HuggingFaceVit),
-        ("augreg_vit.npz", Source::AugReg),
+        ("timm_vit.safetensors", sources::TIMM),
+        ("torchvision_vit.pth", sources::TORCHVISION_VIT),
+        ("huggingface_vit", sources::HUGGING_FACE_VIT),
+        ("augreg_vit.npz", sources::AUGREG),
     ] {
         let report = same_logits(name, source, &vit());
         assert!(report.unused.is_empty(), "{name}: {report}");
@@ -99,13 +72,13 @@ fn vits_of_every_source_give_its_logits() {
 
 #[test]
 fn swins_of_every_source_give_its_logits() {
-    let report = same_logits("microsoft_swin.pth", Source::MicrosoftSwin, &swin());
+    let report = same_logits("microsoft_swin.pth", sources::MICROSOFT_SWIN, &swin());
     let computed =
         ["layers.0.blocks.0.attn.relative_position_index", "layers.0.blocks.1.attn_mask"];
     assert_eq!(report.unused.len(), 5, "{report}");
     assert!(computed.iter().all(|name| report.unused.iter().any(|unused| unused == name)));
-    same_logits("torchvision_swin.pth", Source::TorchVisionSwin, &swin());
-    same_logits("huggingface_swin", Source::HuggingFaceSwin, &swin());
+    same_logits("torchvision_swin.pth", sources::TORCHVISION_SWIN, &swin());
+    same_logits("huggingface_swin", sources::HUGGING_FACE_SWIN, &swin());
 }
 
 /// The colour weights in timm's model for other images, as its own loader fits them.
@@ -135,10 +108,9 @@ fn other_channels_give_timms_logits() {
 
 #[test]
 fn dinov2_gives_its_tokens() {
-    let BackboneConfig::Vit(plain) = vit() else { unreachable!() };
-    let config = VitConfig { num_classes: 0, init_values: Some(1e-5), ..plain };
+    let config = VitConfig { num_classes: 0, init_values: Some(1e-5), ..common::vit() };
     let checkpoint = Checkpoint::open(&peers().join("huggingface_dinov2")).unwrap();
-    let (backbone, report) = loaded(&BackboneConfig::Vit(config), &checkpoint);
+    let (backbone, report) = loaded(&config.into(), &checkpoint);
     assert_eq!(report.unused, ["embeddings.mask_token"]);
     let seen = file::load(&peers().join("seen.safetensors")).unwrap().tensors;
     let tokens = backbone.forward_features(&seen["small"], false).unwrap().shared;
@@ -189,7 +161,7 @@ fn a_shard_that_is_missing_is_named() {
          found none of them"
     );
     let adapter = refused(&peers().join("peft_timm_lora"));
-    assert!(adapter.ends_with("an adapter, which `polyptych convert --adapter` folds"));
+    assert!(adapter.ends_with("an adapter, which `polyptych convert --adapter` merges"));
 }
 
 #[test]
@@ -214,8 +186,9 @@ fn another_architecture_is_named() {
         assert_eq!(
             refused(&path),
             format!(
-                "HERE: names: expected those of a ViT or Swin (timm, Microsoft, TorchVision, \
-                 Hugging Face, AugReg, MTLoRA, EMTAL), found 1 tensors such as {name}"
+                "HERE: names: expected those of a ViT or Swin (AugReg's ViT, MTLoRA, EMTAL, \
+                 TorchVision's Swin, TorchVision's ViT, Hugging Face's Swin, Hugging Face's ViT, \
+                 Microsoft's Swin, timm), found 1 tensors such as {name}"
             )
         );
     }

@@ -5,9 +5,10 @@
 
 use std::path::{Path, PathBuf};
 
-use polyptych_backbones::{Backbone, BackboneConfig, Checkpoint, Options, Source};
+use polyptych_backbones::{Backbone, BackboneConfig, Checkpoint, Options, VitConfig, sources};
 use polyptych_formats::file;
 use polyptych_tensor::{Device, LoadOptions, NoAdapter, Store, Tensor, Tensors, matches};
+use serde_json::Map;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/registers")
@@ -28,7 +29,8 @@ fn close(what: &str, found: &Tensor, expected: &Tensor) {
 fn deduced(name: &str, heads: i64) -> (Checkpoint, BackboneConfig, Box<dyn Backbone>) {
     let mut checkpoint = Checkpoint::open(&folder().join(name)).unwrap();
     checkpoint.tensors.retain(|name, _| !matches(&["embeddings.mask_token"], name));
-    let config = BackboneConfig::of_tensors(&checkpoint.tensors, Some(heads)).unwrap();
+    let fields = Map::from_iter([("num_attention_heads".to_owned(), heads.into())]);
+    let config = BackboneConfig::of_tensors(&checkpoint.tensors, &fields).unwrap();
     let store = Store::new(Device::Cpu);
     let backbone = config.init(&store.root(), &NoAdapter::Frozen, Options::default()).unwrap();
     store.load(name, &checkpoint.tensors, &LoadOptions::default()).unwrap();
@@ -40,7 +42,7 @@ fn timms_registers_give_its_tokens_at_native_and_other_sizes() {
     let seen = seen();
     for name in ["dinov2", "gap", "embedded", "deit3"] {
         let (checkpoint, config, backbone) = deduced(&format!("timm_{name}.safetensors"), 2);
-        assert_eq!(checkpoint.source, Source::Timm);
+        assert_eq!(checkpoint.source, sources::TIMM);
         let tokens = |image: &str| backbone.forward_features(&seen[image], false).unwrap();
         let features = tokens("image");
         // timm's pooling of patches has its norm behind it.
@@ -56,8 +58,8 @@ fn timms_registers_give_its_tokens_at_native_and_other_sizes() {
 #[test]
 fn hugging_faces_registers_give_its_tokens() {
     let (checkpoint, config, backbone) = deduced("huggingface", 2);
-    assert_eq!(checkpoint.source, Source::HuggingFaceVit);
-    let BackboneConfig::Vit(vit) = config else { panic!("a ViT") };
+    assert_eq!(checkpoint.source, sources::HUGGING_FACE_VIT);
+    let vit: &VitConfig = config.downcast_ref().unwrap();
     assert_eq!((vit.reg_tokens, vit.no_embed_class), (4, true));
     let (seen, level) = (seen(), [2i64, 4, 4, 16]);
     let out = backbone.forward_intermediates(&seen["image"], false).unwrap();

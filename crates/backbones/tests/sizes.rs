@@ -3,6 +3,8 @@
 //! `sizes/make.py` wrote what timm 1.0.31 plans and gives; values of weights follow from names.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use std::path::{Path, PathBuf};
 
 use polyptych_backbones::{Backbone, BackboneConfig, Options, SwinConfig, WindowSize};
@@ -34,19 +36,17 @@ fn planned() -> Vec<Case> {
 }
 
 fn swin(case: &Case) -> BackboneConfig {
-    BackboneConfig::Swin(SwinConfig {
+    let config = SwinConfig {
         img_size: case.img_size,
-        patch_size: 4,
-        in_chans: 3,
         num_classes: 3,
         embed_dim: 4,
         depths: vec![2; 4],
         num_heads: vec![1, 2, 2, 4],
         window_size: case.window_size.clone(),
         mlp_ratio: 1.0,
-        qkv_bias: true,
-        drop_path_rate: 0.0,
-    })
+        ..common::swin()
+    };
+    config.into()
 }
 
 /// Row counts of a Swin's tables by timm's rule, written here once more: half of the positions,

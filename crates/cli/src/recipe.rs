@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use polyptych_engine::{BalancerKind, Recipe, balancers};
+use polyptych_engine::{Recipe, balancers};
 
 use crate::flags::RecipeCommand;
 use crate::output::say;
@@ -38,14 +38,8 @@ fn list() -> Result<()> {
 fn list_balancers() -> Result<()> {
     say!("{:<12} {:<9} {:<52} {:<59} source", "name", "kind", "needs", "cost");
     for info in balancers() {
-        let kind = match info.kind {
-            BalancerKind::Loss => "loss",
-            BalancerKind::Gram => "gram",
-            BalancerKind::Features => "features",
-            BalancerKind::Rows => "rows",
-            BalancerKind::Optimiser => "optimiser",
-        };
-        let (name, needs, cost, source) = (info.name, info.needs, info.cost, info.source);
+        let (name, kind) = (info.name, info.kind.name());
+        let (needs, cost, source) = (info.needs, info.cost, info.source);
         say!("{name:<12} {kind:<9} {needs:<52} {cost:<59} {source}");
     }
     Ok(())

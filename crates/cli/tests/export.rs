@@ -191,7 +191,7 @@ fn weights_of_others_are_converted() {
     let args = ["convert", &base, "--adapter", &adapter, "--out", "folded.safetensors"];
     assert_eq!(differences(&playground.succeed(&args)), 2);
     let message = playground.refused(&["convert", &adapter, "--out", "no.safetensors"]);
-    assert!(message.ends_with("which `polyptych convert --adapter` folds"), "{message}");
+    assert!(message.ends_with("which `polyptych convert --adapter` merges"), "{message}");
 }
 
 #[test]

@@ -5,12 +5,11 @@
 
 use std::path::Path;
 
-use polyptych_losses::balancers::{Gram, gram_of_rows};
+use polyptych_losses::balancers::gradient::{Gram, gram_of_gradients};
 use polyptych_tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::balance::Reach;
 use crate::error::io;
 use crate::{Error, Result};
 
@@ -43,19 +42,20 @@ pub struct ConflictGroup {
     pub condition: Option<f64>,
 }
 
-/// Which columns of the rows belong to which group of layers.
+/// Which columns of the task gradients belong to which group of layers.
 #[derive(Debug)]
 pub(crate) struct Layout(Vec<(String, i64, i64)>);
 
 impl Layout {
-    /// Groups the shared parameters by their names.
-    pub(crate) fn new(reach: &Reach, params: &[(String, Tensor)]) -> Self {
-        let mut groups: Vec<(String, i64, i64)> = vec![(ALL.into(), 0, reach.columns())];
-        for shared in &reach.shared {
-            let name = group_of(&params[shared.index].0);
+    /// Groups shared parameters, each with its name and length, in the order of columns.
+    pub(crate) fn new<'a>(shared: impl IntoIterator<Item = (&'a str, i64)>) -> Self {
+        let mut groups: Vec<(String, i64, i64)> = vec![(ALL.into(), 0, 0)];
+        for (name, len) in shared {
+            let (name, start) = (group_of(name), groups[0].2);
+            groups[0].2 += len;
             match groups.last_mut() {
-                Some((last, _, len)) if *last == name => *len += shared.len,
-                _ => groups.push((name, shared.start, shared.len)),
+                Some((last, _, joint)) if *last == name => *joint += len,
+                _ => groups.push((name, start, len)),
             }
         }
         Self(groups)
@@ -81,7 +81,7 @@ impl Conflict {
     /// A row that is not finite.
     pub(crate) fn measure(tasks: Vec<String>, rows: &Tensor, layout: &Layout) -> Result<Self> {
         let one = |(name, start, len): &(String, i64, i64)| {
-            let gram = gram_of_rows(&rows.narrow(1, *start, *len))?;
+            let gram = gram_of_gradients(&rows.narrow(1, *start, *len))?;
             Ok(ConflictGroup::new(name.clone(), *len, &gram))
         };
         let groups = layout.0.iter().map(one).collect::<Result<_>>()?;

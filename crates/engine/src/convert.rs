@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use polyptych_adapters::{is_method_parameter, load_peft};
-use polyptych_backbones::checkpoint::COMPUTED;
-use polyptych_backbones::{BackboneConfig, Checkpoint, Options, Source, prefix_of, rename};
+use polyptych_backbones::{BackboneConfig, Checkpoint, Options, Source, computed, prefix_of};
 use polyptych_formats::file;
 use polyptych_formats::pth::Choice;
 use polyptych_tensor::{
@@ -17,9 +16,6 @@ use crate::{Difference, Error, Result};
 
 /// What sources keep and timm's models lack.
 const ELSEWHERE: [&str; 4] = ["heads.*", "pooler.*", "pre_logits/*", "embeddings.mask_token"];
-
-const READS_PATCHES: &str = "the classifier reads the class token and the mean of the patches, \
-                             where timm's models read one of them: it is left out";
 
 /// Images on which outputs are compared.
 pub const PROBE_IMAGES: i64 = 2;
@@ -67,10 +63,10 @@ pub fn convert(
         let reason = format!("{name}: expected finite numbers, found NaN or infinity");
         return Err(Error::Weights { name: weights.into(), reason });
     }
-    let mut patterns = [&ELSEWHERE[..], &COMPUTED].concat();
-    if source == Source::HuggingFaceVit && reads_patches(&tensors) {
+    let mut patterns = [&ELSEWHERE[..], &computed()].concat();
+    if let Some(reason) = source.unusable_classifier(&tensors) {
         patterns.push("head.*");
-        notes.push(READS_PATCHES.into());
+        notes.push(reason.into());
     }
     let (left_out, kept): (Tensors, Tensors) =
         tensors.into_iter().partition(|(name, _)| matches(&patterns, name));
@@ -101,13 +97,6 @@ fn is_finite(tensor: &Tensor) -> bool {
     !tensor.is_floating_point() || tensor.isfinite().all().int64_value(&[]) == 1
 }
 
-/// Whether the classifier reads the class token beside the mean of the patches, as that of Hugging
-/// Face's DINOv2 does.
-fn reads_patches(tensors: &Tensors) -> bool {
-    let last = |name: &str| tensors.get(name)?.size().last().copied();
-    last("head.weight").zip(last("cls_token")).is_some_and(|(head, token)| head == 2 * token)
-}
-
 /// The name that a file has until it is checked.
 fn aside(out: &Path) -> PathBuf {
     let mut name = out.as_os_str().to_owned();
@@ -129,10 +118,9 @@ fn write_checked(
 
 fn merged(checkpoint: &Checkpoint, folder: &Path) -> Result<Tensors> {
     let adapter = load_peft(folder)?;
-    let adapter = match checkpoint.source {
-        Source::HuggingFaceVit => adapter.renamed(rename::huggingface_vit_name),
-        Source::HuggingFaceSwin => adapter.renamed(rename::huggingface_swin_name),
-        _ => {
+    let adapter = match checkpoint.source.rename_one() {
+        Some(rename) => adapter.renamed(rename),
+        None => {
             let prefix = prefix_of(adapter.tensors.keys().map(String::as_str)).to_owned();
             adapter.renamed(|name| name.strip_prefix(&prefix).unwrap_or(name).to_owned())
         }

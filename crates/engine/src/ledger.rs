@@ -7,7 +7,7 @@ use polyptych_adapters::{Form, PARAMETERS};
 use polyptych_tensor::{Device, Kind, Role, Tensor, matches};
 use serde::Serialize;
 
-use crate::balance::{Reach, num_buffers};
+use crate::balance::{ParameterSharing, num_buffers};
 use crate::{DataSets, Model, Recipe, Result};
 
 /// Counts of one group of parameters.
@@ -31,7 +31,7 @@ pub struct Ledger {
     pub rows: Vec<LedgerRow>,
     /// Parameters that are kept for compatible files although no output depends on them.
     pub unused: Vec<(String, i64)>,
-    /// What a gradient combiner, or a measurement of conflict, holds beside the model.
+    /// What a gradient aggregator, or a measurement of conflict, holds beside the model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub row_buffer: Option<RowBuffer>,
 }
@@ -101,7 +101,7 @@ impl RowBuffer {
     fn of(model: &Model, size: [usize; 2], buffers: i64) -> Result<Self> {
         let shape = [1, 3, size[0] as i64, size[1] as i64];
         let images = Tensor::rand(shape, (Kind::Float, Device::Cpu));
-        let shared = Reach::find(model, &model.store.trainable(), &images)?.columns();
+        let shared = ParameterSharing::find(model, &model.store.trainable(), &images)?.columns();
         let tasks = model.tasks.len() as i64;
         Ok(Self { buffers, tasks, shared, bytes: buffers * tasks * shared * 4 })
     }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use polyptych_adapters::{Form, PARAMETERS};
-use polyptych_backbones::BackboneConfig;
 use polyptych_data::{Batch, TaskKind};
 use polyptych_formats::file;
 use polyptych_tensor::{Kind, LoadOptions, Precision, Tensor, Tensors, matches, no_grad};
@@ -168,10 +167,7 @@ fn plain(folded: &Model, trunk: &Trunk, tensors: &Tensors, half: bool) -> Tensor
     let mut plain: Tensors =
         own.map(|(name, t)| (name.to_owned(), t.detach().to_kind(kind(t)))).collect();
     let heads = classifier(&folded.tasks[trunk.tasks.clone()]);
-    let name = match folded.backbone_config() {
-        BackboneConfig::Swin(_) => "head.fc",
-        BackboneConfig::Vit(_) => "head",
-    };
+    let name = folded.backbone_config().classifier();
     for part in ["weight", "bias"] {
         let rows = heads.iter().map(|head| Some(tensors.get(&format!("{head}.{part}"))?.detach()));
         if let Some(rows) = rows.collect::<Option<Vec<_>>>().filter(|rows| !rows.is_empty()) {
@@ -184,7 +180,8 @@ fn plain(folded: &Model, trunk: &Trunk, tensors: &Tensors, half: bool) -> Tensor
 /// Scopes of the heads that make one classifier of a plain backbone: those of all `tasks`, if each
 /// names one class per image.
 fn classifier(tasks: &[Task]) -> Vec<String> {
-    let is_class = |task: &Task| task.spec.kind == TaskKind::Classification;
+    let is_class =
+        |task: &Task| task.spec.kind == TaskKind::Classification && task.recipe.head.is_linear();
     match tasks.iter().all(is_class) {
         true => tasks.iter().map(|task| format!("heads.{}", task.spec.name)).collect(),
         false => Vec::new(),

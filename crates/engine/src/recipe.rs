@@ -14,7 +14,7 @@ use polyptych_data::{AugmentConfig, LoaderConfig, OnBadSample, Sampling};
 use polyptych_formats::pth::Choice;
 use polyptych_heads::HeadConfig;
 use polyptych_losses::LossConfig;
-use polyptych_losses::balancers::BalancingConfig;
+use polyptych_losses::balancers::BalancerRecipe;
 use polyptych_tensor::optim::{AdaTaskConfig, AdamWConfig, SgdConfig};
 use polyptych_tensor::{Precision, Pyramid, Schedule};
 use serde::{Deserialize, Serialize};
@@ -69,7 +69,7 @@ pub struct Recipe {
     /// How tasks are weighed step by step; by their fixed factors alone if absent. The factors
     /// `tasks.<name>.weight` come first: the balancer sees weighed losses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub balancer: Option<BalancingConfig>,
+    pub balancer: Option<BalancerRecipe>,
     /// How it learns.
     pub train: TrainRecipe,
 }
@@ -322,7 +322,7 @@ impl Recipe {
     }
 
     /// The recipe of another row of the table, and the fields that it goes without: a row whose
-    /// tasks share nothing that trains has no combiner of gradients and no other part that looks at
+    /// tasks share nothing that trains has no gradient aggregator and no other part that looks at
     /// what they share.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use polyptych_data::{TaskKind, TaskSpec};
 use polyptych_heads::upsample;
 use polyptych_losses::{
-    BalancedBce, CrossEntropy, L1, LossConfig, MultiLabelBce, NormalsL1, TaskLoss, WeightedBce,
+    BalancedBce, CrossEntropy, L1, LossConfig, MultiLabelBce, NormalsL1, WeightedBce,
 };
 use polyptych_metrics::{
     Depth, Edges, EdgesConfig, MeanAveragePrecision, Metric, Normals, Saliency, SemsegIou, TopK,
@@ -25,7 +25,7 @@ pub struct Task {
     /// Head, loss and weight as the recipe has them.
     pub recipe: TaskRecipe,
     /// The loss.
-    pub loss: Box<dyn TaskLoss>,
+    pub loss: LossConfig,
     /// Its classes among those of all joined tasks, where the recipe has a union.
     pub union: Option<UnionRange>,
 }
@@ -34,18 +34,16 @@ impl Task {
     /// Joins what data and recipe say of a task.
     ///
     /// # Errors
-    /// A head of the other kind, maps or whole images, or a loss whose constants are out of range.
+    /// A head or a loss of the other kind, maps or whole images, or constants that are out of range.
     pub fn new(spec: TaskSpec, recipe: TaskRecipe) -> Result<Self> {
         if recipe.head.is_dense() != spec.is_dense() {
-            let kind = |dense| if dense { "maps" } else { "whole images" };
-            let (expected, found) = (kind(spec.is_dense()), kind(recipe.head.is_dense()));
-            return Err(Error::Recipe {
-                origin: format!("tasks.{}", spec.name),
-                key: "head".into(),
-                reason: format!("expected a head for {expected}, found one for {found}"),
-            });
+            return Err(misfit(&spec, "head", "a head"));
         }
-        let loss = recipe.loss.unwrap_or_else(|| default_loss(spec.kind)).init()?;
+        let loss = recipe.loss.clone().unwrap_or_else(|| default_loss(spec.kind));
+        loss.validate()?;
+        if loss.is_dense().is_some_and(|dense| dense != spec.is_dense()) {
+            return Err(misfit(&spec, "loss", "a loss"));
+        }
         Ok(Self { spec, recipe, loss, union: None })
     }
 
@@ -135,6 +133,13 @@ impl Task {
     }
 }
 
+fn misfit(spec: &TaskSpec, key: &str, part: &str) -> Error {
+    let kind = |dense| if dense { "maps" } else { "whole images" };
+    let (expected, found) = (kind(spec.is_dense()), kind(!spec.is_dense()));
+    let reason = format!("expected {part} for {expected}, found one for {found}");
+    Error::Recipe { origin: format!("tasks.{}", spec.name), key: key.into(), reason }
+}
+
 /// Least length by which normals are divided, and least depth in metres.
 const UNIT_EPS: f64 = 1e-12;
 const MIN_DEPTH: f64 = 1e-9;
@@ -143,20 +148,21 @@ const MIN_DEPTH: f64 = 1e-9;
 fn default_loss(kind: TaskKind) -> LossConfig {
     match kind {
         TaskKind::Semseg | TaskKind::HumanParts | TaskKind::Classification => {
-            LossConfig::CrossEntropy(CrossEntropy::default())
+            CrossEntropy::default().into()
         }
-        TaskKind::Sal => LossConfig::BalancedBce(BalancedBce {}),
-        TaskKind::Edge => LossConfig::WeightedBce(WeightedBce::default()),
-        TaskKind::Normals => LossConfig::NormalsL1(NormalsL1 {}),
-        TaskKind::Depth => LossConfig::L1(L1 {}),
-        TaskKind::Tags => LossConfig::MultiLabelBce(MultiLabelBce {}),
+        TaskKind::Sal => BalancedBce {}.into(),
+        TaskKind::Edge => WeightedBce::default().into(),
+        TaskKind::Normals => NormalsL1 {}.into(),
+        TaskKind::Depth => L1 {}.into(),
+        TaskKind::Tags => MultiLabelBce {}.into(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use polyptych_heads::{HeadConfig, LinearConfig, SegformerConfig};
+    use polyptych_heads::linear::LinearConfig;
+    use polyptych_heads::segformer::SegformerConfig;
     use polyptych_tensor::Device;
 
     use super::*;
@@ -179,8 +185,8 @@ mod tests {
 
     fn recipe(dense: bool) -> TaskRecipe {
         let head = match dense {
-            true => HeadConfig::Segformer(SegformerConfig { embed_dim: 8, dropout: 0.0 }),
-            false => HeadConfig::Linear(LinearConfig {}),
+            true => SegformerConfig { embed_dim: 8, dropout: 0.0 }.into(),
+            false => LinearConfig {}.into(),
         };
         TaskRecipe { weight: 1.0, head, loss: None }
     }
@@ -228,9 +234,13 @@ mod tests {
     }
 
     #[test]
-    fn heads_must_be_of_the_task_s_kind() {
+    fn heads_and_losses_must_be_of_the_task_s_kind() {
         let message = Task::new(spec(TaskKind::Depth), recipe(false)).unwrap_err().to_string();
         assert_eq!(message, "tasks.t: head: expected a head for maps, found one for whole images");
+        let mut tags = recipe(false);
+        tags.loss = Some(NormalsL1 {}.into());
+        let message = Task::new(spec(TaskKind::Tags), tags).unwrap_err().to_string();
+        assert_eq!(message, "tasks.t: loss: expected a loss for whole images, found one for maps");
         let message = Task::new(spec(TaskKind::Tags), recipe(true)).unwrap_err().to_string();
         assert_eq!(message, "tasks.t: head: expected a head for whole images, found one for maps");
     }

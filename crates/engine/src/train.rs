@@ -25,7 +25,7 @@ use polyptych_tensor::optim::Optimiser;
 use polyptych_tensor::{Device, GradScaler, Tensor, memory};
 use serde_json::json;
 
-use crate::balance::Balance;
+use crate::balance::TaskBalancer;
 use crate::checkpoint::State;
 use crate::log::Log;
 use crate::union::Union;
@@ -44,7 +44,7 @@ pub struct Trainer {
     alone: Vec<usize>,
     weights: Option<LossWeights>,
     union: Option<Union>,
-    balance: Option<Balance>,
+    balance: Option<TaskBalancer>,
     further: Vec<Further>,
     optimiser: Box<dyn Optimiser>,
     scaler: Option<GradScaler>,

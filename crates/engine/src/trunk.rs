@@ -191,7 +191,7 @@ impl Trunk {
         for (name, place) in &mut self.places {
             if parameters.contains(place) && !self.plan.trains(name) {
                 let common = format!("{BACKBONE}.{name}");
-                store.unite(place, &common)?;
+                store.tie(place, &common)?;
                 *place = common;
             }
         }

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use polyptych_data::{Batch, TaskKind, TaskSpec};
 use polyptych_losses::{
-    ClassRanges, CrossEntropy, LossConfig, QualityRetaining, QualityRetainingConfig, TaskLoss,
+    ClassRanges, CrossEntropy, QualityRetaining, QualityRetainingConfig, TaskLoss,
 };
 use polyptych_tensor::{Device, Kind, Tensor, Tensors};
 use serde::{Deserialize, Serialize};
@@ -100,7 +100,7 @@ impl Union {
         let quality_retaining = union.quality_retaining.map(bank).transpose()?;
         let smoothing = union.label_smoothing;
         let cross_entropy = CrossEntropy { label_smoothing: smoothing, ..CrossEntropy::default() };
-        LossConfig::CrossEntropy(cross_entropy).validate()?;
+        cross_entropy.validate()?;
         Ok(Some(Self { joined, ranges, cross_entropy, quality_retaining }))
     }
 

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use polyptych_adapters::{PARAMETERS, is_method_parameter};
-use polyptych_backbones::checkpoint::{COMPUTED, is_rounded_up};
-use polyptych_backbones::{Checkpoint, ROUNDED_UP, Source, pretrained};
+use polyptych_backbones::checkpoint::is_rounded_up;
+use polyptych_backbones::{Checkpoint, ROUNDED_UP, computed, pretrained};
 use polyptych_formats::pth::Choice;
 use polyptych_formats::{TensorFile, file};
 use polyptych_tensor::{LoadOptions, LoadReport, Tensor, Tensors, matches};
@@ -31,7 +31,7 @@ const UNUSED: [&str; 7] = [
 const FACTORS: [&str; 2] = ["*.lora_shared_A", "*.lora_A.weight"];
 
 /// Loads the `weights` of `recipe` into the backbone of `model`: a shipped `architecture.tag`,
-/// another of timm's names, a file or folder of any [`Source`], the folder of a run or of a merged
+/// another of timm's names, a file or folder of any [`Source`](polyptych_backbones::Source), the folder of a run or of a merged
 /// model, or `none`.
 ///
 /// A run brings its method's parameters too, which must be the recipe's, and the heads of those
@@ -71,7 +71,7 @@ pub fn load_backbone(model: &Model, recipe: &BackboneRecipe) -> Result<Option<Lo
     };
     let options = LoadOptions {
         allow_missing: &[&["heads.*"][..], initial].concat(),
-        allow_unused: &[&UNUSED[..], &COMPUTED].concat(),
+        allow_unused: &[&UNUSED[..], &computed()].concat(),
         resample: Some(&resample),
     };
     let report = model.store.load(weights, &named, &options)?;
@@ -133,7 +133,7 @@ fn load_run(model: &Model, recipe: &BackboneRecipe, tensors: &Tensors) -> Result
         [&["heads.*", "backbone.norm.*", "backbone.fc_norm.*"][..], initial].concat();
     let options = LoadOptions {
         allow_missing: &allow_missing,
-        allow_unused: &[&UNUSED[..], &COMPUTED].concat(),
+        allow_unused: &[&UNUSED[..], &computed()].concat(),
         resample: Some(&resample),
     };
     Ok(model.store.load(&recipe.weights, &named, &options)?)
@@ -206,14 +206,14 @@ pub(crate) fn open_weights(weights: &str, choice: &Choice) -> Result<Checkpoint>
     })
 }
 
-/// EMTAL's one classifier becomes the heads of the tasks whose classes it has.
+/// A classifier of all tasks, as EMTAL has, becomes the heads of the tasks whose classes it has.
 fn with_heads(model: &Model, checkpoint: &Checkpoint) -> Result<Tensors> {
     let mut tensors: Tensors = checkpoint
         .tensors
         .iter()
         .map(|(name, tensor)| (name.clone(), tensor.shallow_clone()))
         .collect();
-    if checkpoint.source != Source::Emtal {
+    if !checkpoint.source.joint_classifier {
         return Ok(tensors);
     }
     for part in ["weight", "bias"] {
@@ -330,8 +330,9 @@ mod tests {
         for (content, expected) in [
             (
                 &include_bytes!("../../formats/tests/pth/nested_zip.pth")[..],
-                "weights: names: expected those of a ViT or Swin (timm, Microsoft, TorchVision, \
-                 Hugging Face, AugReg, MTLoRA, EMTAL), found 4 tensors such as bias, empty, scalar",
+                "weights: names: expected those of a ViT or Swin (AugReg's ViT, MTLoRA, EMTAL, \
+                 TorchVision's Swin, TorchVision's ViT, Hugging Face's Swin, Hugging Face's ViT, \
+                 Microsoft's Swin, timm), found 4 tensors such as bias, empty, scalar",
             ),
             (
                 include_bytes!("../../formats/tests/pth/bad_system.pth"),

@@ -8,8 +8,9 @@ mod common;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use common::{Until, alone, classes, recipe, train, try_recipe};
+use common::{Until, alone, balanced, classes, recipe, train, try_recipe};
 use polyptych_engine::{Ledger, MeanConflict, Recipe, Trainer};
+use polyptych_losses::balancers::BalancerConfig;
 use polyptych_tensor::{Kind, Tensor};
 
 const QUICK: [&str; 5] = [
@@ -126,19 +127,10 @@ fn the_combined_gradient_is_the_weighted_sum_of_rows() {
 fn tasks_without_labels_are_left_out() {
     let _alone = alone();
     let text = Recipe { union: None, ..classes(&PARTLY) };
-    let gradient = |name: &str| format!("balancer={{gradient={{name=\"{name}\"}}}}");
-    let loss = |name: &str| format!("balancer={{loss={{name=\"{name}\"}}}}");
-    for (name, setting) in [
-        ("nash_mtl", gradient("nash_mtl")),
-        ("imtl_g", gradient("imtl_g")),
-        ("moco", gradient("moco")),
-        ("gradvac", gradient("gradvac")),
-        ("mgda_ub", gradient("mgda_ub")),
-        ("sdmgrad", gradient("sdmgrad")),
-        ("gradnorm", loss("gradnorm")),
-        ("auto_lambda", loss("auto_lambda")),
-        ("adatask", "train.optimiser={name=\"adatask\"}".to_owned()),
-    ] {
+    let listed = BalancerConfig::examples();
+    let adatask = ("adatask", "train.optimiser={name=\"adatask\"}".to_owned());
+    let all = listed.iter().map(|config| (config.name(), balanced(config))).chain([adatask]);
+    for (name, setting) in all {
         let recipe = Recipe::parse("partly", &text.to_toml().unwrap(), &[setting]).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let (_, observer) = stop_at(recipe, &folder.path().join("run"), 5);

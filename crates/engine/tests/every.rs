@@ -12,10 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use common::methods::{VIT, chosen, methods};
-use common::{Until, alone, classes, try_recipe};
-use polyptych_engine::{
-    BalancerInfo, BalancerKind, Error, ExportFormat, OpenRun, Recipe, Trainer, balancers, export,
-};
+use common::{Until, alone, balanced, classes, try_recipe};
+use polyptych_engine::{BalancerKind, Error, ExportFormat, OpenRun, Recipe, Trainer, export};
+use polyptych_losses::balancers::BalancerConfig;
 use polyptych_tensor::{Tensor, no_grad};
 
 /// Three batches are an epoch: the cut lies within the first, the end within the second.
@@ -33,38 +32,24 @@ fn combines(method: &str) -> bool {
     !["decoder_only", "emtal"].contains(&method)
 }
 
-/// The override that chooses the balancer, at its defaults.
-fn balanced(info: &BalancerInfo) -> String {
-    let name = info.name;
-    let fields = match name {
-        "dwa" => ", epoch_steps=1",
-        "stch" => ", epoch_steps=1, warmup_epochs=2",
-        // The second step of two solves nothing.
-        "nash_mtl" => ", update_weights_every=2",
-        _ => "",
-    };
-    let key = match info.kind {
-        BalancerKind::Loss => "loss",
-        BalancerKind::Gram | BalancerKind::Features | BalancerKind::Rows => "gradient",
-        BalancerKind::Optimiser => return format!("train.optimiser={{name=\"{name}\"}}"),
-    };
-    format!("balancer={{{key}={{name=\"{name}\"{fields}}}}}")
-}
-
 /// Every balancer with the next method, and every method that has none.
 fn cases() -> Vec<Case> {
     let methods = methods();
     let (sharing, apart): (Vec<_>, Vec<_>) = methods.iter().partition(|method| combines(method));
     let mut next = sharing.iter().cycle();
-    let mut cases: Vec<Case> = balancers()
+    let mut cases: Vec<Case> = BalancerConfig::examples()
         .iter()
-        .map(|info| {
+        .map(|config| {
             // A cut in front of the heads asks for features that all tasks read.
-            let features = info.kind == BalancerKind::Features;
+            let features = config.kind() == BalancerKind::Features;
             let method = if features { "lora" } else { next.next().unwrap() };
-            case(method, info.name, &[&balanced(info)])
+            // The second step of two solves nothing.
+            let setting = balanced(config);
+            let setting = setting.replace("update_weights_every = 1", "update_weights_every = 2");
+            case(method, config.name(), &[&setting])
         })
         .collect();
+    cases.push(case(next.next().unwrap(), "adatask", &["train.optimiser={name=\"adatask\"}"]));
     let left = sharing.len().saturating_sub(cases.len() - 1);
     cases.extend(next.take(left).map(|method| case(method, "none", &[])));
     cases.extend(apart.iter().map(|method| match method.as_str() {

@@ -8,7 +8,7 @@ use common::recipe;
 use polyptych_adapters::Form;
 use polyptych_data::{TaskKind, TaskSpec};
 use polyptych_engine::{Ledger, Model, Recipe, TaskRecipe};
-use polyptych_heads::{HeadConfig, LinearConfig};
+use polyptych_heads::linear::LinearConfig;
 use polyptych_tensor::Device;
 
 /// `(MTLoRA+, r, r of each task, trainable, total)`.
@@ -141,7 +141,7 @@ fn comparison_methods_count_as_published() {
     let (mut recipe, mut specs) = (swin_tiny(bitfit), specs());
     let kind = TaskKind::Classification;
     specs.push(TaskSpec { name: "zoo".into(), kind, ..specs[3].clone() });
-    let head = HeadConfig::Linear(LinearConfig {});
+    let head = LinearConfig {}.into();
     recipe.tasks.insert("zoo".into(), TaskRecipe { weight: 1.0, head, loss: None });
     let model = Model::new(&recipe, &specs, Form::Adapted, Device::Cpu).unwrap();
     assert_eq!(encoder(&Ledger::of(&model)), 302_184 / 4);

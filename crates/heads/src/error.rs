@@ -16,7 +16,7 @@ pub enum Error {
         /// What it is.
         found: String,
     },
-    /// Features have another shape than the head was made for.
+    /// Features have another shape than the head was built for.
     #[error("{key}: expected shape {expected}, found {found:?}")]
     Shape {
         /// Name of the tensor, such as `levels[2]`.
@@ -26,7 +26,7 @@ pub enum Error {
         /// The shape it has.
         found: Vec<i64>,
     },
-    /// Another number of levels than the head was made for.
+    /// Another number of levels than the head was built for.
     #[error("levels: expected {expected}, found {found}")]
     NumLevels {
         /// Number of levels that the head reads.
@@ -43,7 +43,7 @@ pub enum Error {
          (enlarge the batch or the image)"
     )]
     OnePosition,
-    /// A parameter could not be made.
+    /// A parameter could not be created.
     #[error(transparent)]
     Tensor(#[from] polyptych_tensor::Error),
 }

@@ -11,7 +11,7 @@ use crate::{Error, Result};
 pub struct HeadInput {
     /// The pyramid, finest level first: `[batch, height, width, dim]` each.
     pub levels: Vec<Tensor>,
-    /// Features of the whole image, `[batch, dim]`, where the backbone makes them.
+    /// Features of the whole image, `[batch, dim]`, where the backbone has them.
     pub pooled: Option<Tensor>,
 }
 
@@ -26,7 +26,7 @@ pub trait Head: Debug {
     /// images: `[batch, outputs]`.
     ///
     /// # Errors
-    /// Features of another shape than the head was made for; in training, a dense head with
+    /// Features of another shape than the head was built for; in training, a dense head with
     /// batch normalisation over a single position.
     fn forward(&self, features: &HeadInput, train: bool) -> Result<Tensor>;
 }

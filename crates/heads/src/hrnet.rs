@@ -3,12 +3,14 @@
 //! Sizes, names and start are MTLoRA's (arXiv 2403.20320, public code): its per-task downsampler
 //! is the first half of this head, its decoder the second.
 
+use polyptych_registry::Part;
 use polyptych_tensor::{BatchNorm2d, Conv2d, Scope, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::builder::{FeatureDims, HeadBuilder};
+use crate::error::{Error, Result};
 use crate::fuse::fuse;
-use crate::head::{channels_first, check_levels};
-use crate::{Error, Head, HeadInput, Result};
+use crate::head::{Head, HeadInput, channels_first, check_levels};
 
 /// Widths of the fusion head. A small backbone wants smaller ones than the published defaults.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,8 +41,17 @@ struct HrnetHead {
     output: Conv2d,
 }
 
-impl HrnetConfig {
-    pub(crate) fn validate(&self) -> Result<()> {
+impl Part for HrnetConfig {
+    const NAME: &'static str = "hrnet";
+    const SUMMARY: &'static str = "dense, with a wide hidden layer; MTLoRA's default";
+
+    fn example() -> Self {
+        Self::default()
+    }
+}
+
+impl HeadBuilder for HrnetConfig {
+    fn validate(&self) -> Result<()> {
         if self.channels.is_empty() || self.channels.iter().any(|&c| c < 1) {
             let found = format!("{:?}", self.channels);
             return Err(Error::config("channels", "one number of 1 or more per level", found));
@@ -51,10 +62,10 @@ impl HrnetConfig {
         }
     }
 
-    pub(crate) fn init(
+    fn build(
         &self,
         scope: &Scope,
-        feature_chs: &[i64],
+        FeatureDims { levels: feature_chs, .. }: FeatureDims,
         outputs: i64,
     ) -> Result<Box<dyn Head>> {
         if self.channels.len() != feature_chs.len() {
@@ -94,7 +105,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use crate::testing::{levels, parameters, tensors};
+    use crate::testing::{dims, levels, parameters, tensors};
     use polyptych_tensor::{Device, Kind, Store};
 
     const CHS: [i64; 4] = [192, 384, 768, 768];
@@ -107,7 +118,7 @@ mod tests {
     #[test]
     fn counts_and_names_are_the_published_ones() {
         let store = Store::new(Device::Cpu);
-        let _ = HrnetConfig::default().init(&store.root(), &CHS, 21).unwrap();
+        let _ = HrnetConfig::default().build(&store.root(), dims(&CHS), 21).unwrap();
         assert_eq!(parameters(&store, "downsample_"), 183_168);
         assert_eq!(parameters(&store, "last_layer.0."), 292_680);
         assert_eq!(parameters(&store, "last_layer.1."), 2_160);
@@ -134,7 +145,7 @@ mod tests {
     #[test]
     fn the_arithmetic_is_that_of_matrices() {
         let store = Store::new(Device::Cpu);
-        let head = small(&[3], Some(5)).init(&store.root(), &[4], 2).unwrap();
+        let head = small(&[3], Some(5)).build(&store.root(), dims(&[4]), 2).unwrap();
         let t = tensors(&store);
         let matrix = |name: &str| t[name].squeeze_dim(-1).squeeze_dim(-1);
         let features = levels(&[4], 2, Kind::Float);
@@ -150,7 +161,7 @@ mod tests {
     #[test]
     fn coarse_levels_stand_behind_the_finest() {
         let store = Store::new(Device::Cpu);
-        let head = small(&[2, 3], None).init(&store.root(), &[4, 6], 1).unwrap();
+        let head = small(&[2, 3], None).build(&store.root(), dims(&[4, 6]), 1).unwrap();
         let [fine, coarse] =
             <[Tensor; 2]>::try_from(levels(&[4, 6], 2, Kind::Float).levels).unwrap();
         let alone = head.forward(
@@ -168,7 +179,8 @@ mod tests {
     fn sizes_are_checked() {
         let store = Store::new(Device::Cpu);
         let refusal = |config: HrnetConfig| {
-            let checked = config.validate().and_then(|()| config.init(&store.root(), &CHS, 1));
+            let checked =
+                config.validate().and_then(|()| config.build(&store.root(), dims(&CHS), 1));
             checked.unwrap_err().to_string()
         };
         let message = refusal(small(&[1, 2], None));

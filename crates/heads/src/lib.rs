@@ -1,24 +1,66 @@
 //! What turns features into one task's output?
 //!
-//! A [`HeadConfig`] makes a [`Head`], which reads what a backbone hands out for one task, a
+//! A [`HeadConfig`] builds a [`Head`], which reads what a backbone hands out for one task, a
 //! [`HeadInput`], and gives raw numbers: logits, depths or unnormalised normals. Dense heads give
 //! a map of the finest level's size; [`upsample`] brings it to the size of the image.
+//!
+//! A head is one file: its settings, a [`Part`](polyptych_registry::Part) and [`HeadBuilder`], and
+//! its [`Head`]. The list of [`HeadConfig`] has those that are built in; a program adds its own
+//! with [`HeadConfig::register`].
 
-mod config;
+mod builder;
 mod error;
 mod fuse;
 mod head;
-mod hrnet;
-mod linear;
-mod segformer;
+pub mod hrnet;
+pub mod linear;
+pub mod segformer;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod upsample;
 
-pub use config::HeadConfig;
+use polyptych_registry::parts;
+use polyptych_tensor::Scope;
+
+pub use builder::{FeatureDims, HeadBuilder};
 pub use error::{Error, Result};
 pub use head::{Head, HeadInput};
-pub use hrnet::HrnetConfig;
-pub use linear::LinearConfig;
-pub use segformer::SegformerConfig;
 pub use upsample::upsample;
+
+parts! {
+    /// A head and its sizes, as a recipe has them: `head = { name = "segformer", embed_dim = 64 }`.
+    pub struct HeadConfig(dyn HeadBuilder), kind = "head", tag = "name";
+    hrnet::HrnetConfig,
+    segformer::SegformerConfig,
+    linear::LinearConfig,
+}
+
+impl HeadConfig {
+    /// Builds the head of one task below `scope`.
+    ///
+    /// `feature_chs` are the dims of the levels, finest first, and `pooled_dim` is that of the
+    /// features of whole images; a head reads one of the two. `outputs` is the number of numbers
+    /// per pixel or image.
+    ///
+    /// # Errors
+    /// Sizes below 1, other levels than the configuration is for, a name that is taken.
+    pub fn init(
+        &self,
+        scope: &Scope,
+        feature_chs: &[i64],
+        pooled_dim: i64,
+        outputs: i64,
+    ) -> Result<Box<dyn Head>> {
+        self.validate()?;
+        if outputs < 1 {
+            return Err(Error::config("outputs", "1 or more", outputs));
+        }
+        if self.is_dense() && (feature_chs.is_empty() || feature_chs.iter().any(|&c| c < 1)) {
+            let found = format!("{feature_chs:?}");
+            return Err(Error::config("feature_chs", "one dim of 1 or more per level", found));
+        }
+        self.build(scope, FeatureDims { levels: feature_chs, pooled: pooled_dim }, outputs)
+    }
+}

@@ -1,9 +1,12 @@
 //! One matrix over features of the whole image: classification and tags.
 
+use polyptych_registry::Part;
 use polyptych_tensor::{Kind, Linear, Scope, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Head, HeadInput, Result};
+use crate::builder::{FeatureDims, HeadBuilder};
+use crate::error::{Error, Result};
+use crate::head::{Head, HeadInput};
 
 /// The linear head has nothing to choose. Parameters: `weight` `[outputs, dim]`, `bias`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -16,11 +19,28 @@ struct LinearHead {
     dim: i64,
 }
 
-impl LinearConfig {
-    pub(crate) fn init(
+impl Part for LinearConfig {
+    const NAME: &'static str = "linear";
+    const SUMMARY: &'static str = "one matrix, for tasks of whole images";
+
+    fn example() -> Self {
+        Self::default()
+    }
+}
+
+impl HeadBuilder for LinearConfig {
+    fn is_dense(&self) -> bool {
+        false
+    }
+
+    fn is_linear(&self) -> bool {
+        true
+    }
+
+    fn build(
         &self,
         scope: &Scope,
-        pooled_dim: i64,
+        FeatureDims { pooled: pooled_dim, .. }: FeatureDims,
         outputs: i64,
     ) -> Result<Box<dyn Head>> {
         if pooled_dim < 1 {
@@ -50,6 +70,10 @@ mod tests {
     use super::*;
     use polyptych_tensor::{Device, Store};
 
+    fn pooled(dim: i64) -> FeatureDims<'static> {
+        FeatureDims { levels: &[], pooled: dim }
+    }
+
     fn input(shape: &[i64], kind: Kind) -> HeadInput {
         let pooled = Tensor::randn(shape, (Kind::Float, Device::Cpu)).to_kind(kind);
         HeadInput { levels: Vec::new(), pooled: Some(pooled) }
@@ -58,7 +82,7 @@ mod tests {
     #[test]
     fn it_is_one_matrix() {
         let store = Store::new(Device::Cpu);
-        let head = LinearConfig {}.init(&store.root().pp("cls"), 8, 5).unwrap();
+        let head = LinearConfig {}.build(&store.root().pp("cls"), pooled(8), 5).unwrap();
         let x = input(&[3, 8], Kind::Float);
         let tensors = store.tensors();
         let names: Vec<&str> = tensors.iter().map(|(name, _)| name.as_str()).collect();
@@ -72,12 +96,12 @@ mod tests {
     #[test]
     fn bad_features_are_refused() {
         let store = Store::new(Device::Cpu);
-        let head = LinearConfig {}.init(&store.root(), 8, 5).unwrap();
+        let head = LinearConfig {}.build(&store.root(), pooled(8), 5).unwrap();
         let message = head.forward(&HeadInput::default(), false).unwrap_err().to_string();
         assert_eq!(message, "pooled: expected features of whole images, found none");
         let message = head.forward(&input(&[3, 7], Kind::Float), false).unwrap_err().to_string();
         assert_eq!(message, "pooled: expected shape [batch, 8], found [3, 7]");
-        let message = LinearConfig {}.init(&store.root(), 0, 5).unwrap_err().to_string();
+        let message = LinearConfig {}.build(&store.root(), pooled(0), 5).unwrap_err().to_string();
         assert_eq!(message, "pooled_dim: expected 1 or more, found 0");
     }
 }

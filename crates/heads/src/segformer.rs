@@ -2,12 +2,14 @@
 //!
 //! The unused convolution that the public code carries is left out.
 
+use polyptych_registry::Part;
 use polyptych_tensor::{BatchNorm2d, Conv2d, Linear, Scope, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::builder::{FeatureDims, HeadBuilder};
+use crate::error::{Error, Result};
 use crate::fuse::fuse;
-use crate::head::{channels_first, check_levels};
-use crate::{Error, Head, HeadInput, Result};
+use crate::head::{Head, HeadInput, channels_first, check_levels};
 
 /// Width and dropout of the all-MLP head.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -38,8 +40,17 @@ struct SegformerHead {
     output: Conv2d,
 }
 
-impl SegformerConfig {
-    pub(crate) fn validate(&self) -> Result<()> {
+impl Part for SegformerConfig {
+    const NAME: &'static str = "segformer";
+    const SUMMARY: &'static str = "dense and light";
+
+    fn example() -> Self {
+        Self::default()
+    }
+}
+
+impl HeadBuilder for SegformerConfig {
+    fn validate(&self) -> Result<()> {
         if self.embed_dim < 1 {
             return Err(Error::config("embed_dim", "1 or more", self.embed_dim));
         }
@@ -49,10 +60,10 @@ impl SegformerConfig {
         Ok(())
     }
 
-    pub(crate) fn init(
+    fn build(
         &self,
         scope: &Scope,
-        feature_chs: &[i64],
+        FeatureDims { levels: feature_chs, .. }: FeatureDims,
         outputs: i64,
     ) -> Result<Box<dyn Head>> {
         let (dim, fuse) = (self.embed_dim, scope.pp("linear_fuse"));
@@ -79,8 +90,8 @@ impl Head for SegformerHead {
         let projected: Vec<Tensor> = coarsest_first.map(|(x, linear)| linear.forward(x)).collect();
         let fused = self.norm.forward_relu(&fuse(&self.fuse, &projected, finest), train);
         // Whole channels fall, which LibTorch expects in front of the positions.
-        let kept = fused.permute([0, 3, 1, 2]).feature_dropout(self.dropout, train);
-        Ok(channels_first(&self.output.pointwise(&kept.permute([0, 2, 3, 1]))))
+        let dropped = fused.permute([0, 3, 1, 2]).feature_dropout(self.dropout, train);
+        Ok(channels_first(&self.output.pointwise(&dropped.permute([0, 2, 3, 1]))))
     }
 }
 
@@ -89,13 +100,13 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use crate::testing::{levels, parameters, tensors};
+    use crate::testing::{dims, levels, parameters, tensors};
     use polyptych_tensor::{Device, Kind, Store};
 
     #[test]
     fn counts_and_names_are_those_of_the_public_code() {
         let store = Store::new(Device::Cpu);
-        let _ = SegformerConfig::default().init(&store.root(), &[32, 64], 7).unwrap();
+        let _ = SegformerConfig::default().build(&store.root(), dims(&[32, 64]), 7).unwrap();
         assert_eq!(parameters(&store, ""), 33 * 256 + 65 * 256 + 512 * 256 + 512 + 257 * 7);
         let names: Vec<String> = tensors(&store).into_keys().collect();
         assert_eq!(
@@ -121,7 +132,7 @@ mod tests {
     fn the_coarsest_level_comes_first() {
         let store = Store::new(Device::Cpu);
         let config = SegformerConfig { embed_dim: 3, dropout: 0.0 };
-        let head = config.init(&store.root(), &[4, 6], 1).unwrap();
+        let head = config.build(&store.root(), dims(&[4, 6]), 1).unwrap();
         let columns = tensors(&store)["linear_fuse.conv.weight"].narrow(1, 0, 3);
         tch::no_grad(|| drop(columns.shallow_clone().zero_()));
         let a = levels(&[4, 6], 2, Kind::Float);
@@ -135,7 +146,7 @@ mod tests {
     fn dropout_acts_in_training_only() {
         let store = Store::new(Device::Cpu);
         let config = SegformerConfig { embed_dim: 64, dropout: 0.5 };
-        let head = config.init(&store.root(), &[4], 1).unwrap();
+        let head = config.build(&store.root(), dims(&[4]), 1).unwrap();
         let features = levels(&[4], 2, Kind::Float);
         let run = |train: bool| head.forward(&features, train).unwrap();
         assert!(run(false).equal(&run(false)));

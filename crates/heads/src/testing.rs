@@ -4,7 +4,12 @@ use std::collections::BTreeMap;
 
 use polyptych_tensor::{Device, Kind, Store, Tensor};
 
-use crate::HeadInput;
+use crate::{FeatureDims, HeadInput};
+
+/// Levels of these dims, and no features of whole images.
+pub(crate) fn dims(levels: &[i64]) -> FeatureDims<'_> {
+    FeatureDims { levels, pooled: 0 }
+}
 
 /// A pyramid from 12 x 8 downwards, each level half the size of the one before.
 pub(crate) fn levels(dims: &[i64], batch: i64, kind: Kind) -> HeadInput {

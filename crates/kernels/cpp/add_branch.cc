@@ -45,7 +45,7 @@ struct AddBranch : Function<AddBranch> {
         add_scaled_floats(floats(from) + again, floats(other) + at, factor, floats_of(out) + at,
                           each);
       else
-        add_scaled_bf16(halves(from) + again, halves(other) + at, factor, halves_of(out) + at,
+        add_scaled_bf16(bf16(from) + again, bf16(other) + at, factor, bf16_of(out) + at,
                         each);
     });
     ctx->save_for_backward({factors.value_or(Tensor())});
@@ -70,7 +70,7 @@ struct AddBranch : Function<AddBranch> {
       if (g.scalar_type() == at::kFloat)
         scaled_floats(floats(g) + e * each, factor, floats_of(out) + e * each, each);
       else
-        scaled_bf16(halves(g) + e * each, factor, halves_of(out) + e * each, each);
+        scaled_bf16(bf16(g) + e * each, factor, bf16_of(out) + e * each, each);
     });
     return out;
   }
@@ -82,8 +82,14 @@ struct AddBranch : Function<AddBranch> {
 
 }  // namespace
 
-Address add_branch(Address x, Address branch, Address factors) {
-  auto &in = tensor(x), &other = tensor(branch), &scale = tensor(factors);
+Owned add_branch(const Tensor &in, const Tensor &other, const Tensor &scale) {
+  TORCH_CHECK(in.dim() > 0 && in.dim() == other.dim() &&
+                  in.sizes().slice(1) == other.sizes().slice(1) &&
+                  (in.size(0) == 0 ? other.size(0) == 0 : other.size(0) % in.size(0) == 0),
+              "add_branch: expected x [entries, ..] and branch [n entries, ..], found ",
+              in.sizes(), " and ", other.sizes());
+  TORCH_CHECK(!scale.defined() || (scale.dim() == 1 && scale.size(0) == other.size(0)),
+              "add_branch: expected factors [", other.size(0), "], found ", scale.sizes());
   if (!traced() && readable(other) && in.scalar_type() == other.scalar_type() && other.numel() > 0)
     return owned(AddBranch::apply(in, other, some(scale)));
   auto shape = other.sizes().vec();

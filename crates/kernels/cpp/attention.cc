@@ -16,7 +16,7 @@ POLYPTYCH_INLINE float largest(const float *x, int64_t count) {
 }
 
 // Rows of scores to softmax(scale scores + bias) in place. bias repeats after `period` rows.
-#define POLYPTYCH_SHARES(NAME, T)                                                            \
+#define POLYPTYCH_SOFTMAX(NAME, T)                                                            \
   POLYPTYCH_WIDE void NAME(T *scores, const T *bias, float scale, int64_t period,            \
                            int64_t begin, int64_t end, int64_t count) {                      \
     float x[LONGEST];                                                                        \
@@ -30,53 +30,53 @@ POLYPTYCH_INLINE float largest(const float *x, int64_t count) {
         for (int64_t j = 0; j < count; j++) x[j] = wide(own[j]) * scale + wide(added[j]);    \
       float most = largest(x, whole(count));                                                 \
       float e[LONGEST];                                                                      \
-      for (int64_t j = 0; j < whole(count); j++) e[j] = decay(x[j] - most);                  \
+      for (int64_t j = 0; j < whole(count); j++) e[j] = exp(x[j] - most);                  \
       for (int64_t j = count; j < whole(count); j++) e[j] = 0.0f;                            \
-      float share = 1.0f / total(e, whole(count));                                           \
-      for (int64_t j = 0; j < count; j++) narrow(e[j] * share, own[j]);                      \
+      float inverse = 1.0f / total(e, whole(count));                                           \
+      for (int64_t j = 0; j < count; j++) narrow(e[j] * inverse, own[j]);                      \
     }                                                                                        \
   }
-POLYPTYCH_SHARES(shares, float)
-POLYPTYCH_SHARES(shares_bf16, uint16_t)
+POLYPTYCH_SOFTMAX(softmax, float)
+POLYPTYCH_SOFTMAX(softmax_bf16, uint16_t)
 
-// Gradients by rows of shares, in place, to scale times those by what the softmax reads.
-#define POLYPTYCH_SHARES_GRADIENT(NAME, T)                                                   \
-  POLYPTYCH_WIDE void NAME(T *g, const T *shares, float scale, int64_t begin, int64_t end,   \
+// Gradients by rows of probabilities, in place, to scale times those by what the softmax reads.
+#define POLYPTYCH_SOFTMAX_GRADIENT(NAME, T)                                                   \
+  POLYPTYCH_WIDE void NAME(T *g, const T *probabilities, float scale, int64_t begin, int64_t end,   \
                            int64_t count) {                                                  \
     float product[LONGEST];                                                                  \
     for (int64_t j = count; j < whole(count); j++) product[j] = 0.0f;                        \
     for (int64_t row = begin; row < end; row++) {                                            \
       T *own = g + row * count;                                                              \
-      const T *share = shares + row * count;                                                 \
-      for (int64_t j = 0; j < count; j++) product[j] = wide(own[j]) * wide(share[j]);        \
+      const T *p = probabilities + row * count;                                                 \
+      for (int64_t j = 0; j < count; j++) product[j] = wide(own[j]) * wide(p[j]);        \
       float sum = total(product, whole(count));                                              \
       for (int64_t j = 0; j < count; j++)                                                    \
-        narrow(scale * (product[j] - wide(share[j]) * sum), own[j]);                         \
+        narrow(scale * (product[j] - wide(p[j]) * sum), own[j]);                         \
     }                                                                                        \
   }
-POLYPTYCH_SHARES_GRADIENT(shares_gradient, float)
-POLYPTYCH_SHARES_GRADIENT(shares_gradient_bf16, uint16_t)
+POLYPTYCH_SOFTMAX_GRADIENT(softmax_gradient, float)
+POLYPTYCH_SOFTMAX_GRADIENT(softmax_gradient_bf16, uint16_t)
 
 void softmax_of(Tensor &scores, const Tensor &bias, double scale) {
   auto count = scores.size(-1), period = bias.defined() ? bias.numel() / count : 1;
   by_rows(scores, [&](int64_t begin, int64_t end) {
     auto factor = static_cast<float>(scale);
     if (scores.scalar_type() == at::kFloat)
-      shares(floats_of(scores), bias.defined() ? floats(bias) : nullptr, factor, period, begin,
+      softmax(floats_of(scores), bias.defined() ? floats(bias) : nullptr, factor, period, begin,
              end, count);
     else
-      shares_bf16(halves_of(scores), bias.defined() ? halves(bias) : nullptr, factor, period,
+      softmax_bf16(bf16_of(scores), bias.defined() ? bf16(bias) : nullptr, factor, period,
                   begin, end, count);
   });
 }
 
-void softmax_gradient_of(Tensor &g, const Tensor &share, double scale) {
+void softmax_gradient_of(Tensor &g, const Tensor &probabilities, double scale) {
   by_rows(g, [&](int64_t begin, int64_t end) {
     auto factor = static_cast<float>(scale);
     if (g.scalar_type() == at::kFloat)
-      shares_gradient(floats_of(g), floats(share), factor, begin, end, g.size(-1));
+      softmax_gradient(floats_of(g), floats(probabilities), factor, begin, end, g.size(-1));
     else
-      shares_gradient_bf16(halves_of(g), halves(share), factor, begin, end, g.size(-1));
+      softmax_gradient_bf16(bf16_of(g), bf16(probabilities), factor, begin, end, g.size(-1));
   });
 }
 
@@ -119,34 +119,34 @@ Tensor joined_of(const Tensor &split, int64_t batch, int64_t heads) {
   return joined;
 }
 
-// Kept: query, key and value side by side, and the shares.
+// Kept: query, key and value side by side, and the probabilities.
 struct Attention : Function<Attention> {
   static Tensor forward(AutogradContext *ctx, const Tensor &qkv, const std::optional<Tensor> &bias,
                         int64_t heads) {
     at::AutoDispatchBelowADInplaceOrView guard;
     auto split = heads_of(qkv, 3, heads);
     auto mask = bias.has_value() ? bias->contiguous() : Tensor();
-    auto share = at::bmm(split[0], split[1].transpose(1, 2));
-    softmax_of(share, mask, scale(split));
-    auto mixed = at::bmm(share, split[2]).unsqueeze(0);
-    ctx->save_for_backward({split, share, mask});
+    auto probabilities = at::bmm(split[0], split[1].transpose(1, 2));
+    softmax_of(probabilities, mask, scale(split));
+    auto mixed = at::bmm(probabilities, split[2]).unsqueeze(0);
+    ctx->save_for_backward({split, probabilities, mask});
     ctx->saved_data["heads"] = heads;
     return joined_of(mixed, qkv.size(0), heads);
   }
 
   static variable_list backward(AutogradContext *ctx, variable_list grads) {
     auto saved = ctx->get_saved_variables();
-    auto &split = saved[0], &share = saved[1], &bias = saved[2];
+    auto &split = saved[0], &probabilities = saved[1], &bias = saved[2];
     auto heads = ctx->saved_data["heads"].toInt();
     auto q = split[0], k = split[1], v = split[2];
     auto g = heads_of(grads[0], 1, heads)[0];
     auto out = at::empty_like(split);
     auto dq = out[0], dk = out[1], dv = out[2];
     auto dscores = at::bmm(g, v.transpose(1, 2));
-    softmax_gradient_of(dscores, share, scale(split));
+    softmax_gradient_of(dscores, probabilities, scale(split));
     at::bmm_out(dq, dscores, k);
     at::bmm_out(dk, dscores.transpose(1, 2), q);
-    at::bmm_out(dv, share.transpose(1, 2), g);
+    at::bmm_out(dv, probabilities.transpose(1, 2), g);
     Tensor dbias;
     if (bias.defined() && ctx->needs_input_grad(1)) {
       auto in_turn = dscores.view({-1, bias.size(0), bias.size(1), bias.size(2), bias.size(3)});
@@ -174,8 +174,15 @@ Tensor plain_attention(const Tensor &qkv, const Tensor &bias, int64_t heads) {
 
 }  // namespace
 
-Address attention(Address qkv, Address bias, std::int64_t heads) {
-  auto &in = tensor(qkv), &mask = tensor(bias);
+Owned attention(const Tensor &in, const Tensor &mask, std::int64_t heads) {
+  TORCH_CHECK(in.dim() == 3 && heads > 0 && in.size(2) % (3 * heads) == 0,
+              "attention: expected qkv [batch, tokens, 3 * ", heads, " * width], found ",
+              in.sizes());
+  TORCH_CHECK(!mask.defined() || (mask.dim() == 4 && mask.size(0) > 0 &&
+                                  in.size(0) % mask.size(0) == 0 && mask.size(1) == heads &&
+                                  mask.size(2) == in.size(1) && mask.size(3) == in.size(1)),
+              "attention: expected bias [windows, ", heads, ", tokens, tokens] for ", in.sizes(),
+              ", found ", mask.sizes());
   if (traced() || in.numel() == 0 || !readable(in) || in.size(1) > LONGEST)
     return owned(plain_attention(in, mask, heads));
   if (fits_tiles(in, mask, heads)) return owned(tile_attention(in, mask, heads));

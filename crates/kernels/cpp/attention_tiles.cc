@@ -19,8 +19,8 @@ bool has_tiles(at::ScalarType type) {
                                 __builtin_cpu_supports("avx512dq") &&
                                 __builtin_cpu_supports("avx512vl") &&
                                 __builtin_cpu_supports("avx512cd");
-  static const bool of_halves = of_floats && __builtin_cpu_supports("avx512bf16");
-  return type == at::kFloat ? of_floats : of_halves;
+  static const bool of_bf16 = of_floats && __builtin_cpu_supports("avx512bf16");
+  return type == at::kFloat ? of_floats : of_bf16;
 }
 
 // Heads of a batch, of which every `period`-th entry has the same bias.
@@ -44,10 +44,10 @@ struct Batch {
     int64_t head, bias, first, end;
   };
   Task task(int64_t index) const {
-    auto entry = index / heads % period, turn = index / heads / period, ahead = TURNS * period;
+    auto entry = index / heads % period, turn = index / heads / period, step = TURNS * period;
     auto head_index = index % heads;
-    return {head_index, (entry * heads + head_index) * square(), turn * ahead + entry,
-            std::min(entries, (turn + 1) * ahead)};
+    return {head_index, (entry * heads + head_index) * square(), turn * step + entry,
+            std::min(entries, (turn + 1) * step)};
   }
 
   // The first number of a head in lines of `line`.
@@ -56,7 +56,7 @@ struct Batch {
   }
 };
 
-// What is behind the tokens has no share.
+// What is behind the tokens has probability 0.
 template <class T>
 POLYPTYCH_INLINE void take_bias(const T *bias, const Batch &batch, float *to) {
   auto tokens = batch.head.tokens, keys = batch.head.keys();
@@ -112,7 +112,7 @@ POLYPTYCH_TILES_OF_FLOATS void forward_floats(const Batch &batch, const float *q
                                               int64_t begin, int64_t end) {
   forward_tasks<Single>(batch, qkv, bias, out, kept, begin, end);
 }
-POLYPTYCH_TILES_OF_HALVES void forward_halves(const Batch &batch, const uint16_t *qkv,
+POLYPTYCH_TILES_OF_BF16 void forward_bf16(const Batch &batch, const uint16_t *qkv,
                                               const uint16_t *bias, uint16_t *out, Top *kept,
                                               int64_t begin, int64_t end) {
   forward_tasks<Pair>(batch, qkv, bias, out, kept, begin, end);
@@ -123,7 +123,7 @@ POLYPTYCH_TILES_OF_FLOATS void backward_floats(const Batch &batch, const float *
                                                float *bias_gradient, int64_t begin, int64_t end) {
   backward_tasks<Single>(batch, qkv, bias, kept, g, gradient, bias_gradient, begin, end);
 }
-POLYPTYCH_TILES_OF_HALVES void backward_halves(const Batch &batch, const uint16_t *qkv,
+POLYPTYCH_TILES_OF_BF16 void backward_bf16(const Batch &batch, const uint16_t *qkv,
                                                const uint16_t *bias, const Top *kept,
                                                const uint16_t *g, uint16_t *gradient,
                                                float *bias_gradient, int64_t begin, int64_t end) {
@@ -137,7 +137,7 @@ void by_tasks_of(const Batch &batch, F f) {
   at::parallel_for(0, batch.turns() * batch.period * batch.heads, 1, f);
 }
 
-// Kept: query, key and value as they came, and two numbers for each row of shares.
+// Kept: query, key and value as they came, and two numbers for each row of probabilities.
 struct TileAttention : Function<TileAttention> {
   static Tensor forward(AutogradContext *ctx, const Tensor &qkv, const std::optional<Tensor> &bias,
                         int64_t heads) {
@@ -152,7 +152,7 @@ struct TileAttention : Function<TileAttention> {
         forward_floats(batch, floats(from), batch.has_bias ? floats(mask) : nullptr, floats_of(out),
                        tops_of(kept), begin, end);
       else
-        forward_halves(batch, halves(from), batch.has_bias ? halves(mask) : nullptr, halves_of(out),
+        forward_bf16(batch, bf16(from), batch.has_bias ? bf16(mask) : nullptr, bf16_of(out),
                        tops_of(kept), begin, end);
     });
     ctx->save_for_backward({from, kept, mask});
@@ -175,8 +175,8 @@ struct TileAttention : Function<TileAttention> {
         backward_floats(batch, floats(qkv), batch.has_bias ? floats(bias) : nullptr, tops_of(kept),
                         floats(g), floats_of(gradient), sum, begin, end);
       else
-        backward_halves(batch, halves(qkv), batch.has_bias ? halves(bias) : nullptr, tops_of(kept),
-                        halves(g), halves_of(gradient), sum, begin, end);
+        backward_bf16(batch, bf16(qkv), batch.has_bias ? bf16(bias) : nullptr, tops_of(kept),
+                        bf16(g), bf16_of(gradient), sum, begin, end);
     });
     return {gradient, sum == nullptr ? Tensor() : sums.sum(0).to(bias.scalar_type()), {}};
   }

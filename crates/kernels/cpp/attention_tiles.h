@@ -21,19 +21,19 @@ struct Head {
   float scale() const { return 1.0f / std::sqrt(static_cast<float>(width)); }
 };
 
-// Room for one head. Lines beyond the tokens hold zeros.
+// Room for one head. Lines behind the tokens hold zeros.
 template <class Cell>
 struct Room {
   using Number = typename Cell::Number;
 
   std::vector<float> scores, slopes, bias, bias_gradient;
-  std::vector<Number> shares, gradient;
+  std::vector<Number> probabilities, gradient;
   std::vector<uint32_t> q, q_stacked, k, k_stacked, v, v_stacked, g, g_stacked, stacked;
 
   Room(const Head &head, bool backward) {
     auto square = head.rows() * head.keys(), tile = TILE * head.keys();
     auto cells = head.width * head.keys();
-    bias.resize(square), scores.resize(tile), shares.resize(square);
+    bias.resize(square), scores.resize(tile), probabilities.resize(square);
     for (auto matrix : {&q, &k, &v_stacked}) matrix->resize(cells);
     if (!backward) return;
     bias_gradient.resize(square), slopes.resize(tile), gradient.resize(square);
@@ -53,6 +53,7 @@ POLYPTYCH_INLINE void scores_of(const uint32_t *q, const uint32_t *k, const Head
   auto cells = cells_of<Cell>(head.width), keys = head.keys();
   for (int64_t j = 0; j < keys; j += ACROSS) {
     Vec tile[TILE][2];
+    clear(tile);
     multiply<Cell>({q, cells, 1}, k + j, keys, cells, tile);
 #pragma GCC unroll 8
     for (int64_t r = 0; r < TILE; r++) {
@@ -68,6 +69,7 @@ POLYPTYCH_INLINE void mixed_of(Left left, const uint32_t *right, const Head &hea
                                const float *factors, typename Cell::Number *to, int64_t line) {
   for (int64_t j = 0; j < head.width; j += ACROSS) {
     Vec tile[TILE][2];
+    clear(tile);
     multiply<Cell>(left, right + j, head.width, cells_of<Cell>(head.tokens), tile);
 #pragma GCC unroll 8
     for (int64_t r = 0; r < TILE; r++)
@@ -101,12 +103,12 @@ POLYPTYCH_INLINE Vec all_sum(Vec x) {
   return x + turned<1>(x);
 }
 
-// A tile's rows go abreast: each waits for its own last step, not for the others.
+// A tile's rows go side by side: each waits for its own last step, not for the others.
 #define POLYPTYCH_ROWS _Pragma("GCC unroll 8") for (int64_t r = 0; r < TILE; r++)
 
 // A row's largest score and the inverse of the sum of e^(score - top).
 struct Top {
-  float top, share;
+  float top, inverse;
 };
 
 // A tile of scores to e^(scale score + bias - top).
@@ -124,7 +126,7 @@ POLYPTYCH_INLINE void raise(float *scores, const float *bias, int64_t bias_line,
   POLYPTYCH_ROWS tops[r] = all_larger(tops[r]);
   for (int64_t j = 0; j < keys; j += VEC)
     POLYPTYCH_ROWS {
-      Vec e = decay(load_vec(scores + r * keys + j) - tops[r]);
+      Vec e = exp(load_vec(scores + r * keys + j) - tops[r]);
       sums[r] += e;
       Cell::store(e, to + r * keys + j);
     }
@@ -140,26 +142,26 @@ POLYPTYCH_INLINE void attend(const typename Cell::Number *qkv, const Head &head,
   copy_columns<Cell>(qkv + head.part, head.line, head.tokens, cells, keys, room.k.data());
   copy_stacked<Cell>(qkv + 2 * head.part, head.line, head.tokens, head.width,
                      room.v_stacked.data());
-  auto shares = reinterpret_cast<const uint32_t *>(room.shares.data());
+  auto probabilities = reinterpret_cast<const uint32_t *>(room.probabilities.data());
   for (int64_t first = 0; first < head.tokens; first += TILE) {
     Top tops[TILE];
     float factors[TILE];
     scores_of<Cell>(room.q.data() + first * cells, room.k.data(), head, room.scores.data());
     raise<Cell>(room.scores.data(), room.bias.data() + first * bias_line, bias_line, head.scale(),
-                keys, room.shares.data(), tops);
-    POLYPTYCH_ROWS factors[r] = tops[r].share;
+                keys, room.probabilities.data(), tops);
+    POLYPTYCH_ROWS factors[r] = tops[r].inverse;
     std::copy(tops, tops + std::min(TILE, head.tokens - first), kept + first);
-    mixed_of<Cell>({shares, cells_of<Cell>(keys), 1}, room.v_stacked.data(), head, first, factors,
-                   out, head.out_line);
+    mixed_of<Cell>({probabilities, cells_of<Cell>(keys), 1}, room.v_stacked.data(), head, first,
+                   factors, out, head.out_line);
   }
 }
 
-// Tiles of scores and of the gradients by shares to shares and the gradients by what the softmax
-// reads, which are added to that of the bias.
+// Tiles of scores and of the gradients by probabilities to probabilities and the gradients by what
+// the softmax reads, which are added to that of the bias.
 template <class Cell>
 POLYPTYCH_INLINE void lower(float *scores, const float *slopes, const float *bias,
                             int64_t bias_line, float scale, int64_t keys, const Top (&kept)[TILE],
-                            typename Cell::Number *shares, typename Cell::Number *gradient,
+                            typename Cell::Number *probabilities, typename Cell::Number *gradient,
                             float *bias_gradient) {
   Vec means[TILE];
   POLYPTYCH_ROWS means[r] = Vec{};
@@ -167,10 +169,10 @@ POLYPTYCH_INLINE void lower(float *scores, const float *slopes, const float *bia
     POLYPTYCH_ROWS {
       auto at = r * keys + j;
       Vec x = load_vec(scores + at) * scale + load_vec(bias + r * bias_line + j);
-      Vec share = decay(x - kept[r].top) * kept[r].share;
-      means[r] += share * load_vec(slopes + at);
-      store_vec(share, scores + at);
-      Cell::store(share, shares + at);
+      Vec p = exp(x - kept[r].top) * kept[r].inverse;
+      means[r] += p * load_vec(slopes + at);
+      store_vec(p, scores + at);
+      Cell::store(p, probabilities + at);
     }
   POLYPTYCH_ROWS means[r] = all_sum(means[r]);
   for (int64_t j = 0; j < keys; j += VEC)
@@ -222,7 +224,7 @@ POLYPTYCH_INLINE void attend_back(const typename Cell::Number *qkv, const typena
     scores_of<Cell>(room.q.data() + first * cells, room.k.data(), head, room.scores.data());
     scores_of<Cell>(room.g.data() + first * cells, room.v.data(), head, room.slopes.data());
     lower<Cell>(room.scores.data(), room.slopes.data(), room.bias.data() + first * bias_line,
-                bias_line, head.scale(), keys, tops, room.shares.data() + at,
+                bias_line, head.scale(), keys, tops, room.probabilities.data() + at,
                 room.gradient.data() + at, room.bias_gradient.data() + at);
     auto left = reinterpret_cast<const uint32_t *>(room.gradient.data() + at);
     mixed_of<Cell>({left, cells_of<Cell>(keys), 1}, room.k_stacked.data(), head, first, factors,
@@ -230,7 +232,7 @@ POLYPTYCH_INLINE void attend_back(const typename Cell::Number *qkv, const typena
   }
   gathered<Cell>(room.gradient.data(), room.q_stacked.data(), head, head.scale(), room,
                  gradient + head.part);
-  gathered<Cell>(room.shares.data(), room.g_stacked.data(), head, 1.0f, room,
+  gathered<Cell>(room.probabilities.data(), room.g_stacked.data(), head, 1.0f, room,
                  gradient + 2 * head.part);
 }
 

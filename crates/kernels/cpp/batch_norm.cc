@@ -194,11 +194,11 @@ struct BatchNormRelu : Function<BatchNormRelu> {
 
 }  // namespace
 
-Address batch_norm_relu(Address x, Address weight, Address bias, Address running_mean,
-                        Address running_var, double momentum, double eps, bool train) {
-  auto &in = tensor(x);
-  auto &mean = tensor(running_mean), &var = tensor(running_var);
-  auto &w = tensor(weight), &b = tensor(bias);
+Owned batch_norm_relu(const Tensor &in, const Tensor &w, const Tensor &b, const Tensor &mean,
+                      const Tensor &var, double momentum, double eps, bool train) {
+  for (auto t : {&w, &b, &mean, &var})
+    TORCH_CHECK(in.dim() == 2 && t->dim() == 1 && t->size(0) == in.size(1), "batch_norm_relu: expected parameters for x ",
+                in.sizes(), ", found ", t->sizes());
   bool known = !train && learns({&in, &w, &b});
   if (known || !readable(in) || in.size(1) < VEC || in.size(0) == 0 || traced()) {
     auto from = as_type(in, at::kFloat);

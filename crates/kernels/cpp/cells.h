@@ -9,7 +9,7 @@
 #if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__)
 #define POLYPTYCH_TILES
 #define POLYPTYCH_TILES_OF_FLOATS __attribute__((target("arch=x86-64-v4")))
-#define POLYPTYCH_TILES_OF_HALVES __attribute__((target("arch=x86-64-v4,avx512bf16")))
+#define POLYPTYCH_TILES_OF_BF16 __attribute__((target("arch=x86-64-v4,avx512bf16")))
 #endif
 
 #ifdef POLYPTYCH_TILES
@@ -41,9 +41,9 @@ struct Pair {
     return sum;
   }
   static POLYPTYCH_INLINE void store(Vec x, uint16_t *to) {
-    Halves half;
-    asm("vcvtneps2bf16 %1, %0" : "=v"(half) : "v"(x));
-    std::memcpy(to, &half, sizeof half);
+    Bf16s numbers;
+    asm("vcvtneps2bf16 %1, %0" : "=v"(numbers) : "v"(x));
+    std::memcpy(to, &numbers, sizeof numbers);
   }
 };
 
@@ -56,28 +56,41 @@ POLYPTYCH_INLINE Bits load_bits(const T *from) {
 
 POLYPTYCH_INLINE void store_bits(Bits x, uint32_t *to) { std::memcpy(to, &x, sizeof x); }
 
-// Where cell (r, k) of the left side of a product lies: cells + r row + k step.
+// Where cell (r, k) of the left side of a product lies: at `cells` and r row + k step cells behind.
 struct Left {
-  const uint32_t *cells;
+  const void *cells;
   int64_t row, step;
 
-  Left from(int64_t r) const { return {cells + r * row, row, step}; }
+  POLYPTYCH_INLINE uint32_t at(int64_t r, int64_t k) const {
+    uint32_t cell;
+    std::memcpy(&cell, static_cast<const char *>(cells) + 4 * (r * row + k * step), sizeof cell);
+    return cell;
+  }
 };
 
-// tile[r] = sum over k < count of left(r, k) right[k line ..].
-template <class Cell>
+// A tile that sums start from: M rows of N vectors.
+template <int M, int N>
+POLYPTYCH_INLINE void clear(Vec (&tile)[M][N]) {
+#pragma GCC unroll 24
+  for (int m = 0; m < M; m++)
+#pragma GCC unroll 4
+    for (int n = 0; n < N; n++) tile[m][n] = Vec{};
+}
+
+// tile[m] += sum over k < count of left(m, k) right[k line ..].
+template <class Cell, int M, int N>
 POLYPTYCH_INLINE void multiply(Left left, const uint32_t *right, int64_t line, int64_t count,
-                               Vec (&tile)[TILE][2]) {
-#pragma GCC unroll 8
-  for (int64_t r = 0; r < TILE; r++) tile[r][0] = tile[r][1] = Vec{};
+                               Vec (&tile)[M][N]) {
 #pragma GCC unroll 1
   for (int64_t k = 0; k < count; k++) {
-    Bits low = load_bits(right + k * line), high = load_bits(right + k * line + VEC);
-#pragma GCC unroll 8
-    for (int64_t r = 0; r < TILE; r++) {
-      Bits each = Bits{} + left.cells[r * left.row + k * left.step];
-      tile[r][0] = Cell::add(tile[r][0], each, low);
-      tile[r][1] = Cell::add(tile[r][1], each, high);
+    Bits columns[N];
+#pragma GCC unroll 4
+    for (int n = 0; n < N; n++) columns[n] = load_bits(right + k * line + n * VEC);
+#pragma GCC unroll 24
+    for (int m = 0; m < M; m++) {
+      Bits each = Bits{} + left.at(m, k);
+#pragma GCC unroll 4
+      for (int n = 0; n < N; n++) tile[m][n] = Cell::add(tile[m][n], each, columns[n]);
     }
   }
 }

@@ -11,7 +11,7 @@ namespace {
 // Handed on by value: a loop that writes floats could change one that is referred to.
 struct Classes {
   int64_t count, plane;
-  // Share of the target that is spread over all classes, and weight of class 0.
+  // Part of the target that is spread over all classes, and weight of class 0.
   float spread, background;
 };
 
@@ -61,17 +61,17 @@ POLYPTYCH_INLINE void add_losses(const float *z, const float *label, Classes of,
   for (int64_t c = 0; c < of.count; c++)
     for (int64_t l = 0; l < count; l++) {
       float below = z[c * of.plane + l] - top[l];
-      exponentials[l] += decay(below);
+      exponentials[l] += exp(below);
       all[l] += below;
       own[l] = static_cast<int32_t>(label[l]) == c ? below : own[l];
     }
-  auto share = of.spread / static_cast<float>(of.count);
+  auto uniform = of.spread / static_cast<float>(of.count);
   for (int64_t l = 0; l < count; l++) {
     bool known = label[l] == label[l];
     auto weight = weight_of(label[l], of);
     log[l] = logarithm(exponentials[l]);
     // Without smoothing an infinite logit is none of the pixel's business.
-    float even = share == 0.0f ? 0.0f : share * all[l];
+    float even = uniform == 0.0f ? 0.0f : uniform * all[l];
     float loss = log[l] - (1.0f - of.spread) * own[l] - even;
     auto index = static_cast<int32_t>(label[l]);
     sums.loss[l] += known ? weight * loss : 0.0f;
@@ -87,12 +87,12 @@ POLYPTYCH_INLINE void gradients_of(const float *z, const float *label, Classes o
                                    float *out) {
   float weight[PIXELS];
   for (int64_t l = 0; l < count; l++) weight[l] = scale * weight_of(label[l], of);
-  auto share = of.spread / static_cast<float>(of.count);
+  auto uniform = of.spread / static_cast<float>(of.count);
   for (int64_t c = 0; c < of.count; c++)
     for (int64_t l = 0; l < count; l++) {
       auto at = c * of.plane + l;
-      float target = static_cast<int32_t>(label[l]) == c ? 1.0f - of.spread + share : share;
-      float apart = decay((z[at] - top[l]) - log[l]) - target;
+      float target = static_cast<int32_t>(label[l]) == c ? 1.0f - of.spread + uniform : uniform;
+      float apart = exp((z[at] - top[l]) - log[l]) - target;
       out[at] = label[l] == label[l] ? weight[l] * apart : 0.0f;
     }
 }
@@ -167,10 +167,13 @@ struct CrossEntropy : Function<CrossEntropy> {
 
 }  // namespace
 
-Address cross_entropy(Address prediction, Address target, double smoothing,
-                      double background_weight, std::int64_t &labelled) {
-  auto &z = tensor(prediction), &label = tensor(target);
-  if (!fits_pixels(z, label)) return 0;
+Owned cross_entropy(const Tensor &z, const Tensor &label, double smoothing,
+                    double background_weight, std::int64_t &labelled) {
+  if (!fits_pixels(z, label)) return nullptr;
+  TORCH_CHECK(label.size(0) == z.size(0) && label.size(1) == 1 &&
+                  label.sizes().slice(2) == z.sizes().slice(2),
+              "cross_entropy: expected target [batch, 1, height, width] for ", z.sizes(),
+              ", found ", label.sizes());
   return owned(CrossEntropy::apply(z.contiguous(), label.contiguous(), smoothing, background_weight,
                                    &labelled));
 }

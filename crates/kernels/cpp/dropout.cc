@@ -56,8 +56,8 @@ Tensor dropped(const Tensor &x, const Mask &mask) {
     if (from.scalar_type() == at::kFloat)
       masked(from.const_data_ptr<float>(), out.data_ptr<float>(), begin, end, mask);
     else
-      masked_bf16(halves(from),
-                  halves_of(out), begin, end, mask);
+      masked_bf16(bf16(from),
+                  bf16_of(out), begin, end, mask);
   });
   return out;
 }
@@ -67,8 +67,8 @@ void add_dropped(const Tensor &x, Tensor &onto, const Mask &mask) {
     if (x.scalar_type() == at::kFloat)
       add_masked(x.const_data_ptr<float>(), onto.data_ptr<float>(), begin, end, mask);
     else
-      add_masked_bf16(halves(x),
-                      halves_of(onto), begin, end, mask);
+      add_masked_bf16(bf16(x),
+                      bf16_of(onto), begin, end, mask);
   });
 }
 
@@ -79,8 +79,7 @@ uint64_t draw() {
   return generator->random64();
 }
 
-Address dropout(Address x, double p) {
-  auto &in = tensor(x);
+Owned dropout(const Tensor &in, double p) {
   if (!maskable(in) || traced()) return owned(at::dropout(in, p, true));
   return owned(Dropout::apply(in, static_cast<int64_t>(draw()), p));
 }

@@ -8,17 +8,17 @@ namespace polyptych {
 namespace {
 
 // Vectors that are treated together.
-constexpr int ABREAST_OF_GELU = 4;
-constexpr int64_t BATCH = ABREAST_OF_GELU * VEC;
+constexpr int GELU_VECS = 4;
+constexpr int64_t BATCH = GELU_VECS * VEC;
 
 template <class T>
 POLYPTYCH_INLINE void gelu_gradient_batch(const T *g, const T *from, T *to) {
-  using Batch = Abreast<ABREAST_OF_GELU>;
+  using Batch = Vecs<GELU_VECS>;
   auto x = Batch::of(POLYPTYCH_EACH(load_vec(from + n * VEC)));
   Normal<Batch> at(x);
-  auto slope = at.share + x * at.density;
+  auto slope = at.cdf + x * at.pdf;
 #pragma GCC unroll 4
-  for (int n = 0; n < ABREAST_OF_GELU; n++)
+  for (int n = 0; n < GELU_VECS; n++)
     store_vec(load_vec(g + n * VEC) * slope.at[n], to + n * VEC);
 }
 
@@ -32,7 +32,7 @@ POLYPTYCH_INLINE void gelu_gradient_batch(const T *g, const T *from, T *to) {
     std::copy(some, some + (end - j), out + j);                                              \
   }
 POLYPTYCH_GELU_GRADIENT(gelu_gradient_floats, float)
-POLYPTYCH_GELU_GRADIENT(gelu_gradient_halves, uint16_t)
+POLYPTYCH_GELU_GRADIENT(gelu_gradient_bf16, uint16_t)
 
 }  // namespace
 
@@ -43,11 +43,11 @@ Tensor gelu_gradient(const Tensor &g, const Tensor &x) {
     if (from.scalar_type() == at::kFloat)
       gelu_gradient_floats(floats(by), floats(from), floats_of(out), begin, end);
     else
-      gelu_gradient_halves(halves(by), halves(from), halves_of(out), begin, end);
+      gelu_gradient_bf16(bf16(by), bf16(from), bf16_of(out), begin, end);
   });
   return out;
 }
 
-Address gelu(Address x) { return owned(gelu_of(tensor(x))); }
+Owned gelu(const Tensor &x) { return owned(gelu_of(x)); }
 
 }  // namespace polyptych

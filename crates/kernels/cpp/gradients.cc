@@ -35,19 +35,13 @@ double square_of(const Tensor &x) {
   return std::accumulate(pieces.begin(), pieces.end(), 0.0);
 }
 
-std::vector<Tensor> all(rust::Slice<const std::size_t> addresses) {
-  std::vector<Tensor> out;
-  for (auto address : addresses) out.push_back(tensor(address));
-  return out;
-}
-
 }  // namespace
 
-double joint_norm(rust::Slice<const std::size_t> gradients) {
+double joint_norm(const Tensors &gradients) {
   c10::AutoGradMode no_grad(false);
   double sum = 0.0;
   std::vector<Tensor> others;
-  for (auto &g : all(gradients))
+  for (auto &g : gradients)
     if (g.is_cpu() && g.scalar_type() == at::kFloat && g.is_non_overlapping_and_dense())
       sum += square_of(g);
     else
@@ -58,21 +52,21 @@ double joint_norm(rust::Slice<const std::size_t> gradients) {
   return std::sqrt(sum + rest * rest);
 }
 
-void scale_all(rust::Slice<const std::size_t> gradients, double factor) {
+void scale_all(const Tensors &gradients, double factor) {
   c10::AutoGradMode no_grad(false);
-  at::_foreach_mul_(all(gradients), factor);
+  at::_foreach_mul_(gradients, factor);
 }
 
-void set_gradient(Address parameter, Address gradient) {
+void set_gradient(const Tensor &parameter, const Tensor &gradient) {
   c10::AutoGradMode no_grad(false);
   // A copy of its own, laid out as the parameter: steps read both as they lie in memory.
-  auto own = at::empty_like(tensor(parameter));
-  own.copy_(tensor(gradient));
-  tensor(parameter).mutable_grad() = own;
+  auto own = at::empty_like(parameter);
+  own.copy_(gradient);
+  parameter.mutable_grad() = own;
 }
 
-void forget_gradients(rust::Slice<const std::size_t> parameters) {
-  for (auto &parameter : all(parameters)) parameter.mutable_grad().reset();
+void forget_gradients(const Tensors &parameters) {
+  for (auto &parameter : parameters) parameter.mutable_grad().reset();
 }
 
 }  // namespace polyptych

@@ -14,18 +14,18 @@ template <int64_t N, bool WHOLE, class T>
 POLYPTYCH_INLINE void norm_rows(const T *x, const float *weight, const float *bias, float eps,
                                 T *out, float *means, float *rstds, int64_t count) {
   Vec sums[N];
-  float share = 1.0f / static_cast<float>(count);
+  float inverse = 1.0f / static_cast<float>(count);
   for (int64_t r = 0; r < N; r++) sums[r] = Vec{};
   for (int64_t j = 0; j < count; j += VEC)
     for (int64_t r = 0; r < N; r++) sums[r] += load_part<WHOLE>(x + r * count + j, count - j);
-  for (int64_t r = 0; r < N; r++) means[r] = sum_of(sums[r]) * share, sums[r] = Vec{};
+  for (int64_t r = 0; r < N; r++) means[r] = sum_of(sums[r]) * inverse, sums[r] = Vec{};
   for (int64_t j = 0; j < count; j += VEC)
     for (int64_t r = 0; r < N; r++) {
       Vec v = load_part<WHOLE>(x + r * count + j, count - j);
       Vec apart = part_of<WHOLE>(v - means[r], count - j);
       sums[r] += apart * apart;
     }
-  for (int64_t r = 0; r < N; r++) rstds[r] = 1.0f / std::sqrt(sum_of(sums[r]) * share + eps);
+  for (int64_t r = 0; r < N; r++) rstds[r] = 1.0f / std::sqrt(sum_of(sums[r]) * inverse + eps);
   for (int64_t j = 0; j < count; j += VEC) {
     Vec by = load_vec(weight + j), onto = load_vec(bias + j);
     for (int64_t r = 0; r < N; r++) {
@@ -53,9 +53,9 @@ POLYPTYCH_INLINE void norm_rows_back(const T *x, const T *g, const float *weight
     }
     store_vec(by_weight, dweight + j), store_vec(by_bias, dbias + j);
   }
-  float share = 1.0f / static_cast<float>(count), of_slope[N], of_product[N];
+  float inverse = 1.0f / static_cast<float>(count), of_slope[N], of_product[N];
   for (int64_t r = 0; r < N; r++)
-    of_slope[r] = sum_of(slopes[r]) * share, of_product[r] = sum_of(products[r]) * share;
+    of_slope[r] = sum_of(slopes[r]) * inverse, of_product[r] = sum_of(products[r]) * inverse;
   for (int64_t j = 0; j < count; j += VEC)
     for (int64_t r = 0; r < N; r++) {
       Vec normed = (load_part<WHOLE>(x + r * count + j, count - j) - means[r]) * rstds[r];
@@ -136,7 +136,7 @@ struct LayerNorm : Function<LayerNorm> {
         layer_norm_floats(floats(from), floats(gain), floats(shift), least, floats_of(out),
                           floats_of(means), floats_of(rstds), begin, end, count);
       else
-        layer_norm_bf16(halves(from), floats(gain), floats(shift), least, halves_of(out),
+        layer_norm_bf16(bf16(from), floats(gain), floats(shift), least, bf16_of(out),
                         floats_of(means), floats_of(rstds), begin, end, count);
     });
     ctx->save_for_backward({from, weight, means, rstds});
@@ -156,8 +156,8 @@ struct LayerNorm : Function<LayerNorm> {
         layer_norm_gradient(floats(x), floats(g), floats(gain), floats(means), floats(rstds),
                             floats_of(dx), dweight, dbias, begin, end, count);
       else
-        layer_norm_gradient_bf16(halves(x), halves(g), floats(gain), floats(means), floats(rstds),
-                                 halves_of(dx), dweight, dbias, begin, end, count);
+        layer_norm_gradient_bf16(bf16(x), bf16(g), floats(gain), floats(means), floats(rstds),
+                                 bf16_of(dx), dweight, dbias, begin, end, count);
     });
     auto both = sums.sum(0).narrow(1, 0, count).to(weight.scalar_type());
     return {dx, both[0], both[1], {}};
@@ -166,8 +166,10 @@ struct LayerNorm : Function<LayerNorm> {
 
 }  // namespace
 
-Address layer_norm(Address x, Address weight, Address bias, double eps) {
-  auto &in = tensor(x), &gain = tensor(weight), &shift = tensor(bias);
+Owned layer_norm(const Tensor &in, const Tensor &gain, const Tensor &shift, double eps) {
+  for (auto t : {&gain, &shift})
+    TORCH_CHECK(in.dim() > 0 && t->dim() == 1 && t->size(0) == in.size(-1), "layer_norm: expected parameters for x ",
+                in.sizes(), ", found ", t->sizes());
   if (traced() || !readable(in) || in.numel() == 0 || in.size(-1) > LONGEST)
     return owned(at::layer_norm(in, {in.size(-1)}, as_type(gain, in.scalar_type()),
                                 as_type(shift, in.scalar_type()), eps, false));

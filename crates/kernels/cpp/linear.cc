@@ -1,3 +1,4 @@
+#include "polyptych-kernels/cpp/checks.h"
 #include "polyptych-kernels/cpp/gelu.h"
 #include "polyptych-kernels/cpp/product.h"
 
@@ -37,12 +38,13 @@ Tensor linear_of(const Tensor &x, const Tensor &weight, const Tensor &bias) {
 
 }  // namespace
 
-Address linear(Address x, Address weight, Address bias) {
-  return owned(linear_of(tensor(x), tensor(weight), tensor(bias)));
+Owned linear(const Tensor &x, const Tensor &weight, const Tensor &bias) {
+  check_linear("linear", x, weight, bias);
+  return owned(linear_of(x, weight, bias));
 }
 
-Address linear_gelu(Address x, Address weight, Address bias) {
-  auto &in = tensor(x), &w = tensor(weight), &b = tensor(bias);
+Owned linear_gelu(const Tensor &in, const Tensor &w, const Tensor &b) {
+  check_linear("linear_gelu", in, w, b);
   if (!learns({&in, &w, &b}) && fits(in, w, {at::kFloat, at::kBFloat16}))
     return owned(product(in, w, some(b), "gelu"));
   return owned(gelu_of(linear_of(in, w, b)));

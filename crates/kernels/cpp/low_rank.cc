@@ -1,4 +1,5 @@
 // A linear map with a low-rank one beside it.
+#include "polyptych-kernels/cpp/checks.h"
 #include "polyptych-kernels/cpp/gelu.h"
 #include "polyptych-kernels/cpp/tiled_product.h"
 #include "polyptych-kernels/cpp/tasks.h"
@@ -107,9 +108,13 @@ Tensor plain_low_rank(const Tensor &x, const Tensor &weight, const Tensor &bias,
 
 }  // namespace
 
-Address low_rank_linear(Address x, Address weight, Address bias, Address a, Address b, double scale,
-                        double dropout) {
-  auto &in = tensor(x), &w = tensor(weight), &c = tensor(bias), &down = tensor(a), &up = tensor(b);
+Owned low_rank_linear(const Tensor &in, const Tensor &w, const Tensor &c, const Tensor &down,
+                      const Tensor &up, double scale, double dropout) {
+  check_linear("low_rank_linear", in, w, c);
+  TORCH_CHECK(down.dim() == 2 && up.dim() == 2 && down.size(1) == w.size(1) &&
+                  up.size(0) == w.size(0) && up.size(1) == down.size(0),
+              "low_rank_linear: expected a [r, in] and b [out, r] for weight ", w.sizes(),
+              ", found ", down.sizes(), " and ", up.sizes());
   if (!fits(in, w, {at::kFloat, at::kBFloat16}) || !maskable(in))
     return owned(plain_low_rank(in, w, c, down, up, scale, dropout));
   auto seed = dropout > 0 ? static_cast<int64_t>(draw()) : 0;

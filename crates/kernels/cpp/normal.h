@@ -21,8 +21,8 @@ POLYPTYCH_INLINE Vec raised(Vec x, Vec shifted) {
   return of_bits(bits(x) + (bits(shifted) << 23));
 }
 template <int N>
-POLYPTYCH_INLINE Abreast<N> raised(const Abreast<N> &x, const Abreast<N> &shifted) {
-  return Abreast<N>::of(POLYPTYCH_EACH(raised(x.at[n], shifted.at[n])));
+POLYPTYCH_INLINE Vecs<N> raised(const Vecs<N> &x, const Vecs<N> &shifted) {
+  return Vecs<N>::of(POLYPTYCH_EACH(raised(x.at[n], shifted.at[n])));
 }
 
 POLYPTYCH_INLINE Vec magnitude(Vec x, float most) {
@@ -30,20 +30,20 @@ POLYPTYCH_INLINE Vec magnitude(Vec x, float most) {
   return a > most ? splat(most) : a;
 }
 template <int N>
-POLYPTYCH_INLINE Abreast<N> magnitude(const Abreast<N> &x, float most) {
-  return Abreast<N>::of(POLYPTYCH_EACH(magnitude(x.at[n], most)));
+POLYPTYCH_INLINE Vecs<N> magnitude(const Vecs<N> &x, float most) {
+  return Vecs<N>::of(POLYPTYCH_EACH(magnitude(x.at[n], most)));
 }
 
-// What is below x, given what is beyond its magnitude.
-POLYPTYCH_INLINE Vec below(Vec x, Vec beyond) { return x < 0.0f ? beyond : 1.0f - beyond; }
+// The distribution function of x, given its tail behind |x|.
+POLYPTYCH_INLINE Vec below(Vec x, Vec tail) { return x < 0.0f ? tail : 1.0f - tail; }
 template <int N>
-POLYPTYCH_INLINE Abreast<N> below(const Abreast<N> &x, const Abreast<N> &beyond) {
-  return Abreast<N>::of(POLYPTYCH_EACH(below(x.at[n], beyond.at[n])));
+POLYPTYCH_INLINE Vecs<N> below(const Vecs<N> &x, const Vecs<N> &tail) {
+  return Vecs<N>::of(POLYPTYCH_EACH(below(x.at[n], tail.at[n])));
 }
 
 // e^y for y <= 0 to 2 units in the last place: 2^n e^r, with a Taylor series of r.
 template <class F>
-POLYPTYCH_INLINE F decay(F y) {
+POLYPTYCH_INLINE F exp(F y) {
   constexpr float LOG2_E = 1.44269504f, LEAST = -87.0f;
   // ln 2 in two parts, the first of few bits.
   constexpr float LN_2 = 0.693359375f, LN_2_REST = -2.12194440e-4f;
@@ -70,10 +70,10 @@ POLYPTYCH_INLINE F power_of_two(F y) {
   return raised((high * square + middle) * square + low, shifted);
 }
 
-// The share of the standard normal distribution below x, within 2e-7: the logarithm of the smaller
+// The distribution function of the standard normal law, within 2e-7: the logarithm of the smaller
 // side is nearly a parabola.
 template <class F>
-POLYPTYCH_INLINE F normal(const F &x) {
+POLYPTYCH_INLINE F normal_cdf(const F &x) {
   constexpr float FAR = 6.0f;
   F a = magnitude(x, FAR), square = a * a;
   F fourth = a * 6.11914505e-6f - 3.24774421e-5f, third = a * -4.94713593e-4f + 7.50828935e-3f;
@@ -82,11 +82,11 @@ POLYPTYCH_INLINE F normal(const F &x) {
   return below(x, power_of_two(high * (square * square) + low));
 }
 
-// The same and the density, within 1e-7, for little more than the one: what is beyond |x| is the
+// The same and the density, within 1e-7, for little more than the one: the tail behind |x| is the
 // density times a series of |x|, the ratio of Mills.
 template <class F>
 struct Normal {
-  F share, density;
+  F cdf, pdf;
 
   explicit POLYPTYCH_INLINE Normal(const F &x) {
     // Where the density is 2^-126.
@@ -97,8 +97,8 @@ struct Normal {
     F third = a * -1.80141430e-3f + 7.54186884e-3f, second = a * -2.37628724e-2f + 6.07017316e-2f;
     F first = a * -1.32305562e-1f + 2.49869555e-1f, zeroth = a * -3.98932487e-1f + 4.99999881e-1f;
     F ratio = ((high * square + third) * fourth + (second * square + first)) * square + zeroth;
-    share = below(x, ratio * bell);
-    density = bell * TOP;
+    cdf = below(x, ratio * bell);
+    pdf = bell * TOP;
   }
 };
 

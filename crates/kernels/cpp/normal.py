@@ -7,15 +7,15 @@ from scipy.special import log_ndtr, ndtr
 def fit(x, y, weight, degree):
     """Coefficients, lowest first, with about the least maximum of |weight error|."""
     powers = np.vander(x, degree + 1, increasing=True)
-    share, best, least = np.ones_like(x), None, np.inf
+    cdf, best, least = np.ones_like(x), None, np.inf
     for _ in range(60):
-        by = np.sqrt(share) * weight
+        by = np.sqrt(cdf) * weight
         found = np.linalg.lstsq(powers * by[:, None], y * by, rcond=None)[0]
         error = np.abs((powers @ found - y) * weight)
         if error.max() < least:
             best, least = found, error.max()
-        share *= error / error.max() + 1e-9
-        share /= share.mean()
+        cdf *= error / error.max() + 1e-9
+        cdf /= cdf.mean()
     return best, least
 
 
@@ -25,10 +25,10 @@ def chebyshev(low, high, count=4000):
 
 r = chebyshev(-0.5, 0.5)
 print("2^r, relative", *fit(r, 2**r, 2**-r, 5))
-# log2 of the share beyond a; what counts is the error of a times the share.
+# log2 of the cdf beyond a; what counts is the error of a times the cdf.
 a = chebyshev(0.0, 6.0)
 weight = ndtr(-a) * np.log(2) * np.maximum(1, a)
 print("log2 normal(-a)", *fit(a, log_ndtr(-a) / np.log(2), weight, 7))
-# The share beyond a by that of a bell of height one, weighed in the same way.
+# The cdf beyond a by that of a bell of height one, weighed in the same way.
 bell = np.exp(-a * a / 2)
 print("normal(-a) / bell", *fit(a, ndtr(-a) / bell, bell * np.maximum(1, a), 10))

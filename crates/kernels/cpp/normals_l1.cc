@@ -97,9 +97,10 @@ struct NormalsL1 : Function<NormalsL1> {
 
 }  // namespace
 
-Address normals_l1(Address prediction, Address target, std::int64_t &labelled) {
-  auto &z = tensor(prediction), &y = tensor(target);
-  if (!fits_pixels(z, y) || z.size(1) != 3) return 0;
+Owned normals_l1(const Tensor &z, const Tensor &y, std::int64_t &labelled) {
+  if (!fits_pixels(z, y) || z.size(1) != 3) return nullptr;
+  TORCH_CHECK(y.sizes() == z.sizes(), "normals_l1: expected target ", z.sizes(), ", found ",
+              y.sizes());
   return owned(NormalsL1::apply(z.contiguous(), y.contiguous(), &labelled));
 }
 

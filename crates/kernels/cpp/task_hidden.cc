@@ -1,4 +1,5 @@
 // The hidden layer of a perceptron as the tasks see it, which is never held as a whole.
+#include "polyptych-kernels/cpp/checks.h"
 #include "polyptych-kernels/cpp/normal.h"
 #include "polyptych-kernels/cpp/tasks.h"
 
@@ -17,11 +18,11 @@ constexpr int ROWS_FORWARD = 4, ROWS_BACK = 2;
 
 // base + low_t up_t of M rows.
 template <int M, int64_t N, class T>
-POLYPTYCH_INLINE Abreast<M> hidden_of(const T *base, int64_t width, const float *low, int64_t in,
+POLYPTYCH_INLINE Vecs<M> hidden_of(const T *base, int64_t width, const float *low, int64_t in,
                                       const Lines<N> &ups) {
-  auto x = Abreast<M>::of(POLYPTYCH_EACH(load_vec(base + n * width)));
+  auto x = Vecs<M>::of(POLYPTYCH_EACH(load_vec(base + n * width)));
   for (int64_t r = 0; r < in; r++)
-    x = Abreast<M>::of(POLYPTYCH_EACH(x.at[n] + low[n * in + r] * ups.at[r]));
+    x = Vecs<M>::of(POLYPTYCH_EACH(x.at[n] + low[n * in + r] * ups.at[r]));
   return x;
 }
 
@@ -52,7 +53,7 @@ POLYPTYCH_INLINE void hidden_block(const T *base, const float *low, const float 
         int64_t at = task * of.rows + begin + row;
         auto x = hidden_of<some()>(base + (begin + row) * of.width + first, of.width,
                                    low + at * in, in, ups);
-        auto y = x * normal(x);
+        auto y = x * normal_cdf(x);
 #pragma GCC unroll 4
         for (int m = 0; m < some(); m++)
           downs.dots(y.at[m], sums + (task * count + row + m) * width * VEC, width);
@@ -82,15 +83,15 @@ POLYPTYCH_INLINE void gradient_block(const T *base, const float *low, const floa
       up_sums.clear(in);
       down_sums.clear(out);
       by_some<ROWS_BACK>(count, [&](int64_t row, auto some) POLYPTYCH_WITHIN {
-        using Some = Abreast<some()>;
+        using Some = Vecs<some()>;
         int64_t at = task * of.rows + begin + row;
         auto slopes = g + at * out;
         auto x = hidden_of<some()>(base + (begin + row) * of.width + first, of.width,
                                    low + at * in, in, ups);
         Normal<Some> normal(x);
-        auto y = x * normal.share;
+        auto y = x * normal.cdf;
         auto dy = Some::of(POLYPTYCH_EACH(downs.onto(Vec{}, slopes + n * out, out)));
-        auto dx = dy * (normal.share + x * normal.density);
+        auto dx = dy * (normal.cdf + x * normal.pdf);
 #pragma GCC unroll 4
         for (int m = 0; m < some(); m++) {
           down_sums.add(slopes + m * out, y.at[m], out);
@@ -153,7 +154,7 @@ struct TaskHidden : Function<TaskHidden> {
                   hidden(floats(from), floats(read), floats(up), floats(down), floats_of(out),
                          begin, end, shape, sums);
                 else
-                  hidden_bf16(halves(from), floats(read), floats(up), floats(down),
+                  hidden_bf16(bf16(from), floats(read), floats(up), floats(down),
                               floats_of(out), begin, end, shape, sums);
               });
     ctx->save_for_backward({x, from, low, a, b, next});
@@ -180,8 +181,8 @@ struct TaskHidden : Function<TaskHidden> {
                                   floats_of(dbase), floats_of(dlow), ups, downs, begin, end,
                                   shape, sums);
                 else
-                  hidden_gradient_bf16(halves(base), floats(read), floats(up), floats(down),
-                                       floats(g), halves_of(dbase), floats_of(dlow), ups, downs,
+                  hidden_gradient_bf16(bf16(base), floats(read), floats(up), floats(down),
+                                       floats(g), bf16_of(dbase), floats_of(dlow), ups, downs,
                                        begin, end, shape, sums);
               });
     auto kind = x.scalar_type();
@@ -202,9 +203,12 @@ struct TaskHidden : Function<TaskHidden> {
 
 }  // namespace
 
-Address task_hidden(Address x, Address base, Address a, Address b, Address next) {
-  auto &in = tensor(x), &all = tensor(base), &down = tensor(a), &up = tensor(b),
-       &reader = tensor(next);
+Owned task_hidden(const Tensor &in, const Tensor &all, const Tensor &down, const Tensor &up,
+                  const Tensor &reader) {
+  check_down("task_hidden", in, down);
+  check_up("task_hidden", in, down.size(1), up, all);
+  TORCH_CHECK(reader.dim() == 3 && reader.size(0) == in.size(0) && reader.size(2) == up.size(1),
+              "task_hidden: expected next [tasks, s, hidden], found ", reader.sizes());
   if (!traced() && readable(in) && in.numel() > 0)
     return owned(TaskHidden::apply(in, all, down, up, reader));
   auto hidden = at::gelu(plain_task_low_rank(in, all, down, up));

@@ -1,4 +1,5 @@
-// Low-rank maps of all tasks, in two halves.
+// Low-rank maps of all tasks, in two steps.
+#include "polyptych-kernels/cpp/checks.h"
 #include "polyptych-kernels/cpp/gelu.h"
 #include "polyptych-kernels/cpp/tasks.h"
 
@@ -60,14 +61,15 @@ struct TaskUp : Function<TaskUp> {
 
 }  // namespace
 
-Address task_low_rank(Address x, Address base, Address a, Address b) {
-  auto &in = tensor(x), &all = tensor(base), &down = tensor(a), &up = tensor(b);
+Owned task_low_rank(const Tensor &in, const Tensor &all, const Tensor &down, const Tensor &up) {
+  check_down("task_low_rank", in, down);
+  check_up("task_low_rank", in, down.size(1), up, all);
   if (traced() || in.numel() == 0) return owned(plain_task_low_rank(in, all, down, up));
   return owned(TaskUp::apply(TaskDown::apply(in, down), up, some(all)));
 }
 
-Address task_up(Address low, Address base, Address b) {
-  auto &in = tensor(low), &all = tensor(base), &up = tensor(b);
+Owned task_up(const Tensor &in, const Tensor &all, const Tensor &up) {
+  check_up("task_up", in, in.size(-1), up, all);
   if (!traced() && in.numel() > 0) return owned(TaskUp::apply(in, up, some(all)));
   auto shape = in.sizes().vec();
   shape.back() = up.size(1);

@@ -107,8 +107,8 @@ Tensor gradients(const Tensor &g, const Tensor &low, const Tensor &ups, Tensor d
                               dbase.defined() ? floats_of(dbase) : nullptr, to_low, sums, begin,
                               end, of, room);
               else
-                rank_gradient_bf16(halves(g), floats(low), factors,
-                                   dbase.defined() ? halves_of(dbase) : nullptr, to_low, sums,
+                rank_gradient_bf16(bf16(g), floats(low), factors,
+                                   dbase.defined() ? bf16_of(dbase) : nullptr, to_low, sums,
                                    begin, end, of, room);
             });
   return dup.sum(0);
@@ -124,7 +124,7 @@ Tensor over_tasks(const Tensor &x) {
     if (from.scalar_type() == at::kFloat)
       task_sum(floats(from), floats_of(out), begin, end, tasks, count);
     else
-      task_sum_bf16(halves(from), halves_of(out), begin, end, tasks, count);
+      task_sum_bf16(bf16(from), bf16_of(out), begin, end, tasks, count);
   });
   return out;
 }
@@ -152,7 +152,7 @@ void add_narrow(Tensor &onto, const Tensor &low, const Tensor &up) {
       rank_update(floats(onto), floats(read), floats(factors), floats_of(onto), begin, end,
                   of.rank, of.width);
     else
-      rank_update_bf16(halves(onto), halves(read), floats(factors), halves_of(onto), begin, end,
+      rank_update_bf16(bf16(onto), bf16(read), floats(factors), bf16_of(onto), begin, end,
                        of.rank, of.width);
   });
 }
@@ -182,9 +182,9 @@ Tensor updated(const Tensor &base, const Tensor &low, const Tensor &up) {
                     l.const_data_ptr<float>(), u, o.data_ptr<float>(), begin, end, rank, width);
       else
         rank_update_bf16(
-            from.defined() ? halves(from) : nullptr,
-            halves(l), u,
-            halves_of(o), begin, end, rank, width);
+            from.defined() ? bf16(from) : nullptr,
+            bf16(l), u,
+            bf16_of(o), begin, end, rank, width);
     });
   }
   return out;

@@ -14,6 +14,7 @@
 #include <cstring>
 #include <initializer_list>
 #include <limits>
+#include <memory>
 #include <numeric>
 #include <optional>
 #include <utility>
@@ -38,12 +39,7 @@ using torch::autograd::variable_list;
 // Numbers that a thread takes at least.
 constexpr int64_t GRAIN = 1 << 15;
 
-inline const Tensor &tensor(Address address) {
-  static const Tensor none;
-  return address == 0 ? none : *reinterpret_cast<const Tensor *>(address);
-}
-
-inline Address owned(Tensor tensor) { return reinterpret_cast<Address>(new Tensor(std::move(tensor))); }
+inline Owned owned(Tensor tensor) { return std::make_unique<Tensor>(std::move(tensor)); }
 
 // Whether a backward pass will ask for gradients of any of them.
 inline bool learns(std::initializer_list<const Tensor *> tensors) {
@@ -89,10 +85,12 @@ inline void narrow(float x, uint16_t &out) {
 
 inline const float *floats(const Tensor &t) { return t.const_data_ptr<float>(); }
 inline float *floats_of(const Tensor &t) { return t.data_ptr<float>(); }
-inline const uint16_t *halves(const Tensor &t) {
-  return reinterpret_cast<const uint16_t *>(t.const_data_ptr());
+inline const uint16_t *bf16(const Tensor &t) {
+  return reinterpret_cast<const uint16_t *>(t.const_data_ptr<at::BFloat16>());
 }
-inline uint16_t *halves_of(const Tensor &t) { return reinterpret_cast<uint16_t *>(t.data_ptr()); }
+inline uint16_t *bf16_of(const Tensor &t) {
+  return reinterpret_cast<uint16_t *>(t.data_ptr<at::BFloat16>());
+}
 
 // Sum of 16 numbers, pairwise; compilers take scalars one by one where nothing says otherwise.
 POLYPTYCH_INLINE float sum_of(const float *lanes) {

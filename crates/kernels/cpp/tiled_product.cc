@@ -40,30 +40,14 @@ POLYPTYCH_TILED inline Vec some(const float *from, int64_t count) {
   return (Vec)_mm512_maskz_loadu_ps(lanes(count), from);
 }
 POLYPTYCH_TILED inline Vec some(const uint16_t *from, int64_t count) {
-  auto halves = _mm256_maskz_loadu_epi16(lanes(count), from);
-  return (Vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16);
+  auto numbers = _mm256_maskz_loadu_epi16(lanes(count), from);
+  return (Vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(numbers), 16);
 }
 POLYPTYCH_TILED inline void put_some(Vec x, float *to, int64_t count) {
   _mm512_mask_storeu_ps(to, lanes(count), (__m512)x);
 }
 POLYPTYCH_TILED inline void put_some(Vec x, uint16_t *to, int64_t count) {
   _mm256_mask_storeu_epi16(to, lanes(count), (__m256i)_mm512_cvtneps_pbh((__m512)x));
-}
-
-// sums += a b: M rows of cells, `row` apart, and vectors of cells.
-template <class Cell, int M, int N>
-POLYPTYCH_TILED inline void multiply(const typename Cell::Number *a, int64_t row, const uint32_t *b,
-                                     int64_t cells, Vec (&sums)[M][N]) {
-  for (int64_t c = 0; c < cells; c++) {
-    Bits right[N];
-    for (int n = 0; n < N; n++) right[n] = load_bits(b + (c * N + n) * VEC);
-    for (int m = 0; m < M; m++) {
-      uint32_t cell;
-      std::memcpy(&cell, a + (m * row + c) * Cell::COUNT, sizeof cell);
-      Bits left = Bits{} + cell;
-      for (int n = 0; n < N; n++) sums[m][n] = Cell::add(sums[m][n], left, right[n]);
-    }
-  }
 }
 
 // Columns of W^T out of its rows, cells of numbers that are summed over together side by side:
@@ -101,6 +85,8 @@ template <class Number>
 struct Operand {
   const Number *rows;
   int64_t depth;
+
+  Left from(int64_t row, int64_t cells) const { return {rows + row * depth, cells, 1}; }
 };
 
 // A panel of a product: its first column, and what its rows become.
@@ -123,11 +109,11 @@ struct Panel {
 
   // Steps run over the whole tile one after the other, so that sums stay in registers.
   template <int M, int N>
-  POLYPTYCH_TILED inline void finish(int64_t row, Vec (&sums)[M][N]) const {
+  POLYPTYCH_TILED inline void epilogue(int64_t row, Vec (&sums)[M][N]) const {
     int64_t at = row * out + first;
     auto shift = bias + first;
     POLYPTYCH_TILE_LOOP(sums[m][n] += load_vec(shift + n * VEC))
-    if (gelu) POLYPTYCH_TILE_LOOP(sums[m][n] *= normal(sums[m][n]))
+    if (gelu) POLYPTYCH_TILE_LOOP(sums[m][n] *= normal_cdf(sums[m][n]))
     if (other != nullptr)
       POLYPTYCH_TILE_LOOP(sums[m][n] += some(other + at + m * out + n * VEC, width - n * VEC))
     if (width == N * VEC)
@@ -138,11 +124,11 @@ struct Panel {
 };
 
 // Columns of W [out, depth] that are packed next: `lines` lines of `numbers` numbers, `apart` from
-// one another. They come near while the rows of the panel before them pass, some with each tile.
+// one another. They are fetched while the rows of the panel before them pass, some with each tile.
 template <class Number>
-class Ahead {
+class Prefetch {
  public:
-  Ahead(const Tensor &w, int64_t first, int64_t tiles) {
+  Prefetch(const Tensor &w, int64_t first, int64_t tiles) {
     if (first >= w.size(0)) return;
     int64_t width = std::min(TILE_COLUMNS, w.size(0) - first);
     bool columns = w.is_contiguous();
@@ -154,7 +140,7 @@ class Ahead {
     each_ = (all + tiles - 1) / tiles;
   }
 
-  void come() {
+  void fetch() {
     for (int64_t i = 0; i < each_ && line_ < lines_; i++) {
       __builtin_prefetch(from_ + line_ * apart_ + number_, 0, 2);
       number_ += CACHE_LINE;
@@ -173,23 +159,23 @@ template <class Cell, int M, int N, class Number = typename Cell::Number>
 POLYPTYCH_TILED inline void tile(Operand<Number> x, Operand<Number> low, const uint32_t *panel,
                                  int64_t row, const Panel<Number> &of) {
   Vec sums[M][N];
-  POLYPTYCH_TILE_LOOP(sums[m][n] = Vec{})
+  clear(sums);
   int64_t cells = x.depth / Cell::COUNT, narrow = low.depth / Cell::COUNT;
   if (narrow > 0) {
-    multiply<Cell>(low.rows + row * low.depth, narrow, panel + cells * N * VEC, narrow, sums);
+    multiply<Cell>(low.from(row, narrow), panel + cells * N * VEC, N * VEC, narrow, sums);
     if (of.mask != nullptr) of.drop(row, sums);
   }
-  multiply<Cell>(x.rows + row * x.depth, cells, panel, cells, sums);
-  of.finish(row, sums);
+  multiply<Cell>(x.from(row, cells), panel, N * VEC, cells, sums);
+  of.epilogue(row, sums);
 }
 
 template <class Cell, int N, class Number = typename Cell::Number>
 POLYPTYCH_TILED void tiles(Operand<Number> x, Operand<Number> low, const uint32_t *panel,
                            int64_t begin, int64_t end, const Panel<Number> &of,
-                           Ahead<Number> &ahead) {
+                           Prefetch<Number> &prefetch) {
   constexpr int ROWS = tile_rows(N);
   int64_t row = begin;
-  for (; row + ROWS <= end; row += ROWS, ahead.come())
+  for (; row + ROWS <= end; row += ROWS, prefetch.fetch())
     tile<Cell, ROWS, N>(x, low, panel, row, of);
   // The last rows are formed together with some before them, which costs less than one by one.
   if (row < end && end - begin >= ROWS) return tile<Cell, ROWS, N>(x, low, panel, end - ROWS, of);
@@ -198,12 +184,12 @@ POLYPTYCH_TILED void tiles(Operand<Number> x, Operand<Number> low, const uint32_
 
 template <class Cell, class Number = typename Cell::Number>
 void panel_rows(Operand<Number> x, Operand<Number> low, const uint32_t *panel, int64_t begin,
-                int64_t end, const Panel<Number> &of, Ahead<Number> ahead) {
+                int64_t end, const Panel<Number> &of, Prefetch<Number> prefetch) {
   switch (of.vectors()) {
-    case 1: return tiles<Cell, 1>(x, low, panel, begin, end, of, ahead);
-    case 2: return tiles<Cell, 2>(x, low, panel, begin, end, of, ahead);
-    case 3: return tiles<Cell, 3>(x, low, panel, begin, end, of, ahead);
-    default: return tiles<Cell, 4>(x, low, panel, begin, end, of, ahead);
+    case 1: return tiles<Cell, 1>(x, low, panel, begin, end, of, prefetch);
+    case 2: return tiles<Cell, 2>(x, low, panel, begin, end, of, prefetch);
+    case 3: return tiles<Cell, 3>(x, low, panel, begin, end, of, prefetch);
+    default: return tiles<Cell, 4>(x, low, panel, begin, end, of, prefetch);
   }
 }
 
@@ -228,18 +214,18 @@ int64_t rows_of_block(int64_t count, int64_t bytes, int64_t panels) {
 }
 
 template <class Cell, class Number = typename Cell::Number>
-Tensor product_of(const Tensor &x, const Tensor &weight, const Finish &finish) {
+Tensor product_of(const Tensor &x, const Tensor &weight, const Epilogue &epilogue) {
   int64_t out = weight.size(0), in = weight.size(1), count = x.numel() / in;
   auto shape = x.sizes().vec();
   shape.back() = out;
   auto to = at::empty(shape, x.options());
   auto bias = at::zeros({up_to(out, VEC)}, x.options().dtype(at::kFloat));
-  if (finish.bias.defined()) bias.narrow(0, 0, out).copy_(finish.bias);
-  auto other = finish.other.defined() ? finish.other.contiguous() : Tensor();
-  auto up = finish.up;
+  if (epilogue.bias.defined()) bias.narrow(0, 0, out).copy_(epilogue.bias);
+  auto other = epilogue.other.defined() ? epilogue.other.contiguous() : Tensor();
+  auto up = epilogue.up;
   if (up.defined() && !as_rows_or_columns(up)) up = up.contiguous();
   Operand<Number> wide{numbers<Number>(x), in}, narrow{nullptr, 0};
-  if (finish.low.defined()) narrow = {numbers<Number>(finish.low), up.size(1)};
+  if (epilogue.low.defined()) narrow = {numbers<Number>(epilogue.low), up.size(1)};
   auto panels = (out + TILE_COLUMNS - 1) / TILE_COLUMNS;
   auto block = rows_of_block(count, in * static_cast<int64_t>(sizeof(Number)), panels);
   at::parallel_for(0, (count + block - 1) / block * panels, 1, [&](int64_t begin, int64_t end) {
@@ -248,15 +234,15 @@ Tensor product_of(const Tensor &x, const Tensor &weight, const Finish &finish) {
     for (int64_t part = begin; part < end; part++) {
       int64_t first = part % panels * TILE_COLUMNS, row = part / panels * block;
       Panel<Number> of{first, std::min(TILE_COLUMNS, out - first), out, floats(bias),
-                       other.defined() ? numbers<Number>(other) : nullptr, finish.gelu,
-                       finish.mask, numbers_of<Number>(to)};
+                       other.defined() ? numbers<Number>(other) : nullptr, epilogue.gelu,
+                       epilogue.mask, numbers_of<Number>(to)};
       pack<Cell>(weight, of, panel.data());
       auto behind = panel.data() + in / Cell::COUNT * of.vectors() * VEC;
       if (narrow.depth > 0) pack<Cell>(up, of, behind);
       auto stop = std::min(count, row + block);
       auto next = part + 1 < end ? (part + 1) % panels * TILE_COLUMNS : out;
-      Ahead<Number> ahead(weight, next, std::max<int64_t>(1, (stop - row) * of.vectors() / SUMS));
-      panel_rows<Cell>(wide, narrow, panel.data(), row, stop, of, ahead);
+      Prefetch<Number> prefetch(weight, next, std::max<int64_t>(1, (stop - row) * of.vectors() / SUMS));
+      panel_rows<Cell>(wide, narrow, panel.data(), row, stop, of, prefetch);
     }
   });
   return to;
@@ -286,9 +272,9 @@ bool tiles_fit(const Tensor &x, const Tensor &weight, const Tensor &low) {
          as_rows_or_columns(weight);
 }
 
-Tensor tiled_product(const Tensor &x, const Tensor &weight, const Finish &finish) {
-  return x.scalar_type() == at::kFloat ? product_of<Single>(x, weight, finish)
-                                       : product_of<Pair>(x, weight, finish);
+Tensor tiled_product(const Tensor &x, const Tensor &weight, const Epilogue &epilogue) {
+  return x.scalar_type() == at::kFloat ? product_of<Single>(x, weight, epilogue)
+                                       : product_of<Pair>(x, weight, epilogue);
 }
 
 }  // namespace polyptych
@@ -298,7 +284,7 @@ Tensor tiled_product(const Tensor &x, const Tensor &weight, const Finish &finish
 namespace polyptych {
 
 bool tiles_fit(const Tensor &, const Tensor &, const Tensor &) { return false; }
-Tensor tiled_product(const Tensor &x, const Tensor &weight, const Finish &) {
+Tensor tiled_product(const Tensor &x, const Tensor &weight, const Epilogue &) {
   return x.matmul(weight.t());
 }
 

@@ -12,14 +12,14 @@ bool tiles_fit(const Tensor &x, const Tensor &weight, const Tensor &low = {});
 
 // What is added to a product, and what becomes of it before it is rounded; what is not there is not
 // defined. bias: [out], other: [.., out]; mask * (low up^T), where low: [.., r], up: [out, r].
-struct Finish {
+struct Epilogue {
   Tensor bias, other;
   bool gelu = false;
   Tensor low, up;
   const Mask *mask = nullptr;
 };
 
-// x W^T, finished. x: [.., in], W: [out, in]; out: [.., out].
-Tensor tiled_product(const Tensor &x, const Tensor &weight, const Finish &finish);
+// x W^T and its epilogue. x: [.., in], W: [out, in]; out: [.., out].
+Tensor tiled_product(const Tensor &x, const Tensor &weight, const Epilogue &epilogue);
 
 }  // namespace polyptych

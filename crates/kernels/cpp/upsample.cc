@@ -33,9 +33,9 @@ void bilinear(int64_t from, int64_t to, F f) {
   for (int64_t i = 0; i < to; i++) {
     auto at = std::max((static_cast<float>(i) + 0.5f) * scale - 0.5f, 0.0f);
     auto low = std::min(static_cast<int64_t>(at), from - 1);
-    auto share = std::min(at - static_cast<float>(low), 1.0f);
-    f(i, low, 1.0f - share);
-    if (share > 0.0f) f(i, std::min(low + 1, from - 1), share);
+    auto weight = std::min(at - static_cast<float>(low), 1.0f);
+    f(i, low, 1.0f - weight);
+    if (weight > 0.0f) f(i, std::min(low + 1, from - 1), weight);
   }
 }
 
@@ -109,7 +109,7 @@ POLYPTYCH_INLINE void mix_all(const std::vector<Side<T>> &sides, int64_t map, in
 }
 
 // Vectors of channels, or of a plane's row, that are summed side by side.
-constexpr int64_t ABREAST = 4;
+constexpr int64_t MIXED_VECS = 4;
 
 // out = rows of `from` by their weights.
 template <int N, class T, class U>
@@ -152,8 +152,8 @@ POLYPTYCH_INLINE void mix_along(const float *row, const Across &across, T *out) 
   POLYPTYCH_WIDE void mix_row(const std::vector<Side<T>> &sides, int64_t map, int64_t y,     \
                               const T *onto, int64_t width, int64_t channels, float *lines,  \
                               T *out) {                                                      \
-    if (channels >= ABREAST * VEC)                                                           \
-      mix_all<ABREAST>(sides, map, y, onto, width, channels, lines, out);                    \
+    if (channels >= MIXED_VECS * VEC)                                                           \
+      mix_all<MIXED_VECS>(sides, map, y, onto, width, channels, lines, out);                    \
     else                                                                                     \
       mix_all<1>(sides, map, y, onto, width, channels, lines, out);                          \
   }                                                                                          \
@@ -168,8 +168,8 @@ POLYPTYCH_INLINE void mix_along(const float *row, const Across &across, T *out) 
     }                                                                                        \
     for (int64_t y = 0; y < rows; y++) {                                                     \
       auto from = lines + down.first[y] * to;                                                \
-      if (to >= ABREAST * VEC)                                                               \
-        blend<ABREAST>(down.weights[y], from, to, out + y * to);                             \
+      if (to >= MIXED_VECS * VEC)                                                               \
+        blend<MIXED_VECS>(down.weights[y], from, to, out + y * to);                             \
       else                                                                                   \
         blend<1>(down.weights[y], from, to, out + y * to);                                   \
     }                                                                                        \
@@ -180,8 +180,8 @@ POLYPTYCH_INLINE void mix_along(const float *row, const Across &across, T *out) 
     int64_t to = across.first.size(), rows = down.first.size();                              \
     for (int64_t y = 0; y < rows; y++) {                                                     \
       auto from = plane + down.first[y] * width;                                             \
-      if (width >= ABREAST * VEC)                                                            \
-        blend<ABREAST>(down.weights[y], from, width, row);                                   \
+      if (width >= MIXED_VECS * VEC)                                                            \
+        blend<MIXED_VECS>(down.weights[y], from, width, row);                                   \
       else                                                                                   \
         blend<1>(down.weights[y], from, width, row);                                         \
       mix_along(row, across, out + y * to);                                                  \
@@ -203,7 +203,7 @@ void mix_maps(const std::vector<Side<T>> &sides, const Tensor &onto, const Tenso
   int64_t positions = 0;
   for (auto &side : sides) positions += side.width;
   by_pieces(out.size(0) * height, width * channels, [&](int64_t begin, int64_t end) {
-    std::vector<float> lines(positions * ABREAST * VEC);
+    std::vector<float> lines(positions * MIXED_VECS * VEC);
     for (int64_t row = begin; row < end; row++) {
       auto at = row * width * channels;
       auto under = onto.defined() ? numbers<T>(onto) + at : nullptr;
@@ -297,11 +297,17 @@ Tensor plain_upsample(const variable_list &levels, const Tensor &onto, at::IntAr
 
 }  // namespace
 
-Address upsample(rust::Slice<const std::size_t> levels, Address onto, std::int64_t height,
-                 std::int64_t width) {
-  variable_list all;
-  for (auto address : levels) all.push_back(tensor(address));
-  auto &under = tensor(onto);
+Owned upsample(const Tensors &all, const Tensor &under, std::int64_t height, std::int64_t width) {
+  TORCH_CHECK(!all.empty() && height > 0 && width > 0, "upsample: expected levels and a size");
+  for (auto &level : all)
+    TORCH_CHECK(level.dim() == 4 && level.size(0) == all[0].size(0) &&
+                    level.size(3) == all[0].size(3),
+                "upsample: expected levels [batch, h, w, chans], found ", all[0].sizes(), " and ",
+                level.sizes());
+  std::vector<int64_t> size{all[0].size(0), height, width, all[0].size(3)};
+  TORCH_CHECK(!under.defined() || under.sizes() == at::IntArrayRef(size),
+              "upsample: expected onto [batch, ", height, ", ", width, ", chans], found ",
+              under.sizes());
   // Vectors run over channels, or over the rows of single planes.
   auto channels = all[0].size(3);
   bool planes = channels == 1 && all.size() == 1 && !under.defined() && width >= VEC;

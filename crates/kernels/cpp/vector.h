@@ -10,7 +10,7 @@ constexpr int64_t VEC = 16;
 // One register of the widest kind; compilers split it where registers are narrower.
 typedef float Vec __attribute__((vector_size(4 * VEC)));
 typedef uint32_t Bits __attribute__((vector_size(4 * VEC)));
-typedef uint16_t Halves __attribute__((vector_size(2 * VEC)));
+typedef uint16_t Bf16s __attribute__((vector_size(2 * VEC)));
 typedef uint16_t Parts __attribute__((vector_size(4 * VEC)));
 
 // Every lane the same.
@@ -36,18 +36,18 @@ POLYPTYCH_INLINE Vec load_vec(const float *from) {
 
 // Conversions are one shuffle each, where compilers make half a dozen instructions of a cast.
 template <int... PART>
-POLYPTYCH_INLINE Parts widened(Halves half, std::integer_sequence<int, PART...>) {
-  return __builtin_shufflevector(half, Halves{}, (PART % 2 == 0 ? VEC : PART / 2)...);
+POLYPTYCH_INLINE Parts widened(Bf16s numbers, std::integer_sequence<int, PART...>) {
+  return __builtin_shufflevector(numbers, Bf16s{}, (PART % 2 == 0 ? VEC : PART / 2)...);
 }
 template <int... LANE>
-POLYPTYCH_INLINE Halves upper_parts(Parts parts, std::integer_sequence<int, LANE...>) {
+POLYPTYCH_INLINE Bf16s upper_parts(Parts parts, std::integer_sequence<int, LANE...>) {
   return __builtin_shufflevector(parts, parts, (2 * LANE + 1)...);
 }
 
 POLYPTYCH_INLINE Vec load_vec(const uint16_t *from) {
-  Halves half;
-  std::memcpy(&half, from, sizeof half);
-  Parts parts = widened(half, std::make_integer_sequence<int, 2 * VEC>());
+  Bf16s numbers;
+  std::memcpy(&numbers, from, sizeof numbers);
+  Parts parts = widened(numbers, std::make_integer_sequence<int, 2 * VEC>());
   Vec out;
   std::memcpy(&out, &parts, sizeof out);
   return out;
@@ -61,8 +61,8 @@ POLYPTYCH_INLINE void store_vec(Vec x, uint16_t *to) {
   rounded = x == x ? rounded : Bits{} + 0x7fc00000U;
   Parts parts;
   std::memcpy(&parts, &rounded, sizeof parts);
-  auto half = upper_parts(parts, std::make_integer_sequence<int, VEC>());
-  std::memcpy(to, &half, sizeof half);
+  auto numbers = upper_parts(parts, std::make_integer_sequence<int, VEC>());
+  std::memcpy(to, &numbers, sizeof numbers);
 }
 
 POLYPTYCH_INLINE float sum_of(Vec x) {
@@ -74,13 +74,13 @@ POLYPTYCH_INLINE float sum_of(Vec x) {
 // N vectors, each step of all of which comes before the next step: while one waits for itself, a
 // processor does not look far enough ahead to find the work of another.
 template <int N>
-struct Abreast {
+struct Vecs {
   Vec at[N];
 
   // f(n) for every n.
   template <class F>
-  static POLYPTYCH_INLINE Abreast of(F f) {
-    Abreast out;
+  static POLYPTYCH_INLINE Vecs of(F f) {
+    Vecs out;
 #pragma GCC unroll 8
     for (int n = 0; n < N; n++) out.at[n] = f(n);
     return out;
@@ -95,18 +95,18 @@ struct Abreast {
 #endif
 #define POLYPTYCH_EACH(...) [&](int n) POLYPTYCH_WITHIN { return __VA_ARGS__; }
 
-#define POLYPTYCH_ABREAST(OP)                                                                \
+#define POLYPTYCH_VECS_OPERATOR(OP)                                                                \
   template <int N>                                                                           \
-  POLYPTYCH_INLINE Abreast<N> operator OP(const Abreast<N> &a, const Abreast<N> &b) {        \
-    return Abreast<N>::of(POLYPTYCH_EACH(a.at[n] OP b.at[n]));                               \
+  POLYPTYCH_INLINE Vecs<N> operator OP(const Vecs<N> &a, const Vecs<N> &b) {        \
+    return Vecs<N>::of(POLYPTYCH_EACH(a.at[n] OP b.at[n]));                               \
   }                                                                                          \
   template <int N>                                                                           \
-  POLYPTYCH_INLINE Abreast<N> operator OP(const Abreast<N> &a, float b) {                    \
-    return Abreast<N>::of(POLYPTYCH_EACH(a.at[n] OP b));                                     \
+  POLYPTYCH_INLINE Vecs<N> operator OP(const Vecs<N> &a, float b) {                    \
+    return Vecs<N>::of(POLYPTYCH_EACH(a.at[n] OP b));                                     \
   }
-POLYPTYCH_ABREAST(+)
-POLYPTYCH_ABREAST(-)
-POLYPTYCH_ABREAST(*)
+POLYPTYCH_VECS_OPERATOR(+)
+POLYPTYCH_VECS_OPERATOR(-)
+POLYPTYCH_VECS_OPERATOR(*)
 
 // The same columns of N lines at most.
 template <int64_t N>

@@ -109,25 +109,35 @@ struct Join : Function<Join> {
   }
 };
 
+void check_extents(Extents size, Extents shift) {
+  TORCH_CHECK(size[0] > 0 && size[1] > 0 && shift[0] >= 0 && shift[1] >= 0,
+              "windows: expected extents of 1 or more and shifts of 0 or more");
+}
+
 }  // namespace
 
-bool moves_windows(Address x) {
-  auto &in = tensor(x);
+bool moves_windows(const Tensor &in) {
   return !traced() && in.is_cpu() && in.numel() > 0;
 }
 
-Address cut_windows(Address map, rust::Slice<const std::int64_t> size,
-                    rust::Slice<const std::int64_t> shift) {
-  auto &in = tensor(map);
+Owned cut_windows(const Tensor &in, Extents size, Extents shift) {
+  TORCH_CHECK(in.dim() == 4, "cut_windows: expected [batch, height, width, dim], found ",
+              in.sizes());
+  check_extents(size, shift);
   return owned(Cut::apply(
       in, Cutting{in.size(1), in.size(2), size[0], size[1], shift[0], shift[1]}));
 }
 
-Address join_windows(Address windows, rust::Slice<const std::int64_t> resolution,
-                     rust::Slice<const std::int64_t> size,
-                     rust::Slice<const std::int64_t> shift) {
-  return owned(Join::apply(tensor(windows), Cutting{resolution[0], resolution[1], size[0], size[1],
-                                                    shift[0], shift[1]}));
+Owned join_windows(const Tensor &windows, Extents resolution, Extents size, Extents shift) {
+  check_extents(size, shift);
+  check_extents(resolution, shift);
+  auto across = [&](int axis) { return (resolution[axis] + size[axis] - 1) / size[axis]; };
+  TORCH_CHECK(windows.dim() == 3 && windows.size(1) == size[0] * size[1] &&
+                  windows.size(0) % (across(0) * across(1)) == 0,
+              "join_windows: expected windows [batch * ", across(0) * across(1), ", ",
+              size[0] * size[1], ", dim], found ", windows.sizes());
+  return owned(Join::apply(windows, Cutting{resolution[0], resolution[1], size[0], size[1],
+                                            shift[0], shift[1]}));
 }
 
 }  // namespace polyptych

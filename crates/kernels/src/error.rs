@@ -25,3 +25,8 @@ pub enum Error {
         reason: String,
     },
 }
+
+/// What LibTorch said of `op`.
+pub(crate) fn torch(op: &'static str) -> impl FnOnce(cxx::Exception) -> Error {
+    move |error| Error::Torch { op, reason: error.what().into() }
+}

@@ -4,26 +4,29 @@
 //! pieces are one here, and keep only what their backward pass needs; each has a plain form, which
 //! it falls back to where the fast one does not fit: another device, another type, or a trace.
 
+mod attention;
+mod bridge;
 mod error;
-mod operations;
+mod gradients;
+mod layers;
+mod losses;
+mod optimisers;
+mod products;
 mod recompute;
-mod shim;
+mod runtime;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
-use std::path::Path;
-
+pub use attention::{attention, cut_windows, join_windows};
 pub use error::{Error, Result};
-pub use operations::{
-    BatchNorm, NARROW_RANK, add_branch, attention, backward, batch_norm_relu, cross_entropy,
-    cut_windows, dropout, forget_gradients, gelu, join_windows, joint_norm, keep_memory,
-    layer_norm, linear, linear_gelu, live_storages, low_rank_linear, normals_l1, scale_all,
-    set_gradient, task_hidden, task_low_rank, task_up, upsample,
+pub use gradients::{backward, forget_gradients, joint_norm, scale_all, set_gradient};
+pub use layers::{BatchNorm, add_branch, batch_norm_relu, dropout, gelu, layer_norm, upsample};
+pub use losses::{cross_entropy, normals_l1};
+pub use optimisers::{AdamWStep, SgdStep, adamw_step, sgd_step};
+pub use products::{
+    NARROW_RANK, linear, linear_gelu, low_rank_linear, task_hidden, task_low_rank, task_up,
 };
 pub use recompute::recompute;
-pub use shim::{AdamWStep, SgdStep, adamw_step, open_library, sgd_step, torch_version};
-
-/// The folder of LibTorch's libraries that this program was built with.
-pub fn library_folder() -> &'static Path {
-    Path::new(env!("LIBTORCH_LIB_DIR"))
-}
+pub use runtime::{keep_memory, library_folder, live_storages, open_library, torch_version};

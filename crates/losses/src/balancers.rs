@@ -1,95 +1,123 @@
-//! How are tasks weighed, step by step?
+//! How much does each task count, step by step?
 //!
-//! Three kinds of method stand behind one seam. A [`LossBalancer`] looks at losses and weighs
-//! them; a [`GramCombiner`] looks at the inner products of the tasks' gradients and weighs those;
-//! a [`RowCombiner`] needs the gradients themselves. A [`Balancing`] joins one loss balancer with
-//! at most one combiner, which then sees the gradients of weighed losses. AdaTask takes the
-//! optimiser's place and lives in the tensor crate; the listing names it.
+//! Three kinds of method: a [`LossWeighting`](loss::LossWeighting) looks at losses and gives each a
+//! weight; a [`GramAggregator`](gradient::GramAggregator) looks at the inner products of the tasks'
+//! gradients and weights those; a [`GradientAggregator`](gradient::GradientAggregator) needs the
+//! gradients themselves. A [`Balancer`] joins one loss weighting with at most one gradient
+//! aggregator, which then sees the gradients of weighted losses. AdaTask takes the optimiser's
+//! place and lives in the tensor crate; the [listing](balancers) names it.
 //!
 //! Everything about `T` tasks is float64 on the CPU. Nothing draws from a shared generator: chance
-//! comes from a [`Key`], so a resumed run is the same run.
+//! comes from a [`StepSeed`], so a resumed run is the same run.
 //!
-//! In all files: `T` tasks, losses `L_i`, rows `g_i = dL_i / d theta` over the `P` shared
-//! parameters, `G` their Gram matrix, `n_i = |g_i|`, `d` the direction that takes the place of the
-//! gradient. Defaults are those of LibMTL (arXiv 2203.14338) unless the field says otherwise.
+//! In all files: `T` tasks, losses `L_i`, task gradients `g_i = dL_i / d theta` over the `P` shared
+//! parameters, `J` the matrix of these rows, `G = J J^T` their Gram matrix, `n_i = |g_i|`, `d` the
+//! direction that takes the place of the gradient. Defaults are those of LibMTL (arXiv 2203.14338)
+//! unless the field says otherwise.
 
-mod adam;
-mod aligned_mtl;
-mod auto_lambda;
-mod balancing;
-mod batch;
-mod cagrad;
-mod config;
-mod db_mtl;
-mod dualproj;
-mod dwa;
-mod ew;
-mod fairgrad;
-mod famo;
-mod gls;
-mod graddrop;
-mod gradnorm;
-mod gradvac;
-mod gram;
-mod imtl_g;
-mod imtl_l;
-mod info;
-mod key;
-mod learning;
-mod log_loss;
-mod mgda;
-mod mgda_ub;
-mod moco;
-mod nash_mtl;
-mod pcgrad;
+mod adatask;
+mod balancer;
+mod check;
+mod listing;
+mod part;
 #[cfg(test)]
 mod properties;
-mod rlw;
-mod row_state;
-mod rows;
-mod sdmgrad;
-mod seam;
+mod recipe;
+mod reduction;
 mod solve;
 mod state;
-mod stch;
+mod step_info;
+mod step_seed;
+mod tensor_state;
 #[cfg(test)]
-mod testing;
-mod upgrad;
-mod uw;
+pub(crate) mod testing;
 
-pub use aligned_mtl::{AlignedMtl, AlignedScale};
-pub use auto_lambda::AutoLambda;
-pub use balancing::{Balancing, BalancingConfig, BalancingState, PrivateGrad, RowWeights};
-pub use batch::Batch;
-pub use cagrad::Cagrad;
-pub use config::{Balancer, BalancerConfig};
-pub use db_mtl::DbMtl;
-pub use dualproj::Dualproj;
-pub use dwa::Dwa;
-pub use ew::Ew;
-pub use fairgrad::Fairgrad;
-pub use famo::Famo;
-pub use gls::Gls;
-pub use graddrop::Graddrop;
-pub use gradnorm::{Gradnorm, GradnormForm, NormsOver};
-pub use gradvac::Gradvac;
-pub use gram::Gram;
-pub use imtl_g::ImtlG;
-pub use imtl_l::ImtlL;
-pub use info::{BalancerInfo, BalancerKind, balancers};
-pub use key::Key;
-pub use log_loss::LogLoss;
-pub use mgda::{Mgda, Normalization};
-pub use mgda_ub::{FeatureRows, MgdaUb};
-pub use moco::{Moco, Projection};
-pub use nash_mtl::NashMtl;
-pub use pcgrad::Pcgrad;
-pub use rlw::Rlw;
-pub use row_state::RowState;
-pub use rows::{cross_of_rows, gram_of_rows};
-pub use sdmgrad::{Sdmgrad, SdmgradSolver};
-pub use seam::{GramCombiner, LossBalancer, Reduction, RowCombiner, Weighing};
+pub use balancer::{Balancer, BalancerState, GradientWeights};
+pub use listing::balancers;
+pub use part::{BalancerInfo, BalancerKind, BalancerPart, Method, PrivateGrad};
+pub use recipe::BalancerRecipe;
+pub use reduction::Reduction;
 pub use state::State;
-pub use stch::Stch;
-pub use upgrad::Upgrad;
-pub use uw::Uw;
+pub use step_info::StepInfo;
+pub use step_seed::StepSeed;
+pub use tensor_state::TensorState;
+
+/// Loss weighting: how much does each task's loss count in a step?
+pub mod loss {
+    mod adam;
+    pub mod auto_lambda;
+    pub mod dwa;
+    pub mod ew;
+    pub mod famo;
+    pub mod gls;
+    pub mod gradnorm;
+    pub mod imtl_l;
+    pub mod log_loss;
+    pub mod rlw;
+    pub mod stch;
+    mod trainable;
+    pub mod uw;
+    mod weighting;
+
+    pub use weighting::{LossWeighting, NormsOver, TaskWeights};
+}
+
+/// Gradient aggregation: what direction do the task gradients give together?
+pub mod gradient {
+    mod aggregator;
+    pub mod aligned_mtl;
+    mod bargain;
+    pub mod cagrad;
+    mod cone;
+    pub mod db_mtl;
+    pub mod dualproj;
+    pub mod fairgrad;
+    pub mod graddrop;
+    pub mod gradvac;
+    pub(crate) mod gram;
+    pub mod imtl_g;
+    pub(crate) mod matrix;
+    pub mod mgda;
+    pub mod mgda_ub;
+    pub mod moco;
+    pub mod nash_mtl;
+    mod orders;
+    pub mod pcgrad;
+    pub mod sdmgrad;
+    pub mod upgrad;
+
+    pub use aggregator::{FeatureGradients, GradientAggregator, GramAggregator};
+    pub use gram::Gram;
+    pub use matrix::{cross_gram, gram_of_gradients};
+}
+
+polyptych_registry::parts! {
+    /// A balancer and its constants: `{ name = "cagrad", c = 0.4 }`.
+    pub struct BalancerConfig(dyn BalancerPart), kind = "balancer", tag = "name";
+    loss::ew::Ew,
+    loss::uw::Uw,
+    loss::dwa::Dwa,
+    loss::rlw::Rlw,
+    loss::imtl_l::ImtlL,
+    loss::famo::Famo,
+    loss::gls::Gls,
+    loss::stch::Stch,
+    loss::log_loss::LogLoss,
+    loss::gradnorm::Gradnorm,
+    loss::auto_lambda::AutoLambda,
+    gradient::pcgrad::Pcgrad,
+    gradient::gradvac::Gradvac,
+    gradient::mgda::Mgda,
+    gradient::mgda_ub::MgdaUb,
+    gradient::cagrad::Cagrad,
+    gradient::imtl_g::ImtlG,
+    gradient::nash_mtl::NashMtl,
+    gradient::fairgrad::Fairgrad,
+    gradient::aligned_mtl::AlignedMtl,
+    gradient::upgrad::Upgrad,
+    gradient::dualproj::Dualproj,
+    gradient::sdmgrad::Sdmgrad,
+    gradient::graddrop::Graddrop,
+    gradient::moco::Moco,
+    gradient::db_mtl::DbMtl,
+}

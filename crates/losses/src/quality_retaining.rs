@@ -5,15 +5,17 @@
 //! the others still learn. It knows logits and labels alone: any backbone and any adapter will do.
 
 mod bank;
+mod class_ranges;
 mod config;
 mod running_loss;
 mod state;
 
 use polyptych_tensor::{Device, Kind, Tensor, device};
 
+pub use class_ranges::ClassRanges;
 pub use config::{BankForm, QualityRetainingConfig};
 
-use crate::{ClassRanges, Error, Result};
+use crate::{Error, Result};
 use bank::Bank;
 use running_loss::RunningLoss;
 

@@ -1,8 +1,9 @@
-//! How tasks are weighed: a fixed weight each.
+//! How much tasks count: a fixed weight each.
 
 use polyptych_tensor::Tensor;
 
-use crate::{Error, LossValue, Result};
+use crate::task::LossValue;
+use crate::{Error, Result};
 
 /// MTLoRA's weights by task.
 pub const DEFAULT_WEIGHTS: [(&str, f64); 6] = [

@@ -1,15 +1,15 @@
 //! How do we compute, name and own numbers on LibTorch?
 //!
-//! The central type [`Activations`], the seam [`Plan`] between backbones and
-//! adapters, named parameters ([`Store`], [`Scope`]), layers, optimisers and schedules. It knows no
-//! method and no architecture.
+//! The central type [`Activations`], the trait [`Plan`] between backbones and adapters, named
+//! parameters ([`Store`], [`Scope`]), layers, optimisers and schedules. It knows no method and no
+//! architecture.
 
 use std::collections::BTreeMap;
 
 mod activations;
-mod checkpoint;
 pub mod device;
 mod error;
+mod grad_checkpoint;
 mod grad_scaler;
 mod init;
 mod layers;
@@ -25,8 +25,8 @@ mod seed;
 mod testing;
 
 pub use activations::Activations;
-pub use checkpoint::checkpoint;
 pub use error::{Error, Result};
+pub use grad_checkpoint::grad_checkpoint;
 pub use grad_scaler::GradScaler;
 pub use init::Init;
 pub use layers::{BatchNorm2d, Conv2d, LayerNorm, Linear, add_branch, cast, dropout};

@@ -17,9 +17,9 @@ use polyptych_kernels as kernels;
 /// What a stored tensor is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Learnt, when it is in the trainable set.
+    /// Trained, when it is in the trainable set.
     Parameter,
-    /// Kept and saved but never learnt: running means.
+    /// Kept and saved but never trained: running means.
     Buffer,
 }
 
@@ -32,9 +32,9 @@ pub struct Entry {
     pub role: Role,
     /// Kept for compatible files, although no output depends on it.
     pub unused: bool,
-    /// What layers hold that were made under other names, see [`Store::unite`]; the numbers are
+    /// What layers hold that were made under other names, see [`Store::tie`]; the numbers are
     /// those of `tensor`.
-    twins: Vec<Tensor>,
+    tied: Vec<Tensor>,
 }
 
 /// All tensors of a model, in the order of their names.
@@ -85,11 +85,11 @@ impl Store {
         trainable.map(|(name, entry)| (name.clone(), entry.tensor.shallow_clone())).collect()
     }
 
-    /// Makes exactly the parameters trainable whose name `choose` accepts. Parameters that were
-    /// united stay frozen: gradients of their users would not meet.
+    /// Makes exactly the parameters trainable whose name `choose` accepts. Tied
+    /// parameters stay frozen: gradients of their users would not meet.
     pub fn set_trainable(&self, choose: impl Fn(&str) -> bool) {
         for (name, entry) in self.entries.borrow_mut().iter_mut() {
-            let train = entry.role == Role::Parameter && entry.twins.is_empty() && choose(name);
+            let train = entry.role == Role::Parameter && entry.tied.is_empty() && choose(name);
             entry.tensor = entry.tensor.set_requires_grad(train);
         }
     }
@@ -101,7 +101,7 @@ impl Store {
             if entry.role == Role::Parameter && !tensor.requires_grad() && tensor.kind() != kind {
                 let stored = tensor.to_kind(kind);
                 tensor.set_data(&stored);
-                entry.twins.iter_mut().for_each(|twin| twin.set_data(&stored));
+                entry.tied.iter_mut().for_each(|own| own.set_data(&stored));
             }
         }
     }
@@ -112,7 +112,7 @@ impl Store {
     ///
     /// # Errors
     /// A name that does not exist, or two shapes.
-    pub fn unite(&self, name: &str, common: &str) -> Result<()> {
+    pub fn tie(&self, name: &str, common: &str) -> Result<()> {
         let mut entries = self.entries.borrow_mut();
         let size = |name: &str| entries.get(name).map(|entry| entry.tensor.size());
         let unknown = || Error::UnknownName { name: name.into() };
@@ -127,9 +127,9 @@ impl Store {
             entries.insert(common.into(), entry);
             return Ok(());
         };
-        for mut twin in entry.twins.into_iter().chain([entry.tensor]) {
-            twin.set_data(&kept.tensor);
-            kept.twins.push(twin);
+        for mut own in entry.tied.into_iter().chain([entry.tensor]) {
+            own.set_data(&kept.tensor);
+            kept.tied.push(own);
         }
         Ok(())
     }
@@ -235,8 +235,7 @@ impl Scope {
         }
         let drawn = tch::no_grad(|| init.draw(shape, self.store.device));
         let tensor = drawn.set_requires_grad(role == Role::Parameter);
-        let entry =
-            Entry { tensor: tensor.shallow_clone(), role, unused: false, twins: Vec::new() };
+        let entry = Entry { tensor: tensor.shallow_clone(), role, unused: false, tied: Vec::new() };
         self.store.insert(key, entry)?;
         Ok(tensor)
     }
@@ -296,12 +295,12 @@ mod tests {
     }
 
     #[test]
-    fn united_parameters_exist_once() {
+    fn tied_parameters_exist_once() {
         let store = Store::new(Device::Cpu);
         let make = |name: &str, init| store.root().pp(name).param("w", &[2], init).unwrap();
         let (a, b) = (make("a", Init::ONES), make("b", Init::ZEROS));
-        store.unite("a.w", "w").unwrap();
-        store.unite("b.w", "w").unwrap();
+        store.tie("a.w", "w").unwrap();
+        store.tie("b.w", "w").unwrap();
         let tensors = store.tensors();
         assert_eq!(tensors.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["w"]);
         assert!(b.equal(&Tensor::from_slice(&[1f32, 1.0])));
@@ -316,12 +315,12 @@ mod tests {
     }
 
     #[test]
-    fn only_equal_shapes_are_united() {
+    fn only_equal_shapes_are_tied() {
         let store = Store::new(Device::Cpu);
         let make = |name: &str, len| drop(store.root().param(name, &[len], Init::ONES).unwrap());
         make("a", 2);
         make("b", 3);
-        let message = |name: &str| store.unite(name, "a").unwrap_err().to_string();
+        let message = |name: &str| store.tie(name, "a").unwrap_err().to_string();
         assert_eq!(message("b"), "b: expected shape [2] of a, found [3]");
         assert_eq!(message("c"), "parameter `c`: no parameter has this name");
     }

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use polyptych_adapters::{AdapterConfig, Form};
 use polyptych_backbones::{
-    Backbone, BackboneConfig, GlobalPool, Intermediates, Options, SwinConfig, VitConfig,
+    Backbone, BackboneConfig, Intermediates, Options, SwinConfig, VitConfig,
 };
 use polyptych_formats::{TensorFile, file};
 use polyptych_tensor::{
@@ -42,41 +42,38 @@ pub(crate) fn adapter(fields: Value) -> AdapterConfig {
 }
 
 /// Two stages of two blocks; the second blocks shift their windows, the last stage has one window.
-pub(crate) fn swin() -> BackboneConfig {
-    BackboneConfig::Swin(SwinConfig {
+pub(crate) fn swin_config() -> SwinConfig {
+    SwinConfig {
         img_size: [32, 32],
-        patch_size: 4,
-        in_chans: 3,
         num_classes: 0,
         embed_dim: 12,
         depths: vec![2, 2],
         num_heads: vec![1, 2],
-        window_size: 4.into(),
         mlp_ratio: 2.0,
-        qkv_bias: true,
         drop_path_rate: 0.0,
-    })
+        ..SwinConfig::micro()
+    }
+}
+
+pub(crate) fn swin() -> BackboneConfig {
+    swin_config().into()
 }
 
 /// Three stages of one block each.
-pub(crate) fn vit() -> BackboneConfig {
-    BackboneConfig::Vit(VitConfig {
+pub(crate) fn vit_config() -> VitConfig {
+    VitConfig {
         img_size: [32, 32],
-        patch_size: 8,
-        in_chans: 3,
         num_classes: 0,
         embed_dim: 12,
         depth: 3,
         num_heads: 2,
         mlp_ratio: 2.0,
-        qkv_bias: true,
-        init_values: None,
-        class_token: false,
-        reg_tokens: 0,
-        no_embed_class: false,
-        global_pool: GlobalPool::Avg,
-        drop_path_rate: 0.0,
-    })
+        ..VitConfig::micro()
+    }
+}
+
+pub(crate) fn vit() -> BackboneConfig {
+    vit_config().into()
 }
 
 /// A backbone that hands out levels only, and who owns its parameters.

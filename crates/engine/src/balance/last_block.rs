@@ -2,16 +2,16 @@
 
 use polyptych_tensor::Tensor;
 
-use crate::balance::Reach;
+use crate::balance::ParameterSharing;
 
-/// Indices of the parameters in the last block that has any of those that all `num_tasks` reach;
+/// Indices of the parameters in the last block that has any of those that all `num_tasks` share;
 /// where no name tells a block, all of those.
 pub(super) fn last_block(
-    reach: &Reach,
+    sharing: &ParameterSharing,
     num_tasks: usize,
     params: &[(String, Tensor)],
 ) -> Vec<usize> {
-    let common = all(reach, num_tasks);
+    let common = all(sharing, num_tasks);
     let last = common.iter().filter_map(|&index| place(&params[index].0)).max();
     match last {
         Some(last) => {
@@ -22,9 +22,9 @@ pub(super) fn last_block(
     }
 }
 
-/// Indices of all parameters that `num_tasks` tasks reach.
-pub(super) fn all(reach: &Reach, num_tasks: usize) -> Vec<usize> {
-    let common = reach.shared.iter().filter(|shared| shared.tasks.len() == num_tasks);
+/// Indices of all parameters that `num_tasks` tasks share.
+pub(super) fn all(sharing: &ParameterSharing, num_tasks: usize) -> Vec<usize> {
+    let common = sharing.shared.iter().filter(|shared| shared.tasks.len() == num_tasks);
     common.map(|shared| shared.index).collect()
 }
 

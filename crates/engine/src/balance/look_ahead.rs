@@ -7,8 +7,8 @@ use polyptych_losses::Error as LossError;
 use polyptych_tensor::{Kind, Tensor, Tensors, no_grad};
 
 use crate::Result;
-use crate::balance::numbers;
-use crate::balance::rows::gradients;
+use crate::balance::grad::gradients;
+use crate::balance::numbers::numbers;
 
 /// Length of the shift of the finite difference.
 const LENGTH: f64 = 0.01;
@@ -30,8 +30,9 @@ impl LookAhead<'_> {
     /// `lr (L_i(theta + eps v) - L_i(theta - eps v)) / (2 eps)` of every task: `lr g_i . v`, where
     /// `v` is the gradient of what judges behind the step and `eps` makes the shift 0.01 long.
     ///
-    /// `total`: what the step goes down; `judge`: a sum of losses of the second batch, nothing where
-    /// none has labels; `losses`: those of the step's batch. Parameters come back bit for bit.
+    /// `total`: what the step goes down; `judge`: a sum of losses of the second batch, nothing
+    /// where none has labels; `losses`: those of the step's batch. Parameters come back bit for
+    /// bit.
     ///
     /// # Errors
     /// [`LossError::NonFinite`], what LibTorch reports, or what a pass returns.

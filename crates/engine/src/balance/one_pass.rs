@@ -1,18 +1,19 @@
-//! Weighed losses and their one backward pass.
+//! Weighted losses and their one backward pass.
 
-use polyptych_losses::balancers::{Batch, Key};
+use polyptych_losses::balancers::{StepInfo, StepSeed};
 use polyptych_tensor::optim::clip_grad_norm;
 use polyptych_tensor::{GradScaler, Tensor};
 
-use super::formed::labelled_tasks;
-use super::{Balance, Formed, numbers};
+use super::numbers::numbers;
+use super::step::labelled_tasks;
+use super::{StepInputs, TaskBalancer};
 use crate::Result;
 
-impl Balance {
-    /// The weighed sum of the losses, for a virtual step.
+impl TaskBalancer {
+    /// The weighted sum of the losses, for a virtual step.
     ///
     /// # Errors
-    /// As [`Balance::backward`], and for a loss that is not finite.
+    /// As [`TaskBalancer::backward`], and for a loss that is not finite.
     pub(crate) fn virtual_total(
         &self,
         losses: &[Tensor],
@@ -25,32 +26,37 @@ impl Balance {
         }
         let all = numbers(losses)?;
         let own: Vec<f64> = tasks.iter().map(|&task| all[task]).collect();
-        let batch = Batch::new(losses.len(), &tasks, &own, Key { seed: self.seed, step })?;
-        let weights = self.balancing.loss_weights(&batch)?.weights;
+        let info = StepInfo::new(losses.len(), &tasks, &own, StepSeed { seed: self.seed, step })?;
+        let weights = self.balancer.loss_weights(&info)?.weights;
         Ok(weighed_total(losses, &tasks, &weights))
     }
 
-    pub(super) fn weights_of_one_pass(&self, batch: &Batch) -> Result<Option<Vec<f64>>> {
-        match self.combines() {
-            true => Ok(self.balancing.reuse(batch)?),
+    pub(super) fn weights_of_one_pass(&self, info: &StepInfo) -> Result<Option<Vec<f64>>> {
+        match self.aggregates() {
+            true => Ok(self.balancer.reuse(info)?),
             false if self.by_task => Ok(None),
-            false => Ok(Some(self.balancing.loss_weights(batch)?.weights)),
+            false => Ok(Some(self.balancer.loss_weights(info)?.weights)),
         }
     }
 
-    /// One backward pass of the sum of weighed losses. Losses of tasks without labels are 0: they
+    /// One backward pass of the sum of weighted losses. Losses of tasks without labels are 0: they
     /// stay in the sum, so that it is the sum that a recipe without balancer has.
-    pub(super) fn one_pass(&self, formed: Formed, tasks: &[usize], weights: &[f64]) -> Result<f64> {
-        let total = weighed_total(formed.losses, tasks, weights);
-        backward(&total, formed.scaler, &self.params)?;
-        self.shorten();
+    pub(super) fn one_pass(
+        &self,
+        inputs: StepInputs,
+        tasks: &[usize],
+        weights: &[f64],
+    ) -> Result<f64> {
+        let total = weighed_total(inputs.losses, tasks, weights);
+        backward(&total, inputs.scaler, &self.params)?;
+        self.clip_shared();
         Ok(total.double_value(&[]))
     }
 
     /// Shortens the shared gradient to what the method allows.
-    pub(super) fn shorten(&self) {
-        if let (Some(max), Some(found)) = (self.balancing.max_norm(), &self.found) {
-            let shared = found.reach.shared.iter().map(|shared| {
+    pub(super) fn clip_shared(&self) {
+        if let (Some(max), Some(found)) = (self.balancer.max_norm(), &self.prepared) {
+            let shared = found.sharing.shared.iter().map(|shared| {
                 let (name, param) = &self.params[shared.index];
                 (name.clone(), param.shallow_clone())
             });

@@ -1,42 +1,41 @@
-//! What is found out before the first step, and what is refused then.
+//! What is known before the first step, and what is refused then.
 
 use polyptych_tensor::Tensor;
 
-use super::{Balance, Found, Reach};
-use crate::conflict::Layout;
+use super::{ParameterSharing, Prepared, TaskBalancer};
 use crate::{Error, Model, Result};
 
-impl Balance {
+impl TaskBalancer {
     /// Finds out, once, which parameters are shared; to be called before a step is seeded.
     ///
     /// # Errors
-    /// A combiner without shared parameters.
+    /// A aggregator without shared parameters.
     pub(crate) fn prepare(&mut self, model: &Model, images: &Tensor) -> Result<()> {
-        if self.found.is_some() || !self.needs_reach() {
+        if self.prepared.is_some() || !self.needs_sharing() {
             return Ok(());
         }
-        let reach = Reach::find(model, &self.params, images)?;
-        let norms = self.balancing.norms_over().is_some() && self.tasks.len() > 1;
-        if (self.combines() || norms) && reach.shared.is_empty() {
+        let sharing = ParameterSharing::find(model, &self.params, images)?;
+        let norms = self.balancer.norms_over().is_some() && self.tasks.len() > 1;
+        if (self.aggregates() || norms) && sharing.shared.is_empty() {
             return Err(self.nothing_to_combine());
         }
         if self.cuts() && model.encode(images, false)?.cut().is_none() {
             return Err(self.nothing_in_common());
         }
-        let layout = Layout::new(&reach, &self.params);
-        self.found = Some(Found { reach, layout, rows: None, further: Vec::new() });
+        let layout = sharing.layout(&self.params);
+        self.prepared = Some(Prepared { sharing, layout, matrix: None, extra: Vec::new() });
         Ok(())
     }
 
-    fn needs_reach(&self) -> bool {
-        let asked = self.balancing.max_norm().is_some() || self.balancing.norms_over().is_some();
-        self.combines() || self.by_task || asked || self.conflict_every.is_some()
+    fn needs_sharing(&self) -> bool {
+        let asked = self.balancer.max_norm().is_some() || self.balancer.norms_over().is_some();
+        self.aggregates() || self.by_task || asked || self.conflict_every.is_some()
     }
 
     fn nothing_to_combine(&self) -> Error {
         let reason = "expected trainable parameters that two tasks or more share, found none; a \
                       balancer of kind loss other than gradnorm needs none";
-        self.refused(if self.combines() { "gradient" } else { "loss" }, reason)
+        self.refused(if self.aggregates() { "gradient" } else { "loss" }, reason)
     }
 
     fn nothing_in_common(&self) -> Error {

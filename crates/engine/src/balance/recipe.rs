@@ -1,7 +1,7 @@
 //! `[balancer]` of a recipe, which is the losses' own configuration.
 
 use polyptych_losses::Error as LossError;
-use polyptych_losses::balancers::{BalancerKind, Balancing, BalancingConfig};
+use polyptych_losses::balancers::{Balancer, BalancerConfig, BalancerKind, BalancerRecipe};
 
 use polyptych_tensor::optim::{AdaTaskConfig, AdamWConfig};
 
@@ -17,45 +17,45 @@ pub(crate) fn by_task(recipe: &Recipe) -> bool {
     matches!(recipe.train.optimiser, OptimiserRecipe::AdaTask(_))
 }
 
-/// The balancing of `num_tasks` tasks of `recipe`.
+/// The balancer of `num_tasks` tasks of `recipe`.
 ///
 /// # Errors
 /// As [`of_tasks`].
-pub(crate) fn init(recipe: &Recipe, num_tasks: usize) -> Result<Balancing, LossError> {
+pub(crate) fn init(recipe: &Recipe, num_tasks: usize) -> Result<Balancer, LossError> {
     of_tasks(recipe.balancer.clone().unwrap_or_default(), num_tasks)
 }
 
-/// The balancing of `num_tasks` tasks.
+/// The balancer of `num_tasks` tasks.
 ///
-/// One task has nothing to combine: its combiner is left out, so that the single-task runs of a
+/// One task has nothing to combine: its aggregator is left out, so that the single-task runs of a
 /// comparison can be made from the same recipe.
 ///
 /// # Errors
 /// Names the field, what it must be and what it is.
-pub(crate) fn of_tasks(config: BalancingConfig, num_tasks: usize) -> Result<Balancing, LossError> {
-    let balancing = config.init(num_tasks)?;
+pub(crate) fn of_tasks(config: BalancerRecipe, num_tasks: usize) -> Result<Balancer, LossError> {
+    let balancer = config.init(num_tasks)?;
     match num_tasks {
-        1 => BalancingConfig { gradient: None, private_grad: None, ..config }.init(1),
-        _ => Ok(balancing),
+        1 => BalancerRecipe { gradient: None, private_grad: None, ..config }.init(1),
+        _ => Ok(balancer),
     }
 }
 
 /// What of `recipe` has no meaning for tasks that share nothing that trains.
 pub(crate) fn of_shared(recipe: &Recipe) -> Option<&'static str> {
-    let balancing = init(recipe, recipe.tasks.len()).ok().filter(|_| recipe.tasks.len() > 1)?;
-    if balancing.kind() != BalancerKind::Loss || recipe.train.conflict_every.is_some() {
+    let balancer = init(recipe, recipe.tasks.len()).ok().filter(|_| recipe.tasks.len() > 1)?;
+    if balancer.kind() != BalancerKind::Loss || recipe.train.conflict_every.is_some() {
         return Some("balancer.gradient and train.conflict_every look at what tasks share");
     }
     if by_task(recipe) {
         return Some("train.optimiser adatask looks at what tasks share");
     }
-    balancing.norms_over().map(|_| "balancer.loss gradnorm looks at what tasks share")
+    balancer.norms_over().map(|_| "balancer.loss gradnorm looks at what tasks share")
 }
 
-/// `recipe` without what looks at what tasks share, and the fields that are gone.
+/// `recipe` without what looks at what tasks share, and the fields that are removed.
 pub(crate) fn alone(mut recipe: Recipe) -> (Recipe, Vec<&'static str>) {
-    let mut gone = Vec::new();
-    let mut note = |there: bool, key| gone.extend(there.then_some(key));
+    let mut removed = Vec::new();
+    let mut note = |there: bool, key| removed.extend(there.then_some(key));
     note(recipe.train.conflict_every.take().is_some(), "train.conflict_every");
     if let OptimiserRecipe::AdaTask(AdaTaskConfig { betas, eps, .. }) = recipe.train.optimiser {
         recipe.train.optimiser = OptimiserRecipe::AdamW(AdamWConfig { betas, eps });
@@ -69,16 +69,16 @@ pub(crate) fn alone(mut recipe: Recipe) -> (Recipe, Vec<&'static str>) {
     if let Some(balancer) = recipe.balancer.as_mut().filter(|_| norms) {
         note(balancer.loss.take().is_some(), "balancer.loss");
     }
-    (recipe, gone)
+    (recipe, removed)
 }
 
 /// How many gradients of each task a run of `recipe` holds at a time.
 pub(crate) fn num_buffers(recipe: &Recipe) -> usize {
-    let Ok(balancing) = init(recipe, recipe.tasks.len()) else { return 0 };
-    let combines = matches!(balancing.kind(), BalancerKind::Gram | BalancerKind::Rows);
+    let Ok(balancer) = init(recipe, recipe.tasks.len()) else { return 0 };
+    let combines = matches!(balancer.kind(), BalancerKind::Gram | BalancerKind::Gradients);
     let measures = recipe.train.conflict_every.is_some();
     match recipe.tasks.len() > 1 && (combines || measures || by_task(recipe)) {
-        true => 1 + balancing.further_batches(),
+        true => 1 + balancer.extra_batches(),
         false => 0,
     }
 }
@@ -107,7 +107,7 @@ pub(crate) fn validate(recipe: &Recipe, origin: &str) -> Result<()> {
         return wrong("train.conflict_every", "expected at least 1, found 0".into());
     }
     match init(recipe, recipe.tasks.len()) {
-        Ok(balancing) => match misfit(recipe, &balancing) {
+        Ok(balancer) => match misfit(recipe, &balancer) {
             Some((key, reason)) => wrong(key, reason),
             None => Ok(()),
         },
@@ -119,25 +119,33 @@ pub(crate) fn validate(recipe: &Recipe, origin: &str) -> Result<()> {
 }
 
 /// Two choices that cannot be had together, or a task that the recipe does not have.
-fn misfit(recipe: &Recipe, balancing: &Balancing) -> Option<(&'static str, String)> {
-    let mut primary = balancing.primary().into_iter().flatten();
+fn misfit(recipe: &Recipe, balancer: &Balancer) -> Option<(&'static str, String)> {
+    let named = |part: fn(&BalancerRecipe) -> &Option<BalancerConfig>| {
+        let config = recipe.balancer.as_ref().and_then(|balancer| part(balancer).as_ref());
+        config.map_or("none", |config| config.name())
+    };
+    let (loss, gradient) = (named(|balancer| &balancer.loss), named(|balancer| &balancer.gradient));
+    let mut primary = balancer.primary().into_iter().flatten();
     let strange = primary.find(|name| !recipe.tasks.contains_key(*name));
-    let cuts = balancing.kind() == BalancerKind::Features;
+    let cuts = balancer.kind() == BalancerKind::Features;
     if let Some(name) = strange {
         let names = recipe.task_names().join(", ");
         return Some(("balancer.loss.primary", format!("expected some of {names}, found {name}")));
     }
-    if cuts && balancing.norms_over().is_some() {
-        let reason = "expected another balancer beside mgda_ub, whose gradients end in front of \
-                      the heads, found gradnorm";
-        return Some(("balancer.loss", reason.into()));
+    if cuts && balancer.norms_over().is_some() {
+        let reason = format!(
+            "expected another balancer beside {gradient}, whose gradients end in front of the \
+             heads, found {loss}"
+        );
+        return Some(("balancer.loss", reason));
     }
     if cuts && recipe.train.conflict_every.is_some() {
-        let reason = "expected none beside mgda_ub, whose gradients end in front of the heads, \
-                      found one";
-        return Some(("train.conflict_every", reason.into()));
+        let reason = format!(
+            "expected none beside {gradient}, whose gradients end in front of the heads, found one"
+        );
+        return Some(("train.conflict_every", reason));
     }
-    if by_task(recipe) && balancing.kind() != BalancerKind::Loss {
+    if by_task(recipe) && balancer.kind() != BalancerKind::Loss {
         let reason = "expected none beside train.optimiser adatask, which takes every task's own \
                       gradients, found one";
         return Some(("balancer.gradient", reason.into()));

@@ -1,12 +1,12 @@
-//! What a balancing remembers, as tensors of a checkpoint.
+//! What a balancer remembers, as tensors of a checkpoint.
 
-use polyptych_losses::balancers::{BalancingState, RowState, State};
+use polyptych_losses::balancers::{BalancerState, State, TensorState};
 use polyptych_tensor::{Device, Kind, Tensor, Tensors};
 
 use crate::Result;
 
 /// Tensors `loss.<name>`, `gram.<name>` (float64) and `rows.<name>`.
-pub(crate) fn to_tensors(state: &BalancingState) -> Tensors {
+pub(crate) fn to_tensors(state: &BalancerState) -> Tensors {
     let numbers = |part: &'static str, state: &State| -> Tensors {
         let arrays = state.arrays().iter();
         arrays.map(|(name, v)| (format!("{part}.{name}"), Tensor::from_slice(v))).collect()
@@ -18,11 +18,11 @@ pub(crate) fn to_tensors(state: &BalancingState) -> Tensors {
     tensors
 }
 
-/// What [`to_tensors`] was given; the balancing checks names and lengths.
+/// What [`to_tensors`] was given; the balancer checks names and lengths.
 ///
 /// # Errors
 /// A tensor of `loss` or `gram` that is no vector.
-pub(crate) fn from_tensors(tensors: &Tensors) -> Result<BalancingState> {
+pub(crate) fn from_tensors(tensors: &Tensors) -> Result<BalancerState> {
     let part = |part: &str| -> Vec<(String, Tensor)> {
         let own = |(name, t): (&String, &Tensor)| {
             Some((name.strip_prefix(part)?.strip_prefix('.')?.to_owned(), t.shallow_clone()))
@@ -35,8 +35,8 @@ pub(crate) fn from_tensors(tensors: &Tensors) -> Result<BalancingState> {
         };
         part(name).into_iter().map(|(name, t)| Ok((name, vector(&t)?))).collect()
     };
-    let rows: RowState = part("rows").into_iter().collect();
-    Ok(BalancingState { loss: numbers("loss")?, gram: numbers("gram")?, rows })
+    let rows: TensorState = part("rows").into_iter().collect();
+    Ok(BalancerState { loss: numbers("loss")?, gram: numbers("gram")?, rows })
 }
 
 #[cfg(test)]
@@ -53,7 +53,7 @@ mod tests {
         let y = Tensor::from_slice(&[1f32, -2.5]).view([1, 2]);
         let empty = Tensor::zeros([0], (Kind::Float, Device::Cpu));
         let rows = [("y".to_owned(), y), ("empty".to_owned(), empty)].into_iter().collect();
-        let state = BalancingState { loss, gram: State::default(), rows };
+        let state = BalancerState { loss, gram: State::default(), rows };
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("memory.safetensors");
         file::save(&path, &to_tensors(&state), Default::default()).unwrap();

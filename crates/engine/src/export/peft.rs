@@ -21,7 +21,7 @@ pub(super) fn write(subject: &Subject, out: &Path) -> Result<ExportReport> {
     }
     let adapter = factors(subject)?;
     let (plain, classes) = timm::plain(subject)?;
-    let head = timm::head_name(subject.model.backbone_config());
+    let head = subject.model.backbone_config().classifier();
     let modules: &[&str] = if classes > 0 { &[head] } else { &[] };
     let mut base: Tensors = copy(&adapter.base);
     for (name, tensor) in plain.tensors {

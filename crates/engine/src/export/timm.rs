@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use polyptych_backbones::{BackboneConfig, GlobalPool};
+use polyptych_backbones::TimmModel;
 use polyptych_data::{LoaderConfig, TaskKind};
 use polyptych_formats::file;
 use polyptych_tensor::{Kind, Tensor, Tensors};
@@ -24,7 +24,7 @@ pub(super) fn write(subject: &Subject, out: &Path) -> Result<ExportReport> {
     let [path, config, extra] = [WEIGHTS, CONFIG, SETTINGS].map(|name| out.join(name));
     save(&path, &weights.tensors)?;
     file::write_aside(&extra, format!("{:#}\n", settings::settings(subject)).as_bytes())?;
-    let text = format!("{:#}\n", config_json(subject, classes));
+    let text = format!("{:#}\n", config_json(subject, classes)?);
     file::write_aside(&config, text.as_bytes())?;
     let differences = subject.compare_plain(&file::load(&path)?.tensors, classes)?;
     let mut report = subject.report(differences, vec![path, config, extra]);
@@ -39,13 +39,13 @@ pub(super) struct Plain {
 
 /// The backbone with its classifier, and how many classes that has.
 pub(super) fn plain(subject: &Subject) -> Result<(Plain, i64)> {
-    refuse_broken_patches(subject)?;
+    timm_model(subject)?;
     let (mut tensors, left_out) = subject.plain_tensors()?;
     // Heads read what is left out.
     let classifier = if left_out.is_none() { classifier(subject) } else { None };
     let classes = match classifier {
         Some([weight, bias]) => {
-            let (classes, head) = (weight.size()[0], head_name(subject.model.backbone_config()));
+            let (classes, head) = (weight.size()[0], subject.model.backbone_config().classifier());
             tensors.insert(format!("{head}.weight"), weight);
             tensors.insert(format!("{head}.bias"), bias);
             classes
@@ -54,14 +54,6 @@ pub(super) fn plain(subject: &Subject) -> Result<(Plain, i64)> {
     };
     let notes = left_out.into_iter().chain(final_norm(subject, &mut tensors)).collect();
     Ok((Plain { tensors, notes }, classes))
-}
-
-/// timm's name of the classifier.
-pub(super) fn head_name(config: &BackboneConfig) -> &'static str {
-    match config {
-        BackboneConfig::Swin(_) => "head.fc",
-        BackboneConfig::Vit(_) => "head",
-    }
 }
 
 pub(super) fn save(path: &Path, tensors: &Tensors) -> Result<()> {
@@ -73,7 +65,7 @@ fn classifier(subject: &Subject) -> Option<[Tensor; 2]> {
     let stored: Tensors = subject.model.store.tensors().into_iter().collect();
     let rows = |part: &str| {
         let of_task = |task: &crate::Task| match task.spec.kind {
-            TaskKind::Classification => {
+            TaskKind::Classification if task.recipe.head.is_linear() => {
                 stored.get(&format!("heads.{}.{part}", task.spec.name)).map(Tensor::detach)
             }
             _ => None,
@@ -86,13 +78,7 @@ fn classifier(subject: &Subject) -> Option<[Tensor; 2]> {
 
 /// timm's models have a final norm; a model that reads the levels in front of it has none.
 fn final_norm(subject: &Subject, tensors: &mut Tensors) -> Option<String> {
-    let (name, dim) = match subject.model.backbone_config() {
-        BackboneConfig::Vit(vit) if vit.global_pool == GlobalPool::Avg => {
-            ("fc_norm", vit.embed_dim)
-        }
-        BackboneConfig::Vit(vit) => ("norm", vit.embed_dim),
-        BackboneConfig::Swin(swin) => ("norm", swin.embed_dim << (swin.depths.len() - 1)),
-    };
+    let (name, dim) = subject.model.backbone_config().final_norm()?;
     if tensors.contains_key(&format!("{name}.weight")) {
         return None;
     }
@@ -102,36 +88,22 @@ fn final_norm(subject: &Subject, tensors: &mut Tensors) -> Option<String> {
     Some(format!("{name}: the model reads in front of it and has none; written as 1 and 0"))
 }
 
-/// Refuses a Swin whose images patches do not divide: timm drops the rest, where we pad.
-fn refuse_broken_patches(subject: &Subject) -> Result<()> {
-    match subject.model.backbone_config() {
-        BackboneConfig::Swin(swin) if is_broken(swin.img_size, swin.patch_size) => Err(subject
-            .refused(format!(
-                "expected sides of images that patches of {} divide, found {:?}: timm drops the \
-                 rest, which is padded here; torchscript and onnx do as we do",
-                swin.patch_size, swin.img_size
-            ))),
-        _ => Ok(()),
-    }
+fn timm_model(subject: &Subject) -> Result<TimmModel> {
+    subject.model.backbone_config().timm_model().map_err(|reason| subject.refused(reason))
 }
 
-fn is_broken(img_size: [i64; 2], patch_size: i64) -> bool {
-    img_size.iter().any(|side| side % patch_size != 0)
-}
-
-fn config_json(subject: &Subject, classes: i64) -> Value {
-    let config = subject.model.backbone_config();
+fn config_json(subject: &Subject, classes: i64) -> Result<Value> {
+    let model = timm_model(subject)?;
     let LoaderConfig { mean, std, img_size: [height, width], .. } = subject.recipe.loader(1);
-    let (base, features, pool, model_args) = timm_words(config);
-    // timm does not know the architectures that ship with Polyptych; all their numbers are given.
-    let name = &subject.recipe.backbone.name;
-    let architecture = if name.contains("_micro_") { base } else { name };
-    json!({
+    // timm does not know the variants that ship with Polyptych; all their numbers are given.
+    let name = subject.recipe.backbone.name.as_str();
+    let architecture = if name.contains("_micro_") { model.architecture } else { name };
+    Ok(json!({
         "architecture": architecture,
         "num_classes": classes,
-        "num_features": features,
-        "global_pool": pool,
-        "model_args": model_args,
+        "num_features": model.num_features,
+        "global_pool": model.global_pool,
+        "model_args": model.model_args,
         "pretrained_cfg": {
             "input_size": [3, height, width],
             "fixed_input_size": true,
@@ -142,42 +114,7 @@ fn config_json(subject: &Subject, classes: i64) -> Value {
             "std": std,
             "num_classes": classes,
             "first_conv": "patch_embed.proj",
-            "classifier": head_name(config),
+            "classifier": subject.model.backbone_config().classifier(),
         },
-    })
-}
-
-/// An architecture of timm's with the same code, the width of its features, its pooling, and all
-/// numbers that it is built from.
-fn timm_words(config: &BackboneConfig) -> (&'static str, i64, &'static str, Value) {
-    match config {
-        BackboneConfig::Swin(swin) => (
-            "swin_tiny_patch4_window7_224",
-            swin.embed_dim << (swin.depths.len() - 1),
-            "avg",
-            json!({
-                "img_size": swin.img_size, "patch_size": swin.patch_size, "in_chans": swin.in_chans,
-                "embed_dim": swin.embed_dim, "depths": swin.depths, "num_heads": swin.num_heads,
-                "window_size": swin.window_size, "mlp_ratio": swin.mlp_ratio,
-                "qkv_bias": swin.qkv_bias,
-            }),
-        ),
-        BackboneConfig::Vit(vit) => {
-            let pool = if vit.global_pool == GlobalPool::Avg { "avg" } else { "token" };
-            let mut args = json!({
-                "img_size": vit.img_size, "patch_size": vit.patch_size, "in_chans": vit.in_chans,
-                "embed_dim": vit.embed_dim, "depth": vit.depth, "num_heads": vit.num_heads,
-                "mlp_ratio": vit.mlp_ratio, "qkv_bias": vit.qkv_bias,
-                "init_values": vit.init_values, "class_token": vit.class_token,
-                "reg_tokens": vit.reg_tokens, "no_embed_class": vit.no_embed_class,
-                "global_pool": pool,
-            });
-            if is_broken(vit.img_size, vit.patch_size) {
-                // timm pads to whole patches, and resamples positions to them, only when asked.
-                args["dynamic_img_size"] = json!(true);
-                args["dynamic_img_pad"] = json!(true);
-            }
-            ("vit_base_patch16_224", vit.embed_dim, pool, args)
-        }
-    }
+    }))
 }

@@ -8,12 +8,12 @@ use polyptych_tensor::{GradScaler, Tensor};
 
 use super::Trainer;
 use super::pass::put_back;
-use crate::balance::{Balance, Formed, LookAhead, finite};
+use crate::balance::{LookAhead, StepInputs, TaskBalancer, finite};
 use crate::{Result, to_tensor};
 
-/// Batches of every step beside its own: those of the combiner, then the one that judges.
-pub(super) fn further_batches(balance: &Balance) -> u64 {
-    balance.further_batches() as u64 + u64::from(balance.primary().is_some())
+/// Batches of every step beside its own: those of the aggregator, then the one that judges.
+pub(super) fn further_batches(balance: &TaskBalancer) -> u64 {
+    balance.extra_batches() as u64 + u64::from(balance.primary().is_some())
 }
 
 impl Trainer {
@@ -41,15 +41,15 @@ impl Trainer {
     }
 
     fn collect_further(&mut self, further: &[Batch]) -> Result<()> {
-        let count = self.balance.as_ref().map_or(0, Balance::further_batches);
+        let count = self.balance.as_ref().map_or(0, TaskBalancer::extra_batches);
         for (index, batch) in further.iter().take(count).enumerate() {
             let (losses, labelled) =
                 self.train_pass(&to_tensor(&batch.images, self.device), batch)?;
             let (step, scaler) = (self.state.step, self.scaler.as_ref());
             let (losses, labelled) = (&losses[..], &labelled[..]);
-            let formed = Formed { losses, labelled, cut: None, gains: None, scaler, step };
+            let formed = StepInputs { losses, labelled, cut: None, gains: None, scaler, step };
             if let Some(balance) = &mut self.balance {
-                balance.collect_further(index, formed)?;
+                balance.collect_extra(index, formed)?;
             }
         }
         Ok(())

@@ -8,7 +8,7 @@ use polyptych_tensor::{GradScaler, Kind, Role, Tensor, manual_seed, no_grad, see
 use serde_json::json;
 
 use super::Trainer;
-use crate::balance::{Balance, Balanced, Formed, backward, numbers};
+use crate::balance::{BalancedStep, StepInputs, TaskBalancer, backward, numbers};
 use crate::features::Cut;
 use crate::{Result, to_tensor};
 
@@ -21,7 +21,7 @@ pub(super) struct Pass {
     /// Parts that are reported by name, not weighted, those without a label too.
     pub(super) losses: BTreeMap<String, LossValue>,
     /// What the balancer made of them, where there is one.
-    pub(super) balanced: Option<Balanced>,
+    pub(super) balanced: Option<BalancedStep>,
     /// What went in, `[batch, 3, height, width]`.
     pub(super) images: Tensor,
 }
@@ -89,7 +89,7 @@ impl Trainer {
         let (step, losses) = (self.state.step, self.weighed(&values));
         let balance = self.balance.as_mut().expect("the caller has asked");
         let balanced = match &ahead {
-            Some(gains) => balance.backward(Formed {
+            Some(gains) => balance.backward(StepInputs {
                 losses: &losses,
                 labelled: &labelled,
                 cut: cut.as_ref(),
@@ -111,7 +111,7 @@ impl Trainer {
 
     /// Outputs of a training pass, whose gradients end at the cut if the method asks for one.
     fn outputs(&self, images: &Tensor) -> Result<(Vec<Tensor>, Option<Cut>)> {
-        if !self.balance.as_ref().is_some_and(Balance::cuts) {
+        if !self.balance.as_ref().is_some_and(TaskBalancer::cuts) {
             return Ok((self.model.forward_train(images, self.seed())?, None));
         }
         manual_seed(self.seed());
@@ -189,15 +189,15 @@ impl Trainer {
     /// Tells the balancer that the optimiser's step is done, and notes the conflict in the log.
     pub(super) fn learn(
         &mut self,
-        balanced: &Balanced,
+        balanced: &BalancedStep,
         images: &Tensor,
         batch: &Batch,
     ) -> Result<()> {
         if let Some(conflict) = &balanced.conflict {
             self.log.write(&json!({"step": self.state.step + 1, "conflict": conflict}))?;
         }
-        let Some(told) = &balanced.batch else { return Ok(()) };
-        let asks_again = self.balance.as_ref().is_some_and(|balance| balance.asks_again());
+        let Some(told) = &balanced.info else { return Ok(()) };
+        let asks_again = self.balance.as_ref().is_some_and(|balance| balance.needs_new_losses());
         let again = if asks_again { Some(self.losses_again(images, batch)?) } else { None };
         let again = again.map(|all| told.tasks().iter().map(|&task| all[task]).collect::<Vec<_>>());
         match &mut self.balance {

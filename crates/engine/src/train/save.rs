@@ -6,7 +6,7 @@ use polyptych_kernels::torch_version;
 use polyptych_tensor::{GradScaler, Tensors};
 
 use super::Trainer;
-use crate::balance::Balance;
+use crate::balance::TaskBalancer;
 use crate::checkpoint::State;
 use crate::union::Union;
 use crate::{Checkpoint, Result};
@@ -33,7 +33,7 @@ impl Trainer {
             ..self.state.clone()
         };
         let mut memory = self.union.as_ref().map_or_else(Tensors::new, Union::state);
-        memory.extend(self.balance.as_ref().map_or_else(Tensors::new, Balance::state));
+        memory.extend(self.balance.as_ref().map_or_else(Tensors::new, TaskBalancer::state));
         memory.extend(self.scaler.as_ref().map_or_else(Tensors::new, GradScaler::state));
         Checkpoint { model, optimiser: self.optimiser.state(), memory, state, rounded_up: true }
     }

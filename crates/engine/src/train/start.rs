@@ -11,7 +11,7 @@ use polyptych_tensor::{Device, GradScaler, LoadOptions, Precision, Tensor, devic
 use super::further::Further;
 use super::save::versions;
 use super::{Preparation, StepDump, Trainer, ahead, dump};
-use crate::balance::Balance;
+use crate::balance::TaskBalancer;
 use crate::checkpoint::State;
 use crate::extend::Extended;
 use crate::log::Log;
@@ -167,7 +167,7 @@ impl Trainer {
         let union = Union::new(&recipe, &data.specs, model.store.device())?;
         let alone = alone(&model, union.as_ref());
         let weights = weights(&model, &alone)?;
-        let balance = Balance::new(&recipe, &params)?;
+        let balance = TaskBalancer::new(&recipe, &params)?;
         let further = further(balance.as_ref(), &data.train);
         let baselines = folder.baselines()?.and_then(|b| b.of(&recipe.task_names()));
         let (device, step) = (model.store.device(), state.step);
@@ -253,7 +253,7 @@ fn weights(model: &Model, alone: &[usize]) -> Result<Option<LossWeights>> {
     Ok(weights.transpose()?)
 }
 
-fn further(balance: Option<&Balance>, train: &Loader) -> Vec<Further> {
+fn further(balance: Option<&TaskBalancer>, train: &Loader) -> Vec<Further> {
     let count = balance.map_or(0, ahead::further_batches);
     (0..count).map(|index| Further::new(train, index)).collect()
 }

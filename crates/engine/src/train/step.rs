@@ -9,7 +9,7 @@ use polyptych_tensor::optim::clip_grad_norm;
 
 use super::pass::Pass;
 use super::{StepDump, StepReport, Trainer, dump};
-use crate::balance::Balanced;
+use crate::balance::BalancedStep;
 use crate::error::io;
 use crate::{Error, Result, to_tensor};
 
@@ -88,7 +88,7 @@ impl Trainer {
     }
 
     /// The optimiser's step down the clipped gradients, whose length was `grad_norm`.
-    fn descend(&mut self, lr: f64, balanced: Option<&Balanced>, grad_norm: f64) -> Result<()> {
+    fn descend(&mut self, lr: f64, balanced: Option<&BalancedStep>, grad_norm: f64) -> Result<()> {
         let (Some(balance), Some(balanced), true) =
             (&self.balance, balanced, self.optimiser.is_by_task())
         else {

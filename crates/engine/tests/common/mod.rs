@@ -4,6 +4,7 @@
 pub(crate) mod methods;
 
 use polyptych_engine::{Evaluation, Observer, Recipe, StepReport, TrainOutcome, Trainer};
+use polyptych_losses::balancers::{BalancerConfig, BalancerKind};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -162,6 +163,14 @@ pub(crate) fn recipe(overrides: &[&str]) -> Recipe {
 /// The recipe, or what is said against the overrides.
 pub(crate) fn try_recipe(overrides: &[&str]) -> polyptych_engine::Result<Recipe> {
     parse("tiny", TEXT, overrides)
+}
+
+/// The override that chooses a balancer with the settings that it begins with.
+pub(crate) fn balanced(config: &BalancerConfig) -> String {
+    let settings = toml::Table::try_from(config).unwrap().to_string();
+    let settings: Vec<&str> = settings.lines().collect();
+    let key = if config.kind() == BalancerKind::Loss { "loss" } else { "gradient" };
+    format!("balancer={{{key}={{{}}}}}", settings.join(", "))
 }
 
 fn parse(origin: &str, text: &str, overrides: &[&str]) -> polyptych_engine::Result<Recipe> {

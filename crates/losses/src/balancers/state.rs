@@ -28,12 +28,6 @@ impl State {
         Self(self.0.iter().chain(&other.0).map(|(name, v)| (name.clone(), v.clone())).collect())
     }
 
-    /// The arrays that have a name of `names`.
-    pub(crate) fn part(&self, names: &State) -> State {
-        let own = self.0.iter().filter(|(name, _)| names.0.contains_key(*name));
-        Self(own.map(|(name, v)| (name.clone(), v.clone())).collect())
-    }
-
     /// Takes the arrays of `saved`, bit for bit.
     ///
     /// # Errors

@@ -122,8 +122,8 @@ mod tests {
 
     #[test]
     fn degenerate_matrices_are_decomposed() {
-        let twins = Eigen::new(&arr2(&[[1.0, 1.0], [1.0, 1.0]]));
-        assert!(twins.rank() == 1 && (twins.values[0] - 2.0).abs() < 1e-14);
+        let equal = Eigen::new(&arr2(&[[1.0, 1.0], [1.0, 1.0]]));
+        assert!(equal.rank() == 1 && (equal.values[0] - 2.0).abs() < 1e-14);
         let none = Eigen::new(&Array2::zeros((3, 3)));
         assert_eq!(none.rank(), 0);
         assert_eq!(none.inverse(), Array2::<f64>::zeros((3, 3)));

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn twins_and_zeros_are_no_trouble() {
+    fn equal_rows_and_zeros_are_no_trouble() {
         let h = arr2(&[[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 0.0]]);
         let x = nnls(&h, &arr1(&[2.0, 2.0, 0.0]));
         assert!((x[0] + x[1] - 2.0).abs() < 1e-12 && x[2] == 0.0, "{x}");

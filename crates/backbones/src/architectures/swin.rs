@@ -1,0 +1,174 @@
+//! Swin: attention within windows that shift from block to block, on four resolutions.
+//!
+//! Liu et al., "Swin Transformer: Hierarchical Vision Transformer using Shifted Windows",
+//! arXiv 2103.14030, with timm's layout: patch merging opens a stage.
+
+mod architecture;
+mod attention;
+mod block;
+mod config;
+mod merging;
+mod pad;
+mod parameters;
+mod prompts;
+mod rounding;
+mod stage;
+mod tables;
+mod variants;
+mod window_size;
+mod windows;
+
+use polyptych_tensor::{Activations, LayerNorm, Plan, Pyramid, Scope, Tensor};
+
+pub use config::SwinConfig;
+pub use rounding::ROUNDED_UP;
+pub use window_size::WindowSize;
+
+use crate::backbone::{Backbone, FeatureInfo, Intermediates, Options};
+use crate::blocks::classifier::Classifier;
+use crate::blocks::grad_checkpointing::GradCheckpointing;
+use crate::blocks::layer_scope::LayerScope;
+use crate::blocks::patch_embed::PatchEmbed;
+use crate::blocks::streams::PassedStreams;
+use crate::blocks::tap::widen;
+use crate::error::Result;
+use config::NORM_EPS;
+use merging::PatchMerging;
+use stage::Stage;
+
+/// A Swin; see [`SwinConfig::init`].
+#[derive(Debug)]
+pub struct Swin {
+    patch_embed: PatchEmbed,
+    stages: Vec<Stage>,
+    norm: Option<LayerNorm>,
+    head: Classifier,
+    pyramid: Pyramid,
+    passed_streams: PassedStreams,
+    grad_checkpointing: GradCheckpointing,
+    feature_info: Vec<FeatureInfo>,
+    num_features: i64,
+}
+
+impl Swin {
+    fn new(
+        config: &SwinConfig,
+        scope: &Scope,
+        plan: &dyn Plan,
+        options: Options,
+    ) -> polyptych_tensor::Result<Self> {
+        let top_scope = LayerScope::top(scope, plan);
+        let stages = config.depths.len();
+        let stage = |index| Stage::new(&top_scope, config, index);
+        let (patch_size, embed_dim) = (config.patch_size, config.embed_dim);
+        let embed = scope.pp("patch_embed");
+        let num_features = config.dim(stages - 1);
+        let norm = || LayerNorm::new(&scope.pp("norm"), num_features, NORM_EPS);
+        let top = !options.features_only;
+        let num_classes = if top { config.num_classes } else { 0 };
+        let pyramid = options.pyramid.unwrap_or_else(|| plan.pyramid());
+        let stages = (0..stages).map(stage).collect::<Result<Vec<_>, _>>()?;
+        let feature_info = feature_info(config, &stages, pyramid, top)?;
+        Ok(Self {
+            patch_embed: PatchEmbed::new(
+                &embed,
+                patch_size,
+                [config.in_chans, embed_dim],
+                Some(NORM_EPS),
+            )?,
+            stages,
+            norm: top.then(norm).transpose()?,
+            head: Classifier::new(&scope.pp("head").pp("fc"), num_features, num_classes)?,
+            pyramid,
+            passed_streams: PassedStreams::of(plan),
+            grad_checkpointing: GradCheckpointing::of(options),
+            feature_info,
+            num_features,
+        })
+    }
+
+    /// What leaves a stage as a level, and what goes on from there.
+    fn leave(&self, stage: usize, x: Activations, train: bool) -> (Activations, Activations) {
+        let next = self.stages.get(stage + 1).and_then(|next| next.downsample.as_ref());
+        let merged = |merging, x: &Activations| {
+            self.grad_checkpointing
+                .run(merging, x, move |merging: &PatchMerging, x| merging.forward(x, train))
+        };
+        match (next, self.pyramid) {
+            (None, _) => {
+                let on = x.map(Tensor::shallow_clone);
+                (x, on)
+            }
+            (Some(merging), Pyramid::AfterBlocks) => {
+                let on = merged(merging, &self.passed_streams.of_level(&x));
+                (x, on)
+            }
+            (Some(merging), Pyramid::AfterMerging) => {
+                let level = merged(merging, &x);
+                let on = self.passed_streams.of_level(&level);
+                (level, on)
+            }
+        }
+    }
+}
+
+impl SwinConfig {
+    /// Builds the backbone with its parameters below `scope`.
+    ///
+    /// # Errors
+    /// A field that is out of range, a name that is taken, a plan that does not fit.
+    pub fn init(&self, scope: &Scope, plan: &dyn Plan, options: Options) -> Result<Swin> {
+        self.validate()?;
+        Ok(Swin::new(self, scope, plan, options)?)
+    }
+}
+
+impl Backbone for Swin {
+    fn forward_intermediates(&self, image: &Tensor, train: bool) -> Result<Intermediates> {
+        self.patch_embed.check(image)?;
+        let mut x = Activations::shared(self.patch_embed.forward(image));
+        let mut levels = Vec::with_capacity(self.stages.len());
+        for (index, stage) in self.stages.iter().enumerate() {
+            let (level, on) =
+                self.leave(index, stage.forward_blocks(x, self.grad_checkpointing, train), train);
+            levels.push(level);
+            x = on;
+        }
+        let features = match &self.norm {
+            Some(norm) => x.map(|t| norm.forward(t)),
+            None => x,
+        };
+        Ok(Intermediates { features, levels })
+    }
+
+    fn forward_head(&self, features: &Activations, pre_logits: bool) -> Activations {
+        let pooled = features.map(|t| t.mean_dim([1i64, 2].as_slice(), false, t.kind()));
+        self.head.forward(pooled, pre_logits)
+    }
+
+    fn feature_info(&self) -> &[FeatureInfo] {
+        &self.feature_info
+    }
+
+    fn num_features(&self) -> i64 {
+        self.num_features
+    }
+}
+
+fn feature_info(
+    config: &SwinConfig,
+    stages: &[Stage],
+    pyramid: Pyramid,
+    top: bool,
+) -> polyptych_tensor::Result<Vec<FeatureInfo>> {
+    let mut levels = config.feature_info(pyramid);
+    for (index, (level, stage)) in levels.iter_mut().zip(stages).enumerate() {
+        let next = match (index + 1 == stages.len(), pyramid) {
+            (true, _) => top.then_some("the final norm"),
+            (false, Pyramid::AfterMerging) => Some("the patch merging"),
+            (false, Pyramid::AfterBlocks) => None,
+        };
+        widen(level, stage.beside(), next)?;
+    }
+    Ok(levels)
+}

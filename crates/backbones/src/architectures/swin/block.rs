@@ -1,0 +1,73 @@
+//! One Swin block: window attention and a perceptron, each on a normalised copy of the stream.
+
+use polyptych_tensor::{Activations, LayerNorm, Result};
+
+use super::attention::WindowAttention;
+use super::prompts::Layout;
+use super::windows::Windows;
+use crate::blocks::branch::add_branch;
+use crate::blocks::layer_scope::LayerScope;
+use crate::blocks::mlp::Mlp;
+use crate::blocks::prompts::BlockPrompts;
+use crate::blocks::tap::{BlockOutput, ParallelPath};
+
+/// timm's `layers.i.blocks.j`.
+#[derive(Debug)]
+pub(super) struct Block {
+    prompts: BlockPrompts,
+    norm1: LayerNorm,
+    attn: WindowAttention,
+    norm2: LayerNorm,
+    mlp: Mlp,
+    beside: ParallelPath,
+    drop_path: f64,
+}
+
+/// What differs from block to block.
+pub(super) struct BlockConfig {
+    pub(super) dim: i64,
+    pub(super) heads: i64,
+    pub(super) hidden: i64,
+    pub(super) windows: Windows,
+    pub(super) qkv_bias: bool,
+    pub(super) drop_path: f64,
+    /// What goes into and comes out of the patch embedding.
+    pub(super) patch: [i64; 2],
+}
+
+impl Block {
+    pub(super) fn new(scope: &LayerScope, config: &BlockConfig) -> Result<Self> {
+        let BlockConfig { dim, heads, hidden, windows, qkv_bias, drop_path, patch } = *config;
+        let norm =
+            |name: &str| LayerNorm::new(&scope.params.pp(name), dim, super::config::NORM_EPS);
+        Ok(Self {
+            prompts: scope.prompts(dim, patch)?,
+            norm1: norm("norm1")?,
+            attn: WindowAttention::new(&scope.pp("attn"), dim, heads, windows, qkv_bias)?,
+            norm2: norm("norm2")?,
+            mlp: Mlp::new(&scope.pp("mlp"), dim, hidden)?,
+            beside: scope.parallel(dim)?,
+            drop_path,
+        })
+    }
+
+    /// What joins the tokens in front of the block.
+    pub(super) fn prompts(&self) -> &BlockPrompts {
+        &self.prompts
+    }
+
+    /// What stands beside the MLP.
+    pub(super) fn beside(&self) -> &ParallelPath {
+        &self.beside
+    }
+
+    /// A stream of `layout` to the same.
+    pub(super) fn forward(&self, x: &Activations, layout: &Layout, train: bool) -> BlockOutput {
+        let attended = self.attn.forward(&x.map(|t| self.norm1.forward(t)), layout, train);
+        let x = add_branch(x, &attended, self.drop_path, train);
+        let normed = x.map(|t| self.norm2.forward(t));
+        let mixed = self.mlp.forward(&normed, train);
+        let z = add_branch(&x, &mixed, self.drop_path, train);
+        (z, self.beside.as_ref().map(|path| path.forward(&x, &normed, train)))
+    }
+}

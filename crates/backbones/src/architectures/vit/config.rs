@@ -1,0 +1,113 @@
+//! The configuration of a ViT, in timm's words.
+
+use serde::{Deserialize, Serialize};
+
+use super::stages;
+use crate::backbone::{FeatureInfo, check};
+use crate::error::Result;
+
+/// What the classifier reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GlobalPool {
+    /// The class token, behind the final norm.
+    Token,
+    /// The mean of all patches; the final norm moves behind it and is called `fc_norm`.
+    Avg,
+}
+
+/// timm's choice for ViT.
+pub(super) const NORM_EPS: f64 = 1e-6;
+
+/// A ViT in timm's words.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VitConfig {
+    /// Height and width that `pos_embed` is stored for; any other size runs, with the embedding
+    /// resampled in every forward pass.
+    pub img_size: [i64; 2],
+    /// Pixels along one side of a patch.
+    pub patch_size: i64,
+    /// Channels of an image: 3 for colour.
+    #[serde(default = "crate::blocks::patch_embed::rgb")]
+    pub in_chans: i64,
+    /// Outputs of the classifier; 0 for none.
+    pub num_classes: i64,
+    /// Length of a token.
+    pub embed_dim: i64,
+    /// Blocks.
+    pub depth: usize,
+    /// Attention heads.
+    pub num_heads: i64,
+    /// Hidden units of a block's perceptron per channel.
+    pub mlp_ratio: f64,
+    /// Whether `attn.qkv` has a bias.
+    pub qkv_bias: bool,
+    /// Start of LayerScale; none without.
+    pub init_values: Option<f64>,
+    /// Whether a learned token stands before the patches.
+    pub class_token: bool,
+    /// More learned tokens between the class token and the patches, which no output reads.
+    #[serde(default)]
+    pub reg_tokens: i64,
+    /// Whether `pos_embed` has entries for patches alone, and none for class and register tokens.
+    #[serde(default)]
+    pub no_embed_class: bool,
+    /// What the classifier reads.
+    pub global_pool: GlobalPool,
+    /// Stochastic depth of the last block; earlier ones rise to it linearly from 0.
+    pub drop_path_rate: f64,
+}
+
+impl VitConfig {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// The first field that is out of range.
+    pub fn validate(&self) -> Result<()> {
+        let positive = "a positive number";
+        check(self.patch_size > 0, "patch_size", positive, self.patch_size)?;
+        check(self.in_chans > 0, "in_chans", positive, self.in_chans)?;
+        check(self.embed_dim > 0, "embed_dim", positive, self.embed_dim)?;
+        check(self.depth > 0, "depth", positive, self.depth)?;
+        check(self.mlp_ratio > 0.0, "mlp_ratio", positive, self.mlp_ratio)?;
+        check(self.num_classes >= 0, "num_classes", "no negative number", self.num_classes)?;
+        check(self.reg_tokens >= 0, "reg_tokens", "no negative number", self.reg_tokens)?;
+        let rate = self.drop_path_rate;
+        let rates = 0.0..1.0;
+        check(rates.contains(&rate), "drop_path_rate", "a rate of at least 0 and below 1", rate)?;
+        let least = self.patch_size;
+        let sized = self.img_size.iter().all(|&side| side >= least);
+        check(sized, "img_size", format!("sides of at least {least}"), self.img_size)?;
+        let heads = self.num_heads > 0 && self.embed_dim % self.num_heads == 0;
+        check(heads, "num_heads", format!("a divisor of {}", self.embed_dim), self.num_heads)?;
+        let pooled = self.class_token || self.global_pool == GlobalPool::Avg;
+        check(pooled, "global_pool", "`avg` without a class token", self.global_pool)
+    }
+
+    /// Rows and columns of patches that `pos_embed` is stored for.
+    pub(super) fn grid(&self) -> [i64; 2] {
+        self.img_size.map(|side| side / self.patch_size)
+    }
+
+    /// Tokens before the patches.
+    pub(super) fn prefix_tokens(&self) -> i64 {
+        i64::from(self.class_token) + self.reg_tokens
+    }
+
+    /// Entries of `pos_embed` before those of the patches.
+    pub(super) fn prefix_positions(&self) -> i64 {
+        if self.no_embed_class { 0 } else { self.prefix_tokens() }
+    }
+
+    /// One entry per stage.
+    pub(super) fn feature_info(&self) -> Vec<FeatureInfo> {
+        let ends = (0..self.depth).filter(|&index| stages::ends_with(index, self.depth));
+        let level = |index| FeatureInfo {
+            num_chs: self.embed_dim,
+            reduction: self.patch_size,
+            module: format!("blocks.{index}"),
+        };
+        ends.map(level).collect()
+    }
+}

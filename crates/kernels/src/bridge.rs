@@ -1,0 +1,173 @@
+//! The one bridge to the C++ of `cpp/*.cc`, and the only file that holds `unsafe`.
+//!
+//! A tensor of tch owns an `at::Tensor` by its address. It crosses as a reference to that, an
+//! undefined one where there is none, and what C++ made comes back as a pointer that owns.
+
+// cxx's items are public in a private module, and its calls take plain numbers.
+#![allow(unsafe_code, unreachable_pub, clippy::too_many_arguments)]
+
+use cxx::{CxxVector, UniquePtr};
+use tch::Tensor;
+
+use crate::recompute::Repeat;
+
+#[cxx::bridge(namespace = "polyptych")]
+pub(crate) mod ffi {
+    extern "Rust" {
+        type Repeat;
+
+        fn run(self: &Repeat) -> Result<()>;
+    }
+
+    // SAFETY: the functions keep no reference beyond the call, and what they throw is `Err`. Those
+    // whose loops read memory themselves check types and shapes, or take what LibTorch checked.
+    unsafe extern "C++" {
+        include!("polyptych-kernels/cpp/kernels.h");
+
+        #[namespace = "at"]
+        type Tensor;
+        type FirstRun;
+
+        fn no_tensors() -> UniquePtr<CxxVector<Tensor>>;
+        fn push(tensors: Pin<&mut CxxVector<Tensor>>, tensor: &Tensor);
+
+        fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<UniquePtr<Tensor>>;
+        fn linear_gelu(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<UniquePtr<Tensor>>;
+        fn low_rank_linear(
+            x: &Tensor,
+            weight: &Tensor,
+            bias: &Tensor,
+            a: &Tensor,
+            b: &Tensor,
+            scale: f64,
+            dropout: f64,
+        ) -> Result<UniquePtr<Tensor>>;
+        fn dropout(x: &Tensor, p: f64) -> Result<UniquePtr<Tensor>>;
+        fn batch_norm_relu(
+            x: &Tensor,
+            weight: &Tensor,
+            bias: &Tensor,
+            running_mean: &Tensor,
+            running_var: &Tensor,
+            momentum: f64,
+            eps: f64,
+            train: bool,
+        ) -> Result<UniquePtr<Tensor>>;
+        fn layer_norm(
+            x: &Tensor,
+            weight: &Tensor,
+            bias: &Tensor,
+            eps: f64,
+        ) -> Result<UniquePtr<Tensor>>;
+        fn gelu(x: &Tensor) -> Result<UniquePtr<Tensor>>;
+        fn task_low_rank(
+            x: &Tensor,
+            base: &Tensor,
+            a: &Tensor,
+            b: &Tensor,
+        ) -> Result<UniquePtr<Tensor>>;
+        fn task_up(low: &Tensor, base: &Tensor, b: &Tensor) -> Result<UniquePtr<Tensor>>;
+        fn task_hidden(
+            x: &Tensor,
+            base: &Tensor,
+            a: &Tensor,
+            b: &Tensor,
+            next: &Tensor,
+        ) -> Result<UniquePtr<Tensor>>;
+        fn attention(qkv: &Tensor, bias: &Tensor, heads: i64) -> Result<UniquePtr<Tensor>>;
+        fn add_branch(x: &Tensor, branch: &Tensor, factors: &Tensor) -> Result<UniquePtr<Tensor>>;
+        fn moves_windows(x: &Tensor) -> bool;
+        fn cut_windows(map: &Tensor, size: &[i64], shift: &[i64]) -> Result<UniquePtr<Tensor>>;
+        fn join_windows(
+            windows: &Tensor,
+            resolution: &[i64],
+            size: &[i64],
+            shift: &[i64],
+        ) -> Result<UniquePtr<Tensor>>;
+        fn upsample(
+            levels: &CxxVector<Tensor>,
+            onto: &Tensor,
+            height: i64,
+            width: i64,
+        ) -> Result<UniquePtr<Tensor>>;
+        fn cross_entropy(
+            prediction: &Tensor,
+            target: &Tensor,
+            smoothing: f64,
+            background_weight: f64,
+            labelled: &mut i64,
+        ) -> Result<UniquePtr<Tensor>>;
+        fn normals_l1(
+            prediction: &Tensor,
+            target: &Tensor,
+            labelled: &mut i64,
+        ) -> Result<UniquePtr<Tensor>>;
+
+        fn begin_first_run(repeat: Box<Repeat>, x: &Tensor) -> Result<UniquePtr<FirstRun>>;
+        fn backward(outputs: &CxxVector<Tensor>, gradients: &CxxVector<Tensor>) -> Result<()>;
+        fn joint_norm(gradients: &CxxVector<Tensor>) -> Result<f64>;
+        fn scale_all(gradients: &CxxVector<Tensor>, factor: f64) -> Result<()>;
+        fn set_gradient(parameter: &Tensor, gradient: &Tensor) -> Result<()>;
+        fn forget_gradients(parameters: &CxxVector<Tensor>) -> Result<()>;
+        fn adamw_step(
+            params: &CxxVector<Tensor>,
+            grads: &CxxVector<Tensor>,
+            exp_avgs: &CxxVector<Tensor>,
+            exp_avg_sqs: &CxxVector<Tensor>,
+            steps: &CxxVector<Tensor>,
+            lr: f64,
+            beta1: f64,
+            beta2: f64,
+            weight_decay: f64,
+            eps: f64,
+        ) -> Result<()>;
+        fn sgd_step(
+            params: &CxxVector<Tensor>,
+            grads: &CxxVector<Tensor>,
+            momentum_buffers: &CxxVector<Tensor>,
+            lr: f64,
+            momentum: f64,
+            weight_decay: f64,
+            nesterov: bool,
+            first_step: bool,
+        ) -> Result<()>;
+
+        fn keep_memory() -> bool;
+        fn live_storages() -> i64;
+        fn open_library(path: &str) -> Result<()>;
+        fn torch_version() -> String;
+    }
+}
+
+/// The `at::Tensor` that `tensor` owns.
+pub(crate) fn at(tensor: &Tensor) -> &ffi::Tensor {
+    // SAFETY: tch's pointer is that of a live `at::Tensor`, which goes with `tensor` and no sooner;
+    // cxx's type has no size and is only ever behind a reference.
+    unsafe { &*tensor.as_ptr().cast::<ffi::Tensor>() }
+}
+
+/// The same of many; they share their numbers.
+pub(crate) fn all<'t>(
+    tensors: impl IntoIterator<Item = &'t Tensor>,
+) -> UniquePtr<CxxVector<ffi::Tensor>> {
+    let mut all = ffi::no_tensors();
+    tensors.into_iter().for_each(|tensor| ffi::push(all.pin_mut(), at(tensor)));
+    all
+}
+
+/// What C++ made, nothing where it made none.
+pub(crate) fn made(made: UniquePtr<ffi::Tensor>) -> Option<Tensor> {
+    let owned = (!made.is_null()).then(|| made.into_raw());
+    // SAFETY: the pointer is of `new at::Tensor` and was given up by the only one who owned it; tch
+    // frees it by `delete`.
+    owned.map(|owned| unsafe { Tensor::from_ptr(owned.cast()) })
+}
+
+/// The same of an operation that always makes something.
+///
+/// # Panics
+/// What LibTorch reports, as tch's own operations do.
+pub(crate) fn output(op: &str, done: Result<UniquePtr<ffi::Tensor>, cxx::Exception>) -> Tensor {
+    let found = done.unwrap_or_else(|error| panic!("{op}: {error}"));
+    made(found).unwrap_or_else(Tensor::new)
+}

@@ -1,0 +1,88 @@
+//! Layers between the products.
+
+use tch::Tensor;
+
+use crate::bridge::{all, at, ffi, output};
+
+/// `x Phi(x)` with the exact normal distribution. An operation of this module that reads the result
+/// keeps `x` in its place.
+pub fn gelu(x: &Tensor) -> Tensor {
+    output("gelu", ffi::gelu(at(x)))
+}
+
+/// Sets each number to zero with probability `p` and scales the rest by `1 / (1 - p)`.
+///
+/// On the CPU the mask follows from one draw of LibTorch's generator and the index of a number: it
+/// is made again in the backward pass, not kept.
+///
+/// # Panics
+/// As [`linear`].
+pub fn dropout(x: &Tensor, p: f64) -> Tensor {
+    output("dropout", ffi::dropout(at(x), p))
+}
+
+/// `x + factors branch`: `branch` `[n entries, ..]`, `x` `[entries, ..]`, which comes again for
+/// every `entries` of the branch, `factors` `[n entries]` in float32, or all 1.
+///
+/// # Panics
+/// As [`linear`].
+pub fn add_branch(x: &Tensor, branch: &Tensor, factors: Option<&Tensor>) -> Tensor {
+    let none = Tensor::new();
+    output("add_branch", ffi::add_branch(at(x), at(branch), at(factors.unwrap_or(&none))))
+}
+
+/// `(x - mean) / sqrt(var + eps) * weight + bias` over the last axis; statistics and parameters in
+/// float32, the rest in the type of `x`.
+///
+/// # Panics
+/// As [`linear`].
+pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Tensor {
+    output("layer_norm", ffi::layer_norm(at(x), at(weight), at(bias), eps))
+}
+
+/// What a batch normalisation learns and keeps, each `[chans]`.
+#[derive(Debug)]
+pub struct BatchNorm<'t> {
+    /// Scale behind the normalisation.
+    pub weight: &'t Tensor,
+    /// Shift behind the normalisation.
+    pub bias: &'t Tensor,
+    /// Mean over batches; a training step moves it.
+    pub running_mean: &'t Tensor,
+    /// Variance over batches; a training step moves it.
+    pub running_var: &'t Tensor,
+    /// Share of a batch in the running statistics.
+    pub momentum: f64,
+    /// Added to the variance.
+    pub eps: f64,
+}
+
+/// `relu(batch_norm(x))` of rows, `[positions, chans]`; statistics in float32.
+///
+/// # Panics
+/// As [`linear`].
+pub fn batch_norm_relu(x: &Tensor, norm: &BatchNorm, train: bool) -> Tensor {
+    let y = ffi::batch_norm_relu(
+        at(x),
+        at(norm.weight),
+        at(norm.bias),
+        at(norm.running_mean),
+        at(norm.running_var),
+        norm.momentum,
+        norm.eps,
+        train,
+    );
+    output("batch_norm_relu", y)
+}
+
+/// `onto` and all `levels` resized to `[height, width]`, summed: bilinear, pixels as areas
+/// (`align_corners = false`). Levels are `[batch, h, w, chans]`, the rest `[batch, height, width,
+/// chans]`, all of one type.
+///
+/// # Panics
+/// As [`linear`].
+pub fn upsample(levels: &[&Tensor], onto: Option<&Tensor>, [height, width]: [i64; 2]) -> Tensor {
+    let none = Tensor::new();
+    let (levels, onto) = (all(levels.iter().copied()), at(onto.unwrap_or(&none)));
+    output("upsample", ffi::upsample(&levels, onto, height, width))
+}
