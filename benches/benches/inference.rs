@@ -13,8 +13,8 @@ use polyptych_tensor::{LoadOptions, Tensor, no_grad};
 /// The model as it trained, and folded, both frozen.
 fn forms(subject: &Subject) -> [(&'static str, Model); 2] {
     let adapted = subject.stirred().expect("the published sizes are valid");
-    let folded = no_grad(|| adapted.folded()).expect("all factors are there");
-    let plain = subject.model(Form::Folded).expect("the published sizes are valid");
+    let folded = no_grad(|| adapted.merged()).expect("all factors are there");
+    let plain = subject.model(Form::Merged).expect("the published sizes are valid");
     let loaded = plain.store.load("bench", &folded, &LoadOptions::default());
     let _ = loaded.expect("names and shapes are those of the folded form");
     let forms = [("unmerged", adapted), ("merged", plain)];

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use polyptych_data::{
-    AugmentConfig, Cached, ColorJitter, Dataset, Loader, LoaderConfig, Scenes, ScenesConfig,
-    read_image,
+    AugmentConfig, Cached, ColorJitter, Dataset, Loader, LoaderConfig, read_image,
 };
+use polyptych_synthetic::{Scenes, ScenesConfig};
 use tempfile::TempDir;
 
 const LEN: usize = 16;

@@ -1,4 +1,4 @@
-//! What does it cost to fold a method into its backbone? All factors of a model, by method, and by
+//! What does it cost to merge a method into its backbone? All factors of a model, by method, and by
 //! the number of tasks where tasks keep factors of their own.
 
 use std::hint::black_box;
@@ -21,7 +21,7 @@ fn trained(subject: Subject) -> Model {
 }
 
 fn fold(model: &Model) {
-    black_box(no_grad(|| model.folded()).expect("all factors are there"));
+    black_box(no_grad(|| model.merged()).expect("all factors are there"));
 }
 
 fn methods(criterion: &mut Criterion) {
@@ -47,8 +47,8 @@ fn tasks(criterion: &mut Criterion) {
 /// Taking the folded tensors over into a plain model, with names and shapes compared.
 fn load(criterion: &mut Criterion) {
     let subject = Subject::usual(Method::MtLora);
-    let folded = no_grad(|| trained(subject).folded()).expect("all factors are there");
-    let plain = subject.model(Form::Folded).expect("the published sizes are valid");
+    let folded = no_grad(|| trained(subject).merged()).expect("all factors are there");
+    let plain = subject.model(Form::Merged).expect("the published sizes are valid");
     criterion.bench_function("load_folded_mtlora_swin_tiny", |b| {
         b.iter(|| {
             let report = plain.store.load("bench", &folded, &LoadOptions::default());

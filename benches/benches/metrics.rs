@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use ndarray::{Array3, Axis};
-use polyptych_data::{Loader, LoaderConfig, Scenes, ScenesConfig};
+use polyptych_data::{Loader, LoaderConfig};
 use polyptych_metrics::{Depth, Edges, EdgesConfig, Metric, Normals, Saliency, SemsegIou};
+use polyptych_synthetic::{Scenes, ScenesConfig};
 
 const SIZE: usize = 224;
 /// Of the scenes.

@@ -3,7 +3,8 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use polyptych_data::{Dataset, FineGrained, FineGrainedConfig, Scenes, ScenesConfig};
+use polyptych_data::Dataset;
+use polyptych_synthetic::{FineGrained, FineGrainedConfig, Scenes, ScenesConfig};
 
 const SIZES: [usize; 3] = [64, 128, 224];
 /// Rooms and landscapes, with and without people: enough for both halves to be there.

@@ -4,7 +4,8 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use polyptych_adapters::{AdapterConfig, Form, MtLoraConfig};
+use polyptych_adapters::methods::mtlora::MtLoraConfig;
+use polyptych_adapters::{Form, Method};
 use polyptych_backbones::{Backbone, BackboneConfig, Options};
 use polyptych_tensor::{Device, Kind, Store, Tensor};
 
@@ -12,7 +13,7 @@ const BATCH: i64 = 8;
 
 fn model(num_tasks: usize) -> (Store, Box<dyn Backbone>) {
     let tasks: Vec<String> = (0..num_tasks).map(|index| format!("task{index}")).collect();
-    let adapter = AdapterConfig::MtLora(MtLoraConfig::new(16, 4, &tasks));
+    let adapter = MtLoraConfig::new(16, 4, &tasks);
     let plan = adapter.plan(&tasks, Form::Adapted).expect("the published defaults are valid");
     let store = Store::new(Device::Cpu);
     let config = BackboneConfig::from_name("swin_micro_patch4_window4_128").expect("it is ours");

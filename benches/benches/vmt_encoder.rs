@@ -7,7 +7,8 @@ use std::fmt::Write;
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group};
-use polyptych_adapters::{AdapterConfig, Form, VmtAdapterConfig};
+use polyptych_adapters::methods::vmt_adapter::VmtAdapterConfig;
+use polyptych_adapters::{Form, Method};
 use polyptych_backbones::{Backbone, BackboneConfig, Options};
 use polyptych_benches::{Quartiles, Rounds, interleaved, machine};
 use polyptych_tensor::{Device, Kind, Store, Tensor, no_grad};
@@ -23,7 +24,7 @@ const GOAL: f64 = 1.1;
 
 fn encoder(num_tasks: usize) -> Box<dyn Backbone> {
     let tasks: Vec<String> = (0..num_tasks).map(|index| format!("task{index}")).collect();
-    let adapter = AdapterConfig::VmtAdapter(VmtAdapterConfig::default());
+    let adapter = VmtAdapterConfig::default();
     let plan = adapter.plan(&tasks, Form::Adapted).expect("the defaults are valid");
     let store = Store::new(Device::Cpu);
     let config = BackboneConfig::from_name(BACKBONE).expect("it is timm's");

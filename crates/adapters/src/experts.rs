@@ -12,7 +12,7 @@
 
 mod assign;
 mod gram;
-mod kmeans;
+pub(crate) mod kmeans;
 mod permute;
 
 use polyptych_tensor::Tensors;
@@ -20,8 +20,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use gram::{Points, scatter};
-pub use kmeans::{AssignmentCost, KMeansConfig};
-use kmeans::{Fit, fit, random_split};
+use kmeans::{Fit, KMeansConfig, fit, random_split};
 use permute::{mlp_paths, order_of, permute, units, wrong};
 
 use crate::error::{Result, config as invalid};

@@ -1,16 +1,23 @@
-//! How the parameters of the methods are told from those of the backbones: by their names.
+//! How the parameters of the methods are known from those of the backbones: by their names.
 
 use polyptych_tensor::matches;
 
-/// Patterns of the names of all parameters that a method puts beside a backbone's own.
+use crate::methods::AdapterConfig;
+
+/// Patterns of the names of all parameters that a registered method puts beside a backbone's own.
 ///
 /// No name of timm's fits one of them.
-pub const PARAMETERS: &[&str] =
-    &["*adapter_*", "*hyper_*", "*lora_*", "*ssf_*", "*vmt_*", "*vpt_*"];
+pub fn method_parameters() -> Vec<&'static str> {
+    let examples = AdapterConfig::examples();
+    let mut patterns: Vec<_> = examples.iter().flat_map(|m| m.parameters()).copied().collect();
+    patterns.sort_unstable();
+    patterns.dedup();
+    patterns
+}
 
 /// Whether `name` is that of a method's parameter, and not one of the backbone's own.
 pub fn is_method_parameter(name: &str) -> bool {
-    matches(PARAMETERS, name)
+    matches(&method_parameters(), name)
 }
 
 #[cfg(test)]

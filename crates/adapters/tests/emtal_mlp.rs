@@ -90,17 +90,17 @@ fn the_router_fades_as_the_equations_say() {
 }
 
 #[test]
-fn the_folded_layer_is_a_plain_one() {
+fn the_merged_layer_is_a_plain_one() {
     let file = oracle("emtal_mlp");
-    let (mlp, folded) = (Mlp::new(Form::Adapted), Mlp::new(Form::Folded));
+    let (mlp, merged) = (Mlp::new(Form::Adapted), Mlp::new(Form::Merged));
     mlp.load(&weights(&file));
     let tensors: Tensors = mlp.store.tensors().into_iter().collect();
-    folded.load(&mlp.plan.fold(&tensors).unwrap());
-    assert_eq!(folded.store.tensors().len(), 4);
+    merged.load(&mlp.plan.merge(&tensors).unwrap());
+    assert_eq!(merged.store.tensors().len(), 4);
     let x = &file.tensors["input.x"];
-    close("folded", &folded.forward(x), &file.tensors["output.merged"], TOLERANCE);
+    close("merged", &merged.forward(x), &file.tensors["output.folded"], TOLERANCE);
     mlp.plan.set_progress(1, 4);
-    let early = difference(&mlp.forward(x), &file.tensors["output.merged"]);
+    let early = difference(&mlp.forward(x), &file.tensors["output.folded"]);
     assert!(early > 1e-3, "the router must matter half-way: {early}");
 }
 

@@ -113,10 +113,10 @@ fn some_tasks_are_served_without_the_others() {
         for config in methods() {
             let (built, image) = (trained(&backbone, &config), image());
             let all = built.eval(&image);
-            for form in [Form::Adapted, Form::Folded] {
+            for form in [Form::Adapted, Form::Merged] {
                 let tensors = match form {
                     Form::Adapted => built.tensors(),
-                    Form::Folded => built.plan.fold(&built.tensors()).unwrap(),
+                    Form::Merged => built.plan.merge(&built.tensors()).unwrap(),
                 };
                 let kept = |name: &str| !name.split('.').any(|part| part == "normals");
                 let tensors: Tensors = tensors.into_iter().filter(|(name, _)| kept(name)).collect();
@@ -161,10 +161,10 @@ fn kernels_of_one_leave_the_template_as_it_is() {
 }
 
 #[test]
-fn what_folding_writes_are_the_generated_matrices() {
+fn what_merging_writes_are_the_generated_matrices() {
     let _alone = alone();
     let built = trained(&support::swin(), &polyhistor(json!({"lite": true})));
-    let folded = built.plan.fold(&built.tensors()).unwrap();
+    let merged = built.plan.merge(&built.tensors()).unwrap();
     let get = |name: &str| parameter(&built.store, name).detach();
     let site = "layers.1.blocks.0.mlp.fc2";
     let factor = |part: &str, rows: i64| {
@@ -174,10 +174,10 @@ fn what_folding_writes_are_the_generated_matrices() {
     // From width 12 and a bottleneck of 3 to width 24 and one of 6.
     let template = factor("left", 12).matmul(&factor("right", 2));
     let expected = get(&format!("{site}.hyper_down.kernel")).kron(&template);
-    let found = &folded[&format!("{site}.hyper_tasks.edge.down.weight")];
+    let found = &merged[&format!("{site}.hyper_tasks.edge.down.weight")];
     assert_eq!(found.size(), [6, 24]);
     close("K (x) P Q", found, &expected.tr(), 1e-6);
-    let shared = &folded[&format!("{site}.hyper_tasks.edge.up.bias")];
+    let shared = &merged[&format!("{site}.hyper_tasks.edge.up.bias")];
     assert!(shared.equal(&get(&format!("{site}.hyper_up.bias"))));
 }
 

@@ -1,5 +1,5 @@
 //! What holds for every method: it starts as the plain backbone, trains what it declares and
-//! nothing else, folds without changing outputs, and survives a file.
+//! nothing else, merges without changing outputs, and survives a file.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -17,7 +17,7 @@ use support::{
     Built, TASKS, TOLERANCE, adapter, alone, close, difference, image, random, redraw, snapshot,
 };
 
-/// One method, and what is to be true of its parameters on the tiny Swin.
+/// One setting of a method, and what is to be true of its parameters on the tiny Swin.
 struct Case {
     name: &'static str,
     config: AdapterConfig,
@@ -25,14 +25,14 @@ struct Case {
     trains: &'static [&'static str],
     /// Names that train although no head's output depends on them.
     dead: &'static [&'static str],
-    /// Names of the method that folding leaves.
+    /// Names of the method that merging leaves.
     remain: &'static [&'static str],
-    /// Names that folding makes.
+    /// Names that merging makes.
     made: &'static [&'static str],
     /// Why a ViT cannot have it.
     not_on_vit: Option<&'static str>,
-    /// Why it cannot be folded.
-    unfoldable: Option<&'static str>,
+    /// Why it cannot be merged.
+    unmergeable: Option<String>,
     /// Whether no values of its parameters give the plain backbone.
     never_plain: bool,
 }
@@ -40,8 +40,8 @@ struct Case {
 impl Case {
     fn new(name: &'static str, config: AdapterConfig, trains: &'static [&'static str]) -> Self {
         let (dead, remain, made): (&[_], &[_], &[_]) = (&[], &[], &[]);
-        let (not_on_vit, unfoldable, never_plain) = (None, None, false);
-        Case { name, config, trains, dead, remain, made, not_on_vit, unfoldable, never_plain }
+        let (not_on_vit, unmergeable, never_plain) = (None, None, false);
+        Case { name, config, trains, dead, remain, made, not_on_vit, unmergeable, never_plain }
     }
 
     fn fits(&self, backbone: &BackboneConfig) -> bool {
@@ -54,7 +54,7 @@ const MTLORA: &[&str] = &["*lora_*", BODY[0], BODY[1], BODY[2], "*.downsample.re
 const MTLORA_PLUS: &[&str] = &["*lora_*", BODY[0], BODY[1], BODY[2]];
 const DEAD: &[&str] =
     &["layers.1.blocks.1.mlp.fc2.lora_shared_A", "layers.1.blocks.1.mlp.fc2.lora_shared_B"];
-const DEAD_LEARNT: &[&str] = &[DEAD[0], DEAD[1], "layers.1.blocks.1.mlp.fc2.lora_shared_scale"];
+const DEAD_TRAINABLE: &[&str] = &[DEAD[0], DEAD[1], "layers.1.blocks.1.mlp.fc2.lora_shared_scale"];
 const DEAD_NORM: &[&str] =
     &["layers.1.blocks.1.mlp.fc2.lora_norm.bias", "layers.1.blocks.1.mlp.fc2.lora_norm.weight"];
 const REMAIN: &[&str] = &[
@@ -63,6 +63,33 @@ const REMAIN: &[&str] = &[
     "*.blocks.1.mlp.fc1.lora_shared_*",
     "layers.0.blocks.1.mlp.fc2.lora_shared_*",
 ];
+
+const TABLE: &str = "*.relative_position_bias_table";
+const NO_TABLES: &str = "relative_bias: expected a backbone with relative position tables, such as a \
+                         Swin, found one without";
+
+/// A registered method at its example. As for most methods its own parameters train, and those of
+/// one that cannot be merged remain; the table has what is otherwise.
+fn example(config: AdapterConfig) -> Case {
+    let plan = config.plan(&support::tasks(&TASKS), Form::Adapted).unwrap();
+    plan.set_progress(1, 1);
+    let (name, parameters, unmergeable) = (config.name(), config.parameters(), plan.unmergeable());
+    let remain = if unmergeable.is_some() { parameters } else { &[] };
+    let case = Case { remain, unmergeable, ..Case::new(name, config, parameters) };
+    match name {
+        "full" => Case { trains: &["*"], ..case },
+        "bitfit" => Case { trains: &["*.bias"], ..case },
+        "relative_bias" => Case { trains: &[TABLE], not_on_vit: Some(NO_TABLES), ..case },
+        "mtlora" => Case { trains: MTLORA, dead: DEAD, remain: REMAIN, ..case },
+        "vmt_adapter" => Case { remain: VMT_REMAIN, made: VMT_MADE, ..case },
+        "hyperformer" | "polyhistor" => Case { made: &["*.hyper_tasks.*"], ..case },
+        "vpt" => Case { never_plain: true, ..case },
+        _ => case,
+    }
+}
+
+const VMT_REMAIN: &[&str] = &["*.vmt_down.*", "*.vmt_up.*"];
+const VMT_MADE: &[&str] = &["*.mlp.vmt_up_tasks.*"];
 
 fn lora(target_modules: Value, trains: &'static [&'static str]) -> Case {
     let config = adapter(json!({"method": "lora", "r": 2, "target_modules": target_modules}));
@@ -99,7 +126,7 @@ fn mtloras() -> Vec<Case> {
         Case { dead: DEAD_NORM, remain: &["*.lora_task*", "*.lora_norm.*"], ..mode("addition") },
         Case { dead: &[], remain: &[], ..mode("lora_only") },
         Case { trains: MTLORA_PLUS, ..mtlora("mtlora+", json!({"downsampler": true})) },
-        Case { dead: DEAD_LEARNT, ..mtlora("learnt", json!({"learnable_scale": true})) },
+        Case { dead: DEAD_TRAINABLE, ..mtlora("trainable", json!({"learnable_scale": true})) },
         Case { not_on_vit: Some(STAGES), ..mtlora("per stage", per_stage()) },
     ]
 }
@@ -108,14 +135,14 @@ fn vmt(name: &'static str, more: Value) -> Case {
     let mut fields = json!({"method": "vmt_adapter", "bottleneck": {"fixed": 4}});
     fields.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     Case {
-        remain: &["*.vmt_down.*", "*.vmt_up.*"],
-        made: &["*.mlp.vmt_up_tasks.*"],
+        remain: VMT_REMAIN,
+        made: VMT_MADE,
         ..Case::new(name, adapter(fields), &["*.mlp.vmt_*"])
     }
 }
 
 fn vmts() -> Vec<Case> {
-    // What a shared core or a tied pair lacks, folding makes.
+    // What a shared core or a tied pair lacks, merging makes.
     vec![
         vmt("vmt", json!({"input": "residual"})),
         vmt("vmt, all blocks", json!({"ke_blocks": "all", "activation": "gelu"})),
@@ -129,40 +156,23 @@ fn vmts() -> Vec<Case> {
     ]
 }
 
+/// Every registered method, and other settings of those that have several forms.
 fn cases() -> Vec<Case> {
-    let mut cases = vec![
-        Case::new("full", AdapterConfig::Full, &["*"]),
-        Case::new("decoder_only", AdapterConfig::DecoderOnly, &[]),
-        lora(json!(["qkv"]), &["*.attn.qkv.lora_*"]),
+    let mut cases: Vec<Case> = AdapterConfig::examples().into_iter().map(example).collect();
+    cases.extend([
         lora(json!(["q", "v"]), &["*.attn.qkv.q.lora_*", "*.attn.qkv.v.lora_*"]),
         lora(json!("all-linear"), &["*.lora_*"]),
         lora(json!(r".*\.(k|fc1)"), &["*.attn.qkv.k.lora_*", "*.mlp.fc1.lora_*"]),
-    ];
+    ]);
     cases.extend(mtloras());
     cases.extend(vmts());
-    let emtal = adapter(json!({"method": "emtal", "r": 2, "num_experts": 4}));
-    let trains = &["*.attn.*.lora_*", "*.mlp.*lora_*"];
-    cases.push(Case::new("emtal", emtal, trains));
-    cases.extend(freezing());
+    let bitfit = adapter(json!({"method": "bitfit", "relative_position_bias": true}));
+    cases.push(Case::new("bitfit with tables", bitfit, &["*.bias", TABLE]));
     cases.extend(reparameterised());
     cases.extend(bottlenecks());
     cases.extend(hypernetworks());
     cases.extend(prompts());
     cases
-}
-
-fn freezing() -> Vec<Case> {
-    const TABLE: &str = "*.relative_position_bias_table";
-    let bitfit =
-        |tables: bool| adapter(json!({"method": "bitfit", "relative_position_bias": tables}));
-    let tables = adapter(json!({"method": "relative_bias"}));
-    let reason = "relative_bias: expected a backbone with relative position tables, such as a \
-                  Swin, found one without";
-    vec![
-        Case::new("bitfit", bitfit(false), &["*.bias"]),
-        Case::new("bitfit with tables", bitfit(true), &["*.bias", TABLE]),
-        Case { not_on_vit: Some(reason), ..Case::new("relative_bias", tables, &[TABLE]) },
-    ]
 }
 
 fn reparameterised() -> Vec<Case> {
@@ -175,7 +185,6 @@ fn reparameterised() -> Vec<Case> {
     vec![
         Case::new("dora", dora(json!("all-linear")), &["*.lora_*"]),
         Case::new("dora q, v", dora(json!(["q", "v"])), &["*.qkv.q.lora_*", "*.qkv.v.lora_*"]),
-        Case::new("ssf", adapter(json!({"method": "ssf"})), &["*.blocks.*.ssf_*"]),
         Case { remain: shifts, ..Case::new("ssf everywhere", ssf_all, &["*.ssf_*", "*norm*"]) },
     ]
 }
@@ -184,7 +193,11 @@ fn bottlenecks() -> Vec<Case> {
     let reason = "the bottlenecks are not linear, so that no weight can hold them";
     let case = |name, fields: Value, trains| {
         let remain: &[_] = &["*adapter_*"];
-        Case { remain, unfoldable: Some(reason), ..Case::new(name, adapter(fields), trains) }
+        Case {
+            remain,
+            unmergeable: Some(reason.into()),
+            ..Case::new(name, adapter(fields), trains)
+        }
     };
     let compacter = |mh_adapter: bool| json!({"method": "compacter", "phm_dim": 2, "reduction_factor": 4, "mh_adapter": mh_adapter});
     let (both, mlp): (&[_], &[_]) =
@@ -196,7 +209,6 @@ fn bottlenecks() -> Vec<Case> {
     vec![
         case("adapter", json!({"method": "adapter", "reduction_factor": 4}), both),
         case("adapter, mlp", json!({"method": "adapter", "mh_adapter": false}), mlp),
-        case("parallel", json!({"method": "parallel_adapter"}), beside),
         case("adaptformer", json!({"method": "adaptformer", "bottleneck": 4}), beside),
         case("adaptformer, in", adaptformer([json!("in"), json!("residual"), json!(true)]), beside),
         case(
@@ -228,13 +240,11 @@ fn hypernetworks() -> Vec<Case> {
         case(name, fields, more)
     };
     vec![
-        hyperformer("hyperformer", json!({})),
         hyperformer("hyperformer, blocks", json!({"hypernetworks": "block", "bias": "layer"})),
         hyperformer(
             "hyperformer, no norm",
             json!({"conditional_layer_norm": false, "mh_adapter": false}),
         ),
-        polyhistor("polyhistor", json!({})),
         polyhistor("polyhistor, blocks", json!({"hypernetworks": "block", "bias": "generated"})),
         polyhistor("polyhistor-lite", json!({"lite": true})),
         polyhistor("polyhistor-lite, both", json!({"lite": true, "mh_adapter": true})),
@@ -244,12 +254,13 @@ fn hypernetworks() -> Vec<Case> {
 fn prompts() -> Vec<Case> {
     let case = |name, deep: bool, trains| {
         let config = adapter(json!({"method": "vpt", "num_tokens": 5, "deep": deep}));
-        let unfoldable = Some("prompts are tokens among an image's, and no weight can hold them");
+        let reason = "prompts are tokens among an image's, and no weight can hold them";
+        let unmergeable = Some(reason.into());
         let (remain, never_plain): (&[_], _) = (&["*vpt_*"], true);
-        Case { remain, unfoldable, never_plain, ..Case::new(name, config, trains) }
+        Case { remain, unmergeable, never_plain, ..Case::new(name, config, trains) }
     };
     let (first, every): (&[_], &[_]) = (&["layers.0.blocks.0.vpt_prompts"], &["*.vpt_prompts"]);
-    vec![case("vpt", false, first), case("vpt, deep", true, every)]
+    vec![case("vpt, five", false, first), case("vpt, deep", true, every)]
 }
 
 /// Every stream that a head can read, by level and task, and the shared ones.
@@ -409,26 +420,26 @@ fn dead_ends(backbone: &BackboneConfig, case: &Case) -> BTreeSet<String> {
 }
 
 #[test]
-fn folding_changes_no_output() {
+fn merging_changes_no_output() {
     let _alone = alone();
     for case in cases() {
         let backbone = support::swin();
         let built = Built::adapted(&backbone, &case.config, Form::Adapted);
         built.plan.set_progress(1, 1);
-        assert_eq!(built.plan.unfoldable().as_deref(), case.unfoldable, "{}", case.name);
+        assert_eq!(built.plan.unmergeable(), case.unmergeable, "{}", case.name);
         // Weights as small as fresh ones would make the norms amplify rounding.
         redraw(&built.store, 0.3, |name| !is_method_parameter(name) && !name.contains("norm"));
         let image = image();
         let start = streams(&built.eval(&image));
         set_off(&built);
         let before = snapshot(&built.store);
-        let tensors = built.plan.fold(&built.tensors()).unwrap();
+        let tensors = built.plan.merge(&built.tensors()).unwrap();
         for (name, tensor) in built.tensors() {
-            assert!(tensor.equal(&before[&name]), "{}: {name} changed by folding", case.name);
+            assert!(tensor.equal(&before[&name]), "{}: {name} changed by merging", case.name);
         }
-        let folded = Built::adapted(&backbone, &case.config, Form::Folded);
-        folded.load(&tensors);
-        let (expected, found) = (streams(&built.eval(&image)), streams(&folded.eval(&image)));
+        let merged = Built::adapted(&backbone, &case.config, Form::Merged);
+        merged.load(&tensors);
+        let (expected, found) = (streams(&built.eval(&image)), streams(&merged.eval(&image)));
         for (index, (what, found)) in found.iter().enumerate() {
             let expected = &expected[index].1;
             if built.tensors().keys().any(|name| is_method_parameter(name)) {
@@ -446,12 +457,12 @@ fn folding_changes_no_output() {
 }
 
 #[test]
-fn folding_leaves_only_what_cannot_be_folded() {
+fn merging_leaves_only_what_cannot_be_merged() {
     let _alone = alone();
     for case in cases() {
         let built = Built::adapted(&support::swin(), &case.config, Form::Adapted);
-        let folded = built.plan.fold(&built.tensors()).unwrap();
-        let (made, found): (Vec<String>, Vec<String>) = folded
+        let merged = built.plan.merge(&built.tensors()).unwrap();
+        let (made, found): (Vec<String>, Vec<String>) = merged
             .into_keys()
             .filter(|name| is_method_parameter(name))
             .partition(|n| matches(case.made, n));

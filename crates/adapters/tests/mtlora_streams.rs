@@ -103,7 +103,7 @@ fn task_factors_of_zero_leave_the_base_of_the_mode() {
     }
 }
 
-/// Folds the shared factors into the weight whether or not that is allowed.
+/// Merges the shared factors into the weight whether or not that is allowed.
 fn merge_by_hand(store: &Store) {
     let [a, mut b] = ["lora_shared_A", "lora_shared_B"].map(|name| parameter(store, name));
     no_grad(|| {

@@ -7,7 +7,8 @@
 
 mod support;
 
-use polyptych_adapters::{AdapterConfig, Form};
+use polyptych_adapters::methods::decoder_only::DecoderOnlyConfig;
+use polyptych_adapters::{AdapterConfig, Form, Method};
 use polyptych_backbones::{Backbone, GlobalPool, Options, VitConfig};
 use polyptych_formats::TensorFile;
 use polyptych_tensor::{Device, LoadOptions, Plan, Store, Tensor, Tensors};
@@ -99,19 +100,19 @@ fn logits_before_and_after_adaptation_equal_pefts() {
     let [plain, with] =
         ["base_logits", "adapted_logits"].map(|n| &file.tensors[&format!("output.{n}")]);
     assert!(difference(plain, with) > 0.05, "the oracle shows no adaptation");
-    let none = AdapterConfig::DecoderOnly.plan(&[], Form::Adapted).unwrap();
+    let none = DecoderOnlyConfig {}.plan(&[], Form::Adapted).unwrap();
     compare("base_logits", &logits(none.as_ref(), &base(&file), &file), &file);
     let lora = lora().plan(&[], Form::Adapted).unwrap();
     compare("adapted_logits", &logits(lora.as_ref(), &adapted(&file), &file), &file);
 }
 
 #[test]
-fn folded_weights_in_a_plain_vit_equal_pefts_merged_model() {
+fn merged_weights_in_a_plain_vit_equal_pefts_merged_model() {
     let file = oracle("peft_lora_vit");
     let lora = lora().plan(&[], Form::Adapted).unwrap();
     let weights = adapted(&file);
     let _ = logits(lora.as_ref(), &weights, &file);
-    let folded = lora.fold(&weights).unwrap();
-    let none = AdapterConfig::DecoderOnly.plan(&[], Form::Adapted).unwrap();
-    compare("merged_logits", &logits(none.as_ref(), &folded, &file), &file);
+    let merged = lora.merge(&weights).unwrap();
+    let none = DecoderOnlyConfig {}.plan(&[], Form::Adapted).unwrap();
+    compare("merged_logits", &logits(none.as_ref(), &merged, &file), &file);
 }

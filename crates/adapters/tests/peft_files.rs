@@ -1,4 +1,4 @@
-//! Adapter folders as PEFT writes them, folded into the weights that they were trained beside.
+//! Adapter folders as PEFT writes them, merged into the weights that they were trained beside.
 //!
 //! `crates/backbones/tests/peers/make.py` wrote them, and what the adapted models give.
 #![allow(clippy::unwrap_used)]
@@ -33,7 +33,7 @@ fn logits(weights: &Tensors) -> Tensor {
     };
     let store = Store::new(Device::Cpu);
     let vit = config.init(&store.root(), &NoAdapter::Frozen, Options::default()).unwrap();
-    store.load("folded", weights, &LoadOptions::default()).unwrap();
+    store.load("merged", weights, &LoadOptions::default()).unwrap();
     let seen = file::load(&peers().join("seen.safetensors")).unwrap().tensors;
     vit.forward_head(&vit.forward_features(&seen["small"], false).unwrap(), false).shared
 }

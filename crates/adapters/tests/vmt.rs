@@ -6,7 +6,8 @@ mod support;
 use std::cell::Cell;
 use std::rc::Rc;
 
-use polyptych_adapters::{AdapterConfig, Form, add_task};
+use polyptych_adapters::methods::vmt_adapter::add_task;
+use polyptych_adapters::{AdapterConfig, Form};
 use polyptych_backbones::{Intermediates, Options};
 use polyptych_tensor::optim::{AdamW, AdamWConfig, Optimiser, decay_groups};
 use polyptych_tensor::{
@@ -83,7 +84,7 @@ fn a_path_follows_its_equations() {
         let other = Activations::shared(random(&[1, 1, 2]));
         let out = path.forward(&other, &u, false);
         let expected = |values: [f32; 2]| Tensor::from_slice(&values);
-        close("shared", &out.onward.shared.view([2]), &expected([0.1, 0.05]), 1e-6);
+        close("shared", &out.added.shared.view([2]), &expected([0.1, 0.05]), 1e-6);
         close(decoder_input, &out.aside.unwrap().view([2]), &expected(task), 1e-6);
     }
 }
@@ -196,8 +197,8 @@ impl Plan for Counting {
         self.plan.trains(name)
     }
 
-    fn fold(&self, tensors: &Tensors) -> Result<Tensors> {
-        self.plan.fold(tensors)
+    fn merge(&self, tensors: &Tensors) -> Result<Tensors> {
+        self.plan.merge(tensors)
     }
 }
 
@@ -222,11 +223,11 @@ fn one_pass_through_the_trunk_serves_any_number_of_tasks() {
 fn fewer_tasks_are_served_as_if_all_were() {
     let _alone = alone();
     for config in variants() {
-        for form in [Form::Adapted, Form::Folded] {
+        for form in [Form::Adapted, Form::Merged] {
             let whole = random_swin(&config);
             let tensors = match form {
                 Form::Adapted => whole.tensors(),
-                Form::Folded => whole.plan.fold(&whole.tensors()).unwrap(),
+                Form::Merged => whole.plan.merge(&whole.tensors()).unwrap(),
             };
             let all = Built::adapted(&support::swin(), &config, form);
             all.load(&tensors);
@@ -315,7 +316,7 @@ fn a_task_cannot_be_added_twice_nor_to_another_method() {
     let dotted = "task: expected a name without dots, found `a.b`";
     assert_eq!(message(&tensors, "a.b"), dotted);
     let plain = Built::plain(&support::swin(), Pyramid::AfterBlocks).tensors();
-    let none = "vmt_ke: expected the modules of an unfolded VMT-Adapter, found none";
+    let none = "vmt_ke: expected the modules of an unmerged VMT-Adapter, found none";
     assert_eq!(message(&plain, "depth"), none);
 }
 
@@ -338,11 +339,11 @@ fn heads_may_read_trunk_and_term_side_by_side() {
             let expected = narrow.task(1) - narrow.task(0);
             close("term", &(&halves(1)[1] - &halves(0)[1]), &expected, TOLERANCE);
         }
-        let folded =
-            Built::adapted(&backbone, &vmt(json!({"decoder_input": "concat"})), Form::Folded);
-        folded.load(&concat.plan.fold(&concat.tensors()).unwrap());
-        for (found, expected) in folded.eval(&image).levels.iter().zip(&wide.levels) {
-            close("folded", &found.task(1), &expected.task(1), TOLERANCE);
+        let merged =
+            Built::adapted(&backbone, &vmt(json!({"decoder_input": "concat"})), Form::Merged);
+        merged.load(&concat.plan.merge(&concat.tensors()).unwrap());
+        for (found, expected) in merged.eval(&image).levels.iter().zip(&wide.levels) {
+            close("merged", &found.task(1), &expected.task(1), TOLERANCE);
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod support;
 
+use polyptych_adapters::methods::decoder_only::DecoderOnlyConfig;
 use polyptych_adapters::{AdapterConfig, Form};
 use polyptych_tensor::optim::{AdamW, AdamWConfig, Optimiser, decay_groups};
 use polyptych_tensor::{
@@ -33,7 +34,7 @@ fn swin_tiny() -> impl Iterator<Item = Site> {
     })
 }
 
-/// Parameters of the adapters of Swin-T: the learnt scales, and all others.
+/// Parameters of the adapters of Swin-T: the trainable scales, and all others.
 fn counts(config: &AdapterConfig) -> (usize, usize) {
     let store = Store::new(Device::Cpu);
     let plan = config.plan(&tasks(&TASKS), Form::Adapted).unwrap();
@@ -67,7 +68,7 @@ fn parameters_of_swin_tiny_are_as_many_as_computed() {
     ] {
         for (ke_blocks, expected) in [("all", all), ("taps", taps)] {
             let more = json!({"projections": projections, "ke_blocks": ke_blocks});
-            // The table leaves out the learnt scale of every tied adapter.
+            // The table leaves out the trainable scale of every tied adapter.
             let scales = if projections == "tied" { 12 } else { 0 };
             let found = counts(&vmt(bottleneck.clone(), more));
             assert_eq!(found, (scales, expected), "{bottleneck} {projections} {ke_blocks}");
@@ -121,7 +122,7 @@ fn a_tied_pair_learns_from_both_of_its_places() {
     let (u, weight) = (Activations::shared(random(&[3, 5, 6])), random(&[3, 5, 6]));
     let loss = |path: &dyn Parallel| {
         let out = path.forward(&u, &u, true);
-        let z = out.onward.shared + out.aside.unwrap().select(0, 0);
+        let z = out.added.shared + out.aside.unwrap().select(0, 0);
         (z * &weight).to_kind(Kind::Double).sum(Kind::Double)
     };
     loss(tied_path.as_ref()).backward();
@@ -202,12 +203,12 @@ fn overfit(config: &AdapterConfig, image: &Tensor, targets: &Tensor) -> [Vec<f64
 fn adapters_fit_few_images_better_than_decoders_alone() {
     let _alone = alone();
     let image = random(&[8, 3, 32, 32]);
-    // Smooth maps that follow from nothing in the image: they have to be learnt by heart.
+    // Smooth maps that follow from nothing in the image: they have to be learned by heart.
     let targets = random(&[32, 1, 2, 2]).upsample_bilinear2d([8, 8], false, None, None);
     let targets = targets.view([4, 8, 8, 8, 1]);
     let adapted = vmt(json!({"fixed": 6}), json!({"ke_blocks": "all"}));
     let [first, with] = overfit(&adapted, &image, &targets);
-    let [_, without] = overfit(&AdapterConfig::DecoderOnly, &image, &targets);
+    let [_, without] = overfit(&DecoderOnlyConfig {}.into(), &image, &targets);
     println!("first {first:.3?}, decoders {without:.3?}, with adapters {with:.3?}");
     for (task, name) in TASKS.iter().enumerate() {
         assert!(with[task] < 0.2 * first[task], "{name}");

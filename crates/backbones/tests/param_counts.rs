@@ -8,7 +8,7 @@
 
 use polyptych_backbones::{BackboneConfig, Options, SwinConfig, VitConfig};
 use polyptych_tensor::{
-    Device, Init, Linear, NoAdapter, Plain, Plan, Projection, Result, Scope, Site, Store, Tensors,
+    Device, Init, Linear, NoAdapter, Plain, Plan, Projection, Result, Scope, Site, Store,
 };
 
 /// timm's counts, DINOv2 without a classifier; the two micro variants are ours.
@@ -80,10 +80,6 @@ impl Plan for Zeros {
 
     fn trains(&self, _name: &str) -> bool {
         false
-    }
-
-    fn fold(&self, tensors: &Tensors) -> Result<Tensors> {
-        NoAdapter::Frozen.fold(tensors)
     }
 }
 

@@ -6,8 +6,8 @@ use std::cell::RefCell;
 
 use polyptych_backbones::{Backbone, BackboneConfig, FeatureInfo, Options};
 use polyptych_tensor::{
-    Activations, Device, Init, Kind, Linear, NoAdapter, Plan, Projection, Pyramid, Result, Scope,
-    Site, SiteKind, Store, Tensor, Tensors, no_grad,
+    Activations, Device, Init, Kind, Linear, Plan, Projection, Pyramid, Result, Scope, Site,
+    SiteKind, Store, Tensor, no_grad,
 };
 
 const TASKS: i64 = 2;
@@ -53,10 +53,6 @@ impl Plan for Offsets {
 
     fn trains(&self, _name: &str) -> bool {
         true
-    }
-
-    fn fold(&self, tensors: &Tensors) -> Result<Tensors> {
-        NoAdapter::Full.fold(tensors)
     }
 }
 

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
-use polyptych_engine::{AugmentConfig, Sheet, contact_sheet, make, survey};
+use polyptych_engine::{AugmentConfig, Sheet, contact_sheet, validate_data, write_copy};
 
 use crate::flags::{DataCheckFlags, DataCommand, DataMakeFlags, DataShowFlags};
 use crate::output::say;
@@ -21,7 +21,7 @@ pub(crate) fn run(command: &DataCommand) -> Result<ExitCode> {
         DataCommand::Facts(flags) => done(facts::run(flags)),
         DataCommand::Show(flags) => done(show(flags)),
         DataCommand::New(flags) => done(new::run(flags)),
-        DataCommand::Make(flags) => done(made(flags)),
+        DataCommand::Make(flags) => done(copy(flags)),
     }
 }
 
@@ -47,10 +47,10 @@ fn show(flags: &DataShowFlags) -> Result<()> {
     Ok(())
 }
 
-fn made(flags: &DataMakeFlags) -> Result<()> {
-    let made = make(&flags.name, &flags.folder)?;
-    for (split, images) in &made.images {
-        let labels = made.labels.iter().filter(|((known, _), _)| known == split);
+fn copy(flags: &DataMakeFlags) -> Result<()> {
+    let written = write_copy(&flags.name, &flags.folder)?;
+    for (split, images) in &written.images {
+        let labels = written.labels.iter().filter(|((known, _), _)| known == split);
         let labels = labels.map(|((_, task), (count, _))| format!("{task} {count}"));
         let labels = labels.collect::<Vec<_>>().join(", ");
         say!("{split}: {images} images; labels: {labels}");
@@ -60,7 +60,7 @@ fn made(flags: &DataMakeFlags) -> Result<()> {
 
 fn check(flags: &DataCheckFlags) -> Result<ExitCode> {
     let bar = bar();
-    let survey = survey(
+    let report = validate_data(
         &flags.manifest,
         flags.root.as_deref(),
         flags.follow_links,
@@ -68,13 +68,13 @@ fn check(flags: &DataCheckFlags) -> Result<ExitCode> {
         &progress(&bar),
     )?;
     bar.finish_and_clear();
-    said::marks(&survey).iter().for_each(|line| say!("{line}"));
-    for problem in &survey.problems {
+    said::marks(&report).iter().for_each(|line| say!("{line}"));
+    for problem in &report.problems {
         say!("{}", said::line(problem));
     }
-    said::labels(&survey).iter().for_each(|line| say!("{line}"));
-    say!("{}", said::summary(&survey));
-    let good = survey.problems.is_empty();
+    said::labels(&report).iter().for_each(|line| say!("{line}"));
+    say!("{}", said::summary(&report));
+    let good = report.problems.is_empty();
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -379,7 +379,7 @@ pub(crate) enum DataCommand {
     /// Write a manifest for a folder of one's own by looking at it, and draw its samples
     #[command(after_help = "Examples:\n  polyptych data new DIR --out mine.toml")]
     New(DataNewFlags),
-    /// Write a small made copy of a published data set, in the layout of its archive
+    /// Write a small synthetic copy of a published data set, in the layout of its archive
     #[command(after_help = "Examples:\n  polyptych data make pascal_context data/pascal_context")]
     Make(DataMakeFlags),
 }

@@ -106,7 +106,7 @@ fn one_line(error: &anyhow::Error) -> String {
             line = format!("{line}: {cause}");
         }
     }
-    line.replace('\n', " ")
+    line.replace(":\n  ", ": ").replace("\n  ", "; ").replace('\n', " ")
 }
 
 #[cfg(test)]

@@ -4,13 +4,14 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use polyptych_engine::{OpenRun, Prediction, Predictor, image_files, output_names};
+use polyptych_engine::{OpenRun, Prediction, Predictor, image_files, output_names, passed_over};
 
 use crate::flags::PredictFlags;
 use crate::output::{note, say};
 
 pub(crate) fn run(flags: &PredictFlags) -> Result<()> {
     let files = image_files(&flags.images)?;
+    note_passed_over(&passed_over(&flags.images)?);
     if files.is_empty() {
         let folders: Vec<_> = flags.images.iter().map(|p| p.display().to_string()).collect();
         bail!("{}: expected JPEG, PNG, WebP, TIFF or BMP images, found none", folders.join(", "));
@@ -37,9 +38,20 @@ pub(crate) fn run(flags: &PredictFlags) -> Result<()> {
     }
 }
 
+/// Folders within folders are not looked into, and neither are files of other formats.
+fn note_passed_over(others: &[PathBuf]) {
+    let shown: Vec<String> = others.iter().take(3).map(|p| p.display().to_string()).collect();
+    match others.len() {
+        0 => {}
+        count @ 1..=3 => note!("passed over, no photographs ({count}): {}", shown.join(", ")),
+        count => note!("passed over, no photographs ({count}): {}, ..", shown.join(", ")),
+    }
+}
+
 fn write(predictor: &Predictor, prediction: &Prediction, name: &Path, raw: bool) -> Result<()> {
     let folder = name.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("{}: expected a folder, or a new name", folder.display()))?;
     let picture = with_ending(name, ".png");
     predictor.save_panel(prediction, &picture)?;
     say!("{}", picture.display());

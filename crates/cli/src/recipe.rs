@@ -8,17 +8,17 @@ use polyptych_engine::{Recipe, balancers};
 use crate::flags::RecipeCommand;
 use crate::output::say;
 use crate::propose;
-use crate::recipes::{self, SHIPPED, Shipped};
+use crate::recipes::{self, SHIPPED};
 
 pub(crate) fn run(command: &RecipeCommand) -> Result<()> {
     match command {
         RecipeCommand::List => list(),
         RecipeCommand::Balancers => list_balancers(),
         RecipeCommand::Show { name } => {
-            say!("{}", named(name)?.text.trim_end());
+            say!("{}", named(name)?.trim_end());
             Ok(())
         }
-        RecipeCommand::Copy { name, to } => copy(named(name)?, to.clone()),
+        RecipeCommand::Copy { name, to } => copy(name, to.clone()),
         RecipeCommand::New { manifest, root, out } => {
             propose::new(manifest, root.as_deref(), out.clone())
         }
@@ -26,9 +26,9 @@ pub(crate) fn run(command: &RecipeCommand) -> Result<()> {
 }
 
 fn list() -> Result<()> {
-    for shipped in SHIPPED {
-        let recipe = Recipe::parse(shipped.name, shipped.text, &[])?;
-        say!("{:<16} {}", shipped.name, recipe.description);
+    for (name, text) in SHIPPED {
+        let recipe = Recipe::parse(name, text, &[])?;
+        say!("{name:<16} {}", recipe.description);
     }
     Ok(())
 }
@@ -45,19 +45,21 @@ fn list_balancers() -> Result<()> {
     Ok(())
 }
 
-fn named(name: &str) -> Result<&'static Shipped> {
-    let names: Vec<&str> = SHIPPED.iter().map(|recipe| recipe.name).collect();
+/// The text of the shipped recipe `name`.
+fn named(name: &str) -> Result<&'static str> {
+    let names = recipes::names();
     recipes::find(name).with_context(|| {
         format!("{name}: expected one of {}{}", names.join(", "), recipes::meant(name, &names))
     })
 }
 
-fn copy(recipe: &Shipped, to: Option<PathBuf>) -> Result<()> {
-    let to = to.unwrap_or_else(|| PathBuf::from(format!("{}.toml", recipe.name)));
+fn copy(name: &str, to: Option<PathBuf>) -> Result<()> {
+    let text = named(name)?;
+    let to = to.unwrap_or_else(|| PathBuf::from(format!("{name}.toml")));
     if to.exists() {
         bail!("{}: expected a new file, found one that exists", to.display());
     }
-    std::fs::write(&to, recipe.text).with_context(|| to.display().to_string())?;
+    std::fs::write(&to, text).with_context(|| to.display().to_string())?;
     say!("{}", to.display());
     Ok(())
 }

@@ -7,48 +7,26 @@ use polyptych_engine::{Baselines, Recipe, closest};
 
 use crate::flags::RecipeFlags;
 
-/// A recipe that ships with the program.
-pub(crate) struct Shipped {
-    pub(crate) name: &'static str,
-    pub(crate) text: &'static str,
+/// Names and texts of the recipes that ship with the program, the first one first to be tried.
+pub(crate) const SHIPPED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/recipes.rs"));
+
+/// Names and texts of the baselines that ship with recipes.
+const BASELINES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/baselines.rs"));
+
+/// Names of all shipped recipes.
+pub(crate) fn names() -> Vec<&'static str> {
+    SHIPPED.iter().map(|(name, _)| *name).collect()
 }
 
-macro_rules! shipped {
-    ($($name:literal),* $(,)?) => {
-        &[$(Shipped { name: $name, text: include_str!(concat!("../recipes/", $name, ".toml")) }),*]
-    };
-}
-
-/// All shipped recipes, the first one first to be tried.
-pub(crate) const SHIPPED: &[Shipped] = shipped![
-    "quickstart",
-    "emtal-quickstart",
-    "emtal-real",
-    "vmt-scenes",
-    "vmt-scenes-add",
-    "balancers",
-    "camvid",
-    "camvid-bsds500",
-    "pretrain-swin",
-    "pretrain-vit",
-    "mtlora-swin-tiny-pascal",
-    "vmt-swin-tiny-pascal",
-    "emtal-vit-base-fgvc",
-];
-
-/// Baselines that ship with recipes, by file name.
-const BASELINES: &[(&str, &str)] =
-    &[("quickstart.baselines.json", include_str!("../recipes/quickstart.baselines.json"))];
-
-/// The shipped recipe `name`.
-pub(crate) fn find(name: &str) -> Option<&'static Shipped> {
-    SHIPPED.iter().find(|recipe| recipe.name == name)
+/// The text of the shipped recipe `name`.
+pub(crate) fn find(name: &str) -> Option<&'static str> {
+    SHIPPED.iter().find(|(shipped, _)| *shipped == name).map(|(_, text)| *text)
 }
 
 /// The recipe that the flags ask for.
 pub(crate) fn resolve(flags: &RecipeFlags) -> Result<Recipe> {
     let mut recipe = match find(&flags.recipe) {
-        Some(shipped) => Recipe::parse(shipped.name, shipped.text, &flags.overrides)?,
+        Some(text) => Recipe::parse(&flags.recipe, text, &flags.overrides)?,
         None => from_file(&flags.recipe, &flags.overrides)?,
     };
     restrict(&mut recipe, &flags.tasks)?;
@@ -85,7 +63,7 @@ fn from_file(path: &str, overrides: &[String]) -> Result<Recipe> {
         bail!("{path}: expected a recipe, found a folder; to learn from it: --data {path}");
     }
     if !Path::new(path).exists() {
-        let names: Vec<&str> = SHIPPED.iter().map(|recipe| recipe.name).collect();
+        let names = names();
         let meant = meant(path, &names);
         bail!("{path}: expected a TOML file or one of {}, found neither{meant}", names.join(", "));
     }
@@ -99,9 +77,10 @@ pub(crate) fn meant(word: &str, names: &[&str]) -> String {
 }
 
 fn shipped_baselines(file: &str) -> Result<Baselines> {
-    let found = BASELINES.iter().find(|(name, _)| *name == file);
-    let (name, text) = found.with_context(|| format!("baselines: {file} is not shipped"))?;
-    Ok(Baselines::parse(name, text)?)
+    let name = file.strip_suffix(".baselines.json");
+    let found = BASELINES.iter().find(|(shipped, _)| name == Some(*shipped));
+    let (_, text) = found.with_context(|| format!("baselines: {file} is not shipped"))?;
+    Ok(Baselines::parse(file, text)?)
 }
 
 fn restrict(recipe: &mut Recipe, tasks: &[String]) -> Result<()> {
@@ -133,12 +112,11 @@ mod tests {
 
     #[test]
     fn every_shipped_recipe_is_whole() {
-        for shipped in SHIPPED {
-            let recipe = resolve(&flags(shipped.name, &[], &[])).unwrap();
-            assert_eq!(recipe.name, shipped.name);
-            let named = recipe.baselines.iter();
-            named
-                .for_each(|file| assert!(BASELINES.iter().any(|(name, _)| name == file), "{file}"));
+        assert_eq!(names()[0], "quickstart");
+        for name in names() {
+            let recipe = resolve(&flags(name, &[], &[])).unwrap();
+            assert_eq!(recipe.name, name);
+            recipe.baselines.iter().for_each(|file| drop(shipped_baselines(file).unwrap()));
         }
     }
 
@@ -146,7 +124,7 @@ mod tests {
     fn baselines_lie_beside_the_recipe() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("mine.toml");
-        let text = find("quickstart").unwrap().text;
+        let text = find("quickstart").unwrap();
         std::fs::write(&path, text.replace("quickstart.baselines.json", "b.json")).unwrap();
         let flags = |overrides: &[&str]| flags(&path.display().to_string(), overrides, &[]);
         let message = format!("{:#}", open(&flags(&[])).unwrap_err());

@@ -20,7 +20,7 @@ pub(crate) fn run(flags: &TimeFlags) -> Result<()> {
     line("trained", timing.adapted_ms);
     match timing.folded_ms {
         Some(ms) => line("folded", ms),
-        None => say!("folded   none: {}", run.model.unfoldable().unwrap_or_default()),
+        None => say!("folded   none: {}", run.model.unmergeable().unwrap_or_default()),
     }
     Ok(())
 }

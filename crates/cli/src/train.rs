@@ -34,8 +34,8 @@ pub(crate) fn run(flags: &TrainFlags) -> Result<ExitCode> {
 fn resume(path: &Path, overrides: &[String], stop: &Arc<AtomicBool>) -> Result<ExitCode> {
     let (trainer, changes) = Trainer::resume_with(path, overrides)?;
     if !changes.is_empty() {
-        let told: Vec<String> = changes.iter().map(ToString::to_string).collect();
-        note!("{}: from step {} on {}", path.display(), trainer.step(), told.join(", "));
+        let changed: Vec<String> = changes.iter().map(ToString::to_string).collect();
+        note!("{}: from step {} on {}", path.display(), trainer.step(), changed.join(", "));
     }
     complete(trainer, stop)
 }

@@ -1,4 +1,4 @@
-//! Published data sets by their made copies: told, shown, learnt, measured, predicted.
+//! Published data sets by their synthetic copies: told, shown, learnt, measured, predicted.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 struct Checkout(tempfile::TempDir);
 
 impl Checkout {
-    /// A checkout with made copies of these data sets where fetched ones lie.
+    /// A checkout with synthetic copies of these data sets where fetched ones lie.
     fn with(names: &[&str]) -> Self {
         let checkout = Self(tempfile::tempdir().unwrap());
         let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets");
@@ -63,7 +63,7 @@ manifest = "datasets/NAME.toml"
 split = "val"
 "#;
 
-const COPY: &str = "copy: made copy of this repository\n";
+const COPY: &str = "copy: synthetic copy of this repository\n";
 
 #[test]
 fn pascal_context_from_facts_to_predictions() {
@@ -115,7 +115,7 @@ fn taskonomy_from_facts_to_predictions() {
     checkout.learn("taskonomy_tiny", &tasks, "data/taskonomy_tiny/rgb/corozal");
 }
 
-/// The recipes of the papers run on made copies but for size: nothing else of them changes.
+/// The recipes of the papers run on synthetic copies but for size: nothing else of them changes.
 #[test]
 fn paper_recipes_run_on_made_copies() {
     let small = |backbone: &str, batch: &str| {

@@ -136,6 +136,16 @@ fn a_folder_is_enough_to_train() {
     let said = String::from_utf8(said.stderr).unwrap();
     assert!(said.contains("no split but train: a tenth "), "{said}");
     assert!(said.contains("measured on held_out\n"), "{said}");
+    // One image is trained on and measured on, and so said.
+    for name in ["images", "labels"] {
+        std::fs::create_dir_all(playground.path(&format!("single/{name}"))).unwrap();
+    }
+    std::fs::copy(playground.photograph("a"), playground.path("single/images/a.jpg")).unwrap();
+    std::fs::copy(playground.label("a"), playground.path("single/labels/a.png")).unwrap();
+    let output = playground.run(&["train", "--data", "single", "--set", "train.steps=1"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    let expected = "trains on train (1 image), measured on train, which is trained on too";
+    assert!(said.contains(expected) && output.status.success(), "{said}");
     let text = std::fs::read_to_string(playground.path("pets.recipe.toml")).unwrap();
     assert!(text.contains("# method: LoRA") && text.contains("img_size = [32, 32]"), "{text}");
     let again = playground.refused(&["recipe", "new", "pets.toml", "--root", "one/train"]);

@@ -183,6 +183,15 @@ fn an_empty_split() {
         message.starts_with("toy: split `val` is empty: expected at least 1 sample, found 0"),
         "{message}"
     );
+    let last = |args: &[&str]| {
+        let output = playground.run(args);
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stdout).unwrap().lines().last().unwrap().to_owned()
+    };
+    let check = ["data", "check", "toy.toml", "--root", "toy"];
+    assert_eq!(last(&check), "samples: train 3, val could not be opened; problems: 1");
+    let val = [&check[..], &["--split", "val"]].concat();
+    assert_eq!(last(&val), "samples: val could not be opened; problems: 1");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use crate::{Dataset, Error, Label, Origin, Result, Sample, TaskSpec};
+use crate::{Dataset, DatasetRecord, Error, Label, Origin, Result, Sample, TaskSpec};
 
 /// A data set that keeps what it has read until its memory is full.
 ///
@@ -47,8 +47,8 @@ impl Dataset for Cached {
         self.dataset.parts()
     }
 
-    fn fingerprint(&self) -> String {
-        self.dataset.fingerprint()
+    fn records(&self) -> Vec<DatasetRecord> {
+        self.dataset.records()
     }
 
     fn origin(&self, index: usize) -> Option<Origin<'_>> {

@@ -1,6 +1,6 @@
 //! The one thing a loader asks of a data set.
 
-use crate::{Error, Result, Sample, TaskSpec};
+use crate::{DatasetRecord, Error, Result, Sample, TaskSpec};
 
 /// Where an image comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,10 +34,12 @@ pub trait Dataset: Send + Sync {
         vec![self.len()]
     }
 
-    /// What the data set looks like from outside: another text where samples came, went, changed
-    /// names or are files of another length.
-    fn fingerprint(&self) -> String {
-        format!("{} samples of {}", self.len(), self.name())
+    /// What each of the data sets that this one joins looks like from outside: another record where
+    /// samples came, went, changed names or are files of another length, or where labels are read
+    /// otherwise.
+    fn records(&self) -> Vec<DatasetRecord> {
+        let (name, samples) = (self.name().to_owned(), self.len());
+        vec![DatasetRecord { name, samples, ..DatasetRecord::default() }]
     }
 
     /// Where the image of sample `index` comes from; none where it is made rather than read.

@@ -74,7 +74,7 @@ pub(crate) fn read_photograph(path: &Path) -> Result<Photograph> {
         [] => (ANY_IMAGE, Err("the file is empty".to_owned())),
         _ => match other::format(&bytes) {
             Some((name, format)) => (name, other::rgb(&bytes, format)),
-            None => (ANY_IMAGE, Err("unknown first bytes".to_owned())),
+            None => (ANY_IMAGE, Err(other::unknown(&bytes).to_owned())),
         },
     };
     let image = image.and_then(|image| {

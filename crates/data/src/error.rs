@@ -1,9 +1,12 @@
 //! What can go wrong with data, named by file, key, expected and found.
 
+mod text;
+
 use std::path::PathBuf;
 
+pub use self::text::Absent;
+use self::text::{and_more, first_of, listed, more_than_one, one_a_line, there_is};
 use crate::Orientation;
-use crate::folder::there_is;
 
 /// Result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -131,7 +134,7 @@ pub enum Error {
     },
     /// A label is not where it should be, and a file beside it is called nearly so.
     #[error("{task}: {}: no such file{}", path.display(), there_is(path, Some(near)))]
-    NearLabel {
+    MisnamedLabel {
         /// Task of the label.
         task: String,
         /// The file that is looked for.
@@ -145,7 +148,7 @@ pub enum Error {
         first.display(),
         and_more(*count)
     )]
-    NearImage {
+    UnmatchedImage {
         /// The pattern.
         pattern: String,
         /// The first file.
@@ -260,7 +263,7 @@ impl Error {
     /// The task of a label that is called otherwise than it should be.
     pub fn task(&self) -> Option<&String> {
         match self {
-            Error::NearLabel { task, .. } => Some(task),
+            Error::MisnamedLabel { task, .. } => Some(task),
             _ => None,
         }
     }
@@ -271,53 +274,5 @@ impl Error {
             self,
             Error::Io { .. } | Error::Decode { .. } | Error::Label { .. } | Error::Entry { .. }
         )
-    }
-}
-
-/// An image that is not there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Absent {
-    /// The file.
-    pub path: PathBuf,
-    /// The file that is called nearly so.
-    pub near: Option<PathBuf>,
-}
-
-fn first_of(images: &[Absent]) -> String {
-    let said = |absent: &Absent| {
-        let Absent { path, near } = absent;
-        format!("{}: no such image{}", path.display(), there_is(path, near.as_ref()))
-    };
-    images.first().map(said).unwrap_or_default()
-}
-
-fn more_than_one(images: &[Absent]) -> String {
-    match images.len() {
-        0 | 1 => String::new(),
-        all => format!(", and {} more are missing", all - 1),
-    }
-}
-
-/// Errors of one file, each on a line of its own without the file's name.
-fn one_a_line(origin: &str, fields: &[Error]) -> String {
-    let line = |error: &Error| {
-        let text = error.to_string();
-        let text = text.strip_prefix(&format!("{origin}: ")).map_or(&*text, |rest| rest);
-        format!("\n  {text}")
-    };
-    fields.iter().map(line).collect()
-}
-
-fn and_more(count: usize) -> String {
-    if count > 1 { format!(", and {} more", count - 1) } else { String::new() }
-}
-
-/// The first names of a list that may be long.
-fn listed(names: &[String]) -> String {
-    let shown = names.iter().take(5).map(|name| format!("`{name}`"));
-    let shown = shown.collect::<Vec<_>>().join(", ");
-    match names.len() {
-        0..=5 => shown,
-        all => format!("{shown} and {} more", all - 5),
     }
 }

@@ -1,54 +1,57 @@
 //! A data set that is a folder, described by a manifest.
 
+mod boundaries;
 mod bytes;
+mod class_list;
 mod classes;
+mod described;
 mod entry;
+mod entry_checks;
+mod field_error;
 mod format;
+mod fraction;
 mod images;
 mod inspect;
 mod keys;
 mod label;
+mod label_location;
 mod labels;
 mod manifest;
 mod masked;
 mod natural;
-mod near;
-mod outline;
 mod parts;
-mod passed;
 mod pattern;
 mod picture;
-mod place;
-mod reads;
+mod read_manifest;
+mod record;
 mod root;
-mod share;
 mod shipped;
-mod site;
+mod similar_names;
 mod split;
+mod split_context;
 mod table;
+mod unmatched;
+mod unread_keys;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
-
+pub use self::boundaries::region_boundaries;
 use self::classes::Classes;
-use self::entry::TaskEntry;
+pub use self::described::split_sizes;
 use self::images::Images;
 pub(crate) use self::inspect::Inspection;
 use self::labels::Labels;
 pub(crate) use self::manifest::{Manifest, Variant};
-pub(crate) use self::near::{head, there_is};
-pub(crate) use self::outline::outline;
-use self::pattern::{Pattern, Slots};
+use self::pattern::Slots;
 pub(crate) use self::picture::Frame;
 use self::picture::Picture;
 pub use self::root::Root;
 pub(crate) use self::root::outside;
 pub use self::shipped::shipped_manifest;
-use self::site::Site;
+pub(crate) use self::similar_names::head;
+use self::split_context::SplitContext;
 pub(crate) use self::table::read as read_table;
-use crate::{Dataset, Error, Origin, Result, Sample, TaskSpec};
+use crate::{Dataset, DatasetRecord, Error, Origin, Result, Sample, TaskSpec};
 
 /// Photographs and label files in a folder.
 ///
@@ -102,7 +105,8 @@ use crate::{Dataset, Error, Origin, Result, Sample, TaskSpec};
 /// colour that nothing else lists, 255 for no label, as softened borders need it.
 ///
 /// Any slot of `images` may stand in `label`; a slot takes any name without a slash, `{ext}` only
-/// endings of images, and ids of a list may lead into folders (`a/b/001`). Two files with all slots
+/// endings of images, and ids of a list may lead into folders (`a/b/001`). A file that is a label of
+/// another image is no image (`7_mask.png` beside `7.png`). Two files with all slots
 /// but `{ext}` alike are refused. Names in either Unicode form are one name. Images are sorted by
 /// path unless a list orders them. Human parts without any part carry no label.
 /// A label whose every pixel is ignored is an error unless the task says `allow_void = true`,
@@ -122,14 +126,15 @@ use crate::{Dataset, Error, Origin, Result, Sample, TaskSpec};
 /// Images are turned as their Exif mark says, which is how tools show them while labels are drawn.
 /// `apply_exif_orientation = false` in `[layout]` leaves them as stored. A label whose sides say that
 /// it was drawn the other way is an error that names the key; where sizes do not tell (turned by
-/// 180 degrees, mirrored, square) and the key is absent, [`Survey`](crate::Survey) asks for it.
+/// 180 degrees, mirrored, square) and the key is absent, [`ValidationReport`](crate::ValidationReport) asks for it.
 ///
 /// # Shares
 ///
 /// `fraction` takes the images whose names hash into a range: the same name is in the same split
 /// whatever is added. Of fewer than 200 images, and of each value of the slot that
 /// `stratify = "class"` names, the share is exact: the images in the order of hashes, one at least
-/// on each side.
+/// on each side. `stratify_labels = true` does the same for images that have labels of the same
+/// tasks, so that each task has labels on both sides.
 ///
 /// # Classes of whole images
 ///
@@ -166,7 +171,7 @@ use crate::{Dataset, Error, Origin, Result, Sample, TaskSpec};
 /// # Splits that share images
 ///
 /// `overlaps = ["val"]` in a split says that it may hold images of the split `val`, as a split of
-/// all images to learn from does. Otherwise [`Survey`](crate::Survey) tells of images in two
+/// all images to learn from does. Otherwise [`ValidationReport`](crate::ValidationReport) tells of images in two
 /// splits. A run that is measured on images it learns from is refused
 /// whatever the manifest says.
 ///
@@ -183,6 +188,8 @@ pub struct FolderDataset {
     tasks: Vec<TaskSpec>,
     /// None of tasks that nobody asked for.
     labels: Vec<Option<Labels>>,
+    /// What the manifest says of samples, for the record of a run.
+    settings: serde_json::Value,
 }
 
 impl FolderDataset {
@@ -214,16 +221,16 @@ impl FolderDataset {
     ) -> Result<Self> {
         let origin = manifest.display().to_string();
         let manifest = Manifest::read(manifest)?;
-        let site = Site::new(origin, &manifest, root, split)?;
-        let (images, items) = Images::open(&site)?;
+        let context = SplitContext::new(origin, &manifest, root, split)?;
+        let (images, items) = Images::open(&context)?;
         if items.is_empty() {
-            return Err(passed::empty(&site, &manifest.name));
+            return Err(unmatched::empty(&context, &manifest.name));
         }
         let (mut tasks, mut labels) = (Vec::new(), Vec::new());
         for entry in &manifest.tasks {
-            let classes = Classes::of(entry, &site)?;
+            let classes = Classes::of(entry, &context)?;
             let found = wanted(&entry.name)
-                .then(|| Labels::open(entry, &site, &classes, (&images, &items)))
+                .then(|| Labels::open(entry, &context, &classes, (&images, &items)))
                 .transpose()?;
             let task = entry.spec(classes.names);
             if let Some(found) = &found {
@@ -232,7 +239,10 @@ impl FolderDataset {
             tasks.push(task);
             labels.push(found);
         }
-        Ok(Self { name: manifest.name, split: split.to_owned(), images, items, tasks, labels })
+        let found: Vec<bool> = labels.iter().map(Option::is_some).collect();
+        let settings = record::settings(&manifest, &tasks, &found);
+        let (name, split) = (manifest.name, split.to_owned());
+        Ok(Self { name, split, images, items, tasks, labels, settings })
     }
 
     /// The tasks that samples carry labels of.
@@ -240,91 +250,6 @@ impl FolderDataset {
         let pairs = self.tasks.iter().zip(&self.labels);
         pairs.filter_map(|(task, labels)| Some((task, labels.as_ref()?)))
     }
-
-    /// Names of the splits that `manifest` describes.
-    ///
-    /// # Errors
-    /// As [`FolderDataset::open`] for the manifest itself.
-    pub fn splits(manifest: &Path) -> Result<Vec<String>> {
-        Ok(Manifest::read(manifest)?.splits.into_keys().collect())
-    }
-
-    /// The tasks as `manifest` alone describes them, without a file of the data set.
-    ///
-    /// # Errors
-    /// As [`FolderDataset::open`] for the manifest itself; [`Error::Config`] for a task whose
-    /// classes are in the data set alone.
-    pub fn described(manifest: &Path) -> Result<Vec<TaskSpec>> {
-        let origin = manifest.display().to_string();
-        let one = |entry: &TaskEntry| match entry.names_classes() {
-            true => Ok(entry.spec(entry.classes.names().to_vec())),
-            false => Err(Error::Config {
-                origin: origin.clone(),
-                key: format!("tasks.{}.classes", entry.name),
-                expected: "the names of the classes, or the data set itself".into(),
-                found: "neither".into(),
-            }),
-        };
-        Manifest::read(manifest)?.tasks.iter().map(one).collect()
-    }
-
-    /// Whether `manifest` names archives that bring its data set.
-    pub fn has_archives(manifest: &Path) -> bool {
-        Manifest::read(manifest).is_ok_and(|manifest| manifest.archive.is_some())
-    }
-
-    /// Whether some image of the split has a file that `pattern` names.
-    pub(crate) fn has(&self, root: &Root, pattern: &str) -> bool {
-        let pattern = Pattern::parse(pattern);
-        let there = |slots: &Slots| {
-            let path = |pattern: &Pattern| root.find(pattern.expand(slots));
-            pattern.as_ref().is_ok_and(|pattern| path(pattern).is_file())
-        };
-        self.items.iter().any(there)
-    }
-
-    /// Height and width of label `task` of sample `index` as stored.
-    pub(crate) fn stored_size(&self, index: usize, task: &str) -> Result<Option<[usize; 2]>> {
-        let labels = self.wanted().find(|(spec, _)| spec.name == task);
-        labels
-            .map_or(Ok(None), |(spec, labels)| labels.stored_size(index, &self.items[index], spec))
-    }
-
-    /// Whether `manifest` lets the splits `one` and `other` share images.
-    ///
-    /// # Errors
-    /// As [`FolderDataset::open`] for the manifest itself.
-    pub(crate) fn may_overlap(manifest: &Path, one: &str, other: &str) -> Result<bool> {
-        let manifest = Manifest::read(manifest)?;
-        let names = |from: &str, to: &str| {
-            manifest.splits.get(from).is_some_and(|split| split.overlaps.iter().any(|n| n == to))
-        };
-        Ok(names(one, other) || names(other, one))
-    }
-
-    /// Names that several images have, in the order of names, with how many: predictions and
-    /// reports could not tell these images apart.
-    pub(crate) fn repeated(&self) -> BTreeMap<String, usize> {
-        let mut counts = BTreeMap::new();
-        for slots in &self.items {
-            *counts.entry(self.images.title(slots)).or_insert(0) += 1;
-        }
-        counts.retain(|_, count| *count > 1);
-        counts
-    }
-}
-
-/// Number of images of each split that `manifest` describes and `root` holds, or why it cannot be
-/// opened; labels are not looked for.
-///
-/// # Errors
-/// As [`FolderDataset::open`] for the manifest itself.
-pub fn split_sizes(manifest: &Path, root: &Root) -> Result<Vec<(String, Result<usize>)>> {
-    let size = |split: String| {
-        let opened = FolderDataset::open_for(manifest, root, &split, |_| false);
-        (split, opened.map(|dataset| dataset.len()))
-    };
-    Ok(FolderDataset::splits(manifest)?.into_iter().map(size).collect())
 }
 
 impl Dataset for FolderDataset {
@@ -340,14 +265,8 @@ impl Dataset for FolderDataset {
         &self.tasks
     }
 
-    fn fingerprint(&self) -> String {
-        let mut digest = Sha256::new();
-        for slots in &self.items {
-            let (title, length) = (self.images.title(slots), self.images.length(slots));
-            digest.update(format!("{title}\0{length}\0"));
-        }
-        // 16 of 64 digits tell data sets apart.
-        format!("{} samples of {} ({:.16x})", self.len(), self.name, digest.finalize())
+    fn records(&self) -> Vec<DatasetRecord> {
+        vec![self.record()]
     }
 
     fn origin(&self, index: usize) -> Option<Origin<'_>> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Dataset, Error, Origin, Result, Sample, TaskSpec};
+use crate::{Dataset, DatasetRecord, Error, Origin, Result, Sample, TaskSpec};
 
 /// The samples of a data set that a list names, in its order.
 pub struct Subset {
@@ -50,8 +50,9 @@ impl Dataset for Subset {
         self.dataset.tasks()
     }
 
-    fn fingerprint(&self) -> String {
-        format!("{} of {}", self.len(), self.dataset.fingerprint())
+    fn records(&self) -> Vec<DatasetRecord> {
+        let limited = |record| DatasetRecord { limit: Some(self.len()), ..record };
+        self.dataset.records().into_iter().map(limited).collect()
     }
 
     fn origin(&self, index: usize) -> Option<Origin<'_>> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Dataset, Error, Origin, Result, Sample, TaskSpec};
+use crate::{Dataset, DatasetRecord, Error, Origin, Result, Sample, TaskSpec};
 
 /// The samples of several data sets, one set after the other.
 ///
@@ -52,8 +52,8 @@ impl Dataset for Union {
         self.parts.iter().map(|part| part.len()).collect()
     }
 
-    fn fingerprint(&self) -> String {
-        self.parts.iter().map(|part| part.fingerprint()).collect::<Vec<_>>().join(", ")
+    fn records(&self) -> Vec<DatasetRecord> {
+        self.parts.iter().flat_map(|part| part.records()).collect()
     }
 
     fn origin(&self, index: usize) -> Option<Origin<'_>> {

@@ -16,6 +16,7 @@ use polyptych_tensor::Tensors;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::data_record::DataRecord;
 use crate::error::io;
 use crate::log::to_json;
 use crate::weights::header;
@@ -46,7 +47,7 @@ pub(crate) struct State {
     /// The resolved recipe; its SHA-256 where an earlier version wrote it.
     pub(crate) recipe: String,
     /// What the data sets looked like from outside.
-    pub(crate) data: String,
+    pub(crate) data: DataRecord,
     /// Versions of Polyptych and LibTorch that wrote it.
     pub(crate) versions: String,
     /// SHA-256 of the other files.

@@ -1,4 +1,4 @@
-//! Weights of any source under timm's names, an adapter of PEFT's folded in where one is given.
+//! Weights of any source under timm's names, an adapter of PEFT's merged in where one is given.
 
 use std::path::{Path, PathBuf};
 

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use ndarray::{Array, Dimension};
 use polyptych_data::{
-    Cached, Dataset, Facts, Loader, LoaderConfig, Root, Survey, TaskSpec, Union, require_disjoint,
+    Cached, Dataset, Facts, Loader, LoaderConfig, Root, TaskSpec, Union, ValidationReport,
+    require_disjoint,
 };
 use polyptych_tensor::{Device, Tensor};
 
+use crate::data_record::DataRecord;
 use crate::recipe::folder_of;
 use crate::{Error, Recipe, Result, SourceRecipe, extend};
 
@@ -20,7 +22,7 @@ pub struct DataSets {
     pub eval: Loader,
     /// The tasks of the recipe, in the order of the task axis.
     pub specs: Vec<TaskSpec>,
-    fingerprint: String,
+    record: DataRecord,
 }
 
 impl DataSets {
@@ -65,8 +67,8 @@ impl DataSets {
                 train.len()
             );
         }
-        let fingerprint = format!("{}; {}", train.fingerprint(), eval.dataset().fingerprint());
-        Ok(Self { train: Loader::new(train, config)?, eval, specs, fingerprint })
+        let record = DataRecord::Sets { train: train.records(), eval: eval.dataset().records() };
+        Ok(Self { train: Loader::new(train, config)?, eval, specs, record })
     }
 
     /// The tasks of `recipe` alone: data sets that are not here are known by their manifests.
@@ -100,25 +102,25 @@ impl DataSets {
 impl DataSets {
     /// What the data sets looked like from outside when they were opened; a file that changes under
     /// a run is no reason to refuse the run once it is mended.
-    pub(crate) fn fingerprint(&self) -> &str {
-        &self.fingerprint
+    pub(crate) fn record(&self) -> &DataRecord {
+        &self.record
     }
 }
 
 /// Reads every sample of the data set that `manifest` describes and `root` holds, by default
-/// `data/<name of the manifest>`, and tells all that is wrong; [`Survey::of_folder`] says how.
+/// `data/<name of the manifest>`, and tells all that is wrong; [`ValidationReport::of_folder`] says how.
 ///
 /// # Errors
 /// A manifest or folder that cannot be read.
-pub fn survey(
+pub fn validate_data(
     manifest: &Path,
     root: Option<&Path>,
     follow_links: bool,
     splits: &[String],
     progress: &(dyn Fn(&str, usize, usize) + Sync),
-) -> Result<Survey> {
+) -> Result<ValidationReport> {
     let root = Root::new(&folder_of(manifest, root)?, follow_links);
-    Ok(Survey::of_folder(manifest, &root, splits, progress)?)
+    Ok(ValidationReport::of_folder(manifest, &root, splits, progress)?)
 }
 
 /// Reads the same and tells what it holds: numbers, sizes, ranges of values, and which of the

@@ -66,9 +66,9 @@ pub enum Error {
         /// Largest difference on the probe batch.
         found: Difference,
     },
-    /// A model whose method does not fold, or not yet.
+    /// A model whose method does not merge, or not yet.
     #[error("{}: expected a model that folds, found one that does not: {reason}", path.display())]
-    Unfoldable {
+    Unmergeable {
         /// The folder of the run.
         path: PathBuf,
         /// Why not, and what would change.

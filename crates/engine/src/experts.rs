@@ -3,7 +3,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-use polyptych_adapters::{ExpertLayer, KMeansConfig, PARAMETERS, construct_experts, moefy};
+use polyptych_adapters::{ExpertLayer, KMeansConfig, construct_experts, method_parameters, moefy};
 use polyptych_backbones::{Checkpoint, ROUNDED_UP};
 use polyptych_formats::file;
 use polyptych_formats::pth::Choice;
@@ -27,7 +27,8 @@ use crate::{Model, Recipe, Result};
 pub(crate) fn prepare(model: &Model, recipe: &Recipe) -> Result<Vec<ExpertLayer>> {
     let Some((experts, config)) = recipe.adapter.experts() else { return Ok(Vec::new()) };
     let prefix = format!("{BACKBONE}.");
-    let plain = model.store.tensors().into_iter().filter(|(name, _)| !matches(PARAMETERS, name));
+    let parameters = method_parameters();
+    let plain = model.store.tensors().into_iter().filter(|(name, _)| !matches(&parameters, name));
     let plain: Tensors =
         plain.filter_map(|(name, t)| Some((name.strip_prefix(&prefix)?.to_owned(), t))).collect();
     // Random values do not come again.
@@ -35,7 +36,7 @@ pub(crate) fn prepare(model: &Model, recipe: &Recipe) -> Result<Vec<ExpertLayer>
     let layers = remembered(&plain, experts, config, cache.as_deref())?;
     let permuted = moefy(&plain, &layers)?;
     let named = permuted.into_iter().map(|(name, t)| (format!("{prefix}{name}"), t));
-    let allow_missing = &[&["heads.*"][..], PARAMETERS].concat();
+    let allow_missing = &[&["heads.*"][..], &parameters].concat();
     let options = LoadOptions { allow_missing, ..LoadOptions::default() };
     model.store.load("experts", &named.collect(), &options)?;
     Ok(layers)

@@ -8,9 +8,9 @@ mod whole;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use polyptych_adapters::{Form, PARAMETERS, PeftFactors};
+use polyptych_adapters::{Form, is_method_parameter};
 use polyptych_formats::file;
-use polyptych_tensor::{LoadOptions, NoAdapter, Store, Tensor, Tensors, matches, no_grad};
+use polyptych_tensor::{LoadOptions, NoAdapter, Store, Tensor, Tensors, no_grad};
 
 use crate::error::io;
 use crate::merge;
@@ -45,7 +45,7 @@ pub struct ExportReport {
     pub notes: Vec<String>,
 }
 
-/// What every format is made from: the folded model in float32, and a batch to compare on.
+/// What every format is made from: the merged model in float32, and a batch to compare on.
 struct Subject<'a> {
     run: &'a OpenRun,
     recipe: Recipe,
@@ -99,17 +99,17 @@ pub fn export(
 
 impl<'a> Subject<'a> {
     fn new(run: &'a OpenRun) -> Result<Self> {
-        if let Some(reason) = run.model.unfoldable() {
-            return Err(Error::Unfoldable { path: run.folder.path().into(), reason });
+        if let Some(reason) = run.model.unmergeable() {
+            return Err(Error::Unmergeable { path: run.folder.path().into(), reason });
         }
         let recipe = run.recipe_in_float32();
         let device = run.model.store.device();
         let tensors = match run.form {
-            Form::Adapted => run.model.folded()?,
-            Form::Folded => run.model.store.tensors().into_iter().collect(),
+            Form::Adapted => run.model.merged()?,
+            Form::Merged => run.model.store.tensors().into_iter().collect(),
         };
-        let model = Model::new(&recipe, &run.folder.specs()?, Form::Folded, device)?;
-        model.store.load("folded model", &tensors, &LoadOptions::default())?;
+        let model = Model::new(&recipe, &run.folder.specs()?, Form::Merged, device)?;
+        model.store.load("merged model", &tensors, &LoadOptions::default())?;
         model.store.set_trainable(|_| false);
         let images = to_tensor(&merge::probe(run)?.images, device);
         if run.form == Form::Adapted {
@@ -139,11 +139,11 @@ impl<'a> Subject<'a> {
     /// MTLoRA, which has factors of single tasks, the part that all tasks share.
     fn plain_tensors(&self) -> Result<(Tensors, Option<String>)> {
         let tensors = self.tensors_of(self.trunk()?);
-        let Some(kept) = tensors.keys().find(|name| matches(PARAMETERS, name)).cloned() else {
+        let Some(kept) = tensors.keys().find(|name| is_method_parameter(name)).cloned() else {
             return Ok((tensors, None));
         };
         let only_whole = "torchscript and onnx have them all";
-        let shared = PeftFactors::of(&self.recipe.adapter, &tensors).map_err(|cause| {
+        let shared = self.recipe.adapter.to_peft(&tensors).map_err(|cause| {
             self.refused(format!(
                 "expected a plain backbone, found parts that stay per task, such as {kept}: \
                  {only_whole} ({cause})"

@@ -1,6 +1,6 @@
 //! The run that another one extends: what its recipe must agree in, and its values.
 
-use polyptych_adapters::add_task;
+use polyptych_adapters::AddTask;
 use polyptych_data::TaskSpec;
 use polyptych_tensor::{LoadOptions, LoadReport};
 use serde_json::{Map, Value, json};
@@ -12,6 +12,7 @@ use crate::{Checkpoint, Error, ExtendRecipe, Model, Recipe, Result, RunFolder};
 /// A trained run that gets more tasks.
 pub(crate) struct Extended<'a> {
     extend: &'a ExtendRecipe,
+    add_task: AddTask,
     checkpoint: Checkpoint,
 }
 
@@ -31,7 +32,7 @@ impl<'a> Extended<'a> {
     /// Opens the run that `recipe` extends, if it does, and checks that both fit together.
     ///
     /// # Errors
-    /// A folder that is no run, or is folded; a task of the run that the recipe lacks, a new task
+    /// A folder that is no run, or is merged; a task of the run that the recipe lacks, a new task
     /// that the run has, a setting on which the old tasks' outputs depend and that differs.
     pub(crate) fn open(recipe: &'a Recipe) -> Result<Option<Self>> {
         let Some(extend) = &recipe.extend else { return Ok(None) };
@@ -45,7 +46,8 @@ impl<'a> Extended<'a> {
         check_settings(recipe, extend, &old)?;
         let checkpoint = Checkpoint::open(&folder.checkpoints(), extend.best)?;
         same_recipe(&extend.run, &checkpoint, &text)?;
-        Ok(Some(Self { extend, checkpoint }))
+        let add_task = recipe.adapter.takes_new_tasks()?;
+        Ok(Some(Self { extend, add_task, checkpoint }))
     }
 
     /// Puts the run's values into `model`; what the new tasks own stays as it is.
@@ -57,7 +59,7 @@ impl<'a> Extended<'a> {
         model.refuse_rounded_down(&origin, self.checkpoint.rounded_up)?;
         let mut tensors = self.checkpoint.model;
         for task in &self.extend.tasks {
-            tensors = add_task(&tensors, task)?;
+            tensors = (self.add_task)(&tensors, task)?;
         }
         let heads: Vec<String> =
             self.extend.tasks.iter().map(|task| format!("heads.{task}.*")).collect();

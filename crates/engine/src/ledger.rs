@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use polyptych_adapters::{Form, PARAMETERS};
-use polyptych_tensor::{Device, Kind, Role, Tensor, matches};
+use polyptych_adapters::{Form, is_method_parameter};
+use polyptych_tensor::{Device, Kind, Role, Tensor};
 use serde::Serialize;
 
 use crate::balance::{ParameterSharing, num_buffers};
@@ -152,7 +152,7 @@ fn group_of(name: &str) -> String {
         Some((task, rest)) => (format!("tasks.{task}"), rest),
         None => ("backbone".into(), name),
     };
-    if matches(PARAMETERS, rest) { format!("{group}, adapter") } else { group }
+    if is_method_parameter(rest) { format!("{group}, adapter") } else { group }
 }
 
 /// `34262906` as `34,262,906`.

@@ -9,6 +9,7 @@ mod checkpoint;
 mod conflict;
 mod convert;
 mod data;
+mod data_record;
 mod difference;
 mod error;
 mod evaluate;
@@ -40,7 +41,7 @@ mod weights;
 pub use checkpoint::Checkpoint;
 pub use conflict::{Conflict, ConflictGroup, MeanConflict};
 pub use convert::{Conversion, PROBE_IMAGES, convert};
-pub use data::{DataSets, facts, survey, to_tensor};
+pub use data::{DataSets, facts, to_tensor, validate_data};
 pub use difference::Difference;
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, NamedClass, Peak, TaskScores, evaluate, evaluate_watched};
@@ -54,16 +55,17 @@ pub use model::Model;
 pub use panel::{panel, picture};
 pub use polyptych_adapters::{ExpertLayer, KMeansConfig};
 pub use polyptych_data::{
-    AugmentConfig, Error as DataError, Facts, Guess, Histogram, LabelCount, Made, Mark,
-    Orientation, Problem, Root, SplitFacts, Survey, TaskFacts, TaskSpec, guess, make,
+    AugmentConfig, Error as DataError, Facts, Histogram, InferredManifest, LabelCount, Mark,
+    Orientation, Problem, Root, SplitFacts, TaskFacts, TaskSpec, ValidationReport, infer_manifest,
     shipped_manifest, split_sizes,
 };
 pub use polyptych_formats::pth::Choice;
 pub use polyptych_kernels::torch_version;
 pub use polyptych_losses::balancers::{BalancerInfo, BalancerKind, balancers};
 pub use polyptych_metrics::ClassScore;
+pub use polyptych_synthetic::{CopyContents, write_copy};
 pub use polyptych_tensor::memory;
-pub use predict::{Prediction, Predictor, image_files, output_names};
+pub use predict::{Prediction, Predictor, image_files, output_names, passed_over};
 pub use recipe::{
     BackboneRecipe, Change, CompareRecipe, DataRecipe, ExtendRecipe, OptimiserRecipe, Recipe,
     SourceRecipe, TaskRecipe, TrainRecipe,

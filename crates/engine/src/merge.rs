@@ -1,12 +1,12 @@
-//! Folding a trained model into a plain one, checked before it is written.
+//! Merging a trained model into a plain one, checked before it is written.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use polyptych_adapters::{Form, PARAMETERS};
+use polyptych_adapters::{Form, is_method_parameter};
 use polyptych_data::{Batch, TaskKind};
 use polyptych_formats::file;
-use polyptych_tensor::{Kind, LoadOptions, Precision, Tensor, Tensors, matches, no_grad};
+use polyptych_tensor::{Kind, LoadOptions, Precision, Tensor, Tensors, no_grad};
 use serde::Serialize;
 
 use crate::error::io;
@@ -18,7 +18,7 @@ use crate::{
     DataSets, Difference, Error, Model, OpenRun, Recipe, Result, RunFolder, Task, to_tensor,
 };
 
-/// What folding did.
+/// What merging did.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MergeReport {
     /// Largest difference of raw outputs per task, on the probe batch, in float32.
@@ -33,7 +33,7 @@ pub struct MergeReport {
     pub probe_images: usize,
 }
 
-/// Folds the model of `run` and writes it to `out`: the whole model, and the plain backbone under
+/// Merges the model of `run` and writes it to `out`: the whole model, and the plain backbone under
 /// timm's names in `backbone.safetensors`, that one in float16 if `half`.
 ///
 /// Where every task names one class per image, the plain backbone has their heads, one behind the
@@ -44,17 +44,17 @@ pub struct MergeReport {
 /// computes in. The two models are compared in float32 too.
 ///
 /// # Errors
-/// A model that is folded already, one whose method is not ready to fold, a merged model whose raw
+/// A model that is merged already, one whose method is not ready to merge, a merged model whose raw
 /// outputs on a probe batch of the evaluation data differ from the trained one's by more than 1e-4
 /// of the largest, or a folder that cannot be written; nothing is written unless the check holds,
 /// and nothing stays that is not whole.
 pub fn merge(run: &OpenRun, out: &Path, half: bool) -> Result<MergeReport> {
-    if run.form == Form::Folded {
+    if run.form == Form::Merged {
         let reason = "expected a trained run, found a merged model".into();
         return Err(Error::Run { path: run.folder.path().into(), reason });
     }
     let specs = run.folder.specs()?;
-    let tensors = run.model.folded()?;
+    let tensors = run.model.merged()?;
     let both = Both::new(run, &run.recipe_in_float32(), &tensors)?;
     let report = report(run, &both, &tensors)?;
     let folder = RunFolder::create(out, &run.recipe, &specs, run.baselines.as_ref())?;
@@ -80,7 +80,7 @@ impl Both {
 
 fn merged(run: &OpenRun, recipe: &Recipe, tensors: &Tensors) -> Result<Model> {
     let specs = run.folder.specs()?;
-    let model = Model::new(recipe, &specs, Form::Folded, run.model.store.device())?;
+    let model = Model::new(recipe, &specs, Form::Merged, run.model.store.device())?;
     model.store.load("merged model", tensors, &LoadOptions::default())?;
     model.store_frozen();
     Ok(model)
@@ -91,17 +91,17 @@ fn report(run: &OpenRun, both: &Both, tensors: &Tensors) -> Result<MergeReport> 
     let images = to_tensor(&batch.images, run.model.store.device());
     let trained = both.trained.as_ref().unwrap_or(&run.model);
     let differences = compare(&both.merged, trained, &images)?;
-    if let Some(reason) = run.model.unfoldable() {
-        return Err(unfoldable(run, reason, &differences));
+    if let Some(reason) = run.model.unmergeable() {
+        return Err(unmergeable(run, reason, &differences));
     }
     differences.iter().try_for_each(|(key, difference)| difference.check(key))?;
     let in_own_precision = match both.trained {
         Some(_) => compare(&merged(run, &run.recipe, tensors)?, &run.model, &images)?,
         None => BTreeMap::new(),
     };
-    let kept = tensors.keys().filter(|name| matches(PARAMETERS, name)).cloned().collect();
+    let kept = tensors.keys().filter(|name| is_method_parameter(name)).cloned().collect();
     let before = run.model.store.tensors();
-    let gone = |name: &str| matches(PARAMETERS, name) && !tensors.contains_key(name);
+    let gone = |name: &str| is_method_parameter(name) && !tensors.contains_key(name);
     let folded = before.iter().filter(|(name, _)| gone(name)).count();
     let probe_images = batch.names.len();
     Ok(MergeReport { differences, in_own_precision, folded, kept, probe_images })
@@ -127,7 +127,7 @@ pub(crate) fn compare(
 }
 
 /// `differences`: those of raw outputs that merging would make.
-fn unfoldable(run: &OpenRun, reason: String, differences: &BTreeMap<String, Difference>) -> Error {
+fn unmergeable(run: &OpenRun, reason: String, differences: &BTreeMap<String, Difference>) -> Error {
     let reason = match differences.values().copied().reduce(Difference::or_worse) {
         Some(worst) if worst.is_too_large() => {
             let (largest, of) = (worst.largest, worst.of);
@@ -137,12 +137,12 @@ fn unfoldable(run: &OpenRun, reason: String, differences: &BTreeMap<String, Diff
         }
         _ => reason,
     };
-    Error::Unfoldable { path: run.folder.path().into(), reason }
+    Error::Unmergeable { path: run.folder.path().into(), reason }
 }
 
 fn write(
     folder: &RunFolder,
-    folded: &Model,
+    merged: &Model,
     tensors: &Tensors,
     report: &MergeReport,
     half: bool,
@@ -152,22 +152,22 @@ fn write(
     let save =
         |name: &str, tensors: &Tensors| file::save(&folder.path().join(name), tensors, header());
     save(MERGED_MODEL, tensors)?;
-    for trunk in folded.trunks() {
-        save(&trunk.file(), &plain(folded, trunk, tensors, half))?;
+    for trunk in merged.trunks() {
+        save(&trunk.file(), &plain(merged, trunk, tensors, half))?;
     }
     Ok(file::write_aside(&folder.path().join(MERGE), to_json(report).as_bytes())?)
 }
 
 /// The backbone of `trunk` under timm's names, with its classifier.
-fn plain(folded: &Model, trunk: &Trunk, tensors: &Tensors, half: bool) -> Tensors {
+fn plain(merged: &Model, trunk: &Trunk, tensors: &Tensors, half: bool) -> Tensors {
     let prefix = format!("{}.", trunk.prefix());
     let kind = |t: &Tensor| if half { Kind::Half } else { t.kind() };
     let own = tensors.iter().filter_map(|(name, t)| Some((name.strip_prefix(&prefix)?, t)));
-    let own = own.filter(|(name, _)| !matches(PARAMETERS, name));
+    let own = own.filter(|(name, _)| !is_method_parameter(name));
     let mut plain: Tensors =
         own.map(|(name, t)| (name.to_owned(), t.detach().to_kind(kind(t)))).collect();
-    let heads = classifier(&folded.tasks[trunk.tasks.clone()]);
-    let name = folded.backbone_config().classifier();
+    let heads = classifier(&merged.tasks[trunk.tasks.clone()]);
+    let name = merged.backbone_config().classifier();
     for part in ["weight", "bias"] {
         let rows = heads.iter().map(|head| Some(tensors.get(&format!("{head}.{part}"))?.detach()));
         if let Some(rows) = rows.collect::<Option<Vec<_>>>().filter(|rows| !rows.is_empty()) {

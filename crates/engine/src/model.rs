@@ -255,9 +255,9 @@ impl Model {
         self.trunks.iter().for_each(|trunk| trunk.plan.set_progress(step, steps));
     }
 
-    /// Why the model cannot be folded as it is now; nothing where it can.
-    pub fn unfoldable(&self) -> Option<String> {
-        self.trunks.iter().find_map(|trunk| trunk.plan.unfoldable())
+    /// Why the model cannot be merged as it is now; nothing where it can.
+    pub fn unmergeable(&self) -> Option<String> {
+        self.trunks.iter().find_map(|trunk| trunk.plan.unmergeable())
     }
 
     /// What the method noted of every image in the last forward pass outside of training.
@@ -312,19 +312,19 @@ impl Model {
         self.trunks.iter().map(part).collect()
     }
 
-    /// All tensors with everything folded that the method can fold; heads are unchanged. Whatever
+    /// All tensors with everything merged that the method can merge; heads are unchanged. Whatever
     /// the run computes in, factors are multiplied in float32 and the result is float32.
     ///
     /// # Errors
     /// A parameter of the method that is absent.
-    pub fn folded(&self) -> Result<Tensors> {
+    pub fn merged(&self) -> Result<Tensors> {
         let float = |(name, t): (String, Tensor)| (name, in_float32(&t));
         let stored: Tensors = self.store.tensors().into_iter().map(float).collect();
         let heads = stored.iter().filter(|(name, _)| name.starts_with("heads."));
         let mut all: Tensors = heads.map(|(name, t)| (name.clone(), t.shallow_clone())).collect();
         for trunk in &self.trunks {
-            let (prefix, folded) = (trunk.prefix(), trunk.folded(&stored)?);
-            all.extend(folded.into_iter().map(|(name, t)| (format!("{prefix}.{name}"), t)));
+            let (prefix, merged) = (trunk.prefix(), trunk.merged(&stored)?);
+            all.extend(merged.into_iter().map(|(name, t)| (format!("{prefix}.{name}"), t)));
         }
         Ok(all)
     }

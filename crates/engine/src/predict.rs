@@ -15,7 +15,7 @@ use polyptych_tensor::{Device, no_grad};
 use crate::error::io;
 use crate::evaluate::to_array;
 use crate::{OpenRun, Result, panel, picture, to_tensor};
-pub use names::{image_files, output_names};
+pub use names::{image_files, output_names, passed_over};
 
 /// A model that reads photographs of any size.
 #[derive(Debug)]

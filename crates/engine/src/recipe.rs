@@ -2,6 +2,7 @@
 
 mod change;
 mod extend;
+mod numbers;
 mod parse;
 mod problems;
 mod propose;
@@ -273,16 +274,10 @@ impl Recipe {
             ("train.max_skipped", self.train.max_skipped),
             ("data.batch_size", self.data.batch_size as u64),
         ];
-        let mut zeros = positive.iter().filter(|(_, value)| *value == 0).map(|(key, _)| *key);
-        if let Some(key) = zeros.next() {
-            let reason = "expected at least 1, found 0".to_owned();
-            return wrong(
-                key,
-                zeros.fold(reason, |text, key| {
-                    format!("{text}; {key}: expected at least 1, found 0")
-                }),
-            );
-        }
+        let zeros = positive.iter().filter(|(_, value)| *value == 0);
+        let zeros =
+            zeros.map(|(key, _)| ((*key).to_owned(), "expected at least 1, found 0".into()));
+        problems::refuse(origin, zeros.chain(numbers::wrong(self)))?;
         if self.tasks.is_empty() {
             return wrong("tasks", "expected at least one task, found none".into());
         }

@@ -181,7 +181,7 @@ pub struct OpenRun {
     pub recipe: Recipe,
     /// The model with its trained values.
     pub model: Model,
-    /// Whether the model has been folded.
+    /// Whether the model has been merged.
     pub form: Form,
     /// What delta-m compares with.
     pub baselines: Option<Baselines>,
@@ -200,10 +200,10 @@ impl OpenRun {
         let folder = RunFolder::open(path)?;
         let (recipe, text) = folder.recipe()?;
         let device = device::resolve(device_name.unwrap_or(&recipe.device))?;
-        let form = if path.join(MERGE).exists() { Form::Folded } else { Form::Adapted };
+        let form = if path.join(MERGE).exists() { Form::Merged } else { Form::Adapted };
         let mut step = recipe.train.steps;
         let (tensors, origin, rounded_up) = match form {
-            Form::Folded => {
+            Form::Merged => {
                 let path = path.join(MERGED_MODEL);
                 let file = file::load(&path)?;
                 let rounded_up = is_rounded_up(&file.metadata);

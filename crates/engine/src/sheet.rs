@@ -162,12 +162,12 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use polyptych_data::make;
+    use polyptych_synthetic::write_copy;
 
     #[test]
     fn labels_and_augmentation_are_seen() {
         let folder = tempfile::tempdir().unwrap();
-        make("pascal_context", folder.path()).unwrap();
+        write_copy("pascal_context", folder.path()).unwrap();
         let sheet = Sheet {
             manifest: Path::new(env!("CARGO_MANIFEST_DIR"))
                 .join("../../datasets/pascal_context.toml"),

@@ -1,4 +1,4 @@
-//! How long a forward pass takes, before and after folding.
+//! How long a forward pass takes, before and after merging.
 
 use std::time::Instant;
 
@@ -41,7 +41,7 @@ pub struct Timing {
 /// # Errors
 /// A merged model, of which one form is left, or numbers of images or passes that are 0.
 pub fn time(run: &OpenRun, images: usize, passes: usize) -> Result<Timing> {
-    if run.form == Form::Folded {
+    if run.form == Form::Merged {
         let reason = "expected a trained run, found a merged model".into();
         return Err(Error::Run { path: run.folder.path().into(), reason });
     }
@@ -51,7 +51,7 @@ pub fn time(run: &OpenRun, images: usize, passes: usize) -> Result<Timing> {
             return Err(Error::Recipe { origin: "time".into(), key, reason });
         }
     }
-    let folded = run.model.unfoldable().is_none().then(|| folded(run)).transpose()?;
+    let folded = run.model.unmergeable().is_none().then(|| folded(run)).transpose()?;
     let models: Vec<&Model> = [Some(&run.model), folded.as_ref()].into_iter().flatten().collect();
     let mut spreads = in_turn(&models, &batch(run, images), passes)?.into_iter();
     let adapted_ms = spreads.next().expect("there is a trained model");
@@ -60,8 +60,8 @@ pub fn time(run: &OpenRun, images: usize, passes: usize) -> Result<Timing> {
 
 fn folded(run: &OpenRun) -> Result<Model> {
     let (recipe, specs) = (&run.recipe, run.folder.specs()?);
-    let model = Model::new(recipe, &specs, Form::Folded, run.model.store.device())?;
-    model.store.load("folded model", &run.model.folded()?, &LoadOptions::default())?;
+    let model = Model::new(recipe, &specs, Form::Merged, run.model.store.device())?;
+    model.store.load("merged model", &run.model.merged()?, &LoadOptions::default())?;
     Ok(model)
 }
 

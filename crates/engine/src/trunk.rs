@@ -3,7 +3,7 @@
 //! With `backbone.per_task` every task has a copy of what its method trains in the backbone. The
 //! copies are backbones of their own, with the single-task form of the method, that read the same
 //! frozen numbers: those lie once, below `backbone`, and what trains lies below
-//! `tasks.<task>.backbone`. A folded copy is a whole backbone, since factors of tasks end up in
+//! `tasks.<task>.backbone`. A merged copy is a whole backbone, since factors of tasks end up in
 //! the same weights.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -162,15 +162,15 @@ impl Trunk {
         self.plan.owner(name).is_none_or(read)
     }
 
-    /// The backbone's tensors, under its own names, with everything folded that can be.
+    /// The backbone's tensors, under its own names, with everything merged that can be.
     ///
     /// # Errors
     /// A parameter of the method that is absent.
-    pub(crate) fn folded(&self, stored: &Tensors) -> Result<Tensors> {
+    pub(crate) fn merged(&self, stored: &Tensors) -> Result<Tensors> {
         let found = self.places.iter().filter_map(|(name, place)| {
             stored.get(place).map(|tensor| (name.clone(), tensor.shallow_clone()))
         });
-        Ok(self.plan.fold(&found.collect())?)
+        Ok(self.plan.merge(&found.collect())?)
     }
 
     fn note_places(&mut self, store: &Store) {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
-use polyptych_adapters::{PARAMETERS, is_method_parameter};
+use polyptych_adapters::{is_method_parameter, method_parameters};
 use polyptych_backbones::checkpoint::is_rounded_up;
 use polyptych_backbones::{Checkpoint, ROUNDED_UP, computed, pretrained};
 use polyptych_formats::pth::Choice;
@@ -65,12 +65,12 @@ pub fn load_backbone(model: &Model, recipe: &BackboneRecipe) -> Result<Option<Lo
     check_method(model, &checkpoint, &named)?;
     check_heads(model, weights, &named)?;
     let factors = named.keys().any(|name| matches(&FACTORS, name));
-    let initial = if factors { &[][..] } else { PARAMETERS };
+    let initial = if factors { Vec::new() } else { method_parameters() };
     let resample = |name: &str, tensor: &Tensor, wanted: &[i64]| {
         model.backbone_config().resample(name, tensor, wanted)
     };
     let options = LoadOptions {
-        allow_missing: &[&["heads.*"][..], initial].concat(),
+        allow_missing: &[&["heads.*"][..], &initial].concat(),
         allow_unused: &[&UNUSED[..], &computed()].concat(),
         resample: Some(&resample),
     };
@@ -98,7 +98,7 @@ fn of_run(path: &Path) -> Result<Option<(Tensors, bool)>> {
     }))
 }
 
-/// Loads what a run has learnt and the model has too; heads of other shapes stay new.
+/// Loads the trained values of a run that the model has too; heads of other shapes stay new.
 fn load_run(model: &Model, recipe: &BackboneRecipe, tensors: &Tensors) -> Result<LoadReport> {
     let own: BTreeMap<String, Vec<i64>> =
         model.store.tensors().into_iter().map(|(name, t)| (name, t.size())).collect();
@@ -125,12 +125,12 @@ fn load_run(model: &Model, recipe: &BackboneRecipe, tensors: &Tensors) -> Result
         return Err(Error::Weights { name: recipe.weights.clone(), reason });
     }
     let factors = named.keys().any(|name| is_method_parameter(name));
-    let initial = if factors { &[][..] } else { PARAMETERS };
+    let initial = if factors { Vec::new() } else { method_parameters() };
     let resample = |name: &str, tensor: &Tensor, wanted: &[i64]| {
         model.backbone_config().resample(name, tensor, wanted)
     };
     let allow_missing =
-        [&["heads.*", "backbone.norm.*", "backbone.fc_norm.*"][..], initial].concat();
+        [&["heads.*", "backbone.norm.*", "backbone.fc_norm.*"][..], &initial].concat();
     let options = LoadOptions {
         allow_missing: &allow_missing,
         allow_unused: &[&UNUSED[..], &computed()].concat(),

@@ -112,7 +112,7 @@ fn exports(path: &Path, name: &str) {
     let run = OpenRun::open(path, false, None).unwrap();
     match export(&run, ExportFormat::Onnx, &path.join("model.onnx"), None) {
         Ok(report) => assert_eq!(report.differences.len(), run.model.tasks.len(), "{name}"),
-        Err(Error::Unfoldable { .. }) => {}
+        Err(Error::Unmergeable { .. }) => {}
         Err(e) => panic!("{name}: {e}"),
     }
 }

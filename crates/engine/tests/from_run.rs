@@ -1,4 +1,4 @@
-//! A recipe begins with what a run has learnt.
+//! A recipe starts from the trained values of a run.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -29,15 +29,15 @@ fn a_run_gives_backbone_adapters_and_heads() {
         Trainer::start(from(&path("run"), &[]), None, &path("same")).unwrap();
     let (old, new) = (tensors(&first), tensors(&second));
     assert!(old.iter().all(|(name, tensor)| new[name].equal(tensor)));
-    let told = summary(&preparation.weights.unwrap());
-    assert_eq!(told, format!("{} tensors loaded", old.len()));
+    let report = summary(&preparation.weights.unwrap());
+    assert_eq!(report, format!("{} tensors loaded", old.len()));
 
     // Another head is new, and said to be; another size is resampled where that is needed.
     let other = ["tasks.depth.head.embed_dim=4", "data.img_size=[64, 64]"];
     let (third, preparation) =
         Trainer::start(from(&path("run"), &other), None, &path("other")).unwrap();
-    let told = summary(&preparation.weights.unwrap());
-    assert!(told.contains(" new, with initial values (head depth "), "{told}");
+    let report = summary(&preparation.weights.unwrap());
+    assert!(report.contains(" new, with initial values (head depth "), "{report}");
     let new = tensors(&third);
     let same = |prefix: &str| {
         old.iter().filter(|(name, _)| name.starts_with(prefix)).all(|(n, t)| new[n].equal(t))
@@ -60,8 +60,8 @@ fn a_merged_model_gives_a_plain_backbone_to_any_method() {
     merge(&OpenRun::open(&path("run"), false, None).unwrap(), &path("merged"), false).unwrap();
     let (trainer, preparation) =
         Trainer::start(from(&path("merged"), &[levels]), None, &path("new")).unwrap();
-    let told = summary(&preparation.weights.unwrap());
-    assert!(told.contains("(adapter "), "{told}");
+    let report = summary(&preparation.weights.unwrap());
+    assert!(report.contains("(adapter "), "{report}");
     let merged = OpenRun::open(&path("merged"), false, None).unwrap();
     let new = tensors(&trainer);
     let (name, head) =

@@ -57,7 +57,7 @@ fn the_plain_part_has_timms_names() {
     let full = recipe(&["adapter={method=\"full\"}"]);
     let specs = OpenRun::open(&out, false, None).unwrap().folder.specs().unwrap();
     let cpu = polyptych_tensor::Device::Cpu;
-    let form = polyptych_adapters::Form::Folded;
+    let form = polyptych_adapters::Form::Merged;
     let timm = polyptych_engine::Model::new(&full, &specs, form, cpu).unwrap();
     let expected = timm.store.tensors().into_iter();
     let expected = expected

@@ -192,11 +192,39 @@ fn other_data_is_refused() {
     stop_at(2, recipe(&[]), &path);
     let state = path.join("checkpoints/step-00000002/state.json");
     let text = std::fs::read_to_string(&state).unwrap();
-    std::fs::write(&state, text.replace("6 samples", "7 samples")).unwrap();
+    std::fs::write(&state, text.replace("\"samples\": 6", "\"samples\": 7")).unwrap();
     let message = Trainer::resume(&path).err().unwrap().to_string();
-    let expected = "expected the data sets of the run, 7 samples of scenes; 3 samples of scenes, \
-                    found 6 samples of scenes; 3 samples of scenes";
-    assert!(message.ends_with(expected), "{message}");
+    let expected = format!(
+        "the data are not those of the run: data.train (scenes): images: expected 7, found 6; bring \
+         them or their manifest back, or begin a new run with the values of this one: train a \
+         recipe with backbone.weights={}",
+        path.display()
+    );
+    assert!(message.ends_with(&expected), "{message}");
+}
+
+/// Earlier versions recorded texts alone.
+#[test]
+fn a_run_of_an_earlier_version_goes_on() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    stop_at(2, recipe(&[]), &path);
+    let state = path.join("checkpoints/step-00000002/state.json");
+    let mut known: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&state).unwrap()).unwrap();
+    let mut write = |data: &str| {
+        known["data"] = data.into();
+        std::fs::write(&state, known.to_string()).unwrap();
+    };
+    write("6 samples of scenes; 4 samples of scenes");
+    let message = Trainer::resume(&path).err().unwrap().to_string();
+    let expected = "data: expected 6 samples of scenes; 4 samples of scenes, found 6 samples of \
+                    scenes; 3 samples of scenes; ";
+    assert!(message.contains(expected), "{message}");
+    write("6 samples of scenes; 3 samples of scenes");
+    let mut second = Trainer::resume(&path).unwrap();
+    assert!(second.run(&mut Until { until: u64::MAX, ..Until::default() }).unwrap().finished);
 }
 
 /// Numbers that are not finite are skipped, end the run where they stay, and can be looked at.

@@ -1,4 +1,4 @@
-//! The seam between backbones and adapters.
+//! What backbones and adapters agree on.
 //!
 //! A backbone asks a [`Plan`] for every projection by its timm name; the plan decides what stands
 //! there. With [`NoAdapter`] the backbone is exactly timm's. Neither side knows the other.
@@ -109,7 +109,7 @@ pub trait Parallel: Debug {
     }
 }
 
-/// Learnt tokens that join those of an image in front of a block.
+/// Trainable tokens that join those of an image in front of a block.
 ///
 /// They attend and are attended to like the image's, and are dropped before any head reads.
 pub trait Prompts: Debug {
@@ -121,7 +121,7 @@ pub trait Prompts: Debug {
 #[derive(Debug)]
 pub struct ParallelOutput {
     /// Joins what flows on to the next block; stochastic depth does not touch it.
-    pub onward: Activations,
+    pub added: Activations,
     /// `[tasks, batch, .., dim]`: the tasks' own terms. They never enter the next block: within a
     /// stage they are summed up to its tap and leave there.
     pub aside: Option<Tensor>,
@@ -161,11 +161,14 @@ pub enum Pyramid {
 
 /// What a method puts at a backbone's sites.
 pub trait Plan: Debug {
-    /// Makes the projection at `site`, with its parameters below `scope`.
+    /// Makes the projection at `site`, with its parameters below `scope`; timm's own layer unless
+    /// the method has another.
     ///
     /// # Errors
     /// A configuration that does not fit the site.
-    fn projection(&self, scope: &Scope, site: &Site) -> Result<Box<dyn Projection>>;
+    fn projection(&self, scope: &Scope, site: &Site) -> Result<Box<dyn Projection>> {
+        Ok(Box::new(Plain(Linear::new(scope, site.in_features, site.out_features, site.bias)?)))
+    }
 
     /// Makes what scales the hidden units of the MLP whose first matrix stands at `fc1`, with its
     /// parameters below `scope`, the MLP's own; nothing unless the method has such a gate.
@@ -204,8 +207,8 @@ pub trait Plan: Debug {
     /// Tells the plan where the run stands: `step` of `steps` were done before what comes next.
     fn set_progress(&self, _step: u64, _steps: u64) {}
 
-    /// Why the model cannot be folded as it is now; nothing where it can.
-    fn unfoldable(&self) -> Option<String> {
+    /// Why the model cannot be merged as it is now; nothing where it can.
+    fn unmergeable(&self) -> Option<String> {
         None
     }
 
@@ -242,14 +245,16 @@ pub trait Plan: Debug {
         None
     }
 
-    /// Folds into the backbone's weights what can be folded, in a copy of its tensors.
+    /// Merges into the backbone's weights what can be merged, in a copy of its tensors.
     ///
-    /// What cannot be folded stays under the method's own names. A model that is built with the
-    /// same plan in its folded form has exactly the names that remain.
+    /// What cannot be merged stays under the method's own names. A model that is built with the
+    /// same plan in its merged form has exactly the names that remain.
     ///
     /// # Errors
     /// A tensor that the plan made and the map lacks.
-    fn fold(&self, tensors: &Tensors) -> Result<Tensors>;
+    fn merge(&self, tensors: &Tensors) -> Result<Tensors> {
+        Ok(tensors.iter().map(|(name, t)| (name.clone(), t.shallow_clone())).collect())
+    }
 }
 
 /// No adapter: timm's own layers; everything trains, or nothing.
@@ -262,19 +267,8 @@ pub enum NoAdapter {
 }
 
 impl Plan for NoAdapter {
-    fn projection(&self, scope: &Scope, site: &Site) -> Result<Box<dyn Projection>> {
-        Ok(Box::new(Plain(Linear::new(scope, site.in_features, site.out_features, site.bias)?)))
-    }
-
     fn trains(&self, _name: &str) -> bool {
         *self == NoAdapter::Full
-    }
-
-    fn fold(&self, tensors: &Tensors) -> Result<Tensors> {
-        Ok(tensors
-            .iter()
-            .map(|(name, t): (&String, &Tensor)| (name.clone(), t.shallow_clone()))
-            .collect())
     }
 }
 

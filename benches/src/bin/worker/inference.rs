@@ -25,7 +25,7 @@ pub(crate) fn fold(subject: &Subject, folder: &Path) -> Result<()> {
     let batch = Tensors::from([("images".to_owned(), subject.images())]);
     file::save(&stored(folder, "images"), &batch, Default::default())?;
     let adapted = subject.stirred()?;
-    let folded = no_grad(|| adapted.folded())?;
+    let folded = no_grad(|| adapted.merged())?;
     drop(adapted);
     Ok(file::save(&stored(folder, "weights"), &folded, Default::default())?)
 }
@@ -56,7 +56,7 @@ fn stored(folder: &Path, name: &str) -> PathBuf {
 
 fn load(subject: &Subject, folder: &Path) -> Result<Model> {
     let folded = file::load(&stored(folder, "weights"))?.tensors;
-    let model = subject.model(Form::Folded)?;
+    let model = subject.model(Form::Merged)?;
     model.store.load("bench", &folded, &LoadOptions::default())?;
     model.store.set_trainable(|_| false);
     model.store.store_frozen_as(subject.precision.kind());

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::options::check_options;
 use super::pattern::{Layers, Names, Patterns, is_match, pattern};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// PEFT's `LoraConfig`, as far as it says what merging makes of an adapter.
 #[derive(Debug)]

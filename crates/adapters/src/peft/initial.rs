@@ -10,7 +10,7 @@
 use polyptych_tensor::{Kind, Tensor};
 
 use super::config::InitLoraWeights;
-use crate::Result;
+use crate::error::Result;
 
 /// `weight`, `[out, in]`, without the first factors of `rank` that `init` makes of it; float64.
 ///

@@ -60,3 +60,12 @@ fn short(name: &str, adapter: Option<&str>) -> String {
         None => name,
     }
 }
+
+/// Modules, or parts of a fused one, that have factors.
+pub(super) fn modules(tensors: &Tensors) -> BTreeSet<String> {
+    let factor = |name: &String| {
+        let (module, _) = name.split_once(".lora_A.").or_else(|| name.split_once(".lora_B."))?;
+        Some(module.to_owned())
+    };
+    tensors.keys().filter_map(factor).collect()
+}

@@ -13,8 +13,8 @@ use polyptych_backbones::{
 };
 use polyptych_formats::{TensorFile, file};
 use polyptych_tensor::{
-    Device, Kind, LoadOptions, NoAdapter, Plan, Projection, Pyramid, Result, Scope, Site, SiteKind,
-    Store, Tensor, Tensors, manual_seed, no_grad,
+    Device, Kind, LoadOptions, Plan, Projection, Pyramid, Site, SiteKind, Store, Tensor, Tensors,
+    manual_seed, no_grad,
 };
 use serde_json::Value;
 
@@ -125,20 +125,12 @@ impl Built {
 struct Plainly(Pyramid);
 
 impl Plan for Plainly {
-    fn projection(&self, scope: &Scope, site: &Site) -> Result<Box<dyn Projection>> {
-        NoAdapter::Frozen.projection(scope, site)
-    }
-
     fn pyramid(&self) -> Pyramid {
         self.0
     }
 
     fn trains(&self, _name: &str) -> bool {
         false
-    }
-
-    fn fold(&self, tensors: &Tensors) -> Result<Tensors> {
-        NoAdapter::Frozen.fold(tensors)
     }
 }
 

@@ -24,10 +24,10 @@ impl StageTap {
     /// Adds the output of the path `beside` a block's MLP to the block's; sums the tasks' terms
     /// apart.
     pub(crate) fn join(&mut self, (z, output): BlockOutput, beside: &ParallelPath) -> Activations {
-        let (Some(path), Some(ParallelOutput { onward: passed, aside })) = (beside, output) else {
+        let (Some(path), Some(ParallelOutput { added, aside })) = (beside, output) else {
             return z;
         };
-        let z = z.add(&passed);
+        let z = z.add(&added);
         self.terms = match (self.terms.take(), aside) {
             (Some(sum), Some(terms)) => Some(sum + terms),
             (sum, terms) => sum.or(terms),

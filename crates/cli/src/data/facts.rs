@@ -7,8 +7,8 @@ use super::{bar, progress};
 use crate::flags::DataFactsFlags;
 use crate::output::say;
 
-/// Values of classes that are told one by one.
-const TOLD: usize = 6;
+/// Values of classes that are shown one by one.
+const SHOWN: usize = 6;
 const NO_LABEL: u32 = 255;
 
 pub(crate) fn run(flags: &DataFactsFlags) -> Result<()> {
@@ -41,13 +41,13 @@ fn tell(split: &SplitFacts) {
 fn sizes(split: &SplitFacts) -> String {
     let mut sizes: Vec<_> = split.sizes.iter().collect();
     sizes.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
-    let told =
-        sizes.iter().take(TOLD).map(|([height, width], n)| format!("{height} x {width}: {n}"));
-    let mut told: Vec<String> = told.collect();
-    if sizes.len() > TOLD {
-        told.push(format!("{} more sizes", sizes.len() - TOLD));
+    let shown =
+        sizes.iter().take(SHOWN).map(|([height, width], n)| format!("{height} x {width}: {n}"));
+    let mut shown: Vec<String> = shown.collect();
+    if sizes.len() > SHOWN {
+        shown.push(format!("{} more sizes", sizes.len() - SHOWN));
     }
-    told.join(", ")
+    shown.join(", ")
 }
 
 fn describe(task: &TaskFacts) -> String {
@@ -74,11 +74,11 @@ fn classes(task: &TaskFacts) -> String {
     let mut seen: Vec<_> = counts.iter().filter(|(class, _)| **class != NO_LABEL).collect();
     seen.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
     let name = |class: u32| task.spec.classes.get(class as usize).map_or("?", String::as_str);
-    let told = seen.iter().take(TOLD).filter_map(|(class, _)| {
+    let shown = seen.iter().take(SHOWN).filter_map(|(class, _)| {
         Some(format!("{} {:.1} %", name(**class), share(&task.histogram, **class)?))
     });
-    let told = told.collect::<Vec<_>>().join(", ");
-    format!("{} of {} classes: {told}", seen.len(), task.spec.classes.len())
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    format!("{} of {} classes: {shown}", seen.len(), task.spec.classes.len())
 }
 
 /// Percentage of a value, if it occurs.

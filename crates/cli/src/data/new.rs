@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use polyptych_engine::{Root, Sheet, SourceRecipe, contact_sheet, guess, split_sizes};
+use polyptych_engine::{Root, Sheet, contact_sheet, infer_manifest, split_sizes};
 
 use super::said::plural;
 use crate::flags::DataNewFlags;
@@ -11,8 +11,6 @@ use crate::output::say;
 
 const SAMPLES: usize = 6;
 const SIDE: usize = 160;
-/// The split of a tenth of the images of a folder with one split.
-const HELD_OUT: &str = "held_out";
 
 pub(crate) fn run(flags: &DataNewFlags) -> Result<()> {
     let folder = &flags.folder;
@@ -21,27 +19,29 @@ pub(crate) fn run(flags: &DataNewFlags) -> Result<()> {
     if manifest.exists() {
         bail!("{}: expected a new file, found one that exists", manifest.display());
     }
-    let guess = guess(&name, folder)?;
-    std::fs::write(&manifest, &guess.manifest).with_context(|| manifest.display().to_string())?;
+    let inferred = infer_manifest(&name, folder)?;
+    std::fs::write(&manifest, &inferred.manifest)
+        .with_context(|| manifest.display().to_string())?;
     say!("{}", manifest.display());
-    guess.notes.iter().for_each(|note| say!("  note: {}", note.replace(['\n', '\r'], " ")));
+    inferred.notes.iter().for_each(|note| say!("  note: {}", note.replace(['\n', '\r'], " ")));
     for (split, size) in split_sizes(&manifest, &Root::new(folder, false))? {
         say!("  {split}: {}", size_of(size));
     }
-    let split = guess.splits.iter().find(|split| split.starts_with("train"));
+    let split = inferred.splits.iter().find(|split| split.starts_with("train"));
     let sheet = Sheet {
         manifest: manifest.clone(),
         root: Some(folder.clone()),
         follow_links: false,
-        split: split.or(guess.splits.first()).cloned().unwrap_or_default(),
+        split: split.or(inferred.splits.first()).cloned().unwrap_or_default(),
         samples: SAMPLES,
         side: SIDE,
         augment: None,
         seed: 0,
     };
     let picture = flags.sheet.clone().unwrap_or_else(|| manifest.with_extension("png"));
-    let drawn = contact_sheet(&sheet)
-        .context("the guess does not fit everywhere, `polyptych data check` tells where")?;
+    let drawn = contact_sheet(&sheet).context(
+        "the inferred manifest does not fit everywhere, `polyptych data check` tells where",
+    )?;
     drawn.save(&picture).with_context(|| picture.display().to_string())?;
     say!("{}", picture.display());
     say!("read both over, then: polyptych data check {} --root DIR", manifest.display());
@@ -56,44 +56,30 @@ pub(crate) fn manifest_of(folder: &Path) -> Result<(PathBuf, Option<Vec<String>>
     if manifest.exists() {
         return Ok((manifest, None));
     }
-    let guess = guess(&name, folder)?;
-    let (text, mut note) = held_out(&guess.manifest, &guess.splits);
+    let inferred = infer_manifest(&name, folder)?;
+    let mut note = inferred.held_out.as_ref().map(|_| held_out(&inferred.splits));
     let write = |text: &str| {
         std::fs::write(&manifest, text).with_context(|| manifest.display().to_string())
     };
-    write(&text)?;
+    write(inferred.held_out.as_ref().unwrap_or(&inferred.manifest))?;
     if note.is_some() && is_empty(&manifest, folder) {
-        write(&guess.manifest)?;
+        write(&inferred.manifest)?;
         note = None;
     }
-    Ok((manifest, Some(guess.notes.into_iter().chain(note).collect())))
+    Ok((manifest, Some(inferred.notes.into_iter().chain(note).collect())))
 }
 
 /// Whether a tenth of so few images is none.
 fn is_empty(manifest: &Path, folder: &Path) -> bool {
-    let source = SourceRecipe::Folder {
-        manifest: manifest.into(),
-        root: Some(folder.into()),
-        split: HELD_OUT.into(),
-        limit: None,
-        follow_links: false,
-    };
-    source.open_for(|_| false).is_err()
+    let sizes = split_sizes(manifest, &Root::new(folder, false));
+    sizes.is_ok_and(|sizes| sizes.iter().any(|(_, size)| size.is_err()))
 }
 
-/// A tenth of the only split is kept for measuring, by the names of its images.
-fn held_out(manifest: &str, splits: &[String]) -> (String, Option<String>) {
-    let [only] = splits else { return (manifest.to_owned(), None) };
-    let line = format!("\n{only} = {{}}\n");
-    let two = format!(
-        "\n{only} = {{ folder = \"{only}\", fraction = [0.0, 0.9] }}\n\
-         {HELD_OUT} = {{ folder = \"{only}\", fraction = [0.9, 1.0] }}\n"
-    );
-    let note = format!("no split but {only}: a tenth of its images, by their names, is held out");
-    match manifest.contains(&line) {
-        true => (manifest.replacen(&line, &two, 1), Some(note)),
-        false => (manifest.to_owned(), None),
-    }
+fn held_out(splits: &[String]) -> String {
+    format!(
+        "no split but {}: a tenth of its images, by their names, is held out",
+        splits.join(", ")
+    )
 }
 
 /// How many images a split has, and whether they are enough.

@@ -1,8 +1,8 @@
 //! What `polyptych data check` says of a data set.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use polyptych_engine::{LabelCount, Mark, Problem, Survey};
+use polyptych_engine::{LabelCount, Mark, Problem, ValidationReport};
 
 /// Images with orientation marks that are listed one by one, for each split.
 const MARKS: usize = 20;
@@ -14,14 +14,18 @@ pub(super) fn line(problem: &Problem) -> String {
 }
 
 /// Images that a viewer turns, and whether training does.
-pub(super) fn marks(survey: &Survey) -> Vec<String> {
+pub(super) fn marks(report: &ValidationReport) -> Vec<String> {
     let mut splits: BTreeMap<&str, Vec<&Mark>> = BTreeMap::new();
-    survey.marks.iter().for_each(|mark| splits.entry(&mark.split).or_default().push(mark));
+    report.marks.iter().for_each(|mark| splits.entry(&mark.split).or_default().push(mark));
     let mut lines = Vec::new();
     for (split, marks) in splits {
         lines.extend(marks.iter().take(MARKS).map(|mark| {
-            let Mark { path, orientation, applied, .. } = mark;
-            let applied = if *applied { "applied" } else { "not applied" };
+            let Mark { path, orientation, applied, undecided, .. } = mark;
+            let applied = match (undecided, applied) {
+                (true, _) => "undecided",
+                (false, true) => "applied",
+                (false, false) => "not applied",
+            };
             let (mark, words) = (orientation.mark(), orientation.describe());
             one_line(&format!(
                 "{split}: {}: orientation mark {mark} ({words}), {applied}",
@@ -36,10 +40,10 @@ pub(super) fn marks(survey: &Survey) -> Vec<String> {
 }
 
 /// How many images of each split have a label of each task.
-pub(super) fn labels(survey: &Survey) -> Vec<String> {
+pub(super) fn labels(report: &ValidationReport) -> Vec<String> {
     let count = |count: &LabelCount| {
         let LabelCount { split, task, labelled, images } = count;
-        let near = survey.problems.iter().find(|problem| {
+        let near = report.problems.iter().find(|problem| {
             problem.split.as_ref() == Some(split) && problem.error.task() == Some(task)
         });
         let near = near.map(|near| near.error.to_string()).unwrap_or_default();
@@ -51,17 +55,21 @@ pub(super) fn labels(survey: &Survey) -> Vec<String> {
             near.unwrap_or_default()
         ))
     };
-    survey.labels.iter().map(count).collect()
+    report.labels.iter().map(count).collect()
 }
 
-pub(super) fn summary(survey: &Survey) -> String {
-    let splits = survey.samples.iter().map(|(split, len)| format!("{split} {len}"));
-    let splits = splits.collect::<Vec<_>>().join(", ");
-    let few = survey.samples.iter().filter(|(_, len)| *len == 1);
+pub(super) fn summary(report: &ValidationReport) -> String {
+    let splits = report.samples.iter().map(|(split, len)| format!("{split} {len}"));
+    let opened = |split: &String| report.samples.iter().any(|(known, _)| known == split);
+    let named = report.problems.iter().filter_map(|problem| problem.split.as_ref());
+    let unopened: BTreeSet<&String> = named.filter(|split| !opened(split)).collect();
+    let unopened = unopened.into_iter().map(|split| format!("{split} could not be opened"));
+    let splits = splits.chain(unopened).collect::<Vec<_>>().join(", ");
+    let few = report.samples.iter().filter(|(_, len)| *len == 1);
     let few: String = few
         .map(|(split, _)| format!("{split}: 1 image, too few to learn from or to measure on\n"))
         .collect();
-    format!("{few}samples: {splits}; problems: {}", survey.problems.len())
+    format!("{few}samples: {splits}; problems: {}", report.problems.len())
 }
 
 /// A number of things.

@@ -33,6 +33,14 @@ pub(crate) enum Value {
 }
 
 impl Value {
+    /// Its numbers, if it holds some.
+    pub(crate) fn numbers(&self) -> Decoded<ArrayD<f64>> {
+        match self {
+            Self::Numbers(numbers) => numbers.array(),
+            other => Err(format!("expected an array of numbers, found {}", other.describe())),
+        }
+    }
+
     /// What it is, in MATLAB's words.
     pub(crate) fn describe(&self) -> String {
         match self {

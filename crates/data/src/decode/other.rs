@@ -17,6 +17,22 @@ pub(crate) fn format(bytes: &[u8]) -> Option<(&'static str, ImageFormat)> {
     }
 }
 
+/// What `bytes` are that are no image of a format that is read.
+pub(crate) fn unknown(bytes: &[u8]) -> &'static str {
+    let text = bytes.trim_ascii_start();
+    match bytes {
+        [b'G', b'I', b'F', b'8', ..] => "a GIF, which is not read: save its frames as PNG",
+        [_, _, _, _, b'f', b't', b'y', b'p', ..] => {
+            "HEIC, AVIF or a video, which are not read: save it as JPEG or PNG"
+        }
+        _ if text.starts_with(b"version https://git-lfs") => {
+            "a pointer of Git LFS instead of the file: `git lfs pull` brings it"
+        }
+        _ if text.starts_with(b"<") => "markup, such as the error page of a failed download",
+        _ => "unknown first bytes",
+    }
+}
+
 pub(crate) fn rgb(bytes: &[u8], format: ImageFormat) -> Decoded<Photograph> {
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = Limits::default();

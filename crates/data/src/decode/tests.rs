@@ -258,3 +258,20 @@ fn photographs_of_every_form_are_what_pillow_reads() {
         assert_eq!(read_image(&folder.join(file)).unwrap().dim(), (10, 14, 3), "{file}");
     }
 }
+
+#[test]
+fn files_of_other_formats_are_called_by_their_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.jpg");
+    for (bytes, said) in [
+        (&b"GIF89a.."[..], "a GIF, which is not read"),
+        (b"\0\0\0\x18ftypheic", "HEIC, AVIF or a video"),
+        (b"version https://git-lfs.github.com/spec/v1\noid", "`git lfs pull`"),
+        (b"\n<!DOCTYPE html>", "the error page of a failed download"),
+        (b"hello", "unknown first bytes"),
+    ] {
+        std::fs::write(&path, bytes).unwrap();
+        let message = read_image(&path).unwrap_err().to_string();
+        assert!(message.contains(said), "{message}");
+    }
+}

@@ -2,42 +2,15 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use serde::Deserialize;
-
+use super::class_list::ClassList;
 use super::entry::TaskEntry;
+use super::field_error::refused;
 use super::format::Format;
-use super::manifest::refused;
 use super::pattern::Slots;
-use super::site::Site;
+use super::split_context::SplitContext;
 use super::{natural, table};
 use crate::Result;
 use crate::check::Fault;
-
-/// What the key `classes` of a manifest holds.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(untagged, expecting = "expected names of classes or the path of a file of them")]
-pub(crate) enum ClassList {
-    /// The names; none where the key is absent.
-    Names(Vec<String>),
-    /// A file below the data set's folder with lines `number name`.
-    File(String),
-}
-
-impl Default for ClassList {
-    fn default() -> Self {
-        Self::Names(Vec::new())
-    }
-}
-
-impl ClassList {
-    /// The names that the manifest itself gives.
-    pub(crate) fn names(&self) -> &[String] {
-        match self {
-            Self::Names(names) => names,
-            Self::File(_) => &[],
-        }
-    }
-}
 
 /// Classes of a task once the folder is known, and how its labels call them.
 #[derive(Debug)]
@@ -51,12 +24,12 @@ pub(crate) struct Classes {
 }
 
 impl Classes {
-    /// The classes of `task` over the folder of `site`.
-    pub(crate) fn of(task: &TaskEntry, site: &Site) -> Result<Self> {
+    /// The classes of `task` over the folder of `context`.
+    pub(crate) fn of(task: &TaskEntry, context: &SplitContext) -> Result<Self> {
         match (&task.classes, &task.format) {
-            (ClassList::File(file), _) => Self::listed(site, file),
+            (ClassList::File(file), _) => Self::listed(context, file),
             (ClassList::Names(names), Format::Path) if names.is_empty() => {
-                Ok(Self::named(folders(task, site)?))
+                Ok(Self::named(folders(task, context)?))
             }
             (ClassList::Names(names), Format::Index | Format::Idx) => {
                 let numbers = (0..names.len()).map(|number| number.to_string()).collect();
@@ -71,8 +44,8 @@ impl Classes {
         self.indices.get(key).copied().ok_or_else(|| Fault::new(&self.expected, key))
     }
 
-    fn listed(site: &Site, file: &str) -> Result<Self> {
-        let mut rows = table::read(&site.root.file(file)?, "name")?;
+    fn listed(context: &SplitContext, file: &str) -> Result<Self> {
+        let mut rows = table::read(&context.root.file(file)?, "name")?;
         rows.sort_by(|(a, _), (b, _)| natural::order(a, b));
         let (numbers, names) = rows.into_iter().unzip();
         Ok(Self::new(names, numbers))
@@ -92,12 +65,12 @@ impl Classes {
 
 /// Names of the folders that stand for the classes, over all splits: a class that one split lacks
 /// has its index in that split too.
-fn folders(task: &TaskEntry, site: &Site) -> Result<Vec<String>> {
+fn folders(task: &TaskEntry, context: &SplitContext) -> Result<Vec<String>> {
     let mut names = BTreeSet::new();
-    for split in &site.folders {
+    for split in &context.folders {
         let known = Slots::from([("split".to_owned(), split.clone())]);
         let slot = task.label.trim_matches(['{', '}']);
-        let found = site.images.find_folders(site.root.path(), &known, slot)?;
+        let found = context.images.find_folders(context.root.path(), &known, slot)?;
         names.extend(found.into_iter().filter_map(|mut slots| slots.remove(slot)));
     }
     let mut names: Vec<String> = names.into_iter().collect();
@@ -105,7 +78,7 @@ fn folders(task: &TaskEntry, site: &Site) -> Result<Vec<String>> {
     let missing = || {
         let key = format!("tasks.{}.classes", task.name);
         let expected = format!("names, or folders called {} in layout.images", task.label);
-        refused(&site.origin, &key, expected, "neither")
+        refused(&context.origin, &key, expected, "neither")
     };
     (!names.is_empty()).then_some(names).ok_or_else(missing)
 }

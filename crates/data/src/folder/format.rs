@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ndarray::{Array2, Array3, ArrayD, Axis, Ix2, Ix3};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::parts::{self, Part};
 use crate::decode::{Index, IndexOrColour, Value};
@@ -12,8 +12,8 @@ use crate::decode::{read_palette_png, read_text};
 use crate::{Result, TaskKind};
 
 /// Where a task's labels are, by the name that manifests use.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub(crate) enum Format {
     /// `path`: the expanded label pattern is the name of the class.
     Path,
@@ -92,6 +92,12 @@ pub(crate) const FORMATS: [&str; 11] = [
     "index",
     "idx",
 ];
+
+impl From<Format> for String {
+    fn from(format: Format) -> Self {
+        format.name()
+    }
+}
 
 impl TryFrom<String> for Format {
     type Error = String;
@@ -197,7 +203,7 @@ impl FileFormat {
             }
             Self::Npy => map(path, "NumPy array", read_npy(path)?),
             Self::Mat(variable) => {
-                let array = numbers(&read_mat(path, variable)?);
+                let array = read_mat(path, variable)?.numbers();
                 let array = array.map_err(|reason| damaged(path, "MATLAB v5 file", reason))?;
                 map(path, "MATLAB v5 file", array)
             }
@@ -229,14 +235,6 @@ fn map(path: &Path, format: &'static str, array: ArrayD<f64>) -> Result<Raw> {
     raw.map_err(|_| damaged(path, format, format!("shape {shape:?}, {expected}")))
 }
 
-/// The numbers of a value that holds some.
-pub(crate) fn numbers(value: &Value) -> std::result::Result<ArrayD<f64>, String> {
-    match value {
-        Value::Numbers(numbers) => numbers.array(),
-        other => Err(format!("expected an array of numbers, found {}", other.describe())),
-    }
-}
-
 /// The boundary maps in a cell with one structure per annotator.
 fn boundaries(truth: &Value) -> std::result::Result<Vec<Array2<f64>>, String> {
     let Value::Cell(annotators) = truth else { return Err("groundTruth is not a cell".to_owned()) };
@@ -245,7 +243,7 @@ fn boundaries(truth: &Value) -> std::result::Result<Vec<Array2<f64>>, String> {
             return Err("groundTruth holds more than structures".to_owned());
         };
         let field = fields.get("Boundaries").and_then(|values| values.first());
-        let map = numbers(field.ok_or("no field Boundaries")?)?;
+        let map = field.ok_or("no field Boundaries")?.numbers()?;
         map.into_dimensionality::<Ix2>().map_err(|_| "Boundaries is not a map".to_owned())
     };
     annotators.iter().map(one).collect()

@@ -8,8 +8,8 @@ use super::manifest::Store;
 use super::pattern::{Pattern, Slots};
 use super::picture::Picture;
 use super::root::Root;
-use super::site::Site;
 use super::split;
+use super::split_context::SplitContext;
 use crate::Result;
 use crate::decode::{read_idx_images, read_photograph};
 
@@ -42,14 +42,14 @@ pub(crate) struct Stack {
 
 impl Images {
     /// The images of the split, and what the slots of each stand for.
-    pub(crate) fn open(site: &Site) -> Result<(Self, Vec<Slots>)> {
-        match site.store {
+    pub(crate) fn open(context: &SplitContext) -> Result<(Self, Vec<Slots>)> {
+        match context.store {
             Store::Files => {
-                let (root, pattern) = (site.root.clone(), site.images.clone());
-                let upright = site.upright.unwrap_or(true);
-                Ok((Self::Files { root, pattern, upright }, split::images(site)?))
+                let (root, pattern) = (context.root.clone(), context.images.clone());
+                let upright = context.upright.unwrap_or(true);
+                Ok((Self::Files { root, pattern, upright }, split::images(context)?))
             }
-            Store::Idx => stack(site),
+            Store::Idx => stack(context),
         }
     }
 
@@ -101,21 +101,21 @@ impl Images {
     /// Name of an image.
     pub(crate) fn title(&self, slots: &Slots) -> String {
         match self {
-            Self::Files { pattern, .. } => split::title(pattern, slots),
+            Self::Files { pattern, .. } => pattern.title(slots),
             Self::Stack(_) => slots.get("id").cloned().unwrap_or_default(),
         }
     }
 }
 
 /// Images are called by their places in the file.
-fn stack(site: &Site) -> Result<(Images, Vec<Slots>)> {
-    let known = Slots::from([("split".to_owned(), site.folder().to_owned())]);
-    let path = site.root.file(site.images.expand(&known))?;
+fn stack(context: &SplitContext) -> Result<(Images, Vec<Slots>)> {
+    let known = Slots::from([("split".to_owned(), context.folder().to_owned())]);
+    let path = context.root.file(context.images.expand(&known))?;
     let pixels = read_idx_images(&path)?;
     let total = pixels.dim().0;
     let names = (0..total).map(|row| (row, format!("{row:05}")));
     let (rows, names): (Vec<usize>, Vec<String>) =
-        names.filter(|(_, name)| site.split.takes(name)).unzip();
+        names.filter(|(_, name)| context.split.takes(name)).unzip();
     let slots = |name: String| known.clone().into_iter().chain([("id".to_owned(), name)]).collect();
     let pixels = pixels.select(Axis(0), &rows);
     Ok((Images::Stack(Stack { path, total, rows, pixels }), names.into_iter().map(slots).collect()))

@@ -1,74 +1,19 @@
 //! The keys of a manifest, and what is wrong with those of a file: all of it at once.
 
+mod shape;
+
 use serde::Deserialize;
 use toml::{Table, Value};
 
+use self::shape::{Key, Shape, may, must};
 use super::entry::TaskEntry;
+use super::field_error::{FieldError, shown};
 use super::format::{FORMATS, Format};
 use super::manifest::{Split, Variant};
-use super::reads::unread;
+use super::unread_keys::unread;
 
 /// Names that are alike at least so much are taken for slips of each other (Jaro and Winkler).
 const ALIKE: f64 = 0.75;
-/// Longest value that is shown in full.
-const SHOWN: usize = 60;
-
-/// A key: its path, what it should be and what it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Wrong {
-    pub(crate) key: String,
-    pub(crate) expected: String,
-    pub(crate) found: String,
-}
-
-impl Wrong {
-    pub(crate) fn new(
-        key: impl Into<String>,
-        expected: impl Into<String>,
-        found: impl ToString,
-    ) -> Self {
-        Self { key: key.into(), expected: expected.into(), found: found.to_string() }
-    }
-}
-
-/// What a value must be.
-#[derive(Debug, Clone, Copy)]
-enum Shape {
-    Text,
-    Texts,
-    TextOrTexts,
-    Number,
-    Flag,
-    Whole,
-    Wholes,
-    Pairs,
-    Numbers(usize),
-    Colours,
-    Table,
-    Texttable,
-    Tables(&'static [Key]),
-    Fields(&'static [Key]),
-    OneOf(&'static [&'static str]),
-    Format,
-    /// Read by somebody else.
-    Any,
-}
-
-/// A key of a table.
-#[derive(Debug)]
-struct Key {
-    name: &'static str,
-    shape: Shape,
-    required: bool,
-}
-
-const fn must(name: &'static str, shape: Shape) -> Key {
-    Key { name, shape, required: true }
-}
-
-const fn may(name: &'static str, shape: Shape) -> Key {
-    Key { name, shape, required: false }
-}
 
 const MANIFEST: &[Key] = &[
     must("name", Shape::Text),
@@ -93,6 +38,7 @@ const SPLIT: &[Key] = &[
     may("folder", Shape::Text),
     may("fraction", Shape::Numbers(2)),
     may("stratify", Shape::Text),
+    may("stratify_labels", Shape::Flag),
     may("overlaps", Shape::Texts),
 ];
 const VARIANT: &[Key] = &[
@@ -132,7 +78,7 @@ const KINDS: [&str; 8] =
     ["semseg", "human_parts", "sal", "normals", "depth", "edge", "classification", "tags"];
 
 /// Everything that is wrong with single keys of a manifest.
-pub(crate) fn wrong(manifest: &Table) -> Vec<Wrong> {
+pub(crate) fn wrong(manifest: &Table) -> Vec<FieldError> {
     let mut found = Vec::new();
     fields("", manifest, MANIFEST, &mut found);
     let empty = Table::new();
@@ -141,7 +87,7 @@ pub(crate) fn wrong(manifest: &Table) -> Vec<Wrong> {
         let (at, before) = (format!("splits.{name}"), found.len());
         match split.as_table() {
             Some(split) => fields(&format!("{at}."), split, SPLIT, &mut found),
-            None => found.push(Wrong::new(&at, "a table, such as {}", shown(split))),
+            None => found.push(FieldError::new(&at, "a table, such as {}", shown(split))),
         }
         if before == found.len() {
             parsed::<Split>(&at, split, &mut found);
@@ -173,23 +119,27 @@ fn name_of(table: &Value, place: usize) -> String {
 }
 
 /// The value as a structure; what keys do not tell of, its reader does.
-fn parsed<'a, T: Deserialize<'a>>(at: &str, value: &Value, found: &mut Vec<Wrong>) -> Option<T> {
+fn parsed<'a, T: Deserialize<'a>>(
+    at: &str,
+    value: &Value,
+    found: &mut Vec<FieldError>,
+) -> Option<T> {
     match value.clone().try_into::<T>() {
         Ok(parsed) => Some(parsed),
         Err(error) => {
             if !found.iter().any(|wrong| wrong.key.starts_with(at)) {
                 let reason = error.message().to_owned();
-                found.push(Wrong::new(at, "values in range", reason));
+                found.push(FieldError::new(at, "values in range", reason));
             }
             None
         }
     }
 }
 
-fn fields(at: &str, table: &Table, keys: &[Key], found: &mut Vec<Wrong>) {
+fn fields(at: &str, table: &Table, keys: &[Key], found: &mut Vec<FieldError>) {
     for key in keys.iter().filter(|key| key.required && !table.contains_key(key.name)) {
         let expected = format!("{}, which must be there", key.shape.word());
-        found.push(Wrong::new(format!("{at}{}", key.name), expected, "nothing"));
+        found.push(FieldError::new(format!("{at}{}", key.name), expected, "nothing"));
     }
     for (name, value) in table {
         match keys.iter().find(|key| key.name == name) {
@@ -199,13 +149,13 @@ fn fields(at: &str, table: &Table, keys: &[Key], found: &mut Vec<Wrong>) {
     }
 }
 
-fn unknown(at: &str, name: &str, keys: &[Key]) -> Wrong {
+fn unknown(at: &str, name: &str, keys: &[Key]) -> FieldError {
     let names: Vec<&str> = keys.iter().map(|key| key.name).collect();
     let expected = match alike(name, &names) {
         Some(near) => format!("a known key; did you mean `{near}`?"),
         None => format!("one of the keys {}", names.join(", ")),
     };
-    Wrong::new(format!("{at}{name}"), expected, "an unknown key")
+    FieldError::new(format!("{at}{name}"), expected, "an unknown key")
 }
 
 /// The name that is most like another one, if it is a slip.
@@ -215,14 +165,14 @@ fn alike<'a>(name: &str, names: &[&'a str]) -> Option<&'a str> {
     (likeness(&best) >= ALIKE).then_some(*best)
 }
 
-fn shaped(at: &str, value: &Value, shape: Shape, found: &mut Vec<Wrong>) {
+fn shaped(at: &str, value: &Value, shape: Shape, found: &mut Vec<FieldError>) {
     match (shape, value) {
         (Shape::Tables(keys), Value::Array(items)) => {
             for (place, item) in items.iter().enumerate() {
                 let at = format!("{at}.{}", name_of(item, place));
                 match item.as_table() {
                     Some(table) => fields(&format!("{at}."), table, keys, found),
-                    None => found.push(Wrong::new(at, "a table", shown(item))),
+                    None => found.push(FieldError::new(at, "a table", shown(item))),
                 }
             }
         }
@@ -232,83 +182,15 @@ fn shaped(at: &str, value: &Value, shape: Shape, found: &mut Vec<Wrong>) {
         (Shape::OneOf(names), Value::String(text)) if !names.contains(&text.as_str()) => {
             let near = alike(text, names).map(|near| format!("; did you mean `{near}`?"));
             let expected = format!("one of {}{}", names.join(", "), near.unwrap_or_default());
-            found.push(Wrong::new(at, expected, text));
+            found.push(FieldError::new(at, expected, text));
         }
         (Shape::Format, Value::String(text)) => {
             if let Err(expected) = Format::try_from(text.clone()) {
                 let near = alike(text, &FORMATS).map(|near| format!("; did you mean `{near}`?"));
-                found.push(Wrong::new(at, expected + &near.unwrap_or_default(), text));
+                found.push(FieldError::new(at, expected + &near.unwrap_or_default(), text));
             }
         }
         _ if shape.fits(value) => {}
-        _ => found.push(Wrong::new(at, shape.word(), shown(value))),
-    }
-}
-
-impl Shape {
-    fn fits(self, value: &Value) -> bool {
-        let number = |value: &Value| value.is_float() || value.is_integer();
-        let all = |fits: &dyn Fn(&Value) -> bool| {
-            value.as_array().is_some_and(|items| items.iter().all(fits))
-        };
-        let row = |value: &Value, len: usize| {
-            value
-                .as_array()
-                .is_some_and(|row| row.len() == len && row.iter().all(Value::is_integer))
-        };
-        let byte = |value: &Value| value.as_integer().is_some_and(|v| (0..=255).contains(&v));
-        let colour = |value: &Value| {
-            row(value, 3) && value.as_array().is_some_and(|row| row.iter().all(byte))
-        };
-        match self {
-            Self::Text | Self::OneOf(_) | Self::Format => value.is_str(),
-            Self::Texts => all(&Value::is_str),
-            Self::TextOrTexts => value.is_str() || all(&Value::is_str),
-            Self::Number => number(value),
-            Self::Flag => value.is_bool(),
-            Self::Whole => byte(value),
-            Self::Wholes => all(&Value::is_integer),
-            Self::Pairs => all(&|value| row(value, 2)),
-            Self::Numbers(len) => {
-                value.as_array().is_some_and(|row| row.len() == len) && all(&number)
-            }
-            Self::Colours => all(&colour),
-            Self::Table | Self::Fields(_) => value.is_table(),
-            Self::Texttable => {
-                value.as_table().is_some_and(|table| table.values().all(Value::is_str))
-            }
-            Self::Tables(_) => value.is_array(),
-            Self::Any => true,
-        }
-    }
-
-    fn word(self) -> String {
-        match self {
-            Self::Text => "a text".to_owned(),
-            Self::Texts => "a list of texts".to_owned(),
-            Self::TextOrTexts => "names of classes or the path of a file of them".to_owned(),
-            Self::Number => "a number".to_owned(),
-            Self::Flag => "true or false".to_owned(),
-            Self::Whole => "a whole number from 0 to 255".to_owned(),
-            Self::Wholes => "a list of whole numbers".to_owned(),
-            Self::Pairs => "a list of pairs of whole numbers".to_owned(),
-            Self::Numbers(len) => format!("a list of {len} numbers"),
-            Self::Colours => "a list of colours [red, green, blue], 0 to 255 each".to_owned(),
-            Self::Table | Self::Fields(_) => "a table".to_owned(),
-            Self::Texttable => "a table of texts".to_owned(),
-            Self::Tables(_) => "a list of tables, such as [[tasks]]".to_owned(),
-            Self::OneOf(names) => format!("one of {}", names.join(", ")),
-            Self::Format => "a format of labels, such as index_png".to_owned(),
-            Self::Any => "anything".to_owned(),
-        }
-    }
-}
-
-/// A value as errors tell it.
-pub(crate) fn shown(value: &Value) -> String {
-    let text = value.to_string().replace('\n', " ");
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}..", &text[..end]),
-        None => text,
+        _ => found.push(FieldError::new(at, shape.word(), shown(value))),
     }
 }

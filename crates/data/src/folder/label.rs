@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use ndarray::{Array2, Array3};
 
+use super::boundaries::region_boundaries;
 use super::entry::TaskEntry;
 use super::format::Raw;
-use super::outline::outline;
 use super::parts;
 use crate::check::Fault;
 use crate::sample::IGNORE;
@@ -32,7 +32,7 @@ impl TaskEntry {
                 return Ok(parts::painted(&found, &self.parts)?.and_then(people));
             }
             (Sal, Raw::Grid(grid)) => Label::Binary(self.binary(&grid)),
-            (Edge, Raw::Grid(grid)) if self.outline => Label::Edges(vec![outline(&grid)]),
+            (Edge, Raw::Grid(grid)) if self.outline => Label::Edges(vec![region_boundaries(&grid)]),
             (Edge, Raw::Grid(grid)) => Label::Edges(vec![self.binary(&grid)]),
             (Edge, Raw::Maps(maps)) => {
                 Label::Edges(maps.iter().map(|grid| self.binary(grid)).collect())

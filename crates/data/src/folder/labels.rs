@@ -10,11 +10,11 @@ use super::entry::TaskEntry;
 use super::format::{FileFormat, Format, Raw};
 use super::images::{Images, Stack};
 use super::masked::masked;
-use super::near::Near;
 use super::pattern::{Pattern, Slots};
 use super::picture::Frame;
 use super::root::Root;
-use super::site::Site;
+use super::similar_names::SimilarNames;
+use super::split_context::SplitContext;
 use crate::decode::{damaged, read_idx_labels};
 use crate::transforms::resized;
 use crate::{Error, Label, Result, TaskSpec};
@@ -50,11 +50,11 @@ impl Labels {
     /// The labels of `task` for the images whose slots are `items`.
     pub(crate) fn open(
         task: &TaskEntry,
-        site: &Site,
+        context: &SplitContext,
         classes: &Classes,
         (images, items): (&Images, &[Slots]),
     ) -> Result<Self> {
-        let pattern = site.label_pattern(&task.name, &task.label)?;
+        let pattern = context.label_pattern(&task.name, &task.label)?;
         let known = |source: Option<PathBuf>, keys: &mut dyn Iterator<Item = String>| {
             let place = |slots: &Slots| match &source {
                 Some(path) => format!("{}: {}", path.display(), images.title(slots)),
@@ -66,15 +66,15 @@ impl Labels {
             keys.zip(items).map(class).collect::<Result<_>>().map(Self::Known)
         };
         match (&task.format, images) {
-            (Format::File(_), _) => Ok(Self::Files(Box::new(LabelFiles::open(task, site)?))),
+            (Format::File(_), _) => Ok(Self::Files(Box::new(LabelFiles::open(task, context)?))),
             (Format::Idx, Images::Stack(stack)) => {
-                let path = site.root.file(pattern.expand(&items[0]))?;
+                let path = context.root.file(pattern.expand(&items[0]))?;
                 let numbers = numbers(&path, stack)?;
                 known(Some(path), &mut stack.rows.iter().map(|&row| numbers[row].to_string()))
             }
             _ => {
-                let table = pattern.slots().find_map(|slot| site.tables.get(slot));
-                let table = table.map(|file| site.root.path().join(file));
+                let table = pattern.slots().find_map(|slot| context.tables.get(slot));
+                let table = table.map(|file| context.root.path().join(file));
                 known(table, &mut items.iter().map(|slots| pattern.expand(slots)))
             }
         }
@@ -130,7 +130,7 @@ impl Labels {
                     return Ok(());
                 }
                 let (task, first) = (task.name.clone(), files.first(&items[0]));
-                let near = Near::new(images.collect());
+                let near = SimilarNames::new(images.collect());
                 let near = { near }.find(files.root.path(), &files.first_name(&items[0]));
                 Err(Error::NoLabels { dataset, split, task, first, near })
             }
@@ -147,10 +147,10 @@ impl Labels {
 }
 
 impl LabelFiles {
-    fn open(task: &TaskEntry, site: &Site) -> Result<Self> {
+    fn open(task: &TaskEntry, context: &SplitContext) -> Result<Self> {
         let place = |label: &str, format: &Format| {
             let Format::File(format) = format else { return Ok(None) };
-            let pattern = site.label_pattern(&task.name, label)?;
+            let pattern = context.label_pattern(&task.name, label)?;
             Ok(Some(FilePlace { format: format.clone(), pattern }))
         };
         let places = task.places().filter_map(|p| place(&p.label, &p.format).transpose());
@@ -159,7 +159,7 @@ impl LabelFiles {
             let place = place(&mask.label, &mask.format).transpose()?;
             Some(place.map(|place| (place, mask.values.iter().copied().collect())))
         });
-        let (root, entry) = (site.root.clone(), task.clone());
+        let (root, entry) = (context.root.clone(), task.clone());
         Ok(Self { root, entry, places, mask: mask.transpose()? })
     }
 

@@ -1,16 +1,14 @@
 //! The part of a data set's manifest that says how its files lie and what they mean.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::entry::TaskEntry;
+use super::field_error::{FieldError, refused};
 use super::format::Format;
-use super::keys::{self, Wrong};
-use super::shipped::shipped_manifest;
-use crate::decode::{damaged, read_text};
-use crate::{Error, Result};
+use crate::Result;
 
 /// A data set's manifest.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -68,7 +66,7 @@ pub(crate) struct Layout {
 }
 
 /// How many images a file holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Store {
     /// One.
@@ -94,6 +92,8 @@ pub(crate) struct Split {
     pub(crate) fraction: Option<[f64; 2]>,
     /// Slot whose values each give their share.
     pub(crate) stratify: Option<String>,
+    /// Whether images with labels of the same tasks give their share.
+    pub(crate) stratify_labels: bool,
     /// Splits that this one may share images with.
     pub(crate) overlaps: Vec<String>,
 }
@@ -126,31 +126,6 @@ impl Split {
 }
 
 impl Manifest {
-    /// Reads and checks a manifest; `datasets/<name>.toml` of the repository is there anywhere.
-    ///
-    /// # Errors
-    /// [`Error::Io`], [`Error::Decode`] for what is not such a file, [`Error::Config`] for a
-    /// field out of range.
-    pub(crate) fn read(path: &Path) -> Result<Self> {
-        match shipped_manifest(path) {
-            Some(text) => Self::parse(path, text),
-            None => Self::parse(path, &read_text(path)?),
-        }
-    }
-
-    /// Reads and checks the text of the manifest `path`.
-    pub(crate) fn parse(path: &Path, text: &str) -> Result<Self> {
-        let unreadable = |reason: &str| damaged(path, "manifest", reason.trim_end());
-        let table: toml::Table =
-            toml::from_str(text).map_err(|error| unreadable(&error.to_string()))?;
-        let origin = path.display().to_string();
-        refuse(&origin, keys::wrong(&table))?;
-        let manifest: Self =
-            table.try_into().map_err(|error: toml::de::Error| unreadable(&error.to_string()))?;
-        refuse(&origin, manifest.wrong())?;
-        Ok(manifest)
-    }
-
     /// The split of this name.
     pub(crate) fn split(&self, origin: &str, name: &str) -> Result<&Split> {
         self.splits.get(name).ok_or_else(|| {
@@ -160,37 +135,41 @@ impl Manifest {
     }
 
     /// What is wrong with the parts beside each other.
-    fn wrong(&self) -> Vec<Wrong> {
-        let mut found: Vec<Wrong> =
+    pub(super) fn wrong(&self) -> Vec<FieldError> {
+        let mut found: Vec<FieldError> =
             self.splits.iter().flat_map(|(name, split)| self.wrong_split(name, split)).collect();
         let mut names = BTreeSet::new();
         for task in &self.tasks {
             if !names.insert(&task.name) {
-                found.push(Wrong::new("tasks.name", "each name once", &task.name));
+                found.push(FieldError::new("tasks.name", "each name once", &task.name));
             }
             if (task.format == Format::Idx) != (self.layout.format == Store::Idx) {
                 let key = format!("tasks.{}.format", task.name);
                 let expected = "`idx` for images in idx files, and only for them";
-                found.push(Wrong::new(key, expected, task.format.name()));
+                found.push(FieldError::new(key, expected, task.format.name()));
             }
         }
         if self.tasks.is_empty() {
-            found.push(Wrong::new("tasks", "at least 1 task", 0));
+            found.push(FieldError::new("tasks", "at least 1 task", 0));
         }
         if self.splits.is_empty() {
-            found.push(Wrong::new("splits", "at least 1 split", 0));
+            found.push(FieldError::new("splits", "at least 1 split", 0));
         }
         if let (Store::Idx, Some(_)) = (self.layout.format, self.layout.apply_exif_orientation) {
             let key = "layout.apply_exif_orientation";
-            found.push(Wrong::new(key, "no such key beside idx files, which have no marks", "one"));
+            found.push(FieldError::new(
+                key,
+                "no such key beside idx files, which have no marks",
+                "one",
+            ));
         }
         found
     }
 
-    fn wrong_split(&self, name: &str, split: &Split) -> Vec<Wrong> {
+    fn wrong_split(&self, name: &str, split: &Split) -> Vec<FieldError> {
         let mut found = Vec::new();
         let mut wrong = |key: &str, expected: &str, is: String| {
-            found.push(Wrong::new(format!("splits.{name}{key}"), expected, is));
+            found.push(FieldError::new(format!("splits.{name}{key}"), expected, is));
         };
         let [low, high] = split.fraction.unwrap_or([0.0, 1.0]);
         if !(0.0 <= low && low < high && high <= 1.0) {
@@ -207,6 +186,9 @@ impl Manifest {
         }
         if let (Some(slot), None) = (&split.stratify, split.fraction) {
             wrong(".stratify", "`fraction` beside it", slot.clone());
+        }
+        if split.stratify_labels && split.fraction.is_none() {
+            wrong(".stratify_labels", "`fraction` beside it", "true".to_owned());
         }
         if let Some(folder) = split.folder.as_ref().filter(|_| !self.has_split_slot()) {
             let expected = "{split} in layout.images or in a label, which it stands for";
@@ -228,28 +210,4 @@ impl Manifest {
         let sources = [tables, idx, split.list.is_some(), idx && !split.only.is_empty()];
         sources.into_iter().filter(|&there| there).count() >= 2
     }
-}
-
-/// The error of all that is wrong, if something is.
-fn refuse(origin: &str, wrong: Vec<Wrong>) -> Result<()> {
-    let mut errors = wrong.into_iter().map(|w| refused(origin, &w.key, w.expected, w.found));
-    match (errors.next(), errors.next()) {
-        (None, _) => Ok(()),
-        (Some(only), None) => Err(only),
-        (Some(first), Some(second)) => {
-            let fields = [first, second].into_iter().chain(errors).collect();
-            Err(Error::Fields { origin: origin.to_owned(), fields })
-        }
-    }
-}
-
-/// The error of a wrong field.
-pub(crate) fn refused(
-    origin: &str,
-    key: &str,
-    expected: impl Into<String>,
-    found: impl ToString,
-) -> Error {
-    let (origin, key, expected) = (origin.to_owned(), key.to_owned(), expected.into());
-    Error::Config { origin, key, expected, found: found.to_string() }
 }

@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 
 use ndarray::{Array2, Ix2};
 
-use super::format::numbers;
 use crate::check::Fault;
 use crate::decode::Value;
 
@@ -84,7 +83,7 @@ fn is_empty(value: &Value) -> bool {
     match value {
         Value::Struct(fields) => fields.values().all(Vec::is_empty),
         Value::Cell(parts) => parts.is_empty(),
-        other => numbers(other).is_ok_and(|array| array.is_empty()),
+        other => other.numbers().is_ok_and(|array| array.is_empty()),
     }
 }
 
@@ -108,12 +107,12 @@ fn field<'a>(
 }
 
 fn number(value: &Value) -> Read<f64> {
-    let array = numbers(value)?;
+    let array = value.numbers()?;
     array.first().copied().ok_or_else(|| "an empty class_ind".to_owned())
 }
 
 fn map(value: &Value) -> Read<Array2<f64>> {
-    let array = numbers(value)?;
+    let array = value.numbers()?;
     let shape = array.shape().to_vec();
     array.into_dimensionality::<Ix2>().map_err(|_| format!("a mask of shape {shape:?}"))
 }

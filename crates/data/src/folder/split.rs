@@ -5,43 +5,59 @@ use std::path::Path;
 
 use unicode_normalization::UnicodeNormalization;
 
-use super::near::Near;
 use super::pattern::{Pattern, Slots};
 use super::root::Root;
-use super::site::Site;
-use super::{manifest::refused, share, table};
+use super::similar_names::SimilarNames;
+use super::split_context::SplitContext;
+use super::{field_error::refused, fraction, table};
 use crate::decode::{IMAGE_ENDINGS, read_text};
 use crate::error::Absent;
 use crate::{Error, Result};
 
 /// The slots of every image of a split, in the order of its list or of paths.
-pub(crate) fn images(site: &Site) -> Result<Vec<Slots>> {
-    let known = site.known();
-    let pattern = &site.images;
-    let mut images = match &site.split.list {
-        Some(list) => listed(site, &site.root.file(list)?, &known)?,
-        None if site.tables.is_empty() => pattern.find(site.root.path(), &known)?,
-        None => table::join(site.root, &site.tables, &known)?,
+pub(crate) fn images(context: &SplitContext) -> Result<Vec<Slots>> {
+    let known = context.known();
+    let pattern = &context.images;
+    let mut images = match &context.split.list {
+        Some(list) => listed(context, &context.root.file(list)?, &known)?,
+        None if context.tables.is_empty() => {
+            without_labels(context, pattern.find(context.root.path(), &known)?)
+        }
+        None => table::join(context.root, &context.tables, &known)?,
     };
     images.retain(|slots| slots.get("ext").is_none_or(|ext| is_image(ext)));
-    let only = &site.split.only;
+    let only = &context.split.only;
     images.retain(|slots| {
         only.iter().all(|(slot, only)| slots.get(slot).is_some_and(|value| only.allows(value)))
     });
-    if !site.tables.is_empty() {
+    if !context.tables.is_empty() {
         images.sort_by_cached_key(|slots| pattern.expand(slots));
-        require(site.root, pattern, &images)?;
+        require(context.root, pattern, &images)?;
     }
-    distinct(site, &images)?;
-    Ok(share::taken(site, images))
+    distinct(context, &images)?;
+    Ok(fraction::select(context, images))
+}
+
+/// Without files that are labels of images of other names: `7_mask.png` beside `7.png`.
+fn without_labels(context: &SplitContext, mut images: Vec<Slots>) -> Vec<Slots> {
+    let labels = |slots: &Slots| {
+        let name = context.images.title(slots);
+        context.label_files(slots).map(|label| (label, name.clone())).collect::<Vec<_>>()
+    };
+    let labels: HashMap<String, String> = images.iter().flat_map(labels).collect();
+    images.retain(|slots| {
+        let of = labels.get(&context.images.expand(slots));
+        of.is_none_or(|image| *image == context.images.title(slots))
+    });
+    images
 }
 
 /// Refuses two files that one name stands for: labels and predictions could not tell them apart.
-fn distinct(site: &Site, images: &[Slots]) -> Result<()> {
+fn distinct(context: &SplitContext, images: &[Slots]) -> Result<()> {
     let mut files: HashMap<String, String> = HashMap::new();
     let mut same: Vec<(String, [String; 2])> = Vec::new();
     for slots in images {
-        let (name, file) = (title(&site.images, slots), site.images.expand(slots));
+        let (name, file) = (context.images.title(slots), context.images.expand(slots));
         match files.get(&name) {
             Some(first) if *first != file => same.push((name, [first.clone(), file])),
             Some(_) => {}
@@ -50,10 +66,10 @@ fn distinct(site: &Site, images: &[Slots]) -> Result<()> {
     }
     match same.first() {
         Some((name, files)) => Err(Error::SameName {
-            origin: site.origin.clone(),
-            split: site.name.to_owned(),
+            origin: context.origin.clone(),
+            split: context.name.to_owned(),
             name: name.clone(),
-            files: Box::new(files.clone().map(|file| site.root.path().join(file))),
+            files: Box::new(files.clone().map(|file| context.root.path().join(file))),
             count: same.len(),
         }),
         None => Ok(()),
@@ -62,7 +78,7 @@ fn distinct(site: &Site, images: &[Slots]) -> Result<()> {
 
 /// Refuses listed images that are not there, before training starts rather than in the middle.
 fn require(root: &Root, pattern: &Pattern, images: &[Slots]) -> Result<()> {
-    let mut near = Near::default();
+    let mut near = SimilarNames::default();
     let absent = |slots: &Slots| {
         let path = root.find(pattern.expand(slots));
         let near = (!path.exists()).then(|| near.find(root.path(), &pattern.expand(slots)));
@@ -77,27 +93,17 @@ pub(crate) fn is_image(ext: &str) -> bool {
     IMAGE_ENDINGS.iter().any(|known| ext.eq_ignore_ascii_case(known))
 }
 
-/// Name of an image: what the slots other than split and extension stand for.
-pub(crate) fn title(pattern: &Pattern, slots: &Slots) -> String {
-    let mut names: Vec<&str> =
-        pattern.slots().filter(|&slot| slot != "split" && slot != "ext").collect();
-    names.dedup();
-    let values: Vec<&str> =
-        names.iter().filter_map(|&slot| slots.get(slot)).map(String::as_str).collect();
-    values.join("/")
-}
-
 /// The images whose ids a file lists.
-fn listed(site: &Site, list: &Path, known: &Slots) -> Result<Vec<Slots>> {
+fn listed(context: &SplitContext, list: &Path, known: &Slots) -> Result<Vec<Slots>> {
     let text = read_text(list)?;
     let ids: Vec<&str> = text.lines().map(str::trim).filter(|id| !id.is_empty()).collect();
     if let Some(id) = ids.iter().find(|id| !table::is_inside(id)) {
         let origin = list.display().to_string();
         return Err(refused(&origin, "id", "a name below the data set's folder", id));
     }
-    let pattern = &site.images;
+    let pattern = &context.images;
     let direct = pattern.slots().all(|slot| slot == "split" || slot == "id");
-    let found = if direct { HashMap::new() } else { candidates(site, &ids, known)? };
+    let found = if direct { HashMap::new() } else { candidates(context, &ids, known)? };
     let mut images = Vec::new();
     for id in ids {
         match found.get(&composed(id)) {
@@ -108,17 +114,21 @@ fn listed(site: &Site, list: &Path, known: &Slots) -> Result<Vec<Slots>> {
             }
         }
     }
-    require(site.root, pattern, &images)?;
+    require(context.root, pattern, &images)?;
     Ok(images)
 }
 
 /// The images that are there by their ids, which may lead into folders.
-fn candidates(site: &Site, ids: &[&str], known: &Slots) -> Result<HashMap<String, Vec<Slots>>> {
+fn candidates(
+    context: &SplitContext,
+    ids: &[&str],
+    known: &Slots,
+) -> Result<HashMap<String, Vec<Slots>>> {
     let mut found: HashMap<String, Vec<Slots>> = HashMap::new();
     let mut folders: BTreeMap<&str, ()> = BTreeMap::from([("", ())]);
     folders.extend(ids.iter().filter_map(|id| id.rsplit_once('/')).map(|(above, _)| (above, ())));
     for folder in folders.into_keys() {
-        for mut slots in site.images.below(folder).find(site.root.path(), known)? {
+        for mut slots in context.images.below(folder).find(context.root.path(), known)? {
             let Some(name) = slots.get("id").cloned() else { continue };
             if !slots.get("ext").is_none_or(|ext| is_image(ext)) {
                 continue;

@@ -5,7 +5,7 @@ use std::path::{Component, Path};
 
 use csv::{ReaderBuilder, Trim};
 
-use super::manifest::refused;
+use super::field_error::refused;
 use super::pattern::Slots;
 use super::root::Root;
 use crate::Result;

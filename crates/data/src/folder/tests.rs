@@ -514,10 +514,10 @@ fn shipped_manifests_are_valid() {
         assert_eq!(file.file_stem().unwrap().to_str(), Some(manifest.name.as_str()));
         let root = Root::new(Path::new(""), false);
         for split in manifest.splits.keys() {
-            let site = Site::new(String::new(), &manifest, &root, split).unwrap();
+            let context = SplitContext::new(String::new(), &manifest, &root, split).unwrap();
             for task in &manifest.tasks {
                 task.places().for_each(|place| {
-                    site.label_pattern(&task.name, &place.label).unwrap();
+                    context.label_pattern(&task.name, &place.label).unwrap();
                 });
             }
         }

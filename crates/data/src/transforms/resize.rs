@@ -163,7 +163,10 @@ mod tests {
         let mean = normals(map.view(), [1, 1]);
         let half = 0.5_f32.sqrt();
         assert!((mean[[0, 0, 0]] - half).abs() < 1e-6 && (mean[[0, 0, 2]] - half).abs() < 1e-6);
-        assert_eq!(normals(Array3::zeros((2, 2, 3)).view(), [1, 1]), Array3::zeros((1, 1, 3)));
+        assert_eq!(
+            normals(Array3::zeros((2, 2, 3)).view(), [1, 1]),
+            Array3::<f32>::zeros((1, 1, 3))
+        );
     }
 
     #[test]

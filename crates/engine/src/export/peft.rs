@@ -15,7 +15,7 @@ const BASE: &str = "base_model.safetensors";
 /// which are timm's names and load into timm's model. A classifier is saved whole.
 pub(super) fn write(subject: &Subject, out: &Path) -> Result<ExportReport> {
     let run = subject.run;
-    if run.form == Form::Folded {
+    if run.form == Form::Merged {
         let reason = "expected a trained run, found a merged model, whose factors are gone";
         return Err(subject.refused(reason));
     }
@@ -45,7 +45,7 @@ fn factors(subject: &Subject) -> Result<PeftFactors> {
     let own =
         |(name, t): (String, Tensor)| Some((name.strip_prefix(&prefix)?.to_owned(), t.detach()));
     let tensors = trained.store.tensors().into_iter().filter_map(own).collect();
-    Ok(PeftFactors::of(&subject.recipe.adapter, &tensors)?)
+    Ok(subject.recipe.adapter.to_peft(&tensors)?)
 }
 
 fn copy(tensors: &Tensors) -> Tensors {

@@ -22,7 +22,7 @@ pub fn image_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
             let mut inside: Vec<PathBuf> = entries
                 .map(|entry| entry.map(|entry| entry.path()).map_err(io(path)))
                 .collect::<Result<_>>()?;
-            inside.retain(|file| is_image_file(file));
+            inside.retain(|file| is_image_file(file) && !file.is_dir());
             inside.sort();
             files.extend(inside);
         } else {
@@ -32,6 +32,24 @@ pub fn image_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut seen = BTreeSet::new();
     files.retain(|file| seen.insert(absolute(file)));
     Ok(files)
+}
+
+/// Names in the folders among `paths` that [`image_files`] passes over: folders and other files.
+///
+/// # Errors
+/// A folder that cannot be listed.
+pub fn passed_over(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut others = Vec::new();
+    for folder in paths.iter().filter(|path| path.is_dir()) {
+        for entry in std::fs::read_dir(folder).map_err(io(folder))? {
+            let entry = entry.map_err(io(folder))?;
+            let (path, hidden) =
+                (entry.path(), entry.file_name().to_string_lossy().starts_with('.'));
+            others.extend((!hidden && (path.is_dir() || !is_image_file(&path))).then_some(path));
+        }
+    }
+    others.sort();
+    Ok(others)
 }
 
 /// What the predictions of each of `files` are called, without an ending; no two are the same, in
@@ -93,6 +111,9 @@ mod tests {
         }
         let found = image_files(&[folder.path().into(), path("a.png")]).unwrap();
         assert_eq!(found, ["a.png", "b.JPG", "c.jpeg"].map(path));
+        std::fs::create_dir(path("more.png")).unwrap();
+        let others = passed_over(&[folder.path().into(), path("a.png")]).unwrap();
+        assert_eq!(others, ["d", "more.png", "notes.txt"].map(path));
         // What is named is taken, whatever it is called.
         assert_eq!(image_files(&[path("d")]).unwrap(), [path("d")]);
         assert_eq!(image_files(&[path("absent")]).unwrap(), [path("absent")]);

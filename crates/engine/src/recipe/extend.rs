@@ -96,5 +96,6 @@ pub(super) fn validate(recipe: &Recipe, origin: &str) -> Result<()> {
                       learns, found adatask";
         return wrong("train.optimiser", reason.into());
     }
-    Ok(recipe.adapter.takes_new_tasks()?)
+    recipe.adapter.takes_new_tasks()?;
+    Ok(())
 }

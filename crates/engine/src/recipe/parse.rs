@@ -33,12 +33,10 @@ impl Recipe {
         for text in overrides {
             set(&mut table, text).map_err(|reason| wrong(text.clone(), reason))?;
         }
-        let recipe = problems::read(table).map_err(|all| {
-            let mut all = all.into_iter();
-            let (key, first) = all.next().unwrap_or_default();
-            let rest = all.map(|(key, reason)| format!("; {key}: {reason}"));
-            wrong(key, rest.fold(first, |text, more| text + &more))
-        })?;
+        let recipe = match problems::read(table) {
+            Ok(recipe) => recipe,
+            Err(all) => return Err(problems::error(origin, all)),
+        };
         recipe.validate(origin)?;
         Ok(recipe)
     }

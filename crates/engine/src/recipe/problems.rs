@@ -6,6 +6,7 @@
 use toml::{Table, Value};
 
 use super::Recipe;
+use crate::Error;
 
 /// A recipe with every field that must be there; `*` stands for any name or number.
 const WHOLE: &str = r#"
@@ -72,7 +73,7 @@ pub(super) fn read(mut table: Table) -> Result<Recipe, Vec<Problem>> {
             Ok(_) => return Err(problems),
             Err(e) => (dotted(&e.path().to_string()), e.inner().message().to_owned()),
         };
-        let (path, reason) = told(&path, &message, &table);
+        let (path, reason) = explain(&path, &message, &table);
         let again = problems.iter().any(|(known, _)| *known == path);
         let stuck = again || !mend(&mut table, &path);
         if !again {
@@ -82,6 +83,24 @@ pub(super) fn read(mut table: Table) -> Result<Recipe, Vec<Problem>> {
             return Err(problems);
         }
     }
+}
+
+/// The error of all `problems`, if there is one.
+pub(super) fn refuse(
+    origin: &str,
+    problems: impl IntoIterator<Item = Problem>,
+) -> crate::Result<()> {
+    let all: Vec<Problem> = problems.into_iter().collect();
+    if all.is_empty() { Ok(()) } else { Err(error(origin, all)) }
+}
+
+/// The error of all `problems`, at least one.
+pub(super) fn error(origin: &str, problems: Vec<Problem>) -> Error {
+    let mut all = problems.into_iter();
+    let (key, first) = all.next().unwrap_or_default();
+    let rest = all.map(|(key, reason)| format!("; {key}: {reason}"));
+    let reason = rest.fold(first, |text, more| text + &more);
+    Error::Recipe { origin: origin.into(), key, reason }
 }
 
 /// The one of `known` that `word` was probably meant to be.
@@ -98,7 +117,7 @@ fn dotted(path: &str) -> String {
 }
 
 /// The path of the field that `message` is about, and what is wrong with it.
-fn told(path: &str, message: &str, table: &Table) -> Problem {
+fn explain(path: &str, message: &str, table: &Table) -> Problem {
     let mut quoted = message.split('`').skip(1).step_by(2);
     let first = quoted.next().unwrap_or_default();
     let known: Vec<&str> = quoted.collect();
@@ -266,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn all_mistakes_are_told_at_once() {
+    fn all_mistakes_are_reported_at_once() {
         let found = problems(|table| {
             put(table, &["train", "lr"], None);
             put(table, &["seed"], None);
@@ -292,6 +311,36 @@ mod tests {
         has("precision", "expected one of fp32, bf16, fp16, found fp23");
         has("tranning", "did you mean");
         assert_eq!(found.len(), 9, "{found:#?}");
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_reported_at_once() {
+        let recipe = |change: &dyn Fn(&mut Table)| {
+            let mut table: Table = WHOLE.replace("\"*\"", "sky").parse().unwrap();
+            table.remove("extend");
+            table.remove("union");
+            table.remove("balancer");
+            change(&mut table);
+            let text = toml::to_string(&table).unwrap();
+            Recipe::parse("r.toml", &text, &[]).map(drop).map_err(|e| e.to_string())
+        };
+        assert_eq!(recipe(&|table| set(table, "train.clip_grad_norm", "inf")), Ok(()));
+        let message = recipe(&|table| {
+            set(table, "train.lr", "-1.0");
+            set(table, "train.weight_decay", "inf");
+            set(table, "train.clip_grad_norm", "0.0");
+            set(table, "train.optimiser.betas", "[0.9, 1.0]");
+            set(table, "tasks.sky.weight", "nan");
+            set(table, "train.max_skipped", "0");
+        });
+        assert_eq!(
+            message.unwrap_err(),
+            "r.toml: train.max_skipped: expected at least 1, found 0; tasks.sky.weight: expected a \
+             number, found nan; train.lr: expected a finite number of at least 0, found -1; \
+             train.weight_decay: expected a finite number of at least 0, found inf; \
+             train.clip_grad_norm: expected a number above 0, found 0; train.optimiser.betas: \
+             expected rates of at least 0 and below 1, found 1"
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use polyptych_data::{Dataset, FolderDataset, Root, TaskSpec};
+use polyptych_data::{Dataset, Error as DataError, FolderDataset, Root, TaskSpec};
 
 use super::source::folder_of;
 use crate::{Error, Result};
@@ -74,9 +74,12 @@ fn look(manifest: &Path, root: &Path) -> Result<Seen> {
     let train = train.ok_or_else(|| wrong("expected a split to learn from, found none"))?.clone();
     let known = EVAL.iter().find_map(|name| splits.iter().find(|split| split == name));
     let other = || splits.iter().find(|split| **split != train);
-    let eval = known.or_else(other).unwrap_or(&train).clone();
     let place = Root::new(root, false);
-    let all = FolderDataset::open_for(manifest, &place, &train, |_| false)?;
+    let open = |split: &str| FolderDataset::open_for(manifest, &place, split, |_| false);
+    // A share of so few images is none.
+    let has_images = |split: &&String| !matches!(open(split), Err(DataError::EmptySplit { .. }));
+    let eval = known.or_else(other).filter(has_images).unwrap_or(&train).clone();
+    let all = open(&train)?;
     let labelled = |split: &str, task: &str| {
         FolderDataset::open_for(manifest, &place, split, |name| name == task).map(drop)
     };
@@ -171,7 +174,7 @@ fn reasons(seen: &Seen, choice: &Choice) -> Vec<String> {
     let [to_height, to_width] = choice.img_size;
     let measured = match seen.eval == seen.train {
         true => format!(
-            "{}, which is learnt from too, as there is no other: scores say little",
+            "{}, which is trained on too, as no other split has an image: scores say little",
             seen.eval
         ),
         false => seen.eval.clone(),
@@ -188,8 +191,10 @@ fn reasons(seen: &Seen, choice: &Choice) -> Vec<String> {
     vec![
         format!("tasks: {}{left_out}", names.join(", ")),
         format!(
-            "splits: learns from {} ({} images), measured on {measured}",
-            seen.train, seen.images
+            "splits: trains on {} ({} {}), measured on {measured}",
+            seen.train,
+            seen.images,
+            if seen.images == 1 { "image" } else { "images" }
         ),
         format!("backbone: {}, with the weights that ship with the program", choice.backbone),
         format!("method: {method}"),

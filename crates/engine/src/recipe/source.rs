@@ -3,10 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use polyptych_data::{
-    Dataset, FineGrained, FineGrainedConfig, FolderDataset, Root, Scenes, ScenesConfig, Subset,
-    TaskSpec, shipped_manifest,
-};
+use polyptych_data::{Dataset, FolderDataset, Root, Subset, TaskSpec, shipped_manifest};
+use polyptych_synthetic::{FineGrained, FineGrainedConfig, Scenes, ScenesConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Recipe, Result};

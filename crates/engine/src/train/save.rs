@@ -28,7 +28,7 @@ impl Trainer {
         let model = self.model.store.tensors().into_iter().collect();
         let state = State {
             files: BTreeMap::new(),
-            data: self.data.fingerprint().to_owned(),
+            data: self.data.record().clone(),
             versions: versions(),
             ..self.state.clone()
         };

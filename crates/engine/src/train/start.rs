@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use polyptych_adapters::Form;
-use polyptych_data::Loader;
+use polyptych_data::{Loader, TaskSpec};
 use polyptych_losses::LossWeights;
 use polyptych_tensor::optim::{AdaTask, AdamW, Optimiser, Sgd, decay_groups};
 use polyptych_tensor::{Device, GradScaler, LoadOptions, Precision, Tensor, device};
@@ -13,6 +13,7 @@ use super::save::versions;
 use super::{Preparation, StepDump, Trainer, ahead, dump};
 use crate::balance::TaskBalancer;
 use crate::checkpoint::State;
+use crate::data_record::task_differences;
 use crate::extend::Extended;
 use crate::log::Log;
 use crate::report::{Call, Tracker};
@@ -78,6 +79,7 @@ impl Trainer {
             Self::go_on(folder, (recipe, &text), &checkpoints)?
         } else {
             let (data, model, _) = prepare(&recipe)?;
+            same_tasks(path, &folder.specs()?, &data.specs)?;
             let state = State { recipe: text.clone(), ..State::default() };
             Self::new(recipe, folder, data, model, state)?
         };
@@ -126,8 +128,10 @@ impl Trainer {
         enough_steps(folder.path(), &recipe, checkpoint.state.step)?;
         let device = device::resolve(&recipe.device)?;
         // The run that this one extends may be gone.
-        let data = DataSets::open_beside(&recipe, &folder.specs()?)?;
+        let specs = folder.specs()?;
+        let data = DataSets::open_beside(&recipe, &specs)?;
         same_data(folder.path(), &checkpoint.state, &data)?;
+        same_tasks(folder.path(), &specs, &data.specs)?;
         let model = Model::new(&recipe, &data.specs, Form::Adapted, device)?;
         let origin = checkpoints.display().to_string();
         model.refuse_rounded_down(&origin, checkpoint.rounded_up)?;
@@ -268,13 +272,27 @@ fn enough_steps(path: &Path, recipe: &Recipe, done: u64) -> Result<()> {
     Err(Error::Run { path: path.into(), reason })
 }
 
+/// Refuses tasks with other classes than the folder says: all that reads the run counts on them.
+fn same_tasks(path: &Path, known: &[TaskSpec], found: &[TaskSpec]) -> Result<()> {
+    refuse_other_data(path, task_differences(known, found))
+}
+
+fn refuse_other_data(path: &Path, differences: Vec<String>) -> Result<()> {
+    if differences.is_empty() {
+        return Ok(());
+    }
+    let reason = format!(
+        "the data are not those of the run: {}; bring them or their manifest back, or begin a new \
+         run with the values of this one: train a recipe with backbone.weights={}",
+        differences.join("; "),
+        path.display()
+    );
+    Err(Error::Run { path: path.into(), reason })
+}
+
 /// Refuses data sets that are not those of the checkpoint, and says where versions differ.
 fn same_data(path: &Path, state: &State, data: &DataSets) -> Result<()> {
-    let (expected, found) = (&state.data, data.fingerprint());
-    if *expected != found {
-        let reason = format!("expected the data sets of the run, {expected}, found {found}");
-        return Err(Error::Run { path: path.into(), reason });
-    }
+    refuse_other_data(path, state.data.differences(data.record()))?;
     if state.versions != versions() {
         tracing::warn!("{}: saved by {}, read by {}", path.display(), state.versions, versions());
     }

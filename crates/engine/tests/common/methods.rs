@@ -1,7 +1,7 @@
 //! Every adapter method, with the fields that it needs.
 #![allow(clippy::unwrap_used)]
 
-use super::try_recipe;
+use polyptych_adapters::AdapterConfig;
 
 /// A ViT and a head that does without a pyramid.
 pub(crate) const VIT: [&str; 2] = [
@@ -9,17 +9,12 @@ pub(crate) const VIT: [&str; 2] = [
     "tasks.semseg.head={name=\"segformer\", embed_dim=8, dropout=0.1}",
 ];
 
-/// The names that a recipe may have as `adapter.method`, of which its parser alone has all.
+/// The names of all registered methods.
 pub(crate) fn methods() -> Vec<String> {
-    let message = try_recipe(&["adapter={method=\"?\"}"]).unwrap_err().to_string();
-    let listed = message.split_once("expected one of ").and_then(|(_, l)| l.split_once(", found"));
-    let (listed, _) = listed.expect("the parser lists them");
-    let names: Vec<String> = listed.split(", ").map(str::to_owned).collect();
-    assert!(names.iter().any(|name| name == "mtlora"), "{message}");
-    names
+    AdapterConfig::names().into_iter().map(str::to_owned).collect()
 }
 
-/// What a method cannot do without, or what makes it draw and remember more.
+/// What makes a method draw and remember more than at its example.
 fn fields(method: &str) -> &'static str {
     match method {
         "lora" => "r=2, lora_dropout=0.1, target_modules=[\"q\", \"v\", \"fc1\"]",
@@ -33,10 +28,14 @@ fn fields(method: &str) -> &'static str {
     }
 }
 
-/// The override that chooses `method`.
+/// The override that chooses `method`, at its example unless the table above has more.
 pub(crate) fn chosen(method: &str) -> String {
     match fields(method) {
-        "" => format!("adapter={{method=\"{method}\"}}"),
+        "" => {
+            let all = AdapterConfig::examples();
+            let example = all.iter().find(|example| example.name() == method).unwrap();
+            format!("adapter={}", toml::Value::try_from(example).unwrap())
+        }
         fields => format!("adapter={{method=\"{method}\", {fields}}}"),
     }
 }

@@ -1,7 +1,7 @@
 //! Orientation marks: what they do to images, and what is said where labels disagree.
 
 use super::*;
-use crate::Survey;
+use crate::ValidationReport;
 
 /// Exif's bytes with an orientation mark.
 fn exif(mark: u8) -> Vec<u8> {
@@ -38,9 +38,9 @@ fn label(fixture: &Fixture, (width, height): (u32, u32)) {
     fixture.write("labels/a.png", &bytes);
 }
 
-fn survey(fixture: &Fixture) -> Survey {
+fn validated(fixture: &Fixture) -> ValidationReport {
     let (manifest, root) = (fixture.0.path().join("set.toml"), Root::new(fixture.0.path(), false));
-    Survey::of_folder(&manifest, &root, &[], &|_, _, _| ()).unwrap()
+    ValidationReport::of_folder(&manifest, &root, &[], &|_, _, _| ()).unwrap()
 }
 
 #[test]
@@ -81,12 +81,12 @@ fn labels_that_lie_while_images_stand_name_the_key() {
 }
 
 #[test]
-fn a_survey_tells_of_marks_and_of_what_sizes_do_not_tell() {
+fn marks_are_reported_and_what_sizes_do_not_tell() {
     let unclear = fixture(3, "", "");
     label(&unclear, (3, 2));
-    let found = survey(&unclear);
+    let found = validated(&unclear);
     assert_eq!((found.marks.len(), found.marks[0].orientation.mark()), (1, 3));
-    assert!(found.marks[0].applied);
+    assert!(found.marks[0].applied && found.marks[0].undecided);
     let said = found.problems[0].error.to_string();
     assert!(
         said.contains(
@@ -99,13 +99,13 @@ fn a_survey_tells_of_marks_and_of_what_sizes_do_not_tell() {
     {
         let decided = fixture(3, layout, "");
         label(&decided, (3, 2));
-        let found = survey(&decided);
+        let found = validated(&decided);
         assert!(found.problems.is_empty(), "{:?}", found.problems);
-        assert_eq!(found.marks[0].applied, applied);
+        assert_eq!((found.marks[0].applied, found.marks[0].undecided), (applied, false));
     }
     // Sizes tell.
     let clear = fixture(6, "", "");
     label(&clear, (2, 3));
-    let found = survey(&clear);
+    let found = validated(&clear);
     assert!(found.problems.is_empty() && found.marks.len() == 1, "{:?}", found.problems);
 }

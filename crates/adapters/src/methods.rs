@@ -1,0 +1,121 @@
+//! The methods, one file or folder each, and their list.
+
+pub mod adaptformer;
+pub mod bitfit;
+pub mod compacter;
+pub mod decoder_only;
+pub mod dora;
+pub mod emtal;
+pub mod full;
+pub mod houlsby;
+pub mod hyperformer;
+pub mod lora;
+pub mod low_rank_adapter;
+pub mod mtlora;
+pub mod parallel_adapter;
+pub mod phm;
+pub mod polyhistor;
+pub mod relative_bias;
+pub mod ssf;
+pub mod vmt_adapter;
+pub mod vpt;
+
+use polyptych_registry::parts;
+use polyptych_tensor::Tensors;
+
+use crate::error::{Error, Result, config};
+use crate::method::{AddTask, Method};
+use crate::peft::factors::PeftFactors;
+
+parts! {
+    /// What is trained in the backbone: one entry of a recipe, `method = ".."` and its fields.
+    pub struct AdapterConfig(dyn Method), kind = "adapter method", tag = "method";
+    full::FullConfig,
+    decoder_only::DecoderOnlyConfig,
+    bitfit::BitFitConfig,
+    relative_bias::RelativeBiasConfig,
+    lora::LoraConfig,
+    dora::DoraConfig,
+    ssf::SsfConfig,
+    houlsby::HoulsbyConfig,
+    parallel_adapter::ParallelAdapterConfig,
+    adaptformer::AdaptFormerConfig,
+    low_rank_adapter::LowRankAdapterConfig,
+    phm::PhmConfig,
+    compacter::CompacterConfig,
+    hyperformer::HyperFormerConfig,
+    polyhistor::PolyhistorConfig,
+    mtlora::MtLoraConfig,
+    emtal::EmtalConfig,
+    vmt_adapter::VmtAdapterConfig,
+    vpt::VptConfig,
+}
+
+impl AdapterConfig {
+    /// How tasks join a trained model; see [`Method::new_tasks`].
+    ///
+    /// # Errors
+    /// A method that has no such way, with its reason and those that have one.
+    pub fn takes_new_tasks(&self) -> Result<AddTask> {
+        self.new_tasks().map_err(|reason| {
+            let able = names_where(|method| method.new_tasks().is_ok());
+            let expected =
+                format!("{able}, whose tasks own modules beside a trunk that stays as it is");
+            config("method", expected, format!("{}, {reason}", self.name()))
+        })
+    }
+
+    /// The parameters in `tensors`, a trained backbone under its own names, as an adapter of PEFT's.
+    ///
+    /// # Errors
+    /// A method or mode that PEFT's LoRA has no parameters for, or a parameter that is absent.
+    pub fn to_peft(&self, tensors: &Tensors) -> Result<PeftFactors> {
+        self.in_peft(tensors).unwrap_or_else(|| {
+            let able = names_where(|method| method.in_peft(&Tensors::new()).is_some());
+            let reason = format!("PEFT's LoRA has no such parameters; expected one of {able}");
+            Err(Error::NotInPeft { name: self.name().into(), reason })
+        })
+    }
+}
+
+/// Names of all registered methods that `has` accepts, at their examples.
+fn names_where(has: impl Fn(&AdapterConfig) -> bool) -> String {
+    let all = AdapterConfig::examples();
+    all.iter().filter(|method| has(method)).map(|m| m.name()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::decoder_only::DecoderOnlyConfig;
+    use super::relative_bias::RelativeBiasConfig;
+    use super::vmt_adapter::VmtAdapterConfig;
+    use super::*;
+
+    #[test]
+    fn only_vmt_adapter_takes_new_tasks() {
+        AdapterConfig::from(VmtAdapterConfig::default()).takes_new_tasks().unwrap();
+        let expected = "method: expected vmt_adapter, whose tasks own modules beside a trunk that stays as it \
+             is, found ";
+        for (method, found) in [
+            (RelativeBiasConfig {}.into(), "relative_bias, which could learn a task only by "),
+            (DecoderOnlyConfig {}.into(), "decoder_only, whose tasks are independent: train "),
+        ] {
+            let method: AdapterConfig = method;
+            let message = method.takes_new_tasks().unwrap_err().to_string();
+            assert!(message.starts_with(&format!("{expected}{found}")), "{message}");
+        }
+    }
+
+    #[test]
+    fn methods_that_are_not_registered_are_named_with_those_that_are() {
+        let unknown = serde_json::json!({"method": "lorra"});
+        let message = serde_json::from_value::<AdapterConfig>(unknown).unwrap_err().to_string();
+        let known: Vec<String> =
+            AdapterConfig::names().iter().map(|name| format!("`{name}`")).collect();
+        assert_eq!(
+            message,
+            format!("unknown variant `lorra`, expected one of {}", known.join(", "))
+        );
+    }
+}

@@ -1,0 +1,239 @@
+//! MTLoRA and MTLoRA+ (Agiza, Neseem and Reda, CVPR 2024).
+//!
+//! Task-agnostic factors (TA-LoRA) adapt every projection for all tasks; task-specific factors
+//! (TS-LoRA) stand at `proj`, `fc1` and `fc2` of the last block of each stage and give every task
+//! its own stream, which leaves behind the patch merging. Departures from the published code:
+//! task scales are honoured, learnable task scales work, and combinations of sites that would
+//! silently drop task streams are refused.
+
+mod config;
+mod linear;
+mod peft;
+mod per_stage;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use polyptych_registry::Part;
+use polyptych_tensor::{
+    Linear, Plain, Plan, Projection, Pyramid, Result as TensorResult, Scope, Site, SiteKind,
+    Tensors,
+};
+
+pub use config::{MtLoraConfig, SharedMode};
+use linear::{MtLoraLinear, Shared};
+pub use per_stage::PerStage;
+
+use crate::blocks::tensors::{copy, take};
+use crate::error::Result;
+use crate::method::{Form, Method};
+use crate::methods::lora::Bias;
+use crate::peft::factors::PeftFactors;
+
+impl Part for MtLoraConfig {
+    const NAME: &'static str = "mtlora";
+    const SUMMARY: &'static str = "factors for all tasks and factors for each";
+
+    fn example() -> Self {
+        Self::new(4, 4, &[])
+    }
+}
+
+impl Method for MtLoraConfig {
+    fn plan(&self, tasks: &[String], form: Form) -> Result<Rc<dyn Plan>> {
+        Ok(Rc::new(MtLora::new(self.clone(), tasks, form)?))
+    }
+
+    fn parameters(&self) -> &'static [&'static str] {
+        &["*lora_*"]
+    }
+
+    fn not_per_task(&self) -> Option<&'static str> {
+        Some("has parts of its own for every task in one trunk")
+    }
+
+    fn in_peft(&self, tensors: &Tensors) -> Option<Result<PeftFactors>> {
+        Some(peft::factors(self, tensors))
+    }
+}
+
+/// MTLoRA as a plan. See [`MtLoraConfig`].
+#[derive(Debug)]
+pub struct MtLora {
+    config: MtLoraConfig,
+    tasks: Vec<String>,
+    form: Form,
+    built: RefCell<BTreeMap<String, Built>>,
+}
+
+/// An adapted site.
+#[derive(Debug, Clone, Copy)]
+struct Built {
+    on_merge: OnMerge,
+    stage: usize,
+}
+
+/// What becomes of the shared factors of a site when the model merges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OnMerge {
+    /// They become part of the weight.
+    IntoWeight,
+    /// They stay: task outputs need `W x`, the shared output needs `(W + s B A) x`.
+    Stays,
+    /// No output depends on them.
+    Dropped,
+}
+
+impl MtLora {
+    /// Checks `config` against `tasks` and makes the plan.
+    ///
+    /// # Errors
+    /// As [`MtLoraConfig::validate`].
+    pub fn new(config: MtLoraConfig, tasks: &[String], form: Form) -> Result<Self> {
+        config.validate(tasks)?;
+        Ok(Self { config, tasks: tasks.to_vec(), form, built: RefCell::default() })
+    }
+
+    fn has_tasks(&self, site: &Site) -> bool {
+        let kind = matches!(site.kind, SiteKind::Proj | SiteKind::Fc1 | SiteKind::Fc2);
+        kind && site.last_in_stage && self.config.shared_mode != SharedMode::LoraOnly
+    }
+
+    /// Whether the shared output at `site` reaches no head: the shared stream ends in the very
+    /// last block.
+    fn is_dead_end(&self, site: &Site) -> bool {
+        self.has_tasks(site) && site.last_stage && site.kind == SiteKind::Fc2
+    }
+
+    fn on_merge(&self, site: &Site) -> OnMerge {
+        match (self.has_tasks(site), self.config.shared_mode) {
+            (false, _) | (true, SharedMode::Matrixv2) => OnMerge::IntoWeight,
+            (true, SharedMode::Matrix) if self.is_dead_end(site) => OnMerge::Dropped,
+            (true, _) => OnMerge::Stays,
+        }
+    }
+
+    fn shared(&self, scope: &Scope, site: &Site, on_merge: OnMerge) -> TensorResult<Shared> {
+        let tasks = self.has_tasks(site);
+        match (self.config.shared_mode, self.form) {
+            (SharedMode::Addition, _) if tasks => Shared::norm(scope, site.out_features),
+            (_, Form::Merged) if on_merge != OnMerge::Stays => Ok(Shared::None),
+            _ => Shared::factors(scope, site, &self.config),
+        }
+    }
+
+    /// Marks what only the shared output at `scope` depends on.
+    fn mark_dead(&self, scope: &Scope) -> TensorResult<()> {
+        let names: &[&str] = match (self.config.shared_mode, self.config.learnable_scale) {
+            (SharedMode::Addition, _) => &["lora_norm.weight", "lora_norm.bias"],
+            (SharedMode::Matrix, false) => &["lora_shared_A", "lora_shared_B"],
+            (SharedMode::Matrix, true) => &["lora_shared_A", "lora_shared_B", "lora_shared_scale"],
+            (SharedMode::Matrixv2 | SharedMode::LoraOnly, _) => &[],
+        };
+        let mark = |name| scope.store().mark_unused(&format!("{}.{name}", scope.path()));
+        names.iter().try_for_each(mark)
+    }
+}
+
+impl Plan for MtLora {
+    fn projection(&self, scope: &Scope, site: &Site) -> TensorResult<Box<dyn Projection>> {
+        let base = Linear::new(scope, site.in_features, site.out_features, site.bias)?;
+        if !self.config.adapts(site.kind) {
+            return Ok(Box::new(Plain(base)));
+        }
+        self.config.check_stages(site)?;
+        let on_merge = self.on_merge(site);
+        let shared = self.shared(scope, site, on_merge)?;
+        if self.is_dead_end(site) && self.form == Form::Adapted {
+            self.mark_dead(scope)?;
+        }
+        self.built.borrow_mut().insert(site.path.clone(), Built { on_merge, stage: site.stage });
+        let tasks = if self.has_tasks(site) { self.tasks.as_slice() } else { &[] };
+        Ok(Box::new(MtLoraLinear::new(scope, site, base, shared, &self.config, tasks)?))
+    }
+
+    fn pyramid(&self) -> Pyramid {
+        Pyramid::AfterMerging
+    }
+
+    fn trains(&self, name: &str) -> bool {
+        let config = &self.config;
+        let has = |part: &str| name.contains(part);
+        let (patch_embed, norm) = (has("patch_embed"), has("norm"));
+        let bias = match config.bias {
+            Bias::None => false,
+            Bias::All => name.ends_with(".bias"),
+            Bias::LoraOnly => name
+                .strip_suffix(".bias")
+                .is_some_and(|path| self.built.borrow().contains_key(path)),
+        };
+        has("lora_")
+            || bias
+            || ((patch_embed || norm)
+                && !(patch_embed && config.freeze_patch_embed)
+                && !(norm && config.freeze_norm))
+            || (has("relative_position_bias_table") && !config.freeze_relative_position_bias)
+            || (has("downsample.reduction")
+                && !config.downsampler
+                && !config.freeze_downsample_reduction)
+    }
+
+    fn merge(&self, tensors: &Tensors) -> TensorResult<Tensors> {
+        let mut merged = copy(tensors);
+        for (path, Built { on_merge, stage }) in self.built.borrow().iter() {
+            let mut factor = |name: &str| take(&mut merged, &format!("{path}.{name}"));
+            if *on_merge == OnMerge::Stays {
+                continue;
+            }
+            let (a, b) = (factor("lora_shared_A")?, factor("lora_shared_B")?);
+            let scale = match self.config.learnable_scale {
+                true => factor("lora_shared_scale")?.double_value(&[0]),
+                false => self.config.shared_scale(*stage),
+            };
+            if *on_merge == OnMerge::IntoWeight {
+                let weight = factor("weight")? + b.matmul(&a) * scale;
+                merged.insert(format!("{path}.weight"), weight);
+            }
+        }
+        Ok(merged)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use serde_json::{Value, json};
+
+    const NAMES: [&str; 7] = [
+        "patch_embed.proj.weight",
+        "patch_embed.norm.weight",
+        "layers.0.blocks.1.norm1.bias",
+        "layers.0.blocks.1.attn.relative_position_bias_table",
+        "layers.1.downsample.reduction.weight",
+        "layers.0.blocks.1.mlp.fc1.lora_norm.weight",
+        "layers.0.blocks.1.mlp.fc1.bias",
+    ];
+
+    /// Positions in [`NAMES`] of what trains with `key` set to `value`.
+    fn trains(key: &str, value: Value) -> Vec<usize> {
+        let mut fields = json!({"r": 4});
+        fields[key] = value;
+        let config = serde_json::from_value(fields).unwrap();
+        let plan = MtLora::new(config, &["semseg".to_owned()], Form::Adapted).unwrap();
+        (0..NAMES.len()).filter(|&index| plan.trains(NAMES[index])).collect()
+    }
+
+    #[test]
+    fn switches_freeze_what_they_name() {
+        assert_eq!(trains("qkv", json!(true)), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(trains("freeze_patch_embed", json!(true)), [2, 3, 4, 5]);
+        assert_eq!(trains("freeze_norm", json!(true)), [0, 3, 4, 5]);
+        assert_eq!(trains("freeze_relative_position_bias", json!(true)), [0, 1, 2, 4, 5]);
+        assert_eq!(trains("freeze_downsample_reduction", json!(true)), [0, 1, 2, 3, 5]);
+        assert_eq!(trains("downsampler", json!(true)), [0, 1, 2, 3, 5]);
+        assert_eq!(trains("bias", json!("all")), [0, 1, 2, 3, 4, 5, 6]);
+        assert_eq!(trains("bias", json!("lora_only")), [0, 1, 2, 3, 4, 5]);
+    }
+}

@@ -1,0 +1,82 @@
+//! Which keys of a task the chosen formats read: one that nothing reads would be a silent slip.
+
+use toml::Table;
+
+use super::entry::TaskEntry;
+use super::field_error::{FieldError, shown};
+use super::format::{FileFormat, Format};
+use crate::TaskKind;
+
+/// Every key of `table` that no format of `task` reads, with what to say instead.
+pub(crate) fn unread(task: &TaskEntry, table: &Table) -> Vec<FieldError> {
+    let wrong = |(key, value): (&String, &toml::Value)| {
+        let read = task.places().any(|place| reads(key, task, &place.format));
+        let expected = || instead(key, task);
+        (!read).then(|| {
+            FieldError::new(format!("tasks.{}.{key}", task.name), expected(), shown(value))
+        })
+    };
+    table.iter().filter_map(wrong).collect()
+}
+
+fn reads(key: &str, task: &TaskEntry, format: &Format) -> bool {
+    use TaskKind::{Classification, Depth, Edge, HumanParts, Normals, Sal, Semseg, Tags};
+    let file = match format {
+        Format::File(file) => Some(file),
+        _ => None,
+    };
+    let grid = file.is_some_and(is_grid);
+    let colours = matches!(file, Some(FileFormat::RgbPng | FileFormat::PalettePng));
+    let classes = matches!(task.kind, Semseg | HumanParts);
+    match key {
+        "ignore" => grid && task.kind != Normals && !(task.kind == Edge && task.outline),
+        "ignore_colors" => colours,
+        "map" => classes && grid,
+        "map_others" => classes && (grid || colours),
+        "threshold" => matches!(task.kind, Sal | Edge) && grid && !task.outline,
+        "outline" => task.kind == Edge && grid,
+        "scale" | "offset" | "disparity" => task.kind == Depth,
+        "signs" => task.kind == Normals,
+        "parts" => matches!(file, Some(FileFormat::MatParts(_))),
+        "resize" | "mask" | "allow_void" => !matches!(task.kind, Classification | Tags),
+        "flip_pairs" => classes,
+        _ => true,
+    }
+}
+
+/// Formats with one number for each pixel.
+fn is_grid(format: &FileFormat) -> bool {
+    use FileFormat::{IndexPng, Mat, MatBoundaries, Npy, PalettePng, Png16};
+    matches!(format, IndexPng | PalettePng | Png16 | Npy | Mat(_) | MatBoundaries)
+}
+
+/// What does what an unread key was meant to do.
+fn instead(key: &str, task: &TaskEntry) -> String {
+    let format = task.format.name();
+    let kind = task.kind.name();
+    let colours = matches!(task.format, Format::File(FileFormat::RgbPng));
+    match key {
+        "ignore" if colours => format!("`ignore_colors` beside {format}"),
+        "ignore" if task.outline => "no such key beside `outline`".to_owned(),
+        "ignore" => {
+            format!("no such key beside {format} of kind {kind}, which reads no stored values")
+        }
+        "ignore_colors" => format!("`ignore` beside {format}, which stores numbers"),
+        "map" if colours => format!(
+            "`palette`, whose order is that of the classes, beside {format}; `map_others` is for \
+             all other colours"
+        ),
+        "map" | "map_others" => {
+            format!("no such key beside {format} of kind {kind}: it is for semseg and human_parts")
+        }
+        "threshold" if task.outline => "no such key beside `outline`".to_owned(),
+        "threshold" => format!(
+            "kind sal or edge beside it; `map` gives stored values of kind {kind} their classes"
+        ),
+        "outline" => format!("kind edge and a format of numbers beside it, not {kind} in {format}"),
+        "scale" | "offset" | "disparity" => format!("kind depth beside it, not {kind}"),
+        "signs" => format!("kind normals beside it, not {kind}"),
+        "parts" => format!("format mat_parts beside it, not {format}"),
+        _ => format!("no such key beside kind {kind}"),
+    }
+}

@@ -1,0 +1,5 @@
+//! Folders as people have them, and what is inferred of them.
+
+#![allow(clippy::unwrap_used)]
+
+mod layouts;

@@ -1,0 +1,12 @@
+//! What can be learnt from without a download?
+//!
+//! Rendered data sets with exact labels, [`Scenes`] and [`FineGrained`], and small synthetic copies
+//! of published ones ([`write_copy`]) in the layout of their archives.
+
+mod copies;
+mod fine_grained;
+mod scenes;
+
+pub use copies::{CopyContents, write_copy};
+pub use fine_grained::{FineGrained, FineGrainedConfig};
+pub use scenes::{Scenes, ScenesConfig};
