@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use polyptych_adapters::{Form, PARAMETERS};
-use polyptych_tensor::matches;
+use polyptych_adapters::{Form, is_method_parameter};
 
 use super::extremes::extremes;
 use super::page::{Merging, Shown, page};
@@ -73,22 +72,22 @@ fn left_out(path: &Path, e: &Error) -> String {
 
 /// What merging makes of a trained model; nothing of one that is merged.
 fn merging(run: &OpenRun) -> Option<Merging> {
-    if run.form == Form::Folded {
+    if run.form == Form::Merged {
         return None;
     }
     let before = run.model.store.tensors().iter().map(|(_, t)| t.numel() as i64).sum();
-    let refused = run.model.unfoldable();
-    let folded = run.model.folded();
-    let (after, kept) = match (&refused, &folded) {
+    let refused = run.model.unmergeable();
+    let merged = run.model.merged();
+    let (after, kept) = match (&refused, &merged) {
         (None, Ok(tensors)) => {
             let count = |own: bool| {
-                let of = tensors.iter().filter(|(name, _)| !own || matches(PARAMETERS, name));
+                let of = tensors.iter().filter(|(name, _)| !own || is_method_parameter(name));
                 of.map(|(_, tensor)| tensor.numel() as i64).sum()
             };
             (count(false), count(true))
         }
         _ => (before, 0),
     };
-    let refused = refused.or_else(|| folded.err().map(|e| e.to_string()));
+    let refused = refused.or_else(|| merged.err().map(|e| e.to_string()));
     Some(Merging { before, after, kept, refused })
 }

@@ -175,7 +175,7 @@ impl Trainer {
         let further = further(balance.as_ref(), &data.train);
         let baselines = folder.baselines()?.and_then(|b| b.of(&recipe.task_names()));
         let (device, step) = (model.store.device(), state.step);
-        let call = Call::new(versions(), data.fingerprint().into(), format!("{device:?}"), step);
+        let call = Call::new(versions(), data.record().text(), format!("{device:?}"), step);
         let log = Log::open(folder.path().join("metrics.jsonl"), step)?
             .followed_by(Tracker::open(&folder, &recipe, call)?);
         Ok(Self {
