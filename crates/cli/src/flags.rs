@@ -195,6 +195,12 @@ pub(crate) struct PredictFlags {
     /// where only those differ, DIR/x.jpg.png
     #[arg(long, value_name = "DIR", default_value = "predictions")]
     pub(crate) out: PathBuf,
+    /// Lay maps over the photograph, with this share of the map, from 0 to 1
+    #[arg(long, value_name = "ALPHA", value_parser = share, conflicts_with = "bare")]
+    pub(crate) overlay: Option<f32>,
+    /// Draw photograph and maps alone, without titles, legends and bars
+    #[arg(long)]
+    pub(crate) bare: bool,
     /// Also write the maps themselves, one safetensors file per photograph: a tensor for each task,
     /// [channels, height, width] at the photograph's own size
     #[arg(long)]
@@ -205,6 +211,12 @@ pub(crate) struct PredictFlags {
     /// Device instead of the recipe's: auto, cpu, cuda:N
     #[arg(long)]
     pub(crate) device: Option<String>,
+}
+
+fn share(text: &str) -> Result<f32, String> {
+    let expected = || format!("expected a number from 0 to 1, found {text}");
+    let share: f32 = text.parse().map_err(|_| expected())?;
+    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err(expected()) }
 }
 
 #[derive(Debug, Args)]

@@ -17,6 +17,7 @@ mod experts;
 mod export;
 mod extend;
 mod features;
+mod figure;
 mod heat_map;
 mod hub;
 mod in_turn;

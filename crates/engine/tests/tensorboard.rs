@@ -58,8 +58,11 @@ fn read(folder: &Path) -> Option<Value> {
     Some(serde_json::from_slice(&output.stdout).unwrap())
 }
 
-const BALANCED: [&str; 3] =
-    ["balancer={loss={name=\"dwa\"}}", "train.conflict_every=2", "train.eval_every=3"];
+const BALANCED: [&str; 3] = [
+    "balancer={loss={name=\"dwa\", epoch_steps=2}}",
+    "train.conflict_every=2",
+    "train.eval_every=3",
+];
 
 #[test]
 fn tensorboard_reads_a_resumed_run() {
@@ -128,7 +131,7 @@ fn event_files_can_be_left_out() {
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
-    let recipe = recipe(&["train.tensorboard=false", "train.steps=1"]);
+    let recipe = recipe(&["train.tensorboard=false", "train.steps=2"]);
     common::train(recipe, &path);
     let names = std::fs::read_dir(&path).unwrap();
     let names: Vec<_> = names.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();

@@ -245,7 +245,7 @@ fn largest_error(spec: &TaskSpec, kept: &Kept) -> Option<f32> {
 }
 
 /// Dark where all is right, light where it is most wrong, grey without a label; wrong classes red.
-pub(crate) fn error_map(
+fn error_map(
     spec: &TaskSpec,
     truth: ArrayView3<f32>,
     map: ArrayView3<f32>,
@@ -273,7 +273,7 @@ pub(crate) fn error_map(
 }
 
 /// What the colours of [`error_map`] mean.
-pub(crate) fn error_words(kind: TaskKind, largest: f32) -> String {
+fn error_words(kind: TaskKind, largest: f32) -> String {
     match kind {
         TaskKind::Semseg | TaskKind::HumanParts => "wrong pixels are red, grey has no label".into(),
         TaskKind::Normals => "from 0 (black) to 90 degrees (yellow), grey has no label".into(),
