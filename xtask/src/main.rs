@@ -1,70 +1,76 @@
 //! What does an owner of this repository run?
 //!
-//! `cargo xtask <command>`: [`flags`] holds the whole grammar, each command has its own file.
+//! `cargo xtask <command>`: each command is one file and one line of [`COMMANDS`].
 //! Nothing here links LibTorch, so that this package can fetch it.
 
 // Before the others: its macros are theirs.
 #[macro_use]
 mod output;
 
-mod baselines;
-mod bench;
 mod ci;
-mod coverage;
+mod command;
 mod data;
-mod doctor;
-mod download;
-mod flags;
-mod folder;
-mod fuzz;
-mod libtorch;
-mod machine;
-mod page;
-mod parity;
-mod plot;
+mod lab;
 mod process;
-mod program;
-mod record;
-mod reproduce;
 mod setup;
-mod soak;
-mod test;
 mod tidy;
-mod torture;
-mod train;
-mod unpack;
 mod workspace;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use flags::{Command, Xtask};
+use command::{Entry, entry};
+
+/// Every command, in the order of the help.
+const COMMANDS: &[Entry] = &[
+    entry::<setup::install::Setup>(),
+    entry::<setup::doctor::Doctor>(),
+    entry::<lab::train::Train>(),
+    entry::<lab::pretrain::Pretrain>(),
+    entry::<lab::baselines::Baselines>(),
+    entry::<lab::reproduce::flags::Reproduce>(),
+    entry::<lab::reproduce::rank::Rank>(),
+    entry::<lab::torture::flags::Torture>(),
+    entry::<lab::soak::flags::Soak>(),
+    entry::<lab::bench::flags::Bench>(),
+    entry::<lab::parity::Parity>(),
+    entry::<ci::test::Test>(),
+    entry::<ci::coverage::Coverage>(),
+    entry::<lab::fuzz::Fuzz>(),
+    data::COMMAND,
+    entry::<tidy::Tidy>(),
+    entry::<ci::gate::Ci>(),
+];
 
 fn main() -> ExitCode {
-    let outcome = match Xtask::parse().command {
-        Command::Setup(flags) => setup::run(&flags),
-        Command::Doctor(flags) => doctor::run(&flags),
-        Command::Train(flags) => train::train(&flags),
-        Command::Pretrain(flags) => train::pretrain(&flags),
-        Command::Baselines(flags) => baselines::run(&flags).map(|()| ExitCode::SUCCESS),
-        Command::Reproduce(flags) => reproduce::run(&flags),
-        Command::Rank { data } => reproduce::write::ranked_of(&data).map(|picture| {
-            println!("{}", picture.display());
-            ExitCode::SUCCESS
-        }),
-        Command::Soak(flags) => soak::run(&flags).map(|()| ExitCode::SUCCESS),
-        Command::Torture(flags) => torture::run(&flags).map(|()| ExitCode::SUCCESS),
-        Command::Bench(flags) => bench::run(&flags),
-        Command::Parity(flags) => parity::run(&flags).map(|()| ExitCode::SUCCESS),
-        Command::Test(flags) => test::run(&flags),
-        Command::Coverage(flags) => coverage::run(&flags),
-        Command::Fuzz(flags) => fuzz::run(&flags),
-        Command::Data(flags) => data::run(&flags),
-        Command::Tidy => tidy::run(),
-        Command::Ci(flags) => ci::run(&flags),
-    };
-    outcome.unwrap_or_else(|error| {
+    command::run(COMMANDS, &grammar().get_matches()).unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+fn grammar() -> clap::Command {
+    let xtask = clap::Command::new("xtask").bin_name("cargo xtask");
+    command::grammar(xtask.about("What an owner of the repository runs"), COMMANDS)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn grammar_is_consistent() {
+        grammar().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_a_name_of_its_own_and_says_what_it_does() {
+        let grammar = grammar();
+        let names: BTreeSet<_> = grammar.get_subcommands().map(clap::Command::get_name).collect();
+        assert_eq!(names.len(), COMMANDS.len());
+        // What clap calls a command that names none.
+        assert!(!names.contains(env!("CARGO_PKG_NAME")));
+        assert!(grammar.get_subcommands().all(|command| command.get_about().is_some()));
+    }
 }

@@ -16,10 +16,23 @@ mod words;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use clap::Parser;
 
+use crate::command::Subcommand;
 use crate::workspace;
 
-/// Runs the command; every breach is printed.
+/// Check the rules that neither compiler nor clippy know
+#[derive(Parser)]
+#[command(name = "tidy")]
+pub(crate) struct Tidy {}
+
+impl Subcommand for Tidy {
+    fn run(_: &Self) -> Result<ExitCode> {
+        run()
+    }
+}
+
+/// Prints every breach.
 pub(crate) fn run() -> Result<ExitCode> {
     let breaches = breaches()?;
     if breaches.is_empty() {

@@ -2,45 +2,67 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use clap::Parser;
 
-use super::Home;
-use super::manifest::{Archive, Manifest};
-use super::place::place;
-use crate::download::{self, Client, Download};
-use crate::flags::Fetch;
-use crate::folder;
-use crate::record::{self, Depth, Entry};
-use crate::unpack::{Format, unpack};
+use super::archive::{Archive, place};
+use super::home::Home;
+use super::manifest::Manifest;
+use crate::command::Subcommand;
+use crate::setup::download::Client;
+use crate::setup::download::file::{self, Download};
+use crate::setup::folder;
+use crate::setup::record::{self, Depth, Entry};
+use crate::setup::unpack::{Format, unpack};
 use crate::workspace;
 
 /// A local file that does not follow the published layout may unpack to this much.
 const LOCAL_LIMIT: u64 = 64 << 30;
 
-/// Runs the command.
-pub(super) fn run(flags: &Fetch) -> Result<()> {
-    let root = workspace::root();
-    let manifest = Manifest::named(&root.join("datasets"), &flags.name)?;
-    let home = Home::new(&root, &manifest.name, flags.into.as_deref())?;
-    let work = Work {
-        manifest: &manifest,
-        home: &home,
-        downloads: workspace::cache()?.join("datasets").join(&manifest.name),
-    };
-    if work.is_done()? {
-        println!("{} is whole already", home.folder.display());
-        return Ok(());
+/// Bring a data set from its published addresses
+#[derive(Parser)]
+#[command(name = "fetch")]
+pub(crate) struct Fetch {
+    /// Name of a manifest in `datasets/`
+    pub(crate) name: String,
+    /// A local archive, or a folder that holds the data set or its archives
+    #[arg(long, value_name = "PATH")]
+    pub(crate) from: Option<PathBuf>,
+    /// Folder to fill, `data/<name>` by default
+    #[arg(long, value_name = "DIR")]
+    pub(crate) into: Option<PathBuf>,
+    /// Say what would be done
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+impl Subcommand for Fetch {
+    fn run(flags: &Self) -> Result<ExitCode> {
+        let root = workspace::root();
+        let manifest = Manifest::named(&root.join("datasets"), &flags.name)?;
+        let home = Home::new(&root, &manifest.name, flags.into.as_deref())?;
+        let work = Work {
+            manifest: &manifest,
+            home: &home,
+            downloads: workspace::cache()?.join("datasets").join(&manifest.name),
+        };
+        if work.is_done()? {
+            println!("{} is whole already", home.folder.display());
+            return Ok(ExitCode::SUCCESS);
+        }
+        let way = work.way(flags.from.as_deref())?;
+        if flags.dry_run {
+            println!("would {}", work.described(&way));
+            return Ok(ExitCode::SUCCESS);
+        }
+        println!("{}: {}", manifest.name, work.described(&way));
+        work.announce_terms();
+        let _lock = folder::lock(&workspace::cache()?)?;
+        work.go(&way, &Client::new())?;
+        Ok(ExitCode::SUCCESS)
     }
-    let way = work.way(flags.from.as_deref())?;
-    if flags.dry_run {
-        println!("would {}", work.described(&way));
-        return Ok(());
-    }
-    println!("{}: {}", manifest.name, work.described(&way));
-    work.announce_terms();
-    let _lock = folder::lock(&workspace::cache()?)?;
-    work.go(&way, &Client::new())
 }
 
 struct Work<'a> {
@@ -161,7 +183,7 @@ impl Work<'_> {
             let mut entries = Vec::new();
             for archive in &self.manifest.archive {
                 let path = local(archive)?;
-                let accepted = download::accept(&published(archive), &path)?;
+                let accepted = file::accept(&published(archive), &path)?;
                 if archive.sha256.is_none() {
                     println!("{}: not pinned, SHA-256 {}", archive.file, accepted.sha256);
                 }
@@ -196,7 +218,7 @@ impl Work<'_> {
     }
 
     fn linked(&self, path: &Path) -> Result<Vec<Entry>> {
-        let entries = record::survey(path)?;
+        let entries = record::list_files(path)?;
         if entries.is_empty() {
             bail!("{}: expected the data set, found no file", path.display());
         }
@@ -217,7 +239,7 @@ fn published(archive: &Archive) -> Download<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::download::server::{Reply, Server};
+    use crate::setup::download::server::{Reply, Server};
     use std::io::Write;
     use tempfile::TempDir;
 

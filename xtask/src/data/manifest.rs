@@ -8,11 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-use super::place::Move;
-use crate::unpack::Format;
-
-/// Bound of what an archive may unpack to, where its manifest sets none.
-const UNPACKED_LIMIT: u64 = 64 << 30;
+use super::archive::Archive;
 
 /// Source and archives of one data set.
 #[derive(Debug, Deserialize)]
@@ -35,41 +31,6 @@ pub(super) struct Source {
     pub(super) terms: Option<String>,
     /// Where to ask and what to put where, for sets that nobody may download freely.
     pub(super) manual: Option<String>,
-}
-
-/// One published file.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Archive {
-    pub(super) file: String,
-    /// Addresses, the best first.
-    pub(super) urls: Vec<String>,
-    /// Absent where nobody has read the published bytes yet: then set-up prints what it found.
-    pub(super) sha256: Option<String>,
-    pub(super) bytes: Option<u64>,
-    /// Read off the file's name unless given.
-    pub(super) format: Option<Format>,
-    /// Folders to drop at the front of every name.
-    #[serde(default)]
-    pub(super) strip: usize,
-    /// Folder below the data set's to unpack into.
-    #[serde(default)]
-    pub(super) into: String,
-    /// Which folders to take and where to; all of them where empty.
-    #[serde(default)]
-    pub(super) moves: Vec<Move>,
-    unpacked_bytes: Option<u64>,
-}
-
-impl Archive {
-    pub(super) fn format(&self) -> Format {
-        self.format.unwrap_or_else(|| Format::of(&self.file))
-    }
-
-    /// Most bytes that the archive may unpack to.
-    pub(super) fn unpacked_limit(&self) -> u64 {
-        self.unpacked_bytes.unwrap_or(UNPACKED_LIMIT)
-    }
 }
 
 impl Manifest {
@@ -120,29 +81,11 @@ impl Manifest {
     }
 }
 
-impl Archive {
-    fn validate(&self) -> Result<()> {
-        if self.file.is_empty() || self.file.contains(['/', '\\']) || self.file.starts_with('.') {
-            bail!("archive.file: expected a plain file name, found `{}`", self.file);
-        }
-        if self.urls.is_empty() {
-            bail!("{}: archive.urls: expected an address, found none", self.file);
-        }
-        let hexadecimal =
-            |hash: &&String| hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
-        match &self.sha256 {
-            Some(hash) if !hexadecimal(&hash) => bail!(
-                "{}: archive.sha256: expected 64 hexadecimal digits, found `{hash}`",
-                self.file
-            ),
-            _ => Ok(()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::archive::UNPACKED_LIMIT;
     use super::*;
+    use crate::setup::unpack::Format;
 
     const SOURCE: &str = "name = 'x'\n[source]\nhomepage = 'h'\ncitation = 'c'\nlicence = 'l'\n";
 

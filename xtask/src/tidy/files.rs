@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::record::below;
+use crate::workspace::below;
 
 /// A text file of the repository.
 pub(super) struct File {

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 /// Measures of a chart, in units of its view box.
 const SIZE: [f64; 2] = [520.0, 260.0];
 /// Left, top, right and bottom of the area of the curves.
-const AREA: [f64; 4] = [58.0, 12.0, 508.0, 220.0];
+const AREA: [f64; 4] = [66.0, 12.0, 508.0, 220.0];
 /// Points of a curve; more are averaged.
 const POINTS: usize = 240;
 /// Rows of a chart's table.
@@ -127,7 +127,8 @@ impl Frame {
         let mut x = ends(&mut all().map(|point| point.0));
         let mut y = ends(&mut all().map(|point| point.1));
         if x[0] == x[1] {
-            x = [x[0] - 0.5, x[1] + 0.5];
+            let room = (0.1 * x[0].abs()).max(1.0);
+            x = [x[0] - room, x[1] + room];
         }
         if from_zero {
             y[0] = 0.0;
@@ -272,7 +273,7 @@ pub(super) fn short(value: f64) -> String {
         _ if size >= 10.0 => plain(1),
         _ if size >= 1.0 => plain(2),
         _ if size >= 0.01 => plain(3),
-        _ => format!("{value:.1e}"),
+        _ => format!("{value:.1e}").replace(".0e", "e"),
     }
 }
 
@@ -301,7 +302,7 @@ mod tests {
         assert_eq!(ticks([0.0, 1.0]), [0.0, 0.2, 0.4, 0.6000000000000001, 0.8, 1.0]);
         assert_eq!(decades([0.02, 30.0]), [0.1, 1.0, 10.0]);
         for (value, text) in
-            [(0.0, "0"), (1234.5, "1234"), (0.5, "0.5"), (123456.0, "123"), (2e-4, "2.0e-4")]
+            [(0.0, "0"), (1234.5, "1234"), (0.5, "0.5"), (123456.0, "123"), (2e-4, "2e-4")]
         {
             assert!(short(value).starts_with(text), "{value}: {}", short(value));
         }

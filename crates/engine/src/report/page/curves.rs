@@ -79,6 +79,10 @@ fn scores(runs: &[Shown], tasks: &[String]) -> Markup {
 
 /// What a balancer made of the tasks of one run.
 fn weights(shown: &Shown, several: bool) -> Markup {
+    // A measurement of conflict has weights of 1, which nobody has chosen.
+    if shown.run.recipe.balancer.is_none() {
+        return html! {};
+    }
     let scope = "weight/";
     let series = shown.run.series.iter().filter(|(name, _)| name.starts_with(scope));
     let lines: Vec<Line> = series

@@ -1,0 +1,199 @@
+//! What can be timed, and who else does the same work.
+
+use std::fmt;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::setting::Setting;
+use crate::workspace;
+
+/// Something that is timed.
+pub(super) struct Case {
+    /// The worker's name of it.
+    pub(super) name: &'static str,
+    /// In words.
+    pub(super) about: &'static str,
+    /// Whether the number of tasks matters.
+    pub(super) has_tasks: bool,
+    /// Programs that do the same.
+    pub(super) peers: &'static [Peer],
+    /// Largest relative difference of outputs, where rounding to the precision does not explain it.
+    pub(super) outputs: Option<f64>,
+}
+
+/// A script in `benches/peers`.
+pub(super) struct Peer {
+    /// Its name in tables.
+    pub(super) name: &'static str,
+    script: &'static str,
+    args: &'static [&'static str],
+}
+
+const fn peer(name: &'static str, script: &'static str, args: &'static [&'static str]) -> Peer {
+    Peer { name, script, args }
+}
+
+const fn case(
+    name: &'static str,
+    about: &'static str,
+    has_tasks: bool,
+    peers: &'static [Peer],
+) -> Case {
+    Case { name, about, has_tasks, peers, outputs: None }
+}
+
+/// Largest relative difference of augmented photographs and labels.
+const LOADER: f64 = 3e-2;
+
+/// Everything that can be timed.
+pub(super) const CASES: [Case; 8] = [
+    case(
+        "mtlora",
+        "training step of MTLoRA r = 64 on Swin-T with HRNet heads",
+        true,
+        &[peer("PyTorch, a loop over tasks", "mtlora.py", &[])],
+    ),
+    case(
+        "emtal",
+        "training step of EMTAL r = 4 on ViT-B/16",
+        true,
+        &[peer("PyTorch on timm", "emtal.py", &[])],
+    ),
+    case(
+        "lora",
+        "training step of LoRA r = 16 on ViT-B/16",
+        false,
+        &[peer("PEFT on timm", "lora.py", &[])],
+    ),
+    case(
+        "full",
+        "training step of full fine-tuning of ViT-B/16",
+        false,
+        &[peer("timm", "full.py", &[])],
+    ),
+    case("vmt", "training step of VMT-Adapter on Swin-T with HRNet heads", true, &[]),
+    case(
+        "swin",
+        "forward pass of a folded Swin-T",
+        false,
+        &[
+            peer("timm", "folded.py", &["--backbone", "swin"]),
+            peer("timm, torch.compile", "folded.py", &["--backbone", "swin", "--compile", "1"]),
+        ],
+    ),
+    case(
+        "vit",
+        "forward pass of a folded ViT-B/16",
+        false,
+        &[
+            peer("timm", "folded.py", &["--backbone", "vit"]),
+            peer("timm, torch.compile", "folded.py", &["--backbone", "vit", "--compile", "1"]),
+        ],
+    ),
+    // TorchVision cuts to 8 bits after each change of brightness, contrast and saturation, which
+    // makes photographs two steps of 255 darker; we round once.
+    Case {
+        outputs: Some(LOADER),
+        ..case(
+            "loader",
+            "96 photographs of 480 x 360 with dense labels, decoded, turned, coloured and stacked",
+            true,
+            &[
+                peer("TorchVision on tensors", "loader.py", &["--decode", "tensor"]),
+                peer("TorchVision on PIL images", "loader.py", &["--decode", "pil"]),
+                peer("on tensors, resized first", "loader.py", &["--first", "resize"]),
+            ],
+        )
+    },
+];
+
+/// The cases that `names` ask for.
+///
+/// # Errors
+/// A name that is not known.
+pub(super) fn chosen(names: &[String]) -> Result<Vec<&'static Case>> {
+    if names.is_empty() {
+        return Ok(CASES.iter().collect());
+    }
+    let known = CASES.iter().map(|case| case.name).collect::<Vec<_>>().join(", ");
+    let find = |name: &String| {
+        let found = CASES.iter().find(|case| case.name == name);
+        found.with_context(|| format!("no case `{name}`: expected one of {known}"))
+    };
+    names.iter().map(find).collect()
+}
+
+impl Case {
+    /// Our program.
+    pub(super) fn ours(&self, worker: &Path, folder: &Path, setting: &Setting) -> Command {
+        let mut command = Command::new(worker);
+        command.arg(self.name).arg(folder).args(setting.args());
+        setting.limit(command)
+    }
+
+    /// The program of `peer`.
+    pub(super) fn peer(
+        &self,
+        peer: &Peer,
+        python: &Path,
+        folder: &Path,
+        setting: &Setting,
+    ) -> Command {
+        let script = workspace::root().join("benches/peers").join(peer.script);
+        let mut command = Command::new(python);
+        command.arg(script).arg(folder).args(peer.args).args(setting.args());
+        setting.limit(command)
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let peers: Vec<&str> = self.peers.iter().map(|peer| peer.name).collect();
+        let beside =
+            if peers.is_empty() { String::new() } else { format!(" ({})", peers.join("; ")) };
+        write!(f, "{:<10} {}{beside}", self.name, self.about)
+    }
+}
+
+impl Setting {
+    /// Arguments of every program.
+    pub(super) fn args(&self) -> Vec<String> {
+        let numbers = [
+            ("tasks", self.tasks),
+            ("batch", self.batch),
+            ("size", self.size),
+            ("threads", self.threads),
+        ];
+        let flag = |(name, value): (&str, usize)| [format!("--{name}"), value.to_string()];
+        let precision = ["--precision".to_owned(), self.precision.clone()];
+        numbers.into_iter().flat_map(flag).chain(precision).collect()
+    }
+
+    /// Libraries beside LibTorch have threads of their own.
+    pub(super) fn limit(&self, mut command: Command) -> Command {
+        command.env("OMP_NUM_THREADS", self.threads.to_string());
+        command
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_peer_has_a_script() {
+        let peers = CASES.iter().flat_map(|case| case.peers);
+        for peer in peers {
+            let path = workspace::root().join("benches/peers").join(peer.script);
+            assert!(path.is_file(), "{}", path.display());
+        }
+    }
+
+    #[test]
+    fn an_unknown_case_names_the_known_ones() {
+        let message = chosen(&["mtlorra".into()]).map(drop).unwrap_err().to_string();
+        assert!(message.starts_with("no case `mtlorra`: expected one of mtlora"), "{message}");
+    }
+}

@@ -1,0 +1,232 @@
+//! Carrying out the runs of a plan, one after the other.
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use super::flags::Reproduce;
+use super::plan::{Plan, Run};
+use super::record::{Record, State, write_whole};
+use crate::lab::machine::Origin;
+use crate::lab::program::Program;
+use crate::process;
+
+/// Parameters of the model, as `polyptych inspect` counts them.
+pub(crate) const INSPECT: &str = "inspect.json";
+/// Times of the model, as `polyptych time` takes them.
+pub(crate) const TIME: &str = "time.json";
+/// Why the model does not fold, where it does not.
+pub(crate) const REFUSED: &str = "merge-refused.txt";
+
+/// The last file that `polyptych merge` writes.
+const MERGE: &str = "merge.json";
+
+/// What `polyptych` exits with when it was asked to stop.
+const INTERRUPTED: i32 = 130;
+
+/// A plan with the program that carries it out.
+#[derive(Debug)]
+pub(crate) struct Job<'a> {
+    /// The plan.
+    pub(crate) plan: &'a Plan,
+    /// What results are made with.
+    pub(crate) origin: Origin,
+    runs: Vec<Run>,
+    program: Program,
+}
+
+impl<'a> Job<'a> {
+    /// The runs that `flags` ask for, seed by seed, so that a job cut short compares all methods.
+    pub(crate) fn new(
+        plan: &'a Plan,
+        flags: &Reproduce,
+        program: Program,
+        origin: Origin,
+    ) -> Result<Self> {
+        let chosen = plan.chosen(&flags.rows)?;
+        let rows = |seed| chosen.iter().flat_map(move |&row| plan.runs(row, seed));
+        let runs = (0..flags.seeds).flat_map(rows).collect();
+        Ok(Self { plan, origin, runs, program })
+    }
+
+    /// Says how much there is to do; refuses runs of another recipe before anything is trained.
+    pub(crate) fn announce(&self) -> Result<()> {
+        let states = self.runs.iter().map(|run| State::of(self.plan, run));
+        let states = states.collect::<Result<Vec<_>>>()?;
+        for (run, state) in self.runs.iter().zip(&states) {
+            eprintln!("{:<11} {}", format!("{state:?}").to_lowercase(), run.folder.display());
+        }
+        let done = states.iter().filter(|state| **state == State::Done).count();
+        eprintln!("{} runs, {done} of them done", states.len());
+        Ok(())
+    }
+
+    /// Prints the commands that would be run.
+    pub(crate) fn show(&self) {
+        let shown = |run| println!("would run `{}`", process::shown(&self.train(run)));
+        self.runs.iter().for_each(shown);
+    }
+
+    /// Carries out what is missing; false where it was asked to stop.
+    pub(crate) fn train_all(&self) -> Result<bool> {
+        let stop = wait_for_children()?;
+        for (index, run) in self.runs.iter().enumerate() {
+            eprintln!("run {} of {}: {}", index + 1, self.runs.len(), run.folder.display());
+            if !self.carry_out(run)? || stop.load(Ordering::Relaxed) {
+                return Ok(false);
+            }
+            self.estimate(&self.runs[index + 1..])?;
+        }
+        Ok(true)
+    }
+
+    fn carry_out(&self, run: &Run) -> Result<bool> {
+        let state = State::of(self.plan, run)?;
+        if state != State::Done && !self.attempt(run, state)? {
+            return Ok(false);
+        }
+        self.fold(run)?;
+        self.keep(run, TIME, self.program.command("time").arg(&run.folder).arg("--json"))?;
+        let mut inspect = self.program.command("inspect");
+        inspect.arg(&self.plan.recipe).args(&run.arguments).arg("--json");
+        self.keep(run, INSPECT, &mut inspect)?;
+        Ok(true)
+    }
+
+    /// Trains `run` from where it is; false where it was asked to stop.
+    fn attempt(&self, run: &Run, state: State) -> Result<bool> {
+        if state == State::New {
+            // Without a checkpoint there is nothing to go on from, and `polyptych` wants no folder.
+            remove(&run.folder)?;
+            Record::new(self.plan, run, self.origin.git.clone()).write(run)?;
+        }
+        let mut command = match state {
+            State::Interrupted => self.resume(run),
+            _ => self.train(run),
+        };
+        let started = Instant::now();
+        let status = command.status().with_context(|| process::shown(&command))?;
+        self.clock(run, started.elapsed().as_secs_f64())?;
+        if status.code() == Some(INTERRUPTED) {
+            return Ok(false);
+        }
+        if !status.success() || State::of(self.plan, run)? != State::Done {
+            bail!("`{}`: expected a finished run: {status}", process::shown(&command));
+        }
+        Ok(true)
+    }
+
+    fn train(&self, run: &Run) -> Command {
+        let mut command = self.program.command("train");
+        command.arg(&self.plan.recipe).args(&run.arguments).arg("--out").arg(&run.folder);
+        command
+    }
+
+    fn resume(&self, run: &Run) -> Command {
+        let mut command = self.program.command("train");
+        command.arg("--resume").arg(&run.folder);
+        command
+    }
+
+    fn clock(&self, run: &Run, seconds: f64) -> Result<()> {
+        let record = Record::read(run)?;
+        let mut record =
+            record.unwrap_or_else(|| Record::new(self.plan, run, self.origin.git.clone()));
+        record.wall_s += seconds;
+        record.git = self.origin.git.clone();
+        record.write(run)
+    }
+
+    /// Folds the model, or keeps the reason why it does not fold.
+    fn fold(&self, run: &Run) -> Result<()> {
+        let (merged, refused) = (run.folder.join("merged"), run.folder.join(REFUSED));
+        if merged.join(MERGE).exists() || refused.exists() {
+            return Ok(());
+        }
+        remove(&merged)?;
+        let mut command = self.program.command("merge");
+        command.arg(&run.folder).arg("--out").arg(&merged);
+        let output = output(&mut command)?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let reason = reason(&output);
+        eprintln!("not folded: {reason}");
+        write_whole(&refused, reason.as_bytes())
+    }
+
+    /// Keeps what `command` prints as the file `name` of `run`.
+    fn keep(&self, run: &Run, name: &str, command: &mut Command) -> Result<()> {
+        let path = run.folder.join(name);
+        if path.exists() {
+            return Ok(());
+        }
+        let output = output(command)?;
+        if !output.status.success() {
+            bail!("`{}` failed: {}", process::shown(command), reason(&output));
+        }
+        write_whole(&path, &output.stdout)
+    }
+
+    /// Says how long `left` takes if its runs take as long as those that are done.
+    fn estimate(&self, left: &[Run]) -> Result<()> {
+        let todo = left.iter().map(|run| Ok(State::of(self.plan, run)? != State::Done));
+        let todo = todo.collect::<Result<Vec<_>>>()?.into_iter().filter(|todo| *todo).count();
+        let records = self.runs.iter().map(Record::read).collect::<Result<Vec<_>>>()?;
+        let times: Vec<f64> = records.into_iter().flatten().map(|record| record.wall_s).collect();
+        if let Some(seconds) = super::spread::average(&times).filter(|_| todo > 0) {
+            eprintln!("{todo} more to train, about {}", duration(seconds * todo as f64));
+        }
+        Ok(())
+    }
+}
+
+/// `90` as `1 min 30 s`.
+pub(crate) fn duration(seconds: f64) -> String {
+    let seconds = seconds.round() as u64;
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, s) => format!("{s} s"),
+        (0, min, s) => format!("{min} min {s} s"),
+        (h, min, _) => format!("{h} h {min} min"),
+    }
+}
+
+fn remove(folder: &Path) -> Result<()> {
+    if !folder.exists() {
+        return Ok(());
+    }
+    std::fs::remove_dir_all(folder).with_context(|| folder.display().to_string())
+}
+
+fn output(command: &mut Command) -> Result<Output> {
+    let output = command.output().with_context(|| process::shown(command))?;
+    // Without a code a signal ended it, which says nothing about the run.
+    if output.status.code().is_none_or(|code| code == INTERRUPTED) {
+        bail!("`{}` was stopped: {}", process::shown(command), output.status);
+    }
+    Ok(output)
+}
+
+/// The last line of standard error, without its mark.
+fn reason(output: &Output) -> String {
+    let text = String::from_utf8_lossy(&output.stderr);
+    let last = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no reason given");
+    last.trim_start_matches("error: ").to_owned()
+}
+
+/// An interrupt reaches `polyptych` too, which saves and leaves: the job must outlive it.
+fn wait_for_children() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    if cfg!(test) {
+        // One handler serves a process, and tests run several jobs in one.
+        return Ok(stop);
+    }
+    let asked = stop.clone();
+    ctrlc::set_handler(move || asked.store(true, Ordering::Relaxed))
+        .context("the interrupt handler cannot be set")?;
+    Ok(stop)
+}

@@ -1,0 +1,230 @@
+//! The page of a comparison: a generated block, and prose that people write around it.
+
+use std::fmt::Write;
+
+use anyhow::Result;
+
+use super::job::duration;
+use super::plan::Plan;
+use super::spread::{self, Spread};
+use super::summary::{ScoreSpread, Summary, tasks, wall};
+use crate::lab::machine::Origin;
+use crate::lab::page;
+
+/// What a page tells.
+#[derive(Debug)]
+pub(crate) struct Page<'a> {
+    /// The plan.
+    pub(crate) plan: &'a Plan,
+    /// Its results.
+    pub(crate) rows: &'a [Summary],
+    /// What they were made with.
+    pub(crate) origin: &'a Origin,
+    /// The command that makes the page again.
+    pub(crate) command: String,
+}
+
+/// The page with a new generated block; text outside of the block of `old` is kept.
+///
+/// `plots`: endings of the pictures beside it.
+pub(crate) fn renew(old: Option<&str>, page: &Page, plots: &[&str]) -> Result<String> {
+    let block = page::generated(&page.command, &block(page, plots));
+    page::renew(old, &page.plan.name, &block)
+}
+
+fn block(page: &Page, plots: &[&str]) -> String {
+    let mut parts = Vec::new();
+    parts.extend((!page.plan.description.is_empty()).then(|| page.plan.description.clone()));
+    parts.push(main_table(page.rows));
+    parts.extend(plots.iter().map(|end| {
+        let words = match *end {
+            "svg" => "against trainable parameters",
+            "ranked.svg" => "as bars, best first",
+            _ => "as losses over steps, with one standard deviation over seeds",
+        };
+        format!("![{0} {words}]({0}.{end})", page.plan.name)
+    }));
+    parts.push(made(page));
+    parts.extend(other_table(page.rows));
+    parts.join("\n\n")
+}
+
+fn main_table(rows: &[Summary]) -> String {
+    let columns = columns(rows);
+    let mut lines = vec![Vec::from_iter(columns.iter().map(|column| column.title.clone()))];
+    lines.extend(rows.iter().map(|row| columns.iter().map(|c| (c.cell)(row)).collect()));
+    table(&lines)
+}
+
+struct Column<'a> {
+    title: String,
+    cell: Box<dyn Fn(&Summary) -> String + 'a>,
+}
+
+fn column<'a>(
+    title: impl Into<String>,
+    cell: impl Fn(&Summary) -> Option<String> + 'a,
+) -> Column<'a> {
+    let cell = move |row: &Summary| cell(row).unwrap_or_else(|| "–".into());
+    Column { title: title.into(), cell: Box::new(cell) }
+}
+
+fn columns(rows: &[Summary]) -> Vec<Column<'_>> {
+    let millions = |row: &Summary| Some(format!("{:.4}", row.trainable as f64 / 1e6));
+    let mut columns = vec![
+        column("method", |row| Some(escaped(&row.row.name))),
+        column("trainable [M]", millions),
+    ];
+    columns.extend(tasks(rows).into_iter().map(|task| task_column(rows, task)));
+    if rows.iter().any(|row| row.mean.is_some()) {
+        let unit = rows.iter().flat_map(|row| &row.scores).find(|s| s.headline).map(unit);
+        let title = format!("mean{}", unit.unwrap_or_default());
+        columns.push(column(title, |row| Some(row.mean?.text(2))));
+    }
+    if rows.iter().any(|row| row.delta_m.is_some()) {
+        columns.push(column("delta-m [%]", |row| Some(row.delta_m?.signed(2))));
+    }
+    if rows.iter().any(|row| row.step_ratio.is_some()) {
+        columns.push(column("step", |row| Some(format!("{:.2} x", row.step_ratio?.mean))));
+    }
+    if rows.iter().any(|row| row.peak_mib.is_some()) {
+        columns.push(column("memory [MiB]", |row| Some(format!("{:.0}", row.peak_mib?.mean))));
+    }
+    columns.push(column("time [ms]", |row| Some(one_digit(row.adapted_ms?))));
+    columns.push(column("folded [ms]", |row| Some(one_digit(row.folded_ms?))));
+    columns.push(column("seeds", |row| Some(row.seeds.to_string())));
+    if rows.iter().any(|row| row.band.is_some()) {
+        columns.push(column("expected", |row| Some(row.band.as_ref()?.to_string())));
+    }
+    columns
+}
+
+fn one_digit(spread: Spread) -> String {
+    format!("{:.1}", spread.mean)
+}
+
+fn task_column<'a>(rows: &'a [Summary], task: &'a str) -> Column<'a> {
+    let headline = rows.iter().find_map(|row| row.headline(task));
+    let title = headline.map_or_else(|| task.into(), |score| format!("{task} {}", metric(score)));
+    column(title, move |row| Some(row.headline(task)?.spread.text(2)))
+}
+
+/// `top1 [%] ↑`.
+fn metric(score: &ScoreSpread) -> String {
+    format!("{}{} {}", score.name, unit(score), if score.higher_is_better { "↑" } else { "↓" })
+}
+
+fn unit(score: &ScoreSpread) -> String {
+    if score.unit.is_empty() { String::new() } else { format!(" [{}]", score.unit) }
+}
+
+/// Scores that are no headline: one line for each method and score.
+fn other_table(rows: &[Summary]) -> Option<String> {
+    let tasks = tasks(rows);
+    let head = ["method", "score"].into_iter().chain(tasks.iter().copied());
+    let mut lines = vec![head.map(str::to_owned).collect::<Vec<_>>()];
+    for row in rows {
+        let others: Vec<&ScoreSpread> = row.scores.iter().filter(|s| !s.headline).collect();
+        let mut names: Vec<String> = Vec::new();
+        others.iter().map(|s| metric(s)).for_each(|name| {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        });
+        lines.extend(names.into_iter().map(|name| other_line(row, &others, name, &tasks)));
+    }
+    (lines.len() > 1).then(|| format!("Other scores:\n\n{}", table(&lines)))
+}
+
+fn other_line(row: &Summary, others: &[&ScoreSpread], name: String, tasks: &[&str]) -> Vec<String> {
+    let cell = |task: &&str| {
+        let found = others.iter().find(|score| score.task == **task && metric(score) == name);
+        found.map_or_else(|| "–".to_owned(), |score| score.spread.text(2))
+    };
+    let cells: Vec<String> = tasks.iter().map(cell).collect();
+    [escaped(&row.row.name), name.clone()].into_iter().chain(cells).collect()
+}
+
+fn table(lines: &[Vec<String>]) -> String {
+    let mut out = String::new();
+    for (index, line) in lines.iter().enumerate() {
+        // Writing to a string does not fail.
+        let _ = writeln!(out, "| {} |", line.join(" | "));
+        if index == 0 {
+            let _ = writeln!(out, "|---|{}", "---:|".repeat(line.len() - 1));
+        }
+    }
+    out.trim_end().to_owned()
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('|', "\\|")
+}
+
+fn made(page: &Page) -> String {
+    let origin = page.origin;
+    let gpu = origin.gpu.as_ref().map(|gpu| format!(", {gpu}")).unwrap_or_default();
+    let mut lines = vec![
+        format!("Made by `{}`.", page.command),
+        format!("Values are means over seeds; ± is the {}.", spread::DEFINITION),
+    ];
+    lines.extend(delta_m(page));
+    lines.extend(steps(page.rows));
+    lines.extend(times(page.rows));
+    lines.extend(refusals(page.rows));
+    lines.push(format!("All runs together took {}.", duration(wall(page.rows))));
+    lines.push(format!("Machine: {} with {} cores{gpu}, {}.", origin.cpu, origin.cores, origin.os));
+    lines.push(format!("{}, tch {}, LibTorch {}.", origin.rustc, origin.tch, origin.libtorch));
+    lines.push(format!("Trained at commit {}.", commits(page.rows).join(", ")));
+    lines.join("\n")
+}
+
+fn delta_m(page: &Page) -> Option<String> {
+    page.rows.iter().find(|row| row.delta_m.is_some())?;
+    let reference = page.plan.rows.iter().find(|row| row.reference);
+    let against = match reference {
+        Some(row) => format!("{} of the same seed", row.name),
+        None => "the recipe's recorded single-task results".into(),
+    };
+    Some(format!("Delta-m is the mean relative change against {against}, positive is better."))
+}
+
+fn steps(rows: &[Summary]) -> Option<String> {
+    let own = rows.iter().find(|row| row.step_ratio.is_some())?;
+    Some(format!(
+        "Step is the median training step over that of {} with the same seed, memory the most \
+         that training held at a time.",
+        own.row.name
+    ))
+}
+
+fn times(rows: &[Summary]) -> Option<String> {
+    let images = rows.iter().flat_map(|row| &row.runs).map(|run| run.time.images).next()?;
+    let separate = match rows.iter().any(|row| row.row.separate) {
+        true => "; for separate models it is the sum over the models",
+        false => "",
+    };
+    Some(format!(
+        "Time is the median of `polyptych time` on {images} images, before and after \
+         folding{separate}."
+    ))
+}
+
+fn refusals(rows: &[Summary]) -> Vec<String> {
+    let refused = rows.iter().filter_map(|row| {
+        let reason = row.runs.iter().find_map(|run| run.fold_refused.as_ref())?;
+        Some(format!("{} is not folded: {}.", row.row.name, reason.trim()))
+    });
+    refused.collect()
+}
+
+fn commits(rows: &[Summary]) -> Vec<String> {
+    let mut commits: Vec<String> = Vec::new();
+    for run in rows.iter().flat_map(|row| &row.runs) {
+        let commit = run.record.git.short();
+        if !commits.contains(&commit) {
+            commits.push(commit);
+        }
+    }
+    commits
+}

@@ -1,0 +1,144 @@
+//! Results against trainable parameters, as SVG.
+
+use anyhow::Result;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use super::plan::Plan;
+use super::spread::Spread;
+use super::summary::Summary;
+use crate::lab::plot::labels::Scene;
+use crate::lab::plot::{Area, Painted, RADIUS, TEXT_SIZE, svg, ticks};
+
+const SIZE: (u32, u32) = (860, 540);
+
+/// A method as a point.
+struct Point<'a> {
+    name: &'a str,
+    millions: f64,
+    result: Spread,
+}
+
+impl Point<'_> {
+    /// One standard deviation to both sides.
+    fn range(&self) -> [f64; 2] {
+        let sd = self.result.sd.unwrap_or_default();
+        [self.result.mean - sd, self.result.mean + sd]
+    }
+}
+
+/// The plot; none where no number compares the methods.
+pub(crate) fn draw(plan: &Plan, rows: &[Summary]) -> Result<Option<String>> {
+    let (title, points) = points(plan, rows);
+    if points.is_empty() {
+        return Ok(None);
+    }
+    svg(SIZE, |root| paint(root, &title, &points)).map(Some)
+}
+
+/// The mean headline, unless tasks differ in kind or the recipe asks for delta-m by baselines.
+fn points<'a>(plan: &Plan, rows: &'a [Summary]) -> (String, Vec<Point<'a>>) {
+    let mean = |row: &'a Summary| row.mean;
+    let delta_m = |row: &'a Summary| row.delta_m;
+    let relative = rows.iter().any(|row| row.delta_m.is_some())
+        && (plan.baselines || rows.iter().any(|row| row.mean.is_none()));
+    let value: &dyn Fn(&'a Summary) -> Option<Spread> = if relative { &delta_m } else { &mean };
+    let point = |row: &'a Summary| {
+        let millions = row.trainable.max(1) as f64 / 1e6;
+        Some(Point { name: &row.row.name, millions, result: value(row)? })
+    };
+    let title = if relative { "delta-m [%]".into() } else { mean_title(rows) };
+    (title, rows.iter().filter_map(point).collect())
+}
+
+fn mean_title(rows: &[Summary]) -> String {
+    let score = rows.iter().flat_map(|row| &row.scores).find(|score| score.headline);
+    let unit = score.map(|score| score.unit.as_str()).filter(|unit| !unit.is_empty());
+    let name = score.map_or("headline", |score| score.name.as_str());
+    format!("mean {name}{}", unit.map(|unit| format!(" [{unit}]")).unwrap_or_default())
+}
+
+fn paint(root: &Area, title: &str, points: &[Point]) -> Painted {
+    let [left, right] = spread_log(points.iter().map(|point| point.millions));
+    let [low, high] = padded(points.iter().flat_map(Point::range));
+    let mut chart = ChartBuilder::on(root)
+        .margin(16)
+        .x_label_area_size(48)
+        .y_label_area_size(64)
+        .build_cartesian_2d((left..right).log_scale(), low..high)?;
+    let text = ("sans-serif", TEXT_SIZE);
+    chart
+        .configure_mesh()
+        .light_line_style(BLACK.mix(0.04))
+        .bold_line_style(BLACK.mix(0.12))
+        .x_desc("trainable parameters [M]")
+        .y_desc(title)
+        .axis_desc_style(text)
+        .label_style(text)
+        .disable_x_mesh()
+        .x_label_formatter(&|_| String::new())
+        .y_label_formatter(&|value| format!("{value:.1}"))
+        .draw()?;
+    for tick in ticks(left, right) {
+        let grid = vec![(tick, low), (tick, high)];
+        chart.draw_series([PathElement::new(grid, BLACK.mix(0.12))])?;
+        let (x, y) = chart.backend_coord(&(tick, low));
+        let centred = TextStyle::from(text.into_font()).pos(Pos::new(HPos::Center, VPos::Top));
+        root.draw(&Text::new(tick.to_string(), (x, y + 8), centred))?;
+    }
+    let line = BLACK.mix(0.7).stroke_width(1);
+    chart.draw_series(points.iter().filter(|point| point.result.sd.is_some()).map(|point| {
+        let [low, high] = point.range();
+        ErrorBar::new_vertical(point.millions, low, point.result.mean, high, line, 8)
+    }))?;
+    let dot = RGBColor(31, 92, 153).filled();
+    let at = |point: &Point| (point.millions, point.result.mean);
+    chart.draw_series(points.iter().map(|point| Circle::new(at(point), RADIUS, dot)))?;
+    let pixels: Vec<(i32, i32)> =
+        points.iter().map(|point| chart.backend_coord(&at(point))).collect();
+    let (xs, ys) = chart.plotting_area().get_pixel_range();
+    let bars = points.iter().map(|point| {
+        let [low, high] = point.range().map(|end| chart.backend_coord(&(point.millions, end)));
+        (low.0, [high.1, low.1])
+    });
+    let mut scene = Scene::new([xs.start, ys.start, xs.end, ys.end], bars);
+    for (point, &pixel) in points.iter().zip(&pixels) {
+        let place = scene.place(point.name, pixel);
+        if let Some(end) = place.leader {
+            root.draw(&PathElement::new(vec![pixel, end], BLACK.mix(0.35)))?;
+        }
+        root.draw(&Text::new(point.name, place.at, text))?;
+    }
+    Ok(())
+}
+
+/// Ends of a logarithmic axis with room for labels, over a decade at least, so that it has ticks.
+fn spread_log(values: impl Iterator<Item = f64>) -> [f64; 2] {
+    let [low, high] = ends(values);
+    let room = (10.0 / (high / low)).max(1.0).sqrt();
+    [low / room / 1.6, high * room * 2.2]
+}
+
+/// Ends of a linear axis with room around the values.
+fn padded(values: impl Iterator<Item = f64>) -> [f64; 2] {
+    let [low, high] = ends(values);
+    let room = if high > low { 0.15 * (high - low) } else { 1.0 };
+    [low - room, high + room]
+}
+
+fn ends(values: impl Iterator<Item = f64>) -> [f64; 2] {
+    values.fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], v| [low.min(v), high.max(v)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_axis_spans_a_decade_at_least() {
+        let [left, right] = spread_log([0.3, 0.4].into_iter());
+        assert!(right / left >= 10.0 && left < 0.3 && right > 0.4);
+        let [low, high] = padded([5.0].into_iter());
+        assert!(low < 5.0 && high > 5.0);
+    }
+}

@@ -1,0 +1,66 @@
+//! The files of a comparison: data, page and plots.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde_json::json;
+
+use super::flags::Reproduce;
+use super::job::Job;
+use super::plan::Plan;
+use super::summary;
+use super::{curves, markdown, plot, ranked, spread};
+use crate::lab::page;
+
+/// Writes `<recipe>.json`, `.md`, `.svg`, `.ranked.svg` and `.curves.svg`, and returns their paths.
+pub(crate) fn all(job: &Job, flags: &Reproduce, plan: &Plan) -> Result<Vec<PathBuf>> {
+    let rows = summary::all(plan, flags.seeds)?;
+    let page = markdown::Page { plan, rows: &rows, origin: &job.origin, command: command(flags) };
+    let path = |end: &str| flags.out.join(format!("{}.{end}", plan.name));
+    let (data, text) = (path("json"), path("md"));
+    let readable = machine_readable(job, &page);
+    let plots: Vec<(&str, String)> = [
+        ("svg", plot::draw(plan, &rows)?),
+        ("ranked.svg", ranked::draw(&readable)?),
+        ("curves.svg", curves::draw(plan, &rows, flags.seeds)?),
+    ]
+    .into_iter()
+    .filter_map(|(end, plot)| Some((end, plot?)))
+    .collect();
+    let ends: Vec<&str> = plots.iter().map(|(end, _)| *end).collect();
+    let old = std::fs::read_to_string(&text).ok();
+    let new = markdown::renew(old.as_deref(), &page, &ends);
+    page::write(&text, &new.with_context(|| text.display().to_string())?)?;
+    page::write(&data, &format!("{readable:#}\n"))?;
+    let mut paths = vec![data, text];
+    for (end, plot) in plots {
+        page::write(&path(end), &plot)?;
+        paths.push(path(end));
+    }
+    Ok(paths)
+}
+
+fn machine_readable(job: &Job, page: &markdown::Page) -> serde_json::Value {
+    json!({
+        "recipe": page.plan.name,
+        "description": page.plan.description,
+        "command": page.command,
+        "made_with": job.origin,
+        "spread": spread::DEFINITION,
+        "wall_s": summary::wall(page.rows),
+        "rows": page.rows,
+    })
+}
+
+/// The command as one would type it again.
+fn command(flags: &Reproduce) -> String {
+    let mut words = vec![format!("cargo xtask reproduce {}", flags.recipe)];
+    words.push(format!("--seeds {}", flags.seeds));
+    if flags.out != Path::new("docs/results") {
+        words.push(format!("--out {}", flags.out.display()));
+    }
+    if !flags.rows.is_empty() {
+        words.push(format!("--rows '{}'", flags.rows.join(",")));
+    }
+    words.join(" ")
+}
