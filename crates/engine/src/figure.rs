@@ -122,7 +122,7 @@ pub(crate) fn figure(rows: &[Vec<Cell>], captions: &[String]) -> RgbImage {
     let text_width = captions.iter().map(|text| width(text) * size).max().unwrap_or(0);
     let wide = (columns * column).max(text_width).max(1);
     let text_height = captions.len() as u32 * LINE * size;
-    let mut sheet = RgbImage::from_pixel(
+    let mut canvas = RgbImage::from_pixel(
         wide,
         (heights.iter().sum::<u32>() + text_height).max(1),
         Rgb([255; 3]),
@@ -131,14 +131,14 @@ pub(crate) fn figure(rows: &[Vec<Cell>], captions: &[String]) -> RgbImage {
     for (row, height) in rows.iter().zip(&heights) {
         let picture_height = row.iter().map(|cell| cell.picture.height()).max().unwrap_or(0);
         for (place, cell) in (0..).zip(row) {
-            draw(&mut sheet, cell, [place * column, top], [column - GAP, picture_height], size);
+            draw(&mut canvas, cell, [place * column, top], [column - GAP, picture_height], size);
         }
         top += height;
     }
     for (line, text) in (0..).zip(captions) {
-        put_text(&mut sheet, text, [0, top + line * LINE * size], size);
+        put_text(&mut canvas, text, [0, top + line * LINE * size], size);
     }
-    sheet
+    canvas
 }
 
 fn row_height(row: &[Cell], column: u32, size: u32) -> u32 {
@@ -148,29 +148,29 @@ fn row_height(row: &[Cell], column: u32, size: u32) -> u32 {
 }
 
 fn draw(
-    sheet: &mut RgbImage,
+    canvas: &mut RgbImage,
     cell: &Cell,
     [left, top]: [u32; 2],
     [column, high]: [u32; 2],
     size: u32,
 ) {
-    put_text(sheet, &cell.title, [left, top], size);
+    put_text(canvas, &cell.title, [left, top], size);
     let top = top + LINE * size;
-    imageops::replace(sheet, &cell.picture, i64::from(left), i64::from(top));
-    put(sheet, &key_strip(&cell.key, column / size), [left, top + high + GAP / 2], size);
+    imageops::replace(canvas, &cell.picture, i64::from(left), i64::from(top));
+    put(canvas, &key_strip(&cell.key, column / size), [left, top + high + GAP / 2], size);
 }
 
-fn put_text(sheet: &mut RgbImage, text: &str, at: [u32; 2], size: u32) {
+fn put_text(canvas: &mut RgbImage, text: &str, at: [u32; 2], size: u32) {
     let mut strip = RgbImage::from_pixel(width(text).max(1), LINE, Rgb([255; 3]));
     write(&mut strip, text, 0, 1);
-    put(sheet, &strip, at, size);
+    put(canvas, &strip, at, size);
 }
 
 /// A strip, `size` times as large.
-fn put(sheet: &mut RgbImage, strip: &RgbImage, [left, top]: [u32; 2], size: u32) {
+fn put(canvas: &mut RgbImage, strip: &RgbImage, [left, top]: [u32; 2], size: u32) {
     let (wide, high) = (strip.width() * size, strip.height() * size);
     let large = imageops::resize(strip, wide, high, FilterType::Nearest);
-    imageops::replace(sheet, &large, i64::from(left), i64::from(top));
+    imageops::replace(canvas, &large, i64::from(left), i64::from(top));
 }
 
 /// The key of a picture in so many columns of pixels.

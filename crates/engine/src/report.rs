@@ -16,5 +16,5 @@ mod tracker;
 
 pub use build::{Report, ReportOptions, report};
 pub(crate) use provenance::Call;
-pub(crate) use samples::{SamplePicker, SamplePicture, photograph};
+pub(crate) use samples::{SamplePicker, photograph};
 pub(crate) use tracker::Tracker;

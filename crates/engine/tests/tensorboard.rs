@@ -14,12 +14,12 @@ use serde_json::Value;
 /// the plugin for hyper-parameters finds.
 const READER: &str = r#"
 import json, sys
-from tensorboard.backend.event_processing import data_provider, event_multiplexer
+from tensorboard.backend.event_processing import data_provider
+from tensorboard.backend.event_processing import plugin_event_multiplexer
 from tensorboard.plugins import base_plugin
-from tensorboard.plugins.hparams import backend_context, plugin_data_pb2
-from tensorboard.plugins.hparams.hparams_plugin import HParamsPlugin
+from tensorboard.plugins.hparams import backend_context
 from tensorboard import context
-m = event_multiplexer.EventMultiplexer(size_guidance={"scalars": 0, "images": 0, "tensors": 0})
+m = plugin_event_multiplexer.EventMultiplexer(tensor_size_guidance={"scalars": 0, "images": 0})
 m.AddRunsFromDirectory(sys.argv[1])
 m.Reload()
 provider = data_provider.MultiplexerDataProvider(m, sys.argv[1])

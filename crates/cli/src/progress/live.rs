@@ -10,8 +10,8 @@ use ratatui::widgets::{Paragraph, Widget};
 use ratatui::{Terminal, TerminalOptions, Viewport};
 
 use super::means::{Means, Rate};
-use super::remarks;
 use super::view::{self, State, TaskState};
+use super::words::remarks;
 use crate::output;
 
 /// Time between two pictures.

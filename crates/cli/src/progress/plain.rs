@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use polyptych_engine::StepReport;
 
 use super::means::{Means, Rate};
-use super::{clock, remarks};
+use super::words::{clock, remarks};
 use crate::output::note;
 
 /// Time between two lines.

@@ -9,8 +9,8 @@ use ratatui::symbols::Marker;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Axis, Block, Chart, Dataset, Gauge, GraphType, Paragraph};
 
-use super::clock;
 use super::history::History;
+use super::words::clock;
 
 /// Rows of the head: the bar, and two of numbers.
 const HEAD: u16 = 3;

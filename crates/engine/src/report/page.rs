@@ -9,34 +9,15 @@ mod facts;
 mod gallery;
 mod matrices;
 mod overview;
+mod parts;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::extremes::Extremes;
-use super::stored::StoredRun;
-use crate::Ledger;
+pub(super) use parts::{Merging, Shown};
 
 const STYLE: &str = include_str!("page/style.css");
 /// Nothing is fetched and nothing runs; styles and pictures are within.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
-
-/// A run with what its model adds to its files.
-pub(super) struct Shown {
-    pub(super) run: StoredRun,
-    pub(super) ledger: Option<Ledger>,
-    pub(super) merging: Option<Merging>,
-    pub(super) extremes: Vec<Extremes>,
-}
-
-/// What merging makes of a model, in stored numbers.
-pub(super) struct Merging {
-    pub(super) before: i64,
-    pub(super) after: i64,
-    /// Of the method's own that stay.
-    pub(super) kept: i64,
-    /// Why the method does not merge.
-    pub(super) refused: Option<String>,
-}
 
 /// A part of the page; left out where it is empty.
 struct Section {
@@ -114,33 +95,4 @@ fn lead(runs: &[Shown]) -> String {
         [only] => only.run.recipe.description.clone(),
         several => format!("{} runs side by side", several.len()),
     }
-}
-
-/// Names of the tasks of all runs, each once.
-fn task_names(runs: &[Shown]) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
-    for name in runs.iter().flat_map(|shown| shown.run.recipe.task_names()) {
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    names
-}
-
-/// A table that scrolls by itself where it is wider than the page.
-fn scrolling(label: &str, table: Markup) -> Markup {
-    html! { div.scroll tabindex="0" role="region" aria-label=(label) { (table) } }
-}
-
-/// `34262906` as `34,262,906`.
-fn grouped(number: i64) -> String {
-    let digits = number.unsigned_abs().to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    if number < 0 { format!("-{text}") } else { text }
 }

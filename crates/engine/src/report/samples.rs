@@ -7,6 +7,7 @@ use image::{ImageFormat, Rgb, RgbImage};
 use ndarray::{Array3, Array4, ArrayView3, Axis};
 use polyptych_data::{Batch, Sample, TaskKind};
 
+use crate::log::Picture;
 use crate::panel::{painted, value_range};
 use crate::text::{width, write};
 use crate::{Model, Task};
@@ -18,22 +19,11 @@ const SIDE: u32 = 160;
 const GAP: u32 = 4;
 const LINE: u32 = 20;
 
-/// A sample as a picture.
-#[derive(Debug)]
-pub(crate) struct SamplePicture {
-    /// Place in the data set and name.
-    pub(crate) name: String,
-    /// A PNG file.
-    pub(crate) png: Vec<u8>,
-    /// Width and height.
-    pub(crate) size: [u32; 2],
-}
-
 /// Takes some samples out of the batches of an evaluation.
 pub(crate) struct SamplePicker {
     wanted: Vec<usize>,
     /// What was taken.
-    pub(crate) pictures: Vec<SamplePicture>,
+    pub(crate) pictures: Vec<Picture>,
 }
 
 impl SamplePicker {
@@ -59,11 +49,11 @@ impl SamplePicker {
 }
 
 /// No picture where it cannot be encoded: its size is 0.
-fn encoded(name: String, picture: &RgbImage) -> Option<SamplePicture> {
+fn encoded(name: String, picture: &RgbImage) -> Option<Picture> {
     let mut png = Cursor::new(Vec::new());
     picture.write_to(&mut png, ImageFormat::Png).ok()?;
     let size = [picture.width(), picture.height()];
-    Some(SamplePicture { name, png: png.into_inner(), size })
+    Some(Picture { name, png: png.into_inner(), size })
 }
 
 /// A column for each task, the truth above the prediction; the photograph stands first, and what
@@ -78,13 +68,16 @@ fn grid(tasks: &[Task], sample: &Sample, maps: &[ArrayView3<f32>]) -> RgbImage {
         .map(|(task, map)| caption(task, sample, map))
         .collect();
     let names = dense.iter().map(|(task, _)| width(&task.spec.name)).max().unwrap_or(0);
-    let step = cell[0].max(names) + GAP;
+    let step = cell[0].max(names).max(width("prediction")) + GAP;
     let wide = step * (dense.len() as u32 + 1);
     let wide = captions.iter().map(|text| width(text)).max().unwrap_or(0).max(wide);
     let rows = if dense.is_empty() { 1 } else { 2 };
     let high = LINE + rows * (cell[1] + GAP) + LINE * captions.len() as u32;
     let mut picture = RgbImage::from_pixel(wide, high, Rgb([255; 3]));
-    write(&mut picture, "truth, prediction", 0, 0);
+    write(&mut picture, "truth", 0, 0);
+    if !dense.is_empty() {
+        write(&mut picture, "prediction", 0, LINE + cell[1] + GAP);
+    }
     let mut put = |cell_picture: &RgbImage, column: u32, row: u32| {
         let small = imageops::resize(cell_picture, cell[0], cell[1], FilterType::Nearest);
         let (left, top) = (column * step, LINE + row * (cell[1] + GAP));

@@ -16,7 +16,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use prost::Message;
 use serde_json::Value;
 
-use self::messages::{Event, Image, Metadata, PluginData, SessionLog, Summary, SummaryValue};
+use self::messages::{Event, Image, SessionLog, Summary, SummaryValue};
 use crate::Result;
 use crate::error::io;
 
@@ -36,7 +36,7 @@ pub(super) struct EventLog {
 }
 
 impl EventLog {
-    /// Goes on behind `step`; `hparams` are those of the run. The file is made with the first
+    /// Goes on behind `step`; `hparams` are those of the run. The file begins with the first
     /// event.
     ///
     /// # Errors
@@ -151,13 +151,6 @@ fn trim(path: &Path, step: u64) -> Result<()> {
 
 fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
-}
-
-/// A value whose content a plugin reads.
-fn plugin_value(tag: &str, plugin_name: &str, content: Vec<u8>) -> SummaryValue {
-    let plugin_data = Some(PluginData { plugin_name: plugin_name.into(), content });
-    let metadata = Some(Metadata { plugin_data });
-    SummaryValue { tag: tag.into(), metadata, ..SummaryValue::default() }
 }
 
 #[cfg(test)]

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use polyptych_tensor::memory;
 use serde_json::Value;
 
-use super::SamplePicture;
 use super::csv_log::CsvLog;
 use super::provenance::{self, Call};
 use super::scalars::{MIB, scalars};
 use super::tensorboard::EventLog;
+use crate::log::{Follower, Picture};
 use crate::{Recipe, Result, RunFolder};
 
 /// Time between two looks at the memory of the process.
@@ -48,11 +48,26 @@ impl Tracker {
         })
     }
 
-    /// Takes a line of `metrics.jsonl`.
-    ///
-    /// # Errors
-    /// A file that cannot be written.
-    pub(crate) fn line(&mut self, line: &Value) -> Result<()> {
+    /// Images per second of a step, and now and then the memory.
+    fn added(&mut self, line: &Value) -> Vec<(String, f64)> {
+        let mut added = Vec::new();
+        if !line["losses"].is_object() {
+            return added;
+        }
+        let ms = line["wall_ms"].as_f64().filter(|ms| *ms > 0.0);
+        let rate = ms.map(|ms| self.batch_size as f64 * 1e3 / ms);
+        added.extend(rate.map(|rate| ("train/images_per_second".to_owned(), rate)));
+        if self.looked.is_none_or(|at| at.elapsed() >= MEMORY_EVERY) {
+            self.looked = Some(Instant::now());
+            let mib = memory::resident_bytes().map(|bytes| bytes as f64 / MIB);
+            added.extend(mib.map(|mib| ("memory/resident_mib".to_owned(), mib)));
+        }
+        added
+    }
+}
+
+impl Follower for Tracker {
+    fn line(&mut self, line: &Value) -> Result<()> {
         if let Some(call) = self.call.take() {
             provenance::note(self.folder.path(), &call)?;
         }
@@ -69,36 +84,14 @@ impl Tracker {
         if done { events.finished(step) } else { Ok(()) }
     }
 
-    /// Takes pictures of samples at an evaluation.
-    ///
-    /// # Errors
-    /// A file that cannot be written.
-    pub(crate) fn pictures(&mut self, step: u64, pictures: Vec<SamplePicture>) -> Result<()> {
+    fn pictures(&mut self, step: u64, pictures: Vec<Picture>) -> Result<()> {
         let Some(events) = &mut self.events else { return Ok(()) };
         pictures.into_iter().try_for_each(|picture| {
             events.picture(step, &format!("samples/{}", picture.name), picture.png, picture.size)
         })
     }
 
-    /// Whether anybody takes pictures.
-    pub(crate) fn wants_pictures(&self) -> bool {
+    fn wants_pictures(&self) -> bool {
         self.events.is_some()
-    }
-
-    /// Images per second of a step, and now and then the memory.
-    fn added(&mut self, line: &Value) -> Vec<(String, f64)> {
-        let mut added = Vec::new();
-        if !line["losses"].is_object() {
-            return added;
-        }
-        let ms = line["wall_ms"].as_f64().filter(|ms| *ms > 0.0);
-        let rate = ms.map(|ms| self.batch_size as f64 * 1e3 / ms);
-        added.extend(rate.map(|rate| ("train/images_per_second".to_owned(), rate)));
-        if self.looked.is_none_or(|at| at.elapsed() >= MEMORY_EVERY) {
-            self.looked = Some(Instant::now());
-            let mib = memory::resident_bytes().map(|bytes| bytes as f64 / MIB);
-            added.extend(mib.map(|mib| ("memory/resident_mib".to_owned(), mib)));
-        }
-        added
     }
 }

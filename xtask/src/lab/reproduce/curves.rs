@@ -152,8 +152,9 @@ fn panel(area: &Area, task: &str, curves: &[Curve], chosen: &[&Summary]) -> Pain
         let lower = curve.points.iter().rev().map(|point| (point.step, point.mean - point.sd));
         let band: Vec<(f64, f64)> = upper.chain(lower).collect();
         chart.draw_series([Polygon::new(band, colour.mix(0.16).filled())])?;
-        let line = curve.points.iter().map(|point| (point.step, point.mean));
-        chart.draw_series(LineSeries::new(line, colour.stroke_width(2)))?;
+        let line: Vec<(f64, f64)> =
+            curve.points.iter().map(|point| (point.step, point.mean)).collect();
+        chart.draw_series([PathElement::new(line, colour.stroke_width(2))])?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Curves as inline SVG: coloured by the page's style, and told in words to a screen reader.
+//! Curves as inline SVG: coloured by the page's style, and described in words to a screen reader.
 
 use maud::{Markup, html};
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use maud::{Markup, html};
 
 use super::chart::{Chart, Line, Scale, short};
-use super::{Shown, task_names};
+use super::parts::{Shown, task_names};
 use crate::report::stored::{StoredHistogram, StoredTask};
 
 /// Scalars of a step that every run has, and what their axes are called.

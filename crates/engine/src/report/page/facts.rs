@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::chart::short;
-use super::{Shown, grouped, scrolling};
+use super::parts::{Shown, grouped, scrolling};
 use crate::report::stored::StoredRun;
 
 /// Groups of parameters, and what merging makes of them.

@@ -10,7 +10,8 @@ use image::{ImageFormat, RgbImage};
 use maud::{Markup, html};
 use polyptych_data::TaskSpec;
 
-use super::{Shown, matrices};
+use super::matrices;
+use super::parts::Shown;
 use crate::report::extremes::{Extreme, Extremes};
 
 /// Longer side of a picture on the page.

@@ -3,12 +3,12 @@
 use maud::{Markup, html};
 use polyptych_data::TaskSpec;
 
-use super::{Shown, grouped, scrolling, task_names};
+use super::parts::{Shown, grouped, scrolling, task_names};
 use crate::report::stored::{StoredClass, StoredTask};
 
 /// More classes have no table.
 const MAX_CLASSES: usize = 300;
-/// Of more classes only the worst confusions are told.
+/// Of more classes only the worst confusions are listed.
 const MAX_MATRIX: usize = 40;
 const WORST: usize = 12;
 

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{Shown, grouped, scrolling, task_names};
+use super::parts::{Shown, grouped, scrolling, task_names};
 use crate::SourceRecipe;
 use crate::report::stored::{StoredEvaluation, StoredScore};
 

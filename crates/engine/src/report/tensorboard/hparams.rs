@@ -6,8 +6,9 @@ use std::collections::HashMap;
 use prost::Message;
 use serde_json::Value;
 
-use super::messages::{Hparam, HparamsData, SessionEnd, SessionStart, SummaryValue};
-use super::plugin_value;
+use super::messages::{
+    Hparam, HparamsData, Metadata, PluginData, SessionEnd, SessionStart, SummaryValue,
+};
 
 const PLUGIN: &str = "hparams";
 /// Fields of a recipe that say nothing of how it learns.
@@ -52,6 +53,13 @@ fn walk(path: &str, value: &Value, found: &mut HashMap<String, Hparam>) {
         Value::Bool(flag) => Hparam { bool_value: Some(*flag), ..Hparam::default() },
     };
     found.insert(path.to_owned(), single);
+}
+
+/// A value whose content a plugin reads.
+fn plugin_value(tag: &str, plugin_name: &str, content: Vec<u8>) -> SummaryValue {
+    let plugin_data = Some(PluginData { plugin_name: plugin_name.into(), content });
+    let metadata = Some(Metadata { plugin_data });
+    SummaryValue { tag: tag.into(), metadata, ..SummaryValue::default() }
 }
 
 #[cfg(test)]
