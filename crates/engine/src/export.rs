@@ -1,5 +1,8 @@
 //! A model in the formats of others, each read back and compared before it is announced.
 
+pub(crate) mod convert;
+pub(crate) mod difference;
+pub(crate) mod merge;
 mod peft;
 mod settings;
 mod timm;
@@ -13,8 +16,7 @@ use polyptych_formats::file;
 use polyptych_tensor::{LoadOptions, NoAdapter, Store, Tensor, Tensors, no_grad};
 
 use crate::error::io;
-use crate::merge;
-use crate::trunk::Trunk;
+use crate::model::trunk::Trunk;
 use crate::{Difference, Error, Model, OpenRun, Recipe, Result, to_tensor};
 
 /// What a model is written as.

@@ -1,5 +1,13 @@
 //! A multi-task model: a trunk for all tasks or one for each, and one head per task.
 
+pub(crate) mod experts;
+pub(crate) mod features;
+pub(crate) mod joint_labels;
+pub(crate) mod sequential_heads;
+pub(crate) mod task;
+pub(crate) mod trunk;
+pub(crate) mod weights;
+
 use std::collections::BTreeSet;
 
 use polyptych_adapters::Form;
@@ -8,10 +16,10 @@ use polyptych_data::TaskSpec;
 use polyptych_heads::{Head, HeadInput, upsample};
 use polyptych_tensor::{Device, Kind, Observed, Store, Tensor, Tensors, manual_seed};
 
-use crate::features::Features;
-use crate::in_turn::InTurn;
-use crate::trunk::{Trunk, shares};
-use crate::{Recipe, Result, Task, UnionRange, union};
+use crate::model::features::Features;
+use crate::model::sequential_heads::InTurn;
+use crate::model::trunk::{Trunk, shares};
+use crate::{Recipe, Result, Task, UnionRange};
 
 /// Scope of the backbone's parameters.
 pub(crate) const BACKBONE: &str = "backbone";
@@ -242,7 +250,7 @@ impl Model {
     pub fn activate(&self, raw: &[Tensor]) -> Vec<Tensor> {
         let is_joined = |index: &usize| self.tasks[*index].union.is_some();
         let joined: Vec<usize> = (0..self.tasks.len()).filter(is_joined).collect();
-        let union = (!joined.is_empty()).then(|| union::logits(raw, &joined));
+        let union = (!joined.is_empty()).then(|| joint_labels::logits(raw, &joined));
         let one = |(task, raw): (&Task, &Tensor)| match (&task.union, &union) {
             (Some(_), Some(logits)) => task.activate(logits),
             _ => task.activate(raw),
@@ -365,9 +373,10 @@ fn in_float32(tensor: &Tensor) -> Tensor {
 fn tasks(recipe: &Recipe, specs: &[TaskSpec]) -> Result<Vec<Task>> {
     let join = |spec: &TaskSpec| Task::new(spec.clone(), recipe.tasks[&spec.name].clone());
     let mut tasks = specs.iter().map(join).collect::<Result<Vec<_>>>()?;
-    if let Some(ranges) = union::ranges(recipe, specs)? {
+    if let Some(ranges) = joint_labels::ranges(recipe, specs)? {
         let num_classes = ranges.num_classes();
-        for (index, (_, own)) in union::joined(&ranges, specs).into_iter().zip(ranges.iter()) {
+        for (index, (_, own)) in joint_labels::joined(&ranges, specs).into_iter().zip(ranges.iter())
+        {
             tasks[index].union = Some(UnionRange { own, num_classes });
         }
     }

@@ -1,5 +1,6 @@
 //! A run as a file: every choice of data, tasks, method and training, without hidden defaults.
 
+pub(crate) mod balancer;
 mod change;
 mod extend;
 mod numbers;
@@ -20,7 +21,8 @@ use polyptych_tensor::optim::{AdaTaskConfig, AdamWConfig, SgdConfig};
 use polyptych_tensor::{Precision, Pyramid, Schedule};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result, UnionRecipe, balance, trunk};
+use crate::model::trunk;
+use crate::{Error, Result, UnionRecipe};
 
 pub use change::Change;
 pub(crate) use change::differences;
@@ -291,7 +293,7 @@ impl Recipe {
                 return wrong(key, "expected at least one data set, found none".into());
             }
         }
-        balance::validate(self, origin)?;
+        balancer::validate(self, origin)?;
         trunk::validate(self, origin)?;
         extend::validate(self, origin)?;
         self.train
@@ -324,7 +326,7 @@ impl Recipe {
     /// A field that no recipe has, or a value that does not fit.
     pub fn compared(&self, row: &CompareRecipe) -> Result<(Self, Vec<&'static str>)> {
         let plain = Self { compare: Vec::new(), label: Some(row.name.clone()), ..self.clone() };
-        let (alone, left_out) = balance::alone(plain.clone());
+        let (alone, left_out) = balancer::alone(plain.clone());
         let origin = format!("compare.{}", row.name);
         let parse = |recipe: &Self| Self::parse(&origin, &recipe.to_toml()?, &row.set);
         let alone = parse(&alone)?;

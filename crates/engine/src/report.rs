@@ -1,20 +1,23 @@
-//! What a run tells people: curves while it trains, and a page when it is done.
+//! What people read of a run: curves while it trains, a page when it is done, numbers of parameters,
+//! times and pictures.
 //!
 //! Every line of `metrics.jsonl` also goes to the [`Tracker`](tracker::Tracker), which writes
 //! `metrics.csv` and TensorBoard's event files under the same names of [`scalars`](scalars::scalars).
 
-mod build;
+pub(crate) mod build;
+pub(crate) mod contact_sheet;
 mod csv_log;
 mod extremes;
+pub(crate) mod figure;
+pub(crate) mod heat_map;
 mod page;
-mod provenance;
-mod samples;
+pub(crate) mod panel;
+pub(crate) mod parameter_summary;
+pub(crate) mod provenance;
+pub(crate) mod samples;
 mod scalars;
 mod stored;
 mod tensorboard;
-mod tracker;
-
-pub use build::{Report, ReportOptions, report};
-pub(crate) use provenance::Call;
-pub(crate) use samples::{SamplePicker, photograph};
-pub(crate) use tracker::Tracker;
+pub(crate) mod text;
+pub(crate) mod timing;
+pub(crate) mod tracker;

@@ -17,6 +17,14 @@
 //! `model.safetensors` and, for timm, `backbone.safetensors`, or `backbone.<task>.safetensors` for
 //! every task where each has a backbone of its own.
 
+pub(crate) mod checkpoint;
+pub(crate) mod data;
+pub(crate) mod data_record;
+pub(crate) mod evaluate;
+pub(crate) mod extend;
+pub(crate) mod hub;
+pub(crate) mod predict;
+
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -26,9 +34,9 @@ use polyptych_data::TaskSpec;
 use polyptych_formats::file;
 use polyptych_tensor::{Device, LoadOptions, Precision, device};
 
-use crate::checkpoint::{read_json, sha256};
 use crate::error::io;
-use crate::log::to_json;
+use crate::run::checkpoint::{read_json, sha256};
+use crate::training::log::to_json;
 use crate::{Baselines, Change, Checkpoint, Error, Model, Recipe, Result};
 
 pub(crate) const RECIPE: &str = "recipe.toml";

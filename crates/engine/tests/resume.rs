@@ -192,7 +192,7 @@ fn other_data_is_refused() {
     stop_at(2, recipe(&[]), &path);
     let state = path.join("checkpoints/step-00000002/state.json");
     let text = std::fs::read_to_string(&state).unwrap();
-    std::fs::write(&state, text.replace("\"samples\": 6", "\"samples\": 7")).unwrap();
+    std::fs::write(&state, text.replace("\"samples\":6", "\"samples\":7")).unwrap();
     let message = Trainer::resume(&path).err().unwrap().to_string();
     let expected = format!(
         "the data are not those of the run: data.train (scenes): images: expected 7, found 6; bring \

@@ -109,3 +109,18 @@ macro_rules! parts {
         }
     };
 }
+
+/// Implements [`Part`](crate::Part) for a type: its name, one line about it, and its example.
+#[macro_export]
+macro_rules! part {
+    ($part:ty, $name:literal, $summary:literal, $example:expr) => {
+        impl $crate::Part for $part {
+            const NAME: &'static str = $name;
+            const SUMMARY: &'static str = $summary;
+
+            fn example() -> Self {
+                $example
+            }
+        }
+    };
+}

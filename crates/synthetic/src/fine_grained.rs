@@ -102,7 +102,8 @@ fn wrong(key: &str, expected: String, found: String) -> Error {
 /// the domain, the one label is a [`Label::Category`].
 ///
 /// ```
-/// use polyptych_data::{Dataset, FineGrained, FineGrainedConfig};
+/// use polyptych_data::Dataset;
+/// use polyptych_synthetic::{FineGrained, FineGrainedConfig};
 ///
 /// let config = FineGrainedConfig {
 ///     domain: "birds".into(),

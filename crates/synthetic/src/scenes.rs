@@ -90,7 +90,8 @@ fn wrong(key: &str, expected: String, found: String) -> Error {
 /// The built-in data set: every [`Dataset::get`] draws its image anew, on the calling thread.
 ///
 /// ```
-/// use polyptych_data::{Dataset, Scenes, ScenesConfig};
+/// use polyptych_data::Dataset;
+/// use polyptych_synthetic::{Scenes, ScenesConfig};
 ///
 /// let config = ScenesConfig { seed: 7, split: "val".into(), len: 10, height: 64, width: 64 };
 /// let scenes = Scenes::new(config)?;

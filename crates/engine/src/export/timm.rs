@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{ExportReport, Subject, new_folder, settings};
 use crate::Result;
-use crate::weights::header;
+use crate::model::weights::header;
 
 const WEIGHTS: &str = "model.safetensors";
 const CONFIG: &str = "config.json";

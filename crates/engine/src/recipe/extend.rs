@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::Recipe;
-use crate::balance::by_task;
+use crate::recipe::balancer::by_task;
 use crate::{Error, Result, RunFolder};
 
 /// Which run a recipe extends, and by what.

@@ -9,8 +9,8 @@ use polyptych_metrics::MetricError;
 use polyptych_tensor::no_grad;
 
 use super::samples::{caption, photograph};
-use crate::evaluate::predict_batch;
-use crate::panel::{painted, value_range};
+use crate::report::panel::{painted, value_range};
+use crate::run::evaluate::predict_batch;
 use crate::{DataSets, OpenRun, Result, Task};
 
 /// Samples of each kind that are kept of a task.

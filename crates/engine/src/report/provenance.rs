@@ -7,8 +7,8 @@ use polyptych_formats::file;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
-use crate::checkpoint::read_json;
-use crate::log::to_json;
+use crate::run::checkpoint::read_json;
+use crate::training::log::to_json;
 
 /// Name of the file in the folder of a run.
 pub(super) const PROVENANCE: &str = "provenance.json";

@@ -7,9 +7,9 @@ use image::{ImageFormat, Rgb, RgbImage};
 use ndarray::{Array3, Array4, ArrayView3, Axis};
 use polyptych_data::{Batch, Sample, TaskKind};
 
-use crate::log::Picture;
-use crate::panel::{painted, value_range};
-use crate::text::{width, write};
+use crate::report::panel::{painted, value_range};
+use crate::report::text::{width, write};
+use crate::training::log::Picture;
 use crate::{Model, Task};
 
 /// Samples that are shown, at even distances in the data set.

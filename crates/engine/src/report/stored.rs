@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::provenance::{Call, calls};
 use super::scalars::scalars;
-use crate::checkpoint::read_json;
 use crate::error::io;
+use crate::run::checkpoint::read_json;
 use crate::{Baselines, MeanConflict, Recipe, Result, RunFolder};
 
 /// A run as its files have it.

@@ -9,7 +9,7 @@ use super::csv_log::CsvLog;
 use super::provenance::{self, Call};
 use super::scalars::{MIB, scalars};
 use super::tensorboard::EventLog;
-use crate::log::{Follower, Picture};
+use crate::training::log::{Follower, Picture};
 use crate::{Recipe, Result, RunFolder};
 
 /// Time between two looks at the memory of the process.

@@ -12,11 +12,15 @@ pub trait BalancerPart: DynPart {
     /// What it sees, and so what the engine must compute.
     fn kind(&self) -> BalancerKind;
 
-    /// Paper.
-    fn source(&self) -> &'static str;
+    /// Paper; nothing where there is none.
+    fn source(&self) -> &'static str {
+        ""
+    }
 
     /// Whether equal gradients add up (`sum`), average (`mean`) or neither (`own`).
-    fn scale(&self) -> &'static str;
+    fn scale(&self) -> &'static str {
+        "own"
+    }
 
     /// What it needs, in words.
     fn needs(&self) -> &'static str {

@@ -1,0 +1,156 @@
+//! Heads one after the other, each forward and back, so that the activations of only one head
+//! exist at a time. The gradients are those of the sum of the losses.
+
+use polyptych_heads::HeadInput;
+use polyptych_kernels::backward;
+use polyptych_tensor::{Activations, Tensor};
+
+use crate::Result;
+use crate::model::features::Features;
+
+/// The features of a trunk, at which the gradients of heads end until all of them are there.
+#[derive(Debug)]
+pub(crate) struct InTurn {
+    levels: Vec<End>,
+    pooled: Option<End>,
+}
+
+/// One output of the trunk, and what heads read in its place.
+#[derive(Debug)]
+struct End {
+    output: Tensor,
+    /// One for each task, or one for all.
+    leaves: Vec<Tensor>,
+}
+
+impl InTurn {
+    /// Cuts heads off from the trunk that made `features`.
+    pub(crate) fn new(features: Features) -> Self {
+        let levels = features.levels.into_iter().map(End::new).collect();
+        Self { levels, pooled: features.pooled.map(End::new) }
+    }
+
+    /// What the head of the trunk's task `index` reads.
+    pub(crate) fn input(&self, index: usize) -> HeadInput {
+        HeadInput {
+            levels: self.levels.iter().map(|end| end.leaf(index)).collect(),
+            pooled: self.pooled.as_ref().map(|end| end.leaf(index)),
+        }
+    }
+
+    /// Carries the gradients of all heads on into the trunk, in one pass.
+    ///
+    /// # Errors
+    /// What LibTorch reports.
+    pub(crate) fn backward(self) -> Result<()> {
+        let pairs = self.levels.iter().chain(&self.pooled);
+        let pairs: Vec<_> = pairs.filter_map(|end| Some((&end.output, end.gradient()?))).collect();
+        let (outputs, gradients): (Vec<&Tensor>, Vec<&Tensor>) =
+            pairs.iter().map(|(output, gradient)| (*output, gradient)).unzip();
+        Ok(backward(&outputs, &gradients)?)
+    }
+}
+
+impl End {
+    fn new(activations: Activations) -> Self {
+        let leaf = |t: Tensor| t.detach().set_requires_grad(true);
+        let (output, pieces) = match activations.per_task {
+            Some(streams) => {
+                let tasks = streams.size()[0];
+                let pieces = (0..tasks).map(|task| streams.select(0, task)).collect();
+                (streams, pieces)
+            }
+            None => (activations.shared.shallow_clone(), vec![activations.shared]),
+        };
+        let leaves = pieces.into_iter().map(leaf).collect();
+        Self { output, leaves }
+    }
+
+    fn leaf(&self, index: usize) -> Tensor {
+        self.leaves.get(index).unwrap_or(&self.leaves[0]).shallow_clone()
+    }
+
+    /// What arrived at the leaves.
+    fn gradient(&self) -> Option<Tensor> {
+        let arrived = |leaf: &Tensor| leaf.grad().defined();
+        if !self.output.requires_grad() || !self.leaves.iter().any(arrived) {
+            return None;
+        }
+        let of = |leaf: &Tensor| if arrived(leaf) { leaf.grad() } else { leaf.zeros_like() };
+        Some(match &self.leaves[..] {
+            [leaf] => of(leaf).view_as(&self.output),
+            leaves => Tensor::stack(&leaves.iter().map(of).collect::<Vec<_>>(), 0),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use polyptych_tensor::{Device, Kind};
+
+    use super::*;
+
+    fn ramp(shape: &[i64]) -> Tensor {
+        let count: i64 = shape.iter().product();
+        (Tensor::arange(count, (Kind::Float, Device::Cpu)).view(shape) * 0.1 + 1.0)
+            .set_requires_grad(true)
+    }
+
+    /// Two levels, one with streams of tasks and one without, and three tasks.
+    fn features(weight: &Tensor) -> Features {
+        let own = Activations::tasks(weight * ramp(&[3, 2, 4]).detach());
+        let common = Activations::shared(weight.square());
+        Features { levels: vec![own, common], pooled: None, size: [1, 1] }
+    }
+
+    fn loss(input: &HeadInput, task: usize) -> Tensor {
+        let sums = input.levels.iter().map(|level| level.exp().sum(Kind::Float));
+        sums.reduce(|a, b| a * b).unwrap() * (task as f64 + 0.5) * 1e-4
+    }
+
+    #[test]
+    fn the_gradients_are_those_of_the_sum() {
+        let weight = ramp(&[2, 4]);
+        let whole = features(&weight);
+        let read = |task: i64| HeadInput {
+            levels: whole.levels.iter().map(|level| level.task(task)).collect(),
+            pooled: None,
+        };
+        [0, 2].map(|task| loss(&read(task as i64), task)).into_iter().sum::<Tensor>().backward();
+        let expected = weight.grad().copy();
+        weight.shallow_clone().zero_grad();
+        let in_turn = InTurn::new(features(&weight));
+        // The task in the middle has no loss.
+        for task in [0, 2] {
+            loss(&in_turn.input(task), task).backward();
+        }
+        in_turn.backward().unwrap();
+        assert!(weight.grad().allclose(&expected, 1e-5, 1e-6, false));
+    }
+
+    #[test]
+    fn one_task_with_a_stream_of_its_own() {
+        let weight = ramp(&[2, 4]);
+        let features = || Features {
+            levels: vec![Activations::tasks((&weight * 2.0).unsqueeze(0))],
+            pooled: None,
+            size: [1, 1],
+        };
+        let read = HeadInput { levels: vec![features().levels[0].task(0)], pooled: None };
+        loss(&read, 0).backward();
+        let expected = weight.grad().copy();
+        weight.shallow_clone().zero_grad();
+        let in_turn = InTurn::new(features());
+        loss(&in_turn.input(0), 0).backward();
+        in_turn.backward().unwrap();
+        assert!(weight.grad().equal(&expected));
+    }
+
+    #[test]
+    fn a_trunk_that_does_not_learn_is_left_alone() {
+        let in_turn = InTurn::new(features(&ramp(&[2, 4]).detach()));
+        loss(&in_turn.input(1), 1).backward();
+        in_turn.backward().unwrap();
+    }
+}

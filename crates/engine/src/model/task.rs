@@ -1,0 +1,247 @@
+//! One task of a run: what the data say of it, joined with its head, loss and metric.
+
+use polyptych_data::{TaskKind, TaskSpec};
+use polyptych_heads::upsample;
+use polyptych_losses::{
+    BalancedBce, CrossEntropy, L1, LossConfig, MultiLabelBce, NormalsL1, WeightedBce,
+};
+use polyptych_metrics::{
+    Depth, Edges, EdgesConfig, MeanAveragePrecision, Metric, Normals, Saliency, SemsegIou, TopK,
+};
+use polyptych_tensor::{Kind, Tensor};
+use serde_json::{Value, json};
+
+use crate::{Error, Result, TaskRecipe, UnionRange};
+
+/// Thresholds of the boundary measure while a run is followed; the benchmark's 99 change it in the
+/// second decimal.
+const EDGE_THRESHOLDS: usize = 20;
+
+/// One task of a run.
+#[derive(Debug)]
+pub struct Task {
+    /// Name, kind and classes.
+    pub spec: TaskSpec,
+    /// Head, loss and weight as the recipe has them.
+    pub recipe: TaskRecipe,
+    /// The loss.
+    pub loss: LossConfig,
+    /// Its classes among those of all joined tasks, where the recipe has a union.
+    pub union: Option<UnionRange>,
+}
+
+impl Task {
+    /// Joins what data and recipe say of a task.
+    ///
+    /// # Errors
+    /// A head or a loss of the other kind, maps or whole images, or constants that are out of range.
+    pub fn new(spec: TaskSpec, recipe: TaskRecipe) -> Result<Self> {
+        if recipe.head.is_dense() != spec.is_dense() {
+            return Err(misfit(&spec, "head", "a head"));
+        }
+        let loss = recipe.loss.clone().unwrap_or_else(|| default_loss(spec.kind));
+        loss.validate()?;
+        if loss.is_dense().is_some_and(|dense| dense != spec.is_dense()) {
+            return Err(misfit(&spec, "loss", "a loss"));
+        }
+        Ok(Self { spec, recipe, loss, union: None })
+    }
+
+    /// An empty metric for the task.
+    ///
+    /// # Errors
+    /// A task with fewer classes than its metric can count.
+    pub fn metric(&self) -> Result<Box<dyn Metric>> {
+        let classes = self.spec.classes.len();
+        let edges = EdgesConfig { num_thresholds: EDGE_THRESHOLDS, ..EdgesConfig::default() };
+        Ok(match self.spec.kind {
+            TaskKind::Semseg | TaskKind::HumanParts => Box::new(SemsegIou::new(classes)?),
+            TaskKind::Sal => Box::new(Saliency::new()),
+            TaskKind::Normals => Box::new(Normals::new()),
+            TaskKind::Depth => Box::new(Depth::new()),
+            TaskKind::Edge => Box::new(Edges::new(edges)?),
+            TaskKind::Classification => Box::new(match &self.union {
+                Some(union) => TopK::of_union(union.own.clone(), union.num_classes)?,
+                None => TopK::new(classes)?,
+            }),
+            TaskKind::Tags => Box::new(MeanAveragePrecision::new(classes)?),
+        })
+    }
+
+    /// What [`Task::activate`] does, for programs that have raw outputs alone: `activation` and its
+    /// numbers, `values` that come out, and their `units` where they have some.
+    pub fn activation(&self) -> Value {
+        match self.spec.kind {
+            TaskKind::Semseg | TaskKind::HumanParts => {
+                json!({"activation": "argmax", "axis": 1, "values": "class index"})
+            }
+            TaskKind::Sal | TaskKind::Edge => {
+                json!({"activation": "sigmoid", "values": "probability"})
+            }
+            TaskKind::Normals => json!({
+                "activation": "unit_length", "axis": 1, "eps": UNIT_EPS,
+                "values": "unit vector (x, y, z)",
+            }),
+            TaskKind::Depth => json!({
+                "activation": "clamp_min", "min": MIN_DEPTH, "values": "depth", "units": "m",
+            }),
+            TaskKind::Classification => json!({
+                "activation": "none", "values": "logits; the largest names the class",
+            }),
+            TaskKind::Tags => json!({
+                "activation": "none", "values": "logits; those above 0 name classes",
+            }),
+        }
+    }
+
+    /// What a reader of predictions expects of raw outputs, `[batch, outputs, ..]`: class index,
+    /// probability, unit vector, metres.
+    pub fn activate(&self, raw: &Tensor) -> Tensor {
+        match self.spec.kind {
+            TaskKind::Semseg | TaskKind::HumanParts => raw.argmax(1, true).to_kind(Kind::Float),
+            TaskKind::Sal | TaskKind::Edge => raw.sigmoid(),
+            TaskKind::Normals => {
+                let norm = raw.norm_scalaropt_dim(2.0, [1i64].as_slice(), true);
+                raw / (norm + UNIT_EPS)
+            }
+            TaskKind::Depth => raw.clamp_min(MIN_DEPTH),
+            TaskKind::Classification | TaskKind::Tags => raw.unsqueeze(-1).unsqueeze(-1),
+        }
+    }
+
+    /// As [`Task::activate`], resampled to `size`, height and width; one class after the other
+    /// where there are classes, so that a photograph of any size needs two planes.
+    ///
+    /// # Errors
+    /// An extent of 0.
+    pub(crate) fn activate_at(&self, raw: &Tensor, size: [i64; 2]) -> Result<Tensor> {
+        let plane = |class: i64| upsample(&raw.narrow(1, class, 1), size);
+        match self.spec.kind {
+            TaskKind::Semseg | TaskKind::HumanParts => {
+                let mut best = plane(0)?;
+                let mut classes = best.zeros_like();
+                for class in 1..raw.size()[1] {
+                    let other = plane(class)?;
+                    classes = classes.masked_fill(&other.gt_tensor(&best), class as f64);
+                    best = best.maximum(&other);
+                }
+                Ok(classes.to_kind(Kind::Float))
+            }
+            _ if self.spec.is_dense() => Ok(self.activate(&upsample(raw, size)?)),
+            _ => Ok(self.activate(raw)),
+        }
+    }
+}
+
+fn misfit(spec: &TaskSpec, key: &str, part: &str) -> Error {
+    let kind = |dense| if dense { "maps" } else { "whole images" };
+    let (expected, found) = (kind(spec.is_dense()), kind(!spec.is_dense()));
+    let reason = format!("expected {part} for {expected}, found one for {found}");
+    Error::Recipe { origin: format!("tasks.{}", spec.name), key: key.into(), reason }
+}
+
+/// Least length by which normals are divided, and least depth in metres.
+const UNIT_EPS: f64 = 1e-12;
+const MIN_DEPTH: f64 = 1e-9;
+
+/// The reference's loss for each kind of task (methods of MTLoRA, section 8).
+fn default_loss(kind: TaskKind) -> LossConfig {
+    match kind {
+        TaskKind::Semseg | TaskKind::HumanParts | TaskKind::Classification => {
+            CrossEntropy::default().into()
+        }
+        TaskKind::Sal => BalancedBce {}.into(),
+        TaskKind::Edge => WeightedBce::default().into(),
+        TaskKind::Normals => NormalsL1 {}.into(),
+        TaskKind::Depth => L1 {}.into(),
+        TaskKind::Tags => MultiLabelBce {}.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use polyptych_heads::linear::LinearConfig;
+    use polyptych_heads::segformer::SegformerConfig;
+    use polyptych_tensor::Device;
+
+    use super::*;
+
+    const KINDS: [(TaskKind, &str); 8] = [
+        (TaskKind::Semseg, "miou"),
+        (TaskKind::HumanParts, "miou"),
+        (TaskKind::Sal, "miou"),
+        (TaskKind::Normals, "mean_angle_deg"),
+        (TaskKind::Depth, "rmse_m"),
+        (TaskKind::Edge, "ods_f"),
+        (TaskKind::Classification, "top1"),
+        (TaskKind::Tags, "map"),
+    ];
+
+    fn spec(kind: TaskKind) -> TaskSpec {
+        let classes = ["a", "b", "c"].map(str::to_owned).into();
+        TaskSpec { name: "t".into(), kind, classes, palette: vec![], flip_pairs: vec![] }
+    }
+
+    fn recipe(dense: bool) -> TaskRecipe {
+        let head = match dense {
+            true => SegformerConfig { embed_dim: 8, dropout: 0.0 }.into(),
+            false => LinearConfig {}.into(),
+        };
+        TaskRecipe { weight: 1.0, head, loss: None }
+    }
+
+    fn task(kind: TaskKind) -> Task {
+        let spec = spec(kind);
+        Task::new(spec.clone(), recipe(spec.is_dense())).unwrap()
+    }
+
+    /// Every class in some column of 8 x 8 pixels, or a line one pixel wide.
+    fn raw(spec: &TaskSpec) -> Tensor {
+        let columns = Tensor::arange(8, (Kind::Int64, Device::Cpu));
+        let classes = columns.remainder(3).one_hot(3).transpose(0, 1);
+        let line = columns.eq(4).to_kind(Kind::Float) * 12.0 - 9.0;
+        match (spec.is_dense(), spec.kind, spec.num_outputs()) {
+            (false, ..) => Tensor::from_slice(&[3.0f32, 1.0, 2.0]).view([1, 3]),
+            (_, TaskKind::Depth, _) => line.abs().view([1, 1, 1, 8]).expand([1, 1, 8, 8], false),
+            (_, _, 1) => line.view([1, 1, 1, 8]).expand([1, 1, 8, 8], false),
+            _ => classes.to_kind(Kind::Float).reshape([1, 3, 1, 8]).expand([1, 3, 8, 8], false),
+        }
+    }
+
+    /// What a task reads from raw outputs is what its metric calls perfect for the same labels.
+    #[test]
+    fn every_kind_is_measured_on_what_it_activates() {
+        for (kind, headline) in KINDS {
+            let task = task(kind);
+            let raw = raw(&task.spec);
+            let map = crate::run::evaluate::to_array(&task.activate(&raw)).unwrap();
+            let map = map.index_axis_move(ndarray::Axis(0), 0);
+            let target = match kind {
+                TaskKind::Classification => ndarray::Array3::zeros((1, 1, 1)),
+                TaskKind::Sal | TaskKind::Edge => map.mapv(f32::round),
+                TaskKind::Tags => map.mapv(|_| 1.0),
+                _ => map.clone(),
+            };
+            let mut metric = task.metric().unwrap();
+            metric.update(map.view(), target.view()).unwrap();
+            let score = metric.compute().unwrap()[0];
+            assert_eq!(score.name, headline);
+            let perfect = if score.unit == "%" { 100.0 } else { f64::from(score.higher_is_better) };
+            let message = format!("{kind:?}: {}", score.value);
+            assert!((score.value - perfect).abs() < 0.05, "{message}");
+        }
+    }
+
+    #[test]
+    fn heads_and_losses_must_be_of_the_task_s_kind() {
+        let message = Task::new(spec(TaskKind::Depth), recipe(false)).unwrap_err().to_string();
+        assert_eq!(message, "tasks.t: head: expected a head for maps, found one for whole images");
+        let mut tags = recipe(false);
+        tags.loss = Some(NormalsL1 {}.into());
+        let message = Task::new(spec(TaskKind::Tags), tags).unwrap_err().to_string();
+        assert_eq!(message, "tasks.t: loss: expected a loss for whole images, found one for maps");
+        let message = Task::new(spec(TaskKind::Tags), recipe(true)).unwrap_err().to_string();
+        assert_eq!(message, "tasks.t: head: expected a head for whole images, found one for maps");
+    }
+}

@@ -1,0 +1,200 @@
+//! The way from images to features: one backbone for all tasks, or one for each.
+//!
+//! With `backbone.per_task` every task has a copy of what its method trains in the backbone. The
+//! copies are backbones of their own, with the single-task form of the method, that read the same
+//! frozen numbers: those lie once, below `backbone`, and what trains lies below
+//! `tasks.<task>.backbone`. A merged copy is a whole backbone, since factors of tasks end up in
+//! the same weights.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::rc::Rc;
+
+use polyptych_adapters::Form;
+use polyptych_backbones::{Backbone, BackboneConfig, Intermediates, Options};
+use polyptych_data::TaskSpec;
+use polyptych_heads::HeadInput;
+use polyptych_tensor::{Activations, Owner, Plan, Role, Store, Tensor, Tensors};
+
+use crate::model::BACKBONE;
+use crate::model::features::Features;
+use crate::recipe::balancer::of_shared;
+use crate::{Error, Recipe, Result};
+
+/// One backbone with its plan.
+#[derive(Debug)]
+pub(crate) struct Trunk {
+    /// Whose copy it is; none for the one that all tasks share.
+    owner: Option<String>,
+    /// The tasks that read it, as positions on the task axis of the model.
+    pub(crate) tasks: Range<usize>,
+    pub(crate) plan: Rc<dyn Plan>,
+    pub(crate) backbone: Box<dyn Backbone>,
+    /// Where the store has each of the backbone's tensors.
+    places: BTreeMap<String, String>,
+    /// Its tasks of whole images.
+    image_level: Vec<String>,
+}
+
+/// Checks `backbone.per_task` of `recipe`, whose file is `origin`.
+///
+/// # Errors
+/// What tasks share, beside copies that share nothing that trains.
+pub(crate) fn validate(recipe: &Recipe, origin: &str) -> Result<()> {
+    let reason = match recipe.adapter.not_per_task() {
+        _ if !recipe.backbone.per_task => return Ok(()),
+        Some(reason) => format!("the method {} {reason}", recipe.adapter.name()),
+        None if recipe.union.is_some() => "[union] joins the tasks of one trunk".into(),
+        None => match of_shared(recipe) {
+            Some(reason) => reason.into(),
+            None => return Ok(()),
+        },
+    };
+    let reason = format!("expected false, found true: {reason}");
+    Err(Error::Recipe { origin: origin.into(), key: "backbone.per_task".into(), reason })
+}
+
+/// The tasks of each trunk of `recipe`, as positions on the task axis.
+pub(crate) fn shares(recipe: &Recipe, num_tasks: usize) -> Vec<Range<usize>> {
+    match recipe.backbone.per_task {
+        true => (0..num_tasks).map(|task| task..task + 1).collect(),
+        false => std::iter::once(0..num_tasks).collect(),
+    }
+}
+
+impl Trunk {
+    /// Builds the trunk that `tasks` of `specs` read, in `store`.
+    ///
+    /// # Errors
+    /// An adapter that does not fit the backbone.
+    pub(crate) fn new(
+        recipe: &Recipe,
+        config: &BackboneConfig,
+        (specs, tasks): (&[TaskSpec], Range<usize>),
+        form: Form,
+        store: &Store,
+    ) -> Result<Self> {
+        let own = &specs[tasks.clone()];
+        let owner = recipe.backbone.per_task.then(|| own[0].name.clone());
+        let names = owner.as_ref().map_or_else(|| recipe.task_names(), |task| vec![task.clone()]);
+        let plan = recipe.adapter.plan(&names, form)?;
+        let features_only = own.iter().all(TaskSpec::is_dense);
+        let (pyramid, grad_checkpointing) =
+            (recipe.backbone.pyramid, recipe.backbone.grad_checkpointing);
+        let options = Options { features_only, pyramid, grad_checkpointing };
+        let scope = match &owner {
+            Some(task) => store.root().pp("tasks").pp(task).pp(BACKBONE),
+            None => store.root().pp(BACKBONE),
+        };
+        let backbone = config.init(&scope, plan.as_ref(), options)?;
+        plan.finish().map_err(polyptych_adapters::Error::from)?;
+        let whole = own.iter().filter(|spec| !spec.is_dense()).map(|spec| spec.name.clone());
+        let (places, image_level) = (BTreeMap::new(), whole.collect());
+        let mut trunk = Self { owner, tasks, plan, backbone, places, image_level };
+        trunk.note_places(store);
+        if trunk.owner.is_some() && form == Form::Adapted {
+            trunk.share_frozen(store)?;
+        }
+        Ok(trunk)
+    }
+
+    /// Runs the backbone; `image_level` asks for pooled features too.
+    ///
+    /// # Errors
+    /// Images of another shape.
+    pub(crate) fn forward(&self, x: &Tensor, image_level: bool, train: bool) -> Result<Features> {
+        let size = x.size();
+        let Intermediates { features, levels } = self.backbone.forward_intermediates(x, train)?;
+        let pooled = image_level.then(|| self.backbone.forward_head(&features, true));
+        Ok(Features { levels, pooled, size: [size[2], size[3]] })
+    }
+
+    /// What the head of the model's task `index` reads of `features`.
+    pub(crate) fn input(&self, features: &Features, index: usize) -> HeadInput {
+        let stream = |a: &Activations| a.task((index - self.tasks.start) as i64);
+        HeadInput {
+            levels: features.levels.iter().map(stream).collect(),
+            pooled: features.pooled.as_ref().map(stream),
+        }
+    }
+
+    /// The scope of its parameters in the store.
+    pub(crate) fn prefix(&self) -> String {
+        match &self.owner {
+            Some(task) => format!("tasks.{task}.{BACKBONE}"),
+            None => BACKBONE.into(),
+        }
+    }
+
+    /// The file that holds it once it is a plain backbone.
+    pub(crate) fn file(&self) -> String {
+        match &self.owner {
+            Some(task) => format!("backbone.{task}.safetensors"),
+            None => "backbone.safetensors".into(),
+        }
+    }
+
+    /// Where the store has the backbone's tensor `name`.
+    pub(crate) fn place(&self, name: &str) -> Option<&String> {
+        self.places.get(name)
+    }
+
+    /// Names in the store of what does not train.
+    pub(crate) fn frozen(&self) -> impl Iterator<Item = &str> {
+        let trains = |name: &str| self.plan.trains(name) && self.is_read(name);
+        let frozen = self.places.iter().filter(move |(name, _)| !trains(name));
+        frozen.map(|(_, place)| place.as_str())
+    }
+
+    /// The task that alone depends on what the store has at `place`.
+    pub(crate) fn owner_of<'n>(&self, place: &'n str) -> Option<&'n str> {
+        let name = place.strip_prefix(&self.prefix())?.strip_prefix('.')?;
+        Some(self.plan.owner(name)?.task)
+    }
+
+    /// Whether a head reads it: tasks of whole images read the features behind the last stage, and
+    /// of none before.
+    fn is_read(&self, name: &str) -> bool {
+        let last = self.backbone.feature_info().len() - 1;
+        let read = |owner: Owner| {
+            owner.stage == last || !self.image_level.iter().any(|task| task == owner.task)
+        };
+        self.plan.owner(name).is_none_or(read)
+    }
+
+    /// The backbone's tensors, under its own names, with everything merged that can be.
+    ///
+    /// # Errors
+    /// A parameter of the method that is absent.
+    pub(crate) fn merged(&self, stored: &Tensors) -> Result<Tensors> {
+        let found = self.places.iter().filter_map(|(name, place)| {
+            stored.get(place).map(|tensor| (name.clone(), tensor.shallow_clone()))
+        });
+        Ok(self.plan.merge(&found.collect())?)
+    }
+
+    fn note_places(&mut self, store: &Store) {
+        let prefix = format!("{}.", self.prefix());
+        store.for_each(|name, _| {
+            if let Some(short) = name.strip_prefix(&prefix) {
+                self.places.insert(short.to_owned(), name.to_owned());
+            }
+        });
+    }
+
+    /// Leaves its frozen parameters where those of all tasks lie; the first task's values stay.
+    fn share_frozen(&mut self, store: &Store) -> Result<()> {
+        let mut parameters = BTreeSet::new();
+        store.for_each(|name, entry| {
+            parameters.extend((entry.role == Role::Parameter).then(|| name.to_owned()));
+        });
+        for (name, place) in &mut self.places {
+            if parameters.contains(place) && !self.plan.trains(name) {
+                let common = format!("{BACKBONE}.{name}");
+                store.tie(place, &common)?;
+                *place = common;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,200 @@
+//! The data sets of a run, and the way of their arrays into tensors.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use ndarray::{Array, Dimension};
+use polyptych_data::{
+    Cached, Dataset, Facts, Loader, LoaderConfig, Root, TaskSpec, Union, ValidationReport,
+    require_disjoint,
+};
+use polyptych_tensor::{Device, Tensor};
+
+use crate::recipe::folder_of;
+use crate::run::data_record::DataRecord;
+use crate::run::extend;
+use crate::{Error, Recipe, Result, SourceRecipe};
+
+/// What a run learns from and is measured on.
+pub struct DataSets {
+    /// Batches to learn from, shuffled and augmented.
+    pub train: Loader,
+    /// Batches to measure on, in order and unchanged.
+    pub eval: Loader,
+    /// The tasks of the recipe, in the order of the task axis.
+    pub specs: Vec<TaskSpec>,
+    record: DataRecord,
+}
+
+impl DataSets {
+    /// Opens the data sets of `recipe`.
+    ///
+    /// # Errors
+    /// A data set that cannot be read, or a task of the recipe that neither a data set has nor the
+    /// run that it extends.
+    pub fn open(recipe: &Recipe) -> Result<Self> {
+        Self::open_beside(recipe, &extend::known_specs(recipe)?)
+    }
+
+    /// Opens the data sets of `recipe`, whose tasks that do not learn are described by `known`.
+    ///
+    /// # Errors
+    /// As [`DataSets::open`]; a task that the data describe otherwise; an image that is both learnt
+    /// from and measured on, unless the recipe allows it.
+    pub(crate) fn open_beside(recipe: &Recipe, known: &[TaskSpec]) -> Result<Self> {
+        let train = open(recipe, &recipe.data.train, |task| recipe.learns(task))?;
+        let eval = Self::open_eval(recipe)?;
+        if !recipe.data.allow_overlap {
+            require_disjoint(train.as_ref(), eval.dataset().as_ref())?;
+        }
+        let known = known.iter().filter(|spec| !recipe.learns(&spec.name));
+        let specs = specs(recipe, &known.collect::<Vec<_>>(), train.tasks())?;
+        let config = LoaderConfig {
+            seed: recipe.seed,
+            shuffle: true,
+            sampling: recipe.data.sampling,
+            drop_last: train.len() >= recipe.data.batch_size,
+            augment: recipe.data.augment.clone(),
+            on_bad_sample: recipe.data.on_bad_sample,
+            prefetch: recipe.data.prefetch,
+            ..recipe.loader(recipe.data.batch_size)
+        };
+        if train.len() < recipe.data.batch_size {
+            tracing::warn!(
+                "data.batch_size: {} is more than the {} samples of {}; every batch holds {} of them",
+                recipe.data.batch_size,
+                train.len(),
+                train.name(),
+                train.len()
+            );
+        }
+        let record = DataRecord::Sets { train: train.records(), eval: eval.dataset().records() };
+        Ok(Self { train: Loader::new(train, config)?, eval, specs, record })
+    }
+
+    /// The tasks of `recipe` alone: data sets that are not here are known by their manifests.
+    ///
+    /// # Errors
+    /// As [`DataSets::open`]; a manifest that leaves the classes to a folder that is not here.
+    pub fn describe(recipe: &Recipe) -> Result<Vec<TaskSpec>> {
+        let known = extend::known_specs(recipe)?;
+        let known = known.iter().filter(|spec| !recipe.learns(&spec.name)).collect::<Vec<_>>();
+        let mut all: Vec<TaskSpec> = Vec::new();
+        for source in &recipe.data.train {
+            for spec in source.described()? {
+                if !all.iter().any(|old| old.name == spec.name) {
+                    all.push(spec);
+                }
+            }
+        }
+        specs(recipe, &known, &all)
+    }
+
+    /// Opens only what the recipe is measured on.
+    ///
+    /// # Errors
+    /// As [`DataSets::open`].
+    pub fn open_eval(recipe: &Recipe) -> Result<Loader> {
+        let dataset = open(recipe, &recipe.data.eval, |_| true)?;
+        Ok(Loader::new(dataset, recipe.loader(recipe.data.batch_size))?)
+    }
+}
+
+impl DataSets {
+    /// What the data sets looked like from outside when they were opened; a file that changes under
+    /// a run is no reason to refuse the run once it is mended.
+    pub(crate) fn record(&self) -> &DataRecord {
+        &self.record
+    }
+}
+
+/// Reads every sample of the data set that `manifest` describes and `root` holds, by default
+/// `data/<name of the manifest>`, and tells all that is wrong; [`ValidationReport::of_folder`] says how.
+///
+/// # Errors
+/// A manifest or folder that cannot be read.
+pub fn validate_data(
+    manifest: &Path,
+    root: Option<&Path>,
+    follow_links: bool,
+    splits: &[String],
+    progress: &(dyn Fn(&str, usize, usize) + Sync),
+) -> Result<ValidationReport> {
+    let root = Root::new(&folder_of(manifest, root)?, follow_links);
+    Ok(ValidationReport::of_folder(manifest, &root, splits, progress)?)
+}
+
+/// Reads the same and tells what it holds: numbers, sizes, ranges of values, and which of the
+/// known copies it is.
+///
+/// # Errors
+/// A manifest or folder that cannot be read.
+pub fn facts(
+    manifest: &Path,
+    root: Option<&Path>,
+    follow_links: bool,
+    progress: &(dyn Fn(&str, usize, usize) + Sync),
+) -> Result<Facts> {
+    let root = Root::new(&folder_of(manifest, root)?, follow_links);
+    Ok(Facts::of_folder(manifest, &root, progress)?)
+}
+
+/// The specifications of the recipe's tasks: as they are `known`, or among those of the `data`.
+///
+/// # Errors
+/// A task that is neither, or one that is both and not of one kind with the same classes.
+fn specs(recipe: &Recipe, known: &[&TaskSpec], data: &[TaskSpec]) -> Result<Vec<TaskSpec>> {
+    let wrong = |name: &str, reason: String| Error::Recipe {
+        origin: recipe.name.clone(),
+        key: format!("tasks.{name}"),
+        reason,
+    };
+    let find = |name: &String| {
+        let new = data.iter().find(|spec| spec.name == *name);
+        let old = known.iter().find(|spec| spec.name == *name).copied();
+        match (old, new) {
+            (Some(old), Some(new)) if (old.kind, &old.classes) != (new.kind, &new.classes) => {
+                let reason =
+                    "expected the classes that it was learnt with, found others in the data";
+                Err(wrong(name, reason.into()))
+            }
+            (None, None) => {
+                let names: Vec<&str> = data.iter().map(|spec| spec.name.as_str()).collect();
+                let reason = format!("expected one of {}, found {name}", names.join(", "));
+                Err(wrong(name, reason))
+            }
+            (Some(spec), _) | (None, Some(spec)) => Ok(spec.clone()),
+        }
+    };
+    recipe.tasks.keys().map(find).collect()
+}
+
+/// Opens `sources` but for those without a label of any task of the recipe that `counts`.
+fn open(
+    recipe: &Recipe,
+    sources: &[SourceRecipe],
+    counts: impl Fn(&str) -> bool,
+) -> Result<Arc<dyn Dataset>> {
+    let wanted = |task: &str| recipe.tasks.contains_key(task) && counts(task);
+    let all = sources.iter().map(|source| source.open_for(wanted)).collect::<Result<Vec<_>>>()?;
+    let useful = |set: &Arc<dyn Dataset>| set.tasks().iter().any(|task| wanted(&task.name));
+    let some = all.iter().any(useful);
+    // Without any, the refusal names the tasks that there are.
+    let opened: Vec<_> = all.into_iter().filter(|set| useful(set) || !some).collect();
+    let joined: Arc<dyn Dataset> = match <[_; 1]>::try_from(opened) {
+        Ok([only]) => only,
+        Err(several) => Arc::new(Union::new(several)?),
+    };
+    Ok(match recipe.data.cache_mib {
+        0 => joined,
+        mib => Arc::new(Cached::new(joined, mib << 20)),
+    })
+}
+
+/// A float32 tensor of the same shape on `device`.
+pub fn to_tensor<D: Dimension>(array: &Array<f32, D>, device: Device) -> Tensor {
+    let shape: Vec<i64> = array.shape().iter().map(|&extent| extent as i64).collect();
+    let standard = array.as_standard_layout();
+    let values = standard.as_slice().expect("standard layout is one slice");
+    Tensor::from_slice(values).view(shape.as_slice()).to_device(device)
+}

@@ -1,0 +1,45 @@
+//! What a run leaves behind to go on from.
+
+use std::collections::BTreeMap;
+
+use polyptych_kernels::torch_version;
+use polyptych_tensor::{GradScaler, Tensors};
+
+use super::Trainer;
+use crate::model::joint_labels::Union;
+use crate::run::checkpoint::State;
+use crate::training::balance::TaskBalancer;
+use crate::{Checkpoint, Result};
+
+impl Trainer {
+    /// Notes that a step is done.
+    pub(super) fn advance(&mut self) -> Result<()> {
+        self.state.step += 1;
+        let save = self.recipe.train.save_every;
+        if self.due(save) && !self.due(self.recipe.train.eval_every) { self.save() } else { Ok(()) }
+    }
+
+    pub(super) fn save(&self) -> Result<()> {
+        let limit = self.recipe.train.save_total_limit;
+        self.checkpoint().save(&self.folder.checkpoints(), limit)
+    }
+
+    pub(super) fn checkpoint(&self) -> Checkpoint {
+        let model = self.model.store.tensors().into_iter().collect();
+        let state = State {
+            files: BTreeMap::new(),
+            data: self.data.record().clone(),
+            versions: versions(),
+            ..self.state.clone()
+        };
+        let mut memory = self.union.as_ref().map_or_else(Tensors::new, Union::state);
+        memory.extend(self.balance.as_ref().map_or_else(Tensors::new, TaskBalancer::state));
+        memory.extend(self.scaler.as_ref().map_or_else(Tensors::new, GradScaler::state));
+        Checkpoint { model, optimiser: self.optimiser.state(), memory, state, rounded_up: true }
+    }
+}
+
+/// What wrote a checkpoint.
+pub(super) fn versions() -> String {
+    format!("polyptych {}, LibTorch {}", env!("CARGO_PKG_VERSION"), torch_version())
+}
