@@ -28,6 +28,7 @@ const COMMANDS: &[Entry] = &[
     entry::<lab::pretrain::Pretrain>(),
     entry::<lab::baselines::Baselines>(),
     entry::<lab::reproduce::flags::Reproduce>(),
+    entry::<lab::reproduce::rank::Rank>(),
     entry::<lab::torture::flags::Torture>(),
     entry::<lab::soak::flags::Soak>(),
     entry::<lab::load::flags::Load>(),

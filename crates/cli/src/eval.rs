@@ -1,32 +1,102 @@
-//! `polyptych eval`: scores of a run or a merged model.
+//! `polyptych eval`: scores of a run or a merged model, or of several side by side.
 
-use anyhow::{Context, Result};
-use polyptych_engine::{DataSets, OpenRun, evaluate};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use polyptych_engine::{DataSets, Evaluation, OpenRun, Recipe, evaluate};
+use serde_json::{Map, Value};
 
 use crate::flags::EvalFlags;
-use crate::output::say;
-use crate::table;
+use crate::output::{note, say};
+use crate::progress::Counter;
+use crate::table::{self, Column};
 
 pub(crate) fn run(flags: &EvalFlags) -> Result<()> {
-    let run = OpenRun::open(&flags.run, flags.best, flags.device.as_deref())?;
-    let recipe = run.recipe.clone().measured_on(
+    if let (Some(out), true) = (&flags.out, flags.runs.len() > 1) {
+        bail!("--out: expected one run, found {}: {}", flags.runs.len(), out.display());
+    }
+    let measured = flags
+        .runs
+        .iter()
+        .map(|path| Ok((path.as_path(), measure(path, flags)?)))
+        .collect::<Result<Vec<_>>>()?;
+    match &measured[..] {
+        [(_, only)] => show(only, flags.json)?,
+        several => compare(several, flags.json)?,
+    }
+    measured.iter().try_for_each(|(path, evaluation)| keep(path, evaluation, flags.out.as_ref()))
+}
+
+fn measure(path: &Path, flags: &EvalFlags) -> Result<Evaluation> {
+    let run = OpenRun::open(path, flags.best, flags.device.as_deref())?;
+    let recipe = overridden(&run.recipe, path, &flags.overrides)?.measured_on(
         flags.manifest.as_deref(),
         flags.root.as_deref(),
         flags.split.as_deref(),
     )?;
     let loader = DataSets::open_eval(&recipe)?;
     let baselines = run.baselines.as_ref().and_then(|b| b.of(&run.recipe.task_names()));
-    let evaluation = evaluate(&run.model, &loader, baselines.as_deref(), |_| ())?;
-    match flags.json {
-        true => say!("{}", serde_json::to_string_pretty(&evaluation)?),
-        false => {
-            say!("{}", table::scores(&evaluation));
-            table::classes(&evaluation).iter().for_each(|classes| say!("\n{classes}"));
+    let counter = Counter::new("evaluation", loader.num_batches());
+    let evaluation = evaluate(&run.model, &loader, baselines.as_deref(), |done| counter.set(done))?;
+    counter.finish();
+    Ok(evaluation)
+}
+
+/// The recipe with other data; the model is that of the run, whatever the flags say.
+fn overridden(recipe: &Recipe, path: &Path, overrides: &[String]) -> Result<Recipe> {
+    if let Some(other) = overrides.iter().find(|text| !text.starts_with("data.")) {
+        bail!("--set {other}: expected a field of data: the model of a run is what was trained");
+    }
+    let origin = path.join("recipe.toml").display().to_string();
+    Ok(Recipe::parse(&origin, &recipe.to_toml()?, overrides)?)
+}
+
+fn show(evaluation: &Evaluation, json: bool) -> Result<()> {
+    if json {
+        say!("{}", serde_json::to_string_pretty(&evaluation.with_details())?);
+        return Ok(());
+    }
+    say!("{}", table::scores(evaluation));
+    table::classes(evaluation).iter().for_each(|classes| say!("\n{classes}"));
+    table::confusions(evaluation).iter().for_each(|confusion| say!("\n{confusion}"));
+    Ok(())
+}
+
+fn compare(measured: &[(&Path, Evaluation)], json: bool) -> Result<()> {
+    if json {
+        let named = measured.iter().map(|(path, e)| (path.display().to_string(), e.with_details()));
+        let all: Map<String, Value> = named.collect();
+        say!("{}", serde_json::to_string_pretty(&all)?);
+        return Ok(());
+    }
+    let columns: Vec<Column> = measured
+        .iter()
+        .map(|(path, evaluation)| Column::of(path.display().to_string(), evaluation))
+        .collect();
+    say!("{}", table::comparison(&all_tasks(measured), &columns));
+    Ok(())
+}
+
+/// Every task that any of the runs has, with the scores of the first that has it.
+fn all_tasks(measured: &[(&Path, Evaluation)]) -> Evaluation {
+    let mut all = Evaluation { tasks: Vec::new(), delta_m: None };
+    for task in measured.iter().flat_map(|(_, evaluation)| &evaluation.tasks) {
+        if all.tasks.iter().all(|known| known.task != task.task) {
+            all.tasks.push(task.clone());
         }
     }
-    if let Some(out) = &flags.out {
-        let json = serde_json::to_string_pretty(&evaluation)?;
-        std::fs::write(out, json + "\n").with_context(|| out.display().to_string())?;
+    all
+}
+
+/// Keeps the JSON. A folder that nobody may write to is no reason to lose what was printed.
+fn keep(path: &Path, evaluation: &Evaluation, out: Option<&PathBuf>) -> Result<()> {
+    let json = serde_json::to_string_pretty(&evaluation.with_details())? + "\n";
+    let place = out.cloned().unwrap_or_else(|| path.join("eval.json"));
+    match std::fs::write(&place, json) {
+        Err(e) if out.is_none() => {
+            note!("{}: not kept: {e}", place.display());
+            Ok(())
+        }
+        written => written.with_context(|| place.display().to_string()),
     }
-    Ok(())
 }

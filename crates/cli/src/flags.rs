@@ -16,6 +16,15 @@ use polyptych_serve::SocketAddr;
     after_help = "Examples:\n  polyptych train\n  polyptych train --data DIR\n  polyptych eval runs/quickstart\n  polyptych predict runs/quickstart photograph.jpg"
 )]
 pub(crate) struct Flags {
+    /// Say more: what the libraries note, and with -vv their details
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Say only results and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Write lines on a terminal too, where a live view or a bar would move
+    #[arg(long, global = true)]
+    pub(crate) plain: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -30,9 +39,9 @@ pub(crate) enum Command {
     /// Give a trained run the tasks of a recipe that it lacks; its own stay as they are
     #[command(after_help = "Examples:\n  polyptych add-task runs/vmt-scenes vmt-scenes-add")]
     AddTask(AddTaskFlags),
-    /// Measure a run or a merged model
+    /// Measure a run or a merged model, or compare several
     #[command(
-        after_help = "Examples:\n  polyptych eval runs/quickstart\n  polyptych eval runs/quickstart --best --json\n  polyptych eval merged --manifest camvid.toml --root DIR --split test"
+        after_help = "Examples:\n  polyptych eval runs/quickstart\n  polyptych eval runs/low runs/high\n  polyptych eval runs/quickstart --best --json\n  polyptych eval merged --manifest camvid.toml --root DIR --split test"
     )]
     Eval(EvalFlags),
     /// Predict every task for photographs, at their own size; one that cannot be read is left out
@@ -75,6 +84,11 @@ pub(crate) enum Command {
         after_help = "Examples:\n  polyptych inspect\n  polyptych inspect mtlora-swin-tiny-pascal --set adapter.r=64 --json"
     )]
     Inspect(InspectFlags),
+    /// Write one HTML page of a run, or of several side by side
+    #[command(
+        after_help = "Examples:\n  polyptych report runs/quickstart --open\n  polyptych report runs/low runs/high --out rates.html"
+    )]
+    Report(ReportFlags),
     /// Draw how much the tasks of a run disagree, as a heat map of mean cosines
     #[command(after_help = "Examples:\n  polyptych conflict runs/quickstart --out conflict.png")]
     Conflict(ConflictFlags),
@@ -147,20 +161,24 @@ pub(crate) struct AddTaskFlags {
 
 #[derive(Debug, Args)]
 pub(crate) struct EvalFlags {
-    /// Folder of a run or of a merged model
-    pub(crate) run: PathBuf,
+    /// Folders of runs or of merged models; several are compared
+    #[arg(required = true)]
+    pub(crate) runs: Vec<PathBuf>,
     /// Take the best checkpoint instead of the last one
     #[arg(long)]
     pub(crate) best: bool,
     /// Device instead of the recipe's: auto, cpu, cuda:N
     #[arg(long)]
     pub(crate) device: Option<String>,
-    /// Print JSON instead of tables
+    /// Print JSON instead of tables: one object, or one for each run by its folder
     #[arg(long)]
     pub(crate) json: bool,
-    /// Also write the JSON to this file
+    /// Where the JSON of one run is kept, with all confusions [default: RUN/eval.json]
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+    /// Override a field of the recipe for this measurement: --set data.batch_size=1
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
     /// Manifest of the data instead of the recipe's
     #[arg(long, value_name = "FILE")]
     pub(crate) manifest: Option<PathBuf>,
@@ -184,6 +202,12 @@ pub(crate) struct PredictFlags {
     /// where only those differ, DIR/x.jpg.png
     #[arg(long, value_name = "DIR", default_value = "predictions")]
     pub(crate) out: PathBuf,
+    /// Lay maps over the photograph, with this share of the map, from 0 to 1
+    #[arg(long, value_name = "ALPHA", value_parser = share, conflicts_with = "bare")]
+    pub(crate) overlay: Option<f32>,
+    /// Draw photograph and maps alone, without titles, legends and bars
+    #[arg(long)]
+    pub(crate) bare: bool,
     /// Also write the maps themselves, one safetensors file per photograph: a tensor for each task,
     /// [channels, height, width] at the photograph's own size
     #[arg(long)]
@@ -194,6 +218,12 @@ pub(crate) struct PredictFlags {
     /// Device instead of the recipe's: auto, cpu, cuda:N
     #[arg(long)]
     pub(crate) device: Option<String>,
+}
+
+fn share(text: &str) -> Result<f32, String> {
+    let expected = || format!("expected a number from 0 to 1, found {text}");
+    let share: f32 = text.parse().map_err(|_| expected())?;
+    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err(expected()) }
 }
 
 #[derive(Debug, Args)]
@@ -361,6 +391,26 @@ pub(crate) struct InspectFlags {
     /// Print JSON instead of a table
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportFlags {
+    /// Folders of runs
+    #[arg(required = true)]
+    pub(crate) runs: Vec<PathBuf>,
+    /// The page [default: RUN/report.html; report.html here for several runs]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Open the page in a browser
+    #[arg(long)]
+    pub(crate) open: bool,
+    /// Samples among which the worst and the best of each task are looked for; 0 shows none and
+    /// needs no data
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) samples: usize,
+    /// Device instead of the recipe's: auto, cpu, cuda:N
+    #[arg(long)]
+    pub(crate) device: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -23,6 +23,7 @@ mod propose;
 mod recipe;
 mod recipes;
 mod replay;
+mod report;
 mod serve;
 mod table;
 mod time;
@@ -31,24 +32,35 @@ mod train;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::flags::{Command, Flags};
-use crate::output::note;
 
 /// The whole program: reads the arguments of the process, runs the command, and gives its exit code.
 pub fn main() -> ExitCode {
-    let command = Flags::parse().command;
-    match &command {
-        Command::Serve(flags) => log::start("warn,polyptych_serve=info", flags.log_json),
-        _ => log::start("warn", false),
+    let flags = Flags::parse();
+    output::configure(flags.quiet, flags.plain);
+    match &flags.command {
+        Command::Serve(serve) => log::start("warn,polyptych_serve=info", serve.log_json),
+        _ => log::start(&level(&flags).to_string(), false),
     }
     polyptych_engine::memory::keep();
-    match run(command) {
+    match run(flags.command) {
         Ok(code) => code,
         Err(e) => {
-            note!("error: {}", one_line(&e));
+            output::aside(format_args!("error: {}", one_line(&e)));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// How much the libraries say, unless `RUST_LOG` says otherwise.
+fn level(flags: &Flags) -> LevelFilter {
+    match flags.verbose {
+        _ if flags.quiet => LevelFilter::ERROR,
+        0 => LevelFilter::WARN,
+        1 => LevelFilter::INFO,
+        _ => LevelFilter::DEBUG,
     }
 }
 
@@ -66,6 +78,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Time(flags) => time::run(&flags)?,
         Command::Inspect(flags) => inspect::run(&flags)?,
         Command::Replay(flags) => replay::run(&flags)?,
+        Command::Report(flags) => report::run(&flags)?,
         Command::Conflict(flags) => conflict::run(&flags)?,
         Command::Data(command) => return data::run(&command),
         Command::Recipe(command) => recipe::run(&command)?,

@@ -1,13 +1,16 @@
-//! `polyptych predict`: one picture per photograph, and raw maps on request.
+//! `polyptych predict`: one picture per photograph, raw maps on request, and a table of what is said
+//! of whole images.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use polyptych_engine::{OpenRun, Prediction, Predictor, image_files, output_names, passed_over};
+use serde::Serialize;
 
 use crate::flags::PredictFlags;
 use crate::output::{note, say};
+use crate::progress::Counter;
 
 pub(crate) fn run(flags: &PredictFlags) -> Result<()> {
     let files = image_files(&flags.images)?;
@@ -20,13 +23,20 @@ pub(crate) fn run(flags: &PredictFlags) -> Result<()> {
     spare(&files, &names)?;
     let run = OpenRun::open(&flags.run, flags.best, flags.device.as_deref())?;
     let predictor = Predictor::new(run);
-    let mut bad = Vec::new();
-    for (file, name) in files.iter().zip(&names) {
+    let (mut bad, mut table) = (Vec::new(), Table::default());
+    let counter = Counter::new("photographs", files.len());
+    for (done, (file, name)) in files.iter().zip(&names).enumerate() {
         match predictor.predict(file) {
-            Ok(prediction) => write(&predictor, &prediction, name, flags.raw)?,
+            Ok(prediction) => {
+                write(&predictor, &prediction, name, flags)?;
+                table.add(file, &predictor, &prediction);
+            }
             Err(e) => bad.push(e.to_string()),
         }
+        counter.set(done + 1);
     }
+    counter.finish();
+    table.write(&flags.out)?;
     if bad.len() < files.len() {
         note!("panels: {}", predictor.titles().join(", "));
     }
@@ -48,22 +58,76 @@ fn note_passed_over(others: &[PathBuf]) {
     }
 }
 
-fn write(predictor: &Predictor, prediction: &Prediction, name: &Path, raw: bool) -> Result<()> {
+fn write(
+    predictor: &Predictor,
+    prediction: &Prediction,
+    name: &Path,
+    flags: &PredictFlags,
+) -> Result<()> {
     let folder = name.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)
         .with_context(|| format!("{}: expected a folder, or a new name", folder.display()))?;
     let picture = with_ending(name, ".png");
-    predictor.save_panel(prediction, &picture)?;
+    let drawn = match flags.bare {
+        true => predictor.panel(prediction),
+        false => predictor.figure(prediction, flags.overlay),
+    };
+    predictor.save_picture(&drawn, &picture)?;
     say!("{}", picture.display());
     for (task, words) in predictor.image_level(prediction) {
         say!("  {task}: {words}");
     }
-    if raw {
+    if flags.raw {
         let maps = with_ending(name, ".safetensors");
         predictor.save_raw(prediction, &maps)?;
         say!("{}", maps.display());
     }
     Ok(())
+}
+
+/// What is said of whole images, one row for each class that is named.
+#[derive(Default)]
+struct Table(Vec<Row>);
+
+/// A class of an image.
+#[derive(Serialize)]
+struct Row {
+    image: String,
+    task: String,
+    rank: usize,
+    class: String,
+    probability: f64,
+}
+
+impl Table {
+    fn add(&mut self, file: &Path, predictor: &Predictor, prediction: &Prediction) {
+        for (task, classes) in predictor.ranked(prediction) {
+            self.0.extend((1..).zip(classes).map(|(rank, (class, probability))| Row {
+                image: file.display().to_string(),
+                task: task.clone(),
+                rank,
+                class,
+                probability,
+            }));
+        }
+    }
+
+    /// Writes `predictions.csv` and `predictions.json`, where there is anything to say.
+    fn write(&self, out: &Path) -> Result<()> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let (csv_path, json_path) = (out.join("predictions.csv"), out.join("predictions.json"));
+        let mut writer =
+            csv::Writer::from_path(&csv_path).with_context(|| csv_path.display().to_string())?;
+        self.0.iter().try_for_each(|row| writer.serialize(row))?;
+        writer.flush().with_context(|| csv_path.display().to_string())?;
+        let json = serde_json::to_string_pretty(&self.0)? + "\n";
+        std::fs::write(&json_path, json).with_context(|| json_path.display().to_string())?;
+        say!("{}", csv_path.display());
+        say!("{}", json_path.display());
+        Ok(())
+    }
 }
 
 /// Refuses to write a prediction over a photograph.

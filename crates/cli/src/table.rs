@@ -5,6 +5,9 @@ use polyptych_engine::{Evaluation, NamedClass, Peak, TaskScores};
 
 /// A task of more classes has no table of them.
 const MAX_CLASSES: usize = 64;
+/// Of more classes only the most frequent confusions are shown.
+const MAX_MATRIX: usize = 12;
+const MAX_CONFUSIONS: usize = 10;
 
 /// One column of a comparison: a title, and an evaluation or recorded headlines.
 pub(crate) struct Column<'a> {
@@ -61,6 +64,52 @@ pub(crate) fn classes(evaluation: &Evaluation) -> Option<String> {
     }
     align(&mut table, &[3]);
     (table.row_count() > 0).then(|| table.to_string())
+}
+
+/// What is taken for what, of every task with classes; nothing where none has several.
+pub(crate) fn confusions(evaluation: &Evaluation) -> Option<String> {
+    let several = |task: &&TaskScores| task.details.confusion.len() > 1;
+    let tables: Vec<String> = evaluation.tasks.iter().filter(several).map(confusion).collect();
+    (!tables.is_empty()).then(|| tables.join("\n\n"))
+}
+
+/// Shares of a label in percent, or the most frequent confusions where there are many classes.
+fn confusion(task: &TaskScores) -> String {
+    let (name, matrix) = (&task.task, &task.details.confusion);
+    let class = |index: usize| task.classes.get(index).map_or("another", |c| c.class.as_str());
+    if matrix.len() > MAX_MATRIX {
+        return frequent(name, matrix, &class);
+    }
+    let columns = matrix.iter().map(Vec::len).max().unwrap_or(0);
+    let title = format!("{name}: label, predicted [%]");
+    let head: Vec<&str> = std::iter::once(title.as_str()).chain((0..columns).map(class)).collect();
+    let mut table = bare(&head);
+    for (index, row) in matrix.iter().enumerate() {
+        let all = row.iter().sum::<u64>();
+        let share = |&count: &u64| match all {
+            0 => "-".to_owned(),
+            all => format!("{:.1}", 100.0 * count as f64 / all as f64),
+        };
+        table.add_row(std::iter::once(class(index).to_owned()).chain(row.iter().map(share)));
+    }
+    align(&mut table, &(1..=columns).collect::<Vec<_>>());
+    table.to_string()
+}
+
+fn frequent<'a>(name: &str, matrix: &[Vec<u64>], class: &dyn Fn(usize) -> &'a str) -> String {
+    let cells = matrix.iter().enumerate().flat_map(|(row, counts)| {
+        counts.iter().enumerate().map(move |(column, &count)| (count, row, column))
+    });
+    let mut wrong: Vec<_> =
+        cells.filter(|(count, row, column)| row != column && *count > 0).collect();
+    wrong.sort_by_key(|(count, ..)| std::cmp::Reverse(*count));
+    let mut table = bare(&[&format!("{name}: label"), "predicted", "of the label [%]"]);
+    for (count, row, column) in wrong.into_iter().take(MAX_CONFUSIONS) {
+        let share = 100.0 * count as f64 / matrix[row].iter().sum::<u64>() as f64;
+        table.add_row([class(row), class(column), &format!("{share:.1}")]);
+    }
+    align(&mut table, &[2]);
+    table.to_string()
 }
 
 /// The value of a class, and what is to be said of it.
@@ -140,6 +189,7 @@ mod tests {
             classes: vec![],
             peak,
             observed: BTreeMap::new(),
+            details: Default::default(),
         }
     }
 
@@ -178,6 +228,32 @@ mod tests {
         assert_eq!(rows[1][4..6], ["0.000", "% (absent from the labels, predicted)"]);
         assert_eq!(rows[2][4..6], ["absent", "in no mean"]);
         assert_eq!(super::classes(&unlabelled()), None);
+    }
+
+    #[test]
+    fn confusions_are_shares_of_a_label() {
+        let named = |name: &str| {
+            let score = polyptych_engine::ClassScore { metric: "iou", value: None, labelled: true };
+            NamedClass { class: name.into(), score }
+        };
+        let mut semseg = task("semseg", None);
+        semseg.classes = ["sky", "sea"].map(named).into();
+        semseg.details.confusion = vec![vec![3, 1], vec![0, 0]];
+        let text = confusions(&Evaluation { tasks: vec![semseg.clone()], delta_m: None });
+        let text = text.unwrap_or_default();
+        let rows: Vec<Vec<&str>> =
+            text.lines().map(|row| row.split('|').map(str::trim).collect()).collect();
+        assert_eq!(rows[2][1..4], ["sky", "75.0", "25.0"]);
+        assert_eq!(rows[3][1..4], ["sea", "-", "-"]);
+        semseg.classes = (0..20).map(|index| named(&index.to_string())).collect();
+        semseg.details.confusion = vec![vec![0; 20]; 20];
+        semseg.details.confusion[4][7] = 5;
+        semseg.details.confusion[4][4] = 15;
+        let text =
+            confusions(&Evaluation { tasks: vec![semseg], delta_m: None }).unwrap_or_default();
+        let last: Vec<&str> = text.lines().last().unwrap_or("").split('|').map(str::trim).collect();
+        assert_eq!(last[1..4], ["4", "7", "25.0"]);
+        assert_eq!(confusions(&unlabelled()), None);
     }
 
     #[test]

@@ -12,7 +12,6 @@ use polyptych_engine::{
 };
 
 use crate::flags::TrainFlags;
-use crate::interrupt::INTERRUPTED;
 use crate::output::{note, say};
 use crate::progress::Progress;
 use crate::table::{self, Column};
@@ -113,8 +112,7 @@ fn introduce(trainer: &Trainer) {
 }
 
 fn train(trainer: &mut Trainer, stop: &Arc<AtomicBool>) -> Result<TrainOutcome> {
-    let steps = trainer.recipe().train.steps;
-    let mut progress = Progress::new(trainer.step(), steps, stop.clone());
+    let mut progress = Progress::new(trainer, stop.clone());
     let outcome = trainer.run(&mut progress);
     progress.finish();
     Ok(outcome?)
@@ -201,6 +199,7 @@ fn conclude(
         say!("{}", table::peaks(main));
     }
     say!("run: {}", path.display());
+    say!("report: polyptych report {} --open", path.display());
     say!("look: polyptych predict {} PHOTOGRAPH..", path.display());
     say!("merge: polyptych merge {}", path.display());
 }

@@ -21,7 +21,7 @@ fn a_run_from_training_to_merged_predictions() {
     assert!((miou(&before) - miou(&after)).abs() <= 1e-4);
     assert!(playground.succeed(&["eval", "run", "--best"]).contains("pixel_accuracy"));
 
-    let args = ["predict", "run/merged", "toy/images/train", "--out", "seen", "--raw"];
+    let args = ["predict", "run/merged", "toy/images/train", "--out", "seen", "--raw", "--bare"];
     let written = playground.succeed(&args);
     assert_eq!(written.lines().count(), 6, "{written}");
     let picture = image::open(playground.path("seen/b.png")).unwrap();

@@ -21,7 +21,8 @@ fn trained() -> Playground {
 #[test]
 fn photographs_of_one_name_are_all_kept() {
     let playground = trained();
-    let written = playground.succeed(&["predict", "run", "a", "b", "--out", "seen", "--raw"]);
+    let written =
+        playground.succeed(&["predict", "run", "a", "b", "--out", "seen", "--raw", "--bare"]);
     for name in ["a/x.jpg", "b/x.jpg", "a/x.png"] {
         for ending in ["png", "safetensors"] {
             let file = format!("seen/{name}.{ending}");
@@ -37,6 +38,17 @@ fn photographs_of_one_name_are_all_kept() {
         over.starts_with("./a/x.png: expected to write a new picture, found one of "),
         "{over}"
     );
+}
+
+#[test]
+fn figures_explain_their_colours() {
+    let playground = trained();
+    playground.succeed(&["predict", "run", "a/x.png", "--out", "seen", "--overlay", "0.5"]);
+    let picture = image::open(playground.path("seen/x.png")).unwrap();
+    assert!(picture.width() >= 2 * 1301 && picture.height() > 7 + 2 * 20, "title and legend");
+    let output = playground.run(&["predict", "run", "a/x.png", "--overlay", "2"]);
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("expected a number from 0 to 1, found 2"), "{message}");
 }
 
 #[test]

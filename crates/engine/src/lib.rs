@@ -40,6 +40,7 @@ pub use recipe::{
     SourceRecipe, TaskRecipe, TrainRecipe,
 };
 pub use recipe::{Proposal, closest, propose};
+pub use report::build::{Report, ReportOptions, report};
 pub use report::contact_sheet::{Sheet, contact_sheet};
 pub use report::heat_map::heat_map;
 pub use report::panel::{panel, picture};
@@ -47,7 +48,7 @@ pub use report::parameter_summary::{Ledger, LedgerRow, RowBuffer};
 pub use report::timing::{Spread, Timing, time};
 pub use run::checkpoint::Checkpoint;
 pub use run::data::{DataSets, facts, to_tensor, validate_data};
-pub use run::evaluate::{Evaluation, NamedClass, Peak, TaskScores, evaluate};
+pub use run::evaluate::{Evaluation, NamedClass, Peak, TaskScores, evaluate, evaluate_watched};
 pub use run::predict::{Prediction, Predictor, image_files, output_names, passed_over};
 pub use run::{OpenRun, RunFolder};
 pub use training::conflict::{Conflict, ConflictGroup, MeanConflict};

@@ -220,6 +220,9 @@ pub struct TrainRecipe {
     /// never if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conflict_every: Option<u64>,
+    /// Whether the folder of the run gets TensorBoard's event files.
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    pub tensorboard: bool,
     /// Base learning rate.
     pub lr: f64,
     /// Weight decay of matrices.

@@ -5,7 +5,9 @@
 //! | `recipe.toml` | the resolved recipe |
 //! | `tasks.json` | name, kind, classes and colours of every task |
 //! | `baselines.json` | what delta-m compares with, where it is recorded |
-//! | `metrics.jsonl` | one line per step and per evaluation |
+//! | `metrics.jsonl`, `metrics.csv` | one line per step and per evaluation |
+//! | `events.out.tfevents.*` | the same for TensorBoard, with pictures of samples |
+//! | `provenance.json` | the commands, versions and data that made the run |
 //! | `checkpoints/` | the newest checkpoints and the best one |
 //! | `evaluation.json` | the last evaluation |
 //! | `dump/` | what a step started from that ended the run by numbers that are not finite |

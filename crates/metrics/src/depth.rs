@@ -5,6 +5,7 @@ use ndarray::{ArrayView3, Zip};
 use crate::check;
 use crate::error::{MetricError, Result};
 use crate::metric::{Metric, Score};
+use crate::{Details, ErrorHistogram};
 
 const NAME: &str = "depth";
 
@@ -22,13 +23,27 @@ const MIN_DEPTH: f64 = 1e-9;
 /// - `log_rmse`: `sqrt(mean((ln z - ln y)²))`
 /// - `abs_rel`: `mean(|z - y| / y)`
 /// - `delta_1_25` (%): share of pixels with `max(z / y, y / z) < 1.25`
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Depth {
     pixels: u64,
     squared: f64,
     log_squared: f64,
     relative: f64,
     within: u64,
+    /// Pixels by the size of `|z - y|`.
+    histogram: [u64; BINS],
+}
+
+/// Bins of errors: twelve of every decade from a tenth of a millimetre to a kilometre.
+const BINS_PER_DECADE: f64 = 12.0;
+const SMALLEST: f64 = 1e-4;
+const BINS: usize = 7 * BINS_PER_DECADE as usize;
+
+impl Default for Depth {
+    fn default() -> Self {
+        let histogram = [0; BINS];
+        Self { pixels: 0, squared: 0.0, log_squared: 0.0, relative: 0.0, within: 0, histogram }
+    }
 }
 
 impl Depth {
@@ -43,6 +58,10 @@ impl Depth {
         self.squared += (predicted - label).powi(2);
         self.log_squared += (predicted / label).ln().powi(2);
         self.relative += (predicted - label).abs() / label;
+        let decades = ((predicted - label).abs() / SMALLEST).log10();
+        // Errors of 0 are in the first bin: their logarithm is below all others.
+        let bin = (decades * BINS_PER_DECADE).max(0.0) as usize;
+        self.histogram[bin.min(BINS - 1)] += 1;
         self.within += u64::from((predicted / label).max(label / predicted) < 1.25);
     }
 }
@@ -72,6 +91,14 @@ impl Metric for Depth {
             Score::percent("delta_1_25", self.within as f64 / pixels),
         ])
     }
+
+    /// Sizes of `|z - y|`.
+    fn details(&self) -> Details {
+        let edge = |bin: usize| SMALLEST * 10f64.powf(bin as f64 / BINS_PER_DECADE);
+        let (edges, counts) = ((0..=BINS).map(edge).collect(), self.histogram.to_vec());
+        let errors = Some(ErrorHistogram { unit: "m", edges, counts });
+        Details { errors, ..Details::default() }
+    }
 }
 
 #[cfg(test)]
@@ -96,6 +123,18 @@ mod tests {
         for (found, expected) in found.iter().zip(expected) {
             assert!((found - expected).abs() < 1e-12, "{found} {expected}");
         }
+    }
+
+    #[test]
+    fn sizes_of_errors_are_counted_in_bins() {
+        let mut metric = Depth::new();
+        let target = array![[[1.0, 1.0, 2.0]]];
+        metric.update(array![[[1.0, 1.5, 3000.0]]].view(), target.view()).unwrap();
+        let errors = metric.details().errors.unwrap();
+        let filled: Vec<usize> = (0..BINS).filter(|&bin| errors.counts[bin] == 1).collect();
+        assert_eq!((filled.len(), filled[0], filled[2]), (3, 0, BINS - 1));
+        let [low, high] = [0, 1].map(|end| errors.edges[filled[1] + end]);
+        assert!(low <= 0.5 && 0.5 < high && errors.edges.len() == BINS + 1, "{low} {high}");
     }
 
     #[test]

@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::check;
 use crate::error::{MetricError, Result};
 use crate::metric::{Metric, Score};
+use crate::{Details, PrecisionRecall};
 use curve::Counts;
 use matching::Matcher;
 
@@ -137,6 +138,18 @@ impl Metric for Edges {
             Score::percent("ois_f", self.best_per_image.f_measure()),
             Score::percent("ap", curve::average_precision(&self.per_threshold)),
         ])
+    }
+
+    /// Precision and recall at every threshold.
+    fn details(&self) -> Details {
+        let steps = (self.config.num_thresholds + 1) as f64;
+        let point = |(step, counts): (usize, &Counts)| PrecisionRecall {
+            threshold: step as f64 / steps,
+            precision: counts.precision(),
+            recall: counts.recall(),
+        };
+        let precision_recall = (1..).zip(&self.per_threshold).map(point).collect();
+        Details { precision_recall, ..Details::default() }
     }
 }
 

@@ -33,6 +33,7 @@
 mod check;
 mod delta;
 mod depth;
+mod details;
 mod edges;
 mod error;
 mod mean_average_precision;
@@ -44,6 +45,7 @@ mod top_k;
 
 pub use delta::{Baseline, DeltaM, DeltaTerm, delta_m};
 pub use depth::Depth;
+pub use details::{Details, ErrorHistogram, PrecisionRecall};
 pub use edges::{Edges, EdgesConfig};
 pub use error::{MetricError, Result};
 pub use mean_average_precision::MeanAveragePrecision;

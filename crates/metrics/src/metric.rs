@@ -3,6 +3,7 @@
 use ndarray::ArrayView3;
 use serde::Serialize;
 
+use crate::Details;
 use crate::error::Result;
 
 /// A measure of one task over a set of images.
@@ -28,6 +29,12 @@ pub trait Metric: Send {
     /// What each class reached, in the order of classes; nothing for a measure without classes.
     fn per_class(&self) -> Vec<ClassScore> {
         Vec::new()
+    }
+
+    /// Counts behind the scores: confusion of classes, precision and recall over thresholds, or
+    /// sizes of errors; nothing for a measure that keeps none.
+    fn details(&self) -> Details {
+        Details::default()
     }
 }
 

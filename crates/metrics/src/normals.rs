@@ -8,6 +8,7 @@ use ndarray::{ArrayView1, ArrayView3, Axis};
 use crate::check;
 use crate::error::{MetricError, Result};
 use crate::metric::{Metric, Score};
+use crate::{Details, ErrorHistogram};
 
 const NAME: &str = "normals";
 
@@ -106,6 +107,18 @@ impl Metric for Normals {
         );
         Ok(scores)
     }
+
+    /// Angles by whole degrees.
+    fn details(&self) -> Details {
+        let whole = self.histogram.chunks(BINS_PER_DEGREE as usize);
+        let mut counts: Vec<u64> = whole.map(|degree| degree.iter().sum()).collect();
+        // The last bin holds 180 degrees alone.
+        let opposite = counts.pop().unwrap_or_default();
+        counts.iter_mut().last().into_iter().for_each(|last| *last += opposite);
+        let edges = (0..=counts.len()).map(|degree| degree as f64).collect();
+        let errors = Some(ErrorHistogram { unit: "deg", edges, counts });
+        Details { errors, ..Details::default() }
+    }
 }
 
 /// Target normals in row order, `None` where unlabelled.
@@ -179,6 +192,11 @@ mod tests {
         let found = scores(&prediction, &target);
         assert!((found[0] - 40.0).abs() < 1e-5, "{found:?}");
         assert!((found[1] - 20.0).abs() < 1e-3, "{found:?}");
+        let mut metric = Normals::new();
+        metric.update(prediction.view(), target.view()).unwrap();
+        let errors = metric.details().errors.unwrap();
+        assert_eq!((errors.edges.len(), errors.counts.iter().sum::<u64>()), (181, 4));
+        assert_eq!(errors.counts[99] + errors.counts[100], 1);
         assert!((found[2] - 2850f64.sqrt()).abs() < 1e-4, "{found:?}");
     }
 

@@ -8,6 +8,7 @@ use ndarray::ArrayView3;
 use crate::check;
 use crate::error::{MetricError, Result};
 use crate::metric::{Metric, Score};
+use crate::{Details, PrecisionRecall};
 
 const NAME: &str = "saliency";
 /// Keeps precision and recall defined where a map is empty.
@@ -102,6 +103,17 @@ impl Metric for Saliency {
             Score::percent("max_f", max_f),
             Score::percent("beta_max_f", beta_max_f),
         ])
+    }
+
+    /// Precision and recall of counts pooled over all images.
+    fn details(&self) -> Details {
+        let point = |(index, counts): (usize, &Counts)| PrecisionRecall {
+            threshold: f64::from(twentieths(index)),
+            precision: counts.precision(),
+            recall: counts.recall(),
+        };
+        let precision_recall = (1..).zip(&self.pooled).map(point).collect();
+        Details { precision_recall, ..Details::default() }
     }
 }
 

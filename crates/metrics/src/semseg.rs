@@ -5,6 +5,7 @@
 
 use ndarray::{Array2, ArrayView3, Zip};
 
+use crate::Details;
 use crate::check;
 use crate::error::{MetricError, Result};
 use crate::metric::{ClassScore, Metric, Score};
@@ -86,6 +87,11 @@ impl Metric for SemsegIou {
             Score::percent("miou_present", sum / present as f64),
             Score::percent("pixel_accuracy", self.confusion.diag().sum() as f64 / total as f64),
         ])
+    }
+
+    fn details(&self) -> Details {
+        let confusion = self.confusion.rows().into_iter().map(|row| row.to_vec()).collect();
+        Details { confusion, ..Details::default() }
     }
 
     /// Intersection over union of each class.

@@ -4,11 +4,14 @@ use std::ops::Range;
 
 use ndarray::ArrayView3;
 
+use crate::Details;
 use crate::check;
 use crate::error::{MetricError, Result};
 use crate::metric::{ClassScore, Metric, Score};
 
 const NAME: &str = "top_k";
+/// A task of more classes has no table of what is taken for what: it grows with their square.
+const MAX_CONFUSION: usize = 512;
 
 /// Top-1 and top-5 accuracy of image classification.
 ///
@@ -29,6 +32,8 @@ pub struct TopK {
     own: Range<usize>,
     /// Images, and those whose class ranks first, of every own class.
     by_class: Vec<(u64, u64)>,
+    /// Images by own class and first class, where there are not too many; those of other tasks stand in the last column.
+    confusion: Vec<Vec<u64>>,
     images: u64,
     all: Counts,
     within: Counts,
@@ -68,7 +73,10 @@ impl TopK {
         }
         let (all, within) = (Counts::default(), Counts::default());
         let by_class = vec![(0, 0); own.len()];
-        Ok(Self { num_classes, own, by_class, images: 0, all, within })
+        let columns = own.len() + usize::from(own.len() < num_classes);
+        let rows = if own.len() <= MAX_CONFUSION { own.len() } else { 0 };
+        let confusion = vec![vec![0; columns]; rows];
+        Ok(Self { num_classes, own, by_class, confusion, images: 0, all, within })
     }
 }
 
@@ -88,6 +96,11 @@ impl Metric for TopK {
             *images += 1;
             *hits += u64::from(place < 1);
             self.all.count(place);
+            if let Some(row) = self.confusion.get_mut(label as usize) {
+                let first = first(&prediction);
+                let column = first.checked_sub(self.own.start).unwrap_or(self.own.len());
+                row[column.min(self.own.len())] += 1;
+            }
             self.within.count(rank(&prediction, class, self.own.clone()));
         }
         Ok(())
@@ -120,6 +133,10 @@ impl Metric for TopK {
         };
         self.by_class.iter().map(one).collect()
     }
+
+    fn details(&self) -> Details {
+        Details { confusion: self.confusion.clone(), ..Details::default() }
+    }
 }
 
 impl Counts {
@@ -127,6 +144,13 @@ impl Counts {
         self.top1 += u64::from(rank < 1);
         self.top5 += u64::from(rank < 5);
     }
+}
+
+/// The class of the highest value, the lowest of several.
+fn first(prediction: &ArrayView3<f32>) -> usize {
+    let values = prediction.iter().copied().enumerate();
+    let better = |best: (usize, f32), next: (usize, f32)| if next.1 > best.1 { next } else { best };
+    values.reduce(better).map_or(0, |(class, _)| class)
 }
 
 /// Number of classes among `range` that come before `class`.

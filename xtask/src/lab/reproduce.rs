@@ -2,17 +2,20 @@
 //! compares them.
 //!
 //! One resumable job: what is done stays done, what was interrupted goes on, and what belongs to a
-//! recipe that has changed since is refused. The table, its data and its plot are written from the
+//! recipe that has changed since is refused. The table, its data and its plots are written from the
 //! files of the runs alone. Only standard error tells the progress.
 
 mod band;
 mod cost;
+mod curves;
 pub(crate) mod flags;
 mod job;
 mod markdown;
 mod outcome;
 pub(crate) mod plan;
 mod plot;
+pub(crate) mod rank;
+mod ranked;
 mod record;
 mod spread;
 mod summary;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::Recipe;
 
 /// What may change between two parts of a run; all else would make another run of it.
-const MAY_CHANGE: [&str; 18] = [
+const MAY_CHANGE: [&str; 19] = [
     "description",
     "label",
     "device",
@@ -26,6 +26,7 @@ const MAY_CHANGE: [&str; 18] = [
     "train.*_every",
     "train.save_total_limit",
     "train.max_skipped",
+    "train.tensorboard",
     "train.lr",
     "train.schedule*",
 ];

@@ -14,6 +14,11 @@ const UNKNOWN: [u8; 3] = [0, 0, 0];
 ///
 /// `map`: `[channels, height, width]`, what [`Task::activate`](crate::Task::activate) gives.
 pub fn picture(spec: &TaskSpec, map: ArrayView3<f32>) -> RgbImage {
+    painted(spec, map, value_range(map))
+}
+
+/// As [`picture`], with the depths between which colours run.
+pub(crate) fn painted(spec: &TaskSpec, map: ArrayView3<f32>, [near, far]: [f32; 2]) -> RgbImage {
     let paint: Box<dyn Fn(usize, usize) -> [u8; 3]> = match spec.kind {
         TaskKind::Semseg | TaskKind::HumanParts => {
             Box::new(|y, x| class_colour(spec, map[[0, y, x]]))
@@ -22,7 +27,6 @@ pub fn picture(spec: &TaskSpec, map: ArrayView3<f32>) -> RgbImage {
             [0, 1, 2].map(|c| ((map[[c, y, x]] * 0.5 + 0.5).clamp(0.0, 1.0) * 255.0) as u8)
         }),
         TaskKind::Depth => {
-            let (near, far) = range(map);
             Box::new(move |y, x| depth_colour((map[[0, y, x]] - near) / (far - near).max(1e-6)))
         }
         _ => Box::new(|y, x| [(map[[0, y, x]].clamp(0.0, 1.0) * 255.0) as u8; 3]),
@@ -47,7 +51,7 @@ pub fn panel(photograph: &Array3<u8>, pictures: &[RgbImage]) -> RgbImage {
     sheet
 }
 
-fn class_colour(spec: &TaskSpec, class: f32) -> [u8; 3] {
+pub(crate) fn class_colour(spec: &TaskSpec, class: f32) -> [u8; 3] {
     let index = class as usize;
     let fallback = || {
         // Distinct enough without a palette: steps of the golden angle around the colour circle.
@@ -60,7 +64,7 @@ fn class_colour(spec: &TaskSpec, class: f32) -> [u8; 3] {
     }
 }
 
-fn depth_colour(share: f32) -> [u8; 3] {
+pub(crate) fn depth_colour(share: f32) -> [u8; 3] {
     if share.is_nan() {
         return UNKNOWN;
     }
@@ -69,14 +73,14 @@ fn depth_colour(share: f32) -> [u8; 3] {
 }
 
 /// The 2nd and 98th percentile, so that a single far pixel does not darken the rest.
-fn range(map: ArrayView3<f32>) -> (f32, f32) {
+pub(crate) fn value_range(map: ArrayView3<f32>) -> [f32; 2] {
     let mut values: Vec<f32> = map.iter().copied().filter(|v| v.is_finite()).collect();
     if values.is_empty() {
-        return (0.0, 1.0);
+        return [0.0, 1.0];
     }
     values.sort_by(f32::total_cmp);
     let at = |share: f64| values[((values.len() - 1) as f64 * share) as usize];
-    (at(0.02), at(0.98))
+    [at(0.02), at(0.98)]
 }
 
 #[cfg(test)]

@@ -47,7 +47,8 @@ impl DataRecord {
         }
     }
 
-    fn text(&self) -> String {
+    /// All of it in one line: numbers, names and digests of the images.
+    pub(crate) fn text(&self) -> String {
         let join = |records: &[DatasetRecord]| {
             records.iter().map(DatasetRecord::fingerprint).collect::<Vec<_>>().join(", ")
         };

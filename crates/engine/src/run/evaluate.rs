@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use ndarray::{ArrayView3, ArrayView4, Axis};
 use polyptych_data::{Batch, Loader};
-use polyptych_metrics::{Baseline, ClassScore, DeltaM, Metric, MetricError, Score, delta_m};
+use polyptych_metrics::{
+    Baseline, ClassScore, DeltaM, Details, Metric, MetricError, Score, delta_m,
+};
 use polyptych_tensor::{Device, Kind, Tensor, no_grad};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -37,6 +39,9 @@ pub struct TaskScores {
     /// load of every expert and entropy of the gates in nats.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub observed: BTreeMap<String, Vec<f64>>,
+    /// Counts behind the scores; not in `metrics.jsonl`, which has a line for every evaluation.
+    #[serde(skip)]
+    pub details: Details,
 }
 
 /// One class of a task, and what it reached.
@@ -67,6 +72,23 @@ impl Evaluation {
         self.tasks.iter().filter_map(|t| Some((t.task.as_str(), first(t)?))).collect()
     }
 
+    /// All of it as JSON, each task with the fields of its [`Details`].
+    pub fn with_details(&self) -> serde_json::Value {
+        let json = |value: serde_json::Result<serde_json::Value>| {
+            value.expect("our own records have string keys only")
+        };
+        let mut whole = json(serde_json::to_value(self));
+        for (task, place) in
+            self.tasks.iter().zip(whole["tasks"].as_array_mut().into_iter().flatten())
+        {
+            let details = json(serde_json::to_value(&task.details));
+            if let (Some(fields), Some(details)) = (place.as_object_mut(), details.as_object()) {
+                fields.extend(details.clone());
+            }
+        }
+        whole
+    }
+
     /// The headlines as baselines for other runs.
     pub fn as_baselines(&self) -> Vec<Baseline> {
         self.headlines().iter().map(|(task, score)| Baseline::new(*task, score)).collect()
@@ -85,6 +107,23 @@ pub fn evaluate(
     baselines: Option<&[Baseline]>,
     mut progress: impl FnMut(usize),
 ) -> Result<Evaluation> {
+    evaluate_watched(model, loader, baselines, &mut |done, _, _| {
+        progress(done);
+        Ok(())
+    })
+}
+
+/// As [`evaluate`]; `watch` sees the number of batches done, the batch, and what every task says
+/// of it, `[batch, channels, height, width]` as [`Task::activate`] gives it.
+///
+/// # Errors
+/// As [`evaluate`], and whatever `watch` reports.
+pub fn evaluate_watched(
+    model: &Model,
+    loader: &Loader,
+    baselines: Option<&[Baseline]>,
+    watch: &mut dyn FnMut(usize, &Batch, &[ndarray::Array4<f32>]) -> Result<()>,
+) -> Result<Evaluation> {
     let mut metrics = model.tasks.iter().map(Task::metric).collect::<Result<Vec<_>>>()?;
     let mut observed: Vec<Sums> = model.tasks.iter().map(|_| Sums::default()).collect();
     for (done, batch) in loader.epoch(0, 0)?.enumerate() {
@@ -97,7 +136,7 @@ pub fn evaluate(
             update(metric.as_mut(), task, output, &batch)
         })?;
         note(model, &batch, &mut observed)?;
-        progress(done + 1);
+        watch(done + 1, &batch, &outputs)?;
     }
     let scores = |((task, metric), observed): ((&Task, &dyn Metric), Sums)| {
         let scores = match metric.compute() {
@@ -106,7 +145,9 @@ pub fn evaluate(
         };
         let classes = if scores.is_empty() { Vec::new() } else { named(task, metric) };
         let task = task.spec.name.clone();
-        Ok(TaskScores { task, scores, classes, peak: None, observed: observed.means() })
+        let details = if scores.is_empty() { Details::default() } else { metric.details() };
+        let observed = observed.means();
+        Ok(TaskScores { task, scores, classes, peak: None, observed, details })
     };
     let measured = model.tasks.iter().zip(metrics.iter().map(AsRef::as_ref)).zip(observed);
     let tasks = measured.map(scores).collect::<Result<Vec<_>>>()?;
@@ -123,7 +164,7 @@ fn named(task: &Task, metric: &dyn Metric) -> Vec<NamedClass> {
 }
 
 /// What a reader expects of each task, `[batch, channels, height, width]` on the CPU.
-fn predict_batch(model: &Model, batch: &Batch) -> Result<Vec<ndarray::Array4<f32>>> {
+pub(crate) fn predict_batch(model: &Model, batch: &Batch) -> Result<Vec<ndarray::Array4<f32>>> {
     let images = to_tensor(&batch.images, model.store.device());
     let raw = model.forward(&images, false)?;
     model.activate(&raw).iter().map(to_array).collect()

@@ -13,6 +13,9 @@ use polyptych_formats::file;
 use polyptych_tensor::{Device, no_grad};
 
 use crate::error::io;
+use crate::report::figure::{Cell, figure, map_cell, photograph_cell};
+use crate::report::panel::value_range;
+use crate::report::samples::photograph;
 use crate::run::evaluate::to_array;
 use crate::{OpenRun, Result, panel, picture, to_tensor};
 pub use names::{image_files, output_names, passed_over};
@@ -59,7 +62,28 @@ impl Predictor {
         Ok(Prediction { maps: maps.collect::<Result<_>>()?, photograph })
     }
 
-    /// The dense tasks as one picture: photograph, then each task.
+    /// The dense tasks as one picture with titles, the classes that occur, colour bars with units,
+    /// and what is said of the whole image; photograph first, every map at its size.
+    ///
+    /// `overlay`: share of a map that is laid over the photograph, in [0, 1]; maps alone if absent.
+    pub fn figure(&self, prediction: &Prediction, overlay: Option<f32>) -> RgbImage {
+        let photograph = photograph(&prediction.photograph);
+        let tasks = self.run.model.tasks.iter().zip(&prediction.maps);
+        let cell = |(task, map): (&crate::Task, &Array3<f32>)| {
+            let over = overlay.map(|alpha| (&photograph, alpha));
+            let name = task.spec.name.clone();
+            map_cell(name, &task.spec, map.view(), value_range(map.view()), over)
+        };
+        let maps = tasks.filter(|(task, _)| task.spec.is_dense()).map(cell);
+        let first = photograph_cell("photograph".into(), photograph.clone());
+        let row: Vec<Cell> = std::iter::once(first).chain(maps).collect();
+        let captions = self.image_level(prediction).into_iter();
+        let captions: Vec<String> =
+            captions.map(|(task, words)| format!("{task}: {words}")).collect();
+        figure(&[row], &captions)
+    }
+
+    /// The dense tasks as one picture and nothing else: photograph, then each task.
     pub fn panel(&self, prediction: &Prediction) -> RgbImage {
         let tasks = self.run.model.tasks.iter().zip(&prediction.maps);
         let dense = tasks.filter(|(task, _)| task.spec.is_dense());
@@ -68,13 +92,13 @@ impl Predictor {
         panel(&prediction.photograph, &pictures)
     }
 
-    /// Writes [`Predictor::panel`] as a PNG file.
+    /// Writes `picture` as a PNG file.
     ///
     /// # Errors
     /// A file that cannot be written.
-    pub fn save_panel(&self, prediction: &Prediction, path: &Path) -> Result<()> {
+    pub fn save_picture(&self, picture: &RgbImage, path: &Path) -> Result<()> {
         let mut png = Cursor::new(Vec::new());
-        let encoded = self.panel(prediction).write_to(&mut png, ImageFormat::Png);
+        let encoded = picture.write_to(&mut png, ImageFormat::Png);
         encoded.map_err(|e| io(path)(std::io::Error::other(e)))?;
         Ok(file::write_aside(path, png.get_ref())?)
     }
@@ -89,11 +113,21 @@ impl Predictor {
         Ok(file::save(path, &names.zip(maps).collect(), HashMap::new())?)
     }
 
-    /// For tasks of whole images: the task, and the classes it sees.
+    /// For tasks of whole images: the task, and the classes it sees with their probabilities.
     pub fn image_level(&self, prediction: &Prediction) -> Vec<(String, String)> {
+        let words = |(task, ranked): (String, Vec<(String, f64)>)| {
+            let one = |(class, p): (String, f64)| format!("{class} {:.1} %", 100.0 * p);
+            (task, ranked.into_iter().map(one).collect::<Vec<_>>().join(", "))
+        };
+        self.ranked(prediction).into_iter().map(words).collect()
+    }
+
+    /// For tasks of whole images: the task and its classes with their probabilities in [0, 1]: the
+    /// five most probable ones, or, where an image has any number of classes, those above a half.
+    pub fn ranked(&self, prediction: &Prediction) -> Vec<(String, Vec<(String, f64)>)> {
         let tasks = self.run.model.tasks.iter().zip(&prediction.maps);
         let tasks = tasks.filter(|(task, _)| !task.spec.is_dense());
-        tasks.map(|(task, map)| (task.spec.name.clone(), classes_in(&task.spec, map))).collect()
+        tasks.map(|(task, map)| (task.spec.name.clone(), ranked(&task.spec, map))).collect()
     }
 
     /// Names of the panels, in their order.
@@ -103,16 +137,29 @@ impl Predictor {
     }
 }
 
-fn classes_in(spec: &TaskSpec, logits: &Array3<f32>) -> String {
-    let name = |index: usize| spec.classes.get(index).map_or("?", String::as_str);
-    let logits: Vec<f32> = logits.iter().copied().collect();
-    if spec.kind == TaskKind::Tags {
-        let seen = (0..logits.len()).filter(|&index| logits[index] > 0.0).map(name);
-        return seen.collect::<Vec<_>>().join(", ");
+/// Classes of a task by their probabilities, highest first: softmax of one class per image, sigmoid
+/// of tags.
+fn ranked(spec: &TaskSpec, logits: &Array3<f32>) -> Vec<(String, f64)> {
+    let logits: Vec<f64> = logits.iter().map(|&logit| f64::from(logit)).collect();
+    let tags = spec.kind == TaskKind::Tags;
+    let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let sum: f64 = logits.iter().map(|logit| (logit - largest).exp()).sum();
+    let share = |logit: f64| match tags {
+        true => 1.0 / (1.0 + (-logit).exp()),
+        false => (logit - largest).exp() / sum,
+    };
+    let name = |index: usize| spec.classes.get(index).map_or("?", String::as_str).to_owned();
+    let all = logits.iter().enumerate().map(|(index, &logit)| (name(index), share(logit)));
+    let mut all: Vec<(String, f64)> = all.filter(|(_, p)| !tags || *p > 0.5).collect();
+    all.sort_by(|a, b| b.1.total_cmp(&a.1));
+    if !tags {
+        all.truncate(TOP);
     }
-    let best = (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b]));
-    best.map_or("?", name).to_owned()
+    all
 }
+
+/// Classes that are named of an image that has one.
+const TOP: usize = 5;
 
 fn normalised(image: &Array3<u8>, config: &LoaderConfig) -> Array4<f32> {
     let (height, width, _) = image.dim();
@@ -134,8 +181,12 @@ mod tests {
     #[test]
     fn image_level_tasks_answer_in_words() {
         let logits = Array3::from_shape_vec((3, 1, 1), vec![0.5, -1.0, 2.0]).unwrap();
-        assert_eq!(classes_in(&tags(TaskKind::Classification), &logits), "sky");
-        assert_eq!(classes_in(&tags(TaskKind::Tags), &logits), "sun, sky");
+        let names =
+            |kind| ranked(&tags(kind), &logits).into_iter().map(|(n, _)| n).collect::<Vec<_>>();
+        assert_eq!(names(TaskKind::Classification), ["sky", "sun", "sea"]);
+        assert_eq!(names(TaskKind::Tags), ["sky", "sun"]);
+        let all = ranked(&tags(TaskKind::Classification), &logits);
+        assert!((all.iter().map(|(_, p)| p).sum::<f64>() - 1.0).abs() < 1e-12);
     }
 
     #[test]

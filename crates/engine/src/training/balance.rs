@@ -28,6 +28,8 @@ mod step_info;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use polyptych_losses::Error as LossError;
 use polyptych_losses::balancers::{Balancer, BalancerKind, StepInfo};
 use polyptych_tensor::{Tensor, Tensors};
@@ -103,7 +105,13 @@ impl TaskBalancer {
         if tasks.is_empty() {
             numbers(inputs.losses)?;
             let total = self.one_pass(inputs, &[], &[])?;
-            return Ok(BalancedStep { info: None, total, conflict: None, by_task: None });
+            return Ok(BalancedStep {
+                info: None,
+                total,
+                weights: Vec::new(),
+                conflict: None,
+                by_task: None,
+            });
         }
         let info = self.step_info(inputs, &tasks)?;
         let measured = self.conflict_every.is_some_and(|n| (inputs.step + 1).is_multiple_of(n));
@@ -112,12 +120,19 @@ impl TaskBalancer {
             self.collect(inputs, &tasks, one_pass.is_some())?;
         }
         let conflict = if measured { Some(self.conflict(&tasks)?) } else { None };
-        let (total, by_task) = match (one_pass, inputs.cut) {
-            (Some(weights), _) => (self.one_pass(inputs, &tasks, &weights)?, None),
-            (None, Some(cut)) => (self.aggregate_features(inputs, cut, &info)?, None),
+        let (total, weights, by_task) = match (one_pass, inputs.cut) {
+            (Some(weights), _) => (self.one_pass(inputs, &tasks, &weights)?, weights, None),
+            (None, Some(cut)) => (self.aggregate_features(inputs, cut, &info)?, Vec::new(), None),
             (None, None) => self.aggregate(&info)?,
         };
-        Ok(BalancedStep { info: Some(info), total, conflict, by_task })
+        Ok(BalancedStep { info: Some(info), total, weights, conflict, by_task })
+    }
+
+    /// The method's factors by the names of the tasks.
+    pub(crate) fn named_weights(&self, balanced: &BalancedStep) -> BTreeMap<String, f64> {
+        let tasks = balanced.info.iter().flat_map(|info| info.tasks());
+        let names = tasks.map(|&task| self.tasks[task].clone());
+        names.zip(balanced.weights.iter().copied()).collect()
     }
 
     /// The primary tasks, where the method looks ahead.

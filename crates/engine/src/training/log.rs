@@ -1,5 +1,6 @@
 //! `metrics.jsonl`, one JSON object per line, and files of baselines.
 
+use std::cell::RefCell;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -11,10 +12,40 @@ use serde_json::Value;
 use crate::error::io;
 use crate::{Error, Result};
 
+/// Who takes the lines of a log, and pictures beside them.
+pub(crate) trait Follower: std::fmt::Debug + Send {
+    /// Takes a line.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    fn line(&mut self, line: &Value) -> Result<()>;
+
+    /// Takes pictures of samples at an evaluation.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    fn pictures(&mut self, step: u64, pictures: Vec<Picture>) -> Result<()>;
+
+    /// Whether pictures are taken.
+    fn wants_pictures(&self) -> bool;
+}
+
+/// A sample as a picture.
+#[derive(Debug)]
+pub(crate) struct Picture {
+    /// Place in the data set and name.
+    pub(crate) name: String,
+    /// A PNG file.
+    pub(crate) png: Vec<u8>,
+    /// Width and height.
+    pub(crate) size: [u32; 2],
+}
+
 /// Appends to `metrics.jsonl`.
 #[derive(Debug)]
 pub(crate) struct Log {
     path: PathBuf,
+    follower: Option<RefCell<Box<dyn Follower>>>,
 }
 
 impl Log {
@@ -26,7 +57,23 @@ impl Log {
             let kept: String = kept.map(|line| format!("{line}\n")).collect();
             polyptych_formats::file::write_aside(&path, kept.as_bytes())?;
         }
-        Ok(Self { path })
+        Ok(Self { path, follower: None })
+    }
+
+    /// Every line goes to `follower`, too.
+    pub(crate) fn followed_by(self, follower: impl Follower + 'static) -> Self {
+        Self { follower: Some(RefCell::new(Box::new(follower))), ..self }
+    }
+
+    /// Whether anybody takes pictures.
+    pub(crate) fn wants_pictures(&self) -> bool {
+        self.follower.as_ref().is_some_and(|follower| follower.borrow().wants_pictures())
+    }
+
+    /// Takes pictures of samples at an evaluation.
+    pub(crate) fn pictures(&self, step: u64, pictures: Vec<Picture>) -> Result<()> {
+        let follower = self.follower.as_ref();
+        follower.map_or(Ok(()), |follower| follower.borrow_mut().pictures(step, pictures))
     }
 
     /// Writes one line at once, so that a cut loses at most the last one.
@@ -34,7 +81,10 @@ impl Log {
         let mut text = to_json(line);
         text.push('\n');
         let file = OpenOptions::new().create(true).append(true).open(&self.path);
-        file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(io(&self.path))
+        file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(io(&self.path))?;
+        let Some(follower) = &self.follower else { return Ok(()) };
+        let line = serde_json::from_str(&text).expect("our own text is JSON");
+        follower.borrow_mut().line(&line)
     }
 }
 

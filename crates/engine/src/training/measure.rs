@@ -1,13 +1,16 @@
 //! Evaluations within a run: the log's, the newest on disk, and which step is the best.
 
+use ndarray::Array4;
+use polyptych_data::Batch;
 use polyptych_formats::file;
 use polyptych_metrics::{Baseline, delta_m};
 use polyptych_tensor::memory;
 use serde_json::json;
 
 use super::{Observer, Trainer};
+use crate::report::samples::SamplePicker;
 use crate::training::log::to_json;
-use crate::{Evaluation, Peak, Result, evaluate};
+use crate::{Evaluation, Peak, Result, evaluate_watched};
 
 impl Trainer {
     /// The evaluation that a stop kept the run from.
@@ -23,7 +26,16 @@ impl Trainer {
     pub(super) fn measure(&mut self, observer: &mut dyn Observer) -> Result<Evaluation> {
         let baselines = self.baselines.as_deref();
         self.model.set_progress(self.state.step, self.recipe.train.steps);
-        let mut evaluation = evaluate(&self.model, &self.data.eval, baselines, |_| ())?;
+        let (model, loader) = (&self.model, &self.data.eval);
+        let (batches, step) = (loader.num_batches(), self.state.step);
+        let mut picker = SamplePicker::new(loader.dataset().len(), self.log.wants_pictures());
+        let watch = &mut |done: usize, batch: &Batch, outputs: &[Array4<f32>]| {
+            observer.evaluating(done, batches);
+            picker.look(model, batch, outputs);
+            Ok(())
+        };
+        let mut evaluation = evaluate_watched(model, loader, baselines, watch)?;
+        self.log.pictures(step, picker.pictures)?;
         self.note_peaks(&mut evaluation);
         self.log.write(&json!({
             "step": self.state.step,
@@ -31,7 +43,7 @@ impl Trainer {
             "resident_bytes": memory::resident_bytes(),
         }))?;
         let path = self.folder.path().join("evaluation.json");
-        file::write_aside(&path, to_json(&evaluation).as_bytes())?;
+        file::write_aside(&path, to_json(&evaluation.with_details()).as_bytes())?;
         self.note_best(&evaluation);
         self.state.measured = self.state.step;
         self.save()?;

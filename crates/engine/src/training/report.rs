@@ -30,6 +30,10 @@ pub struct StepReport {
     /// What the losses were multiplied by in the backward pass; none where `precision` needs none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss_scale: Option<f64>,
+    /// What the balancer made of every task that has labels: its factor on the loss, or on the
+    /// task's gradient. Empty without a balancer, and where it makes a direction of its own.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub weights: BTreeMap<String, f64>,
     /// Samples that the batch went without, because they are bad.
     #[serde(skip_serializing_if = "is_zero")]
     pub bad_samples: usize,
@@ -46,6 +50,9 @@ fn is_zero(count: &usize) -> bool {
 pub trait Observer {
     /// A step is done.
     fn step(&mut self, report: &StepReport, steps: u64);
+
+    /// `done` of the `batches` of an evaluation are done.
+    fn evaluating(&mut self, _done: usize, _batches: usize) {}
 
     /// An evaluation is done.
     fn evaluated(&mut self, step: u64, evaluation: &Evaluation);

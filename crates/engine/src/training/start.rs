@@ -13,6 +13,8 @@ use super::save::versions;
 use super::{Preparation, StepDump, Trainer, ahead, dump};
 use crate::model::experts;
 use crate::model::joint_labels::Union;
+use crate::report::provenance::Call;
+use crate::report::tracker::Tracker;
 use crate::run::checkpoint::State;
 use crate::run::data_record::task_differences;
 use crate::run::extend::Extended;
@@ -174,7 +176,10 @@ impl Trainer {
         let balance = TaskBalancer::new(&recipe, &params)?;
         let further = further(balance.as_ref(), &data.train);
         let baselines = folder.baselines()?.and_then(|b| b.of(&recipe.task_names()));
-        let log = Log::open(folder.path().join("metrics.jsonl"), state.step)?;
+        let (device, step) = (model.store.device(), state.step);
+        let call = Call::new(versions(), data.record().text(), format!("{device:?}"), step);
+        let log = Log::open(folder.path().join("metrics.jsonl"), step)?
+            .followed_by(Tracker::open(&folder, &recipe, call)?);
         Ok(Self {
             scaler: recipe.precision.scales_losses().then(GradScaler::default),
             parts: model.parts(&params),

@@ -1,5 +1,6 @@
 //! One step: forward and backward, and down the gradients unless a number is not finite.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use polyptych_data::Batch;
@@ -42,9 +43,16 @@ impl Trainer {
             wall_ms: lap(started),
             skipped,
             loss_scale,
+            weights: self.balancer_weights(&pass),
             bad_samples: batch.skipped.len(),
             bad_sample_errors: batch.skipped.clone(),
         })
+    }
+
+    /// What the balancer made of the tasks.
+    fn balancer_weights(&self, pass: &Pass) -> BTreeMap<String, f64> {
+        let both = self.balance.as_ref().zip(pass.balanced.as_ref());
+        both.map(|(balance, balanced)| balance.named_weights(balanced)).unwrap_or_default()
     }
 
     /// Learning rate of the next step.

@@ -25,11 +25,11 @@ impl Counts {
         f_measure(self.precision(), self.recall())
     }
 
-    fn precision(&self) -> f64 {
+    pub(super) fn precision(&self) -> f64 {
         self.right as f64 / self.predicted.max(1) as f64
     }
 
-    fn recall(&self) -> f64 {
+    pub(super) fn recall(&self) -> f64 {
         self.found as f64 / self.annotated.max(1) as f64
     }
 }

@@ -25,17 +25,25 @@ pub(crate) struct Page<'a> {
 }
 
 /// The page with a new generated block; text outside of the block of `old` is kept.
-pub(crate) fn renew(old: Option<&str>, page: &Page, plot: bool) -> Result<String> {
-    let block = page::generated(&page.command, &block(page, plot));
+///
+/// `plots`: endings of the pictures beside it.
+pub(crate) fn renew(old: Option<&str>, page: &Page, plots: &[&str]) -> Result<String> {
+    let block = page::generated(&page.command, &block(page, plots));
     page::renew(old, &page.plan.name, &block)
 }
 
-fn block(page: &Page, plot: bool) -> String {
+fn block(page: &Page, plots: &[&str]) -> String {
     let mut parts = Vec::new();
     parts.extend((!page.plan.description.is_empty()).then(|| page.plan.description.clone()));
     parts.push(main_table(page.rows));
-    let picture = format!("![{} against trainable parameters]({0}.svg)", page.plan.name);
-    parts.extend(plot.then_some(picture));
+    parts.extend(plots.iter().map(|end| {
+        let words = match *end {
+            "svg" => "against trainable parameters",
+            "ranked.svg" => "as bars, best first",
+            _ => "as losses over steps, with one standard deviation over seeds",
+        };
+        format!("![{0} {words}]({0}.{end})", page.plan.name)
+    }));
     parts.push(made(page));
     parts.extend(other_table(page.rows));
     parts.join("\n\n")

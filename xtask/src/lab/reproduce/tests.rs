@@ -235,6 +235,10 @@ fn the_plot_holds_every_name() {
     let bench = Bench::new();
     bench.write_recipe(&RECIPE.replace("LoRA r=16", "LoRA <&> 16"));
     bench.run(2, &[]).unwrap();
+    let ranked = bench.out("toy.ranked.svg");
+    assert!(ranked.contains("LoRA &lt;&amp;&gt; 16") && ranked.contains("EMTAL r=4"), "{ranked}");
+    balanced(&ranked);
+    assert!(bench.out("toy.md").contains("](toy.ranked.svg)"));
     let svg = bench.out("toy.svg");
     for name in ["EMTAL r=4", "LoRA &lt;&amp;&gt; 16", "separate full fine-tuning", "mean top1 [%]"]
     {
@@ -266,7 +270,7 @@ fn no_output_holds_a_path_of_the_machine() {
     let bench = Bench::new();
     bench.run(1, &[]).unwrap();
     let root = workspace::root().display().to_string();
-    for name in ["toy.md", "toy.json", "toy.svg"] {
+    for name in ["toy.md", "toy.json", "toy.svg", "toy.ranked.svg"] {
         assert!(!bench.out(name).contains(&root), "{name}");
         assert!(!bench.out(name).contains(&format!("{}/runs", bench.0.path().display())), "{name}");
     }

@@ -1,4 +1,4 @@
-//! The files of a comparison: data, page and plot.
+//! The files of a comparison: data, page and plots.
 
 use std::path::{Path, PathBuf};
 
@@ -9,24 +9,33 @@ use super::flags::Reproduce;
 use super::job::Job;
 use super::plan::Plan;
 use super::summary;
-use super::{markdown, plot, spread};
+use super::{curves, markdown, plot, ranked, spread};
 use crate::lab::page;
 
-/// Writes `<recipe>.json`, `.md` and `.svg`, and returns their paths.
+/// Writes `<recipe>.json`, `.md`, `.svg`, `.ranked.svg` and `.curves.svg`, and returns their paths.
 pub(crate) fn all(job: &Job, flags: &Reproduce, plan: &Plan) -> Result<Vec<PathBuf>> {
     let rows = summary::all(plan, flags.seeds)?;
     let page = markdown::Page { plan, rows: &rows, origin: &job.origin, command: command(flags) };
     let path = |end: &str| flags.out.join(format!("{}.{end}", plan.name));
-    let (data, text, picture) = (path("json"), path("md"), path("svg"));
+    let (data, text) = (path("json"), path("md"));
+    let readable = machine_readable(job, &page);
+    let plots: Vec<(&str, String)> = [
+        ("svg", plot::draw(plan, &rows)?),
+        ("ranked.svg", ranked::draw(&readable)?),
+        ("curves.svg", curves::draw(plan, &rows, flags.seeds)?),
+    ]
+    .into_iter()
+    .filter_map(|(end, plot)| Some((end, plot?)))
+    .collect();
+    let ends: Vec<&str> = plots.iter().map(|(end, _)| *end).collect();
     let old = std::fs::read_to_string(&text).ok();
-    let plot = plot::draw(plan, &rows)?;
-    let new = markdown::renew(old.as_deref(), &page, plot.is_some());
+    let new = markdown::renew(old.as_deref(), &page, &ends);
     page::write(&text, &new.with_context(|| text.display().to_string())?)?;
-    page::write(&data, &format!("{:#}\n", machine_readable(job, &page)))?;
+    page::write(&data, &format!("{readable:#}\n"))?;
     let mut paths = vec![data, text];
-    if let Some(plot) = plot {
-        page::write(&picture, &plot)?;
-        paths.push(picture);
+    for (end, plot) in plots {
+        page::write(&path(end), &plot)?;
+        paths.push(path(end));
     }
     Ok(paths)
 }

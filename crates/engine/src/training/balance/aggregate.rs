@@ -70,9 +70,12 @@ impl TaskBalancer {
     }
 
     /// Combines the collected task gradients; the sum of the losses with the loss weighting's
-    /// weights, and the factors of task gradients that the optimiser takes apart, whose sum is put
-    /// into the gradients.
-    pub(super) fn aggregate(&mut self, info: &StepInfo) -> Result<(f64, Option<GradientWeights>)> {
+    /// weights, the factors of task gradients where the method has some, and those that the
+    /// optimiser takes apart, whose sum is put into the gradients.
+    pub(super) fn aggregate(
+        &mut self,
+        info: &StepInfo,
+    ) -> Result<(f64, Vec<f64>, Option<GradientWeights>)> {
         let total = self.total(info)?;
         let (params, by_task, balancer) = (&self.params, self.by_task, &mut self.balancer);
         let prepared = self.prepared.as_mut().expect("prepare comes first");
@@ -87,7 +90,7 @@ impl TaskBalancer {
             let (direction, private) = balancer.direction(&mut shared, info)?;
             matrix.assign(&direction, info.tasks(), &private, (sharing, params))?;
             matrix.forget_private();
-            return Ok((total, None));
+            return Ok((total, Vec::new(), None));
         }
         let gram = gram_of_gradients(&shared)?;
         let factors = match by_task {
@@ -100,10 +103,10 @@ impl TaskBalancer {
         let direction = weighted_sum(&shared, &factors.shared);
         matrix.assign(&direction, info.tasks(), &factors.private, (sharing, params))?;
         if by_task {
-            return Ok((total, Some(factors)));
+            return Ok((total, factors.shared.clone(), Some(factors)));
         }
         matrix.forget_private();
-        Ok((total, None))
+        Ok((total, factors.shared, None))
     }
 
     fn total(&self, info: &StepInfo) -> Result<f64> {

@@ -42,6 +42,8 @@ pub(crate) struct BalancedStep {
     pub(crate) info: Option<StepInfo>,
     /// Sum of the losses, times the loss weighting's weights.
     pub(crate) total: f64,
+    /// The method's factor on every task of the batch, where it has some.
+    pub(crate) weights: Vec<f64>,
     /// The tasks' conflict, in a step that measures it.
     pub(crate) conflict: Option<Conflict>,
     /// Factors of every task's gradients, for an optimiser that takes them apart.
