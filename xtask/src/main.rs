@@ -31,6 +31,7 @@ const COMMANDS: &[Entry] = &[
     entry::<lab::reproduce::rank::Rank>(),
     entry::<lab::torture::flags::Torture>(),
     entry::<lab::soak::flags::Soak>(),
+    entry::<lab::load::flags::Load>(),
     entry::<lab::bench::flags::Bench>(),
     entry::<lab::parity::Parity>(),
     entry::<ci::test::Test>(),

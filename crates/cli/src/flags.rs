@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use polyptych_engine::ExportFormat;
+use polyptych_serve::SocketAddr;
 
 /// One image, one backbone, many tasks.
 #[derive(Debug, Parser)]
@@ -49,6 +50,12 @@ pub(crate) enum Command {
         after_help = "Examples:\n  polyptych predict runs/quickstart photograph.jpg\n  polyptych predict runs/quickstart/merged photographs --out seen --raw"
     )]
     Predict(PredictFlags),
+    /// Answer for a run or a merged model over HTTP, with a page to try it; Ctrl-C or SIGTERM
+    /// answers what was taken and ends, SIGHUP reads the model anew
+    #[command(
+        after_help = "Examples:\n  polyptych serve runs/quickstart/merged\n  polyptych serve merged --tasks semseg,depth --addr 127.0.0.1:9000 --watch\n  POLYPTYCH_TOKEN=secret polyptych serve merged --addr 0.0.0.0:8000\n  curl --data-binary @photograph.jpg '127.0.0.1:8000/predict?tasks=depth&format=npy' -o depth.npy"
+    )]
+    Serve(ServeFlags),
     /// Fold the adapters of a run into its backbone
     #[command(
         after_help = "Examples:\n  polyptych merge runs/quickstart\n  polyptych merge runs/quickstart --best --half --out merged"
@@ -217,6 +224,52 @@ fn share(text: &str) -> Result<f32, String> {
     let expected = || format!("expected a number from 0 to 1, found {text}");
     let share: f32 = text.parse().map_err(|_| expected())?;
     if (0.0..=1.0).contains(&share) { Ok(share) } else { Err(expected()) }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeFlags {
+    /// Folder of a run or of a merged model; a merged one answers faster
+    pub(crate) run: PathBuf,
+    /// Answer for these tasks alone, separated by commas
+    #[arg(long, value_delimiter = ',', value_name = "TASK")]
+    pub(crate) tasks: Vec<String>,
+    /// Where to listen; port 0 lets the system choose. An address that other machines can ask
+    /// needs a token in POLYPTYCH_TOKEN
+    #[arg(long, default_value = "127.0.0.1:8000")]
+    pub(crate) addr: SocketAddr,
+    /// The model's name in addresses [default: the name of its recipe]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Take the best checkpoint instead of the last one
+    #[arg(long)]
+    pub(crate) best: bool,
+    /// Device instead of the recipe's: auto, cpu, cuda:N
+    #[arg(long)]
+    pub(crate) device: Option<String>,
+    /// Most images that go through the model together
+    #[arg(long, value_name = "IMAGES", default_value_t = 8)]
+    pub(crate) batch_size: usize,
+    /// How long an image waits for others, milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 2)]
+    pub(crate) batch_delay: u64,
+    /// Most images in hand; requests that find no room get status 503
+    #[arg(long, value_name = "IMAGES", default_value_t = 64)]
+    pub(crate) queue: usize,
+    /// Most bytes of a request
+    #[arg(long, value_name = "BYTES", default_value_t = 32 << 20)]
+    pub(crate) max_bytes: usize,
+    /// Most pixels of a photograph
+    #[arg(long, value_name = "PIXELS", default_value_t = 50_000_000)]
+    pub(crate) max_pixels: usize,
+    /// How long a request may take, seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub(crate) timeout: u64,
+    /// Read the model anew whenever its folder changes
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// Write the log as JSON, one object per line
+    #[arg(long)]
+    pub(crate) log_json: bool,
 }
 
 #[derive(Debug, Args)]

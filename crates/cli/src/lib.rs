@@ -13,6 +13,7 @@ mod export;
 mod flags;
 mod inspect;
 mod interrupt;
+mod log;
 mod merge;
 mod moefy;
 mod output;
@@ -23,6 +24,7 @@ mod recipe;
 mod recipes;
 mod replay;
 mod report;
+mod serve;
 mod table;
 mod time;
 mod train;
@@ -30,26 +32,17 @@ mod train;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
-use tracing_subscriber::filter::LevelFilter;
 
 use crate::flags::{Command, Flags};
-
-/// Exit code of a program that an interrupt ended, as shells count.
-const INTERRUPTED: u8 = 130;
 
 /// The whole program: reads the arguments of the process, runs the command, and gives its exit code.
 pub fn main() -> ExitCode {
     let flags = Flags::parse();
     output::configure(flags.quiet, flags.plain);
-    let filter = tracing_subscriber::EnvFilter::builder()
-        .with_default_directive(level(&flags).into())
-        .from_env_lossy();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(|| output::Warnings)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .log_internal_errors(false)
-        .init();
+    match &flags.command {
+        Command::Serve(serve) => log::start("warn,polyptych_serve=info", serve.log_json),
+        _ => log::start(level(&flags), false),
+    }
     polyptych_engine::memory::keep();
     match run(flags.command) {
         Ok(code) => code,
@@ -61,12 +54,12 @@ pub fn main() -> ExitCode {
 }
 
 /// How much the libraries say, unless `RUST_LOG` says otherwise.
-fn level(flags: &Flags) -> LevelFilter {
+fn level(flags: &Flags) -> &'static str {
     match flags.verbose {
-        _ if flags.quiet => LevelFilter::ERROR,
-        0 => LevelFilter::WARN,
-        1 => LevelFilter::INFO,
-        _ => LevelFilter::DEBUG,
+        _ if flags.quiet => "error",
+        0 => "warn",
+        1 => "info",
+        _ => "debug",
     }
 }
 
@@ -76,6 +69,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::AddTask(flags) => return add_task::run(&flags),
         Command::Eval(flags) => eval::run(&flags)?,
         Command::Predict(flags) => predict::run(&flags)?,
+        Command::Serve(flags) => serve::run(&flags)?,
         Command::Merge(flags) => merge::run(&flags)?,
         Command::Export(flags) => export::run(&flags)?,
         Command::Convert(flags) => convert::run(&flags)?,

@@ -11,8 +11,8 @@ use polyptych_engine::{
     summary, torch_version,
 };
 
-use crate::INTERRUPTED;
 use crate::flags::TrainFlags;
+use crate::interrupt::INTERRUPTED;
 use crate::output::{note, say};
 use crate::progress::Progress;
 use crate::table::{self, Column};
@@ -75,7 +75,7 @@ fn complete(mut trainer: Trainer, stop: &Arc<AtomicBool>) -> Result<ExitCode> {
     drop(trainer);
     let Some(main) = finished(outcome, &path)? else { return Ok(ExitCode::SUCCESS) };
     match compare(&recipe, baselines.as_ref(), &path, stop)? {
-        None => Ok(ExitCode::from(INTERRUPTED)),
+        None => Ok(ExitCode::from(interrupt::INTERRUPTED)),
         Some(others) => {
             conclude(&recipe, baselines.as_ref(), &main, &others, &path);
             Ok(ExitCode::SUCCESS)
@@ -125,7 +125,7 @@ fn interrupted(path: &Path, outcome: &TrainOutcome) -> ExitCode {
         outcome.step,
         path.display()
     );
-    ExitCode::from(INTERRUPTED)
+    ExitCode::from(interrupt::INTERRUPTED)
 }
 
 /// The evaluation of a finished run; none where a finished run was resumed.

@@ -27,7 +27,7 @@ mod validate;
 
 pub use cached::Cached;
 pub use dataset::{Dataset, Origin};
-pub use decode::{Orientation, is_image_file, read_image, read_text};
+pub use decode::{Orientation, decode_image, is_image_file, read_image, read_text};
 pub use error::{Absent, Error, Result};
 pub use facts::{Facts, SplitFacts, TaskFacts};
 pub use folder::{FolderDataset, Root, region_boundaries, shipped_manifest, split_sizes};

@@ -18,6 +18,7 @@ pub use export::difference::Difference;
 pub use export::merge::{MergeReport, merge};
 pub use export::{ExportFormat, ExportReport, export};
 pub use model::Model;
+pub use model::activate::activate_at;
 pub use model::experts::moefy_file;
 pub use model::joint_labels::{UnionRange, UnionRecipe};
 pub use model::task::Task;

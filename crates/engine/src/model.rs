@@ -1,5 +1,6 @@
 //! A multi-task model: a trunk for all tasks or one for each, and one head per task.
 
+pub(crate) mod activate;
 pub(crate) mod experts;
 pub(crate) mod features;
 pub(crate) mod joint_labels;

@@ -1,16 +1,16 @@
 //! One task of a run: what the data say of it, joined with its head, loss and metric.
 
 use polyptych_data::{TaskKind, TaskSpec};
-use polyptych_heads::upsample;
 use polyptych_losses::{
     BalancedBce, CrossEntropy, L1, LossConfig, MultiLabelBce, NormalsL1, WeightedBce,
 };
 use polyptych_metrics::{
     Depth, Edges, EdgesConfig, MeanAveragePrecision, Metric, Normals, Saliency, SemsegIou, TopK,
 };
-use polyptych_tensor::{Kind, Tensor};
+use polyptych_tensor::Tensor;
 use serde_json::{Value, json};
 
+use crate::model::activate::{MIN_DEPTH, UNIT_EPS, activate, activate_at};
 use crate::{Error, Result, TaskRecipe, UnionRange};
 
 /// Thresholds of the boundary measure while a run is followed; the benchmark's 99 change it in the
@@ -97,39 +97,15 @@ impl Task {
     /// What a reader of predictions expects of raw outputs, `[batch, outputs, ..]`: class index,
     /// probability, unit vector, metres.
     pub fn activate(&self, raw: &Tensor) -> Tensor {
-        match self.spec.kind {
-            TaskKind::Semseg | TaskKind::HumanParts => raw.argmax(1, true).to_kind(Kind::Float),
-            TaskKind::Sal | TaskKind::Edge => raw.sigmoid(),
-            TaskKind::Normals => {
-                let norm = raw.norm_scalaropt_dim(2.0, [1i64].as_slice(), true);
-                raw / (norm + UNIT_EPS)
-            }
-            TaskKind::Depth => raw.clamp_min(MIN_DEPTH),
-            TaskKind::Classification | TaskKind::Tags => raw.unsqueeze(-1).unsqueeze(-1),
-        }
+        activate(self.spec.kind, raw)
     }
 
-    /// As [`Task::activate`], resampled to `size`, height and width; one class after the other
-    /// where there are classes, so that a photograph of any size needs two planes.
+    /// As [`activate_at`], for this task.
     ///
     /// # Errors
     /// An extent of 0.
-    pub(crate) fn activate_at(&self, raw: &Tensor, size: [i64; 2]) -> Result<Tensor> {
-        let plane = |class: i64| upsample(&raw.narrow(1, class, 1), size);
-        match self.spec.kind {
-            TaskKind::Semseg | TaskKind::HumanParts => {
-                let mut best = plane(0)?;
-                let mut classes = best.zeros_like();
-                for class in 1..raw.size()[1] {
-                    let other = plane(class)?;
-                    classes = classes.masked_fill(&other.gt_tensor(&best), class as f64);
-                    best = best.maximum(&other);
-                }
-                Ok(classes.to_kind(Kind::Float))
-            }
-            _ if self.spec.is_dense() => Ok(self.activate(&upsample(raw, size)?)),
-            _ => Ok(self.activate(raw)),
-        }
+    pub fn activate_at(&self, raw: &Tensor, size: [i64; 2]) -> Result<Tensor> {
+        activate_at(&self.spec, raw, size)
     }
 }
 
@@ -139,10 +115,6 @@ fn misfit(spec: &TaskSpec, key: &str, part: &str) -> Error {
     let reason = format!("expected {part} for {expected}, found one for {found}");
     Error::Recipe { origin: format!("tasks.{}", spec.name), key: key.into(), reason }
 }
-
-/// Least length by which normals are divided, and least depth in metres.
-const UNIT_EPS: f64 = 1e-12;
-const MIN_DEPTH: f64 = 1e-9;
 
 /// The reference's loss for each kind of task (methods of MTLoRA, section 8).
 fn default_loss(kind: TaskKind) -> LossConfig {
@@ -163,7 +135,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use polyptych_heads::linear::LinearConfig;
     use polyptych_heads::segformer::SegformerConfig;
-    use polyptych_tensor::Device;
+    use polyptych_tensor::{Device, Kind};
 
     use super::*;
 
