@@ -32,7 +32,6 @@ mod train;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
-use tracing_subscriber::filter::LevelFilter;
 
 use crate::flags::{Command, Flags};
 
@@ -42,7 +41,7 @@ pub fn main() -> ExitCode {
     output::configure(flags.quiet, flags.plain);
     match &flags.command {
         Command::Serve(serve) => log::start("warn,polyptych_serve=info", serve.log_json),
-        _ => log::start(&level(&flags).to_string(), false),
+        _ => log::start(level(&flags), false),
     }
     polyptych_engine::memory::keep();
     match run(flags.command) {
@@ -55,12 +54,12 @@ pub fn main() -> ExitCode {
 }
 
 /// How much the libraries say, unless `RUST_LOG` says otherwise.
-fn level(flags: &Flags) -> LevelFilter {
+fn level(flags: &Flags) -> &'static str {
     match flags.verbose {
-        _ if flags.quiet => LevelFilter::ERROR,
-        0 => LevelFilter::WARN,
-        1 => LevelFilter::INFO,
-        _ => LevelFilter::DEBUG,
+        _ if flags.quiet => "error",
+        0 => "warn",
+        1 => "info",
+        _ => "debug",
     }
 }
 

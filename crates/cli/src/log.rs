@@ -4,7 +4,7 @@ use std::io::{IsTerminal, stderr};
 
 use tracing_subscriber::EnvFilter;
 
-use crate::output;
+use crate::output::Warnings;
 
 /// Starts the log. `default`: what is logged where the environment does not say it by `RUST_LOG`.
 pub(crate) fn start(default: &str, json: bool) {
@@ -12,7 +12,7 @@ pub(crate) fn start(default: &str, json: bool) {
     let filter = EnvFilter::new(if filter.is_empty() { default } else { &filter });
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(|| output::Warnings)
+        .with_writer(|| Warnings)
         .with_ansi(stderr().is_terminal())
         .log_internal_errors(false);
     match json {
