@@ -64,7 +64,7 @@ fn merged(adapter: &str, head: &str) -> Model {
     };
     settings.extend(TASKS.map(task));
     let recipe = recipe("bench", &settings).expect("the settings are a recipe");
-    let model = Model::new(&recipe, &specs(), Form::Folded, Device::Cpu);
+    let model = Model::new(&recipe, &specs(), Form::Merged, Device::Cpu);
     let model = model.expect("the published sizes are valid");
     model.store.set_trainable(|_| false);
     model

@@ -1,16 +1,16 @@
 //! `polyptych data`: whether a data set is fit to learn from, what it holds, and what it looks like.
 
+mod bar;
 mod facts;
 mod new;
 mod said;
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use indicatif::{ProgressBar, ProgressStyle};
 use polyptych_engine::{AugmentConfig, Sheet, contact_sheet, validate_data, write_copy};
 
+use self::bar::{bar, progress};
 use crate::flags::{DataCheckFlags, DataCommand, DataMakeFlags, DataShowFlags};
 use crate::output::say;
 pub(crate) use new::manifest_of;
@@ -76,23 +76,4 @@ fn check(flags: &DataCheckFlags) -> Result<ExitCode> {
     say!("{}", said::summary(&report));
     let good = report.problems.is_empty();
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// A bar, and what moves it.
-pub(crate) fn progress(bar: &ProgressBar) -> impl Fn(&str, usize, usize) + Sync + '_ {
-    |split, done, len| {
-        bar.set_length(len as u64);
-        bar.set_position(done as u64);
-        if done == 1 {
-            bar.set_message(split.to_owned());
-        }
-    }
-}
-
-pub(crate) fn bar() -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {per_sec} eta {eta} {msg}");
-    ProgressBar::new(0).with_style(style.expect("the template is a constant"))
 }

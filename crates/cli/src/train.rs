@@ -12,6 +12,7 @@ use polyptych_engine::{
 };
 
 use crate::flags::TrainFlags;
+use crate::interrupt::INTERRUPTED;
 use crate::output::{note, say};
 use crate::progress::Progress;
 use crate::table::{self, Column};

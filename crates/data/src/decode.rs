@@ -2,56 +2,44 @@
 //!
 //! Whatever the bytes say, memory stays bounded: sizes are checked before anything is allocated.
 
+mod bounds;
+mod file;
 pub(crate) mod idx;
 pub(crate) mod jpeg;
 pub(crate) mod mat;
 pub(crate) mod npy;
 mod orientation;
 pub(crate) mod other;
+mod photograph;
 pub(crate) mod png;
 mod text;
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use ndarray::{Array3, ArrayD};
 
-use crate::{Error, Result};
-
+use self::file::read;
+pub(crate) use self::file::{damaged, unreadable};
 pub(crate) use self::mat::Value;
 pub use self::orientation::Orientation;
+pub(crate) use self::photograph::Photograph;
 pub(crate) use self::png::{Index, IndexOrColour};
 pub use self::text::read_text;
+use crate::Result;
 
 /// Endings of files that are images.
 pub(crate) const IMAGE_ENDINGS: [&str; 8] =
     ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "jpe"];
 /// Formats that photographs may have.
 const ANY_IMAGE: &str = "JPEG, PNG, WebP, TIFF or BMP image";
-/// Images with more pixels are refused before they are decoded.
-const MAX_PIXELS: usize = 100_000_000;
 /// Photographs with less than this many pixels on a side show nothing: a place holder that a
 /// download left, more likely than an image.
 const MIN_SIDE: usize = 2;
-/// Files, and compressed parts of files once inflated, may not be larger.
-const MAX_BYTES: u64 = 1 << 30;
 
 /// Whether a file is called like an image that [`read_image`] reads.
 pub fn is_image_file(path: &Path) -> bool {
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
     IMAGE_ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known))
-}
-
-/// What a decoder found wrong.
-type Decoded<T> = std::result::Result<T, String>;
-
-/// A photograph as stored, and how a viewer turns it.
-#[derive(Debug)]
-pub(crate) struct Photograph {
-    /// RGB, `[height, width, 3]`.
-    pub(crate) pixels: Array3<u8>,
-    pub(crate) orientation: Orientation,
 }
 
 /// Reads a photograph as RGB, `[height, width, 3]`, turned as its orientation mark says. Grey
@@ -146,43 +134,6 @@ fn read_or_unpacked(path: &Path) -> Result<(PathBuf, Vec<u8>)> {
     let plain = if packed { path.with_extension("") } else { path.to_owned() };
     let path = if !path.exists() && plain.exists() { plain } else { path.to_owned() };
     read(&path).map(|bytes| (path, bytes))
-}
-
-/// The error for a file whose bytes are not what they should be.
-pub(crate) fn damaged(path: &Path, format: &'static str, reason: impl Into<String>) -> Error {
-    Error::Decode { path: path.to_owned(), format, reason: reason.into() }
-}
-
-/// The error for a file that the system does not give.
-pub(crate) fn unreadable(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
-    let path = path.to_owned();
-    |source| Error::Io { path, source }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>> {
-    let file = File::open(path).map_err(unreadable(path))?;
-    let mut bytes = Vec::new();
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable(path))?;
-    let fits = bytes.len() as u64 <= MAX_BYTES;
-    let too_large = || damaged(path, "file", format!("more than {MAX_BYTES} bytes"));
-    fits.then_some(bytes).ok_or_else(too_large)
-}
-
-/// Refuses what memory has no room for, so that the error names the file: an allocation that fails
-/// in a decoder ends the process.
-fn affordable(bytes: usize) -> Decoded<()> {
-    let mut room = Vec::<u8>::new();
-    let found = std::hint::black_box(&mut room).try_reserve_exact(bytes);
-    found.map_err(|_| format!("expected {bytes} bytes of free memory, found less"))
-}
-
-/// Refuses sizes that no image of ours has.
-fn bounded(width: usize, height: usize) -> Decoded<()> {
-    let pixels = width.checked_mul(height);
-    match pixels {
-        Some(1..=MAX_PIXELS) => Ok(()),
-        _ => Err(format!("{width} x {height} pixels, expected 1 to {MAX_PIXELS}")),
-    }
 }
 
 #[cfg(test)]

@@ -4,23 +4,27 @@
 //! looks most like photographs is taken for the images, and whatever has the same names beside it
 //! for their labels. What a label is, its values say.
 
+mod collect;
 mod kind;
 mod lists;
 mod names;
 mod series;
 mod sizes;
+mod splits;
+mod task;
 #[cfg(test)]
 mod tests;
 mod text;
 mod values;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use self::kind::{Found, kind_of, looks_like_photographs};
+use self::collect::collect;
+use self::kind::{kind_of, looks_like_photographs};
 use self::names::Names;
-use self::series::{Series, collect};
-use self::sizes::Sizes;
+use self::series::Series;
+use self::splits::Splits;
+use self::task::Task;
 use crate::{Error, Result};
 
 /// A manifest that was inferred, to be read over by its owner.
@@ -63,95 +67,6 @@ pub fn infer_manifest(name: &str, folder: &Path) -> Result<InferredManifest> {
     let text = |splits: &Splits| text::manifest(name, &images, &tasks, splits);
     let held_out = splits.held_out().as_ref().map(text);
     Ok(InferredManifest { manifest: text(&splits), splits: splits.names(), notes, held_out })
-}
-
-/// How images are parted.
-#[derive(Debug)]
-pub(crate) enum Splits {
-    /// By folders of these names.
-    Folders(BTreeSet<String>),
-    /// By lists of ids.
-    Lists(BTreeMap<String, String>),
-    /// By shares of all images.
-    Shares,
-    /// By shares of the images of the one folder that is called like a split.
-    HeldOut(String),
-}
-
-impl Splits {
-    fn of(folder: &Path, images: &Series, labels: &[&Series], notes: &mut Vec<String>) -> Self {
-        let folders = images.splits();
-        let lists = lists::find(folder, images, labels);
-        notes.extend(lists.notes);
-        match (folders.is_empty(), lists.splits.is_empty()) {
-            (false, none) => {
-                if !none {
-                    let lists = lists.splits.into_values().collect::<Vec<_>>().join(", ");
-                    notes.push(format!("{lists}: lists; the folders of the images are the splits"));
-                }
-                Self::Folders(folders)
-            }
-            (true, false) => Self::Lists(lists.splits),
-            (true, true) => Self::Shares,
-        }
-    }
-
-    /// Two splits where there is one folder.
-    fn held_out(&self) -> Option<Self> {
-        match self {
-            Self::Folders(names) if names.len() == 1 => names.first().cloned().map(Self::HeldOut),
-            _ => None,
-        }
-    }
-
-    fn names(&self) -> Vec<String> {
-        match self {
-            Self::Folders(names) => names.iter().cloned().collect(),
-            Self::Lists(lists) => lists.keys().cloned().collect(),
-            Self::Shares => text::SHARES.iter().map(|(name, _)| (*name).to_owned()).collect(),
-            Self::HeldOut(folder) => vec![folder.clone(), text::HELD_OUT.to_owned()],
-        }
-    }
-}
-
-/// A label series that was understood.
-struct Task {
-    name: String,
-    label: String,
-    found: Found,
-    sizes: Sizes,
-    /// Images without a label.
-    missing: usize,
-}
-
-impl Task {
-    fn notes(&self) -> Vec<String> {
-        let mut notes = self.found.notes.clone();
-        if let Some([[h, w], [height, width]]) = self.sizes.other {
-            notes.push(format!(
-                "labels of {h} x {w} pixels beside images of {height} x {width}: `resize = true` \
-                 brings them to that size"
-            ));
-        }
-        if let Some((image, mark)) = &self.sizes.marked {
-            notes.push(format!(
-                "{}: orientation mark {} ({}): `apply_exif_orientation` says whether labels are \
-                 drawn on the image turned so",
-                image.display(),
-                mark.mark(),
-                mark.describe()
-            ));
-        }
-        if self.missing > 0 {
-            let images = if self.missing == 1 {
-                "1 image has"
-            } else {
-                &format!("{} images have", self.missing)
-            };
-            notes.push(format!("{images} no label"));
-        }
-        notes.into_iter().map(|note| format!("{}: {note}", self.label)).collect()
-    }
 }
 
 fn pair(
@@ -233,17 +148,4 @@ fn wrong(folder: &Path, expected: &str, found: String) -> Error {
         expected: expected.to_owned(),
         found,
     }
-}
-
-/// Names that differ, by numbers behind those that come again.
-fn distinct(names: impl Iterator<Item = String>) -> Vec<String> {
-    let mut seen = BTreeSet::new();
-    let fresh = |name: String| {
-        let again = (2..).map(|number| format!("{name}_{number}"));
-        let found = std::iter::once(name.clone()).chain(again).find(|n| !seen.contains(n));
-        let found = found.expect("numbers do not end");
-        seen.insert(found.clone());
-        found
-    };
-    names.map(fresh).collect()
 }

@@ -7,6 +7,7 @@
 //! [`Onnx::open`] reads a file back and [`Onnx::forward`] runs its operators by LibTorch, as ONNX
 //! defines them: a check of what was written, and no runtime for the files of others.
 
+mod convert;
 mod evaluate;
 mod graph;
 mod operations;
@@ -50,7 +51,7 @@ impl Onnx {
         let Traced { path, config, .. } = *traced;
         let constants = traced.constants()?;
         let graph = Code::parse(&traced.code)
-            .and_then(|code| graph::of_code(&code, &constants, &config.image, &traced.shapes));
+            .and_then(|code| convert::of_code(&code, &constants, &config.image, &traced.shapes));
         let wrong = |reason: String| Error::Onnx { path: path.into(), reason };
         let model = model(graph.map_err(wrong)?, config.extra);
         let bytes = model.encoded_len();

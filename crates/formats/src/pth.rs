@@ -8,7 +8,11 @@
 //! Both layouts are read: the zip archive of PyTorch 1.6 and later, and the stream of pickles
 //! before it. Sizes that a file claims are compared with the file before memory is asked for.
 
-mod globals;
+mod calls;
+mod choice;
+mod fault;
+mod global;
+mod heap;
 mod legacy;
 mod machine;
 mod opcodes;
@@ -24,76 +28,14 @@ use std::path::Path;
 use polyptych_tensor::Tensors;
 use tch::Tensor;
 
+use self::fault::Checked;
 use crate::{Error, Result};
 
-/// Why a file is not read.
-#[derive(Debug)]
-enum Fault {
-    /// Bytes that are not what the format says.
-    Damaged(String),
-    /// Something that is neither tensor nor container.
-    Foreign(String),
-}
-
-type Checked<T> = std::result::Result<T, Fault>;
-
-impl From<String> for Fault {
-    fn from(reason: String) -> Self {
-        Self::Damaged(reason)
-    }
-}
-
-impl From<&str> for Fault {
-    fn from(reason: &str) -> Self {
-        Self::Damaged(reason.into())
-    }
-}
-
-impl From<std::io::Error> for Fault {
-    fn from(cause: std::io::Error) -> Self {
-        match cause.kind() {
-            std::io::ErrorKind::UnexpectedEof => Self::Damaged("it is cut off".into()),
-            _ => Self::Damaged(cause.to_string()),
-        }
-    }
-}
-
-impl From<tch::TchError> for Fault {
-    fn from(cause: tch::TchError) -> Self {
-        Self::Damaged(cause.to_string().lines().next().unwrap_or("").into())
-    }
-}
+pub use self::choice::{Choice, StateDict};
 
 /// Whether the content of the file at `path`, not its name, is a pickle or an archive around one.
 pub fn is_pth(path: &Path) -> bool {
     File::open(path).is_ok_and(|file| layout(&mut BufReader::new(file)).is_some())
-}
-
-/// Which of a file's state dicts is read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Choice {
-    /// Whether `state_dict_ema` and `model_ema`, weights averaged over training, come first, as in
-    /// timm.
-    pub use_ema: bool,
-    /// The key of one, such as `student` or `state.model`: no other is read then.
-    pub key: Option<String>,
-}
-
-impl Default for Choice {
-    fn default() -> Self {
-        Self { use_ema: true, key: None }
-    }
-}
-
-/// A state dict of a file.
-#[derive(Debug)]
-pub struct StateDict {
-    /// The key below which it lies; empty where it is all of the file.
-    pub key: String,
-    /// Keys of others.
-    pub others: Vec<String>,
-    /// Its tensors, on the CPU, in their own types.
-    pub tensors: Tensors,
 }
 
 /// Reads the state dict of the file at `path`, see [`load_choice`].
@@ -166,20 +108,4 @@ fn layout(content: &mut (impl Read + Seek)) -> Option<Layout> {
         [0x80, 2..=5, rest @ ..] if !rest.ends_with(&[0; 4]) => Some(Layout::Legacy),
         _ => None,
     }
-}
-
-impl Fault {
-    fn at(self, path: &Path) -> Error {
-        let path = path.into();
-        match self {
-            Self::Damaged(reason) => Error::Pth { path, reason },
-            Self::Foreign(what) => Error::Foreign { path, what },
-        }
-    }
-}
-
-/// Text of a file as errors show it: one line, and not a long one.
-fn shown(text: &str) -> String {
-    let escaped: String = text.chars().take(80).flat_map(char::escape_debug).collect();
-    if text.chars().nth(80).is_some() { format!("{escaped}...") } else { escaped }
 }

@@ -10,6 +10,7 @@
 mod archive;
 mod batch;
 mod code;
+mod config;
 mod outputs;
 mod trace;
 
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 use tch::{CModule, IValue, Tensor};
 
 pub(crate) use code::{Code, Expression, Extent};
+pub use config::ScriptConfig;
 pub use trace::Traced;
 
 use crate::{Error, Result};
@@ -27,17 +29,6 @@ use crate::{Error, Result};
 pub struct Script {
     module: CModule,
     path: PathBuf,
-}
-
-/// What a script is made from, beside the function.
-#[derive(Debug)]
-pub struct ScriptConfig<'a> {
-    /// Channels, height and width of an image. The batch is free, these are not.
-    pub image: [i64; 3],
-    /// Names of the outputs, in their order.
-    pub outputs: &'a [String],
-    /// Text that the file carries as `extra/polyptych.json`.
-    pub extra: &'a str,
 }
 
 impl Script {

@@ -9,7 +9,7 @@
 use cxx::{CxxVector, UniquePtr};
 use tch::Tensor;
 
-use crate::recompute::Repeat;
+use crate::repeat::Repeat;
 
 #[cxx::bridge(namespace = "polyptych")]
 pub(crate) mod ffi {

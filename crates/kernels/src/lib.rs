@@ -13,6 +13,7 @@ mod losses;
 mod optimisers;
 mod products;
 mod recompute;
+mod repeat;
 mod runtime;
 #[cfg(test)]
 mod testing;

@@ -1,11 +1,9 @@
 //! Running a part of a network again in the backward pass, instead of keeping what it needs there.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use tch::Tensor;
 
 use crate::bridge::{at, ffi};
+use crate::repeat::Repeat;
 
 /// `run()`, of which nothing is kept for the backward pass: `again` makes it once more there.
 ///
@@ -33,20 +31,4 @@ pub fn recompute<R>(x: &Tensor, again: impl Fn() + 'static, run: impl FnOnce() -
     let begun = ffi::begin_first_run(Box::new(Repeat(Box::new(again))), at(x));
     let _first_run = begun.unwrap_or_else(|error| panic!("recompute: {error}"));
     run()
-}
-
-/// What a backward pass calls; the graph owns it.
-pub(crate) struct Repeat(Box<dyn Fn()>);
-
-impl Repeat {
-    /// Calls it; a panic must not cross over into C++.
-    pub(crate) fn run(&self) -> Result<(), String> {
-        catch_unwind(AssertUnwindSafe(&self.0)).map_err(|payload| message(payload.as_ref()))
-    }
-}
-
-fn message(payload: &(dyn Any + Send)) -> String {
-    let text = payload.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
-    format!("run again in the backward pass: {}", text.unwrap_or("panicked"))
 }

@@ -18,6 +18,7 @@
 mod adatask;
 mod balancer;
 mod check;
+mod config;
 mod listing;
 mod part;
 #[cfg(test)]
@@ -33,6 +34,7 @@ mod tensor_state;
 pub(crate) mod testing;
 
 pub use balancer::{Balancer, BalancerState, GradientWeights};
+pub use config::BalancerConfig;
 pub use listing::balancers;
 pub use part::{BalancerInfo, BalancerKind, BalancerPart, Method, PrivateGrad};
 pub use recipe::BalancerRecipe;
@@ -89,35 +91,4 @@ pub mod gradient {
     pub use aggregator::{FeatureGradients, GradientAggregator, GramAggregator};
     pub use gram::Gram;
     pub use matrix::{cross_gram, gram_of_gradients};
-}
-
-polyptych_registry::parts! {
-    /// A balancer and its constants: `{ name = "cagrad", c = 0.4 }`.
-    pub struct BalancerConfig(dyn BalancerPart), kind = "balancer", tag = "name";
-    loss::ew::Ew,
-    loss::uw::Uw,
-    loss::dwa::Dwa,
-    loss::rlw::Rlw,
-    loss::imtl_l::ImtlL,
-    loss::famo::Famo,
-    loss::gls::Gls,
-    loss::stch::Stch,
-    loss::log_loss::LogLoss,
-    loss::gradnorm::Gradnorm,
-    loss::auto_lambda::AutoLambda,
-    gradient::pcgrad::Pcgrad,
-    gradient::gradvac::Gradvac,
-    gradient::mgda::Mgda,
-    gradient::mgda_ub::MgdaUb,
-    gradient::cagrad::Cagrad,
-    gradient::imtl_g::ImtlG,
-    gradient::nash_mtl::NashMtl,
-    gradient::fairgrad::Fairgrad,
-    gradient::aligned_mtl::AlignedMtl,
-    gradient::upgrad::Upgrad,
-    gradient::dualproj::Dualproj,
-    gradient::sdmgrad::Sdmgrad,
-    gradient::graddrop::Graddrop,
-    gradient::moco::Moco,
-    gradient::db_mtl::DbMtl,
 }

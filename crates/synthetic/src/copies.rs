@@ -13,12 +13,14 @@ mod picture;
 mod taskonomy;
 #[cfg(test)]
 mod tests;
+mod writer;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use self::files::Folder;
-use polyptych_data::{Error, Histogram, Label, Result};
+pub use self::writer::CopyContents;
+use self::writer::CopyWriter;
+use polyptych_data::{Error, Result};
 
 type Writer = fn(&mut CopyWriter) -> Result<()>;
 
@@ -33,15 +35,6 @@ const COPIES: [(&str, Writer); 8] = [
     ("pascal_context", pascal::write),
     ("taskonomy_tiny", taskonomy::write),
 ];
-
-/// What a synthetic copy holds, which reading it must give again.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct CopyContents {
-    /// Number of images of each split.
-    pub images: BTreeMap<String, usize>,
-    /// Histogram and number of labels, by split and task.
-    pub labels: BTreeMap<(String, String), (usize, Histogram)>,
-}
 
 impl CopyContents {
     /// Names of the data sets of which copies can be made.
@@ -69,24 +62,4 @@ pub fn write_copy(name: &str, folder: &Path) -> Result<CopyContents> {
 
 fn wrong(key: &str, expected: String, found: String) -> Error {
     Error::Config { origin: "synthetic copy".to_owned(), key: key.to_owned(), expected, found }
-}
-
-/// A copy in the making.
-struct CopyWriter {
-    folder: Folder,
-    contents: CopyContents,
-}
-
-impl CopyWriter {
-    fn image(&mut self, split: &str) {
-        *self.contents.images.entry(split.to_owned()).or_default() += 1;
-    }
-
-    /// Notes a label as it must be read again.
-    fn label(&mut self, split: &str, task: &str, label: &Label) {
-        let key = (split.to_owned(), task.to_owned());
-        let (count, histogram) = self.contents.labels.entry(key).or_default();
-        *count += 1;
-        histogram.add(label);
-    }
 }

@@ -28,9 +28,11 @@ pub(crate) mod render;
 pub(crate) mod rng;
 mod room;
 pub(crate) mod shape;
+pub(crate) mod solid;
 #[cfg(test)]
 mod tests;
 pub(crate) mod texture;
+pub(crate) mod thing;
 pub(crate) mod world;
 
 use ndarray::Array2;

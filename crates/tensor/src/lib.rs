@@ -4,8 +4,6 @@
 //! parameters ([`Store`], [`Scope`]), layers, optimisers and schedules. It knows no method and no
 //! architecture.
 
-use std::collections::BTreeMap;
-
 mod activations;
 pub mod device;
 mod error;
@@ -21,6 +19,7 @@ mod precision;
 mod schedule;
 mod scope;
 mod seed;
+mod tensors;
 #[cfg(test)]
 mod testing;
 
@@ -40,6 +39,4 @@ pub use schedule::Schedule;
 pub use scope::{Entry, Role, Scope, Store};
 pub use seed::{scramble, seed_of_step};
 pub use tch::{Device, Kind, TchError, Tensor, manual_seed, no_grad, set_num_threads};
-
-/// Tensors by name.
-pub type Tensors = BTreeMap<String, Tensor>;
+pub use tensors::Tensors;

@@ -4,13 +4,9 @@
 mod input_channels;
 mod pos_embed;
 mod relative_position;
+mod square_side;
 
 pub use input_channels::input_channels;
 pub use pos_embed::{pos_embed, pos_embed_from};
 pub use relative_position::relative_position_bias_table;
-
-/// The side of a square of `area`.
-pub(crate) fn square_side(area: i64) -> Option<i64> {
-    let side = (area.max(0) as f64).sqrt().round() as i64;
-    (side > 0 && side * side == area).then_some(side)
-}
+pub(crate) use square_side::square_side;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use polyptych_engine::{Histogram, SplitFacts, TaskFacts, facts};
 
-use super::{bar, progress};
+use super::bar::{bar, progress};
 use crate::flags::DataFactsFlags;
 use crate::output::say;
 

@@ -7,7 +7,7 @@ use std::io::{Cursor, Read};
 use flate2::read::MultiGzDecoder;
 use ndarray::Array3;
 
-use super::{Decoded, MAX_BYTES, bounded};
+use super::bounds::{Decoded, MAX_BYTES, bounded};
 
 /// Type of numbers of one byte from 0 to 255, the only one that images and classes use.
 const UNSIGNED_BYTES: u8 = 8;

@@ -8,7 +8,9 @@ use zune_core::colorspace::ColorSpace;
 use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 
-use super::{Decoded, Orientation, Photograph, affordable, bounded};
+use super::bounds::{Decoded, affordable, bounded};
+use super::orientation::Orientation;
+use super::photograph::Photograph;
 
 const END_OF_IMAGE: [u8; 2] = [0xff, 0xd9];
 /// What two decoders would find behind a file that ends too early. No byte is a marker's first.

@@ -4,7 +4,7 @@
 use half::f16;
 use ndarray::{ArrayD, IxDyn, ShapeBuilder};
 
-use super::Decoded;
+use super::bounds::Decoded;
 
 /// Longest header that is read; NumPy's own are shorter than 200 bytes.
 const MAX_HEADER: usize = 1 << 16;

@@ -5,7 +5,9 @@ use std::io::Cursor;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 use ndarray::Array3;
 
-use super::{Decoded, MAX_BYTES, Orientation, Photograph, affordable, bounded};
+use super::bounds::{Decoded, MAX_BYTES, affordable, bounded};
+use super::orientation::Orientation;
+use super::photograph::Photograph;
 
 /// The format that the first bytes tell, if it is one of these.
 pub(crate) fn format(bytes: &[u8]) -> Option<(&'static str, ImageFormat)> {

@@ -5,7 +5,9 @@ use std::io::Cursor;
 use ndarray::{Array2, Array3};
 use png::{BitDepth, Decoder, Limits, Transformations};
 
-use super::{Decoded, Orientation, Photograph, affordable, bounded};
+use super::bounds::{Decoded, MAX_BYTES, affordable, bounded};
+use super::orientation::Orientation;
+use super::photograph::Photograph;
 
 /// Values of all channels, row by row, as stored.
 struct Pixels {
@@ -112,7 +114,7 @@ impl Pixels {
 }
 
 fn pixels(bytes: &[u8], transformations: Transformations) -> Decoded<Pixels> {
-    let limits = Limits { bytes: super::MAX_BYTES as usize };
+    let limits = Limits { bytes: MAX_BYTES as usize };
     let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), limits);
     decoder.set_transformations(transformations);
     let mut reader = decoder.read_info().map_err(|error| error.to_string())?;

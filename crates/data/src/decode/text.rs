@@ -4,7 +4,7 @@ use std::path::Path;
 
 use encoding_rs::UTF_8;
 
-use super::{damaged, read};
+use super::file::{damaged, read};
 use crate::Result;
 
 /// Reads a text file.

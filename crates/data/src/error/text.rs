@@ -1,10 +1,9 @@
 //! Lists within the messages of errors.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use unicode_normalization::UnicodeNormalization;
-
-use super::Error;
 
 /// An image that is not there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,9 +30,9 @@ pub(super) fn more_than_one(images: &[Absent]) -> String {
 }
 
 /// Errors of one file, each on a line of its own without the file's name.
-pub(super) fn one_a_line(origin: &str, fields: &[Error]) -> String {
-    let line = |error: &Error| {
-        let text = error.to_string();
+pub(super) fn one_a_line(origin: &str, fields: &[impl Display]) -> String {
+    let line = |error: &_| {
+        let text = ToString::to_string(error);
         let text = text.strip_prefix(&format!("{origin}: ")).map_or(&*text, |rest| rest);
         format!("\n  {text}")
     };

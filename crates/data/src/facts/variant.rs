@@ -1,6 +1,6 @@
 //! Which of the copies in circulation a folder is.
 
-use super::SplitFacts;
+use super::split::SplitFacts;
 use crate::folder::Variant;
 use crate::{FolderDataset, Root};
 

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use super::dataset::FolderDataset;
 use super::entry::TaskEntry;
 use super::manifest::Manifest;
-use super::{FolderDataset, Root};
-use crate::{Dataset, Error, Result, TaskSpec};
+use super::root::Root;
+use crate::{Error, Result, TaskSpec};
 
 impl FolderDataset {
     /// Names of the splits that `manifest` describes.
@@ -61,7 +62,7 @@ impl FolderDataset {
 pub fn split_sizes(manifest: &Path, root: &Root) -> Result<Vec<(String, Result<usize>)>> {
     let size = |split: String| {
         let opened = FolderDataset::open_for(manifest, root, &split, |_| false);
-        (split, opened.map(|dataset| dataset.len()))
+        (split, opened.map(|dataset| dataset.items.len()))
     };
     Ok(FolderDataset::splits(manifest)?.into_iter().map(size).collect())
 }

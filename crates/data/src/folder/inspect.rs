@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
+use super::dataset::FolderDataset;
 use super::manifest::Manifest;
 use super::pattern::{Pattern, Slots};
 use super::picture::Frame;
+use super::root::Root;
 use super::similar_names::SimilarNames;
 use super::split_context::SplitContext;
 use super::unmatched::unmatched_images;
-use super::{FolderDataset, Root};
 use crate::{Error, Result};
 
 /// What one image holds and what is wrong with it.

@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::FolderDataset;
+use super::dataset::FolderDataset;
 use super::labels::Labels;
-use super::manifest::Manifest;
-use crate::{Dataset, DatasetRecord, TaskSpec};
+use crate::{DatasetRecord, TaskSpec};
 
 impl FolderDataset {
     pub(super) fn record(&self) -> DatasetRecord {
@@ -21,7 +19,7 @@ impl FolderDataset {
         DatasetRecord {
             name: self.name.clone(),
             split: self.split.clone(),
-            samples: self.len(),
+            samples: self.items.len(),
             limit: None,
             bytes,
             images: short(digest),
@@ -46,26 +44,4 @@ impl FolderDataset {
 /// 16 of 64 digits tell data sets apart.
 fn short(digest: Sha256) -> String {
     format!("{:.16x}", digest.finalize())
-}
-
-/// The keys of `manifest` that say what samples hold beside the images themselves, for the tasks
-/// of `specs`; defaults are in place, so that a key that says what holds anyway changes nothing.
-pub(super) fn settings(manifest: &Manifest, specs: &[TaskSpec], wanted: &[bool]) -> Value {
-    let layout = json!({
-        "format": manifest.layout.format,
-        "apply_exif_orientation": manifest.layout.apply_exif_orientation.unwrap_or(true),
-    });
-    let mut tasks = Map::new();
-    for ((entry, spec), wanted) in manifest.tasks.iter().zip(specs).zip(wanted) {
-        if !wanted {
-            continue;
-        }
-        let mut keys = serde_json::to_value(entry).unwrap_or(Value::Null);
-        if let Value::Object(keys) = &mut keys {
-            keys.insert("classes".to_owned(), json!(spec.classes));
-            keys.remove("name");
-        }
-        tasks.insert(spec.name.clone(), keys);
-    }
-    json!({ "layout": layout, "tasks": tasks })
 }

@@ -1,13 +1,9 @@
 //! Files that belong together: of one folder, one kind of file, and one word behind their names.
 
-mod collect;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use unicode_normalization::UnicodeNormalization;
-
-pub(super) use self::collect::collect;
 
 /// Names of folders that are splits.
 pub(super) const SPLITS: [&str; 8] =
@@ -30,11 +26,11 @@ pub(super) enum Family {
 
 /// One file by its parts.
 #[derive(Debug, Clone)]
-struct File {
+pub(super) struct File {
     /// Folders from the data set's on.
-    folders: Vec<String>,
-    stem: String,
-    ending: String,
+    pub(super) folders: Vec<String>,
+    pub(super) stem: String,
+    pub(super) ending: String,
 }
 
 /// Files that belong together.
@@ -42,15 +38,15 @@ struct File {
 pub(super) struct Series {
     pub(super) family: Family,
     /// Words that all names end with.
-    tail: String,
+    pub(super) tail: String,
     /// Whether the first folder is a class.
-    class_folders: bool,
-    files: Vec<File>,
+    pub(super) class_folders: bool,
+    pub(super) files: Vec<File>,
 }
 
 impl File {
     /// The folders but for that of the split.
-    fn plain(&self) -> impl Iterator<Item = &String> {
+    pub(super) fn plain(&self) -> impl Iterator<Item = &String> {
         let split = self.split_place();
         let folders = self.folders.iter().enumerate();
         folders.filter(move |(place, _)| Some(*place) != split).map(|(_, name)| name)
@@ -64,7 +60,7 @@ impl File {
         self.split_place().map(|place| &self.folders[place])
     }
 
-    fn path(&self) -> PathBuf {
+    pub(super) fn path(&self) -> PathBuf {
         let folder: PathBuf = self.folders.iter().collect();
         folder.join(format!("{}.{}", self.stem, self.ending))
     }

@@ -1,14 +1,11 @@
 //! An inferred manifest as people read it.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::series::Series;
-use super::{Splits, Task, distinct};
-
-/// Splits of a folder that has none.
-pub(super) const SHARES: [(&str, &str); 2] = [("train", "[0.0, 0.9]"), ("val", "[0.9, 1.0]")];
-/// The split of a tenth of the images of a folder with one split.
-pub(super) const HELD_OUT: &str = "held_out";
+use super::splits::{HELD_OUT, SHARES, Splits};
+use super::task::Task;
 
 pub(super) fn manifest(name: &str, images: &Series, tasks: &[Task], splits: &Splits) -> String {
     let mut text =
@@ -125,4 +122,17 @@ fn table(task: &Task, name: &str) -> String {
 fn lines(items: impl Iterator<Item = String>) -> String {
     let items: Vec<String> = items.collect();
     items.chunks(8).map(|chunk| format!("    {},\n", chunk.join(", "))).collect()
+}
+
+/// Names that differ, by numbers behind those that come again.
+fn distinct(names: impl Iterator<Item = String>) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    let fresh = |name: String| {
+        let again = (2..).map(|number| format!("{name}_{number}"));
+        let found = std::iter::once(name.clone()).chain(again).find(|n| !seen.contains(n));
+        let found = found.expect("numbers do not end");
+        seen.insert(found.clone());
+        found
+    };
+    names.map(fresh).collect()
 }

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use super::{Batch, Worker};
+use super::batch::Batch;
+use super::worker::Worker;
 use crate::{Error, Result};
 
 /// The batches of one epoch in order; ends after the first error.

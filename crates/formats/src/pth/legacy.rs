@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::io::{Read, Seek, SeekFrom};
 
+use super::choice::{Choice, StateDict};
+use super::fault::{Checked, Fault, shown};
 use super::value::{Pickle, StorageRef, Value};
-use super::{Checked, Choice, Fault, StateDict, machine, storage};
+use super::{machine, storage};
 
 /// The pickle of the integer 0x1950a86a20f9469cfc6c, and that of the version 1001.
 const START: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.";
@@ -44,8 +46,7 @@ fn places(content: &mut (impl Read + Seek), pickle: &Pickle, keys: &Pickle) -> C
         pickle.storages.iter().map(|storage| (storage.key.as_str(), &**storage)).collect();
     let mut places = Places::new();
     for key in self::keys(keys)? {
-        let storage =
-            known.get(key).ok_or_else(|| format!("storage {}: no such", super::shown(key)))?;
+        let storage = known.get(key).ok_or_else(|| format!("storage {}: no such", shown(key)))?;
         let bytes = checked(content, at, end, storage)?;
         places.insert(key.to_owned(), at + 8);
         at += 8 + bytes;

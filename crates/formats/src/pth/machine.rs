@@ -9,39 +9,37 @@ use std::collections::HashMap;
 use std::io::{Read, Take};
 use std::rc::Rc;
 
-use super::globals::Global;
+use super::calls;
+use super::fault::{Checked, Fault};
+use super::global::Global;
+use super::heap::Heap;
 use super::opcodes;
+use super::storage;
 use super::value::{Pickle, Ref, StorageRef, Value};
-use super::{Checked, Fault, storage};
 
 /// Longest pickle that is followed. Numbers lie beside it: those of large models take 1 MB.
 pub(super) const MAX_BYTES: u64 = 1 << 25;
-/// More than any function here takes. A short pickle may pass one long list many times.
-const MAX_ARGUMENTS: usize = 16;
 
 /// An unpickler at work.
 pub(super) struct Machine<'a> {
     input: Take<&'a mut dyn Read>,
-    values: Vec<Value>,
+    heap: Heap,
     stack: Vec<Ref>,
     /// Heights of the stack at which marks stand.
     marks: Vec<usize>,
     memo: HashMap<u32, Ref>,
     storages: Vec<Rc<StorageRef>>,
-    /// Items that calls may still copy.
-    copies: usize,
 }
 
 /// Follows one pickle to its end and not beyond.
 pub(super) fn run(input: &mut dyn Read) -> Checked<Pickle> {
     let mut machine = Machine {
         input: input.take(MAX_BYTES),
-        values: Vec::new(),
+        heap: Heap::new(MAX_BYTES as usize),
         stack: Vec::new(),
         marks: Vec::new(),
         memo: HashMap::new(),
         storages: Vec::new(),
-        copies: MAX_BYTES as usize,
     };
     machine.follow()
 }
@@ -52,7 +50,7 @@ impl Machine<'_> {
             let [opcode] = self.exactly::<1>()?;
             if opcode == b'.' {
                 let root = self.pop()?;
-                let (values, storages) = (&mut self.values, &mut self.storages);
+                let (values, storages) = (&mut self.heap.values, &mut self.storages);
                 let (values, storages) = (std::mem::take(values), std::mem::take(storages));
                 return Ok(Pickle { values, root, storages });
             }
@@ -154,7 +152,7 @@ impl Machine<'_> {
 
     fn extend(&mut self, items: Vec<Ref>) -> Checked<()> {
         let top = self.top()?;
-        match &mut self.values[top] {
+        match &mut self.heap.values[top] {
             Value::List(list) => list.extend(items),
             Value::Inert | Value::Object { .. } => {}
             _ => return Err("items for what is no list".into()),
@@ -167,7 +165,7 @@ impl Machine<'_> {
         if !items.len().is_multiple_of(2) {
             return Err("a key without a value".into());
         }
-        match &mut self.values[top] {
+        match &mut self.heap.values[top] {
             Value::Dict(dict) | Value::Object { entries: dict, .. } => {
                 dict.extend(items.chunks_exact(2).map(|pair| (pair[0], pair[1])))
             }
@@ -192,7 +190,8 @@ impl Machine<'_> {
     }
 
     fn global(&mut self) -> Checked<()> {
-        let [module, name] = [self.line()?, self.line()?].map(|line| self.add(Value::Text(line)));
+        let [module, name] =
+            [self.line()?, self.line()?].map(|line| self.heap.add(Value::Text(line)));
         self.named(module, name)
     }
 
@@ -202,7 +201,7 @@ impl Machine<'_> {
     }
 
     fn named(&mut self, module: Ref, name: Ref) -> Checked<()> {
-        let known = Global::named(self.as_text(module)?, self.as_text(name)?);
+        let known = Global::named(self.heap.as_text(module)?, self.heap.as_text(name)?);
         self.push(known.map_or(Value::Unknown(module, name), Value::Global))
     }
 
@@ -210,10 +209,10 @@ impl Machine<'_> {
     /// Of any other, nothing is called: an object stands for what it would make.
     fn call(&mut self) -> Checked<()> {
         let [callee, arguments] = self.pop_two()?;
-        let made = match self.value(callee) {
-            &Value::Global(global) => self.call_known(global, arguments)?,
+        let made = match self.heap.value(callee) {
+            &Value::Global(global) => calls::call(&mut self.heap, global, arguments)?,
             Value::Unknown(..) | Value::Object { .. } | Value::Inert => {
-                self.add(Value::Object { class: callee, entries: Vec::new() })
+                self.heap.add(Value::Object { class: callee, entries: Vec::new() })
             }
             _ => return Err("a call of what is no function".into()),
         };
@@ -221,24 +220,11 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// Calls `global` with the tuple `arguments`.
-    pub(super) fn call_known(&mut self, global: Global, arguments: Ref) -> Checked<Ref> {
-        if global == Global::Inert {
-            return Ok(self.add(Value::Inert));
-        }
-        let arguments = self.items(arguments)?;
-        if arguments.len() > MAX_ARGUMENTS {
-            return Err(format!("a call with {} arguments", arguments.len()).into());
-        }
-        let arguments = arguments.to_vec();
-        global.call(self, &arguments)
-    }
-
     /// Attributes of an object: of those that are made here, none counts.
     fn build(&mut self) -> Checked<()> {
         self.pop()?;
         let top = self.top()?;
-        match self.value(top) {
+        match self.heap.value(top) {
             Value::Dict(_) | Value::Inert | Value::Tensor(_) | Value::Object { .. } => Ok(()),
             _ => Err("a state for what is no object".into()),
         }
@@ -246,7 +232,7 @@ impl Machine<'_> {
 
     fn persistent(&mut self) -> Checked<()> {
         let id = self.pop()?;
-        match storage::of_id(self, id)? {
+        match storage::of_id(&self.heap, id)? {
             Ok(storage) => {
                 let storage = Rc::new(storage);
                 self.storages.push(Rc::clone(&storage));

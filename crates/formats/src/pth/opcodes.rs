@@ -1,6 +1,6 @@
 //! Names of the pickle language's opcodes, as Python's `pickletools` has them.
 
-use super::Fault;
+use super::fault::Fault;
 
 /// Those that are not followed: they call what the file names, or belong to protocols 0 and 1,
 /// in which PyTorch never wrote.

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 
+use super::choice::Choice;
+use super::fault::{Checked, Fault, shown};
 use super::value::{Pickle, Ref, TensorRef, Value};
-use super::{Checked, Choice, Fault, shown};
 
 /// Keys below which timm keeps averaged weights, in its order.
 const AVERAGED: [&str; 2] = ["state_dict_ema", "model_ema"];

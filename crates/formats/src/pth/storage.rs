@@ -6,10 +6,12 @@ use std::rc::Rc;
 
 use tch::{Device, Kind, Tensor};
 
-use super::globals::Global;
-use super::machine::Machine;
+use super::choice::{Choice, StateDict};
+use super::fault::{Checked, Fault, shown};
+use super::global::Global;
+use super::heap::Heap;
+use super::state_dict;
 use super::value::{Pickle, Ref, StorageRef, TensorRef, Value};
-use super::{Checked, Choice, Fault, StateDict, shown, state_dict};
 
 /// Longest name of a storage; PyTorch's are numbers.
 const MAX_KEY: usize = 64;
@@ -21,22 +23,22 @@ const MAX_SHARING: u64 = 16;
 /// stands in old files only.
 ///
 /// Of numbers of a type that is not read, the type's place comes back.
-pub(super) fn of_id(machine: &Machine, id: Ref) -> Checked<Result<StorageRef, Ref>> {
-    let &[tag, kind, key, _, len, ref rest @ ..] = machine.items(id)? else {
+pub(super) fn of_id(heap: &Heap, id: Ref) -> Checked<Result<StorageRef, Ref>> {
+    let &[tag, kind, key, _, len, ref rest @ ..] = heap.items(id)? else {
         return Err("a reference of less than 5 parts".into());
     };
-    let kind = match machine.value(kind) {
+    let kind = match heap.value(kind) {
         &Value::Global(Global::Storage(kind)) => kind,
         Value::Unknown(..) => return Ok(Err(kind)),
         _ => return Err("a storage of no known type".into()),
     };
-    if machine.as_text(tag)? != "storage" {
-        return Err(Fault::Foreign(shown(machine.as_text(tag)?)));
+    if heap.as_text(tag)? != "storage" {
+        return Err(Fault::Foreign(shown(heap.as_text(tag)?)));
     }
-    if !rest.iter().all(|&view| matches!(machine.value(view), Value::None)) {
+    if !rest.iter().all(|&view| matches!(heap.value(view), Value::None)) {
         return Err("a storage inside another, as PyTorch wrote before 0.4".into());
     }
-    let (key, len) = (machine.as_text(key)?, machine.int(len)?);
+    let (key, len) = (heap.as_text(key)?, heap.int(len)?);
     let plain =
         (1..=MAX_KEY).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_alphanumeric());
     if !plain {

@@ -4,7 +4,8 @@ use std::rc::Rc;
 
 use tch::Kind;
 
-use super::globals::Global;
+use super::fault::shown;
+use super::global::Global;
 
 /// Place of a value among all values of a pickle: containers may hold each other, and themselves.
 pub(super) type Ref = usize;
@@ -83,7 +84,7 @@ impl StorageRef {
         let width = self.kind.elt_size_in_bytes() as u64;
         let bytes = self.len.checked_mul(width).filter(|&bytes| bytes <= i64::MAX as u64);
         bytes.ok_or_else(|| {
-            format!("storage {}: {} numbers of {width} bytes", super::shown(&self.key), self.len)
+            format!("storage {}: {} numbers of {width} bytes", shown(&self.key), self.len)
         })
     }
 }

@@ -8,8 +8,10 @@ use std::io::{Read, Seek};
 use tch::Tensor;
 use zip::{CompressionMethod, ZipArchive};
 
+use super::choice::{Choice, StateDict};
+use super::fault::{Checked, Fault, shown};
 use super::value::StorageRef;
-use super::{Checked, Choice, Fault, StateDict, machine, shown, storage};
+use super::{machine, storage};
 
 const PICKLE: &str = "data.pkl";
 /// Tensors of TorchScript's that lie beside its code.

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use tch::{CModule, Device, Kind, Tensor};
 
-use super::{ScriptConfig, archive, batch, outputs};
+use super::config::ScriptConfig;
+use super::{archive, batch, outputs};
 use crate::{Error, Result, pth};
 
 /// A traced function, for [`Script::save`](crate::Script::save) and

@@ -5,8 +5,8 @@
 
 use ndarray::Array2;
 
-use super::CopyWriter;
 use super::picture::Picture;
+use super::writer::CopyWriter;
 use polyptych_data::region_boundaries;
 use polyptych_data::{Label, Result};
 

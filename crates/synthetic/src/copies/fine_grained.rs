@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::CopyWriter;
+use super::writer::CopyWriter;
 use crate::{FineGrained, FineGrainedConfig};
 use polyptych_data::{Dataset, Label, Result};
 

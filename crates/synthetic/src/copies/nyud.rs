@@ -5,8 +5,8 @@
 
 use ndarray::{Array2, Array3};
 
-use super::CopyWriter;
 use super::picture::{Picture, known_normals, stored_normals};
+use super::writer::CopyWriter;
 use polyptych_data::{Label, Result};
 
 const SIZE: [usize; 2] = [68, 90];

@@ -6,9 +6,9 @@
 
 use ndarray::{Array2, Array3};
 
-use super::CopyWriter;
 use super::mat::{self, Value};
 use super::picture::{Picture, known_normals, stored_normals};
+use super::writer::CopyWriter;
 use crate::scenes::classes::PERSON;
 use polyptych_data::IGNORE;
 use polyptych_data::region_boundaries;

@@ -2,8 +2,8 @@
 
 use ndarray::Array2;
 
-use super::CopyWriter;
 use super::picture::{Picture, known_normals, stored_normals};
+use super::writer::CopyWriter;
 use polyptych_data::{Label, Result};
 
 const SIZE: [usize; 2] = [64, 64];

@@ -3,10 +3,10 @@
 use super::stage::{Subject, part};
 use crate::scenes::{
     math::{Basis, Vec3, vec3},
-    object::Thing,
     rng::Stream,
     shape::Shape,
     texture::{Material, Pattern},
+    thing::Thing,
 };
 
 /// Number, kind and place of the engines.

@@ -5,10 +5,11 @@ use crate::scenes::{
     classes,
     landscape::{daylight, hills, soil, surface},
     math::{Basis, Vec3, least, most, vec3},
-    object::{Setting, Thing, build},
+    object::{Setting, build},
     rng::Stream,
     shape::Shape,
     texture::Material,
+    thing::Thing,
     world::World,
 };
 

@@ -3,10 +3,10 @@
 use super::{
     classes,
     math::{Basis, Vec3, vec3},
-    object::Thing,
     rng::Stream,
     shape::Shape,
     texture::Material,
+    thing::Thing,
 };
 
 /// Human parts in the order of MTLoRA's PASCAL-Context labels; 0 is the background.

@@ -9,8 +9,9 @@ use super::{
     object::Setting,
     rng::Stream,
     shape::Shape,
+    solid::Solid,
     texture::{Material, Pattern},
-    world::{Solid, World},
+    world::World,
 };
 
 /// The ground ends, and the sky begins, this many metres from the camera.

@@ -3,8 +3,9 @@
 use super::{
     classes,
     math::{Basis, Vec3, vec3},
-    object::{Setting, Thing, build, trinket},
+    object::{Setting, build, trinket},
     rng::Stream,
+    thing::Thing,
     world::World,
 };
 

@@ -7,7 +7,8 @@ use super::{
     film::Film,
     math::{Vec3, floor, least, most, vec3},
     shape::Shape,
-    world::{Solid, World},
+    solid::Solid,
+    world::World,
 };
 
 /// What the ray through a point of the image meets first.

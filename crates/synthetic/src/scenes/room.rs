@@ -8,11 +8,13 @@ use super::{
     layout::{Floor, furnish},
     light::{Air, Light, white},
     math::{Basis, Vec3, vec3},
-    object::{Setting, Thing},
+    object::Setting,
     rng::Stream,
     shape::Shape,
+    solid::Solid,
     texture::{Material, Pattern},
-    world::{Solid, World},
+    thing::Thing,
+    world::World,
 };
 
 const CHOICES: [u8; 14] = [

@@ -13,12 +13,13 @@ use super::{
     labels::{NOTHING, instances, labels},
     light::{Air, Light},
     math::{Basis, Vec3, vec3},
-    object::Thing,
     render::cast,
     rng::Stream,
     shape::Shape,
+    solid::Solid,
     texture::Material,
-    world::{Solid, World},
+    thing::Thing,
+    world::World,
 };
 use polyptych_data::{Dataset, Error, Label, Sample};
 

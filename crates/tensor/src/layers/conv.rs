@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use super::cast;
+use super::cast::cast;
 use crate::{Init, Result, Scope};
 use polyptych_kernels as kernels;
 

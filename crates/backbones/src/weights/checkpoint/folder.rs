@@ -8,7 +8,8 @@ use polyptych_tensor::Tensors;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::{HuggingFaceConfig, Read, headless, read};
+use super::HuggingFaceConfig;
+use super::read::{Read, headless, read};
 use crate::error::{Error, Result};
 
 /// Whole files, the likeliest first; each may be cut into shards, with an index beside them.

@@ -2,7 +2,7 @@
 
 use polyptych_tensor::{Kind, Tensor};
 
-use super::square_side;
+use super::square_side::square_side;
 
 /// Fits `[1, prefix + side * side, dim]` to `[1, prefix + rows * columns, dim]`.
 ///

@@ -6,7 +6,7 @@
 
 use polyptych_tensor::{Kind, Tensor};
 
-use super::square_side;
+use super::square_side::square_side;
 
 /// Fits `[(2 * side - 1)^2, heads]` to a `window` of rows and columns,
 /// `[(2 * rows - 1) * (2 * columns - 1), heads]`.

@@ -4,7 +4,7 @@ use std::io::Read;
 
 use flate2::read::ZlibDecoder;
 
-use crate::decode::{Decoded, MAX_BYTES};
+use crate::decode::bounds::{Decoded, MAX_BYTES};
 
 /// Type of an element that holds an array.
 pub(crate) const MATRIX: u32 = 14;

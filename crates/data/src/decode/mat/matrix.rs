@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::element::{Elements, MATRIX, word};
-use super::{Numbers, Value};
-use crate::decode::Decoded;
+use super::value::{Numbers, Value};
+use crate::decode::bounds::Decoded;
 
 /// Deepest nesting of cells and structures that is followed.
 const MAX_DEPTH: usize = 16;

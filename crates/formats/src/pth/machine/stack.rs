@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use super::Machine;
-use crate::pth::Checked;
+use crate::pth::fault::Checked;
 use crate::pth::value::{Ref, Value};
 
 /// Longest name of a module or of what is in it.
@@ -51,14 +51,8 @@ impl Machine<'_> {
         }
     }
 
-    /// A new value, which nothing refers to yet.
-    pub(in crate::pth) fn add(&mut self, value: Value) -> Ref {
-        self.values.push(value);
-        self.values.len() - 1
-    }
-
     pub(super) fn push(&mut self, value: Value) -> Checked<()> {
-        let place = self.add(value);
+        let place = self.heap.add(value);
         self.stack.push(place);
         Ok(())
     }
@@ -85,38 +79,5 @@ impl Machine<'_> {
     pub(super) fn marked(&mut self) -> Checked<Vec<Ref>> {
         let mark = self.marks.pop().ok_or_else(|| "an opcode without its mark".to_owned())?;
         Ok(self.stack.split_off(mark))
-    }
-
-    pub(in crate::pth) fn value(&self, place: Ref) -> &Value {
-        &self.values[place]
-    }
-
-    /// The parts of a tuple or list.
-    pub(in crate::pth) fn items(&self, place: Ref) -> Checked<&[Ref]> {
-        match self.value(place) {
-            Value::Tuple(items) | Value::List(items) => Ok(items),
-            _ => Err("something else where a tuple is needed".into()),
-        }
-    }
-
-    pub(in crate::pth) fn int(&self, place: Ref) -> Checked<i64> {
-        match self.value(place) {
-            Value::Int(number) => Ok(*number),
-            _ => Err("something else where an integer is needed".into()),
-        }
-    }
-
-    pub(in crate::pth) fn as_text(&self, place: Ref) -> Checked<&str> {
-        match self.value(place) {
-            Value::Text(text) => Ok(text),
-            _ => Err("something else where text is needed".into()),
-        }
-    }
-
-    /// Lets a call copy so many items, all calls together no more than a pickle has bytes.
-    pub(in crate::pth) fn charge(&mut self, items: usize) -> Checked<()> {
-        let left = self.copies.checked_sub(items);
-        self.copies = left.ok_or_else(|| "the same items are copied again and again".to_owned())?;
-        Ok(())
     }
 }

@@ -1,12 +1,12 @@
 //! Table, chair and lamp.
 
-use super::Thing;
 use crate::scenes::{
     classes,
     math::{Basis, Vec3, vec3},
     rng::Stream,
     shape::Shape,
     texture::Material,
+    thing::Thing,
 };
 
 /// Wood as often as anything else.

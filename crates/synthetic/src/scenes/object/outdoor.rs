@@ -1,12 +1,12 @@
 //! Tree, house and car.
 
-use super::Thing;
 use crate::scenes::{
     classes,
     math::{Basis, Vec3, vec3},
     rng::Stream,
     shape::Shape,
     texture::{Material, Pattern},
+    thing::Thing,
 };
 
 /// Leaves: mostly green, some autumnal, any now and then.

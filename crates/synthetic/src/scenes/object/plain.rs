@@ -1,12 +1,12 @@
 //! Simple bodies: box, ball, column, cone, vase.
 
-use super::Thing;
 use crate::scenes::{
     classes,
     math::{Basis, vec3},
     rng::Stream,
     shape::Shape,
     texture::Material,
+    thing::Thing,
 };
 
 pub(super) fn carton(rng: &mut Stream, outside: bool) -> Thing {

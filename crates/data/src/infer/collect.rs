@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use super::{Family, File, Series};
+use super::series::{Family, File, Series};
 use crate::Result;
 use crate::decode::unreadable;
 use crate::folder::head;
@@ -26,7 +26,7 @@ const MAX_DEPTH: usize = 8;
 const MAX_FILES: usize = 500_000;
 
 /// All series below `folder`, and what is said of files that belong to none.
-pub(in crate::infer) fn collect(folder: &Path) -> Result<(Vec<Series>, Vec<String>)> {
+pub(super) fn collect(folder: &Path) -> Result<(Vec<Series>, Vec<String>)> {
     let mut files = Vec::new();
     walk(folder, &mut Vec::new(), &mut files)?;
     let mut groups: BTreeMap<(String, Family), Vec<File>> = BTreeMap::new();
