@@ -49,13 +49,13 @@ impl Mlp {
     }
 
     fn forward(&self, x: &Tensor) -> Tensor {
-        let x = Activations::shared(x.shallow_clone());
+        let x = Activations::Shared(x.shallow_clone());
         let hidden = self.fc1.forward(&x, false);
         let hidden = match &self.gate {
             Some(gate) => gate.forward(&x, &hidden, false),
             None => hidden,
         };
-        no_grad(|| self.fc2.forward(&hidden.map(|t| t.gelu("none")), false).shared)
+        no_grad(|| self.fc2.forward(&hidden.map(|t| t.gelu("none")), false).into_shared())
     }
 }
 
@@ -136,11 +136,11 @@ fn a_router_without_effect_is_lora_without_a_router() {
     tensors.retain(|name, _| !name.contains("lora_router"));
     lora.load(&tensors);
     let image = image();
-    let plain = lora.eval(&image).features.shared;
-    let routed = emtal.eval(&image).features.shared;
+    let plain = lora.eval(&image).features.into_shared();
+    let routed = emtal.eval(&image).features.into_shared();
     assert!(difference(&routed, &plain) > 1e-3);
     emtal.plan.set_progress(1, 1);
-    assert!(emtal.eval(&image).features.shared.equal(&plain));
+    assert!(emtal.eval(&image).features.expect_shared().equal(&plain));
 }
 
 #[test]
@@ -149,13 +149,13 @@ fn a_backbone_sorted_by_experts_computes_what_it_did() {
         let built = Built::plain(&backbone, Pyramid::AfterBlocks);
         redraw(&built.store, 0.3, |name| !name.contains("norm"));
         let image = image();
-        let before = built.eval(&image).features.shared;
+        let before = built.eval(&image).features.into_shared();
         let kmeans = KMeansConfig { restarts: 2, ..KMeansConfig::default() };
         let layers = construct_experts(&built.tensors(), 4, &kmeans, |_, _| {}).unwrap();
         let moved = layers.iter().any(|layer| !layer.order.is_sorted());
         assert!(moved, "an order that changes nothing proves nothing");
         built.load(&moefy(&built.tensors(), &layers).unwrap());
-        let after = built.eval(&image).features.shared;
+        let after = built.eval(&image).features.into_shared();
         let largest = before.abs().max().double_value(&[]).max(1.0);
         close("features", &(after / largest), &(before / largest), TOLERANCE);
     }

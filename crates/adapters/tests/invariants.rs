@@ -267,8 +267,8 @@ fn prompts() -> Vec<Case> {
 fn streams(out: &Intermediates) -> Vec<(String, Tensor)> {
     let level = |(index, level): (usize, &polyptych_tensor::Activations)| {
         let task = |t: usize| (format!("level {index}, {}", TASKS[t]), level.task(t as i64));
-        let shared = (format!("level {index}, shared"), level.shared.shallow_clone());
-        let shared = (level.shared.size()[0] > 0).then_some(shared);
+        let shared = level.shared().map(Tensor::shallow_clone);
+        let shared = shared.map(|shared| (format!("level {index}, shared"), shared));
         (0..TASKS.len()).map(task).chain(shared).collect::<Vec<_>>()
     };
     out.levels.iter().enumerate().flat_map(level).collect()

@@ -50,8 +50,8 @@ fn tasks_that_read_the_shared_stream() {
     let file = oracle("mtlora_linear");
     for order in ORDERS {
         let (_, projection) = loaded("matrix", &order, &file);
-        let out = projection.forward(&Activations::shared(input("x", &file)), false);
-        compare("shared", &out.shared, &file);
+        let out = projection.forward(&Activations::Shared(input("x", &file)), false);
+        compare("shared", out.expect_shared(), &file);
         for (index, task) in order.iter().enumerate() {
             compare(&format!("{task}.from_shared"), &out.task(index as i64), &file);
         }
@@ -65,10 +65,10 @@ fn tasks_that_read_their_own_streams() {
         for order in ORDERS {
             let (_, projection) = loaded(shared_mode, &order, &file);
             let streams = order.map(|task| input(&format!("x_task.{task}"), &file));
-            let per_task = Some(Tensor::stack(&streams, 0));
-            let x = Activations { shared: input("x", &file), per_task };
+            let per_task = Tensor::stack(&streams, 0);
+            let x = Activations::Both { shared: input("x", &file), per_task };
             let out = projection.forward(&x, false);
-            compare("shared", &out.shared, &file);
+            compare("shared", out.expect_shared(), &file);
             for (index, task) in order.iter().enumerate() {
                 compare(&format!("{task}.{suffix}"), &out.task(index as i64), &file);
             }
@@ -83,10 +83,10 @@ fn gradients_of_inputs_and_task_factors() {
     let (store, projection) = loaded("matrix", &order, &file);
     let x = input("x", &file);
     let streams = order.map(|task| input(&format!("x_task.{task}"), &file));
-    let per_task = Some(Tensor::stack(&streams, 0));
-    let out = projection.forward(&Activations { shared: x.shallow_clone(), per_task }, false);
+    let per_task = Tensor::stack(&streams, 0);
+    let out = projection.forward(&Activations::Both { shared: x.shallow_clone(), per_task }, false);
     let sum = |t: &Tensor| t.square().sum(t.kind());
-    (sum(&out.shared) + sum(&out.per_task.unwrap())).backward();
+    (sum(out.expect_shared()) + sum(out.per_task().unwrap())).backward();
 
     // Gradients reach 1e2, so their last bits weigh more than those of outputs.
     let compare = |name: &str, tensor: &Tensor| {
@@ -117,8 +117,8 @@ fn lists_are_read_by_stage() {
     let site = Site { stage: 1, ..site("layers.1.blocks.1.mlp.fc1", SiteKind::Fc1, [24, 40]) };
     let (store, projection) = layer(&lists, &tasks(&order), &site);
     store.load("oracle", &below(&file, "weights."), &LoadOptions::default()).unwrap();
-    let out = projection.forward(&Activations::shared(input("x", &file)), false);
-    compare("shared", &out.shared, &file);
+    let out = projection.forward(&Activations::Shared(input("x", &file)), false);
+    compare("shared", out.expect_shared(), &file);
     for (index, task) in order.iter().enumerate() {
         compare(&format!("{task}.from_shared"), &out.task(index as i64), &file);
     }

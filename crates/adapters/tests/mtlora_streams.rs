@@ -46,9 +46,9 @@ fn parameter(store: &Store, name: &str) -> Tensor {
 /// The layer's equations, one task after another.
 fn by_the_equations(store: &Store, shared_mode: &str, x: &Activations) -> (Tensor, Vec<Tensor>) {
     let get = |name: &str| parameter(store, name);
-    let p = x.shared.matmul(&get("weight").tr()) + get("bias");
+    let p = x.expect_shared().matmul(&get("weight").tr()) + get("bias");
     let low = (shared_mode != "addition").then(|| {
-        let down = x.shared.matmul(&get("lora_shared_A").tr());
+        let down = x.expect_shared().matmul(&get("lora_shared_A").tr());
         down.matmul(&get("lora_shared_B").tr()) * SCALES[0]
     });
     let task = |t: usize| {
@@ -72,11 +72,14 @@ fn a_batch_of_tasks_equals_one_task_after_another() {
     for shared_mode in ["matrix", "matrixv2", "addition"] {
         for own_streams in [false, true] {
             let (store, projection) = random_layer(shared_mode);
-            let per_task = own_streams.then(|| random(&[3, 2, 5, 4, 6]));
-            let x = Activations { shared: random(&[2, 5, 4, 6]), per_task };
+            let shared = Activations::Shared(random(&[2, 5, 4, 6]));
+            let x = match own_streams {
+                true => shared.with_tasks(random(&[3, 2, 5, 4, 6])),
+                false => shared,
+            };
             let found = projection.forward(&x, false);
             let (shared, per_task) = by_the_equations(&store, shared_mode, &x);
-            close(&format!("{shared_mode}, shared"), &found.shared, &shared, TOLERANCE);
+            close(&format!("{shared_mode}, shared"), found.expect_shared(), &shared, TOLERANCE);
             for (t, expected) in per_task.iter().enumerate() {
                 let what = format!("{shared_mode}, {}", TASKS[t]);
                 close(&what, &found.task(t as i64), expected, TOLERANCE);
@@ -91,13 +94,13 @@ fn task_factors_of_zero_leave_the_base_of_the_mode() {
     for (shared_mode, reads_shared) in [("matrix", false), ("matrixv2", true)] {
         let (store, projection) = random_layer(shared_mode);
         redraw(&store, 0.0, |name| name.starts_with("lora_tasks_B"));
-        let x = Activations { shared: random(&[2, 5, 6]), per_task: Some(random(&[3, 2, 5, 6])) };
+        let x = Activations::Both { shared: random(&[2, 5, 6]), per_task: random(&[3, 2, 5, 6]) };
         let out = projection.forward(&x, false);
         let weight = parameter(&store, "weight");
-        let plain = linear(&x.shared, &weight, Some(&parameter(&store, "bias")));
-        assert!(difference(&out.shared, &plain) > 0.1);
+        let plain = linear(x.expect_shared(), &weight, Some(&parameter(&store, "bias")));
+        assert!(difference(out.expect_shared(), &plain) > 0.1);
         for task in 0..3 {
-            let base = if reads_shared { &out.shared } else { &plain };
+            let base = if reads_shared { out.expect_shared() } else { &plain };
             assert!(out.task(task).equal(base), "{shared_mode}, task {task}");
         }
     }
@@ -117,11 +120,11 @@ fn merging_the_shared_factors_of_a_last_block_is_wrong_in_matrix_mode_only() {
     let _alone = alone();
     for (shared_mode, allowed) in [("matrix", false), ("matrixv2", true)] {
         let (store, projection) = random_layer(shared_mode);
-        let x = Activations { shared: random(&[2, 5, 6]), per_task: Some(random(&[3, 2, 5, 6])) };
+        let x = Activations::Both { shared: random(&[2, 5, 6]), per_task: random(&[3, 2, 5, 6]) };
         let before = no_grad(|| projection.forward(&x, false));
         merge_by_hand(&store);
         let after = no_grad(|| projection.forward(&x, false));
-        close("shared", &after.shared, &before.shared, TOLERANCE);
+        close("shared", after.expect_shared(), before.expect_shared(), TOLERANCE);
         for task in 0..3 {
             let change = difference(&after.task(task), &before.task(task));
             assert_eq!(change <= TOLERANCE, allowed, "{shared_mode}, task {task}: {change}");
@@ -135,11 +138,11 @@ fn dropout_falls_on_the_shared_input_and_never_on_a_tasks_own() {
     let (store, projection) = layer(&config("matrix", 0.5), &tasks(&TASKS), &fc1());
     redraw(&store, 0.5, |_| true);
     let shared = random(&[2, 5, 6]);
-    let own = Activations { shared: shared.copy(), per_task: Some(random(&[3, 2, 5, 6])) };
+    let own = Activations::Both { shared: shared.copy(), per_task: random(&[3, 2, 5, 6]) };
     let (trained, evaluated) = (projection.forward(&own, true), projection.forward(&own, false));
-    assert!(!trained.shared.equal(&evaluated.shared));
-    assert!(trained.per_task.unwrap().equal(&evaluated.per_task.unwrap()));
-    let from_shared = Activations::shared(shared);
+    assert!(!trained.expect_shared().equal(evaluated.expect_shared()));
+    assert!(trained.per_task().unwrap().equal(evaluated.per_task().unwrap()));
+    let from_shared = Activations::Shared(shared);
     let [trained, evaluated] = [true, false].map(|train| projection.forward(&from_shared, train));
     assert!(!trained.task(1).equal(&evaluated.task(1)));
 }
@@ -155,15 +158,17 @@ fn a_layer_without_task_factors_treats_every_stream_alike() {
         let (store, projection) = layer(&config(shared_mode, 0.0), &tasks(&TASKS), &reduction);
         redraw(&store, 0.5, |_| true);
         assert_eq!(store.tensors().len(), 4, "weight, bias and one pair of factors");
-        let x = Activations { shared: random(&[2, 5, 6]), per_task: Some(random(&[3, 2, 5, 6])) };
+        let x = Activations::Both { shared: random(&[2, 5, 6]), per_task: random(&[3, 2, 5, 6]) };
         let out = projection.forward(&x, false);
-        let alone = |t: &Tensor| projection.forward(&Activations::shared(t.copy()), false).shared;
+        let alone =
+            |t: &Tensor| projection.forward(&Activations::Shared(t.copy()), false).into_shared();
         for task in 0..3 {
             close("task", &out.task(task), &alone(&x.task(task)), TOLERANCE);
         }
-        let p = x.shared.linear(&parameter(&store, "weight"), Some(parameter(&store, "bias")));
-        assert!(difference(&out.shared, &p) > 0.1);
-        assert!(projection.forward(&x.without_tasks(), false).per_task.is_none());
+        let p =
+            x.expect_shared().linear(&parameter(&store, "weight"), Some(parameter(&store, "bias")));
+        assert!(difference(out.expect_shared(), &p) > 0.1);
+        assert!(projection.forward(&x.without_tasks(), false).per_task().is_none());
     }
 }
 
@@ -180,7 +185,10 @@ fn a_tasks_factors_change_that_task_alone() {
         });
         let after = built.eval(&image);
         for (level, (before, after)) in before.levels.iter().zip(&after.levels).enumerate() {
-            assert!(before.shared.equal(&after.shared), "{shared_mode}, level {level}, shared");
+            assert!(
+                before.expect_shared().equal(after.expect_shared()),
+                "{shared_mode}, level {level}, shared"
+            );
             for (t, task) in TASKS.iter().enumerate() {
                 let same = before.task(t as i64).equal(&after.task(t as i64));
                 assert_eq!(same, *task != "normals", "{shared_mode}, level {level}, {task}");
@@ -201,7 +209,7 @@ fn task_streams_never_come_back_into_the_backbone() {
     redraw(&built.store, 0.3, of_the_first_level);
     let after = built.eval(&image);
     for (level, (before, after)) in before.levels.iter().zip(&after.levels).enumerate() {
-        assert!(before.shared.equal(&after.shared), "level {level}");
+        assert!(before.expect_shared().equal(after.expect_shared()), "level {level}");
         for task in 0..3 {
             assert_eq!(before.task(task).equal(&after.task(task)), level > 0, "level {level}");
         }

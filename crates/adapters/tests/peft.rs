@@ -87,7 +87,7 @@ fn logits(plan: &dyn Plan, weights: &Tensors, file: &TensorFile) -> Tensor {
     let vit = vit().init(&store.root(), plan, Options::default()).unwrap();
     store.load("oracle", weights, &LoadOptions::default()).unwrap();
     let features = vit.forward_features(&file.tensors["input.x"], false).unwrap();
-    vit.forward_head(&features, false).shared
+    vit.forward_head(&features, false).into_shared()
 }
 
 fn compare(name: &str, found: &Tensor, file: &TensorFile) {

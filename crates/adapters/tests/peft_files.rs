@@ -35,7 +35,7 @@ fn logits(weights: &Tensors) -> Tensor {
     let vit = config.init(&store.root(), &NoAdapter::Frozen, Options::default()).unwrap();
     store.load("merged", weights, &LoadOptions::default()).unwrap();
     let seen = file::load(&peers().join("seen.safetensors")).unwrap().tensors;
-    vit.forward_head(&vit.forward_features(&seen["small"], false).unwrap(), false).shared
+    vit.forward_head(&vit.forward_features(&seen["small"], false).unwrap(), false).into_shared()
 }
 
 fn same_logits(name: &str, base: &Tensors, adapter: &PeftAdapter) {

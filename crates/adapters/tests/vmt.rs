@@ -80,18 +80,18 @@ fn a_path_follows_its_equations() {
         set(&store, "vmt_up.bias", &[0.0, 0.05]);
         set(&store, "vmt_ke.depth.weight", &[2.0, 0.5]);
         set(&store, "vmt_ke.depth.bias", &[-0.1, 0.3]);
-        let u = Activations::shared(Tensor::from_slice(&[1f32, -2.0]).view([1, 1, 2]));
-        let other = Activations::shared(random(&[1, 1, 2]));
+        let u = Activations::Shared(Tensor::from_slice(&[1f32, -2.0]).view([1, 1, 2]));
+        let other = Activations::Shared(random(&[1, 1, 2]));
         let out = path.forward(&other, &u, false);
         let expected = |values: [f32; 2]| Tensor::from_slice(&values);
-        close("shared", &out.added.shared.view([2]), &expected([0.1, 0.05]), 1e-6);
+        close("shared", &out.added.expect_shared().view([2]), &expected([0.1, 0.05]), 1e-6);
         close(decoder_input, &out.aside.unwrap().view([2]), &expected(task), 1e-6);
     }
 }
 
 fn levels_equal(found: &Intermediates, expected: &Intermediates, what: &str) {
     for (index, (found, expected)) in found.levels.iter().zip(&expected.levels).enumerate() {
-        assert!(found.shared.equal(&expected.shared), "{what}, level {index}");
+        assert!(found.expect_shared().equal(expected.expect_shared()), "{what}, level {index}");
     }
 }
 
@@ -107,8 +107,8 @@ fn a_fresh_adapter_is_the_backbone_for_every_task_bit_for_bit() {
             let (found, expected) = (built.eval(&image), plain.eval(&image));
             levels_equal(&found, &expected, "fresh");
             for level in &found.levels {
-                assert_eq!(level.per_task.as_ref().unwrap().size()[0], TASKS.len() as i64);
-                (0..3).for_each(|task| assert!(level.task(task).equal(&level.shared)));
+                assert_eq!(level.per_task().unwrap().size()[0], TASKS.len() as i64);
+                (0..3).for_each(|task| assert!(level.task(task).equal(level.expect_shared())));
             }
         }
     }
@@ -122,9 +122,9 @@ fn stochastic_depth_draws_once_for_trunk_and_tasks() {
     let built = Built::adapted(&swin, &vmt(json!({})), Form::Adapted);
     let image = random(&[16, 3, 32, 32]);
     let runs = [0, 1].map(|_| built.backbone.forward_intermediates(&image, true).unwrap());
-    assert!(!runs[0].levels[1].shared.equal(&runs[1].levels[1].shared));
+    assert!(!runs[0].levels[1].expect_shared().equal(runs[1].levels[1].expect_shared()));
     for level in &runs[0].levels {
-        (0..3).for_each(|task| assert!(level.task(task).equal(&level.shared)));
+        (0..3).for_each(|task| assert!(level.task(task).equal(level.expect_shared())));
     }
 }
 
@@ -173,7 +173,7 @@ struct Counted(Box<dyn Projection>, Rc<Cell<usize>>);
 
 impl Projection for Counted {
     fn forward(&self, x: &Activations, train: bool) -> Activations {
-        assert!(x.per_task.is_none(), "a task stream in the trunk");
+        assert!(x.per_task().is_none(), "a task stream in the trunk");
         self.1.set(self.1.get() + 1);
         self.0.forward(x, train)
     }
@@ -212,7 +212,7 @@ fn one_pass_through_the_trunk_serves_any_number_of_tasks() {
             let calls = Rc::default();
             let built = Built::new(&backbone, Rc::new(Counting { plan, calls: Rc::clone(&calls) }));
             let out = built.eval(&image());
-            assert_eq!(out.levels[0].per_task.as_ref().unwrap().size()[0], count);
+            assert_eq!(out.levels[0].per_task().unwrap().size()[0], count);
             calls.get()
         });
         assert_eq!(calls[0], calls[1]);
@@ -281,7 +281,7 @@ fn a_task_is_added_without_touching_the_others() {
         AdamW::new(AdamWConfig::default(), groups).step(1e-2).unwrap();
         let after = new.eval(&image);
         old_tasks_are_equal(&after, &expected);
-        assert!(difference(&after.levels[1].task(0), &after.levels[1].shared) > 1e-4);
+        assert!(difference(&after.levels[1].task(0), after.levels[1].expect_shared()) > 1e-4);
     }
 }
 
@@ -332,10 +332,13 @@ fn heads_may_read_trunk_and_term_side_by_side() {
         let image = image();
         let (narrow, wide) = (sum.eval(&image), concat.eval(&image));
         for (index, (narrow, wide)) in narrow.levels.iter().zip(&wide.levels).enumerate() {
-            let width = narrow.shared.size()[3];
+            let width = narrow.expect_shared().size()[3];
             assert_eq!(concat.backbone.feature_info()[index].num_chs, 2 * width);
             let halves = |task| wide.task(task).chunk(2, -1);
-            assert!(halves(0)[0].equal(&wide.shared) && wide.shared.equal(&narrow.shared));
+            assert!(
+                halves(0)[0].equal(wide.expect_shared())
+                    && wide.expect_shared().equal(narrow.expect_shared())
+            );
             let expected = narrow.task(1) - narrow.task(0);
             close("term", &(&halves(1)[1] - &halves(0)[1]), &expected, TOLERANCE);
         }
@@ -428,5 +431,5 @@ fn a_tap_may_stand_within_a_stage() {
     redraw(&built.store, 0.3, |name| name.starts_with("layers.0.blocks.1.mlp.vmt_"));
     let after = built.eval(&image);
     assert!(after.levels[0].task(0).equal(&before.levels[0].task(0)));
-    assert!(!after.levels[0].shared.equal(&before.levels[0].shared));
+    assert!(!after.levels[0].expect_shared().equal(before.levels[0].expect_shared()));
 }

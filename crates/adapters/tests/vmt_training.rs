@@ -119,10 +119,10 @@ fn a_tied_pair_learns_from_both_of_its_places() {
         }
         parameter(&untied, "vmt_up.weight").copy_(&down.tr());
     });
-    let (u, weight) = (Activations::shared(random(&[3, 5, 6])), random(&[3, 5, 6]));
+    let (u, weight) = (Activations::Shared(random(&[3, 5, 6])), random(&[3, 5, 6]));
     let loss = |path: &dyn Parallel| {
         let out = path.forward(&u, &u, true);
-        let z = out.added.shared + out.aside.unwrap().select(0, 0);
+        let z = out.added.into_shared() + out.aside.unwrap().select(0, 0);
         (z * &weight).to_kind(Kind::Double).sum(Kind::Double)
     };
     loss(tied_path.as_ref()).backward();

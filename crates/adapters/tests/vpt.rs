@@ -4,7 +4,7 @@
 mod support;
 
 use polyptych_adapters::{AdapterConfig, Form};
-use polyptych_backbones::{BackboneConfig, SwinConfig, VitConfig};
+use polyptych_backbones::{BackboneConfig, Intermediates, SwinConfig, VitConfig};
 use polyptych_tensor::{Kind, Pyramid, Tensor, Tensors};
 use serde_json::json;
 
@@ -65,10 +65,15 @@ fn shallow_prompts_are_tokens_of_a_vit() {
         let (found, expected) = (small.eval(&top), large.eval(&whole));
         for (index, (found, expected)) in found.levels.iter().zip(&expected.levels).enumerate() {
             let what = format!("class token {class_token}, level {index}");
-            close(&what, &found.shared, &expected.shared.narrow(1, 0, 3), TOLERANCE * 10.0);
+            close(
+                &what,
+                found.expect_shared(),
+                &expected.expect_shared().narrow(1, 0, 3),
+                TOLERANCE * 10.0,
+            );
         }
-        let expected = expected.features.shared.narrow(1, 0, own);
-        close("features", &found.features.shared, &expected, TOLERANCE * 10.0);
+        let expected = expected.features.expect_shared().narrow(1, 0, own);
+        close("features", found.features.expect_shared(), &expected, TOLERANCE * 10.0);
     }
 }
 
@@ -93,8 +98,8 @@ fn shallow_prompts_are_tokens_of_a_window() {
     tensors.insert("layers.0.blocks.0.vpt_prompts".into(), tokens.squeeze_dim(0));
     small.load(&tensors);
     let (found, expected) = (small.eval(&top), large.eval(&whole));
-    let expected = expected.levels[0].shared.narrow(1, 0, 4);
-    close("level", &found.levels[0].shared, &expected, TOLERANCE * 10.0);
+    let expected = expected.levels[0].expect_shared().narrow(1, 0, 4);
+    close("level", found.levels[0].expect_shared(), &expected, TOLERANCE * 10.0);
 }
 
 #[test]
@@ -109,7 +114,8 @@ fn deep_prompts_act_from_their_block_on() {
         let before = built.eval(&image);
         redraw(&built.store, 1.0, |found| found == name);
         let after = built.eval(&image);
-        let same = |level: usize| after.levels[level].shared.equal(&before.levels[level].shared);
+        let shared = |out: &Intermediates, level: usize| out.levels[level].task(0);
+        let same = |level: usize| shared(&after, level).equal(&shared(&before, level));
         assert!(same(0) && !same(1), "{name}");
     }
 }
@@ -124,10 +130,13 @@ fn prompts_leave_every_shape_as_it_is() {
             let image = random(&[2, 3, 43, 22]);
             let plain = Built::plain(&backbone, Pyramid::AfterBlocks).eval(&image);
             let (found, half) = (built.eval(&image), built.eval(&image.to_kind(Kind::BFloat16)));
-            assert_eq!(found.features.shared.size(), plain.features.shared.size());
-            assert_eq!(half.features.shared.kind(), Kind::BFloat16);
+            assert_eq!(
+                found.features.expect_shared().size(),
+                plain.features.expect_shared().size()
+            );
+            assert_eq!(half.features.expect_shared().kind(), Kind::BFloat16);
             for (found, plain) in found.levels.iter().zip(&plain.levels) {
-                assert_eq!(found.shared.size(), plain.shared.size());
+                assert_eq!(found.expect_shared().size(), plain.expect_shared().size());
             }
         }
     }
@@ -153,7 +162,7 @@ fn dropout_acts_in_training_only() {
     for backbone in [support::swin(), support::vit()] {
         let built = prompted(&backbone, &vpt(5, true));
         let image = support::image();
-        let run = |train| built.backbone.forward_features(&image, train).unwrap().shared;
+        let run = |train| built.backbone.forward_features(&image, train).unwrap().into_shared();
         assert!(run(false).equal(&run(false)));
         assert!(!run(true).equal(&run(false)));
     }

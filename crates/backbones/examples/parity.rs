@@ -95,8 +95,8 @@ fn forward(checkpoint: &Checkpoint, config: &BackboneConfig, image: &Tensor) -> 
     no_grad(|| {
         let features = backbone.forward_features(image, false)?;
         Ok(match config.num_classes() {
-            0 => features.shared,
-            _ => backbone.forward_head(&features, false).shared,
+            0 => features.into_shared(),
+            _ => backbone.forward_head(&features, false).into_shared(),
         })
     })
 }

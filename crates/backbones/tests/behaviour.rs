@@ -42,14 +42,18 @@ fn any_image_runs_padded() {
     for (name, expected) in MICRO.into_iter().zip(expected) {
         let (_, backbone) = build(&config(name));
         let out = backbone.forward_intermediates(&image([2, 3, 101, 75]), false).unwrap();
-        let found: Vec<Vec<i64>> = out.levels.iter().map(|level| level.shared.size()).collect();
+        let found: Vec<Vec<i64>> =
+            out.levels.iter().map(|level| level.expect_shared().size()).collect();
         assert_eq!(found, expected, "{name}");
-        let pooled = backbone.forward_head(&out.features, true).shared;
+        let pooled = backbone.forward_head(&out.features, true).into_shared();
         assert_eq!(pooled.size(), [2, backbone.num_features()]);
-        assert_eq!(backbone.forward_head(&out.features, false).shared.size(), [2, 7]);
+        assert_eq!(backbone.forward_head(&out.features, false).size(), [2, 7]);
         for (info, level) in backbone.feature_info().iter().zip(&out.levels) {
-            assert_eq!(level.shared.size()[3], info.num_chs);
-            assert_eq!(level.shared.size()[1], (101 + info.reduction - 1) / info.reduction);
+            assert_eq!(level.expect_shared().size()[3], info.num_chs);
+            assert_eq!(
+                level.expect_shared().size()[1],
+                (101 + info.reduction - 1) / info.reduction
+            );
         }
         assert_eq!(Vec::<f32>::try_from(pooled.isfinite().all().view([1])).unwrap(), [1.0]);
     }
@@ -65,17 +69,20 @@ fn a_swin_keeps_its_windows_on_images_of_other_sizes() {
     let found = small.forward_intermediates(&image, false).unwrap();
     let expected = large.forward_intermediates(&image, false).unwrap();
     for stage in 0..3 {
-        assert!(found.levels[stage].shared.equal(&expected.levels[stage].shared), "{stage}");
+        assert!(
+            found.levels[stage].expect_shared().equal(expected.levels[stage].expect_shared()),
+            "{stage}"
+        );
     }
     // At 128 pixels one window covers the last stage, so only the larger plan shifts there.
-    assert!(!found.levels[3].shared.equal(&expected.levels[3].shared));
+    assert!(!found.levels[3].expect_shared().equal(expected.levels[3].expect_shared()));
 }
 
 #[test]
 fn masks_follow_the_image_from_call_to_call() {
     let (_, swin) = build(&config(MICRO[0]));
     let [first, second] = [image([1, 3, 128, 128]), image([1, 3, 96, 160])];
-    let run = |x: &Tensor| swin.forward_features(x, false).unwrap().shared;
+    let run = |x: &Tensor| swin.forward_features(x, false).unwrap().into_shared();
     let alone = run(&first);
     drop(run(&second));
     assert!(run(&first).equal(&alone));
@@ -91,12 +98,13 @@ fn half_precision_comes_close_with_weights_of_either_type() {
             let out =
                 backbone.forward_intermediates(&image.to_kind(Kind::BFloat16), false).unwrap();
             for (level, exact) in out.levels.iter().zip(&exact.levels) {
-                assert_eq!(level.shared.kind(), Kind::BFloat16);
-                let error = (&level.shared - &exact.shared).norm() / exact.shared.norm();
+                assert_eq!(level.expect_shared().kind(), Kind::BFloat16);
+                let error = (level.expect_shared() - exact.expect_shared()).norm()
+                    / exact.expect_shared().norm();
                 let error = error.double_value(&[]);
                 assert!(error < 0.02, "{name}, {what}: relative error {error}");
             }
-            let logits = backbone.forward_head(&out.features, false).shared;
+            let logits = backbone.forward_head(&out.features, false).into_shared();
             assert_eq!(logits.kind(), Kind::BFloat16);
         };
         near("float32 weights");
@@ -111,7 +119,7 @@ fn every_parameter_gets_a_gradient() {
     for name in MICRO {
         let (store, backbone) = build(&config(name).with_drop_path_rate(0.0));
         let features = backbone.forward_features(&image([2, 3, 128, 128]), true).unwrap();
-        let logits = backbone.forward_head(&features, false).shared;
+        let logits = backbone.forward_head(&features, false).into_shared();
         logits.square().sum(Kind::Float).backward();
         store.check_gradients().unwrap();
     }
@@ -126,8 +134,8 @@ fn without_its_top_a_backbone_has_levels_only() {
         let top = |name: &str| ["norm.", "fc_norm.", "head."].iter().any(|t| name.starts_with(t));
         assert!(!store.tensors().iter().any(|(name, _)| top(name)), "{name}");
         let out = backbone.forward_intermediates(&image([1, 3, 128, 128]), false).unwrap();
-        let last = out.levels.last().unwrap().shared.reshape([-1]);
-        assert!(out.features.shared.reshape([-1]).equal(&last));
+        let last = out.levels.last().unwrap().expect_shared().reshape([-1]);
+        assert!(out.features.expect_shared().reshape([-1]).equal(&last));
     }
 }
 
@@ -135,7 +143,7 @@ fn without_its_top_a_backbone_has_levels_only() {
 fn stochastic_depth_acts_in_training_only() {
     let (_, swin) = build(&config(MICRO[0]).with_drop_path_rate(0.9));
     let image = image([2, 3, 64, 64]);
-    let run = |train| swin.forward_features(&image, train).unwrap().shared;
+    let run = |train| swin.forward_features(&image, train).unwrap().into_shared();
     assert!(run(false).equal(&run(false)));
     assert!(!run(true).equal(&run(false)));
 }

@@ -68,12 +68,12 @@ fn compare_swin(name: &str, config: &BackboneConfig) {
     let file = oracle(name);
     let backbone = loaded(config, &weights(&file));
     let out = backbone.forward_intermediates(&file.tensors["input.x"], false).unwrap();
-    compare("features", &out.features.shared, &file);
-    compare("logits", &backbone.forward_head(&out.features, false).shared, &file);
+    compare("features", out.features.expect_shared(), &file);
+    compare("logits", &backbone.forward_head(&out.features, false).into_shared(), &file);
     assert_eq!(out.levels.len(), backbone.feature_info().len());
     for (index, level) in out.levels.iter().enumerate() {
-        assert!(level.per_task.is_none());
-        compare(&format!("stage{index}"), &level.shared.permute([0, 3, 1, 2]), &file);
+        assert!(level.per_task().is_none());
+        compare(&format!("stage{index}"), &level.expect_shared().permute([0, 3, 1, 2]), &file);
     }
 }
 
@@ -81,18 +81,18 @@ fn compare_vit(name: &str, config: VitConfig) {
     let file = oracle(name);
     let backbone = loaded(&config.into(), &weights(&file));
     let out = backbone.forward_intermediates(&file.tensors["input.x"], false).unwrap();
-    compare("tokens", &out.features.shared, &file);
-    compare("logits", &backbone.forward_head(&out.features, false).shared, &file);
+    compare("tokens", out.features.expect_shared(), &file);
+    compare("logits", &backbone.forward_head(&out.features, false).into_shared(), &file);
     assert_eq!(out.levels.len(), 3);
     for (index, level) in out.levels.iter().enumerate() {
-        compare(&format!("block{index}"), &level.shared.flatten(1, 2), &file);
+        compare(&format!("block{index}"), &level.expect_shared().flatten(1, 2), &file);
     }
 }
 
 fn compare_logits(config: &BackboneConfig, file: &TensorFile, weights: &Tensors) {
     let backbone = loaded(config, weights);
     let features = backbone.forward_features(&file.tensors["input.x"], false).unwrap();
-    compare("logits", &backbone.forward_head(&features, false).shared, file);
+    compare("logits", &backbone.forward_head(&features, false).into_shared(), file);
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn same_logits(file_name: &str, source: Source, config: &BackboneConfig) -> Load
     let (backbone, report) = loaded(config, &checkpoint);
     let image = &seen[if config.name() == "vit" { "small" } else { "large" }];
     let features = backbone.forward_features(image, false).unwrap();
-    let logits = backbone.forward_head(&features, false).shared;
+    let logits = backbone.forward_head(&features, false).into_shared();
     close(file_name.split('.').next().unwrap(), &logits, &seen);
     report
 }
@@ -98,7 +98,7 @@ fn other_channels_give_timms_logits() {
         assert_eq!(report.resampled, ["patch_embed.proj.weight"]);
         let image = channels.narrow(1, 0, in_chans);
         let features = backbone.forward_features(&image, false).unwrap();
-        let logits = backbone.forward_head(&features, false).shared;
+        let logits = backbone.forward_head(&features, false).into_shared();
         close(&format!("timm_vit_in_chans_{in_chans}"), &logits, &seen);
         let message = backbone.forward_features(&channels.narrow(1, 0, 3), false).unwrap_err();
         let expected = format!("image: expected [batch, {in_chans}, height, width] of at least");
@@ -113,7 +113,7 @@ fn dinov2_gives_its_tokens() {
     let (backbone, report) = loaded(&config.into(), &checkpoint);
     assert_eq!(report.unused, ["embeddings.mask_token"]);
     let seen = file::load(&peers().join("seen.safetensors")).unwrap().tensors;
-    let tokens = backbone.forward_features(&seen["small"], false).unwrap().shared;
+    let tokens = backbone.forward_features(&seen["small"], false).unwrap().into_shared();
     close("huggingface_dinov2", &tokens, &seen);
 }
 

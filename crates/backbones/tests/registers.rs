@@ -46,10 +46,10 @@ fn timms_registers_give_its_tokens_at_native_and_other_sizes() {
         let tokens = |image: &str| backbone.forward_features(&seen[image], false).unwrap();
         let features = tokens("image");
         // timm's pooling of patches has its norm behind it.
-        close(name, &features.shared, &seen[&format!("timm_{name}")]);
-        close(name, &tokens("wide").shared, &seen[&format!("timm_{name}.wide")]);
+        close(name, features.expect_shared(), &seen[&format!("timm_{name}")]);
+        close(name, &tokens("wide").into_shared(), &seen[&format!("timm_{name}.wide")]);
         if config.num_classes() > 0 {
-            let logits = backbone.forward_head(&features, false).shared;
+            let logits = backbone.forward_head(&features, false).into_shared();
             close(name, &logits, &seen[&format!("timm_{name}.logits")]);
         }
     }
@@ -63,6 +63,6 @@ fn hugging_faces_registers_give_its_tokens() {
     assert_eq!((vit.reg_tokens, vit.no_embed_class), (4, true));
     let (seen, level) = (seen(), [2i64, 4, 4, 16]);
     let out = backbone.forward_intermediates(&seen["image"], false).unwrap();
-    close("huggingface", &out.features.shared, &seen["huggingface"]);
-    assert!(out.levels.iter().all(|map| map.shared.size() == level));
+    close("huggingface", out.features.expect_shared(), &seen["huggingface"]);
+    assert!(out.levels.iter().all(|map| map.expect_shared().size() == level));
 }

@@ -104,8 +104,8 @@ fn outputs_are_timms_at_sizes_that_do_not_halve() {
         let [height, width] = case.img_size;
         let image = values("image", &[1, 3, height, width]);
         let features = backbone.forward_features(&image, false).unwrap();
-        let logits = backbone.forward_head(&features, false).shared;
-        for (what, found) in [("features", features.shared), ("logits", logits)] {
+        let logits = backbone.forward_head(&features, false).into_shared();
+        for (what, found) in [("features", features.into_shared()), ("logits", logits)] {
             let expected = &seen.tensors[&format!("{index}.{what}")];
             assert_eq!(found.size(), expected.size(), "{:?}", case.img_size);
             let difference = (found - expected).abs().max().double_value(&[]);

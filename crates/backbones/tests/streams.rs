@@ -58,14 +58,15 @@ impl Plan for Offsets {
 
 impl Projection for Offset {
     fn forward(&self, x: &Activations, _train: bool) -> Activations {
-        let mut y = x.map(|t| self.linear.forward(t));
-        if let Some(offset) = &self.offset {
-            let base = y.per_task.take().unwrap_or_else(|| y.shared.unsqueeze(0));
-            let ones = vec![1; base.dim() - 2];
-            let shape = [&[TASKS], ones.as_slice(), &[-1]].concat();
-            y.per_task = Some(base + offset.view(shape.as_slice()));
-        }
-        y
+        let y = x.map(|t| self.linear.forward(t));
+        let Some(offset) = &self.offset else { return y };
+        let base = match y.per_task() {
+            Some(streams) => streams.shallow_clone(),
+            None => y.expect_shared().unsqueeze(0),
+        };
+        let ones = vec![1; base.dim() - 2];
+        let shape = [&[TASKS], ones.as_slice(), &[-1]].concat();
+        y.with_tasks(base + offset.view(shape.as_slice()))
     }
 }
 
@@ -127,14 +128,14 @@ fn a_vits_quarters_are_its_stages() {
     assert_eq!(modules, ["blocks.1", "blocks.2", "blocks.4", "blocks.5"]);
     let out = vit.forward_intermediates(&image(), false).unwrap();
     for level in &out.levels {
-        assert_eq!(level.shared.size(), [1, 8, 8, 160]);
-        assert_eq!(level.per_task.as_ref().unwrap().size(), [TASKS, 1, 8, 8, 160]);
+        assert_eq!(level.size(), [1, 8, 8, 160]);
+        assert_eq!(level.per_task().unwrap().size(), [TASKS, 1, 8, 8, 160]);
     }
 }
 
 /// Sizes of the task streams of every level.
 fn sizes(levels: &[Activations]) -> Vec<Vec<i64>> {
-    levels.iter().map(|level| level.per_task.as_ref().unwrap().size()).collect()
+    levels.iter().map(|level| level.per_task().unwrap().size()).collect()
 }
 
 #[test]
@@ -175,7 +176,10 @@ fn task_streams_enter_the_next_stage_only_if_the_plan_keeps_them() {
             let after = backbone.forward_intermediates(&image, false).unwrap();
             let pairs = before.levels.iter().zip(&after.levels);
             for (index, (before, after)) in pairs.enumerate() {
-                assert!(before.shared.equal(&after.shared), "{name}: shared stream {index}");
+                assert!(
+                    before.expect_shared().equal(after.expect_shared()),
+                    "{name}: shared stream {index}"
+                );
                 let same = before.task(1).equal(&after.task(1));
                 assert_eq!(
                     same,
@@ -183,7 +187,7 @@ fn task_streams_enter_the_next_stage_only_if_the_plan_keeps_them() {
                     "{name}: task streams of level {index}"
                 );
             }
-            assert!(before.features.shared.equal(&after.features.shared));
+            assert!(before.features.expect_shared().equal(after.features.expect_shared()));
         }
     }
 }
@@ -213,7 +217,7 @@ fn offsets_of_zero_leave_every_stream_the_plain_one() {
     let out = swin.forward_intermediates(&image(), false).unwrap();
     for level in &out.levels {
         for task in 0..TASKS {
-            let difference = (level.task(task) - &level.shared).abs().max();
+            let difference = (level.task(task) - level.expect_shared()).abs().max();
             assert!(difference.double_value(&[]) < 1e-5);
         }
     }

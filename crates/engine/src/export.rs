@@ -185,7 +185,7 @@ impl<'a> Subject<'a> {
         no_grad(|| {
             let found = plain.forward_intermediates(&self.images, false)?;
             if classes > 0 {
-                let logits = plain.forward_head(&found.features, false).shared;
+                let logits = plain.forward_head(&found.features, false).into_shared();
                 let ours = Tensor::cat(&self.model.forward(&self.images, false)?, 1);
                 return Ok(BTreeMap::from([(
                     "logits".to_owned(),
@@ -196,7 +196,7 @@ impl<'a> Subject<'a> {
             let levels = found.levels.iter().zip(&ours.levels).enumerate();
             let named = |(i, (a, b)): (usize, (&polyptych_tensor::Activations, _))| {
                 let b: &polyptych_tensor::Activations = b;
-                (format!("level {i}"), Difference::between(&a.shared, &b.shared))
+                (format!("level {i}"), Difference::between(a.expect_shared(), b.expect_shared()))
             };
             Ok(levels.map(named).collect())
         })
@@ -214,7 +214,8 @@ impl<'a> Subject<'a> {
         if let [trunk] = self.model.trunks() {
             let forward = || trunk.backbone.forward_intermediates(&self.images, false);
             for (index, level) in no_grad(forward)?.levels.into_iter().enumerate() {
-                seen.insert(format!("level.{index}"), level.shared);
+                let shared = level.shared().map(Tensor::shallow_clone);
+                seen.extend(shared.map(|shared| (format!("level.{index}"), shared)));
             }
         }
         let seen = seen.into_iter().map(|(name, tensor)| (name, tensor.contiguous())).collect();

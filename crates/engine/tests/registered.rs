@@ -146,9 +146,9 @@ impl Backbone for Pooled {
         let mut map = self.embed.forward(x);
         let mut levels = Vec::new();
         for stage in &self.stages {
-            let x = Activations::shared(map.permute([0, 2, 3, 1]));
+            let x = Activations::Shared(map.permute([0, 2, 3, 1]));
             let level = stage.forward(&x, train).map(Tensor::relu);
-            map = level.shared.permute([0, 3, 1, 2]).avg_pool2d(
+            map = level.expect_shared().permute([0, 3, 1, 2]).avg_pool2d(
                 [2, 2],
                 [2, 2],
                 [0, 0],
@@ -158,7 +158,7 @@ impl Backbone for Pooled {
             );
             levels.push(level);
         }
-        Ok(Intermediates { features: Activations::shared(map), levels })
+        Ok(Intermediates { features: Activations::Shared(map), levels })
     }
 
     fn forward_head(&self, features: &Activations, _pre_logits: bool) -> Activations {

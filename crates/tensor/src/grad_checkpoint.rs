@@ -7,10 +7,8 @@
 
 use std::rc::Rc;
 
-use polyptych_kernels::recompute;
-use tch::Tensor;
-
 use crate::Activations;
+use polyptych_kernels::recompute;
 
 /// `run(x)`, of which only `x` is kept for the backward pass.
 ///
@@ -27,13 +25,12 @@ use crate::Activations;
 pub fn grad_checkpoint<R>(x: &Activations, run: impl Fn(&Activations) -> R + 'static) -> R {
     let run = Rc::new(run);
     let (again, kept) = (run.clone(), cut_off(x));
-    recompute(&x.shared, move || drop(again(&kept)), || run(x))
+    recompute(x.any(), move || drop(again(&kept)), || run(x))
 }
 
 /// The same numbers, which ask for gradients where `x` does, but do not hand them on.
 fn cut_off(x: &Activations) -> Activations {
-    let leaf = |t: &Tensor| t.detach().set_requires_grad(t.requires_grad());
-    Activations { shared: leaf(&x.shared), per_task: x.per_task.as_ref().map(leaf) }
+    x.each(|t| t.detach().set_requires_grad(t.requires_grad()))
 }
 
 #[cfg(test)]
@@ -41,7 +38,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use std::cell::Cell;
 
-    use tch::{Device, Kind, no_grad};
+    use tch::{Device, Kind, Tensor, no_grad};
 
     use super::*;
     use crate::{add_branch, dropout};
@@ -88,19 +85,21 @@ mod tests {
             let hidden = x.map(|t| gelu(&linear(t, &self.weight, Some(&self.bias))));
             let base = (&self.weight, Some(&self.bias));
             let out = hidden.map(|t| low_rank_linear(t, base, (&self.a, &self.b), 2.0, 0.3));
-            let streams = x
-                .per_task
-                .as_ref()
-                .map(|streams| task_low_rank(streams, &out.shared, (&self.task_a, &self.task_b)));
-            let shared = add_branch(&x.shared, &dropout(&out.shared, 0.2, true), 0.4, true);
-            Activations { shared, per_task: streams }
+            let base = out.expect_shared();
+            let factors = (&self.task_a, &self.task_b);
+            let streams = x.per_task().map(|streams| task_low_rank(streams, base, factors));
+            let shared = add_branch(x.expect_shared(), &dropout(base, 0.2, true), 0.4, true);
+            match streams {
+                Some(per_task) => Activations::Both { shared, per_task },
+                None => Activations::Shared(shared),
+            }
         }
     }
 
     /// Two parts one behind the other, and a number that depends on all of their outputs.
     fn through(parts: &[Rc<Part>; 2], x: &Tensor, checkpointed: bool) -> Tensor {
         let streams = Tensor::stack(&[x, &(x * 2.0)], 0);
-        let mut x = Activations { shared: x.shallow_clone(), per_task: Some(streams) };
+        let mut x = Activations::Both { shared: x.shallow_clone(), per_task: streams };
         for part in parts {
             let part = part.clone();
             x = match checkpointed {
@@ -108,7 +107,8 @@ mod tests {
                 false => part.run(&x),
             };
         }
-        x.shared.square().sum(Kind::Float) + x.per_task.unwrap().exp().sum(Kind::Float) * 1e-3
+        let streams = x.per_task().unwrap().exp().sum(Kind::Float) * 1e-3;
+        x.expect_shared().square().sum(Kind::Float) + streams
     }
 
     fn setting() -> ([Rc<Part>; 2], Tensor) {
@@ -168,10 +168,10 @@ mod tests {
         let _alone = crate::testing::alone();
         let (weight, calls) = (param(&[3]), Rc::new(Cell::new(0)));
         let (held, counted) = (weight.shallow_clone(), calls.clone());
-        let x = Activations::shared(param(&[3]));
+        let x = Activations::Shared(param(&[3]));
         let y = grad_checkpoint(&x, move |x| {
             counted.set(counted.get() + 1);
-            let seen = (&x.shared * &held).exp();
+            let seen = (x.expect_shared() * &held).exp();
             assert_ne!(counted.get(), 2, "no luck");
             seen
         });
@@ -180,7 +180,7 @@ mod tests {
         let message = crate::Error::from(ask().unwrap_err()).to_string();
         assert!(message.contains("run again in the backward pass: assertion"), "{message}");
         let found = ask().unwrap().remove(0);
-        assert!(found.equal(&((&x.shared * &weight).exp() * &x.shared)));
+        assert!(found.equal(&((x.expect_shared() * &weight).exp() * x.expect_shared())));
         assert_eq!(calls.get(), 3);
     }
 
@@ -189,9 +189,9 @@ mod tests {
         let _alone = crate::testing::alone();
         let (weight, calls) = (param(&[3]), Cell::new(0));
         let held = weight.shallow_clone();
-        let y = grad_checkpoint(&Activations::shared(param(&[3])), move |x| {
+        let y = grad_checkpoint(&Activations::Shared(param(&[3])), move |x| {
             calls.set(calls.get() + 1);
-            let y = &x.shared * &held;
+            let y = x.expect_shared() * &held;
             if calls.get() == 1 { y } else { y.exp() }
         });
         let message = y.sum(Kind::Float).f_backward().unwrap_err().to_string();
@@ -206,7 +206,8 @@ mod tests {
         let _alone = crate::testing::alone();
         let weight = param(&[3]);
         let held = weight.shallow_clone();
-        let y = grad_checkpoint(&Activations::shared(param(&[3])), move |x| &x.shared * &held);
+        let y =
+            grad_checkpoint(&Activations::Shared(param(&[3])), move |x| x.expect_shared() * &held);
         no_grad(|| drop(weight.shallow_clone().fill_(2.0)));
         let message = y.sum(Kind::Float).f_backward().unwrap_err().to_string();
         let expected = "a parameter was changed between forward and backward pass";
@@ -217,15 +218,15 @@ mod tests {
     fn nothing_is_run_again_where_nothing_learns_or_within_another() {
         let _alone = crate::testing::alone();
         let part = Part::new(2);
-        let x = || Activations::shared(param(&[5, 6]));
+        let x = || Activations::Shared(param(&[5, 6]));
         let (inner, outer) = (part.clone(), part.clone());
         let y = no_grad(|| grad_checkpoint(&x(), move |x| inner.run(x)));
-        assert!(!y.shared.requires_grad() && part.calls.get() == 1);
+        assert!(!y.expect_shared().requires_grad() && part.calls.get() == 1);
         let y = grad_checkpoint(&x(), move |x| {
             let inner = outer.clone();
             grad_checkpoint(&outer.run(x), move |x| inner.run(x))
         });
-        y.shared.sum(Kind::Float).backward();
+        y.expect_shared().sum(Kind::Float).backward();
         assert_eq!(part.calls.get(), 1 + 2 + 2);
     }
 
@@ -234,10 +235,10 @@ mod tests {
         let _alone = crate::testing::alone();
         let part = Part::new(2);
         let held = part.clone();
-        let x = Activations::shared(param(&[5, 6]));
+        let x = Activations::Shared(param(&[5, 6]));
         let y = grad_checkpoint(&x, move |x| held.run(x));
         assert_eq!(Rc::strong_count(&part), 2);
-        y.shared.sum(Kind::Float).backward();
+        y.expect_shared().sum(Kind::Float).backward();
         assert_eq!(Rc::strong_count(&part), 1);
         let held = part.clone();
         drop(grad_checkpoint(&x, move |x| held.run(x)));
@@ -248,10 +249,10 @@ mod tests {
     fn another_thread_neither_runs_nor_frees_it() {
         let _alone = crate::testing::alone();
         let part = Part::new(2);
-        let x = Activations::shared(param(&[5, 6]));
+        let x = Activations::Shared(param(&[5, 6]));
         let recorded = || {
             let held = part.clone();
-            grad_checkpoint(&x, move |x| held.run(x)).shared.sum(Kind::Float)
+            grad_checkpoint(&x, move |x| held.run(x)).into_shared().sum(Kind::Float)
         };
         let loss = recorded();
         let elsewhere = move || loss.f_backward().unwrap_err().to_string();
@@ -261,6 +262,6 @@ mod tests {
         // What another thread left is freed by the next call here.
         recorded().backward();
         assert_eq!((part.calls.get(), Rc::strong_count(&part)), (3, 1));
-        assert!(x.shared.grad().defined());
+        assert!(x.expect_shared().grad().defined());
     }
 }

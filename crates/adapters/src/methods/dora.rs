@@ -271,7 +271,7 @@ mod tests {
         let weight = get(MAGNITUDE).unsqueeze(1) * v / norm;
         let x = draw(&[7, 3]).to_kind(Kind::Float);
         let expected = x.linear(&weight, Some(&get("bias")));
-        let found = layer.forward(&Activations::shared(x), false).shared;
+        let found = layer.forward(&Activations::Shared(x), false).into_shared();
         assert!((found - expected).abs().max().double_value(&[]) < 1e-5);
     }
 }

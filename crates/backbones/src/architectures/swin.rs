@@ -126,7 +126,7 @@ impl SwinConfig {
 impl Backbone for Swin {
     fn forward_intermediates(&self, image: &Tensor, train: bool) -> Result<Intermediates> {
         self.patch_embed.check(image)?;
-        let mut x = Activations::shared(self.patch_embed.forward(image));
+        let mut x = Activations::Shared(self.patch_embed.forward(image));
         let mut levels = Vec::with_capacity(self.stages.len());
         for (index, stage) in self.stages.iter().enumerate() {
             let (level, on) =

@@ -109,7 +109,7 @@ impl Backbone for Vit {
         self.patch_embed.check(image)?;
         let patches = self.patch_embed.forward(image);
         let grid = [patches.size()[1], patches.size()[2]];
-        let mut x = Activations::shared(self.token_embed.forward(&patches));
+        let mut x = Activations::Shared(self.token_embed.forward(&patches));
         let mut levels = Vec::new();
         let mut held = PromptTokens::none(self.config.prefix_tokens());
         let mut tap = StageTap::default();

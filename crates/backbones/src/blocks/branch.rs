@@ -1,6 +1,7 @@
 //! The residual sum at the end of every branch, and how likely the branch is dropped.
 
-use polyptych_tensor::{Activations, Tensor};
+use polyptych_tensor::Activations::{self, Both, PerTask, Shared};
+use polyptych_tensor::Tensor;
 
 /// `x + branch` with stochastic depth of rate `p`, drawn independently for every sample of every
 /// stream. A side without task streams stands for each of them.
@@ -11,21 +12,20 @@ pub(crate) fn add_branch(
     train: bool,
 ) -> Activations {
     let add = |x: &Tensor, branch: &Tensor| polyptych_tensor::add_branch(x, branch, p, train);
-    let per_task = match (&x.per_task, &branch.per_task) {
-        (None, None) => None,
-        (Some(x), Some(branch)) => Some(over_tasks(x.flatten(0, 1), branch, add)),
-        (None, Some(branch)) => Some(over_tasks(x.shared.shallow_clone(), branch, add)),
-        (Some(own), None) => {
-            let zeros = branch.shared.zeros_like();
-            let shared = add(&zeros, &branch.shared);
-            return Activations { shared: &x.shared + &shared, per_task: Some(own + shared) };
+    let per_task = match (x, branch) {
+        (Shared(x), Shared(branch)) => return Shared(add(x, branch)),
+        (_, Shared(branch)) => return x.add(&Shared(add(&branch.zeros_like(), branch))),
+        (Shared(x), Both { per_task: branch, .. } | PerTask(branch)) => {
+            over_tasks(x.shallow_clone(), branch, add)
         }
+        (
+            Both { per_task: x, .. } | PerTask(x),
+            Both { per_task: branch, .. } | PerTask(branch),
+        ) => over_tasks(x.flatten(0, 1), branch, add),
     };
-    match per_task {
-        Some(sum) if x.shared.size()[0] == 0 || branch.shared.size()[0] == 0 => {
-            Activations::tasks(sum)
-        }
-        per_task => Activations { shared: add(&x.shared, &branch.shared), per_task },
+    match (x.shared(), branch.shared()) {
+        (Some(x), Some(branch)) => Both { shared: add(x, branch), per_task },
+        _ => PerTask(per_task),
     }
 }
 
@@ -54,11 +54,11 @@ mod tests {
     #[test]
     fn every_stream_draws_for_itself() {
         let ones = |shape: &[i64]| Tensor::ones(shape, (Kind::Float, Device::Cpu));
-        let zero = Activations::shared(ones(&[64, 1]) * 0.0);
-        let branch = Activations { shared: ones(&[64, 1]), per_task: Some(ones(&[2, 64, 1])) };
+        let zero = Shared(ones(&[64, 1]) * 0.0);
+        let branch = Both { shared: ones(&[64, 1]), per_task: ones(&[2, 64, 1]) };
         let sum = add_branch(&zero, &branch, 0.5, true);
         assert!(!sum.task(0).equal(&sum.task(1)));
-        assert!(!sum.task(0).equal(&sum.shared));
+        assert!(!sum.task(0).equal(sum.expect_shared()));
         assert!(add_branch(&zero, &branch, 0.5, false).task(1).equal(&ones(&[64, 1])));
     }
 }

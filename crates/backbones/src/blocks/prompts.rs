@@ -44,7 +44,7 @@ impl PromptTokens {
             let [before, behind] = self.around(t);
             Tensor::cat(&[before, cast(&fresh, t.kind()), behind], 1)
         });
-        self.count += renewed.shared.size()[1] - x.shared.size()[1];
+        self.count += renewed.size()[1] - x.size()[1];
         renewed
     }
 
@@ -84,14 +84,14 @@ mod tests {
     }
 
     fn numbers(x: &Activations) -> Vec<f32> {
-        Vec::<f32>::try_from(x.shared.reshape([-1])).expect("numbers")
+        Vec::<f32>::try_from(x.expect_shared().reshape([-1])).expect("numbers")
     }
 
     #[test]
     fn fresh_prompts_take_the_place_of_those_held() {
         let image = Tensor::from_slice(&[1f32, 2.0, 3.0]).view([1, 3, 1]);
         let mut held = PromptTokens::none(1);
-        let x = held.renew(Activations::shared(image), &None, false);
+        let x = held.renew(Activations::Shared(image), &None, false);
         assert_eq!((numbers(&x), held.count()), (vec![1.0, 2.0, 3.0], 0));
         let x = held.renew(x, &fresh(2, 7.0), false);
         assert_eq!((numbers(&x), held.count()), (vec![1.0, 7.0, 7.0, 2.0, 3.0], 2));

@@ -1,6 +1,6 @@
 //! Which streams a level passes to the next stage.
 
-use polyptych_tensor::{Activations, Plan, Tensor};
+use polyptych_tensor::{Activations, Plan};
 
 /// See the variants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,10 +21,7 @@ impl PassedStreams {
     pub(crate) fn of_level(self, level: &Activations) -> Activations {
         match self {
             PassedStreams::Shared => level.without_tasks(),
-            PassedStreams::All => Activations {
-                shared: level.shared.shallow_clone(),
-                per_task: level.per_task.as_ref().map(Tensor::shallow_clone),
-            },
+            PassedStreams::All => level.shallow_clone(),
         }
     }
 }

@@ -34,14 +34,17 @@ impl StageTap {
         };
         if let Some(tap) = path.tap() {
             // A stage has one tap, so nothing is summed behind it.
-            self.tapped = self.terms.take().map(|terms| leave(tap, &z.shared, terms));
+            self.tapped = self.terms.take().map(|terms| leave(tap, z.expect_shared(), terms));
         }
         z
     }
 
     /// The level of the stage whose last block gave `z`.
     pub(crate) fn level(self, z: Activations) -> Activations {
-        Activations { per_task: self.tapped.or(z.per_task), shared: z.shared }
+        match self.tapped {
+            Some(streams) => z.with_tasks(streams),
+            None => z,
+        }
     }
 }
 

@@ -141,8 +141,8 @@ fn compare_outputs(config: &BackboneConfig, both: [&Tensors; 2]) -> Result<Diffe
         no_grad(|| {
             let features = backbone.forward_features(&images, false)?;
             Ok(match config.num_classes() {
-                0 => features.shared,
-                _ => backbone.forward_head(&features, false).shared,
+                0 => features.into_shared(),
+                _ => backbone.forward_head(&features, false).into_shared(),
             })
         })
     });

@@ -27,12 +27,13 @@ impl Features {
     /// The features without a past; nothing where a task has some of its own.
     pub(crate) fn cut(&self) -> Option<(Self, Cut)> {
         let all = || self.levels.iter().chain(&self.pooled);
-        if all().any(|activations| activations.per_task.is_some()) {
+        if all().any(|activations| activations.per_task().is_some()) {
             return None;
         }
-        let ends: Vec<Tensor> = all().map(|a| a.shared.shallow_clone()).collect();
+        let ends: Vec<Tensor> =
+            all().filter_map(|a| a.shared().map(Tensor::shallow_clone)).collect();
         let leaves: Vec<Tensor> = ends.iter().map(|t| t.detach().set_requires_grad(true)).collect();
-        let mut shared = leaves.iter().map(|leaf| Activations::shared(leaf.shallow_clone()));
+        let mut shared = leaves.iter().map(|leaf| Activations::Shared(leaf.shallow_clone()));
         let levels = shared.by_ref().take(self.levels.len()).collect();
         let features = Self { levels, pooled: shared.next(), size: self.size };
         Some((features, Cut { ends, leaves }))
@@ -69,13 +70,14 @@ mod tests {
             let shallow = &weight * 2.0;
             // The second level stands on the first one.
             let deep = shallow.square();
-            let pooled = Some(Activations::shared(deep.mean(Kind::Float).view([1])));
-            let levels = [shallow, deep].map(Activations::shared).into_iter().collect();
+            let pooled = Some(Activations::Shared(deep.mean(Kind::Float).view([1])));
+            let levels = [shallow, deep].map(Activations::Shared).into_iter().collect();
             Features { levels, pooled, size: [1, 1] }
         };
         let head = |features: &Features| {
-            let levels = features.levels.iter().map(|level| level.shared.exp().sum(Kind::Float));
-            let pooled = features.pooled.as_ref().map(|a| a.shared.sum(Kind::Float));
+            let levels =
+                features.levels.iter().map(|level| level.expect_shared().exp().sum(Kind::Float));
+            let pooled = features.pooled.as_ref().map(|a| a.expect_shared().sum(Kind::Float));
             levels.chain(pooled).reduce(|one, other| one + other).unwrap() * 1e-6
         };
         head(&trunk()).backward();
@@ -92,8 +94,8 @@ mod tests {
     #[test]
     fn features_of_one_task_cannot_be_cut() {
         let zeros = |shape: &[i64]| Tensor::zeros(shape, (Kind::Float, Device::Cpu));
-        let own = Activations { shared: zeros(&[1, 2]), per_task: Some(zeros(&[3, 1, 2])) };
-        let levels = vec![Activations::shared(zeros(&[1, 2])), own];
+        let own = Activations::Both { shared: zeros(&[1, 2]), per_task: zeros(&[3, 1, 2]) };
+        let levels = vec![Activations::Shared(zeros(&[1, 2])), own];
         assert!(Features { levels, pooled: None, size: [1, 1] }.cut().is_none());
     }
 }

@@ -54,13 +54,13 @@ impl InTurn {
 impl End {
     fn new(activations: Activations) -> Self {
         let leaf = |t: Tensor| t.detach().set_requires_grad(true);
-        let (output, pieces) = match activations.per_task {
-            Some(streams) => {
+        let (output, pieces) = match activations {
+            Activations::Both { per_task: streams, .. } | Activations::PerTask(streams) => {
                 let tasks = streams.size()[0];
                 let pieces = (0..tasks).map(|task| streams.select(0, task)).collect();
                 (streams, pieces)
             }
-            None => (activations.shared.shallow_clone(), vec![activations.shared]),
+            Activations::Shared(shared) => (shared.shallow_clone(), vec![shared]),
         };
         let leaves = pieces.into_iter().map(leaf).collect();
         Self { output, leaves }
@@ -99,8 +99,8 @@ mod tests {
 
     /// Two levels, one with streams of tasks and one without, and three tasks.
     fn features(weight: &Tensor) -> Features {
-        let own = Activations::tasks(weight * ramp(&[3, 2, 4]).detach());
-        let common = Activations::shared(weight.square());
+        let own = Activations::PerTask(weight * ramp(&[3, 2, 4]).detach());
+        let common = Activations::Shared(weight.square());
         Features { levels: vec![own, common], pooled: None, size: [1, 1] }
     }
 
@@ -133,7 +133,7 @@ mod tests {
     fn one_task_with_a_stream_of_its_own() {
         let weight = ramp(&[2, 4]);
         let features = || Features {
-            levels: vec![Activations::tasks((&weight * 2.0).unsqueeze(0))],
+            levels: vec![Activations::PerTask((&weight * 2.0).unsqueeze(0))],
             pooled: None,
             size: [1, 1],
         };

@@ -54,11 +54,14 @@ pub(super) struct Adapted {
 impl Adapted {
     /// `[tasks, batch, .., d]` of `y`, which all tasks share before the first bottleneck.
     fn streams(&self, y: Activations) -> Tensor {
-        y.per_task.unwrap_or_else(|| {
-            let mut shape = y.shared.size();
-            shape.insert(0, self.tasks);
-            y.shared.unsqueeze(0).expand(shape, false)
-        })
+        match y {
+            Activations::Shared(shared) => {
+                let mut shape = shared.size();
+                shape.insert(0, self.tasks);
+                shared.unsqueeze(0).expand(shape, false)
+            }
+            Activations::Both { per_task, .. } | Activations::PerTask(per_task) => per_task,
+        }
     }
 }
 
@@ -68,6 +71,6 @@ impl Projection for Adapted {
         // One product per task, of one shape: a task's numbers do not depend on the others.
         let rows = streams.flatten(1, -2);
         let term = self.generator.weights().term(&rows, self.non_linearity);
-        Activations::tasks(&streams + term.view(streams.size().as_slice()))
+        Activations::PerTask(&streams + term.view(streams.size().as_slice()))
     }
 }

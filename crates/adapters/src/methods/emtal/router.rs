@@ -90,13 +90,18 @@ impl Router {
 
 impl Gate for Router {
     fn forward(&self, x: &Activations, hidden: &Activations, train: bool) -> Activations {
-        let shared = self.scale(&x.shared, &hidden.shared, !train);
-        let streams = hidden.per_task.as_ref();
-        let per_task = streams.map(|streams| {
-            let x = x.per_task.as_ref().unwrap_or(&x.shared);
+        let of_tasks = |streams| {
+            let x = x.per_task().unwrap_or_else(|| x.expect_shared());
             self.scale(x, streams, false)
-        });
-        Activations { shared, per_task }
+        };
+        let of_all = |hidden| self.scale(x.expect_shared(), hidden, !train);
+        match hidden {
+            Activations::Shared(hidden) => Activations::Shared(of_all(hidden)),
+            Activations::Both { shared, per_task } => {
+                Activations::Both { shared: of_all(shared), per_task: of_tasks(per_task) }
+            }
+            Activations::PerTask(streams) => Activations::PerTask(of_tasks(streams)),
+        }
     }
 }
 

@@ -160,7 +160,7 @@ impl MtLoraLinear {
             }
             Shared::Factors { .. } | Shared::None => common.with_low.unwrap_or(common.product),
         };
-        Activations { shared, per_task: Some(per_task) }
+        Activations::Both { shared, per_task }
     }
 }
 
@@ -179,10 +179,10 @@ impl Projection for MtLoraLinear {
         if self.tasks.is_empty() {
             return self.forward_shared(x, train);
         }
-        let common = self.common(&x.shared, train);
+        let common = self.common(x.expect_shared(), train);
         let base = self.under_tasks(&common);
-        let (a, b) = self.stacked(x.shared.kind());
-        let per_task = match &x.per_task {
+        let (a, b) = self.stacked(x.kind());
+        let per_task = match x.per_task() {
             Some(streams) => task_low_rank(streams, base, (&a, &b)),
             None => task_up(&self.narrowed(&common.dropped, &a), Some(base), &b),
         };
@@ -195,9 +195,9 @@ impl Projection for MtLoraLinear {
         next: &dyn Projection,
         train: bool,
     ) -> Activations {
-        match (&x.per_task, next.narrow()) {
+        match (x.per_task(), next.narrow()) {
             (Some(streams), Some(reader)) if self.hides() => {
-                let common = self.common(&x.shared, train);
+                let common = self.common(x.expect_shared(), train);
                 let (a, b) = self.stacked(streams.kind());
                 let read = reader.matrices(streams.kind());
                 let low = task_hidden(streams, self.under_tasks(&common), (&a, &b), &read);

@@ -79,8 +79,8 @@ impl Parallel for Path {
     ) -> ParallelOutput {
         // Task streams never come back into the trunk, so there is only the shared one to read.
         let u = match self.input {
-            AdapterInput::Normed => &normed.shared,
-            AdapterInput::Residual => &residual.shared,
+            AdapterInput::Normed => normed.expect_shared(),
+            AdapterInput::Residual => residual.expect_shared(),
         };
         let h = match self.activation {
             AdapterActivation::Relu => self.pair.down(u).relu(),
@@ -92,7 +92,7 @@ impl Parallel for Path {
             Tasks::Merged(merged) => merged.terms(&self.pair, &h, self.terms),
         });
         let aside = aside.map(|terms| self.scale.apply(terms));
-        ParallelOutput { added: Activations::shared(self.scale.apply(out)), aside }
+        ParallelOutput { added: Activations::Shared(self.scale.apply(out)), aside }
     }
 
     fn tap(&self) -> Option<Tap> {

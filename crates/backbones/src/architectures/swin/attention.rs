@@ -59,7 +59,7 @@ impl WindowAttention {
 
     /// A stream of `layout` to the same.
     pub(super) fn forward(&self, x: &Activations, layout: &Layout, train: bool) -> Activations {
-        let bias = self.bias(layout.resolution, x.shared.kind());
+        let bias = self.bias(layout.resolution, x.kind());
         let windows = &self.windows;
         if let Some(count) = layout.prompts() {
             let cut = x.map(|t| prompts::cut(windows, layout, count, t));

@@ -20,8 +20,9 @@ pub(super) struct Layout {
 
 impl Layout {
     /// That of a stage which `map` enters.
-    pub(super) fn of(map: &Tensor) -> Self {
-        Self { resolution: [map.size()[1], map.size()[2]], held: None }
+    pub(super) fn of(map: &Activations) -> Self {
+        let size = map.size();
+        Self { resolution: [size[1], size[2]], held: None }
     }
 
     /// Number of prompts; nothing as long as the stream is a map.
@@ -119,7 +120,7 @@ mod tests {
         let windows = Windows::new([5, 4], 2, true);
         let (batch, dim, area) = (2, HEADS * WIDTH, windows.area());
         let count = 6;
-        let mut layout = Layout::of(&random(&[batch, 5, 4, dim]));
+        let mut layout = Layout::of(&Activations::Shared(random(&[batch, 5, 4, dim])));
         layout.held = Some(PromptTokens::none(0));
         let qkv = random(&[batch, PROMPTS + count * area, 3 * dim]);
         let bias = random(&[count, HEADS, area, area]);
@@ -147,7 +148,7 @@ mod tests {
         let windows = Windows::new([4, 4], 2, true);
         let map = random(&[2, 4, 4, 3]);
         let prompts = random(&[2, PROMPTS, 3]);
-        let layout = Layout::of(&map);
+        let layout = Layout::of(&Activations::Shared(map.shallow_clone()));
         let tokens = Tensor::cat(&[&prompts, &map.flatten(1, 2)], 1);
         let found = cut(&windows, &layout, PROMPTS, &tokens);
         assert!(found.narrow(1, 0, PROMPTS).equal(&prompts));

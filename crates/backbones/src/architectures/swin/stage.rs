@@ -48,7 +48,7 @@ impl Stage {
         grad_checkpointing: GradCheckpointing,
         train: bool,
     ) -> Activations {
-        let (mut layout, mut tap) = (Layout::of(&x.shared), StageTap::default());
+        let (mut layout, mut tap) = (Layout::of(&x), StageTap::default());
         let mut z = x;
         for block in &self.blocks {
             z = layout.renew(z, block.prompts(), train);

@@ -36,7 +36,7 @@ impl Toy {
     }
 
     fn features(&self) -> Features {
-        let level = Activations::shared(&self.balance.params[0].1 * 1.0);
+        let level = Activations::Shared(&self.balance.params[0].1 * 1.0);
         Features { levels: vec![level], pooled: None, size: [1, 1] }
     }
 
@@ -44,7 +44,7 @@ impl Toy {
         let own: Vec<Tensor> =
             self.balance.params[1..].iter().map(|(_, p)| p.shallow_clone()).collect();
         let made = self.features();
-        (self.losses)(&features.unwrap_or(&made).levels[0].shared, &own)
+        (self.losses)(features.unwrap_or(&made).levels[0].expect_shared(), &own)
     }
 
     /// One step that changes nothing but what the balancer remembers; the gradients it made.

@@ -177,7 +177,7 @@ fn load(config: &VitConfig, allow_unused: &[&str]) -> (Tensor, LoadReport) {
     let report = store.load("w.npz", &renamed(), &options).unwrap();
     let image = Tensor::linspace(-1, 1, 2 * 3 * 12 * 8, (Kind::Float, Device::Cpu));
     let features = vit.forward_intermediates(&image.view([2, 3, 12, 8]), false).unwrap().features;
-    (vit.forward_head(&features, false).shared, report)
+    (vit.forward_head(&features, false).into_shared(), report)
 }
 
 #[test]
