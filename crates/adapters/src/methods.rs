@@ -6,6 +6,7 @@ pub mod compacter;
 pub mod decoder_only;
 pub mod dora;
 pub mod emtal;
+pub mod free_sinewich;
 pub mod full;
 pub mod houlsby;
 pub mod hyperformer;
@@ -16,6 +17,7 @@ pub mod parallel_adapter;
 pub mod phm;
 pub mod polyhistor;
 pub mod relative_bias;
+pub mod sine_lora;
 pub mod ssf;
 pub mod vmt_adapter;
 pub mod vpt;
@@ -36,6 +38,7 @@ parts! {
     relative_bias::RelativeBiasConfig,
     lora::LoraConfig,
     dora::DoraConfig,
+    sine_lora::SineLoraConfig,
     ssf::SsfConfig,
     houlsby::HoulsbyConfig,
     parallel_adapter::ParallelAdapterConfig,
@@ -46,6 +49,7 @@ parts! {
     hyperformer::HyperFormerConfig,
     polyhistor::PolyhistorConfig,
     mtlora::MtLoraConfig,
+    free_sinewich::FreeSinewichConfig,
     emtal::EmtalConfig,
     vmt_adapter::VmtAdapterConfig,
     vpt::VptConfig,

@@ -129,3 +129,23 @@ fn bottlenecks_count_as_their_equations() {
     assert_eq!(trainable(compacter(true)), 64 + both * one);
     assert_eq!(trainable(compacter(false)), 64 + one);
 }
+
+/// What trains beside the adapters: norms, tables of relative positions, the patch embedding; and
+/// the final norm, which published counts leave out.
+const BODY: i64 = 51_258 + 2 * 768;
+
+/// The published counts speak of kernels of 3 x 3 positions, `72 r^2`; here they have one.
+#[test]
+fn switched_bases_count_as_their_equations() {
+    let sites = json!(["qkv", "proj", "fc1", "fc2"]);
+    let lora = json!({"method": "sine_lora", "r": 4, "frequency": 200.0, "target_modules": sites});
+    assert_eq!(trainable(lora), 16 * WIDTHS * 4);
+    let tasks = TASKS.len() as i64;
+    for (r, expected) in [(32, 2_322_460), (64, 4_608_028)] {
+        let own = 70_656 * r + 8 * r * r + 96 * tasks + 96 + 2;
+        assert_eq!(trainable(json!({"method": "free_sinewich", "r": r})), own + BODY, "{r}");
+        assert_eq!(own + BODY, expected, "{r}");
+        let shared = json!({"method": "free_sinewich", "r": r, "core": false});
+        assert_eq!(trainable(shared), own - 8 * r * r + BODY, "{r}");
+    }
+}

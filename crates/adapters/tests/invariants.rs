@@ -52,6 +52,7 @@ impl Case {
 const BODY: [&str; 3] = ["patch_embed.*", "*norm*", "*relative_position_bias_table"];
 const MTLORA: &[&str] = &["*lora_*", BODY[0], BODY[1], BODY[2], "*.downsample.reduction.weight"];
 const MTLORA_PLUS: &[&str] = &["*lora_*", BODY[0], BODY[1], BODY[2]];
+const SINEWICH: &[&str] = &["*sine_*", BODY[0], BODY[1], BODY[2]];
 const DEAD: &[&str] =
     &["layers.1.blocks.1.mlp.fc2.lora_shared_A", "layers.1.blocks.1.mlp.fc2.lora_shared_B"];
 const DEAD_TRAINABLE: &[&str] = &[DEAD[0], DEAD[1], "layers.1.blocks.1.mlp.fc2.lora_shared_scale"];
@@ -80,6 +81,9 @@ fn example(config: AdapterConfig) -> Case {
         "full" => Case { trains: &["*"], ..case },
         "bitfit" => Case { trains: &["*.bias"], ..case },
         "relative_bias" => Case { trains: &[TABLE], not_on_vit: Some(NO_TABLES), ..case },
+        "free_sinewich" => {
+            Case { trains: SINEWICH, remain: &[], made: &["*.sine_tasks.*"], ..case }
+        }
         "mtlora" => Case { trains: MTLORA, dead: DEAD, remain: REMAIN, ..case },
         "vmt_adapter" => Case { remain: VMT_REMAIN, made: VMT_MADE, ..case },
         "hyperformer" | "polyhistor" => Case { made: &["*.hyper_tasks.*"], ..case },
@@ -169,6 +173,7 @@ fn cases() -> Vec<Case> {
     let bitfit = adapter(json!({"method": "bitfit", "relative_position_bias": true}));
     cases.push(Case::new("bitfit with tables", bitfit, &["*.bias", TABLE]));
     cases.extend(reparameterised());
+    cases.extend(reweighted());
     cases.extend(bottlenecks());
     cases.extend(hypernetworks());
     cases.extend(prompts());
@@ -220,6 +225,19 @@ fn bottlenecks() -> Vec<Case> {
         case("phm", phm, both),
         case("compacter", compacter(true), &["*.adapter_*", "adapter_phm_rule"]),
         case("compacter++", compacter(false), &["*.mlp.fc2.adapter_*", "adapter_phm_rule"]),
+    ]
+}
+
+fn reweighted() -> Vec<Case> {
+    let lora = adapter(
+        json!({"method": "sine_lora", "r": 2, "frequency": 50.0, "target_modules": ["q", "v", "fc2"]}),
+    );
+    let trains: &[_] = &["*.qkv.q.sine_*", "*.qkv.v.sine_*", "*.fc2.sine_*"];
+    let plain = json!({"method": "free_sinewich", "r": 3, "core": false, "low_pass": false, "freeze_norm": true, "freeze_patch_embed": true, "freeze_relative_position_bias": true});
+    let sinewich = Case::new("free_sinewich, plain", adapter(plain), &["*sine_*"]);
+    vec![
+        Case::new("sine_lora q, v", lora, trains),
+        Case { made: &["*.sine_tasks.*"], ..sinewich },
     ]
 }
 
@@ -305,7 +323,8 @@ fn every_method_starts_as_the_plain_backbone() {
                     assert!(difference(&found, expected) > TOLERANCE, "{}, {what}", case.name);
                     continue;
                 }
-                let stacked = architecture == "swin" || adapted.plan.keeps_streams();
+                let by_task = ["free_sinewich"].contains(&case.config.name());
+                let stacked = architecture == "swin" || by_task || adapted.plan.keeps_streams();
                 let exact = what.ends_with("shared") || !stacked;
                 let what = format!("{architecture}, {}, {what}", case.name);
                 close(&what, &found, expected, if exact { 0.0 } else { 1e-6 });
