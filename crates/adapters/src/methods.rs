@@ -4,6 +4,7 @@ pub mod adaptformer;
 pub mod bitfit;
 pub mod compacter;
 pub mod decoder_only;
+pub mod ditask;
 pub mod dora;
 pub mod emtal;
 pub mod free_sinewich;
@@ -50,6 +51,7 @@ parts! {
     polyhistor::PolyhistorConfig,
     mtlora::MtLoraConfig,
     free_sinewich::FreeSinewichConfig,
+    ditask::DiTaskConfig,
     emtal::EmtalConfig,
     vmt_adapter::VmtAdapterConfig,
     vpt::VptConfig,
