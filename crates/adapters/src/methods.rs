@@ -20,6 +20,7 @@ pub mod polyhistor;
 pub mod relative_bias;
 pub mod sine_lora;
 pub mod ssf;
+pub mod taps;
 pub mod vmt_adapter;
 pub mod vpt;
 
@@ -53,6 +54,7 @@ parts! {
     free_sinewich::FreeSinewichConfig,
     ditask::DiTaskConfig,
     emtal::EmtalConfig,
+    taps::TapsConfig,
     vmt_adapter::VmtAdapterConfig,
     vpt::VptConfig,
 }

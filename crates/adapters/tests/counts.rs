@@ -162,3 +162,14 @@ fn diffeomorphisms_count_as_published() {
     let frozen = json!({"method": "ditask", "freeze_downsample_reduction": true});
     assert_eq!(count(frozen), 1_605_594 - reductions);
 }
+
+#[test]
+fn selections_count_as_their_equations() {
+    // Three patch mergings from four times a width to twice it, without a bias.
+    let (layers, mergings) = (48 + 3, 8 * (96 * 96 + 192 * 192 + 384 * 384));
+    let weights = 12 * SQUARES + mergings;
+    assert_eq!(trainable(json!({"method": "taps"})), weights + 9 * WIDTHS + layers);
+    assert_eq!(trainable(json!({"method": "taps", "bias": false})), weights + layers);
+    let low = json!({"method": "taps", "r": 4, "bias": false});
+    assert_eq!(trainable(low), 4 * (16 * WIDTHS + 6 * (96 + 192 + 384)) + layers);
+}

@@ -241,7 +241,9 @@ fn reweighted() -> Vec<Case> {
     let trains: &[_] = &["*.qkv.q.sine_*", "*.qkv.v.sine_*", "*.fc2.sine_*"];
     let plain = json!({"method": "free_sinewich", "r": 3, "core": false, "low_pass": false, "freeze_norm": true, "freeze_patch_embed": true, "freeze_relative_position_bias": true});
     let sinewich = Case::new("free_sinewich, plain", adapter(plain), &["*sine_*"]);
+    let taps = adapter(json!({"method": "taps", "r": 2, "bias": false, "target_modules": ["fc1"]}));
     vec![
+        Case::new("taps, low rank", taps, &["*.fc1.taps_*"]),
         Case::new("sine_lora q, v", lora, trains),
         Case { made: &["*.sine_tasks.*"], ..sinewich },
         Case {
@@ -310,7 +312,8 @@ fn streams(out: &Intermediates) -> Vec<(String, Tensor)> {
 
 /// Gives every parameter of the method a value that shows in the outputs.
 fn set_off(built: &Built) {
-    redraw(&built.store, 0.1, is_method_parameter);
+    // Scalars that select layers stay, or some layers would have no effect at all.
+    redraw(&built.store, 0.1, |name| is_method_parameter(name) && !name.ends_with("taps_s"));
 }
 
 #[test]
