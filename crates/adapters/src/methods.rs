@@ -13,6 +13,7 @@ pub mod houlsby;
 pub mod hyperformer;
 pub mod lora;
 pub mod low_rank_adapter;
+pub mod mode;
 pub mod mtlora;
 pub mod parallel_adapter;
 pub mod phm;
@@ -55,6 +56,7 @@ parts! {
     ditask::DiTaskConfig,
     emtal::EmtalConfig,
     taps::TapsConfig,
+    mode::ModeConfig,
     vmt_adapter::VmtAdapterConfig,
     vpt::VptConfig,
 }

@@ -173,3 +173,18 @@ fn selections_count_as_their_equations() {
     let low = json!({"method": "taps", "r": 4, "bias": false});
     assert_eq!(trainable(low), 4 * (16 * WIDTHS + 6 * (96 + 192 + 384)) + layers);
 }
+
+#[test]
+fn dyadic_experts_count_as_their_equations() {
+    // Inputs and outputs of all layers, patch merging included, and how many there are.
+    let (inputs, outputs, layers) = (7 * WIDTHS + 4 * 672, 9 * WIDTHS + 2 * 672, 48 + 3);
+    let tasks = TASKS.len() as i64;
+    for (m, r, p) in [(4, 4, 1), (3, 8, 2), (1, 4, 4)] {
+        let fields = |routing: &str, shared_down: bool| json!({"method": "mode", "num_experts": m, "r": r, "p": p, "routing": routing, "shared_down": shared_down});
+        let experts = r * inputs + m * r * outputs;
+        let by_task = experts + layers * tasks * m * (r / p);
+        assert_eq!(trainable(fields("task", true)), by_task);
+        assert_eq!(trainable(fields("task", false)), by_task + (m - 1) * r * inputs);
+        assert_eq!(trainable(fields("token", true)), experts + m * (r / p) * inputs);
+    }
+}

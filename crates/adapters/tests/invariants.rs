@@ -90,6 +90,7 @@ fn example(config: AdapterConfig) -> Case {
             let made = &["*.ditask_tasks.*"];
             Case { trains: DITASK, dead: DITASK_DEAD, remain: &[], made, ..case }
         }
+        "mode" => Case { made: &["*.mode_tasks.*"], ..case },
         "mtlora" => Case { trains: MTLORA, dead: DEAD, remain: REMAIN, ..case },
         "vmt_adapter" => Case { remain: VMT_REMAIN, made: VMT_MADE, ..case },
         "hyperformer" | "polyhistor" => Case { made: &["*.hyper_tasks.*"], ..case },
@@ -242,7 +243,19 @@ fn reweighted() -> Vec<Case> {
     let plain = json!({"method": "free_sinewich", "r": 3, "core": false, "low_pass": false, "freeze_norm": true, "freeze_patch_embed": true, "freeze_relative_position_bias": true});
     let sinewich = Case::new("free_sinewich, plain", adapter(plain), &["*sine_*"]);
     let taps = adapter(json!({"method": "taps", "r": 2, "bias": false, "target_modules": ["fc1"]}));
+    let tasks = json!({"method": "mode", "num_experts": 3, "p": 4, "shared_down": false, "target_modules": ["fc1", "fc2"]});
+    let tokens = json!({"method": "mode", "p": 2, "routing": "token"});
+    let reason = "routers read every token, and no weight can hold what they choose";
     vec![
+        Case {
+            made: &["*.mode_tasks.*"],
+            ..Case::new("molora by task", adapter(tasks), &["*.fc1.mode_*", "*.fc2.mode_*"])
+        },
+        Case {
+            remain: &["*mode_*"],
+            unmergeable: Some(reason.into()),
+            ..Case::new("mode by token", adapter(tokens), &["*mode_*"])
+        },
         Case::new("taps, low rank", taps, &["*.fc1.taps_*"]),
         Case::new("sine_lora q, v", lora, trains),
         Case { made: &["*.sine_tasks.*"], ..sinewich },
