@@ -4,19 +4,24 @@ pub mod adaptformer;
 pub mod bitfit;
 pub mod compacter;
 pub mod decoder_only;
+pub mod ditask;
 pub mod dora;
 pub mod emtal;
+pub mod free_sinewich;
 pub mod full;
 pub mod houlsby;
 pub mod hyperformer;
 pub mod lora;
 pub mod low_rank_adapter;
+pub mod mode;
 pub mod mtlora;
 pub mod parallel_adapter;
 pub mod phm;
 pub mod polyhistor;
 pub mod relative_bias;
+pub mod sine_lora;
 pub mod ssf;
+pub mod taps;
 pub mod vmt_adapter;
 pub mod vpt;
 
@@ -36,6 +41,7 @@ parts! {
     relative_bias::RelativeBiasConfig,
     lora::LoraConfig,
     dora::DoraConfig,
+    sine_lora::SineLoraConfig,
     ssf::SsfConfig,
     houlsby::HoulsbyConfig,
     parallel_adapter::ParallelAdapterConfig,
@@ -46,7 +52,11 @@ parts! {
     hyperformer::HyperFormerConfig,
     polyhistor::PolyhistorConfig,
     mtlora::MtLoraConfig,
+    free_sinewich::FreeSinewichConfig,
+    ditask::DiTaskConfig,
     emtal::EmtalConfig,
+    taps::TapsConfig,
+    mode::ModeConfig,
     vmt_adapter::VmtAdapterConfig,
     vpt::VptConfig,
 }

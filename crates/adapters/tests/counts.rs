@@ -129,3 +129,62 @@ fn bottlenecks_count_as_their_equations() {
     assert_eq!(trainable(compacter(true)), 64 + both * one);
     assert_eq!(trainable(compacter(false)), 64 + one);
 }
+
+/// What trains beside the adapters: norms, tables of relative positions, the patch embedding; and
+/// the final norm, which published counts leave out.
+const BODY: i64 = 51_258 + 2 * 768;
+
+/// The published counts speak of kernels of 3 x 3 positions, `72 r^2`; here they have one.
+#[test]
+fn switched_bases_count_as_their_equations() {
+    let sites = json!(["qkv", "proj", "fc1", "fc2"]);
+    let lora = json!({"method": "sine_lora", "r": 4, "frequency": 200.0, "target_modules": sites});
+    assert_eq!(trainable(lora), 16 * WIDTHS * 4);
+    let tasks = TASKS.len() as i64;
+    for (r, expected) in [(32, 2_322_460), (64, 4_608_028)] {
+        let own = 70_656 * r + 8 * r * r + 96 * tasks + 96 + 2;
+        assert_eq!(trainable(json!({"method": "free_sinewich", "r": r})), own + BODY, "{r}");
+        assert_eq!(own + BODY, expected, "{r}");
+        let shared = json!({"method": "free_sinewich", "r": r, "core": false});
+        assert_eq!(trainable(shared), own - 8 * r * r + BODY, "{r}");
+    }
+}
+
+#[test]
+fn diffeomorphisms_count_as_published() {
+    // Norms, tables, patch embedding and patch merging; 48 layers, 12 of them with tasks.
+    let (body, reductions) = (BODY - 2 * 768, 1_548_288);
+    let count = |fields: Value| trainable(fields) - 2 * 768;
+    assert_eq!(body + reductions, 1_599_546);
+    assert_eq!(count(json!({"method": "ditask"})), 1_605_594);
+    let own = json!({"method": "ditask", "task_cells": 5});
+    assert_eq!(count(own), 1_599_546 + 48 * 63 + 12 * 4 * 4);
+    let frozen = json!({"method": "ditask", "freeze_downsample_reduction": true});
+    assert_eq!(count(frozen), 1_605_594 - reductions);
+}
+
+#[test]
+fn selections_count_as_their_equations() {
+    // Three patch mergings from four times a width to twice it, without a bias.
+    let (layers, mergings) = (48 + 3, 8 * (96 * 96 + 192 * 192 + 384 * 384));
+    let weights = 12 * SQUARES + mergings;
+    assert_eq!(trainable(json!({"method": "taps"})), weights + 9 * WIDTHS + layers);
+    assert_eq!(trainable(json!({"method": "taps", "bias": false})), weights + layers);
+    let low = json!({"method": "taps", "r": 4, "bias": false});
+    assert_eq!(trainable(low), 4 * (16 * WIDTHS + 6 * (96 + 192 + 384)) + layers);
+}
+
+#[test]
+fn dyadic_experts_count_as_their_equations() {
+    // Inputs and outputs of all layers, patch merging included, and how many there are.
+    let (inputs, outputs, layers) = (7 * WIDTHS + 4 * 672, 9 * WIDTHS + 2 * 672, 48 + 3);
+    let tasks = TASKS.len() as i64;
+    for (m, r, p) in [(4, 4, 1), (3, 8, 2), (1, 4, 4)] {
+        let fields = |routing: &str, shared_down: bool| json!({"method": "mode", "num_experts": m, "r": r, "p": p, "routing": routing, "shared_down": shared_down});
+        let experts = r * inputs + m * r * outputs;
+        let by_task = experts + layers * tasks * m * (r / p);
+        assert_eq!(trainable(fields("task", true)), by_task);
+        assert_eq!(trainable(fields("task", false)), by_task + (m - 1) * r * inputs);
+        assert_eq!(trainable(fields("token", true)), experts + m * (r / p) * inputs);
+    }
+}

@@ -52,6 +52,9 @@ impl Case {
 const BODY: [&str; 3] = ["patch_embed.*", "*norm*", "*relative_position_bias_table"];
 const MTLORA: &[&str] = &["*lora_*", BODY[0], BODY[1], BODY[2], "*.downsample.reduction.weight"];
 const MTLORA_PLUS: &[&str] = &["*lora_*", BODY[0], BODY[1], BODY[2]];
+const SINEWICH: &[&str] = &["*sine_*", BODY[0], BODY[1], BODY[2]];
+const DITASK: &[&str] = &["*ditask_*", BODY[0], BODY[1], BODY[2], "*.downsample.reduction.weight"];
+const DITASK_DEAD: &[&str] = &["layers.1.blocks.1.mlp.fc2.ditask_joint"];
 const DEAD: &[&str] =
     &["layers.1.blocks.1.mlp.fc2.lora_shared_A", "layers.1.blocks.1.mlp.fc2.lora_shared_B"];
 const DEAD_TRAINABLE: &[&str] = &[DEAD[0], DEAD[1], "layers.1.blocks.1.mlp.fc2.lora_shared_scale"];
@@ -80,6 +83,14 @@ fn example(config: AdapterConfig) -> Case {
         "full" => Case { trains: &["*"], ..case },
         "bitfit" => Case { trains: &["*.bias"], ..case },
         "relative_bias" => Case { trains: &[TABLE], not_on_vit: Some(NO_TABLES), ..case },
+        "free_sinewich" => {
+            Case { trains: SINEWICH, remain: &[], made: &["*.sine_tasks.*"], ..case }
+        }
+        "ditask" => {
+            let made = &["*.ditask_tasks.*"];
+            Case { trains: DITASK, dead: DITASK_DEAD, remain: &[], made, ..case }
+        }
+        "mode" => Case { made: &["*.mode_tasks.*"], ..case },
         "mtlora" => Case { trains: MTLORA, dead: DEAD, remain: REMAIN, ..case },
         "vmt_adapter" => Case { remain: VMT_REMAIN, made: VMT_MADE, ..case },
         "hyperformer" | "polyhistor" => Case { made: &["*.hyper_tasks.*"], ..case },
@@ -169,6 +180,7 @@ fn cases() -> Vec<Case> {
     let bitfit = adapter(json!({"method": "bitfit", "relative_position_bias": true}));
     cases.push(Case::new("bitfit with tables", bitfit, &["*.bias", TABLE]));
     cases.extend(reparameterised());
+    cases.extend(reweighted());
     cases.extend(bottlenecks());
     cases.extend(hypernetworks());
     cases.extend(prompts());
@@ -220,6 +232,43 @@ fn bottlenecks() -> Vec<Case> {
         case("phm", phm, both),
         case("compacter", compacter(true), &["*.adapter_*", "adapter_phm_rule"]),
         case("compacter++", compacter(false), &["*.mlp.fc2.adapter_*", "adapter_phm_rule"]),
+    ]
+}
+
+fn reweighted() -> Vec<Case> {
+    let lora = adapter(
+        json!({"method": "sine_lora", "r": 2, "frequency": 50.0, "target_modules": ["q", "v", "fc2"]}),
+    );
+    let trains: &[_] = &["*.qkv.q.sine_*", "*.qkv.v.sine_*", "*.fc2.sine_*"];
+    let plain = json!({"method": "free_sinewich", "r": 3, "core": false, "low_pass": false, "freeze_norm": true, "freeze_patch_embed": true, "freeze_relative_position_bias": true});
+    let sinewich = Case::new("free_sinewich, plain", adapter(plain), &["*sine_*"]);
+    let taps = adapter(json!({"method": "taps", "r": 2, "bias": false, "target_modules": ["fc1"]}));
+    let tasks = json!({"method": "mode", "num_experts": 3, "p": 4, "shared_down": false, "target_modules": ["fc1", "fc2"]});
+    let tokens = json!({"method": "mode", "p": 2, "routing": "token"});
+    let reason = "routers read every token, and no weight can hold what they choose";
+    vec![
+        Case {
+            made: &["*.mode_tasks.*"],
+            ..Case::new("molora by task", adapter(tasks), &["*.fc1.mode_*", "*.fc2.mode_*"])
+        },
+        Case {
+            remain: &["*mode_*"],
+            unmergeable: Some(reason.into()),
+            ..Case::new("mode by token", adapter(tokens), &["*mode_*"])
+        },
+        Case::new("taps, low rank", taps, &["*.fc1.taps_*"]),
+        Case::new("sine_lora q, v", lora, trains),
+        Case { made: &["*.sine_tasks.*"], ..sinewich },
+        Case {
+            trains: DITASK,
+            dead: DITASK_DEAD,
+            made: &["*.ditask_tasks.*"],
+            ..Case::new(
+                "ditask, free end",
+                adapter(json!({"method": "ditask", "cells": 4, "task_cells": 5, "free_end": true})),
+                &[],
+            )
+        },
     ]
 }
 
@@ -276,7 +325,8 @@ fn streams(out: &Intermediates) -> Vec<(String, Tensor)> {
 
 /// Gives every parameter of the method a value that shows in the outputs.
 fn set_off(built: &Built) {
-    redraw(&built.store, 0.1, is_method_parameter);
+    // Scalars that select layers stay, or some layers would have no effect at all.
+    redraw(&built.store, 0.1, |name| is_method_parameter(name) && !name.ends_with("taps_s"));
 }
 
 #[test]
@@ -305,7 +355,8 @@ fn every_method_starts_as_the_plain_backbone() {
                     assert!(difference(&found, expected) > TOLERANCE, "{}, {what}", case.name);
                     continue;
                 }
-                let stacked = architecture == "swin" || adapted.plan.keeps_streams();
+                let by_task = ["free_sinewich", "ditask"].contains(&case.config.name());
+                let stacked = architecture == "swin" || by_task || adapted.plan.keeps_streams();
                 let exact = what.ends_with("shared") || !stacked;
                 let what = format!("{architecture}, {}, {what}", case.name);
                 close(&what, &found, expected, if exact { 0.0 } else { 1e-6 });

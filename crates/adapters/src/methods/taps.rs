@@ -1,0 +1,319 @@
+//! TAPS: a scalar of every layer decides whether its weight is changed at all (Wallingford et al.,
+//! CVPR 2022, arXiv 2203.16708).
+//!
+//! ```text
+//! W' = W + 1[s >= tau] D       D = 0 and s = 0.15 at the start, tau = 0.1
+//! ```
+//!
+//! The indicator passes the gradient of `s` unchanged; a layer below `tau` is the frozen one and its
+//! `D` learns nothing. `D` has the full shape of the weight, or is a low-rank product `B A`. It
+//! merges: layers that were not selected are the backbone's own, bit for bit.
+//!
+//! As published a task has its own selection: `backbone.per_task` of a recipe gives every task a
+//! copy. The published loss also has a penalty `lambda mean |s|`; losses of methods are not part of a
+//! plan, so that here the tasks' losses alone move `s`.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use polyptych_registry::Part;
+use polyptych_tensor::{
+    Error as TensorError, Init, Linear, Plain, Plan, Projection, Result as TensorResult, Scope,
+    Site, Tensor, Tensors, no_grad,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::blocks::low_rank::{LowRank, LowRankInit};
+use crate::blocks::reweight::{Reweight, Reweighted};
+use crate::blocks::targets::{TargetModules, Targets};
+use crate::blocks::tensors::{copy, take, widened};
+use crate::error::{Result, config};
+use crate::method::{Form, Method};
+
+/// Configuration of TAPS.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TapsConfig {
+    /// What a layer's `s` must be at least for its weight to change.
+    pub tau: f64,
+    /// First value of every `s`.
+    pub s_init: f64,
+    /// Rank of `D`; the full shape of the weight without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub r: Option<i64>,
+    /// Whether biases of selected layers change too.
+    pub bias: bool,
+    /// Which projections have a selection; parts of a fused `qkv` have none of their own.
+    pub target_modules: TargetModules,
+}
+
+impl Default for TapsConfig {
+    fn default() -> Self {
+        let target_modules = TargetModules::Pattern("all-linear".into());
+        Self { tau: 0.1, s_init: 0.15, r: None, bias: true, target_modules }
+    }
+}
+
+impl TapsConfig {
+    fn validate(&self) -> Result<()> {
+        if !self.tau.is_finite() {
+            return Err(config("tau", "a finite number", self.tau));
+        }
+        if !(self.s_init.is_finite() && self.s_init >= self.tau) {
+            let expected = format!("at least tau, {}, or no layer ever changes", self.tau);
+            return Err(config("s_init", expected, self.s_init));
+        }
+        match self.r {
+            Some(r) if r < 1 => Err(config("r", "at least 1", r)),
+            _ => self.target_modules.validate(),
+        }
+    }
+}
+
+impl Part for TapsConfig {
+    const NAME: &'static str = "taps";
+    const SUMMARY: &'static str = "weights that change where a scalar of the layer selects them";
+
+    fn example() -> Self {
+        Self::default()
+    }
+}
+
+impl Method for TapsConfig {
+    fn plan(&self, _tasks: &[String], form: Form) -> Result<Rc<dyn Plan>> {
+        self.validate()?;
+        let targets = Targets::new(&self.target_modules)?;
+        Ok(Rc::new(Taps { config: self.clone(), form, targets, built: RefCell::default() }))
+    }
+
+    fn parameters(&self) -> &'static [&'static str] {
+        &["*taps_*"]
+    }
+}
+
+#[derive(Debug)]
+struct Taps {
+    config: TapsConfig,
+    form: Form,
+    targets: Targets,
+    /// Adapted modules, and whether their bias may change.
+    built: RefCell<BTreeMap<String, bool>>,
+}
+
+impl Taps {
+    /// Whether the weight at `site` is adapted as a whole.
+    fn adapts(&self, site: &Site) -> bool {
+        self.targets.parts(site).iter().any(|part| part.name.is_empty())
+    }
+
+    fn selected(&self, scope: &Scope, site: &Site) -> TensorResult<Selected> {
+        let (width, out) = (site.in_features, site.out_features);
+        let delta = match self.config.r {
+            None => Delta::Full(scope.param("taps_delta", &[out, width], Init::ZEROS)?),
+            Some(r) => {
+                let names = ("taps_A", "taps_B");
+                Delta::LowRank(LowRank::new(scope, names, [width, out, r], LowRankInit::Identity)?)
+            }
+        };
+        let bias = || scope.param("taps_bias", &[out], Init::ZEROS);
+        Ok(Selected {
+            s: scope.param("taps_s", &[1], Init::Const(self.config.s_init))?,
+            tau: self.config.tau,
+            delta,
+            bias: (site.bias && self.config.bias).then(bias).transpose()?,
+        })
+    }
+}
+
+impl Plan for Taps {
+    fn projection(&self, scope: &Scope, site: &Site) -> TensorResult<Box<dyn Projection>> {
+        let base = Linear::new(scope, site.in_features, site.out_features, site.bias)?;
+        if !self.adapts(site) || self.form == Form::Merged {
+            return Ok(Box::new(Plain(base)));
+        }
+        let reweight = self.selected(scope, site)?;
+        self.built.borrow_mut().insert(site.path.clone(), reweight.bias.is_some());
+        Ok(Box::new(Reweighted { base, reweight }))
+    }
+
+    fn finish(&self) -> TensorResult<()> {
+        if self.form == Form::Merged || !self.built.borrow().is_empty() {
+            return Ok(());
+        }
+        Err(TensorError::Config {
+            key: "target_modules".into(),
+            expected: "a name that the backbone has".into(),
+            found: self.config.target_modules.to_string(),
+        })
+    }
+
+    fn trains(&self, name: &str) -> bool {
+        name.contains("taps_")
+    }
+
+    fn merge(&self, tensors: &Tensors) -> TensorResult<Tensors> {
+        let mut merged = copy(tensors);
+        for (path, has_bias) in self.built.borrow().iter() {
+            let mut own = |name: &str| take(&mut merged, &format!("{path}.{name}"));
+            let delta = match self.config.r {
+                None => Delta::Full(own("taps_delta")?),
+                Some(_) => Delta::LowRank(LowRank { a: own("taps_A")?, b: own("taps_B")? }),
+            };
+            let bias = has_bias.then(|| own("taps_bias")).transpose()?;
+            let selected = Selected { s: own("taps_s")?, tau: self.config.tau, delta, bias };
+            if !selected.is_kept() {
+                continue;
+            }
+            let weight = selected.shared(&widened(&own("weight")?));
+            let bias = has_bias.then(|| own("bias")).transpose()?;
+            let bias = bias.map(|bias| selected.bias(&widened(&bias)));
+            merged.insert(format!("{path}.weight"), weight);
+            merged.extend(bias.map(|bias| (format!("{path}.bias"), bias)));
+        }
+        Ok(merged)
+    }
+}
+
+/// What a layer may change by.
+#[derive(Debug)]
+struct Selected {
+    /// `[1]`.
+    s: Tensor,
+    tau: f64,
+    delta: Delta,
+    /// `[out]`.
+    bias: Option<Tensor>,
+}
+
+#[derive(Debug)]
+enum Delta {
+    /// `[out, in]`.
+    Full(Tensor),
+    LowRank(LowRank),
+}
+
+impl Delta {
+    /// `D`, `[out, in]`.
+    fn matrix(&self) -> Tensor {
+        match self {
+            Delta::Full(delta) => delta.shallow_clone(),
+            Delta::LowRank(LowRank { a, b }) => b.matmul(a),
+        }
+    }
+}
+
+impl Selected {
+    /// `1[s >= tau]`, `[1]`, with the gradient of `s`.
+    fn indicator(&self) -> Tensor {
+        let hard = self.s.detach().ge(self.tau).to_kind(self.s.kind());
+        hard + (&self.s - self.s.detach())
+    }
+
+    fn is_kept(&self) -> bool {
+        no_grad(|| self.s.ge(self.tau).int64_value(&[0]) != 0)
+    }
+}
+
+impl Reweight for Selected {
+    fn shared(&self, weight: &Tensor) -> Tensor {
+        weight + self.indicator() * self.delta.matrix()
+    }
+
+    fn bias(&self, bias: &Tensor) -> Tensor {
+        match &self.bias {
+            Some(delta) => bias + self.indicator() * delta,
+            None => bias.shallow_clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use polyptych_tensor::{Activations, Device, Kind, SiteKind, Store};
+    use serde_json::json;
+
+    fn site() -> Site {
+        Site {
+            path: "fc1".into(),
+            kind: SiteKind::Fc1,
+            in_features: 4,
+            out_features: 3,
+            bias: true,
+            stage: 0,
+            last_in_stage: false,
+            last_stage: false,
+        }
+    }
+
+    /// A layer whose `s` is `s`, and its tensors after a backward pass from the sum of squares.
+    fn trained(s: f32, x: &Tensor) -> (Rc<dyn Plan>, Tensor, Tensors) {
+        let plan = TapsConfig::default().plan(&[], Form::Adapted).unwrap();
+        let store = Store::new(Device::Cpu);
+        let layer = plan.projection(&store.root().pp("fc1"), &site()).unwrap();
+        let tensors: Tensors = store.tensors().into_iter().collect();
+        let set = |name: &str, value: &Tensor| {
+            no_grad(|| tensors[&format!("fc1.{name}")].shallow_clone().copy_(value));
+        };
+        set("weight", &Tensor::arange(12, (Kind::Float, Device::Cpu)).view([3, 4]));
+        set("taps_s", &Tensor::from_slice(&[s]));
+        let y = layer.forward(&Activations::shared(x.shallow_clone()), true).shared;
+        y.square().sum(Kind::Float).backward();
+        (plan, y.detach(), tensors)
+    }
+
+    #[test]
+    fn the_first_gradient_is_that_of_full_fine_tuning() {
+        let x = Tensor::from_slice(&[1.0f32, -1.0, 0.5, 2.0]).unsqueeze(0);
+        let (_, y, tensors) = trained(0.1, &x);
+        let weight = tensors["fc1.weight"].detach().set_requires_grad(true);
+        let plain = x.matmul(&weight.tr());
+        assert_eq!(y, plain);
+        plain.square().sum(Kind::Float).backward();
+        assert_eq!(tensors["fc1.taps_delta"].grad(), weight.grad());
+        assert_eq!(tensors["fc1.taps_bias"].grad(), (y * 2.0).squeeze_dim(0));
+    }
+
+    #[test]
+    fn a_layer_below_tau_is_the_frozen_one() {
+        let x = Tensor::from_slice(&[1.0f32, -1.0, 0.5, 2.0]).unsqueeze(0);
+        let (plan, _, tensors) = trained(0.09, &x);
+        for name in ["fc1.taps_delta", "fc1.taps_bias"] {
+            assert_eq!(tensors[name].grad().abs().max().double_value(&[]), 0.0, "{name}");
+        }
+        let set = Tensor::ones([3, 4], (Kind::Float, Device::Cpu));
+        no_grad(|| tensors["fc1.taps_delta"].shallow_clone().copy_(&set));
+        let merged = plan.merge(&tensors).unwrap();
+        assert!(merged["fc1.weight"].equal(&tensors["fc1.weight"]));
+        assert_eq!(merged.keys().collect::<Vec<_>>(), ["fc1.bias", "fc1.weight"]);
+    }
+
+    /// The gradient of `s` is that of a factor on `D`.
+    #[test]
+    fn the_indicator_passes_its_gradient() {
+        let delta = Tensor::from_slice(&[2.0f32, -1.0]).unsqueeze(0);
+        for s in [0.05f32, 0.15] {
+            let s = Tensor::from_slice(&[s]).set_requires_grad(true);
+            let delta = Delta::Full(delta.shallow_clone());
+            let selected = Selected { s: s.shallow_clone(), tau: 0.1, delta, bias: None };
+            let weight = Tensor::zeros([1, 2], (Kind::Float, Device::Cpu));
+            (selected.shared(&weight) * 3.0).sum(Kind::Float).backward();
+            assert_eq!(s.grad().double_value(&[0]), 3.0);
+        }
+    }
+
+    #[test]
+    fn fields_out_of_range_are_named() {
+        let message = |fields| {
+            let config: TapsConfig = serde_json::from_value(fields).unwrap();
+            config.plan(&[], Form::Adapted).unwrap_err().to_string()
+        };
+        assert_eq!(message(json!({"r": 0})), "r: expected at least 1, found 0");
+        assert_eq!(
+            message(json!({"s_init": 0.05})),
+            "s_init: expected at least tau, 0.1, or no layer ever changes, found 0.05"
+        );
+    }
+}
