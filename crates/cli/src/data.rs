@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
-use polyptych_engine::{AugmentConfig, Sheet, contact_sheet, make, survey};
+use polyptych_engine::{AugmentConfig, ContactSheet, contact_sheet, make, survey};
 
 use crate::flags::{DataCheckFlags, DataCommand, DataMakeFlags, DataShowFlags};
 use crate::output::say;
@@ -31,7 +31,7 @@ fn done(result: Result<()>) -> Result<ExitCode> {
 
 fn show(flags: &DataShowFlags) -> Result<()> {
     let augment = flags.augment.as_deref().map(AugmentConfig::parse).transpose()?;
-    let sheet = Sheet {
+    let sheet = ContactSheet {
         manifest: flags.manifest.clone(),
         root: flags.root.clone(),
         follow_links: flags.follow_links,

@@ -7,8 +7,9 @@ use polyptych_data::{Batch, Loader};
 use polyptych_metrics::{Baseline, ClassScore, DeltaM, Metric, MetricError, Score, delta_m};
 use polyptych_tensor::{Device, Kind, Tensor, no_grad};
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use crate::run::peak::Peak;
 use crate::{Model, Result, Task, to_tensor};
 
 /// Scores of every task.
@@ -47,17 +48,6 @@ pub struct NamedClass {
     /// What it reached.
     #[serde(flatten)]
     pub score: ClassScore,
-}
-
-/// When a task was at its best.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Peak {
-    /// The headline score.
-    pub value: f64,
-    /// Steps done then.
-    pub step: u64,
-    /// Passes over the training data done then.
-    pub epoch: f64,
 }
 
 impl Evaluation {
