@@ -47,7 +47,7 @@ impl Step {
         let model = &self.model;
         model.store.zero_grad();
         let (mut outputs, mut total) = (Vec::new(), Vec::new());
-        model.backward_in_turn(&self.images, 0, |index, output| {
+        model.backward_by_head(&self.images, 0, |index, output| {
             let task = &model.tasks[index];
             let value = task.loss.forward(output, &self.targets[index])?;
             outputs.push(output.detach());

@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_name_tests_that_exist() {
+    fn pages_name_functions_that_exist() {
         none(&pages::check(&files()));
     }
 

@@ -8,7 +8,7 @@ mod said;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use polyptych_engine::{AugmentConfig, Sheet, contact_sheet, validate_data, write_copy};
+use polyptych_engine::{AugmentConfig, ContactSheet, contact_sheet, validate_data, write_copy};
 
 use self::bar::{bar, progress};
 use crate::flags::{DataCheckFlags, DataCommand, DataMakeFlags, DataShowFlags};
@@ -31,7 +31,7 @@ fn done(result: Result<()>) -> Result<ExitCode> {
 
 fn show(flags: &DataShowFlags) -> Result<()> {
     let augment = flags.augment.as_deref().map(AugmentConfig::parse).transpose()?;
-    let sheet = Sheet {
+    let sheet = ContactSheet {
         manifest: flags.manifest.clone(),
         root: flags.root.clone(),
         follow_links: flags.follow_links,

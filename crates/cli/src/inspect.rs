@@ -1,7 +1,7 @@
-//! `polyptych inspect`: the ledger of a recipe's model.
+//! `polyptych inspect`: parameters of a recipe's model.
 
 use anyhow::Result;
-use polyptych_engine::Ledger;
+use polyptych_engine::ParameterSummary;
 
 use crate::flags::InspectFlags;
 use crate::output::say;
@@ -9,10 +9,10 @@ use crate::recipes;
 
 pub(crate) fn run(flags: &InspectFlags) -> Result<()> {
     let recipe = recipes::resolve(&flags.recipe)?;
-    let ledger = Ledger::of_recipe(&recipe)?;
+    let summary = ParameterSummary::of_recipe(&recipe)?;
     match flags.json {
-        true => say!("{}", serde_json::to_string_pretty(&ledger)?),
-        false => say!("{}", ledger.to_string().trim_end()),
+        true => say!("{}", serde_json::to_string_pretty(&summary)?),
+        false => say!("{}", summary.to_string().trim_end()),
     }
     Ok(())
 }

@@ -7,8 +7,8 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
 use polyptych_engine::{
-    Baselines, Change, Evaluation, ExpertLayer, Ledger, Recipe, RunFolder, TrainOutcome, Trainer,
-    summary, torch_version,
+    Baselines, Change, Evaluation, ExpertLayer, ParameterSummary, Recipe, RunFolder, TrainOutcome,
+    Trainer, summary, torch_version,
 };
 
 use crate::flags::TrainFlags;
@@ -95,7 +95,7 @@ fn experts(layers: &[ExpertLayer]) -> String {
 
 fn introduce(trainer: &Trainer) {
     let recipe = trainer.recipe();
-    let count = Ledger::of(trainer.model()).total();
+    let count = ParameterSummary::of(trainer.model()).total();
     note!(
         "{}: {}, {} on {}, {} of {} parameters train, LibTorch {}",
         trainer.folder().path().display(),

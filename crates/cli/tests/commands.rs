@@ -88,8 +88,8 @@ fn recipes_are_listed_shown_copied_and_counted() {
     let listed = balancers.lines().skip(1).map(|line| line.split(' ').next().unwrap());
     assert_eq!(listed.collect::<Vec<_>>(), names);
     assert!(balancers.contains("pcgrad       gram      Gram matrix "), "{balancers}");
-    let ledger = playground.succeed(&["inspect", "quickstart"]);
-    assert!(ledger.contains("backbone, adapter"), "{ledger}");
+    let summary = playground.succeed(&["inspect", "quickstart"]);
+    assert!(summary.contains("backbone, adapter"), "{summary}");
     let json = playground.succeed(&["inspect", "recipe.toml", "--json"]);
     assert!(serde_json::from_str::<serde_json::Value>(&json).unwrap()["rows"].is_array());
 }
@@ -145,8 +145,8 @@ fn conflict_is_measured_drawn_and_counted() {
     let written = playground.succeed(&["conflict", "run", "--out", "map.png"]);
     assert_eq!(written, "map.png\n");
     assert!(image::open(playground.path("map.png")).unwrap().width() > 200);
-    let ledger = playground.succeed(&[&["inspect"], &overrides[..]].concat());
-    assert!(ledger.contains("\nrow buffer: 2 tasks x "), "{ledger}");
+    let summary = playground.succeed(&[&["inspect"], &overrides[..]].concat());
+    assert!(summary.contains("\nrow buffer: 2 tasks x "), "{summary}");
     let message = playground.refused(&["conflict", "toy"]);
     assert!(message.starts_with("toy/metrics.jsonl: "), "{message}");
 }

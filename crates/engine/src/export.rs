@@ -1,5 +1,6 @@
 //! A model in the formats of others, each read back and compared before it is announced.
 
+mod check;
 pub(crate) mod convert;
 pub(crate) mod difference;
 pub(crate) mod merge;
@@ -18,6 +19,7 @@ use polyptych_tensor::{LoadOptions, NoAdapter, Store, Tensor, Tensors, no_grad};
 use crate::error::io;
 use crate::model::trunk::Trunk;
 use crate::{Difference, Error, Model, OpenRun, Recipe, Result, to_tensor};
+use check::check;
 
 /// What a model is written as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,7 +119,7 @@ impl<'a> Subject<'a> {
         if run.form == Form::Adapted {
             let trained = run.model_in_float32()?;
             let differences = merge::compare(&model, &trained, &images)?;
-            differences.iter().try_for_each(|(key, difference)| difference.check(key))?;
+            differences.iter().try_for_each(|(key, difference)| check(*difference, key))?;
         }
         Ok(Self { run, recipe, model, images })
     }
@@ -234,7 +236,7 @@ impl<'a> Subject<'a> {
 
 impl ExportReport {
     fn check(self) -> Result<Self> {
-        self.differences.iter().try_for_each(|(key, difference)| difference.check(key))?;
+        self.differences.iter().try_for_each(|(key, difference)| check(*difference, key))?;
         Ok(self)
     }
 }

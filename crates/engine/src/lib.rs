@@ -2,7 +2,7 @@
 //!
 //! The crate where the layers meet: a [`Recipe`] names data, backbone, adapter, heads and losses;
 //! a [`Model`] joins them; a [`Trainer`] runs and resumes; [`evaluate`], [`Predictor`], [`merge`] and
-//! [`Ledger`] are what one does with the result.
+//! [`ParameterSummary`] are what one does with the result.
 
 mod error;
 mod export;
@@ -20,7 +20,7 @@ pub use export::{ExportFormat, ExportReport, export};
 pub use model::Model;
 pub use model::activate::activate_at;
 pub use model::experts::moefy_file;
-pub use model::joint_labels::{UnionRange, UnionRecipe};
+pub use model::joint_labels::UnionRange;
 pub use model::task::Task;
 pub use model::weights::{load_backbone, summary};
 pub use polyptych_adapters::{ExpertLayer, KMeansConfig};
@@ -35,20 +35,24 @@ pub use polyptych_losses::balancers::{BalancerInfo, BalancerKind, balancers};
 pub use polyptych_metrics::ClassScore;
 pub use polyptych_synthetic::{CopyContents, write_copy};
 pub use polyptych_tensor::memory;
-pub use recipe::{
-    BackboneRecipe, Change, CompareRecipe, DataRecipe, ExtendRecipe, OptimiserRecipe, Recipe,
-    SourceRecipe, TaskRecipe, TrainRecipe,
+pub use recipe::change::Change;
+pub use recipe::config::{
+    BackboneRecipe, CompareRecipe, DataRecipe, ExtendRecipe, OptimiserRecipe, Recipe, TaskRecipe,
+    TrainRecipe, UnionRecipe,
 };
-pub use recipe::{Proposal, closest, propose};
+pub use recipe::problems::closest;
+pub use recipe::propose::{Proposal, propose};
+pub use recipe::source::SourceRecipe;
 pub use report::build::{Report, ReportOptions, report};
-pub use report::contact_sheet::{Sheet, contact_sheet};
+pub use report::contact_sheet::{ContactSheet, contact_sheet};
 pub use report::heat_map::heat_map;
 pub use report::panel::{panel, picture};
-pub use report::parameter_summary::{Ledger, LedgerRow, RowBuffer};
+pub use report::parameter_summary::{ParameterGroup, ParameterSummary, TaskGradientBuffer};
 pub use report::timing::{Spread, Timing, time};
 pub use run::checkpoint::Checkpoint;
 pub use run::data::{DataSets, facts, to_tensor, validate_data};
-pub use run::evaluate::{Evaluation, NamedClass, Peak, TaskScores, evaluate, evaluate_watched};
+pub use run::evaluate::{Evaluation, NamedClass, TaskScores, evaluate, evaluate_watched};
+pub use run::peak::Peak;
 pub use run::predict::{Prediction, Predictor, image_files, output_names, passed_over};
 pub use run::{OpenRun, RunFolder};
 pub use training::conflict::{Conflict, ConflictGroup, MeanConflict};

@@ -3,6 +3,7 @@
 pub(crate) mod activate;
 pub(crate) mod experts;
 pub(crate) mod features;
+pub(crate) mod header;
 pub(crate) mod joint_labels;
 pub(crate) mod sequential_heads;
 pub(crate) mod task;
@@ -18,12 +19,9 @@ use polyptych_heads::{Head, HeadInput, upsample};
 use polyptych_tensor::{Device, Kind, Observed, Store, Tensor, Tensors, manual_seed};
 
 use crate::model::features::Features;
-use crate::model::sequential_heads::InTurn;
+use crate::model::sequential_heads::SequentialHeads;
 use crate::model::trunk::{Trunk, shares};
 use crate::{Recipe, Result, Task, UnionRange};
-
-/// Scope of the backbone's parameters.
-pub(crate) const BACKBONE: &str = "backbone";
 
 /// A network for all tasks of a recipe.
 #[derive(Debug)]
@@ -132,7 +130,7 @@ impl Model {
     ///
     /// # Errors
     /// An image of another shape, or what `loss` reports.
-    pub fn backward_in_turn(
+    pub fn backward_by_head(
         &self,
         images: &Tensor,
         seed: i64,
@@ -145,16 +143,16 @@ impl Model {
             }
             manual_seed(seed);
             let features = self.features(trunk, &asked, images, true)?;
-            let (size, in_turn) = (features.size, InTurn::new(features));
+            let (size, heads) = (features.size, SequentialHeads::new(features));
             for index in asked {
-                let input = in_turn.input(index - trunk.tasks.start);
+                let input = heads.input(index - trunk.tasks.start);
                 let output = self.head_output(&input, size, index, true)?;
                 let minimised = loss(index, &output)?;
                 if minimised.requires_grad() {
                     minimised.f_backward()?;
                 }
             }
-            in_turn.backward()?;
+            heads.backward()?;
         }
         Ok(())
     }

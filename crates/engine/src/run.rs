@@ -23,6 +23,7 @@ pub(crate) mod data_record;
 pub(crate) mod evaluate;
 pub(crate) mod extend;
 pub(crate) mod hub;
+pub(crate) mod peak;
 pub(crate) mod predict;
 
 use std::fs::File;

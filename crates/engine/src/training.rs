@@ -5,14 +5,12 @@
 //! So `N + N` steps are `2 N` steps, bit for bit on the CPU, where a process has one run at a time:
 //! LibTorch's generator is the process's.
 
-mod ahead;
 pub(crate) mod balance;
 pub(crate) mod conflict;
 mod dump;
-mod further;
 pub(crate) mod log;
 mod measure;
-mod pass;
+pub(crate) mod objective;
 mod report;
 mod save;
 mod start;
@@ -22,19 +20,16 @@ use std::fs::File;
 use std::time::Instant;
 
 use polyptych_data::TaskSpec;
-use polyptych_losses::LossWeights;
 use polyptych_metrics::Baseline;
 use polyptych_tensor::optim::Optimiser;
-use polyptych_tensor::{Device, GradScaler, Tensor, memory};
+use polyptych_tensor::{Device, Tensor, memory};
 use serde_json::json;
 
-use crate::model::joint_labels::Union;
 use crate::run::checkpoint::State;
-use crate::training::balance::TaskBalancer;
 use crate::training::log::Log;
 use crate::{DataSets, Error, Evaluation, Model, Recipe, Result, RunFolder};
 pub use dump::{Number, StepDump};
-use further::Further;
+use objective::Objective;
 pub use report::{Observer, Preparation, StepReport, TrainOutcome};
 
 /// A run that can be started, stopped and resumed.
@@ -43,15 +38,10 @@ pub struct Trainer {
     folder: RunFolder,
     data: DataSets,
     model: Model,
-    /// Positions of the tasks that learn by a loss of their own, and its weight.
-    alone: Vec<usize>,
-    weights: Option<LossWeights>,
-    union: Option<Union>,
-    balance: Option<TaskBalancer>,
-    further: Vec<Further>,
+    objective: Objective,
     optimiser: Box<dyn Optimiser>,
-    scaler: Option<GradScaler>,
-    /// Trainable parameters that are learnt together; several parts where tasks share none.
+    /// Trainable parameters whose gradients are clipped together; several parts where tasks share
+    /// none.
     parts: Vec<Vec<(String, Tensor)>>,
     baselines: Option<Vec<Baseline>>,
     state: State,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use common::{Until, alone, recipe, refused, train};
-use polyptych_engine::{DataSets, Ledger, OpenRun, Recipe, Trainer, evaluate, merge};
+use polyptych_engine::{DataSets, OpenRun, ParameterSummary, Recipe, Trainer, evaluate, merge};
 use polyptych_tensor::{Device, Kind, Tensor, manual_seed, no_grad};
 
 const VMT: &str = "adapter={method=\"vmt_adapter\", bottleneck={fixed=4}}";
@@ -57,10 +57,11 @@ fn old_tasks_stay_bit_equal_while_a_new_one_learns() {
         let old = old(&first, &[precision]);
         let recipe = more(&first, &[precision, "seed=5", "train.lr=0.1"]);
         // Counted without the old run.
-        let ledger = Ledger::of_recipe(&more(Path::new("no/run"), &[precision])).unwrap();
+        let summary =
+            ParameterSummary::of_recipe(&more(Path::new("no/run"), &[precision])).unwrap();
         let (trainer, _) = train(recipe, &second);
-        assert_eq!(Ledger::of(trainer.model()), ledger);
-        for row in ledger.rows {
+        assert_eq!(ParameterSummary::of(trainer.model()), summary);
+        for row in summary.rows {
             // Scale and shift of four numbers at each of four taps.
             let expected = match row.group.as_str() {
                 "backbone, adapter" => 4 * 2 * 4,
@@ -113,7 +114,7 @@ fn an_extended_run_resumes_folds_and_is_extended_again() {
     // A first task of whole images brings the final norm, which dense tasks do not read.
     let again = extend(&path("parts"), "\"tags\"");
     let (trainer, _) = train(recipe(&[VMT, NORMALS, TAGS, &again]), &path("again"));
-    let rows = Ledger::of(trainer.model()).rows;
+    let rows = ParameterSummary::of(trainer.model()).rows;
     let adapter = rows.iter().find(|row| row.group == "backbone, adapter").unwrap();
     // It reads the last of the four levels alone.
     assert_eq!(adapter.trainable, 2 * 4);

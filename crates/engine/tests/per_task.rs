@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use common::{alone, classes, recipe, train};
 use polyptych_adapters::Form;
 use polyptych_engine::{
-    DataSets, Ledger, Model, OpenRun, Recipe, Trainer, evaluate, merge, time, to_tensor,
+    DataSets, Model, OpenRun, ParameterSummary, Recipe, Trainer, evaluate, merge, time, to_tensor,
 };
 use polyptych_formats::file;
 use polyptych_tensor::{Device, Kind, Role, Tensor, manual_seed, no_grad};
@@ -98,9 +98,10 @@ fn frozen_weights_exist_once() {
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let (trainer, _) = train(copies(&[LORA]), &folder.path().join("run"));
-    let plain = Ledger::of(&model(&recipe(&["adapter={method=\"decoder_only\"}"]))).total();
-    let one = Ledger::of(&model(&recipe(&[LORA]))).total();
-    let counted = Ledger::of(trainer.model());
+    let plain =
+        ParameterSummary::of(&model(&recipe(&["adapter={method=\"decoder_only\"}"]))).total();
+    let one = ParameterSummary::of(&model(&recipe(&[LORA]))).total();
+    let counted = ParameterSummary::of(trainer.model());
     let copied = counted.rows.iter().filter(|row| row.group.starts_with("tasks."));
     let copied: Vec<_> = copied.map(|row| (row.group.as_str(), row.trainable)).collect();
     let names = ["tasks.depth", "tasks.depth, adapter", "tasks.semseg", "tasks.semseg, adapter"];

@@ -5,7 +5,9 @@ mod common;
 
 use common::{Until, alone, classes, train};
 use polyptych_adapters::Form;
-use polyptych_engine::{DataSets, Ledger, Model, OpenRun, Recipe, Trainer, evaluate, merge, time};
+use polyptych_engine::{
+    DataSets, Model, OpenRun, ParameterSummary, Recipe, Trainer, evaluate, merge, time,
+};
 use polyptych_formats::file;
 use polyptych_tensor::optim::decay_groups;
 use polyptych_tensor::{Device, Kind};
@@ -58,7 +60,7 @@ fn the_folded_model_is_a_plain_classifier_of_the_union() {
     assert_eq!(plain["head.bias"].size(), [12 + 16]);
     let numbers: usize = plain.values().map(|t| t.numel()).sum();
     let timm = classes(&["adapter={method=\"full\"}"]);
-    assert_eq!(numbers as i64, Ledger::of_recipe(&timm).unwrap().total().total);
+    assert_eq!(numbers as i64, ParameterSummary::of_recipe(&timm).unwrap().total().total);
     let timing = time(&run, 2, 2).unwrap();
     assert!(timing.folded_ms.is_some() && timing.adapted_ms.median > 0.0);
     assert!(time(&merged, 2, 2).unwrap_err().to_string().contains("found a merged model"));

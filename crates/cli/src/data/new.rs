@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use polyptych_engine::{Root, Sheet, contact_sheet, infer_manifest, split_sizes};
+use polyptych_engine::{ContactSheet, Root, contact_sheet, infer_manifest, split_sizes};
 
 use super::said::plural;
 use crate::flags::DataNewFlags;
@@ -28,7 +28,7 @@ pub(crate) fn run(flags: &DataNewFlags) -> Result<()> {
         say!("  {split}: {}", size_of(size));
     }
     let split = inferred.splits.iter().find(|split| split.starts_with("train"));
-    let sheet = Sheet {
+    let sheet = ContactSheet {
         manifest: manifest.clone(),
         root: Some(folder.clone()),
         follow_links: false,

@@ -11,7 +11,9 @@ use polyptych_tensor::{
 };
 
 use crate::error::io;
-use crate::model::weights::{header, open_weights};
+use crate::export::check::check;
+use crate::model::header::header;
+use crate::model::weights::open_weights;
 use crate::{Difference, Error, Result};
 
 /// What sources keep and timm's models lack.
@@ -148,7 +150,7 @@ fn compare_outputs(config: &BackboneConfig, both: [&Tensors; 2]) -> Result<Diffe
     });
     let [written, read] = outputs;
     let difference = Difference::between(&read?, &written?);
-    difference.check("outputs").map(|()| difference)
+    check(difference, "outputs").map(|()| difference)
 }
 
 fn difference(written: &Tensors, read: &Tensors) -> f64 {

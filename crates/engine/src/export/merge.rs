@@ -10,8 +10,9 @@ use polyptych_tensor::{Kind, LoadOptions, Precision, Tensor, Tensors, no_grad};
 use serde::Serialize;
 
 use crate::error::io;
+use crate::export::check::check;
+use crate::model::header::header;
 use crate::model::trunk::Trunk;
-use crate::model::weights::header;
 use crate::run::{MERGE, MERGED_MODEL};
 use crate::training::log::to_json;
 use crate::{
@@ -94,7 +95,7 @@ fn report(run: &OpenRun, both: &Both, tensors: &Tensors) -> Result<MergeReport> 
     if let Some(reason) = run.model.unmergeable() {
         return Err(unmergeable(run, reason, &differences));
     }
-    differences.iter().try_for_each(|(key, difference)| difference.check(key))?;
+    differences.iter().try_for_each(|(key, difference)| check(*difference, key))?;
     let in_own_precision = match both.trained {
         Some(_) => compare(&merged(run, &run.recipe, tensors)?, &run.model, &images)?,
         None => BTreeMap::new(),

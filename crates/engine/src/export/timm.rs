@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{ExportReport, Subject, new_folder, settings};
 use crate::Result;
-use crate::model::weights::header;
+use crate::model::header::header;
 
 const WEIGHTS: &str = "model.safetensors";
 const CONFIG: &str = "config.json";

@@ -10,8 +10,9 @@ use polyptych_formats::pth::Choice;
 use polyptych_tensor::{Device, Kind, LoadOptions, Tensor, Tensors, matches};
 use sha2::{Digest, Sha256};
 
-use crate::model::BACKBONE;
-use crate::model::weights::{header, open_weights};
+use crate::model::header::header;
+use crate::model::trunk::BACKBONE;
+use crate::model::weights::open_weights;
 use crate::run::checkpoint::read_json;
 use crate::training::log::to_json;
 use crate::{Model, Recipe, Result};

@@ -8,24 +8,10 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use polyptych_data::{Batch, TaskKind, TaskSpec};
-use polyptych_losses::{
-    ClassRanges, CrossEntropy, QualityRetaining, QualityRetainingConfig, TaskLoss,
-};
+use polyptych_losses::{ClassRanges, CrossEntropy, QualityRetaining, TaskLoss};
 use polyptych_tensor::{Device, Kind, Tensor, Tensors};
-use serde::{Deserialize, Serialize};
 
 use crate::{Error, Recipe, Result, TaskRecipe};
-
-/// How classification tasks learn in one space of labels: `[union]` of a recipe.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct UnionRecipe {
-    /// Share of the target that is spread over all classes of all tasks, in `[0, 1)`.
-    pub label_smoothing: f64,
-    /// Holds each class to the logits it had; nothing if absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub quality_retaining: Option<QualityRetainingConfig>,
-}
 
 /// The classes of a task among those of the union.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +54,7 @@ pub(crate) fn joined(ranges: &ClassRanges, specs: &[TaskSpec]) -> Vec<usize> {
 
 /// The loss of the union, with what it remembers.
 #[derive(Debug)]
-pub(crate) struct Union {
+pub(crate) struct JointLabels {
     /// Positions of the joined tasks on the task axis.
     joined: Vec<usize>,
     ranges: ClassRanges,
@@ -77,7 +63,7 @@ pub(crate) struct Union {
 }
 
 /// What one batch gives.
-pub(crate) struct UnionLoss {
+pub(crate) struct JointLoss {
     /// float32 scalar: cross-entropy over all classes, plus the quality-retaining loss.
     pub(crate) total: Tensor,
     /// Mean cross-entropy, without label smoothing, of each task; none without a label in the batch.
@@ -86,7 +72,7 @@ pub(crate) struct UnionLoss {
     pub(crate) quality_retaining: Option<Tensor>,
 }
 
-impl Union {
+impl JointLabels {
     /// The union of the recipe's classification tasks, if it asks for one.
     ///
     /// # Errors
@@ -116,7 +102,7 @@ impl Union {
     ///
     /// # Errors
     /// An image with a class in several tasks.
-    pub(crate) fn forward(&mut self, outputs: &[Tensor], batch: &Batch) -> Result<UnionLoss> {
+    pub(crate) fn forward(&mut self, outputs: &[Tensor], batch: &Batch) -> Result<JointLoss> {
         let classes = classes(&self.ranges, batch)?;
         let labelled: Vec<i64> = (0i64..)
             .zip(&classes)
@@ -139,7 +125,7 @@ impl Union {
         };
         let by_task = self.by_task(&logits, &target, &classes)?;
         let total = retained.as_ref().map_or(cross_entropy.shallow_clone(), |r| &cross_entropy + r);
-        Ok(UnionLoss { total, by_task, quality_retaining: retained })
+        Ok(JointLoss { total, by_task, quality_retaining: retained })
     }
 
     fn by_task(
@@ -166,7 +152,7 @@ impl Union {
         self.quality_retaining.as_ref().map_or_else(Tensors::new, QualityRetaining::state)
     }
 
-    /// Goes on where [`Union::state`] was taken.
+    /// Goes on where [`JointLabels::state`] was taken.
     ///
     /// # Errors
     /// A bank of another number of classes.

@@ -10,7 +10,7 @@ use crate::model::features::Features;
 
 /// The features of a trunk, at which the gradients of heads end until all of them are there.
 #[derive(Debug)]
-pub(crate) struct InTurn {
+pub(crate) struct SequentialHeads {
     levels: Vec<End>,
     pooled: Option<End>,
 }
@@ -23,7 +23,7 @@ struct End {
     leaves: Vec<Tensor>,
 }
 
-impl InTurn {
+impl SequentialHeads {
     /// Cuts heads off from the trunk that made `features`.
     pub(crate) fn new(features: Features) -> Self {
         let levels = features.levels.into_iter().map(End::new).collect();
@@ -120,12 +120,12 @@ mod tests {
         [0, 2].map(|task| loss(&read(task as i64), task)).into_iter().sum::<Tensor>().backward();
         let expected = weight.grad().copy();
         weight.shallow_clone().zero_grad();
-        let in_turn = InTurn::new(features(&weight));
+        let heads = SequentialHeads::new(features(&weight));
         // The task in the middle has no loss.
         for task in [0, 2] {
-            loss(&in_turn.input(task), task).backward();
+            loss(&heads.input(task), task).backward();
         }
-        in_turn.backward().unwrap();
+        heads.backward().unwrap();
         assert!(weight.grad().allclose(&expected, 1e-5, 1e-6, false));
     }
 
@@ -141,16 +141,16 @@ mod tests {
         loss(&read, 0).backward();
         let expected = weight.grad().copy();
         weight.shallow_clone().zero_grad();
-        let in_turn = InTurn::new(features());
-        loss(&in_turn.input(0), 0).backward();
-        in_turn.backward().unwrap();
+        let heads = SequentialHeads::new(features());
+        loss(&heads.input(0), 0).backward();
+        heads.backward().unwrap();
         assert!(weight.grad().equal(&expected));
     }
 
     #[test]
     fn a_trunk_that_does_not_learn_is_left_alone() {
-        let in_turn = InTurn::new(features(&ramp(&[2, 4]).detach()));
-        loss(&in_turn.input(1), 1).backward();
-        in_turn.backward().unwrap();
+        let heads = SequentialHeads::new(features(&ramp(&[2, 4]).detach()));
+        loss(&heads.input(1), 1).backward();
+        heads.backward().unwrap();
     }
 }

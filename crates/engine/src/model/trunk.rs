@@ -16,10 +16,11 @@ use polyptych_data::TaskSpec;
 use polyptych_heads::HeadInput;
 use polyptych_tensor::{Activations, Owner, Plan, Role, Store, Tensor, Tensors};
 
-use crate::model::BACKBONE;
 use crate::model::features::Features;
-use crate::recipe::balancer::of_shared;
-use crate::{Error, Recipe, Result};
+use crate::{Recipe, Result};
+
+/// Scope of the backbone's parameters.
+pub(crate) const BACKBONE: &str = "backbone";
 
 /// One backbone with its plan.
 #[derive(Debug)]
@@ -34,24 +35,6 @@ pub(crate) struct Trunk {
     places: BTreeMap<String, String>,
     /// Its tasks of whole images.
     image_level: Vec<String>,
-}
-
-/// Checks `backbone.per_task` of `recipe`, whose file is `origin`.
-///
-/// # Errors
-/// What tasks share, beside copies that share nothing that trains.
-pub(crate) fn validate(recipe: &Recipe, origin: &str) -> Result<()> {
-    let reason = match recipe.adapter.not_per_task() {
-        _ if !recipe.backbone.per_task => return Ok(()),
-        Some(reason) => format!("the method {} {reason}", recipe.adapter.name()),
-        None if recipe.union.is_some() => "[union] joins the tasks of one trunk".into(),
-        None => match of_shared(recipe) {
-            Some(reason) => reason.into(),
-            None => return Ok(()),
-        },
-    };
-    let reason = format!("expected false, found true: {reason}");
-    Err(Error::Recipe { origin: origin.into(), key: "backbone.per_task".into(), reason })
 }
 
 /// The tasks of each trunk of `recipe`, as positions on the task axis.

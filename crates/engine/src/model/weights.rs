@@ -1,16 +1,17 @@
 //! Where a backbone's values come from.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use polyptych_adapters::{is_method_parameter, method_parameters};
 use polyptych_backbones::checkpoint::is_rounded_up;
-use polyptych_backbones::{Checkpoint, ROUNDED_UP, computed, pretrained};
+use polyptych_backbones::{Checkpoint, computed, pretrained};
 use polyptych_formats::pth::Choice;
 use polyptych_formats::{TensorFile, file};
 use polyptych_tensor::{LoadOptions, LoadReport, Tensor, Tensors, matches};
 
-use crate::model::BACKBONE;
+use crate::model::header::header;
+use crate::model::trunk::BACKBONE;
 use crate::run::hub::Hub;
 use crate::run::{MERGED_MODEL, RECIPE};
 use crate::{BackboneRecipe, Checkpoint as RunCheckpoint, Error, Model, Result, RunFolder, Task};
@@ -186,12 +187,6 @@ pub fn summary(report: &LoadReport) -> String {
         parts.push(format!("{} of the file not needed", report.unused.len()));
     }
     parts.join(", ")
-}
-
-/// The header of weights that we write: PyTorch's layout, Swins planned by rounding up.
-pub(crate) fn header() -> HashMap<String, String> {
-    let entries = [("format", "pt"), ROUNDED_UP];
-    entries.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
 }
 
 /// A shipped `architecture.tag`, another of timm's names, or a file or folder.

@@ -5,7 +5,8 @@ use polyptych_losses::balancers::{Balancer, BalancerConfig, BalancerKind, Balanc
 
 use polyptych_tensor::optim::{AdaTaskConfig, AdamWConfig};
 
-use crate::{Error, OptimiserRecipe, Recipe, Result};
+use super::config::{OptimiserRecipe, Recipe};
+use crate::{Error, Result};
 
 /// Whether a run balances step by step, or measures conflict, which needs the same passes.
 pub(crate) fn balances(recipe: &Recipe) -> bool {

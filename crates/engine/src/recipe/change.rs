@@ -6,7 +6,7 @@ use std::fmt;
 use polyptych_tensor::matches;
 use serde_json::Value;
 
-use super::Recipe;
+use super::config::Recipe;
 
 /// What may change between two parts of a run; all else would make another run of it.
 const MAY_CHANGE: [&str; 19] = [

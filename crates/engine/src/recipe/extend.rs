@@ -1,59 +1,8 @@
 //! `[extend]`: a trained run gets more tasks, and everything that it had stays as it is.
 
-use std::path::{Path, PathBuf};
-
-use serde::{Deserialize, Serialize};
-
-use super::Recipe;
-use crate::recipe::balancer::by_task;
-use crate::{Error, Result, RunFolder};
-
-/// Which run a recipe extends, and by what.
-///
-/// The recipe has all tasks of that run beside the new ones. Values of the old ones and of all that
-/// tasks share come from its checkpoint and stay; only what the new tasks own learns.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ExtendRecipe {
-    /// Folder of the trained run.
-    pub run: PathBuf,
-    /// The tasks that it does not have.
-    pub tasks: Vec<String>,
-    /// Whether its best checkpoint is taken instead of its last one.
-    #[serde(default)]
-    pub best: bool,
-}
-
-impl Recipe {
-    /// The recipe as one that extends `run` by the tasks that only the recipe has; without the rows
-    /// of its table, which begin elsewhere.
-    ///
-    /// # Errors
-    /// A folder that is no run, a run that has all tasks of the recipe already, or a recipe that
-    /// cannot extend any.
-    pub fn extending(self, run: &Path, best: bool) -> Result<Self> {
-        let known = RunFolder::open(run)?.recipe()?.0.task_names();
-        let tasks: Vec<String> =
-            self.task_names().into_iter().filter(|task| !known.contains(task)).collect();
-        if tasks.is_empty() {
-            let reason = format!(
-                "expected a task that {} does not have, found {}",
-                run.display(),
-                self.task_names().join(", ")
-            );
-            return Err(Error::Recipe { origin: self.name, key: "tasks".into(), reason });
-        }
-        let extend = Some(ExtendRecipe { run: run.into(), tasks, best });
-        let recipe = Self { extend, compare: Vec::new(), ..self };
-        recipe.validate(&recipe.name)?;
-        Ok(recipe)
-    }
-
-    /// Whether `task` learns: all tasks do, or those by which a run is extended.
-    pub fn learns(&self, task: &str) -> bool {
-        self.extend.as_ref().is_none_or(|extend| extend.tasks.iter().any(|new| new == task))
-    }
-}
+use super::balancer::by_task;
+use super::config::Recipe;
+use crate::{Error, Result};
 
 /// Checks `[extend]` of `recipe`, whose file is `origin`, as far as it goes without the run.
 ///

@@ -2,8 +2,8 @@
 
 use toml::Value;
 
+use super::config::{OptimiserRecipe, Recipe};
 use super::problems::Problem;
-use super::{OptimiserRecipe, Recipe};
 
 /// Every number that is out of range.
 pub(super) fn wrong(recipe: &Recipe) -> Vec<Problem> {

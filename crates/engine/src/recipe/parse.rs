@@ -5,7 +5,8 @@ use std::path::Path;
 use polyptych_data::read_text;
 use toml::{Table, Value};
 
-use super::{Recipe, problems};
+use super::config::Recipe;
+use super::problems;
 use crate::{Error, Result};
 
 impl Recipe {

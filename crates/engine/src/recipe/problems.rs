@@ -5,7 +5,7 @@
 
 use toml::{Table, Value};
 
-use super::Recipe;
+use super::config::Recipe;
 use crate::Error;
 
 /// A recipe with every field that must be there; `*` stands for any name or number.

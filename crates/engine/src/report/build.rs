@@ -7,7 +7,7 @@ use polyptych_adapters::{Form, is_method_parameter};
 use super::extremes::extremes;
 use super::page::{Merging, Shown, page};
 use super::stored::{StoredRun, name_apart};
-use crate::{Error, Ledger, OpenRun, Result};
+use crate::{Error, OpenRun, ParameterSummary, Result};
 
 /// What a page shows beside the files of its runs.
 #[derive(Debug, Clone)]
@@ -48,22 +48,22 @@ pub fn report(runs: &[PathBuf], options: &ReportOptions) -> Result<Report> {
 }
 
 fn shown(run: StoredRun, options: &ReportOptions, notes: &mut Vec<String>) -> Shown {
-    let (ledger, merging, found) = match OpenRun::open(&run.path, false, options.device.as_deref())
-    {
-        Ok(open) => {
-            let found = match options.samples {
-                0 => Ok(Vec::new()),
-                limit => extremes(&open, limit),
-            };
-            (Some(Ledger::of(&open.model)), merging(&open), found)
-        }
-        Err(e) => (Ledger::of_recipe(&run.recipe).ok(), None, Err(e)),
-    };
+    let (parameters, merging, found) =
+        match OpenRun::open(&run.path, false, options.device.as_deref()) {
+            Ok(open) => {
+                let found = match options.samples {
+                    0 => Ok(Vec::new()),
+                    limit => extremes(&open, limit),
+                };
+                (Some(ParameterSummary::of(&open.model)), merging(&open), found)
+            }
+            Err(e) => (ParameterSummary::of_recipe(&run.recipe).ok(), None, Err(e)),
+        };
     let extremes = found.unwrap_or_else(|e| {
         notes.push(left_out(&run.path, &e));
         Vec::new()
     });
-    Shown { run, ledger, merging, extremes }
+    Shown { run, parameters, merging, extremes }
 }
 
 fn left_out(path: &Path, e: &Error) -> String {

@@ -9,7 +9,7 @@ use polyptych_data::{
     resize_image,
 };
 
-use crate::recipe::folder_of;
+use crate::recipe::source::folder_of;
 use crate::report::text::{width, write};
 use crate::{Result, picture};
 
@@ -23,7 +23,7 @@ const NOTHING: [u8; 3] = [40, 0, 60];
 
 /// What a contact sheet shows.
 #[derive(Debug, Clone)]
-pub struct Sheet {
+pub struct ContactSheet {
     /// The manifest of the data set.
     pub manifest: PathBuf,
     /// Its folder; `data/<name of the manifest>` if absent.
@@ -46,7 +46,7 @@ pub struct Sheet {
 ///
 /// # Errors
 /// A manifest, folder or sample that cannot be read; an augmentation out of range.
-pub fn contact_sheet(sheet: &Sheet) -> Result<RgbImage> {
+pub fn contact_sheet(sheet: &ContactSheet) -> Result<RgbImage> {
     let root = folder_of(&sheet.manifest, sheet.root.as_deref())?;
     let root = Root::new(&root, sheet.follow_links);
     let dataset = open(&sheet.manifest, &root, &sheet.split)?;
@@ -168,7 +168,7 @@ mod tests {
     fn labels_and_augmentation_are_seen() {
         let folder = tempfile::tempdir().unwrap();
         write_copy("pascal_context", folder.path()).unwrap();
-        let sheet = Sheet {
+        let sheet = ContactSheet {
             manifest: Path::new(env!("CARGO_MANIFEST_DIR"))
                 .join("../../datasets/pascal_context.toml"),
             root: Some(folder.path().to_owned()),
@@ -180,7 +180,8 @@ mod tests {
             seed: 0,
         };
         let image = contact_sheet(&sheet).unwrap();
-        let before = Sheet { augment: AugmentConfig::preset("mtlora_pascal"), ..sheet.clone() };
+        let before =
+            ContactSheet { augment: AugmentConfig::preset("mtlora_pascal"), ..sheet.clone() };
         let augmented = contact_sheet(&before).unwrap();
         assert_eq!(augmented.width(), image.width());
         assert!(augmented.height() > image.height() + 48);

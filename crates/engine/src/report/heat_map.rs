@@ -18,30 +18,30 @@ const UNKNOWN: Rgb<u8> = Rgb([200; 3]);
 /// Draws every group of `mean`, the first one being all shared parameters.
 pub fn heat_map(mean: &MeanConflict) -> RgbImage {
     let names = mean.tasks.iter().map(|task| task.chars().count()).max().unwrap_or(0);
-    let sheet = Sheet { tasks: mean.tasks.len() as u32, margin: width_of(names) };
+    let layout = Layout { tasks: mean.tasks.len() as u32, margin: width_of(names) };
     let (columns, rows) =
         (mean.groups.len().min(COLUMNS) as u32, mean.groups.len().div_ceil(COLUMNS) as u32);
     let title = format!("mean cosine of task gradients, {} measurements", mean.count);
-    let wide = (GAP + columns * (sheet.width() + GAP)).max(2 * GAP + width(&title));
-    let high = GAP + LINE + rows * (sheet.height() + GAP);
+    let wide = (GAP + columns * (layout.width() + GAP)).max(2 * GAP + width(&title));
+    let high = GAP + LINE + rows * (layout.height() + GAP);
     let mut image = RgbImage::from_pixel(wide, high, Rgb([255; 3]));
     write(&mut image, &title, GAP, GAP / 2);
     for (place, (group, cosines)) in mean.groups.iter().enumerate() {
         let (row, column) = ((place / COLUMNS) as u32, (place % COLUMNS) as u32);
         let corner =
-            [GAP + column * (sheet.width() + GAP), GAP + LINE + row * (sheet.height() + GAP)];
-        sheet.draw(&mut image, corner, (group, &mean.tasks), cosines);
+            [GAP + column * (layout.width() + GAP), GAP + LINE + row * (layout.height() + GAP)];
+        layout.draw(&mut image, corner, (group, &mean.tasks), cosines);
     }
     image
 }
 
 /// Measures of one square with its names.
-struct Sheet {
+struct Layout {
     tasks: u32,
     margin: u32,
 }
 
-impl Sheet {
+impl Layout {
     fn width(&self) -> u32 {
         self.margin + 8 + self.tasks * CELL.max(self.margin + 8)
     }

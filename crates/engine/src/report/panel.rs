@@ -40,15 +40,15 @@ pub fn panel(photograph: &Array3<u8>, pictures: &[RgbImage]) -> RgbImage {
     let (height, width, _) = photograph.dim();
     let (height, width) = (height as u32, width as u32);
     let columns = pictures.len() as u32 + 1;
-    let mut sheet = RgbImage::from_pixel(columns * (width + GAP) - GAP, height, Rgb([255; 3]));
+    let mut panel = RgbImage::from_pixel(columns * (width + GAP) - GAP, height, Rgb([255; 3]));
     let photograph = RgbImage::from_fn(width, height, |x, y| {
         Rgb([0, 1, 2].map(|c| photograph[[y as usize, x as usize, c]]))
     });
     for (column, picture) in std::iter::once(&photograph).chain(pictures).enumerate() {
         let x = column as i64 * i64::from(width + GAP);
-        image::imageops::replace(&mut sheet, picture, x, 0);
+        image::imageops::replace(&mut panel, picture, x, 0);
     }
-    sheet
+    panel
 }
 
 pub(crate) fn class_colour(spec: &TaskSpec, class: f32) -> [u8; 3] {
@@ -131,10 +131,10 @@ mod tests {
     fn panels_stand_side_by_side() {
         let photograph = Array3::from_elem((2, 3, 3), 9u8);
         let map = RgbImage::from_pixel(3, 2, Rgb([7; 3]));
-        let sheet = panel(&photograph, &[map]);
-        assert_eq!(sheet.dimensions(), (3 + GAP + 3, 2));
+        let panel = panel(&photograph, &[map]);
+        assert_eq!(panel.dimensions(), (3 + GAP + 3, 2));
         assert_eq!(
-            (sheet[(0, 0)].0, sheet[(3, 0)].0, sheet[(3 + GAP, 1)].0),
+            (panel[(0, 0)].0, panel[(3, 0)].0, panel[(3 + GAP, 1)].0),
             ([9; 3], [255; 3], [7; 3])
         );
     }

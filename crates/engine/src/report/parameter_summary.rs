@@ -8,12 +8,12 @@ use polyptych_tensor::{Device, Kind, Role, Tensor};
 use serde::Serialize;
 
 use crate::recipe::balancer::num_buffers;
-use crate::training::balance::ParameterSharing;
+use crate::training::balance::parameter_sharing::ParameterSharing;
 use crate::{DataSets, Model, Recipe, Result};
 
 /// Counts of one group of parameters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct LedgerRow {
+pub struct ParameterGroup {
     /// `backbone`, `backbone, adapter`, `heads.<task>` or, for a task's own copies, `tasks.<task>`
     /// and `tasks.<task>, adapter`.
     pub group: String,
@@ -27,19 +27,19 @@ pub struct LedgerRow {
 
 /// Counts of all groups.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Ledger {
+pub struct ParameterSummary {
     /// Groups in the order of their names, without the total.
-    pub rows: Vec<LedgerRow>,
+    pub rows: Vec<ParameterGroup>,
     /// Parameters that are kept for compatible files although no output depends on them.
     pub unused: Vec<(String, i64)>,
     /// What a gradient aggregator, or a measurement of conflict, holds beside the model.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub row_buffer: Option<RowBuffer>,
+    pub row_buffer: Option<TaskGradientBuffer>,
 }
 
 /// Room for one gradient per task over the shared trainable parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct RowBuffer {
+pub struct TaskGradientBuffer {
     /// Batches whose rows are held at a time: 3 for SDMGrad, else 1.
     pub buffers: i64,
     /// Rows.
@@ -50,7 +50,7 @@ pub struct RowBuffer {
     pub bytes: i64,
 }
 
-impl Ledger {
+impl ParameterSummary {
     /// Counts the parameters of the model that `recipe` makes, on the CPU; the data need not be
     /// there where manifests name the classes.
     ///
@@ -61,18 +61,18 @@ impl Ledger {
         let model = Model::new(recipe, &specs, Form::Adapted, Device::Cpu)?;
         let row_buffer = match num_buffers(recipe) as i64 {
             0 => None,
-            buffers => Some(RowBuffer::of(&model, recipe.data.img_size, buffers)?),
+            buffers => Some(TaskGradientBuffer::of(&model, recipe.data.img_size, buffers)?),
         };
         Ok(Self { row_buffer, ..Self::of(&model) })
     }
 
     /// Counts the parameters of `model`.
     pub fn of(model: &Model) -> Self {
-        let mut rows: BTreeMap<String, LedgerRow> = BTreeMap::new();
+        let mut rows: BTreeMap<String, ParameterGroup> = BTreeMap::new();
         let mut unused = Vec::new();
         model.store.for_each(|name, entry| {
             let group = group_of(name);
-            let row = rows.entry(group.clone()).or_insert_with(|| LedgerRow::empty(group));
+            let row = rows.entry(group.clone()).or_insert_with(|| ParameterGroup::empty(group));
             let count = entry.tensor.numel() as i64;
             let parameter = entry.role == Role::Parameter;
             row.stored += count;
@@ -86,18 +86,18 @@ impl Ledger {
     }
 
     /// The sum of all groups.
-    pub fn total(&self) -> LedgerRow {
-        let add = |mut sum: LedgerRow, row: &LedgerRow| {
+    pub fn total(&self) -> ParameterGroup {
+        let add = |mut sum: ParameterGroup, row: &ParameterGroup| {
             sum.total += row.total;
             sum.trainable += row.trainable;
             sum.stored += row.stored;
             sum
         };
-        self.rows.iter().fold(LedgerRow::empty("all".into()), add)
+        self.rows.iter().fold(ParameterGroup::empty("all".into()), add)
     }
 }
 
-impl RowBuffer {
+impl TaskGradientBuffer {
     /// Follows every task's output for an image of `size` back to the parameters of `model`.
     fn of(model: &Model, size: [usize; 2], buffers: i64) -> Result<Self> {
         let shape = [1, 3, size[0] as i64, size[1] as i64];
@@ -108,13 +108,13 @@ impl RowBuffer {
     }
 }
 
-impl LedgerRow {
+impl ParameterGroup {
     fn empty(group: String) -> Self {
         Self { group, total: 0, trainable: 0, stored: 0 }
     }
 }
 
-impl fmt::Display for Ledger {
+impl fmt::Display for ParameterSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:<28} {:>14} {:>14} {:>14}", "group", "total", "trainable", "stored")?;
         let total = self.total();
@@ -196,17 +196,22 @@ mod tests {
 
     #[test]
     fn the_table_ends_with_the_sum() {
-        let row = |group: &str, trainable| LedgerRow {
+        let row = |group: &str, trainable| ParameterGroup {
             group: group.into(),
             total: 1000,
             trainable,
             stored: 1001,
         };
         let rows = vec![row("backbone", 0), row("heads.depth", 1000)];
-        let row_buffer = Some(RowBuffer { buffers: 1, tasks: 2, shared: 1000, bytes: 8000 });
-        let ledger = Ledger { rows, unused: vec![("backbone.x".into(), 12)], row_buffer };
-        assert_eq!(ledger.total(), LedgerRow { total: 2000, stored: 2002, ..row("all", 1000) });
-        let text = ledger.to_string();
+        let row_buffer =
+            Some(TaskGradientBuffer { buffers: 1, tasks: 2, shared: 1000, bytes: 8000 });
+        let summary =
+            ParameterSummary { rows, unused: vec![("backbone.x".into(), 12)], row_buffer };
+        assert_eq!(
+            summary.total(),
+            ParameterGroup { total: 2000, stored: 2002, ..row("all", 1000) }
+        );
+        let text = summary.to_string();
         let words: Vec<Vec<&str>> =
             text.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(words[3], ["all", "2,000", "1,000", "2,002"]);

@@ -27,7 +27,7 @@ pub struct Spread {
 pub struct Timing {
     /// Images in the batch.
     pub images: usize,
-    /// Passes of each form, taken in turn.
+    /// Passes of each form, that alternate.
     pub passes: usize,
     /// The model as it was trained.
     pub adapted_ms: Spread,
@@ -35,7 +35,7 @@ pub struct Timing {
     pub folded_ms: Option<Spread>,
 }
 
-/// Times forward passes over `images` random images, the two forms of the model in turn, so that
+/// Times forward passes over `images` random images, alternating between the two forms of the model, so that
 /// whatever else the machine does falls on both.
 ///
 /// # Errors
@@ -53,7 +53,7 @@ pub fn time(run: &OpenRun, images: usize, passes: usize) -> Result<Timing> {
     }
     let folded = run.model.unmergeable().is_none().then(|| folded(run)).transpose()?;
     let models: Vec<&Model> = [Some(&run.model), folded.as_ref()].into_iter().flatten().collect();
-    let mut spreads = in_turn(&models, &batch(run, images), passes)?.into_iter();
+    let mut spreads = alternate(&models, &batch(run, images), passes)?.into_iter();
     let adapted_ms = spreads.next().expect("there is a trained model");
     Ok(Timing { images, passes, adapted_ms, folded_ms: spreads.next() })
 }
@@ -71,7 +71,7 @@ fn batch(run: &OpenRun, images: usize) -> Tensor {
     Tensor::randn([images as i64, 3, height, width], options)
 }
 
-fn in_turn(models: &[&Model], images: &Tensor, passes: usize) -> Result<Vec<Spread>> {
+fn alternate(models: &[&Model], images: &Tensor, passes: usize) -> Result<Vec<Spread>> {
     let mut times = vec![Vec::with_capacity(passes); models.len()];
     for pass in 0..WARM_UP + passes {
         for (model, times) in models.iter().zip(&mut times) {

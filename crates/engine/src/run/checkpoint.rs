@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::io;
-use crate::model::weights::header;
+use crate::model::header::header;
 use crate::run::data_record::DataRecord;
 use crate::training::log::to_json;
 use crate::{Error, Peak, Result};

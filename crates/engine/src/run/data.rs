@@ -10,7 +10,7 @@ use polyptych_data::{
 };
 use polyptych_tensor::{Device, Tensor};
 
-use crate::recipe::folder_of;
+use crate::recipe::source::folder_of;
 use crate::run::data_record::DataRecord;
 use crate::run::extend;
 use crate::{Error, Recipe, Result, SourceRecipe};

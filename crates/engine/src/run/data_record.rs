@@ -6,7 +6,7 @@ use polyptych_data::{DatasetRecord, TaskSpec};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::recipe::differences;
+use crate::recipe::change::differences;
 
 /// Lists that are longer in text are compared entry by entry.
 const LONG: usize = 60;

@@ -9,8 +9,9 @@ use polyptych_metrics::{
 };
 use polyptych_tensor::{Device, Kind, Tensor, no_grad};
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use crate::run::peak::Peak;
 use crate::{Model, Result, Task, to_tensor};
 
 /// Scores of every task.
@@ -52,17 +53,6 @@ pub struct NamedClass {
     /// What it reached.
     #[serde(flatten)]
     pub score: ClassScore,
-}
-
-/// When a task was at its best.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Peak {
-    /// The headline score.
-    pub value: f64,
-    /// Steps done then.
-    pub step: u64,
-    /// Passes over the training data done then.
-    pub epoch: f64,
 }
 
 impl Evaluation {

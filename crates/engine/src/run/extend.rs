@@ -1,11 +1,13 @@
 //! The run that another one extends: what its recipe must agree in, and its values.
 
+use std::path::Path;
+
 use polyptych_adapters::AddTask;
 use polyptych_data::TaskSpec;
 use polyptych_tensor::{LoadOptions, LoadReport};
 use serde_json::{Map, Value, json};
 
-use crate::recipe::{Change, differences};
+use crate::recipe::change::{Change, differences};
 use crate::run::{MERGE, same_recipe};
 use crate::{Checkpoint, Error, ExtendRecipe, Model, Recipe, Result, RunFolder};
 
@@ -25,6 +27,32 @@ pub(crate) fn known_specs(recipe: &Recipe) -> Result<Vec<TaskSpec>> {
     match recipe.extend.as_ref().map(|extend| RunFolder::open(&extend.run)) {
         Some(Ok(folder)) => folder.specs(),
         Some(Err(_)) | None => Ok(Vec::new()),
+    }
+}
+
+impl Recipe {
+    /// The recipe as one that extends `run` by the tasks that only the recipe has; without the rows
+    /// of its table, which begin elsewhere.
+    ///
+    /// # Errors
+    /// A folder that is no run, a run that has all tasks of the recipe already, or a recipe that
+    /// cannot extend any.
+    pub fn extending(self, run: &Path, best: bool) -> Result<Self> {
+        let known = RunFolder::open(run)?.recipe()?.0.task_names();
+        let tasks: Vec<String> =
+            self.task_names().into_iter().filter(|task| !known.contains(task)).collect();
+        if tasks.is_empty() {
+            let reason = format!(
+                "expected a task that {} does not have, found {}",
+                run.display(),
+                self.task_names().join(", ")
+            );
+            return Err(Error::Recipe { origin: self.name, key: "tasks".into(), reason });
+        }
+        let extend = Some(ExtendRecipe { run: run.into(), tasks, best });
+        let recipe = Self { extend, compare: Vec::new(), ..self };
+        recipe.validate(&recipe.name)?;
+        Ok(recipe)
     }
 }
 

@@ -3,12 +3,9 @@
 use std::collections::BTreeMap;
 
 use polyptych_kernels::torch_version;
-use polyptych_tensor::{GradScaler, Tensors};
 
 use super::Trainer;
-use crate::model::joint_labels::Union;
 use crate::run::checkpoint::State;
-use crate::training::balance::TaskBalancer;
 use crate::{Checkpoint, Result};
 
 impl Trainer {
@@ -32,10 +29,8 @@ impl Trainer {
             versions: versions(),
             ..self.state.clone()
         };
-        let mut memory = self.union.as_ref().map_or_else(Tensors::new, Union::state);
-        memory.extend(self.balance.as_ref().map_or_else(Tensors::new, TaskBalancer::state));
-        memory.extend(self.scaler.as_ref().map_or_else(Tensors::new, GradScaler::state));
-        Checkpoint { model, optimiser: self.optimiser.state(), memory, state, rounded_up: true }
+        let (optimiser, memory) = (self.optimiser.state(), self.objective.state());
+        Checkpoint { model, optimiser, memory, state, rounded_up: true }
     }
 }
 

@@ -3,27 +3,24 @@
 use std::path::Path;
 
 use polyptych_adapters::Form;
-use polyptych_data::{Loader, TaskSpec};
-use polyptych_losses::LossWeights;
+use polyptych_data::TaskSpec;
 use polyptych_tensor::optim::{AdaTask, AdamW, Optimiser, Sgd, decay_groups};
-use polyptych_tensor::{Device, GradScaler, LoadOptions, Precision, Tensor, device};
+use polyptych_tensor::{Device, LoadOptions, Precision, Tensor, device};
 
-use super::further::Further;
+use super::objective::Objective;
 use super::save::versions;
-use super::{Preparation, StepDump, Trainer, ahead, dump};
+use super::{Preparation, StepDump, Trainer, dump};
 use crate::model::experts;
-use crate::model::joint_labels::Union;
 use crate::report::provenance::Call;
 use crate::report::tracker::Tracker;
 use crate::run::checkpoint::State;
 use crate::run::data_record::task_differences;
 use crate::run::extend::Extended;
 use crate::run::{MERGE, RECIPE, allowed, same_recipe};
-use crate::training::balance::TaskBalancer;
 use crate::training::log::Log;
 use crate::{
     Baselines, Change, Checkpoint, DataSets, Error, Model, OptimiserRecipe, Recipe, Result,
-    RunFolder, load_backbone,
+    RunFolder, load_backbone, to_tensor,
 };
 
 impl Trainer {
@@ -107,7 +104,8 @@ impl Trainer {
             path: dump::folder(path),
             reason: format!("expected a batch for step {}, found none", recorded.step),
         })?;
-        let pass = trainer.prepare_step(&batch)?;
+        let images = to_tensor(&batch.images, trainer.device);
+        let pass = trainer.backward(&images, &batch)?;
         // As the step did: where tasks have copies, those with finite numbers were clipped.
         trainer.clip();
         let params = trainer.model.store.trainable();
@@ -147,16 +145,7 @@ impl Trainer {
 
     fn remember(&mut self, checkpoint: &Checkpoint) -> Result<()> {
         self.optimiser.restore(&checkpoint.optimiser)?;
-        if let Some(union) = &mut self.union {
-            union.restore(&checkpoint.memory)?;
-        }
-        if let Some(balance) = &mut self.balance {
-            balance.restore(&checkpoint.memory)?;
-        }
-        if let Some(scaler) = &mut self.scaler {
-            scaler.restore(&checkpoint.memory)?;
-        }
-        Ok(())
+        self.objective.restore(&checkpoint.memory)
     }
 
     fn new(
@@ -170,29 +159,20 @@ impl Trainer {
         model.store_frozen();
         let params = model.store.trainable();
         let optimiser = optimiser(&recipe, &params);
-        let union = Union::new(&recipe, &data.specs, model.store.device())?;
-        let alone = alone(&model, union.as_ref());
-        let weights = weights(&model, &alone)?;
-        let balance = TaskBalancer::new(&recipe, &params)?;
-        let further = further(balance.as_ref(), &data.train);
+        let objective = Objective::new(&recipe, &data.specs, &model, &params, &data.train)?;
         let baselines = folder.baselines()?.and_then(|b| b.of(&recipe.task_names()));
         let (device, step) = (model.store.device(), state.step);
         let call = Call::new(versions(), data.record().text(), format!("{device:?}"), step);
         let log = Log::open(folder.path().join("metrics.jsonl"), step)?
             .followed_by(Tracker::open(&folder, &recipe, call)?);
         Ok(Self {
-            scaler: recipe.precision.scales_losses().then(GradScaler::default),
             parts: model.parts(&params),
             device: model.store.device(),
             recipe,
             folder,
             data,
             model,
-            alone,
-            weights,
-            union,
-            balance,
-            further,
+            objective,
             optimiser,
             baselines,
             state,
@@ -242,26 +222,6 @@ fn optimiser(recipe: &Recipe, params: &[(String, Tensor)]) -> Box<dyn Optimiser>
             Box::new(AdaTask::new(config, groups, &recipe.task_names()))
         }
     }
-}
-
-/// Positions of the tasks that learn by a loss of their own.
-fn alone(model: &Model, union: Option<&Union>) -> Vec<usize> {
-    let joins = |index: usize| union.is_some_and(|union| union.joins(index));
-    model.learning().iter().copied().filter(|&index| !joins(index)).collect()
-}
-
-fn weights(model: &Model, alone: &[usize]) -> Result<Option<LossWeights>> {
-    let weight = |&index: &usize| {
-        let task = &model.tasks[index];
-        (task.spec.name.as_str(), task.recipe.weight)
-    };
-    let weights = (!alone.is_empty()).then(|| LossWeights::new(alone.iter().map(weight)));
-    Ok(weights.transpose()?)
-}
-
-fn further(balance: Option<&TaskBalancer>, train: &Loader) -> Vec<Further> {
-    let count = balance.map_or(0, ahead::further_batches);
-    (0..count).map(|index| Further::new(train, index)).collect()
 }
 
 /// Refuses fewer steps than are done.

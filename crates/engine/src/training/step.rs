@@ -1,37 +1,37 @@
 //! One step: forward and backward, and down the gradients unless a number is not finite.
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 use polyptych_data::Batch;
-use polyptych_tensor::GradScaler;
 use polyptych_tensor::optim::clip_grad_norm;
+use polyptych_tensor::{Tensor, seed_of_step};
+use serde_json::json;
 
-use super::pass::Pass;
+use super::objective::pass::Pass;
+use super::objective::step::{StepBatch, StepInputs};
 use super::{StepDump, StepReport, Trainer, dump};
 use crate::error::io;
-use crate::training::balance::BalancedStep;
+use crate::training::balance::step::Clipping;
 use crate::{Error, Result, to_tensor};
 
 impl Trainer {
     /// The step of `batch`, which was waited for since `started`.
     pub(super) fn step_on(&mut self, batch: &Batch, started: &mut Instant) -> Result<StepReport> {
         let lr = self.lr();
-        let pass = self.prepare_step(batch)?;
-        if self.state.step == 0 && pass.formed {
+        let images = to_tensor(&batch.images, self.device);
+        let pass = self.backward(&images, batch)?;
+        if self.state.step == 0 && pass.has_gradients {
             self.model.store.check_gradients()?;
         }
         let grad_norm = self.clip();
         let skipped = !pass.loss.is_finite() || !grad_norm.is_finite();
-        let loss_scale = self.scaler.as_ref().map(GradScaler::scale);
+        let loss_scale = self.objective.loss_scale();
         if skipped {
             self.skip(batch, &pass)?;
         } else {
-            self.take(batch, &pass, lr, grad_norm)?;
+            self.take(&images, batch, &pass, grad_norm)?;
         }
-        if let Some(scaler) = &mut self.scaler {
-            scaler.update(!skipped);
-        }
+        self.objective.update_loss_scale(!skipped);
         self.advance()?;
         let losses = pass.numbers();
         Ok(StepReport {
@@ -43,16 +43,10 @@ impl Trainer {
             wall_ms: lap(started),
             skipped,
             loss_scale,
-            weights: self.balancer_weights(&pass),
+            weights: self.objective.named_weights(&pass),
             bad_samples: batch.skipped.len(),
             bad_sample_errors: batch.skipped.clone(),
         })
-    }
-
-    /// What the balancer made of the tasks.
-    fn balancer_weights(&self, pass: &Pass) -> BTreeMap<String, f64> {
-        let both = self.balance.as_ref().zip(pass.balanced.as_ref());
-        both.map(|(balance, balanced)| balance.named_weights(balanced)).unwrap_or_default()
     }
 
     /// Learning rate of the next step.
@@ -62,13 +56,17 @@ impl Trainer {
     }
 
     /// Everything of a step but what changes the model: forward and backward.
-    pub(super) fn prepare_step(&mut self, batch: &Batch) -> Result<Pass> {
-        let images = to_tensor(&batch.images, self.device);
-        if let Some(balance) = &mut self.balance {
-            balance.prepare(&self.model, &images)?;
-        }
+    pub(super) fn backward(&mut self, images: &Tensor, batch: &Batch) -> Result<Pass> {
+        let (lr, batch) = (self.lr(), self.step_batch(images, batch));
+        let mut objective = self.objective.prepare(&self.model, images)?;
         self.model.set_progress(self.state.step, self.recipe.train.steps);
-        self.pass(images, batch, self.lr())
+        let optimiser = self.optimiser.as_ref();
+        objective.backward(StepInputs { model: &self.model, batch, optimiser, lr })
+    }
+
+    fn step_batch<'a>(&self, images: &'a Tensor, batch: &'a Batch) -> StepBatch<'a> {
+        let step = self.state.step;
+        StepBatch { images, batch, step, seed: seed_of_step(self.recipe.seed, step) }
     }
 
     /// The joint norm of the gradients before clipping.
@@ -77,31 +75,32 @@ impl Trainer {
         self.parts.iter().map(|part| clip_grad_norm(part, max)).fold(0.0, f64::hypot)
     }
 
-    /// Changes the model, and what learns from the change.
-    fn take(&mut self, batch: &Batch, pass: &Pass, lr: f64, grad_norm: f64) -> Result<()> {
-        self.descend(lr, pass.balanced.as_ref(), grad_norm)?;
-        if let Some(balanced) = &pass.balanced {
-            self.learn(balanced, &pass.images, batch)?;
+    /// Changes the model, whose gradients were `grad_norm` long, and what learns from the change.
+    fn take(&mut self, images: &Tensor, batch: &Batch, pass: &Pass, grad_norm: f64) -> Result<()> {
+        self.step_optimiser(pass, grad_norm)?;
+        if let Some(conflict) = pass.conflict() {
+            self.log.write(&json!({"step": self.state.step + 1, "conflict": conflict}))?;
         }
+        let batch = self.step_batch(images, batch);
+        self.objective.after_step(&self.model, batch, pass)?;
         self.state.skipped = 0;
         Ok(())
     }
 
-    /// The optimiser's step down the clipped gradients, whose length was `grad_norm`.
-    fn descend(&mut self, lr: f64, balanced: Option<&BalancedStep>, grad_norm: f64) -> Result<()> {
-        let (Some(balance), Some(balanced), true) =
-            (&self.balance, balanced, self.optimiser.is_by_task())
-        else {
+    fn step_optimiser(&mut self, pass: &Pass, grad_norm: f64) -> Result<()> {
+        let lr = self.lr();
+        if !self.optimiser.is_by_task() {
             return Ok(self.optimiser.step(lr)?);
-        };
-        let tasks = balance.by_task(balanced, grad_norm, self.recipe.train.clip_grad_norm);
-        Ok(self.optimiser.step_by_task(lr, &tasks)?)
+        }
+        let clipping = Clipping { norm: grad_norm, max_norm: self.recipe.train.clip_grad_norm };
+        let gradients = self.objective.gradients_by_task(pass, clipping);
+        Ok(self.optimiser.step_by_task(lr, &gradients)?)
     }
 
     /// Counts a step that met numbers which are not finite, unless a smaller scale mends them. Ends
     /// the run where they are too many in a row, and keeps what the last one started from.
     fn skip(&mut self, batch: &Batch, pass: &Pass) -> Result<()> {
-        let scales = self.scaler.as_ref().is_some_and(|scaler| scaler.scale() >= 1.0);
+        let scales = self.objective.loss_scale().is_some_and(|scale| scale >= 1.0);
         if scales && pass.losses_are_finite() {
             return Ok(());
         }

@@ -10,7 +10,7 @@ use crate::report::stored::StoredRun;
 pub(super) fn parameters(runs: &[Shown]) -> Markup {
     html! {
         @for shown in runs {
-            @if let Some(ledger) = &shown.ledger {
+            @if let Some(parameters) = &shown.parameters {
                 @if runs.len() > 1 { h3 { (shown.run.name) } }
                 (scrolling("Parameters by group", html! {
                     table {
@@ -19,7 +19,7 @@ pub(super) fn parameters(runs: &[Shown]) -> Markup {
                             th scope="col" { "Train" } th.word scope="col" { "Share that trains" }
                         } }
                         tbody {
-                            @for row in ledger.rows.iter().chain([&ledger.total()]) { tr {
+                            @for row in parameters.rows.iter().chain([&parameters.total()]) { tr {
                                 th scope="row" { (row.group) }
                                 td { (grouped(row.total)) } td { (grouped(row.trainable)) }
                                 td.bar.word { span.meter style={ "width:" (percent(row.trainable, row.total)) "%" } aria-hidden="true" {} }

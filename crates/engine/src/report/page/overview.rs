@@ -29,9 +29,9 @@ fn card(shown: &Shown) -> Markup {
                 dt { "Images" } dd { (width) " x " (height) ", " (recipe.data.batch_size) " in a step" }
                 dt { "Steps" } dd { (grouped(steps as i64)) " of " (grouped(recipe.train.steps as i64)) }
                 dt { "Seed, precision" } dd { (recipe.seed) ", " (recipe.precision) }
-                @if let Some(ledger) = &shown.ledger {
+                @if let Some(parameters) = &shown.parameters {
                     dt { "Parameters" }
-                    dd { (grouped(ledger.total().trainable)) " of " (grouped(ledger.total().total)) " train" }
+                    dd { (grouped(parameters.total().trainable)) " of " (grouped(parameters.total().total)) " train" }
                 }
                 @if let Some(delta) = run.evaluation.as_ref().and_then(|e| e.delta_m.as_ref()) {
                     dt { "delta-m" } dd { (signed(delta.percent)) " %" }

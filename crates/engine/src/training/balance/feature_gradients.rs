@@ -5,12 +5,13 @@ use polyptych_kernels::set_gradient;
 use polyptych_losses::Error as LossError;
 use polyptych_losses::balancers::gradient::{FeatureGradients, gram_of_gradients};
 use polyptych_losses::balancers::{Balancer, StepInfo};
-use polyptych_tensor::{GradScaler, Kind, Tensor, no_grad};
+use polyptych_tensor::{Kind, Tensor, no_grad};
 
 use crate::Result;
 use crate::model::features::Cut;
-use crate::training::balance::grad::{all_finite, gradients};
-use crate::training::balance::parameter_sharing::ParameterSharing;
+use crate::training::balance::gradients::{GradOptions, all_finite, gradients};
+use crate::training::balance::parameter_sharing::SharedParams;
+use crate::training::balance::step::StepLosses;
 
 /// One task's gradients: by each of the cut's leaves, and by its own parameters.
 struct Task {
@@ -25,13 +26,14 @@ struct Task {
 /// A number that is not finite, before anything is changed, or what LibTorch reports.
 pub(super) fn combine(
     balancer: &mut Balancer,
-    losses: &[Tensor],
-    (cut, scaler): (&Cut, Option<&GradScaler>),
+    inputs: StepLosses,
+    cut: &Cut,
     info: &StepInfo,
-    (sharing, params): (&ParameterSharing, &[(String, Tensor)]),
+    shared: SharedParams,
 ) -> Result<()> {
-    let scale = scaler.map_or(1.0, GradScaler::scale);
-    let found = collect(losses, info.tasks(), (cut, scale), (sharing, params))?;
+    let SharedParams { sharing, params } = shared;
+    let scale = inputs.scale();
+    let found = collect(inputs, info.tasks(), cut, shared)?;
     if !all_finite(found.iter().flat_map(|task| &task.private)) {
         let key = "private gradients".to_owned();
         return Err(LossError::NonFinite { key, found: f64::NAN }.into());
@@ -47,7 +49,7 @@ pub(super) fn combine(
         })
         .collect();
     cut.backward(&seeds)?;
-    scaler.map_or(Ok(()), |scaler| scaler.unscale(params))?;
+    inputs.scaler.map_or(Ok(()), |scaler| scaler.unscale(params))?;
     no_grad(|| {
         for ((task, own), factor) in info.tasks().iter().zip(&found).zip(&weights.private) {
             let mut pairs = sharing.private[*task].iter().zip(&own.private);
@@ -62,16 +64,17 @@ pub(super) fn combine(
 }
 
 fn collect(
-    losses: &[Tensor],
+    inputs: StepLosses,
     tasks: &[usize],
-    (cut, scale): (&Cut, f64),
-    (sharing, params): (&ParameterSharing, &[(String, Tensor)]),
+    cut: &Cut,
+    SharedParams { sharing, params }: SharedParams,
 ) -> Result<Vec<Task>> {
-    let one = |(place, &task): (usize, &usize)| -> Result<Task> {
+    let one = |(position, &task): (usize, &usize)| -> Result<Task> {
         let private = sharing.private[task].iter().map(|&index| &params[index].1);
         let wanted: Vec<&Tensor> = cut.leaves.iter().chain(private).collect();
-        let keep = place + 1 < tasks.len();
-        let mut found = gradients(&losses[task], &wanted, (scale, keep))?.into_iter();
+        let retain_graph = position + 1 < tasks.len();
+        let options = GradOptions { scale: inputs.scale(), retain_graph };
+        let mut found = gradients(&inputs.losses[task], &wanted, options)?.into_iter();
         let or_zeros = |(leaf, grad): (&Tensor, Tensor)| {
             let grad = if grad.defined() { grad } else { leaf.zeros_like() };
             grad.detach().to_kind(Kind::Float)

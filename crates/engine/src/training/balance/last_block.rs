@@ -2,7 +2,7 @@
 
 use polyptych_tensor::Tensor;
 
-use crate::training::balance::ParameterSharing;
+use crate::training::balance::parameter_sharing::ParameterSharing;
 
 /// Indices of the parameters in the last block that has any of those that all `num_tasks` share;
 /// where no name tells a block, all of those.
@@ -12,10 +12,10 @@ pub(super) fn last_block(
     params: &[(String, Tensor)],
 ) -> Vec<usize> {
     let common = all(sharing, num_tasks);
-    let last = common.iter().filter_map(|&index| place(&params[index].0)).max();
+    let last = common.iter().filter_map(|&index| position(&params[index].0)).max();
     match last {
         Some(last) => {
-            let inside = |index: &usize| place(&params[*index].0).as_ref() == Some(&last);
+            let inside = |index: &usize| position(&params[*index].0).as_ref() == Some(&last);
             common.into_iter().filter(inside).collect()
         }
         None => common,
@@ -29,7 +29,7 @@ pub(super) fn all(sharing: &ParameterSharing, num_tasks: usize) -> Vec<usize> {
 }
 
 /// Stage and block of a Swin, or block of a ViT; what merges patches stands behind its stage.
-fn place(name: &str) -> Option<[usize; 2]> {
+fn position(name: &str) -> Option<[usize; 2]> {
     let mut parts = name.strip_prefix("backbone.").unwrap_or(name).split('.');
     let (first, number) = (parts.next()?, parts.next()?.parse().ok()?);
     match (first, parts.next()) {
@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn blocks_are_ordered_by_number() {
-        let places = [
+        let positions = [
             ("backbone.patch_embed.proj.weight", None),
             ("backbone.blocks.9.attn.qkv.lora_A", Some([9, 0])),
             ("blocks.11.mlp.fc1.lora_B", Some([11, 0])),
@@ -55,8 +55,8 @@ mod tests {
             ("backbone.layers.3.blocks.0.attn.proj.lora_A", Some([3, 0])),
             ("heads.depth.0.weight", None),
         ];
-        for (name, expected) in places {
-            assert_eq!(place(name), expected, "{name}");
+        for (name, expected) in positions {
+            assert_eq!(position(name), expected, "{name}");
         }
     }
 }

@@ -7,7 +7,7 @@ use polyptych_losses::Error as LossError;
 use polyptych_tensor::{Kind, Tensor, Tensors, no_grad};
 
 use crate::Result;
-use crate::training::balance::grad::gradients;
+use crate::training::balance::gradients::{GradOptions, gradients};
 use crate::training::balance::numbers::numbers;
 
 /// Length of the shift of the finite difference.
@@ -44,7 +44,7 @@ impl LookAhead<'_> {
     ) -> Result<Option<Vec<f64>>> {
         let kept: Vec<Tensor> = self.all().map(|param| param.detach().copy()).collect();
         let found = self.probe(&kept, total, judge, losses);
-        self.put(&kept)?;
+        self.restore(&kept)?;
         found
     }
 
@@ -56,11 +56,12 @@ impl LookAhead<'_> {
         losses: impl Fn() -> Result<Vec<Tensor>>,
     ) -> Result<Option<Vec<f64>>> {
         let wanted: Vec<&Tensor> = self.all().collect();
-        let grads = gradients(&total()?, &wanted, (self.scale, false))?;
+        let options = GradOptions { scale: self.scale, retain_graph: false };
+        let grads = gradients(&total()?, &wanted, options)?;
         self.shift(&grads, -self.lr)?;
         self.drift(-self.lr)?;
         let Some(judged) = judge()? else { return Ok(None) };
-        let v = gradients(&judged, &wanted, (self.scale, false))?;
+        let v = gradients(&judged, &wanted, options)?;
         let norm = norm(&v);
         if !norm.is_finite() {
             let key = "gradients of the second batch".to_owned();
@@ -71,7 +72,7 @@ impl LookAhead<'_> {
         }
         let eps = LENGTH / norm;
         let shifted = |by: f64| {
-            self.put(kept)?;
+            self.restore(kept)?;
             self.shift(&v, by)?;
             numbers(&no_grad(&losses)?)
         };
@@ -84,9 +85,9 @@ impl LookAhead<'_> {
         self.params.iter().map(|(_, param)| param)
     }
 
-    fn put(&self, kept: &[Tensor]) -> Result<()> {
-        let put = |(param, kept): (&Tensor, &Tensor)| param.shallow_clone().f_copy_(kept);
-        Ok(no_grad(|| self.all().zip(kept).try_for_each(put))?)
+    fn restore(&self, kept: &[Tensor]) -> Result<()> {
+        let copy = |(param, kept): (&Tensor, &Tensor)| param.shallow_clone().f_copy_(kept);
+        Ok(no_grad(|| self.all().zip(kept).try_for_each(copy))?)
     }
 
     fn shift(&self, by: &[Tensor], factor: f64) -> Result<()> {

@@ -6,10 +6,10 @@ use polyptych_tensor::optim::TaskGradients;
 use polyptych_tensor::{Kind, Tensor, no_grad};
 
 use crate::Result;
-use crate::training::balance::grad::{all_finite, gradients};
-use crate::training::balance::parameter_sharing::ParameterSharing;
+use crate::training::balance::gradients::{GradOptions, all_finite, gradients};
+use crate::training::balance::parameter_sharing::{ParameterSharing, SharedParams};
 
-/// The gradients of one step. The matrix is made once and written anew in every step.
+/// The gradients of one step. The matrix is allocated once and written anew in every step.
 #[derive(Debug)]
 pub(crate) struct GradientMatrix {
     /// `[tasks, columns]`, float32.
@@ -32,8 +32,8 @@ impl GradientMatrix {
         Self { buffer, tasks: Vec::new(), private: Vec::new() }
     }
 
-    /// Follows the losses of `tasks`, times `scale`, back, one after the other; gradients are of
-    /// the losses themselves. `keep` keeps the last graph.
+    /// Follows the losses of `tasks` back, one after the other; `options` keep the last graph or
+    /// not.
     ///
     /// # Errors
     /// What LibTorch reports.
@@ -41,8 +41,8 @@ impl GradientMatrix {
         &mut self,
         losses: &[Tensor],
         tasks: &[usize],
-        (sharing, params): (&ParameterSharing, &[(String, Tensor)]),
-        (scale, keep): (f64, bool),
+        SharedParams { sharing, params }: SharedParams,
+        options: GradOptions,
     ) -> Result<()> {
         self.private.clear();
         self.tasks = tasks.to_vec();
@@ -51,8 +51,9 @@ impl GradientMatrix {
             let private = sharing.private[task].iter().copied();
             let indices: Vec<usize> = shared.map(|s| s.index).chain(private).collect();
             let wanted: Vec<&Tensor> = indices.iter().map(|&index| &params[index].1).collect();
-            let keep = keep || row + 1 < tasks.len();
-            let mut found = gradients(&losses[task], &wanted, (scale, keep))?.into_iter();
+            let retain_graph = options.retain_graph || row + 1 < tasks.len();
+            let options = GradOptions { retain_graph, ..options };
+            let mut found = gradients(&losses[task], &wanted, options)?.into_iter();
             self.write(row as i64, task, sharing, &mut found)?;
             self.private.push(found.collect());
         }
@@ -94,12 +95,12 @@ impl GradientMatrix {
         Some(self.buffer.index_select(0, &index))
     }
 
-    /// Every task's gradients times its factors, by the names of the parameters that it reaches.
+    /// Every task's gradients times its factors, by the names of the parameters that it depends on.
     pub(crate) fn by_task(
         &self,
         tasks: &[usize],
         factors: &GradientWeights,
-        (sharing, params): (&ParameterSharing, &[(String, Tensor)]),
+        SharedParams { sharing, params }: SharedParams,
     ) -> Vec<TaskGradients> {
         let one = |(row, &task): (usize, &usize)| {
             let shared = sharing.shared.iter().filter(|shared| shared.tasks.contains(&task));
@@ -137,7 +138,7 @@ impl GradientMatrix {
         direction: &Tensor,
         tasks: &[usize],
         factors: &[f64],
-        (sharing, params): (&ParameterSharing, &[(String, Tensor)]),
+        SharedParams { sharing, params }: SharedParams,
     ) -> Result<()> {
         let put = |index: usize, grad: Tensor| set_gradient(&params[index].1, &grad);
         no_grad(|| {

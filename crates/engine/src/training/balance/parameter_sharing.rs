@@ -8,7 +8,7 @@
 use polyptych_kernels::set_gradient;
 use polyptych_tensor::{Kind, Tensor, manual_seed, no_grad};
 
-use crate::training::balance::grad::gradients;
+use crate::training::balance::gradients::{GradOptions, gradients};
 use crate::training::conflict::Layout;
 use crate::{Model, Result};
 
@@ -22,6 +22,14 @@ pub(crate) struct ParameterSharing {
     pub(crate) shared: Vec<Shared>,
     /// Those that one task alone depends on, for every task.
     pub(crate) private: Vec<Vec<usize>>,
+}
+
+/// The trainable parameters, and which tasks depend on each.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SharedParams<'a> {
+    pub(crate) sharing: &'a ParameterSharing,
+    /// In the order of names.
+    pub(crate) params: &'a [(String, Tensor)],
 }
 
 /// A shared parameter and its columns among a task's gradients.
@@ -70,11 +78,12 @@ impl ParameterSharing {
 
     /// Follows each of `values` back to `params`; the graphs are kept.
     pub(super) fn of(values: &[Tensor], params: &[(String, Tensor)]) -> Result<Self> {
+        let options = GradOptions { scale: 1.0, retain_graph: true };
         let all: Vec<&Tensor> = params.iter().map(|(_, param)| param).collect();
         let mut linked = vec![Vec::new(); all.len()];
         let mut moved = linked.clone();
         for (task, value) in values.iter().enumerate() {
-            for (index, grad) in gradients(value, &all, (1.0, true))?.into_iter().enumerate() {
+            for (index, grad) in gradients(value, &all, options)?.into_iter().enumerate() {
                 if grad.defined() {
                     linked[index].push(task);
                     let zero = grad.abs().max().double_value(&[]) == 0.0;

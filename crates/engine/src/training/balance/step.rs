@@ -6,9 +6,9 @@ use polyptych_tensor::{GradScaler, Tensor};
 use crate::model::features::Cut;
 use crate::training::conflict::Conflict;
 
-/// What a step's gradients are made of.
+/// The losses of a step, whose gradients are wanted.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct StepInputs<'a> {
+pub(crate) struct StepLosses<'a> {
     /// Float32 scalar of every task.
     pub(crate) losses: &'a [Tensor],
     /// Whether the task has any label.
@@ -23,7 +23,7 @@ pub(crate) struct StepInputs<'a> {
     pub(crate) step: u64,
 }
 
-impl StepInputs<'_> {
+impl StepLosses<'_> {
     /// The tasks that have labels.
     pub(super) fn tasks(&self) -> Vec<usize> {
         labelled_tasks(self.labelled)
@@ -48,6 +48,15 @@ pub(crate) struct BalancedStep {
     pub(crate) conflict: Option<Conflict>,
     /// Factors of every task's gradients, for an optimiser that takes them apart.
     pub(super) by_task: Option<GradientWeights>,
+}
+
+/// How the gradients of a step were clipped, all together.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clipping {
+    /// Their joint norm before.
+    pub(crate) norm: f64,
+    /// The largest norm that the recipe allows.
+    pub(crate) max_norm: f64,
 }
 
 /// Positions of the tasks that have labels.

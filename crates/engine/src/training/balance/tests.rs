@@ -5,17 +5,25 @@
 
 #![allow(clippy::unwrap_used)]
 
-use super::*;
+use polyptych_losses::balancers::{BalancerConfig, BalancerKind, BalancerRecipe};
+use polyptych_tensor::{Activations, Device, GradScaler, Kind, Tensor};
+
+use super::numbers::numbers;
+use super::parameter_sharing::ParameterSharing;
+use super::prepared::Prepared;
+use super::prepared_balancer::{PreparedBalancer, gradients_by_task};
+use super::step::{Clipping, StepLosses};
+use super::task_balancer::TaskBalancer;
 use crate::model::features::Features;
-use polyptych_losses::balancers::{BalancerConfig, BalancerRecipe};
-use polyptych_tensor::{Activations, Device, GradScaler, Kind};
+use crate::recipe::balancer;
 
 /// Losses of the features and of every task's own number.
 type Losses = fn(&Tensor, &[Tensor]) -> Vec<Tensor>;
 
 /// Everything of a run but its model.
 struct Toy {
-    balance: TaskBalancer,
+    balancer: TaskBalancer,
+    prepared: Prepared,
     losses: Losses,
     scaler: Option<GradScaler>,
 }
@@ -28,53 +36,59 @@ impl Toy {
         let shared = [("backbone".to_owned(), param(2))];
         let params: Vec<(String, Tensor)> =
             shared.into_iter().chain(own).map(|(n, p)| (n, p.set_requires_grad(true))).collect();
-        let mut toy = Self { balance: case.balancer(num_tasks, params), losses, scaler: None };
-        let sharing = ParameterSharing::of(&toy.values(None), &toy.balance.params).unwrap();
-        let layout = sharing.layout(&toy.balance.params);
-        toy.balance.prepared = Some(Prepared { sharing, layout, matrix: None, extra: Vec::new() });
-        toy
+        let values = values(losses, &params, &features(&params));
+        let sharing = ParameterSharing::of(&values, &params).unwrap();
+        let balancer = case.balancer(num_tasks, params);
+        Self { prepared: Prepared::new(&balancer, sharing), balancer, losses, scaler: None }
     }
 
-    fn features(&self) -> Features {
-        let level = Activations::Shared(&self.balance.params[0].1 * 1.0);
-        Features { levels: vec![level], pooled: None, size: [1, 1] }
-    }
-
-    fn values(&self, features: Option<&Features>) -> Vec<Tensor> {
-        let own: Vec<Tensor> =
-            self.balance.params[1..].iter().map(|(_, p)| p.shallow_clone()).collect();
-        let made = self.features();
-        (self.losses)(features.unwrap_or(&made).levels[0].expect_shared(), &own)
-    }
-
-    /// One step that changes nothing but what the balancer remembers; the gradients it made.
+    /// One step that changes nothing but what the balancer remembers; the gradients of it.
     fn step(&mut self, step: u64) -> Vec<Tensor> {
-        self.balance.params.iter().for_each(|(_, param)| param.shallow_clone().zero_grad());
-        let num_tasks = self.balance.tasks.len();
+        self.balancer.params.iter().for_each(|(_, param)| param.shallow_clone().zero_grad());
+        let num_tasks = self.balancer.tasks.len();
         let (labelled, gains) = (vec![true; num_tasks], vec![0.5; num_tasks]);
-        for index in 0..self.balance.extra_batches() {
-            let (losses, labelled) = (&self.values(None)[..], &labelled[..]);
-            let scaler = self.scaler.as_ref();
-            let inputs = StepInputs { losses, labelled, cut: None, gains: None, scaler, step };
-            self.balance.collect_extra(index, inputs).unwrap();
+        for index in 0..self.balancer.extra_batches() {
+            let params = &self.balancer.params;
+            let losses = &values(self.losses, params, &features(params))[..];
+            let (labelled, scaler) = (&labelled[..], self.scaler.as_ref());
+            let inputs = StepLosses { losses, labelled, cut: None, gains: None, scaler, step };
+            let (balancer, prepared) = (&mut self.balancer, &mut self.prepared);
+            PreparedBalancer { balancer, prepared }.collect_extra(index, inputs).unwrap();
         }
-        let (features, cut) = match self.balance.cuts() {
-            true => self.features().cut().map(|(f, cut)| (f, Some(cut))).unwrap(),
-            false => (self.features(), None),
+        let features = features(&self.balancer.params);
+        let (features, cut) = match self.prepared.cuts() {
+            true => features.cut().map(|(f, cut)| (f, Some(cut))).unwrap(),
+            false => (features, None),
         };
-        let losses = self.values(Some(&features));
-        let gains = self.balance.primary().map(|_| &gains[..]);
+        let losses = values(self.losses, &self.balancer.params, &features);
+        let gains = self.balancer.primary().map(|_| &gains[..]);
         let (losses, labelled) = (&losses[..], &labelled[..]);
         let (cut, scaler) = (cut.as_ref(), self.scaler.as_ref());
-        let inputs = StepInputs { losses, labelled, cut, gains, scaler, step };
-        let found = self.balance.backward(inputs).unwrap().expect("the step is not skipped");
+        let inputs = StepLosses { losses, labelled, cut, gains, scaler, step };
+        let (balancer, prepared) = (&mut self.balancer, &mut self.prepared);
+        let found = PreparedBalancer { balancer, prepared }
+            .backward(inputs)
+            .unwrap()
+            .expect("the step is not skipped");
         assert!(found.total.is_finite());
         let again = numbers(losses).unwrap();
-        self.balance.after_step(found.info.as_ref().unwrap(), Some(&again)).unwrap();
-        let by_task = self.balance.by_task(&found, 1.0, 5.0).into_iter();
+        self.balancer.after_step(found.info.as_ref().unwrap(), Some(&again)).unwrap();
+        let clipping = Clipping { norm: 1.0, max_norm: 5.0 };
+        let by_task = gradients_by_task(&self.balancer, &self.prepared, &found, clipping);
+        let by_task = by_task.into_iter();
         let by_task = by_task.flat_map(|task| task.grads.into_iter().map(|(_, grad)| grad));
-        self.balance.params.iter().map(|(_, p)| p.grad().copy()).chain(by_task).collect()
+        self.balancer.params.iter().map(|(_, p)| p.grad().copy()).chain(by_task).collect()
     }
+}
+
+fn features(params: &[(String, Tensor)]) -> Features {
+    let level = Activations::Shared(&params[0].1 * 1.0);
+    Features { levels: vec![level], pooled: None, size: [1, 1] }
+}
+
+fn values(losses: Losses, params: &[(String, Tensor)], features: &Features) -> Vec<Tensor> {
+    let own: Vec<Tensor> = params[1..].iter().map(|(_, p)| p.shallow_clone()).collect();
+    losses(features.levels[0].expect_shared(), &own)
 }
 
 /// What balances the tasks of a test.
@@ -112,7 +126,6 @@ impl Case {
             tasks: (0..num_tasks).map(|task| task.to_string()).collect(),
             seed: 0,
             params,
-            prepared: None,
         }
     }
 }

@@ -11,24 +11,32 @@ pub(crate) fn all_finite<'a>(gradients: impl Iterator<Item = &'a Tensor>) -> boo
     norms.is_empty() || Tensor::stack(&norms, 0).sum(Kind::Float).double_value(&[]).is_finite()
 }
 
-/// Gradients of `loss` by `params`, not defined where it does not depend on one; the backward pass
-/// is that of `loss * scale`. `keep` keeps the graph.
+/// How a backward pass is done.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct GradOptions {
+    /// What the loss is multiplied by; no gradient keeps it.
+    pub(crate) scale: f64,
+    /// Whether the graph stays for another pass.
+    pub(crate) retain_graph: bool,
+}
+
+/// Gradients of `loss` by `params`, not defined where it does not depend on one.
 ///
 /// # Errors
 /// What LibTorch reports.
 pub(crate) fn gradients(
     loss: &Tensor,
     params: &[&Tensor],
-    (scale, keep): (f64, bool),
+    GradOptions { scale, retain_graph }: GradOptions,
 ) -> Result<Vec<Tensor>> {
     // LibTorch crashes on a loss without a graph, and asked for nothing it fills all gradients.
     if params.is_empty() || !loss.requires_grad() {
         return Ok(params.iter().map(|_| Tensor::new()).collect());
     }
     if scale == 1.0 {
-        return Ok(Tensor::f_run_backward(&[loss], params, keep, false)?);
+        return Ok(Tensor::f_run_backward(&[loss], params, retain_graph, false)?);
     }
-    let scaled = Tensor::f_run_backward(&[loss * scale], params, keep, false)?;
+    let scaled = Tensor::f_run_backward(&[loss * scale], params, retain_graph, false)?;
     let unscaled = |grad: Tensor| if grad.defined() { grad * (1.0 / scale) } else { grad };
     Ok(no_grad(|| scaled.into_iter().map(unscaled).collect()))
 }

@@ -7,7 +7,7 @@ mod common;
 use common::recipe;
 use polyptych_adapters::Form;
 use polyptych_data::{TaskKind, TaskSpec};
-use polyptych_engine::{Ledger, Model, Recipe, TaskRecipe};
+use polyptych_engine::{Model, ParameterSummary, Recipe, TaskRecipe};
 use polyptych_heads::linear::LinearConfig;
 use polyptych_tensor::Device;
 
@@ -54,32 +54,32 @@ fn swin_tiny(adapter: &str) -> Recipe {
     ])
 }
 
-fn ledger(adapter: &str) -> Ledger {
+fn summary(adapter: &str) -> ParameterSummary {
     let model = Model::new(&swin_tiny(adapter), &specs(), Form::Adapted, Device::Cpu).unwrap();
-    Ledger::of(&model)
+    ParameterSummary::of(&model)
 }
 
 #[test]
 fn all_published_configurations_count_as_published() {
     for (plus, r, r_task, trainable, total) in PUBLISHED {
         let ranks = TASKS.map(|(name, ..)| format!("{name}={r_task}")).join(", ");
-        let ledger = ledger(&format!(
+        let summary = summary(&format!(
             "{{method=\"mtlora\", r={r}, r_per_task={{{ranks}}}, downsampler={plus}}}"
         ));
-        let sum = ledger.total();
+        let sum = summary.total();
         assert_eq!((sum.trainable, sum.total), (trainable, total), "plus {plus}, r {r}, {r_task}");
-        let unused: Vec<&str> = ledger.unused.iter().map(|(name, _)| name.as_str()).collect();
+        let unused: Vec<&str> = summary.unused.iter().map(|(name, _)| name.as_str()).collect();
         let dead = "backbone.layers.3.blocks.1.mlp.fc2.lora_shared_";
         assert_eq!(unused, [format!("{dead}A"), format!("{dead}B")]);
-        assert_eq!(ledger.unused.iter().map(|(_, count)| count).sum::<i64>(), 3840 * r);
+        assert_eq!(summary.unused.iter().map(|(_, count)| count).sum::<i64>(), 3840 * r);
     }
 }
 
 #[test]
 fn full_fine_tuning_counts_body_and_decoders() {
-    let sum = ledger("{method=\"full\"}").total();
+    let sum = summary("{method=\"full\"}").total();
     assert_eq!((sum.trainable, sum.total), (29_464_442, 29_464_442));
-    let frozen = ledger("{method=\"decoder_only\"}").total();
+    let frozen = summary("{method=\"decoder_only\"}").total();
     assert_eq!((frozen.trainable, frozen.total), (1_946_624, 29_464_442));
 }
 
@@ -91,7 +91,7 @@ fn copies_per_task_count_as_published() {
         let mut recipe = swin_tiny(adapter);
         recipe.backbone.per_task = per_task;
         let model = Model::new(&recipe, &specs(), Form::Adapted, Device::Cpu).unwrap();
-        let sum = Ledger::of(&model).total();
+        let sum = ParameterSummary::of(&model).total();
         (sum.trainable - 1_946_624, sum.total - 1_946_624)
     };
     let body = 27_519_354 - 2 * 768;
@@ -108,8 +108,8 @@ fn copies_per_task_count_as_published() {
 }
 
 /// What trains outside of the heads.
-fn encoder(ledger: &Ledger) -> i64 {
-    let rows = ledger.rows.iter().filter(|row| row.group.starts_with("backbone"));
+fn encoder(summary: &ParameterSummary) -> i64 {
+    let rows = summary.rows.iter().filter(|row| row.group.starts_with("backbone"));
     rows.map(|row| row.trainable).sum()
 }
 
@@ -117,7 +117,7 @@ fn encoder(ledger: &Ledger) -> i64 {
 #[test]
 fn vmt_adapter_counts_as_computed() {
     let vmt = |fields: &str| {
-        encoder(&ledger(&format!("{{method=\"vmt_adapter\", ke_blocks=\"all\", {fields}}}")))
+        encoder(&summary(&format!("{{method=\"vmt_adapter\", ke_blocks=\"all\", {fields}}}")))
     };
     let tied = |k: i64| format!("bottleneck={{fixed={k}}}, projections=\"tied\"");
     assert_eq!(vmt("bottleneck={fixed=32}"), 290_496);
@@ -131,25 +131,25 @@ fn vmt_adapter_counts_as_computed() {
 /// One copy for all tasks: a quarter of what tables say of one copy for each of four.
 #[test]
 fn comparison_methods_count_as_published() {
-    assert_eq!(encoder(&ledger("{method=\"relative_bias\"}")), 93_288 / 4);
+    assert_eq!(encoder(&summary("{method=\"relative_bias\"}")), 93_288 / 4);
     // Rank 4 from and to all of query, key and value; the widths of the blocks sum to 4,416.
     let lora = "{method=\"lora\", r=4, target_modules=[\"qkv\"]}";
-    assert_eq!(encoder(&ledger(lora)), 4 * (1 + 3) * 4_416);
+    assert_eq!(encoder(&summary(lora)), 4 * (1 + 3) * 4_416);
     // The published count has the bias of the final norm, which dense tasks do not read.
     let bitfit = "{method=\"bitfit\", relative_position_bias=true}";
-    assert_eq!(encoder(&ledger(bitfit)), 302_184 / 4 - 768);
+    assert_eq!(encoder(&summary(bitfit)), 302_184 / 4 - 768);
     let (mut recipe, mut specs) = (swin_tiny(bitfit), specs());
     let kind = TaskKind::Classification;
     specs.push(TaskSpec { name: "zoo".into(), kind, ..specs[3].clone() });
     let head = LinearConfig {}.into();
     recipe.tasks.insert("zoo".into(), TaskRecipe { weight: 1.0, head, loss: None });
     let model = Model::new(&recipe, &specs, Form::Adapted, Device::Cpu).unwrap();
-    assert_eq!(encoder(&Ledger::of(&model)), 302_184 / 4);
+    assert_eq!(encoder(&ParameterSummary::of(&model)), 302_184 / 4);
 }
 
 #[test]
-fn the_ledger_names_what_is_unused() {
-    let text = ledger("{method=\"mtlora\", r=64}").to_string();
+fn the_summary_names_what_is_unused() {
+    let text = summary("{method=\"mtlora\", r=64}").to_string();
     let line = "unused: backbone.layers.3.blocks.1.mlp.fc2.lora_shared_A (196,608): \
                 kept for compatible files, never trained";
     assert!(text.contains(line), "{text}");

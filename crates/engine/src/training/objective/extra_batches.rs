@@ -5,15 +5,15 @@ use polyptych_data::{Batch, Epoch, Loader};
 use crate::Result;
 
 /// The training samples in an order of their own: one batch for every step.
-pub(super) struct Further {
+pub(super) struct ExtraBatches {
     loader: Loader,
     epoch: Option<Epoch>,
     /// The step whose batch the open epoch gives next.
     next: u64,
 }
 
-impl Further {
-    /// The samples of `train` in the `index`-th further order.
+impl ExtraBatches {
+    /// The samples of `train` in the `index`-th extra order.
     pub(super) fn new(train: &Loader, index: u64) -> Self {
         let seed = train.config().seed ^ (index + 1).wrapping_mul(0xd1b5_4a32_d192_ed03);
         Self { loader: train.reseeded(seed), epoch: None, next: 0 }

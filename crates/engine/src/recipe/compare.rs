@@ -1,0 +1,25 @@
+//! The rows of a recipe's table, as recipes of their own.
+
+use super::balancer;
+use super::config::{CompareRecipe, Recipe};
+use crate::Result;
+
+impl Recipe {
+    /// The recipe of another row of the table, and the fields that it goes without: a row whose
+    /// tasks share nothing that trains has no gradient aggregator and no other part that looks at
+    /// what they share.
+    ///
+    /// # Errors
+    /// A field that no recipe has, or a value that does not fit.
+    pub fn compared(&self, row: &CompareRecipe) -> Result<(Self, Vec<&'static str>)> {
+        let plain = Self { compare: Vec::new(), label: Some(row.name.clone()), ..self.clone() };
+        let (alone, left_out) = balancer::alone(plain.clone());
+        let origin = format!("compare.{}", row.name);
+        let parse = |recipe: &Self| Self::parse(&origin, &recipe.to_toml()?, &row.set);
+        let alone = parse(&alone)?;
+        match alone.adapter.trains_backbone() && !alone.backbone.per_task {
+            true => Ok((parse(&plain)?, Vec::new())),
+            false => Ok((alone, left_out)),
+        }
+    }
+}

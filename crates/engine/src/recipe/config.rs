@@ -1,0 +1,298 @@
+//! The fields of a recipe.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use polyptych_adapters::AdapterConfig;
+use polyptych_data::{AugmentConfig, LoaderConfig, OnBadSample, Sampling};
+use polyptych_formats::pth::Choice;
+use polyptych_heads::HeadConfig;
+use polyptych_losses::balancers::BalancerRecipe;
+use polyptych_losses::{LossConfig, QualityRetainingConfig};
+use polyptych_tensor::optim::{AdaTaskConfig, AdamWConfig, SgdConfig};
+use polyptych_tensor::{Precision, Pyramid, Schedule};
+use serde::{Deserialize, Serialize};
+
+use super::source::SourceRecipe;
+
+/// A whole run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Name of the run; the run folder is called after it.
+    pub name: String,
+    /// What it shows, in a sentence.
+    pub description: String,
+    /// Seed of initial values, order, augmentation and dropout.
+    pub seed: u64,
+    /// `auto`, `cpu` or `cuda:N`.
+    pub device: String,
+    /// Type of activations and frozen weights.
+    pub precision: Precision,
+    /// File of baselines that delta-m compares with, relative to the recipe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baselines: Option<String>,
+    /// Name of the method in tables; the adapter's own, and whether it is per task, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// The other rows of the recipe's table.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub compare: Vec<CompareRecipe>,
+    /// The trained run that gets more tasks; absent where all tasks learn from the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extend: Option<ExtendRecipe>,
+    /// The network.
+    pub backbone: BackboneRecipe,
+    /// What is trained in it.
+    pub adapter: AdapterConfig,
+    /// What it learns from.
+    pub data: DataRecipe,
+    /// What it learns, by the names of the data sets' tasks.
+    pub tasks: BTreeMap<String, TaskRecipe>,
+    /// Joins the tasks of one class per image in one space of labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub union: Option<UnionRecipe>,
+    /// How tasks are weighed step by step; by their fixed factors alone if absent. The factors
+    /// `tasks.<name>.weight` come first: the balancer sees weighed losses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balancer: Option<BalancerRecipe>,
+    /// How it learns.
+    pub train: TrainRecipe,
+}
+
+/// Another method, trained as the recipe says but for some fields.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CompareRecipe {
+    /// Its name in tables.
+    pub name: String,
+    /// What differs from the recipe, as behind `--set`.
+    pub set: Vec<String>,
+    /// Whether every task is learnt alone.
+    #[serde(default)]
+    pub separate: bool,
+    /// Whether `train` also trains it, after the recipe's own method, for the closing table; the
+    /// other rows are those of `cargo xtask reproduce`.
+    #[serde(default)]
+    pub closing: bool,
+    /// Expected range of headline scores, which `cargo xtask reproduce` checks.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub band: BTreeMap<String, [f64; 2]>,
+}
+
+/// The network of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackboneRecipe {
+    /// timm's name of the architecture.
+    pub name: String,
+    /// A shipped `architecture.tag`, another of timm's names (from the hub or its cache), a file
+    /// or folder (timm, Microsoft, TorchVision, Hugging Face, AugReg, MTLoRA, EMTAL; the content
+    /// says which), the folder of a run or of a merged model, or `none` for random values.
+    pub weights: String,
+    /// Which of several models in a file of weights is read: the key of a state dict, such as
+    /// `student` or `state_dict`, or what stands before its names, such as `teacher`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights_key: Option<String>,
+    /// Whether weights averaged over training (`state_dict_ema`, `model_ema`, `teacher`) are read
+    /// where a file has them, as in timm.
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    pub use_ema: bool,
+    /// Whether heads come from the weights too, where these have some for the recipe's tasks, as
+    /// MTLoRA's, EMTAL's and runs have; `false` begins with new ones.
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    pub heads: bool,
+    /// Largest rate of stochastic depth; rates rise linearly over the blocks.
+    pub drop_path_rate: f64,
+    /// Which activations the heads read: `after_blocks` of each stage, or `after_merging`, coarser
+    /// by a factor of two. The method's own choice if absent: MTLoRA reads after merging.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pyramid: Option<Pyramid>,
+    /// Whether every task has its own copy of what the method trains in the backbone, as the
+    /// "per task" rows of published tables have; one pass of the backbone per task. The copies
+    /// read the same frozen weights and learn as in runs of their task alone: they begin with the
+    /// same values, draw the same dropout, and each has its gradients clipped by itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub per_task: bool,
+    /// Whether every block, and every patch merging of a Swin, keeps only what goes into it and is
+    /// run once more in the backward pass: less memory for more time, and the same run bit for bit
+    /// on the CPU. timm's `--grad-checkpointing`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub grad_checkpointing: bool,
+}
+
+impl BackboneRecipe {
+    /// Which of several models in the file is read.
+    pub(crate) fn choice(&self) -> Choice {
+        Choice { use_ema: self.use_ema, key: self.weights_key.clone() }
+    }
+}
+
+/// What a run learns from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataRecipe {
+    /// Height and width that the network sees.
+    pub img_size: [usize; 2],
+    /// Images in one training step.
+    pub batch_size: usize,
+    /// Batches that are prepared ahead.
+    pub prefetch: usize,
+    /// Decoded samples that may stay in memory, in MiB; 0 keeps none.
+    pub cache_mib: usize,
+    /// How often each of several data sets is drawn from: `union`, in proportion to its size, or
+    /// `per_dataset`, each as often as any other.
+    #[serde(default)]
+    pub sampling: Sampling,
+    /// What becomes of a training sample that cannot be read or does not fit its tasks: `stop`
+    /// ends the run, `skip` leaves it out and counts it in `metrics.jsonl`. Evaluation always
+    /// stops, because scores of less than all samples compare with nothing.
+    #[serde(default, skip_serializing_if = "OnBadSample::is_stop")]
+    pub on_bad_sample: OnBadSample,
+    /// Whether images that are learnt from may be measured on too, which a run refuses otherwise:
+    /// its scores would be of what it has seen.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_overlap: bool,
+    /// Mean of each channel, values in `[0, 1]`; ImageNet's if absent. AugReg ViTs have 0.5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean: Option<[f32; 3]>,
+    /// Standard deviation of each channel; ImageNet's if absent. AugReg ViTs have 0.5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub std: Option<[f32; 3]>,
+    /// Augmentation of training samples; none if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub augment: Option<AugmentConfig>,
+    /// Data sets that are learnt from; several make one set with partial labels.
+    pub train: Vec<SourceRecipe>,
+    /// Data sets that are measured on.
+    pub eval: Vec<SourceRecipe>,
+}
+
+/// What is learnt of one task, and with which head.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaskRecipe {
+    /// Factor on the task's loss.
+    pub weight: f64,
+    /// The head.
+    pub head: HeadConfig,
+    /// The loss; the reference's choice for the kind of task if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<LossConfig>,
+}
+
+/// How a run learns.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainRecipe {
+    /// Number of steps.
+    pub steps: u64,
+    /// Steps between evaluations; the last step is always evaluated.
+    pub eval_every: u64,
+    /// Steps between checkpoints; the last step is always saved.
+    pub save_every: u64,
+    /// Newest checkpoints that are kept, beside the best one.
+    #[serde(default = "default_save_total_limit")]
+    pub save_total_limit: usize,
+    /// Steps in a row whose numbers may be not finite, and which are skipped, before the run ends.
+    /// With `precision = "fp16"` a step whose gradients overflow is skipped too, but counts only
+    /// where the loss scale has fallen below 1: until then a smaller scale mends it.
+    #[serde(default = "default_max_skipped")]
+    pub max_skipped: u64,
+    /// Steps between measurements of the conflict between tasks, which `metrics.jsonl` takes;
+    /// never if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conflict_every: Option<u64>,
+    /// Whether the folder of the run gets TensorBoard's event files.
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    pub tensorboard: bool,
+    /// Base learning rate.
+    pub lr: f64,
+    /// Weight decay of matrices.
+    pub weight_decay: f64,
+    /// Largest joint norm of the gradients.
+    pub clip_grad_norm: f64,
+    /// The optimiser.
+    pub optimiser: OptimiserRecipe,
+    /// Shape of the learning rate.
+    pub schedule: Schedule,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn default_save_total_limit() -> usize {
+    2
+}
+
+fn default_max_skipped() -> u64 {
+    10
+}
+
+/// Optimisers by name.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "lowercase")]
+pub enum OptimiserRecipe {
+    /// AdamW.
+    AdamW(AdamWConfig),
+    /// SGD with momentum.
+    Sgd(SgdConfig),
+    /// AdaTask: Adam with moments of their own for every task.
+    AdaTask(AdaTaskConfig),
+}
+
+/// Which run a recipe extends, and by what.
+///
+/// The recipe has all tasks of that run beside the new ones. Values of the old ones and of all that
+/// tasks share come from its checkpoint and stay; only what the new tasks own learns.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExtendRecipe {
+    /// Folder of the trained run.
+    pub run: PathBuf,
+    /// The tasks that it does not have.
+    pub tasks: Vec<String>,
+    /// Whether its best checkpoint is taken instead of its last one.
+    #[serde(default)]
+    pub best: bool,
+}
+
+/// How classification tasks learn in one space of labels: `[union]` of a recipe.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnionRecipe {
+    /// Share of the target that is spread over all classes of all tasks, in `[0, 1)`.
+    pub label_smoothing: f64,
+    /// Holds each class to the logits it had; nothing if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality_retaining: Option<QualityRetainingConfig>,
+}
+
+impl Recipe {
+    /// What every image of the recipe goes through, training's additions aside.
+    pub fn loader(&self, batch_size: usize) -> LoaderConfig {
+        let plain = LoaderConfig::evaluation(batch_size, self.data.img_size);
+        LoaderConfig {
+            mean: self.data.mean.unwrap_or(plain.mean),
+            std: self.data.std.unwrap_or(plain.std),
+            ..plain
+        }
+    }
+
+    /// The name of the method in tables.
+    pub fn label(&self) -> String {
+        let copies = if self.backbone.per_task { " per task" } else { "" };
+        self.label.clone().unwrap_or_else(|| format!("{}{copies}", self.adapter.name()))
+    }
+
+    /// Whether `task` learns: all tasks do, or those by which a run is extended.
+    pub fn learns(&self, task: &str) -> bool {
+        self.extend.as_ref().is_none_or(|extend| extend.tasks.iter().any(|new| new == task))
+    }
+
+    /// Names of the tasks in the order of the task axis.
+    pub fn task_names(&self) -> Vec<String> {
+        self.tasks.keys().cloned().collect()
+    }
+}
