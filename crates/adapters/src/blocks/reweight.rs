@@ -38,11 +38,18 @@ impl<R: Reweight> Projection for Reweighted<R> {
         };
         match self.reweight.tasks(&self.base.weight) {
             None => x.map(apply),
-            Some(weights) => Activations {
-                shared: apply(&x.shared),
-                per_task: Some(task_linear(x, &weights, bias.as_ref())),
-            },
+            Some(weights) => {
+                streams(x.shared().map(apply), task_linear(x, &weights, bias.as_ref()))
+            }
         }
+    }
+}
+
+/// The streams of tasks, beside the one that all share where there is one.
+pub(crate) fn streams(shared: Option<Tensor>, per_task: Tensor) -> Activations {
+    match shared {
+        Some(shared) => Activations::Both { shared, per_task },
+        None => Activations::PerTask(per_task),
     }
 }
 
@@ -61,18 +68,19 @@ pub(crate) fn task_linear(x: &Activations, weights: &Tensor, bias: Option<&Tenso
 
 /// The streams of all tasks as `[tasks, rows, in]`.
 pub(crate) fn task_rows(x: &Activations, tasks: i64) -> Tensor {
-    match &x.per_task {
-        Some(streams) => streams.flatten(1, -2),
-        None => x.shared.flatten(0, -2).unsqueeze(0).expand([tasks, -1, -1], false),
+    match x {
+        Activations::Shared(shared) => {
+            shared.flatten(0, -2).unsqueeze(0).expand([tasks, -1, -1], false)
+        }
+        Activations::Both { per_task, .. } | Activations::PerTask(per_task) => {
+            per_task.flatten(1, -2)
+        }
     }
 }
 
 /// The shape of the streams of all tasks behind a map to `out` numbers.
 pub(crate) fn task_shape(x: &Activations, tasks: i64, out: i64) -> Vec<i64> {
-    let mut shape = match &x.per_task {
-        Some(streams) => streams.size(),
-        None => [vec![tasks], x.shared.size()].concat(),
-    };
+    let mut shape = [vec![tasks], x.size()].concat();
     shape.pop();
     shape.push(out);
     shape
@@ -129,8 +137,8 @@ mod tests {
     fn every_task_reads_its_own_weight() {
         let draw = |shape: &[i64]| Tensor::randn(shape, (Kind::Float, Device::Cpu));
         let (weights, bias) = (draw(&[3, 5, 4]), draw(&[5]));
-        let shared = Activations::shared(draw(&[2, 6, 4]));
-        let own = Activations { shared: draw(&[2, 6, 4]), per_task: Some(draw(&[3, 2, 6, 4])) };
+        let shared = Activations::Shared(draw(&[2, 6, 4]));
+        let own = Activations::Both { shared: draw(&[2, 6, 4]), per_task: draw(&[3, 2, 6, 4]) };
         for x in [shared, own] {
             let found = task_linear(&x, &weights, Some(&bias));
             assert_eq!(found.size(), [3, 2, 6, 5]);

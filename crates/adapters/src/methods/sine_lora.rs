@@ -226,8 +226,8 @@ mod tests {
         let layer = layer.projection(&store.root(), &site).unwrap();
         let x = Tensor::randn([5, 16], (Kind::Float, Device::Cpu));
         layer
-            .forward(&Activations::shared(x.shallow_clone()), true)
-            .shared
+            .forward(&Activations::Shared(x.shallow_clone()), true)
+            .into_shared()
             .sum(Kind::Float)
             .backward();
         let tensors: std::collections::BTreeMap<_, _> = store.tensors().into_iter().collect();

@@ -259,7 +259,7 @@ mod tests {
         };
         set("weight", &Tensor::arange(12, (Kind::Float, Device::Cpu)).view([3, 4]));
         set("taps_s", &Tensor::from_slice(&[s]));
-        let y = layer.forward(&Activations::shared(x.shallow_clone()), true).shared;
+        let y = layer.forward(&Activations::Shared(x.shallow_clone()), true).into_shared();
         y.square().sum(Kind::Float).backward();
         (plan, y.detach(), tensors)
     }

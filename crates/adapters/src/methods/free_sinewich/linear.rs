@@ -7,7 +7,7 @@ use polyptych_tensor::{Activations, Linear, Projection, Tensor};
 use super::clock::Clock;
 use super::sine::switched;
 use crate::blocks::low_rank::LowRank;
-use crate::blocks::reweight::task_linear;
+use crate::blocks::reweight::{streams, task_linear};
 
 /// `W x + b + s B A x` for the shared stream, and where tasks part from it
 /// `(W + M_t) x_t + b` for each.
@@ -46,9 +46,6 @@ impl Projection for SineLinear {
         let shared = |t: &Tensor| self.factors.beside(&self.base, t, self.scale, dropout);
         let Some(switch) = &self.tasks else { return x.map(shared) };
         let weights = switch.weights(&self.base.weight, &self.factors);
-        Activations {
-            shared: shared(&x.shared),
-            per_task: Some(task_linear(x, &weights, self.base.bias.as_ref())),
-        }
+        streams(x.shared().map(shared), task_linear(x, &weights, self.base.bias.as_ref()))
     }
 }

@@ -85,9 +85,9 @@ impl ModeLinear {
         let low = linear(&rows, &cast(&a, rows.kind()), None);
         let term = low.bmm(&cast(&b, rows.kind()).transpose(1, 2));
         let term = term.view(task_shape(x, tasks, out).as_slice());
-        Activations::tasks(match frozen.per_task {
-            Some(streams) => streams + term,
-            None => frozen.shared.unsqueeze(0) + term,
+        Activations::PerTask(match frozen {
+            Activations::Shared(shared) => shared.unsqueeze(0) + term,
+            Activations::Both { per_task, .. } | Activations::PerTask(per_task) => per_task + term,
         })
     }
 
@@ -118,7 +118,7 @@ pub(super) struct ModeTasks {
 impl Projection for ModeTasks {
     fn forward(&self, x: &Activations, _train: bool) -> Activations {
         let weights = self.weights.stacked();
-        Activations::tasks(task_linear(x, &weights, self.base.bias.as_ref()))
+        Activations::PerTask(task_linear(x, &weights, self.base.bias.as_ref()))
     }
 }
 
@@ -159,8 +159,8 @@ mod tests {
             let layer = layer(Router::Tasks(vec![first(R), first(R)]), downs, 1);
             let (a, b) = (layer.experts.a.get(0), layer.experts.b.get(0));
             let expected = layer.base.forward(&x) + x.matmul(&a.tr()).matmul(&b.tr());
-            let found = layer.forward(&Activations::shared(x.shallow_clone()), false);
-            assert_eq!(found.shared.size()[0], 0);
+            let found = layer.forward(&Activations::Shared(x.shallow_clone()), false);
+            assert!(found.shared().is_none());
             for task in 0..2 {
                 assert!(largest(found.task(task) - &expected) < 1e-5);
             }
@@ -170,7 +170,7 @@ mod tests {
     /// One router per rank with equal logits is one router, that of MoLORA-SD.
     #[test]
     fn equal_routers_are_one() {
-        let x = Activations::shared(draw(&[2, 7, 6]));
+        let x = Activations::Shared(draw(&[2, 7, 6]));
         let row = draw(&[1, M]);
         let dyadic = layer(Router::Tasks(vec![row.repeat([R, 1])]), 1, 1);
         let whole = ModeLinear {
@@ -202,7 +202,7 @@ mod tests {
                     expected += term * gates.narrow(1, expert, 1);
                 }
             }
-            let found = layer.forward(&Activations::shared(x), false).shared;
+            let found = layer.forward(&Activations::Shared(x), false).into_shared();
             assert!(largest(found - expected) < 1e-4, "{downs}, {p}");
         }
     }
