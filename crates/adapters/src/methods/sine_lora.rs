@@ -196,7 +196,7 @@ mod tests {
             let part = QkvPart { name: "", start: 0, len: 4 };
             let factors = LowRank { a: a.shallow_clone(), b: b.shallow_clone() };
             let sines = Sines { parts: vec![(part, factors)], frequency, scaling: 2.0 };
-            let (_, s, _) = Tensor::linalg_svd(&sines.shared(&weight), false, "");
+            let (_, s, _) = sines.shared(&weight).svd(true, true);
             Vec::<f64>::try_from(s.to_kind(Kind::Double)).unwrap()
         };
         for (found, expected) in spectrum(3.0).iter().zip([1.4472, 1.446494, 1.408278, 0.672753]) {
