@@ -4,7 +4,6 @@ pub mod adaptformer;
 pub mod bitfit;
 pub mod compacter;
 pub mod decoder_only;
-pub mod ditask;
 pub mod dora;
 pub mod emtal;
 pub mod free_sinewich;
@@ -53,7 +52,6 @@ parts! {
     polyhistor::PolyhistorConfig,
     mtlora::MtLoraConfig,
     free_sinewich::FreeSinewichConfig,
-    ditask::DiTaskConfig,
     emtal::EmtalConfig,
     taps::TapsConfig,
     mode::ModeConfig,

@@ -151,19 +151,6 @@ fn switched_bases_count_as_their_equations() {
 }
 
 #[test]
-fn diffeomorphisms_count_as_published() {
-    // Norms, tables, patch embedding and patch merging; 48 layers, 12 of them with tasks.
-    let (body, reductions) = (BODY - 2 * 768, 1_548_288);
-    let count = |fields: Value| trainable(fields) - 2 * 768;
-    assert_eq!(body + reductions, 1_599_546);
-    assert_eq!(count(json!({"method": "ditask"})), 1_605_594);
-    let own = json!({"method": "ditask", "task_cells": 5});
-    assert_eq!(count(own), 1_599_546 + 48 * 63 + 12 * 4 * 4);
-    let frozen = json!({"method": "ditask", "freeze_downsample_reduction": true});
-    assert_eq!(count(frozen), 1_605_594 - reductions);
-}
-
-#[test]
 fn selections_count_as_their_equations() {
     // Three patch mergings from four times a width to twice it, without a bias.
     let (layers, mergings) = (48 + 3, 8 * (96 * 96 + 192 * 192 + 384 * 384));

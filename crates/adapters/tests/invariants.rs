@@ -53,8 +53,6 @@ const BODY: [&str; 3] = ["patch_embed.*", "*norm*", "*relative_position_bias_tab
 const MTLORA: &[&str] = &["*lora_*", BODY[0], BODY[1], BODY[2], "*.downsample.reduction.weight"];
 const MTLORA_PLUS: &[&str] = &["*lora_*", BODY[0], BODY[1], BODY[2]];
 const SINEWICH: &[&str] = &["*sine_*", BODY[0], BODY[1], BODY[2]];
-const DITASK: &[&str] = &["*ditask_*", BODY[0], BODY[1], BODY[2], "*.downsample.reduction.weight"];
-const DITASK_DEAD: &[&str] = &["layers.1.blocks.1.mlp.fc2.ditask_joint"];
 const DEAD: &[&str] =
     &["layers.1.blocks.1.mlp.fc2.lora_shared_A", "layers.1.blocks.1.mlp.fc2.lora_shared_B"];
 const DEAD_TRAINABLE: &[&str] = &[DEAD[0], DEAD[1], "layers.1.blocks.1.mlp.fc2.lora_shared_scale"];
@@ -85,10 +83,6 @@ fn example(config: AdapterConfig) -> Case {
         "relative_bias" => Case { trains: &[TABLE], not_on_vit: Some(NO_TABLES), ..case },
         "free_sinewich" => {
             Case { trains: SINEWICH, remain: &[], made: &["*.sine_tasks.*"], ..case }
-        }
-        "ditask" => {
-            let made = &["*.ditask_tasks.*"];
-            Case { trains: DITASK, dead: DITASK_DEAD, remain: &[], made, ..case }
         }
         "mode" => Case { made: &["*.mode_tasks.*"], ..case },
         "mtlora" => Case { trains: MTLORA, dead: DEAD, remain: REMAIN, ..case },
@@ -259,16 +253,6 @@ fn reweighted() -> Vec<Case> {
         Case::new("taps, low rank", taps, &["*.fc1.taps_*"]),
         Case::new("sine_lora q, v", lora, trains),
         Case { made: &["*.sine_tasks.*"], ..sinewich },
-        Case {
-            trains: DITASK,
-            dead: DITASK_DEAD,
-            made: &["*.ditask_tasks.*"],
-            ..Case::new(
-                "ditask, free end",
-                adapter(json!({"method": "ditask", "cells": 4, "task_cells": 5, "free_end": true})),
-                &[],
-            )
-        },
     ]
 }
 
@@ -355,7 +339,7 @@ fn every_method_starts_as_the_plain_backbone() {
                     assert!(difference(&found, expected) > TOLERANCE, "{}, {what}", case.name);
                     continue;
                 }
-                let by_task = ["free_sinewich", "ditask"].contains(&case.config.name());
+                let by_task = case.config.name() == "free_sinewich";
                 let stacked = architecture == "swin" || by_task || adapted.plan.keeps_streams();
                 let exact = what.ends_with("shared") || !stacked;
                 let what = format!("{architecture}, {}, {what}", case.name);
