@@ -16,7 +16,7 @@
 //! let swin = config.init(&store.root(), &NoAdapter::Full, Options::default())?;
 //! let image = Tensor::zeros([1, 3, 128, 128], (Kind::Float, Device::Cpu));
 //! let out = swin.forward_intermediates(&image, false)?;
-//! assert_eq!(out.levels[3].shared.size(), [1, 4, 4, 256]);
+//! assert_eq!(out.levels[3].size(), [1, 4, 4, 256]);
 //! # Ok::<(), polyptych_backbones::Error>(())
 //! ```
 

@@ -51,7 +51,7 @@ pub use report::parameter_summary::{ParameterGroup, ParameterSummary, TaskGradie
 pub use report::timing::{Spread, Timing, time};
 pub use run::checkpoint::Checkpoint;
 pub use run::data::{DataSets, facts, to_tensor, validate_data};
-pub use run::evaluate::{Evaluation, NamedClass, TaskScores, evaluate, evaluate_watched};
+pub use run::evaluate::{Evaluation, NamedClass, TaskScores, Watch, evaluate, evaluate_watched};
 pub use run::peak::Peak;
 pub use run::predict::{Prediction, Predictor, image_files, output_names, passed_over};
 pub use run::{OpenRun, RunFolder};

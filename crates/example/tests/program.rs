@@ -28,9 +28,9 @@ fn parts_of_the_program_train_resume_merge_and_go_out() {
     succeed(here, &["train", "--resume", "run", "--set", "train.steps=8"]);
     let scores = succeed(here, &["eval", "run"]);
     assert!(scores.contains("rmse"), "{scores}");
-    succeed(here, &["merge", "run", "merged"]);
-    succeed(here, &["export", "run", "model.pt"]);
-    assert!(here.join("merged").exists() && here.join("model.pt").exists());
+    succeed(here, &["merge", "run"]);
+    succeed(here, &["export", "run", "--format", "onnx", "--out", "model.onnx"]);
+    assert!(here.join("model.onnx").exists());
     let listed = succeed(here, &["recipe", "balancers"]);
     assert!(listed.contains("unit_gradients"), "{listed}");
 }

@@ -169,5 +169,5 @@ pub(crate) fn made(made: UniquePtr<ffi::Tensor>) -> Option<Tensor> {
 /// What LibTorch reports, as tch's own operations do.
 pub(crate) fn output(op: &str, done: Result<UniquePtr<ffi::Tensor>, cxx::Exception>) -> Tensor {
     let found = done.unwrap_or_else(|error| panic!("{op}: {error}"));
-    made(found).unwrap_or_else(Tensor::new)
+    made(found).unwrap_or_default()
 }

@@ -458,7 +458,8 @@ fn layers_are_normalised_as_by_libtorch() {
 fn shapes_that_do_not_fit_are_refused_before_memory_is_read() {
     let of = |shape: &[i64]| Tensor::zeros(shape, (Kind::Float, Device::Cpu));
     let small = [of(&[4]), of(&[2, 3, 8])];
-    let calls: [(&str, Box<dyn Fn() -> Tensor>); 9] = [
+    type Call<'a> = Box<dyn Fn() -> Tensor + 'a>;
+    let calls: [(&str, Call); 9] = [
         ("linear", Box::new(|| linear(&of(&[40, 256]), &of(&[64, 64]), None))),
         ("linear", Box::new(|| linear(&of(&[40, 64]), &of(&[64, 64]), Some(&of(&[4]))))),
         (

@@ -1,6 +1,7 @@
 //! `provenance.json`: which commands, versions and data made a run.
 
 use std::path::Path;
+#[allow(clippy::disallowed_types, reason = "people ask when; no run depends on it")]
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use polyptych_formats::file;
@@ -33,6 +34,7 @@ pub(crate) struct Call {
 impl Call {
     /// This process.
     pub(crate) fn new(versions: String, data: String, device: String, step: u64) -> Self {
+        #[allow(clippy::disallowed_types)]
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         let unix_seconds = since.map_or(0, |since| since.as_secs());
         Self { command: command(std::env::args()), versions, data, device, step, unix_seconds }

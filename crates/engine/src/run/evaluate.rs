@@ -103,6 +103,9 @@ pub fn evaluate(
     })
 }
 
+/// Sees the number of batches done, a batch, and what every task says of it.
+pub type Watch<'a> = dyn FnMut(usize, &Batch, &[ndarray::Array4<f32>]) -> Result<()> + 'a;
+
 /// As [`evaluate`]; `watch` sees the number of batches done, the batch, and what every task says
 /// of it, `[batch, channels, height, width]` as [`Task::activate`] gives it.
 ///
@@ -112,7 +115,7 @@ pub fn evaluate_watched(
     model: &Model,
     loader: &Loader,
     baselines: Option<&[Baseline]>,
-    watch: &mut dyn FnMut(usize, &Batch, &[ndarray::Array4<f32>]) -> Result<()>,
+    watch: &mut Watch,
 ) -> Result<Evaluation> {
     let mut metrics = model.tasks.iter().map(Task::metric).collect::<Result<Vec<_>>>()?;
     let mut observed: Vec<Sums> = model.tasks.iter().map(|_| Sums::default()).collect();

@@ -104,7 +104,9 @@ fn npy(bytes: &[u8]) -> Option<Vec<f32>> {
 fn same(found: &[f32], expected: &[f32]) -> bool {
     let largest = expected.iter().fold(0f32, |largest, value| largest.max(value.abs()));
     let pairs = found.iter().zip(expected);
-    let differ = pairs.filter(|(a, b)| !((*a - *b).abs() <= TOLERANCE * largest)).count();
+    // Not "above": a number that is none differs too.
+    let near = |a: &f32, b: &f32| (a - b).abs() <= TOLERANCE * largest;
+    let differ = pairs.filter(|(a, b)| !near(a, b)).count();
     found.len() == expected.len() && differ as f64 <= EXCEPTIONS * expected.len() as f64
 }
 
