@@ -46,7 +46,7 @@ pub fn is_image_file(path: &Path) -> bool {
 /// images are repeated, transparency is dropped, 16-bit values keep their upper byte.
 ///
 /// # Errors
-/// [`Error::Io`] if the file cannot be read; [`Error::Decode`] if it is not JPEG, PNG, WebP,
+/// [`Error::Io`](crate::Error::Io) if the file cannot be read; [`Error::Decode`](crate::Error::Decode) if it is not JPEG, PNG, WebP,
 /// TIFF or BMP, is cut off or damaged, has more than 100 million pixels, or is 1 pixel wide or high.
 pub fn read_image(path: &Path) -> Result<Array3<u8>> {
     let photograph = read_photograph(path)?;
@@ -56,7 +56,7 @@ pub fn read_image(path: &Path) -> Result<Array3<u8>> {
 /// As [`read_image`], from bytes that are in memory; errors call them `name`.
 ///
 /// # Errors
-/// [`Error::Decode`] as for [`read_image`].
+/// [`Error::Decode`](crate::Error::Decode) as for [`read_image`].
 pub fn decode_image(bytes: &[u8], name: &Path) -> Result<Array3<u8>> {
     let photograph = decode_photograph(bytes, name)?;
     Ok(photograph.orientation.applied(photograph.pixels))

@@ -13,7 +13,7 @@ use crate::bridge::{at, ffi, output};
 /// caches, the probabilities are kept too.
 ///
 /// # Panics
-/// As [`linear`].
+/// As [`linear`](crate::linear).
 pub fn attention(qkv: &Tensor, heads: i64, bias: Option<&Tensor>) -> Tensor {
     let none = Tensor::new();
     output("attention", ffi::attention(at(qkv), at(bias.unwrap_or(&none)), heads))
@@ -24,7 +24,7 @@ pub fn attention(qkv: &Tensor, heads: i64, bias: Option<&Tensor>) -> Tensor {
 /// other devices than the CPU, without numbers, in a trace.
 ///
 /// # Panics
-/// As [`linear`].
+/// As [`linear`](crate::linear).
 pub fn cut_windows(map: &Tensor, size: [i64; 2], shift: [i64; 2]) -> Option<Tensor> {
     let cut = || output("cut_windows", ffi::cut_windows(at(map), &size, &shift));
     ffi::moves_windows(at(map)).then(cut)
@@ -33,7 +33,7 @@ pub fn cut_windows(map: &Tensor, size: [i64; 2], shift: [i64; 2]) -> Option<Tens
 /// The inverse of [`cut_windows`], to maps of `resolution`; nothing where that gives nothing.
 ///
 /// # Panics
-/// As [`linear`].
+/// As [`linear`](crate::linear).
 pub fn join_windows(
     windows: &Tensor,
     resolution: [i64; 2],

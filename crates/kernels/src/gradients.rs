@@ -17,7 +17,7 @@ pub fn backward(outputs: &[&Tensor], gradients: &[&Tensor]) -> Result<()> {
 /// The Euclidean norm of all `gradients` as one vector; squares in float32, their sums in float64.
 ///
 /// # Panics
-/// As [`linear`].
+/// As [`linear`](crate::linear).
 pub fn joint_norm(gradients: &[Tensor]) -> f64 {
     ffi::joint_norm(&all(gradients)).unwrap_or_else(|error| panic!("joint_norm: {error}"))
 }
@@ -25,7 +25,7 @@ pub fn joint_norm(gradients: &[Tensor]) -> f64 {
 /// Multiplies all `gradients` by `factor`, in place.
 ///
 /// # Panics
-/// As [`linear`].
+/// As [`linear`](crate::linear).
 pub fn scale_all(gradients: &[Tensor], factor: f64) {
     ffi::scale_all(&all(gradients), factor).unwrap_or_else(|error| panic!("scale_all: {error}"));
 }

@@ -16,7 +16,7 @@ pub fn gelu(x: &Tensor) -> Tensor {
 /// is made again in the backward pass, not kept.
 ///
 /// # Panics
-/// As [`linear`].
+/// As [`linear`](crate::linear).
 pub fn dropout(x: &Tensor, p: f64) -> Tensor {
     output("dropout", ffi::dropout(at(x), p))
 }
@@ -25,7 +25,7 @@ pub fn dropout(x: &Tensor, p: f64) -> Tensor {
 /// every `entries` of the branch, `factors` `[n entries]` in float32, or all 1.
 ///
 /// # Panics
-/// As [`linear`].
+/// As [`linear`](crate::linear).
 pub fn add_branch(x: &Tensor, branch: &Tensor, factors: Option<&Tensor>) -> Tensor {
     let none = Tensor::new();
     output("add_branch", ffi::add_branch(at(x), at(branch), at(factors.unwrap_or(&none))))
@@ -35,7 +35,7 @@ pub fn add_branch(x: &Tensor, branch: &Tensor, factors: Option<&Tensor>) -> Tens
 /// float32, the rest in the type of `x`.
 ///
 /// # Panics
-/// As [`linear`].
+/// As [`linear`](crate::linear).
 pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Tensor {
     output("layer_norm", ffi::layer_norm(at(x), at(weight), at(bias), eps))
 }
@@ -60,7 +60,7 @@ pub struct BatchNorm<'t> {
 /// `relu(batch_norm(x))` of rows, `[positions, chans]`; statistics in float32.
 ///
 /// # Panics
-/// As [`linear`].
+/// As [`linear`](crate::linear).
 pub fn batch_norm_relu(x: &Tensor, norm: &BatchNorm, train: bool) -> Tensor {
     let y = ffi::batch_norm_relu(
         at(x),
@@ -80,7 +80,7 @@ pub fn batch_norm_relu(x: &Tensor, norm: &BatchNorm, train: bool) -> Tensor {
 /// chans]`, all of one type.
 ///
 /// # Panics
-/// As [`linear`].
+/// As [`linear`](crate::linear).
 pub fn upsample(levels: &[&Tensor], onto: Option<&Tensor>, [height, width]: [i64; 2]) -> Tensor {
     let none = Tensor::new();
     let (levels, onto) = (all(levels.iter().copied()), at(onto.unwrap_or(&none)));

@@ -31,7 +31,7 @@ pub fn cross_entropy(
 /// Nothing where [`cross_entropy`] gives nothing.
 ///
 /// # Panics
-/// As [`linear`].
+/// As [`linear`](crate::linear).
 pub fn normals_l1(prediction: &Tensor, target: &Tensor) -> Option<(Tensor, i64)> {
     let mut labelled = 0;
     let loss = ffi::normals_l1(at(prediction), at(target), &mut labelled);

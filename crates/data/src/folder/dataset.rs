@@ -156,12 +156,12 @@ impl FolderDataset {
     /// Opens one split of the data set that `manifest` describes and `root` holds.
     ///
     /// # Errors
-    /// [`Error::Config`], [`Error::Fields`] or [`Error::Decode`] for the manifest, a table or an idx
-    /// file, [`Error::SameName`] for two files that are one image,
-    /// [`Error::Io`] for a missing list or a listed image that is missing, [`Error::EmptySplit`],
-    /// [`Error::Label`] for a class that the task does not have, [`Error::NoLabels`] for a task
-    /// without one label file in the split, [`Error::AbsentClasses`] for a split whose name starts
-    /// with `train` and that lacks a class which names and lists can tell, and [`Error::Entry`] for
+    /// [`Error::Config`](crate::Error::Config), [`Error::Fields`](crate::Error::Fields) or [`Error::Decode`](crate::Error::Decode) for the manifest, a table or an idx
+    /// file, [`Error::SameName`](crate::Error::SameName) for two files that are one image,
+    /// [`Error::Io`](crate::Error::Io) for a missing list or a listed image that is missing, [`Error::EmptySplit`](crate::Error::EmptySplit),
+    /// [`Error::Label`](crate::Error::Label) for a class that the task does not have, [`Error::NoLabels`](crate::Error::NoLabels) for a task
+    /// without one label file in the split, [`Error::AbsentClasses`](crate::Error::AbsentClasses) for a split whose name starts
+    /// with `train` and that lacks a class which names and lists can tell, and [`Error::Entry`](crate::Error::Entry) for
     /// a list or table that lies outside of `root`. Images and labels outside of it are refused
     /// when they are read.
     pub fn open(manifest: &Path, root: &Root, split: &str) -> Result<Self> {
@@ -169,7 +169,7 @@ impl FolderDataset {
     }
 
     /// As [`FolderDataset::open`], but only tasks that are `wanted` by name need files: samples
-    /// carry no labels of the others, which [`Dataset::tasks`] lists all the same.
+    /// carry no labels of the others, which [`Dataset::tasks`](crate::Dataset::tasks) lists all the same.
     ///
     /// # Errors
     /// As [`FolderDataset::open`].
