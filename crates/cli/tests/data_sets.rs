@@ -1,4 +1,4 @@
-//! Published data sets by their synthetic copies: told, shown, learnt, measured, predicted.
+//! Published data sets by their synthetic copies: described, shown, trained on, measured, predicted.
 #![allow(clippy::unwrap_used)]
 
 mod common;

@@ -68,7 +68,7 @@ fn a_page_of_several_runs_tells_their_differences() {
     assert!(differences.contains("train.lr") && differences.contains("0.01"), "{differences}");
     assert!(differences.contains("train.eval_every"), "{differences}");
     assert!(!differences.contains("seed") && !html.contains("<h2 id=\"samples\">"));
-    assert!(html.contains("class=\"legend\""), "runs are told apart");
+    assert!(html.contains("class=\"legend\""), "runs have a legend");
 }
 
 #[test]

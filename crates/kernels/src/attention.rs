@@ -8,7 +8,7 @@ use crate::bridge::{at, ffi, output};
 /// `[batch, tokens, 3 * dim]` to `[batch, tokens, dim]`.
 ///
 /// The last axis is ordered q, k, v and head-major within each. `bias` is
-/// `[windows, heads, tokens, tokens]`, added to the entries of the batch in turn, so `windows` must
+/// `[windows, heads, tokens, tokens]`, added to the entries of the batch cyclically, so `windows` must
 /// divide `batch`. Kept for the backward pass is `qkv`; where a head is too large for the first
 /// caches, the probabilities are kept too.
 ///

@@ -1,4 +1,4 @@
-//! What can be learnt from without a download?
+//! What can a model be trained on without a download?
 //!
 //! Rendered data sets with exact labels, [`Scenes`] and [`FineGrained`], and small synthetic copies
 //! of published ones ([`write_copy`]) in the layout of their archives.

@@ -68,7 +68,7 @@ pub struct CompareRecipe {
     pub name: String,
     /// What differs from the recipe, as behind `--set`.
     pub set: Vec<String>,
-    /// Whether every task is learnt alone.
+    /// Whether every task is trained alone.
     #[serde(default)]
     pub separate: bool,
     /// Whether `train` also trains it, after the recipe's own method, for the closing table; the
@@ -149,7 +149,7 @@ pub struct DataRecipe {
     /// stops, because scores of less than all samples compare with nothing.
     #[serde(default, skip_serializing_if = "OnBadSample::is_stop")]
     pub on_bad_sample: OnBadSample,
-    /// Whether images that are learnt from may be measured on too, which a run refuses otherwise:
+    /// Whether training images may be measured on too, which a run refuses otherwise:
     /// its scores would be of what it has seen.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_overlap: bool,
@@ -162,13 +162,13 @@ pub struct DataRecipe {
     /// Augmentation of training samples; none if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub augment: Option<AugmentConfig>,
-    /// Data sets that are learnt from; several make one set with partial labels.
+    /// Data sets to train on; several make one set with partial labels.
     pub train: Vec<SourceRecipe>,
     /// Data sets that are measured on.
     pub eval: Vec<SourceRecipe>,
 }
 
-/// What is learnt of one task, and with which head.
+/// One task: its head, loss and weight.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TaskRecipe {
