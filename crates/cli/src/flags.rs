@@ -12,17 +12,18 @@ use polyptych_serve::SocketAddr;
 #[command(
     name = "polyptych",
     version,
+    long_version = crate::version::long(),
     about,
     after_help = "Examples:\n  polyptych train\n  polyptych train --data DIR\n  polyptych eval runs/quickstart\n  polyptych predict runs/quickstart photograph.jpg"
 )]
 pub(crate) struct Flags {
-    /// Say more: what the libraries note, and with -vv their details
+    /// Print more: messages of the libraries, with -vv in detail
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
-    /// Say only results and errors
+    /// Print results and errors only
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
-    /// Write lines on a terminal too, where a live view or a bar would move
+    /// Print lines instead of a live view or a progress bar
     #[arg(long, global = true)]
     pub(crate) plain: bool,
     #[command(subcommand)]
@@ -31,42 +32,42 @@ pub(crate) struct Flags {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Train the model of a recipe, or go on with a run
+    /// Train the model of a recipe, or continue a run
     #[command(
         after_help = "Examples:\n  polyptych train\n  polyptych train camvid --set data.train.0.root=DIR --set data.eval.0.root=DIR\n  polyptych train mine.toml --set train.lr=1e-3 --out runs/low\n  polyptych train --data DIR\n  polyptych train --resume runs/low --set train.steps=2000"
     )]
     Train(TrainFlags),
-    /// Give a trained run the tasks of a recipe that it lacks; its own stay as they are
+    /// Add tasks of a recipe to a trained run; the outputs of its own tasks do not change
     #[command(after_help = "Examples:\n  polyptych add-task runs/vmt-scenes vmt-scenes-add")]
     AddTask(AddTaskFlags),
-    /// Measure a run or a merged model, or compare several
+    /// Evaluate a run or a merged model, or compare several
     #[command(
         after_help = "Examples:\n  polyptych eval runs/quickstart\n  polyptych eval runs/low runs/high\n  polyptych eval runs/quickstart --best --json\n  polyptych eval merged --manifest camvid.toml --root DIR --split test"
     )]
     Eval(EvalFlags),
-    /// Predict every task for photographs, at their own size; one that cannot be read is left out
-    /// and named at the end
+    /// Predict every task for photographs, at their own size; unreadable photographs are skipped
+    /// and listed at the end
     #[command(
         after_help = "Examples:\n  polyptych predict runs/quickstart photograph.jpg\n  polyptych predict runs/quickstart/merged photographs --out seen --raw"
     )]
     Predict(PredictFlags),
-    /// Answer for a run or a merged model over HTTP, with a page to try it; Ctrl-C or SIGTERM
-    /// answers what was taken and ends, SIGHUP reads the model anew
+    /// Serve a run or a merged model over HTTP, with a page to try it; Ctrl-C and SIGTERM finish
+    /// accepted requests and exit, SIGHUP reloads the model
     #[command(
         after_help = "Examples:\n  polyptych serve runs/quickstart/merged\n  polyptych serve merged --tasks semseg,depth --addr 127.0.0.1:9000 --watch\n  POLYPTYCH_TOKEN=secret polyptych serve merged --addr 0.0.0.0:8000\n  curl --data-binary @photograph.jpg '127.0.0.1:8000/predict?tasks=depth&format=npy' -o depth.npy"
     )]
     Serve(ServeFlags),
-    /// Fold the adapters of a run into its backbone
+    /// Merge the adapters of a run into its backbone
     #[command(
         after_help = "Examples:\n  polyptych merge runs/quickstart\n  polyptych merge runs/quickstart --best --half --out merged"
     )]
     Merge(MergeFlags),
-    /// Write a run or a merged model as others read it: timm, PEFT, TorchScript, ONNX
+    /// Export a run or a merged model to timm, PEFT, TorchScript or ONNX
     #[command(
         after_help = "Examples:\n  polyptych export runs/quickstart --format onnx --out model.onnx\n  polyptych export runs/lora --format peft --out adapter"
     )]
     Export(ExportFlags),
-    /// Write weights of any source under timm's names
+    /// Convert weights of any source to timm's names
     #[command(
         after_help = "Examples:\n  polyptych convert swin_tiny_patch4_window7_224.ms_in22k --out swin.safetensors\n  polyptych convert vit.pth --adapter lora --out vit.safetensors"
     )]
@@ -76,7 +77,7 @@ pub(crate) enum Command {
         after_help = "Examples:\n  polyptych moefy vit_micro_patch8_128.scenes_cifar10 experts.safetensors --experts 16"
     )]
     Moefy(MoefyFlags),
-    /// Time a forward pass of a run before and after folding
+    /// Time a forward pass of a run before and after merging
     #[command(after_help = "Examples:\n  polyptych time runs/quickstart --images 8")]
     Time(TimeFlags),
     /// Count parameters: total, trainable, stored
@@ -89,7 +90,7 @@ pub(crate) enum Command {
         after_help = "Examples:\n  polyptych report runs/quickstart --open\n  polyptych report runs/low runs/high --out rates.html"
     )]
     Report(ReportFlags),
-    /// Draw how much the tasks of a run disagree, as a heat map of mean cosines
+    /// Draw the conflict between the tasks of a run, as a heat map of mean cosines
     #[command(after_help = "Examples:\n  polyptych conflict runs/quickstart --out conflict.png")]
     Conflict(ConflictFlags),
     /// Repeat the step that ended a run because its numbers were not finite
@@ -101,7 +102,7 @@ pub(crate) enum Command {
     /// Recipes that ship with the program, and what they can name
     #[command(subcommand)]
     Recipe(RecipeCommand),
-    /// Print what a shell needs to complete commands and flags
+    /// Print shell completions for commands and flags
     #[command(
         after_help = "Examples:\n  polyptych completions bash > ~/.local/share/bash-completion/completions/polyptych\n  polyptych completions zsh > ~/.zfunc/_polyptych"
     )]
@@ -430,7 +431,7 @@ pub(crate) struct ReplayFlags {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DataCommand {
-    /// Read every image and label, and tell all that is wrong; fails if anything is
+    /// Read every image and label and report every problem; fails if there is one
     #[command(after_help = "Examples:\n  polyptych data check datasets/camvid.toml --root DIR")]
     Check(DataCheckFlags),
     /// Tell numbers, sizes and ranges of values, and which of the known copies it is
@@ -526,12 +527,52 @@ pub(crate) struct DataCheckFlags {
     pub(crate) splits: Vec<String>,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct SchemaFlags {
+    /// What the schema is of
+    #[arg(value_enum, default_value = "recipe")]
+    pub(crate) of: SchemaKind,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum SchemaKind {
+    /// A recipe
+    Recipe,
+    /// The manifest of a data set
+    Manifest,
+    /// No schema: every key and part with its texts, as the documentation reads them
+    Reference,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum RecipeCommand {
     /// Names and descriptions
     List,
+    /// Methods that adapt a backbone: the value of adapter.method
+    Methods,
+    /// Heads: the value of tasks.NAME.head.name
+    Heads,
+    /// Losses of tasks: the value of tasks.NAME.loss.name
+    Losses,
+    /// Backbones by timm's names: the value of backbone.name
+    Backbones,
     /// Names of balancers, what each needs and costs, and its paper
     Balancers,
+    /// What evaluation prints for each kind of task, and how it is defined
+    Metrics,
+    /// Say what a key of a recipe or a manifest means, its type and its default
+    #[command(
+        after_help = "Examples:\n  polyptych recipe explain train.lr\n  polyptych recipe explain adapter.r\n  polyptych recipe explain allow_void"
+    )]
+    Explain {
+        /// Path of the key, or the end of it
+        key: String,
+    },
+    /// Print a JSON Schema, by which editors complete and check TOML
+    #[command(
+        after_help = "Examples:\n  polyptych recipe schema > recipe.schema.json\n  polyptych recipe schema manifest > manifest.schema.json"
+    )]
+    Schema(SchemaFlags),
     /// Print a recipe
     Show {
         /// Name of a shipped recipe

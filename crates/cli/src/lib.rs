@@ -22,12 +22,14 @@ mod progress;
 mod propose;
 mod recipe;
 mod recipes;
+mod reference;
 mod replay;
 mod report;
 mod serve;
 mod table;
 mod time;
 mod train;
+mod version;
 
 use std::process::ExitCode;
 
@@ -104,16 +106,4 @@ fn one_line(error: &anyhow::Error) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cause_is_said_once() {
-        let absent = || std::io::Error::other("absent");
-        let path = "a.toml".into();
-        let quoted = polyptych_engine::Error::Io { path, source: absent() };
-        assert_eq!(one_line(&quoted.into()), "a.toml: absent");
-        let added = anyhow::Error::from(absent()).context("b.toml");
-        assert_eq!(one_line(&added), "b.toml: absent");
-    }
-}
+mod tests;

@@ -3,17 +3,25 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use polyptych_engine::{Recipe, balancers};
+use polyptych_engine::Recipe;
 
 use crate::flags::RecipeCommand;
 use crate::output::say;
 use crate::propose;
 use crate::recipes::{self, SHIPPED};
+use crate::reference;
 
 pub(crate) fn run(command: &RecipeCommand) -> Result<()> {
     match command {
         RecipeCommand::List => list(),
-        RecipeCommand::Balancers => list_balancers(),
+        RecipeCommand::Methods => reference::list("adapter method"),
+        RecipeCommand::Heads => reference::list("head"),
+        RecipeCommand::Losses => reference::list("loss"),
+        RecipeCommand::Backbones => reference::list_backbones(),
+        RecipeCommand::Balancers => reference::list_balancers(),
+        RecipeCommand::Metrics => reference::list_metrics(),
+        RecipeCommand::Explain { key } => reference::explain(key),
+        RecipeCommand::Schema(flags) => reference::schema(flags),
         RecipeCommand::Show { name } => {
             say!("{}", named(name)?.trim_end());
             Ok(())
@@ -29,18 +37,6 @@ fn list() -> Result<()> {
     for (name, text) in SHIPPED {
         let recipe = Recipe::parse(name, text, &[])?;
         say!("{name:<16} {}", recipe.description);
-    }
-    Ok(())
-}
-
-/// Kind `loss` is a value of `balancer.loss`, `optimiser` of `train.optimiser`, the others of
-/// `balancer.gradient`.
-fn list_balancers() -> Result<()> {
-    say!("{:<12} {:<9} {:<52} {:<59} source", "name", "kind", "needs", "cost");
-    for info in balancers() {
-        let (name, kind) = (info.name, info.kind.name());
-        let (needs, cost, source) = (info.needs, info.cost, info.source);
-        say!("{name:<12} {kind:<9} {needs:<52} {cost:<59} {source}");
     }
     Ok(())
 }

@@ -4,12 +4,13 @@ use std::fmt;
 
 use polyptych_tensor::{Site, SiteKind, Tensor};
 use regex::Regex;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, config};
 
 /// Which projections carry factors.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum TargetModules {
     /// A regular expression that the whole name must match; `all-linear` is every projection.

@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::Plan;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
@@ -15,7 +16,7 @@ use crate::method::{Form, Method};
 use crate::methods::relative_bias::TABLE;
 
 /// Configuration of BitFit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BitFitConfig {
     /// Whether a Swin's relative position tables train too; the 0.30 M that tables of multi-task

@@ -25,6 +25,7 @@ use polyptych_tensor::{
     Error as TensorError, Init, Linear, Plain, Plan, Projection, Result as TensorResult, Scope,
     Site, Tensors,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use linear::{Experts, ModeLinear, ModeTasks, Router};
@@ -40,7 +41,7 @@ use crate::method::{Form, Method};
 const GROUP: &str = "mode_tasks";
 
 /// What the routers read.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Routing {
     /// The task: every task has its mixture.
@@ -51,7 +52,7 @@ pub enum Routing {
 }
 
 /// Configuration of MoDE.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModeConfig {
     /// `m`: experts of every block.

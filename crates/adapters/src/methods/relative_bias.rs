@@ -11,6 +11,7 @@ use polyptych_registry::Part;
 use polyptych_tensor::{
     Error, NoAdapter, Plan, Projection, Result as TensorResult, Scope, Site, Store,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
@@ -20,7 +21,7 @@ use crate::method::{Form, Method};
 pub(crate) const TABLE: &str = "relative_position_bias_table";
 
 /// Configuration of relative position tables, which has no field.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RelativeBiasConfig {}
 

@@ -22,6 +22,7 @@ use polyptych_tensor::{
     Error as TensorError, Init, Linear, Plain, Plan, Projection, Result as TensorResult, Scope,
     Site, Tensor, Tensors, no_grad,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::low_rank::{LowRank, LowRankInit};
@@ -32,7 +33,7 @@ use crate::error::{Result, config};
 use crate::method::{Form, Method};
 
 /// Configuration of TAPS.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TapsConfig {
     /// What a layer's `s` must be at least for its weight to change.
