@@ -29,7 +29,7 @@ fn trainable(method: Value) -> i64 {
     let store = Store::new(Device::Cpu);
     let _ = backbone.init(&store.root(), plan.as_ref(), Options::default()).unwrap();
     plan.finish().unwrap();
-    store.set_trainable(|name| plan.trains(name));
+    plan.set_trainable(&store);
     store.trainable().iter().map(|(_, tensor)| tensor.numel() as i64).sum()
 }
 

@@ -314,6 +314,24 @@ fn set_off(built: &Built) {
 }
 
 #[test]
+fn a_methods_parameters_are_marked_where_they_are_made() {
+    let _alone = alone();
+    for (architecture, backbone) in [("swin", support::swin()), ("vit", support::vit())] {
+        for case in cases().into_iter().filter(|case| case.fits(&backbone)) {
+            for form in [Form::Adapted, Form::Merged] {
+                let built = Built::adapted(&backbone, &case.config, form);
+                let marked = built.store.adapter_parameters();
+                for (name, _) in built.store.tensors() {
+                    let expected = is_method_parameter(&name);
+                    let what = format!("{architecture}, {}, {form:?}: {name}", case.name);
+                    assert_eq!(marked.contains(&name), expected, "{what}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn every_method_starts_as_the_plain_backbone() {
     let _alone = alone();
     for (architecture, backbone) in [("swin", support::swin()), ("vit", support::vit())] {

@@ -177,7 +177,8 @@ fn overfit(config: &AdapterConfig, image: &Tensor, targets: &Tensor) -> [Vec<f64
         name.ends_with("weight") && !name.contains("vmt_") && !name.contains("norm")
     });
     let decoders = TASKS.map(|task| Decoder::new(&built.store, task));
-    built.store.set_trainable(|name| name.starts_with("heads.") || built.plan.trains(name));
+    let own = built.store.adapter_parameters();
+    built.store.set_trainable(|name| name.starts_with("heads.") || own.contains(name));
     let mut optimiser =
         AdamW::new(AdamWConfig::default(), decay_groups(built.store.trainable(), 0.0));
     let losses = || -> Vec<Tensor> {

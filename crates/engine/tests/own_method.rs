@@ -59,12 +59,8 @@ impl Plan for Gain {
         self.sites.borrow_mut().push(site.path.clone());
         Ok(Box::new(GainLinear {
             base,
-            gain: scope.param("gain", &[site.out_features], Init::ONES)?,
+            gain: scope.adapter().param("gain", &[site.out_features], Init::ONES)?,
         }))
-    }
-
-    fn trains(&self, name: &str) -> bool {
-        name.ends_with(".gain")
     }
 
     fn merge(&self, tensors: &Tensors) -> Result<Tensors> {

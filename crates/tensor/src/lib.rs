@@ -31,12 +31,12 @@ pub use init::Init;
 pub use layers::{BatchNorm2d, Conv2d, LayerNorm, Linear, add_branch, cast, dropout};
 pub use load::{LoadOptions, LoadReport, Resample, matches};
 pub use plan::{
-    Gate, Narrow, NoAdapter, Observed, Owner, Parallel, ParallelOutput, Plain, Plan, Projection,
-    Prompts, Pyramid, Site, SiteKind, Tap,
+    Gate, Narrow, NoAdapter, Observed, Parallel, ParallelOutput, Plain, Plan, Projection, Prompts,
+    Pyramid, Site, SiteKind, Tap,
 };
 pub use precision::Precision;
 pub use schedule::Schedule;
-pub use scope::{Entry, Role, Scope, Store};
+pub use scope::{Entry, Owner, Role, Scope, Store};
 pub use seed::{scramble, seed_of_step};
 pub use tch::{Device, Kind, TchError, Tensor, manual_seed, no_grad, set_num_threads};
 pub use tensors::Tensors;

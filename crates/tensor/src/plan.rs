@@ -8,7 +8,7 @@ use std::fmt::Debug;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use crate::{Activations, Linear, Result, Scope, Tensors};
+use crate::{Activations, Linear, Result, Scope, Store, Tensors};
 use polyptych_kernels::gelu;
 
 /// Which projection of a block stands at a site.
@@ -137,15 +137,6 @@ pub enum Tap {
     Concat,
 }
 
-/// The one task that depends on a parameter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Owner<'n> {
-    /// The task.
-    pub task: &'n str,
-    /// Index of the stage whose level alone depends on the parameter.
-    pub stage: usize,
-}
-
 /// What a plan saw of every image of a batch: `[batch, values]` under the name of the site.
 pub type Observed = Vec<(String, Tensor)>;
 
@@ -236,13 +227,17 @@ pub trait Plan: Debug {
         false
     }
 
-    /// Whether the backbone's parameter `name` (timm's or the method's own) trains.
-    fn trains(&self, name: &str) -> bool;
+    /// Whether the backbone's own parameter `name`, timm's, trains: its biases, its norms, all of
+    /// it. What the method makes below [`Scope::adapter`] trains in any case.
+    fn trains(&self, _name: &str) -> bool {
+        false
+    }
 
-    /// Who alone depends on the backbone's parameter `name`, once all sites were asked for; nothing
-    /// where several tasks may.
-    fn owner<'n>(&self, _name: &'n str) -> Option<Owner<'n>> {
-        None
+    /// Makes exactly the parameters of `store`, which has the backbone's names, trainable that
+    /// [`Plan::trains`] names or the method made.
+    fn set_trainable(&self, store: &Store) {
+        let own = store.adapter_parameters();
+        store.set_trainable(|name| own.contains(name) || self.trains(name));
     }
 
     /// Merges into the backbone's weights what can be merged, in a copy of its tensors.

@@ -5,7 +5,7 @@
 //! A name is given once; the second request is an error.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::rc::Rc;
 
@@ -23,6 +23,15 @@ pub enum Role {
     Buffer,
 }
 
+/// The one task that depends on a parameter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// The task.
+    pub task: String,
+    /// Index of the stage whose level alone depends on the parameter.
+    pub stage: usize,
+}
+
 /// One named tensor.
 #[derive(Debug)]
 pub struct Entry {
@@ -32,6 +41,10 @@ pub struct Entry {
     pub role: Role,
     /// Kept for compatible files, although no output depends on it.
     pub unused: bool,
+    /// Whether it is a method's own, see [`Scope::adapter`].
+    pub adapter: bool,
+    /// The one task that depends on it, see [`Scope::owned_by`].
+    pub owner: Option<Owner>,
     /// What layers hold that were made under other names, see [`Store::tie`]; the numbers are
     /// those of `tensor`.
     tied: Vec<Tensor>,
@@ -49,6 +62,8 @@ pub struct Store {
 pub struct Scope {
     store: Store,
     path: String,
+    adapter: bool,
+    owner: Option<Owner>,
 }
 
 impl Store {
@@ -59,7 +74,7 @@ impl Store {
 
     /// The top of the tree.
     pub fn root(&self) -> Scope {
-        Scope { store: self.clone(), path: String::new() }
+        Scope { store: self.clone(), path: String::new(), adapter: false, owner: None }
     }
 
     /// Where the tensors live.
@@ -83,6 +98,18 @@ impl Store {
         let entries = self.entries.borrow();
         let trainable = entries.iter().filter(|(_, entry)| entry.tensor.requires_grad());
         trainable.map(|(name, entry)| (name.clone(), entry.tensor.shallow_clone())).collect()
+    }
+
+    /// Names of the parameters that are a method's own, see [`Scope::adapter`].
+    pub fn adapter_parameters(&self) -> BTreeSet<String> {
+        let entries = self.entries.borrow();
+        let own = entries.iter().filter(|(_, entry)| entry.adapter);
+        own.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// The one task that depends on the parameter `name`; nothing where several may.
+    pub fn owner(&self, name: &str) -> Option<Owner> {
+        self.entries.borrow().get(name)?.owner.clone()
     }
 
     /// Makes exactly the parameters trainable whose name `choose` accepts. Tied
@@ -179,7 +206,17 @@ impl Store {
 impl Scope {
     /// Goes down into `name`.
     pub fn pp(&self, name: impl Display) -> Scope {
-        Scope { store: self.store.clone(), path: self.join(name) }
+        Scope { path: self.join(name), ..self.clone() }
+    }
+
+    /// The same place for a method's own parameters: those made here and further down train.
+    pub fn adapter(&self) -> Scope {
+        Scope { adapter: true, ..self.clone() }
+    }
+
+    /// The same place for parameters on which `owner` alone depends.
+    pub fn owned_by(&self, owner: Owner) -> Scope {
+        Scope { owner: Some(owner), ..self.clone() }
     }
 
     /// Full path of the scope, without a trailing dot.
@@ -197,7 +234,7 @@ impl Scope {
     /// # Errors
     /// A name that is taken, or a shape with a negative extent.
     pub fn param(&self, name: impl Display, shape: &[i64], init: Init) -> Result<Tensor> {
-        self.make(name, shape, init, Role::Parameter)
+        self.make(self.join(name), shape, init, Role::Parameter)
     }
 
     /// The parameter `name`, which several layers share: made by the first that asks.
@@ -216,7 +253,7 @@ impl Scope {
             }
             None => {}
         }
-        self.store.root().param(key, shape, init)
+        self.make(key, shape, init, Role::Parameter)
     }
 
     /// Makes the float32 buffer `name` of `shape`.
@@ -224,18 +261,24 @@ impl Scope {
     /// # Errors
     /// As [`Scope::param`].
     pub fn buffer(&self, name: impl Display, shape: &[i64], init: Init) -> Result<Tensor> {
-        self.make(name, shape, init, Role::Buffer)
+        self.make(self.join(name), shape, init, Role::Buffer)
     }
 
-    fn make(&self, name: impl Display, shape: &[i64], init: Init, role: Role) -> Result<Tensor> {
-        let key = self.join(name);
+    fn make(&self, key: String, shape: &[i64], init: Init, role: Role) -> Result<Tensor> {
         if shape.iter().any(|&extent| extent < 0) {
             let expected = "non-negative extents".into();
             return Err(Error::Shape { key, expected, found: shape.to_vec() });
         }
         let drawn = tch::no_grad(|| init.draw(shape, self.store.device));
         let tensor = drawn.set_requires_grad(role == Role::Parameter);
-        let entry = Entry { tensor: tensor.shallow_clone(), role, unused: false, tied: Vec::new() };
+        let entry = Entry {
+            tensor: tensor.shallow_clone(),
+            role,
+            unused: false,
+            adapter: self.adapter,
+            owner: self.owner.clone(),
+            tied: Vec::new(),
+        };
         self.store.insert(key, entry)?;
         Ok(tensor)
     }
@@ -266,6 +309,22 @@ mod tests {
         assert_eq!(first.data_ptr(), second.data_ptr());
         let message = scope.shared_param("rule", &[3], Init::ONES).unwrap_err().to_string();
         assert_eq!(message, "blocks.rule: expected shape [3], found [2]");
+    }
+
+    #[test]
+    fn what_a_method_makes_is_marked_where_it_is_made() {
+        let store = Store::new(Device::Cpu);
+        let top = store.root().pp("mlp");
+        let owner = Owner { task: "depth".into(), stage: 2 };
+        let own = top.adapter();
+        let _ = top.param("weight", &[1], Init::ONES).unwrap();
+        let _ = own.pp("down").param("weight", &[1], Init::ONES).unwrap();
+        let _ = own.shared_param("rule", &[1], Init::ONES).unwrap();
+        let _ = own.owned_by(owner.clone()).pp("ke").param("bias", &[1], Init::ONES).unwrap();
+        let marked = ["mlp.down.weight", "mlp.ke.bias", "mlp.rule"].map(str::to_owned);
+        assert_eq!(store.adapter_parameters(), BTreeSet::from(marked));
+        assert_eq!(store.owner("mlp.ke.bias"), Some(owner));
+        assert_eq!(store.owner("mlp.rule"), None);
     }
 
     #[test]

@@ -92,6 +92,7 @@ impl HyperAdapters {
 
     fn generator(&self, scope: &Scope, site: &Site) -> TensorResult<Box<dyn Generator>> {
         let width = self.generators.width(site)?;
+        let scope = &scope.adapter();
         let place = HyperSite { scope, site, width };
         match self.form {
             Form::Adapted => self.generators.generator(&place, &self.tasks),
@@ -137,10 +138,6 @@ impl Plan for HyperAdapters {
 
     fn keeps_streams(&self) -> bool {
         true
-    }
-
-    fn trains(&self, name: &str) -> bool {
-        name.contains("hyper_")
     }
 
     fn merge(&self, tensors: &Tensors) -> TensorResult<Tensors> {

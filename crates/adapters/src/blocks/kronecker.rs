@@ -73,11 +73,12 @@ impl Matrices for Kronecker {
     }
 }
 
-/// The scope of the backbone that `scope`, the inside of `site`, lies in.
+/// The scope of the backbone that `scope`, the inside of `site`, lies in, for a method's own
+/// parameters.
 pub(crate) fn backbone_of(scope: &Scope, site: &Site) -> Scope {
     let above = scope.path().split(&site.path).next().unwrap_or_default();
     let parts = above.split('.').filter(|part| !part.is_empty());
-    parts.fold(scope.store().root(), |scope, part| scope.pp(part))
+    parts.fold(scope.store().root().adapter(), |scope, part| scope.pp(part))
 }
 
 /// `B_1 .. B_n`.

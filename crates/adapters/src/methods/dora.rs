@@ -88,7 +88,8 @@ impl Dora {
     }
 
     fn direction(&self, scope: &Scope, site: &Site, part: QkvPart) -> TensorResult<Direction> {
-        let scope = if part.name.is_empty() { scope.clone() } else { scope.pp(part.name) };
+        let own = scope.adapter();
+        let scope = if part.name.is_empty() { own } else { own.pp(part.name) };
         let shape = [site.in_features, part.len, self.config.r];
         let names = ("lora_A.weight", "lora_B.weight");
         let factors = LowRank::new(&scope, names, shape, LowRankInit::Identity)?;

@@ -171,8 +171,9 @@ impl Plan for Lora {
         if parts.is_empty() || self.form == Form::Merged {
             return Ok(Box::new(Plain(base)));
         }
+        let own = scope.adapter();
         let factors = |part: &QkvPart| {
-            let scope = if part.name.is_empty() { scope.clone() } else { scope.pp(part.name) };
+            let scope = if part.name.is_empty() { own.clone() } else { own.pp(part.name) };
             let shape = [site.in_features, part.len, self.config.r];
             LowRank::new(&scope, ("lora_A.weight", "lora_B.weight"), shape, self.init)
         };
@@ -197,14 +198,13 @@ impl Plan for Lora {
 
     fn trains(&self, name: &str) -> bool {
         let bias = name.ends_with(".bias");
-        name.contains("lora_")
-            || match self.config.bias {
-                Bias::None => false,
-                Bias::All => bias,
-                Bias::LoraOnly => {
-                    bias && self.built.borrow().contains_key(name.trim_end_matches(".bias"))
-                }
+        match self.config.bias {
+            Bias::None => false,
+            Bias::All => bias,
+            Bias::LoraOnly => {
+                bias && self.built.borrow().contains_key(name.trim_end_matches(".bias"))
             }
+        }
     }
 
     fn merge(&self, tensors: &Tensors) -> TensorResult<Tensors> {

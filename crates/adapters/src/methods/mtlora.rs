@@ -143,6 +143,7 @@ impl Plan for MtLora {
             return Ok(Box::new(Plain(base)));
         }
         self.config.check_stages(site)?;
+        let scope = &scope.adapter();
         let on_merge = self.on_merge(site);
         let shared = self.shared(scope, site, on_merge)?;
         if self.is_dead_end(site) && self.form == Form::Adapted {
@@ -168,11 +169,9 @@ impl Plan for MtLora {
                 .strip_suffix(".bias")
                 .is_some_and(|path| self.built.borrow().contains_key(path)),
         };
-        has("lora_")
-            || bias
-            || ((patch_embed || norm)
-                && !(patch_embed && config.freeze_patch_embed)
-                && !(norm && config.freeze_norm))
+        bias || ((patch_embed || norm)
+            && !(patch_embed && config.freeze_patch_embed)
+            && !(norm && config.freeze_norm))
             || (has("relative_position_bias_table") && !config.freeze_relative_position_bias)
             || (has("downsample.reduction")
                 && !config.downsampler
@@ -206,13 +205,12 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    const NAMES: [&str; 7] = [
+    const NAMES: [&str; 6] = [
         "patch_embed.proj.weight",
         "patch_embed.norm.weight",
         "layers.0.blocks.1.norm1.bias",
         "layers.0.blocks.1.attn.relative_position_bias_table",
         "layers.1.downsample.reduction.weight",
-        "layers.0.blocks.1.mlp.fc1.lora_norm.weight",
         "layers.0.blocks.1.mlp.fc1.bias",
     ];
 
@@ -227,13 +225,13 @@ mod tests {
 
     #[test]
     fn switches_freeze_what_they_name() {
-        assert_eq!(trains("qkv", json!(true)), [0, 1, 2, 3, 4, 5]);
-        assert_eq!(trains("freeze_patch_embed", json!(true)), [2, 3, 4, 5]);
-        assert_eq!(trains("freeze_norm", json!(true)), [0, 3, 4, 5]);
-        assert_eq!(trains("freeze_relative_position_bias", json!(true)), [0, 1, 2, 4, 5]);
-        assert_eq!(trains("freeze_downsample_reduction", json!(true)), [0, 1, 2, 3, 5]);
-        assert_eq!(trains("downsampler", json!(true)), [0, 1, 2, 3, 5]);
-        assert_eq!(trains("bias", json!("all")), [0, 1, 2, 3, 4, 5, 6]);
-        assert_eq!(trains("bias", json!("lora_only")), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(trains("qkv", json!(true)), [0, 1, 2, 3, 4]);
+        assert_eq!(trains("freeze_patch_embed", json!(true)), [2, 3, 4]);
+        assert_eq!(trains("freeze_norm", json!(true)), [0, 3, 4]);
+        assert_eq!(trains("freeze_relative_position_bias", json!(true)), [0, 1, 2, 4]);
+        assert_eq!(trains("freeze_downsample_reduction", json!(true)), [0, 1, 2, 3]);
+        assert_eq!(trains("downsampler", json!(true)), [0, 1, 2, 3]);
+        assert_eq!(trains("bias", json!("all")), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(trains("bias", json!("lora_only")), [0, 1, 2, 3, 4]);
     }
 }

@@ -146,8 +146,9 @@ impl Plan for Ssf {
         }
         self.built.borrow_mut().insert(site.path.clone(), site.bias);
         let std = self.config.init_std;
+        let own = scope.adapter();
         let make = |name: &str, mean: Init| {
-            let parameter = scope.param(name, &[site.out_features], mean)?;
+            let parameter = own.param(name, &[site.out_features], mean)?;
             Ok::<_, polyptych_tensor::Error>(spread(parameter, std))
         };
         let scale = (!merged).then(|| make(SCALE, Init::ONES)).transpose()?;
@@ -166,7 +167,7 @@ impl Plan for Ssf {
     }
 
     fn trains(&self, name: &str) -> bool {
-        name.contains("ssf_") || (self.config.norms && name.contains("norm"))
+        self.config.norms && name.contains("norm")
     }
 
     fn merge(&self, tensors: &Tensors) -> TensorResult<Tensors> {

@@ -30,7 +30,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use polyptych_registry::Part;
-use polyptych_tensor::{Owner, Parallel, Plan, Result as TensorResult, Scope, Site, Tap, Tensors};
+use polyptych_tensor::{Parallel, Plan, Result as TensorResult, Scope, Site, Tap, Tensors};
 
 pub use add_task::add_task;
 pub use config::{
@@ -115,7 +115,7 @@ impl VmtAdapterConfig {
 
 impl Plan for VmtAdapter {
     fn parallel(&self, scope: &Scope, mlp: &Site) -> TensorResult<Option<Box<dyn Parallel>>> {
-        let (config, form) = (&self.config, self.form);
+        let (config, form, scope) = (&self.config, self.form, &scope.adapter());
         let shape = [mlp.in_features, pair::bottleneck(config, mlp)?];
         let projections = match form {
             Form::Adapted => config.projections,
@@ -124,7 +124,7 @@ impl Plan for VmtAdapter {
         let mut path = Path::new(scope, config, Pair::new(scope, projections, shape)?, form)?;
         let place = self.place(mlp);
         if place.knowledge {
-            path = path.with_tasks(scope, config, shape, &self.tasks, form)?;
+            path = path.with_tasks(scope, config, (mlp.stage, shape), &self.tasks, form)?;
         }
         Ok(Some(Box::new(if place.tap { path.with_tap() } else { path })))
     }
@@ -136,17 +136,9 @@ impl Plan for VmtAdapter {
     fn trains(&self, name: &str) -> bool {
         let config = &self.config;
         let has = |part: &str| name.contains(part);
-        has("vmt_")
-            || (has("patch_embed") && config.train_patch_embed)
+        (has("patch_embed") && config.train_patch_embed)
             || (has("norm") && !has("patch_embed") && config.train_norm)
             || (has("relative_position_bias_table") && config.train_relative_position_bias)
-    }
-
-    fn owner<'n>(&self, name: &'n str) -> Option<Owner<'n>> {
-        let (path, task, _) = knowledge::module(name)?;
-        let places = self.sites.borrow();
-        let place = places.iter().find(|place| place.path == path)?;
-        Some(Owner { task, stage: place.stage })
     }
 
     fn merge(&self, tensors: &Tensors) -> TensorResult<Tensors> {
@@ -166,10 +158,7 @@ mod tests {
 
     use super::*;
 
-    const NAMES: [&str; 7] = [
-        "layers.0.blocks.1.mlp.vmt_down.weight",
-        "layers.0.blocks.1.mlp.vmt_ke.sal.weight",
-        "layers.0.blocks.1.mlp.vmt_ke.salt.weight",
+    const NAMES: [&str; 4] = [
         "layers.0.blocks.1.mlp.fc1.weight",
         "layers.0.blocks.1.norm1.weight",
         "layers.0.blocks.1.attn.relative_position_bias_table",
@@ -185,10 +174,10 @@ mod tests {
     }
 
     #[test]
-    fn the_adapter_trains_and_switches_add_to_it() {
-        assert_eq!(trains(json!({})), [0, 1, 2]);
-        assert_eq!(trains(json!({"train_norm": true})), [0, 1, 2, 4]);
-        assert_eq!(trains(json!({"train_relative_position_bias": true})), [0, 1, 2, 5]);
-        assert_eq!(trains(json!({"train_patch_embed": true})), [0, 1, 2, 6]);
+    fn switches_add_parameters_of_the_backbone() {
+        assert_eq!(trains(json!({})), [0; 0]);
+        assert_eq!(trains(json!({"train_norm": true})), [1]);
+        assert_eq!(trains(json!({"train_relative_position_bias": true})), [2]);
+        assert_eq!(trains(json!({"train_patch_embed": true})), [3]);
     }
 }

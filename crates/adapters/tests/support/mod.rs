@@ -102,7 +102,7 @@ impl Built {
         let store = Store::new(Device::Cpu);
         let backbone = backbone.init(&store.root(), plan.as_ref(), options).unwrap();
         plan.finish().unwrap();
-        store.set_trainable(|name| plan.trains(name));
+        plan.set_trainable(&store);
         Self { store, plan, backbone }
     }
 

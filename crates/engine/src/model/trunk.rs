@@ -33,6 +33,8 @@ pub(crate) struct Trunk {
     pub(crate) backbone: Box<dyn Backbone>,
     /// Where the store has each of the backbone's tensors.
     places: BTreeMap<String, String>,
+    /// The method's own parameters among them, with the task that alone depends on each.
+    own: BTreeMap<String, Option<Owner>>,
     /// Its tasks of whole images.
     image_level: Vec<String>,
 }
@@ -72,8 +74,8 @@ impl Trunk {
         let backbone = config.init(&scope, plan.as_ref(), options)?;
         plan.finish().map_err(polyptych_adapters::Error::from)?;
         let whole = own.iter().filter(|spec| !spec.is_dense()).map(|spec| spec.name.clone());
-        let (places, image_level) = (BTreeMap::new(), whole.collect());
-        let mut trunk = Self { owner, tasks, plan, backbone, places, image_level };
+        let (places, own, image_level) = (BTreeMap::new(), BTreeMap::new(), whole.collect());
+        let mut trunk = Self { owner, tasks, plan, backbone, places, own, image_level };
         trunk.note_places(store);
         if trunk.owner.is_some() && form == Form::Adapted {
             trunk.share_frozen(store)?;
@@ -124,25 +126,27 @@ impl Trunk {
 
     /// Names in the store of what does not train.
     pub(crate) fn frozen(&self) -> impl Iterator<Item = &str> {
-        let trains = |name: &str| self.plan.trains(name) && self.is_read(name);
+        let trains = |name: &str| {
+            (self.own.contains_key(name) || self.plan.trains(name)) && self.is_read(name)
+        };
         let frozen = self.places.iter().filter(move |(name, _)| !trains(name));
         frozen.map(|(_, place)| place.as_str())
     }
 
     /// The task that alone depends on what the store has at `place`.
-    pub(crate) fn owner_of<'n>(&self, place: &'n str) -> Option<&'n str> {
+    pub(crate) fn owner_of(&self, place: &str) -> Option<&str> {
         let name = place.strip_prefix(&self.prefix())?.strip_prefix('.')?;
-        Some(self.plan.owner(name)?.task)
+        self.own.get(name)?.as_ref().map(|owner| owner.task.as_str())
     }
 
     /// Whether a head reads it: tasks of whole images read the features behind the last stage, and
     /// of none before.
     fn is_read(&self, name: &str) -> bool {
         let last = self.backbone.feature_info().len() - 1;
-        let read = |owner: Owner| {
-            owner.stage == last || !self.image_level.iter().any(|task| task == owner.task)
+        let read = |owner: &Owner| {
+            owner.stage == last || !self.image_level.iter().any(|task| *task == owner.task)
         };
-        self.plan.owner(name).is_none_or(read)
+        self.own.get(name).and_then(Option::as_ref).is_none_or(read)
     }
 
     /// The backbone's tensors, under its own names, with everything merged that can be.
@@ -158,9 +162,11 @@ impl Trunk {
 
     fn note_places(&mut self, store: &Store) {
         let prefix = format!("{}.", self.prefix());
-        store.for_each(|name, _| {
-            if let Some(short) = name.strip_prefix(&prefix) {
-                self.places.insert(short.to_owned(), name.to_owned());
+        store.for_each(|name, entry| {
+            let Some(short) = name.strip_prefix(&prefix) else { return };
+            self.places.insert(short.to_owned(), name.to_owned());
+            if entry.adapter {
+                self.own.insert(short.to_owned(), entry.owner.clone());
             }
         });
     }
@@ -172,7 +178,8 @@ impl Trunk {
             parameters.extend((entry.role == Role::Parameter).then(|| name.to_owned()));
         });
         for (name, place) in &mut self.places {
-            if parameters.contains(place) && !self.plan.trains(name) {
+            let trains = self.own.contains_key(name) || self.plan.trains(name);
+            if parameters.contains(place) && !trains {
                 let common = format!("{BACKBONE}.{name}");
                 store.tie(place, &common)?;
                 *place = common;

@@ -1,6 +1,6 @@
 //! The knowledge-extraction modules of one adapter: what each task draws from what all share.
 
-use polyptych_tensor::{Init, Result, Scope, Tap, Tensor, cast};
+use polyptych_tensor::{Init, Owner, Result, Scope, Tap, Tensor, cast};
 
 use super::config::KnowledgeExtraction;
 use super::pair::Pair;
@@ -27,7 +27,7 @@ impl Knowledge {
     pub(super) fn new(
         scope: &Scope,
         kind: KnowledgeExtraction,
-        [d, k]: [i64; 2],
+        (stage, [d, k]): (usize, [i64; 2]),
         tasks: &[String],
     ) -> Result<Self> {
         let (shape, width) = match kind {
@@ -36,7 +36,8 @@ impl Knowledge {
             KnowledgeExtraction::Linear => (vec![k, k], k),
         };
         let module = |task: &String| {
-            let scope = scope.pp(SCOPE).pp(task);
+            let owner = Owner { task: task.clone(), stage };
+            let scope = scope.pp(SCOPE).pp(task).owned_by(owner);
             let weight = scope.param("weight", &shape, first(shape.len()))?;
             Ok(Module { weight, bias: scope.param("bias", &[width], Init::ZEROS)? })
         };
