@@ -183,6 +183,7 @@ impl Plan for Mode {
             return Ok(Box::new(Plain(base)));
         }
         self.built.borrow_mut().insert(site.path.clone());
+        let scope = &scope.adapter();
         if self.form == Form::Merged && !self.is_by_token() {
             let weights = TaskWeights::new(scope, GROUP, site, &self.tasks)?;
             return Ok(Box::new(ModeTasks { base, weights }));
@@ -209,10 +210,6 @@ impl Plan for Mode {
     fn unmergeable(&self) -> Option<String> {
         let reason = "routers read every token, and no weight can hold what they choose";
         self.is_by_token().then(|| reason.into())
-    }
-
-    fn trains(&self, name: &str) -> bool {
-        name.contains("mode_")
     }
 
     fn merge(&self, tensors: &Tensors) -> TensorResult<Tensors> {

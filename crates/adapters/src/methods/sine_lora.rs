@@ -113,8 +113,9 @@ impl Plan for SineLora {
         if parts.is_empty() || self.form == Form::Merged {
             return Ok(Box::new(Plain(base)));
         }
+        let own = scope.adapter();
         let factors = |part: &QkvPart| {
-            let scope = if part.name.is_empty() { scope.clone() } else { scope.pp(part.name) };
+            let scope = if part.name.is_empty() { own.clone() } else { own.pp(part.name) };
             let shape = [site.in_features, part.len, self.config.r];
             Ok((*part, LowRank::new(&scope, NAMES, shape, LowRankInit::Identity)?))
         };
@@ -132,10 +133,6 @@ impl Plan for SineLora {
             expected: "a name that the backbone has".into(),
             found: self.config.target_modules.to_string(),
         })
-    }
-
-    fn trains(&self, name: &str) -> bool {
-        name.contains("sine_")
     }
 
     fn merge(&self, tensors: &Tensors) -> TensorResult<Tensors> {

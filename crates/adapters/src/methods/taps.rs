@@ -132,7 +132,7 @@ impl Plan for Taps {
         if !self.adapts(site) || self.form == Form::Merged {
             return Ok(Box::new(Plain(base)));
         }
-        let reweight = self.selected(scope, site)?;
+        let reweight = self.selected(&scope.adapter(), site)?;
         self.built.borrow_mut().insert(site.path.clone(), reweight.bias.is_some());
         Ok(Box::new(Reweighted { base, reweight }))
     }
@@ -146,10 +146,6 @@ impl Plan for Taps {
             expected: "a name that the backbone has".into(),
             found: self.config.target_modules.to_string(),
         })
-    }
-
-    fn trains(&self, name: &str) -> bool {
-        name.contains("taps_")
     }
 
     fn merge(&self, tensors: &Tensors) -> TensorResult<Tensors> {
