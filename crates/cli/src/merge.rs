@@ -17,7 +17,7 @@ pub(crate) fn run(flags: &MergeFlags) -> Result<()> {
         let precision = run.recipe.precision;
         say!("{task}: in {precision}, which rounds both models, {difference}");
     }
-    say!("{} tensors folded, {} stay per task", report.folded, report.kept.len());
+    say!("{} tensors folded, {} stay per task", report.merged, report.kept.len());
     say!("{}", out.display());
     Ok(())
 }

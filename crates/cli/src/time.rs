@@ -18,7 +18,7 @@ pub(crate) fn run(flags: &TimeFlags) -> Result<()> {
     };
     say!("{} images, median of {} passes and quartiles", timing.images, timing.passes);
     line("trained", timing.adapted_ms);
-    match timing.folded_ms {
+    match timing.merged_ms {
         Some(ms) => line("folded", ms),
         None => say!("folded   none: {}", run.model.unmergeable().unwrap_or_default()),
     }
