@@ -9,7 +9,7 @@ use polyptych_tensor::{
 
 use crate::architectures::BackboneConfig;
 use crate::backbone::{Backbone, Options};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A backbone, and all that its plan was asked for.
 #[derive(Debug)]
@@ -27,12 +27,13 @@ impl BackboneConfig {
     /// checks that the plan fits it as a whole.
     ///
     /// # Errors
-    /// As [`Architecture::init`](crate::Architecture::init) and [`Plan::check`].
+    /// As [`Architecture::init`](crate::Architecture::init), and [`Error::Plan`] of
+    /// [`Plan::check`].
     pub fn build(&self, scope: &Scope, plan: &dyn Plan, options: Options) -> Result<Built> {
         let recorder = Recorder { plan, sites: RefCell::default() };
         let backbone = self.init(scope, &recorder, options)?;
         let (sites, parameters) = (recorder.sites.into_inner(), plan.parameters(scope));
-        plan.check(&sites, &parameters)?;
+        plan.check(&sites, &parameters).map_err(Error::Plan)?;
         Ok(Built { backbone, sites, parameters })
     }
 }

@@ -11,7 +11,9 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use polyptych_adapters::Form;
-use polyptych_backbones::{Backbone, BackboneConfig, Built, Intermediates, Options};
+use polyptych_backbones::{
+    Backbone, BackboneConfig, Built, Error as BackboneError, Intermediates, Options,
+};
 use polyptych_data::TaskSpec;
 use polyptych_heads::HeadInput;
 use polyptych_tensor::{Activations, Owner, Parameter, Plan, Site, Store, Tensor, Tensors};
@@ -19,7 +21,7 @@ use polyptych_tensor::{Activations, Owner, Parameter, Plan, Site, Store, Tensor,
 use crate::model::features::Features;
 use crate::model::heads;
 use crate::model::task::Task;
-use crate::{Recipe, Result};
+use crate::{Error, Recipe, Result};
 
 /// Scope of the backbone's parameters.
 pub(crate) const BACKBONE: &str = "backbone";
@@ -95,7 +97,8 @@ impl Trunk {
             Some(task) => store.root().pp("tasks").pp(task).pp(BACKBONE),
             None => store.root().pp(BACKBONE),
         };
-        let Built { backbone, sites, parameters } = config.build(&scope, plan.as_ref(), options)?;
+        let built = config.build(&scope, plan.as_ref(), options).map_err(of_adapter)?;
+        let Built { backbone, sites, parameters } = built;
         let parameters = parameters.into_iter().map(|own| (own.name.clone(), own)).collect();
         let (tasks, image_level) = (readers.tasks.clone(), readers.image_level());
         let places = places(store, scope.path());
@@ -209,6 +212,14 @@ impl Trunk {
             *place = common;
         }
         Ok(())
+    }
+}
+
+/// A plan that does not fit is a mistake of the recipe's `adapter`.
+fn of_adapter(cause: BackboneError) -> Error {
+    match cause {
+        BackboneError::Plan(cause) => polyptych_adapters::Error::from(cause).into(),
+        other => other.into(),
     }
 }
 
