@@ -146,7 +146,7 @@ fn conflict_is_measured_drawn_and_counted() {
     assert_eq!(written, "map.png\n");
     assert!(image::open(playground.path("map.png")).unwrap().width() > 200);
     let summary = playground.succeed(&[&["inspect"], &overrides[..]].concat());
-    assert!(summary.contains("\nrow buffer: 2 tasks x "), "{summary}");
+    assert!(summary.contains("\ngradient buffer: 2 tasks x "), "{summary}");
     let message = playground.refused(&["conflict", "toy"]);
     assert!(message.starts_with("toy/metrics.jsonl: "), "{message}");
 }

@@ -195,8 +195,9 @@ fn saved(balancer: &Balancer) -> BalancerState {
     let state = balancer.state();
     let json = serde_json::to_string(&(&state.loss, &state.gram)).unwrap();
     let (loss, gram) = serde_json::from_str(&json).unwrap();
-    let copies = state.rows.tensors().iter().map(|(name, tensor)| (name.clone(), tensor.copy()));
-    BalancerState { loss, gram, rows: copies.collect() }
+    let copies =
+        state.gradients.tensors().iter().map(|(name, tensor)| (name.clone(), tensor.copy()));
+    BalancerState { loss, gram, gradients: copies.collect() }
 }
 
 #[test]
@@ -245,8 +246,8 @@ fn a_row_that_is_not_finite_changes_nothing() {
         );
         let after = saved(&balancer);
         assert_eq!((before.loss, before.gram), (after.loss, after.gram));
-        for (name, tensor) in before.rows.tensors() {
-            assert!(tensor.equal(&after.rows.tensors()[name]), "{name}");
+        for (name, tensor) in before.gradients.tensors() {
+            assert!(tensor.equal(&after.gradients.tensors()[name]), "{name}");
         }
     }
 }
