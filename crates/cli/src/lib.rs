@@ -5,12 +5,13 @@
 //! [`main`]: it has every command, for recipes that name its parts.
 
 mod add_task;
+mod command;
+mod completions;
 mod conflict;
 mod convert;
 mod data;
 mod eval;
 mod export;
-mod flags;
 mod inspect;
 mod interrupt;
 mod merge;
@@ -28,10 +29,40 @@ mod train;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches, Parser};
 
-use crate::flags::{Command, Flags};
+use crate::command::{Entry, entry};
+use crate::completions::Completions;
 use crate::output::note;
+
+/// Every command, in the order of the help.
+const COMMANDS: &[Entry] = &[
+    entry::<train::Train>(),
+    entry::<add_task::AddTask>(),
+    entry::<eval::Eval>(),
+    entry::<predict::Predict>(),
+    entry::<merge::Merge>(),
+    entry::<export::Export>(),
+    entry::<convert::Convert>(),
+    entry::<moefy::Moefy>(),
+    entry::<time::Time>(),
+    entry::<inspect::Inspect>(),
+    entry::<conflict::Conflict>(),
+    entry::<replay::Replay>(),
+    data::COMMAND,
+    entry::<recipe::Recipes>(),
+    COMPLETIONS,
+];
+
+/// One image, one backbone, many tasks.
+#[derive(Debug, Parser)]
+#[command(
+    name = "polyptych",
+    version,
+    about,
+    after_help = "Examples:\n  polyptych train\n  polyptych train --data DIR\n  polyptych eval runs/quickstart\n  polyptych predict runs/quickstart photograph.jpg"
+)]
+struct Program;
 
 /// The whole program: reads the arguments of the process, runs the command, and gives its exit code.
 pub fn main() -> ExitCode {
@@ -44,7 +75,7 @@ pub fn main() -> ExitCode {
         .log_internal_errors(false)
         .init();
     polyptych_engine::memory::keep();
-    match run(Flags::parse().command) {
+    match command::run(COMMANDS, &grammar().get_matches()) {
         Ok(code) => code,
         Err(e) => {
             note!("error: {}", one_line(&e));
@@ -53,32 +84,18 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> anyhow::Result<ExitCode> {
-    match command {
-        Command::Train(flags) => return train::run(&flags),
-        Command::AddTask(flags) => return add_task::run(&flags),
-        Command::Eval(flags) => eval::run(&flags)?,
-        Command::Predict(flags) => predict::run(&flags)?,
-        Command::Merge(flags) => merge::run(&flags)?,
-        Command::Export(flags) => export::run(&flags)?,
-        Command::Convert(flags) => convert::run(&flags)?,
-        Command::Moefy(flags) => moefy::run(&flags)?,
-        Command::Time(flags) => time::run(&flags)?,
-        Command::Inspect(flags) => inspect::run(&flags)?,
-        Command::Replay(flags) => replay::run(&flags)?,
-        Command::Conflict(flags) => conflict::run(&flags)?,
-        Command::Data(command) => return data::run(&command),
-        Command::Recipe(command) => recipe::run(&command)?,
-        Command::Completions { shell } => completions(shell),
-    }
-    Ok(ExitCode::SUCCESS)
+fn grammar() -> clap::Command {
+    command::grammar(Program::command(), COMMANDS)
 }
 
-fn completions(shell: clap_complete::Shell) {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Flags::command(), "polyptych", &mut script);
-    output::say!("{}", String::from_utf8_lossy(&script).trim_end());
-}
+/// The only command that needs the grammar of all.
+const COMPLETIONS: Entry = Entry {
+    grammar: Completions::command,
+    run: |matches| {
+        Completions::from_arg_matches(matches)?.print(&mut grammar());
+        Ok(ExitCode::SUCCESS)
+    },
+};
 
 /// The error and those of its causes that it does not quote itself.
 fn one_line(error: &anyhow::Error) -> String {
@@ -94,6 +111,14 @@ fn one_line(error: &anyhow::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn grammar_is_consistent_and_every_command_says_what_it_does() {
+        grammar().debug_assert();
+        let grammar = grammar();
+        assert_eq!(grammar.get_subcommands().count(), COMMANDS.len());
+        assert!(grammar.get_subcommands().all(|command| command.get_about().is_some()));
+    }
 
     #[test]
     fn a_cause_is_said_once() {

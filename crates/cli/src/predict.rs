@@ -2,38 +2,75 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use clap::Parser;
 use polyptych_engine::{OpenRun, Prediction, Predictor, image_files, output_names, passed_over};
 
-use crate::flags::PredictFlags;
+use crate::command::Subcommand;
 use crate::output::{note, say};
 
-pub(crate) fn run(flags: &PredictFlags) -> Result<()> {
-    let files = image_files(&flags.images)?;
-    note_passed_over(&passed_over(&flags.images)?);
-    if files.is_empty() {
-        let folders: Vec<_> = flags.images.iter().map(|p| p.display().to_string()).collect();
-        bail!("{}: expected JPEG, PNG, WebP, TIFF or BMP images, found none", folders.join(", "));
-    }
-    let names: Vec<PathBuf> = output_names(&files).iter().map(|n| flags.out.join(n)).collect();
-    spare(&files, &names)?;
-    let run = OpenRun::open(&flags.run, flags.best, flags.device.as_deref())?;
-    let predictor = Predictor::new(run);
-    let mut bad = Vec::new();
-    for (file, name) in files.iter().zip(&names) {
-        match predictor.predict(file) {
-            Ok(prediction) => write(&predictor, &prediction, name, flags.raw)?,
-            Err(e) => bad.push(e.to_string()),
+/// Predict every task for photographs, at their own size; one that cannot be read is left out
+/// and named at the end
+#[derive(Debug, Parser)]
+#[command(
+    name = "predict",
+    after_help = "Examples:\n  polyptych predict runs/quickstart photograph.jpg\n  polyptych predict runs/quickstart/merged photographs --out seen --raw"
+)]
+pub(crate) struct Predict {
+    /// Folder of a run or of a merged model
+    run: PathBuf,
+    /// Photographs, or folders of them
+    #[arg(required = true)]
+    images: Vec<PathBuf>,
+    /// Where pictures go: DIR/x.png for x.jpg; where two photographs have one name, with their
+    /// folders below the one that holds all, DIR/a/x.png and DIR/b/x.png, and with their endings
+    /// where only those differ, DIR/x.jpg.png
+    #[arg(long, value_name = "DIR", default_value = "predictions")]
+    out: PathBuf,
+    /// Also write the maps themselves, one safetensors file per photograph: a tensor for each task,
+    /// [channels, height, width] at the photograph's own size
+    #[arg(long)]
+    raw: bool,
+    /// Take the best checkpoint instead of the last one
+    #[arg(long)]
+    best: bool,
+    /// Device instead of the recipe's: auto, cpu, cuda:N
+    #[arg(long)]
+    device: Option<String>,
+}
+
+impl Subcommand for Predict {
+    fn run(flags: &Self) -> Result<ExitCode> {
+        let files = image_files(&flags.images)?;
+        note_passed_over(&passed_over(&flags.images)?);
+        if files.is_empty() {
+            let folders: Vec<_> = flags.images.iter().map(|p| p.display().to_string()).collect();
+            bail!(
+                "{}: expected JPEG, PNG, WebP, TIFF or BMP images, found none",
+                folders.join(", ")
+            );
         }
-    }
-    if bad.len() < files.len() {
-        note!("panels: {}", predictor.titles().join(", "));
-    }
-    match bad.len() {
-        0 => Ok(()),
-        count => {
-            bail!("{count} of {} photographs were left out: {}", files.len(), bad.join("; "))
+        let names: Vec<PathBuf> = output_names(&files).iter().map(|n| flags.out.join(n)).collect();
+        spare(&files, &names)?;
+        let run = OpenRun::open(&flags.run, flags.best, flags.device.as_deref())?;
+        let predictor = Predictor::new(run);
+        let mut bad = Vec::new();
+        for (file, name) in files.iter().zip(&names) {
+            match predictor.predict(file) {
+                Ok(prediction) => write(&predictor, &prediction, name, flags.raw)?,
+                Err(e) => bad.push(e.to_string()),
+            }
+        }
+        if bad.len() < files.len() {
+            note!("panels: {}", predictor.titles().join(", "));
+        }
+        match bad.len() {
+            0 => Ok(ExitCode::SUCCESS),
+            count => {
+                bail!("{count} of {} photographs were left out: {}", files.len(), bad.join("; "))
+            }
         }
     }
 }

@@ -15,10 +15,11 @@ use ndarray::{Array2, Array3, array};
 use png::{BitDepth, ColorType};
 use tempfile::TempDir;
 
+use super::split_context::SplitContext;
 use super::*;
-use crate::Label;
 use crate::decode::mat::tests::{ground_truth, numbers_file};
 use crate::decode::tests::{npy, png};
+use crate::{Dataset, Label, Result};
 
 /// A folder with a manifest; images are 3 pixels wide and 2 high.
 struct Fixture(TempDir);
