@@ -19,26 +19,26 @@ pub(crate) const INTERRUPTED: u8 = 130;
 pub(crate) fn flag() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let asked = stop.clone();
-    let told = move || {
+    let on_signal = move || {
         if asked.load(Ordering::Relaxed) {
             std::process::exit(i32::from(INTERRUPTED));
         }
         note!("interrupt: finishing this step; interrupt again to leave without saving");
         asked.store(true, Ordering::Relaxed);
     };
-    on_interrupt(told).context("interrupts cannot be waited for")?;
+    on_interrupt(on_signal).context("interrupts cannot be waited for")?;
     Ok(stop)
 }
 
 #[cfg(unix)]
-fn on_interrupt(told: impl Fn() + Send + 'static) -> Result<()> {
+fn on_interrupt(on_signal: impl Fn() + Send + 'static) -> Result<()> {
     use nix::sys::signal::{SigSet, Signal};
     let signals: SigSet = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM].into_iter().collect();
     // Threads inherit it from the one that starts them.
     signals.thread_block()?;
     let wait = move || {
         while signals.wait().is_ok() {
-            told();
+            on_signal();
         }
     };
     std::thread::Builder::new().name("interrupts".into()).spawn(wait)?;
@@ -46,6 +46,6 @@ fn on_interrupt(told: impl Fn() + Send + 'static) -> Result<()> {
 }
 
 #[cfg(not(unix))]
-fn on_interrupt(told: impl Fn() + Send + 'static) -> Result<()> {
-    Ok(ctrlc::set_handler(told)?)
+fn on_interrupt(on_signal: impl Fn() + Send + 'static) -> Result<()> {
+    Ok(ctrlc::set_handler(on_signal)?)
 }

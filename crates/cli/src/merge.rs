@@ -10,7 +10,7 @@ use polyptych_engine::{OpenRun, merge};
 use crate::command::Subcommand;
 use crate::output::say;
 
-/// Fold the adapters of a run into its backbone
+/// Merge the adapters of a run into its backbone
 #[derive(Debug, Parser)]
 #[command(
     name = "merge",
@@ -42,7 +42,7 @@ impl Subcommand for Merge {
             let precision = run.recipe.precision;
             say!("{task}: in {precision}, which rounds both models, {difference}");
         }
-        say!("{} tensors folded, {} stay per task", report.folded, report.kept.len());
+        say!("{} tensors merged, {} stay per task", report.folded, report.kept.len());
         say!("{}", out.display());
         Ok(ExitCode::SUCCESS)
     }

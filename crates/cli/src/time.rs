@@ -1,4 +1,4 @@
-//! `polyptych time`: a forward pass before and after folding.
+//! `polyptych time`: a forward pass before and after merging.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use polyptych_engine::{OpenRun, Spread, time};
 use crate::command::Subcommand;
 use crate::output::say;
 
-/// Time a forward pass of a run before and after folding
+/// Time a forward pass of a run before and after merging
 #[derive(Debug, Parser)]
 #[command(name = "time", after_help = "Examples:\n  polyptych time runs/quickstart --images 8")]
 pub(crate) struct Time {
@@ -44,8 +44,8 @@ impl Subcommand for Time {
         say!("{} images, median of {} passes and quartiles", timing.images, timing.passes);
         line("trained", timing.adapted_ms);
         match timing.folded_ms {
-            Some(ms) => line("folded", ms),
-            None => say!("folded   none: {}", run.model.unmergeable().unwrap_or_default()),
+            Some(ms) => line("merged", ms),
+            None => say!("merged   none: {}", run.model.unmergeable().unwrap_or_default()),
         }
         Ok(ExitCode::SUCCESS)
     }
