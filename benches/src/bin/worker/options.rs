@@ -58,9 +58,9 @@ pub(crate) enum Name {
     Full,
     /// Training step of VMT-Adapter on Swin-T
     Vmt,
-    /// Forward pass of a folded Swin-T
+    /// Forward pass of a merged Swin-T
     Swin,
-    /// Forward pass of a folded ViT-B/16
+    /// Forward pass of a merged ViT-B/16
     Vit,
     /// Photographs and dense labels, decoded, augmented and stacked
     Loader,

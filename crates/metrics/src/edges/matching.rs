@@ -75,8 +75,8 @@ impl Matcher {
 }
 
 fn steps(radius: f64, stride: usize) -> Vec<isize> {
-    let reach = radius as isize;
-    let range = -reach..=reach;
+    let side = radius as isize;
+    let range = -side..=side;
     let mut all: Vec<_> = range.clone().flat_map(|y| range.clone().map(move |x| (y, x))).collect();
     all.retain(|(y, x)| ((y * y + x * x) as f64) <= radius * radius);
     all.sort_by_key(|(y, x)| y * y + x * x);

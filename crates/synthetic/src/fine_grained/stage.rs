@@ -115,7 +115,7 @@ fn span(figure: &Thing, turn: Basis, axis: Vec3) -> (f32, f32) {
     let axis = turn.to_local(axis);
     figure.solids.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), solid| {
         let (centre, local) = (solid.centre.dot(axis), solid.basis.to_local(axis));
-        let (back, front) = (solid.shape.reach(-local), solid.shape.reach(local));
+        let (back, front) = (solid.shape.support(-local), solid.shape.support(local));
         (least(low, centre - back), most(high, centre + front))
     })
 }

@@ -52,13 +52,13 @@ impl Floor {
         let Some(place) = self.spot(rng, world, radius, range) else { return false };
         self.taken.push((place.x, place.z, radius));
         world.place(thing, place, Basis::yaw(rng.turn()));
-        if let Some((height, reach)) = thing.shelf {
+        if let Some((height, radius)) = thing.top {
             for side in [-0.5, 0.5] {
                 if rng.chance(0.4) {
                     let top = vec3(
-                        place.x + side * reach,
+                        place.x + side * radius,
                         height,
-                        place.z + rng.range(-0.5, 0.5) * reach,
+                        place.z + rng.range(-0.5, 0.5) * radius,
                     );
                     let small = trinket(rng);
                     world.place(&small, top, Basis::yaw(rng.turn()));

@@ -35,6 +35,6 @@ impl Solid {
 
     /// The lowest height that the solid reaches.
     pub(crate) fn bottom(&self) -> f32 {
-        self.centre.y - self.shape.reach(self.basis.to_local(vec3(0.0, -1.0, 0.0)))
+        self.centre.y - self.shape.support(self.basis.to_local(vec3(0.0, -1.0, 0.0)))
     }
 }

@@ -76,7 +76,7 @@ pub(super) const CASES: [Case; 8] = [
     case("vmt", "training step of VMT-Adapter on Swin-T with HRNet heads", true, &[]),
     case(
         "swin",
-        "forward pass of a folded Swin-T",
+        "forward pass of a merged Swin-T",
         false,
         &[
             peer("timm", "folded.py", &["--backbone", "swin"]),
@@ -85,7 +85,7 @@ pub(super) const CASES: [Case; 8] = [
     ),
     case(
         "vit",
-        "forward pass of a folded ViT-B/16",
+        "forward pass of a merged ViT-B/16",
         false,
         &[
             peer("timm", "folded.py", &["--backbone", "vit"]),

@@ -236,7 +236,7 @@ fn block(all: &BTreeMap<String, Row>, origin: &Origin, grown: bool) -> String {
     format!(
         "{text}\nPeers: {}. The last of these runs:\n{}",
         versions.join("; "),
-        page::made_with(origin)
+        page::origin_line(origin)
     )
 }
 
