@@ -49,7 +49,7 @@ fn load(criterion: &mut Criterion) {
     let subject = Subject::usual(Method::MtLora);
     let merged = no_grad(|| trained(subject).merged()).expect("all factors are there");
     let plain = subject.model(Form::Merged).expect("the published sizes are valid");
-    criterion.bench_function("load_folded_mtlora_swin_tiny", |b| {
+    criterion.bench_function("load_merged_mtlora_swin_tiny", |b| {
         b.iter(|| {
             let report = plain.store.load("bench", &merged, &LoadOptions::default());
             black_box(report.expect("names and shapes are those of the merged form"))

@@ -4,8 +4,8 @@ mod bar;
 mod check;
 mod facts;
 mod make;
+mod messages;
 mod new;
-mod said;
 mod show;
 
 pub(crate) use new::manifest_of;

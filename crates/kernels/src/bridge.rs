@@ -19,7 +19,7 @@ pub(crate) mod ffi {
         fn run(self: &Repeat) -> Result<()>;
     }
 
-    // SAFETY: the functions keep no reference beyond the call, and what they throw is `Err`. Those
+    // SAFETY: the functions keep no reference after the call, and what they throw is `Err`. Those
     // whose loops read memory themselves check types and shapes, or take what LibTorch checked.
     unsafe extern "C++" {
         include!("polyptych-kernels/cpp/kernels.h");

@@ -8,7 +8,7 @@ use crate::error::{Result, torch};
 /// Cross entropy of `prediction`, `[batch, classes, height, width]`, with the class indices in
 /// `target`, `[batch, 1, height, width]`, NaN where there is no label, and how many labels there
 /// are. The mean is weighted: `background_weight` for class 0 and 1 for the others; `smoothing` is
-/// the share of the target that is spread over all classes.
+/// the fraction of the target that is spread over all classes.
 ///
 /// Nothing where it takes other operations: on other devices than the CPU, in other types than
 /// float32, for a few pixels, in a trace. Kept for the backward pass are both arguments and two

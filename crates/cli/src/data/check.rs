@@ -8,7 +8,7 @@ use clap::Parser;
 use polyptych_engine::validate_data;
 
 use super::bar::{bar, progress};
-use super::said;
+use super::messages;
 use crate::command::Subcommand;
 use crate::output::say;
 
@@ -43,12 +43,12 @@ impl Subcommand for Check {
             &progress(&bar),
         )?;
         bar.finish_and_clear();
-        said::marks(&report).iter().for_each(|line| say!("{line}"));
+        messages::marks(&report).iter().for_each(|line| say!("{line}"));
         for problem in &report.problems {
-            say!("{}", said::line(problem));
+            say!("{}", messages::line(problem));
         }
-        said::labels(&report).iter().for_each(|line| say!("{line}"));
-        say!("{}", said::summary(&report));
+        messages::labels(&report).iter().for_each(|line| say!("{line}"));
+        say!("{}", messages::summary(&report));
         let good = report.problems.is_empty();
         Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }

@@ -46,12 +46,12 @@ impl Subcommand for Facts {
                 misfits.iter().for_each(|misfit| say!("  not {misfit}"));
             }
         }
-        facts.splits.iter().for_each(tell);
+        facts.splits.iter().for_each(print);
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn tell(split: &SplitFacts) {
+fn print(split: &SplitFacts) {
     let bad = match split.unreadable {
         0 => String::new(),
         count => format!(", {count} of them unreadable (`polyptych data check` says why)"),

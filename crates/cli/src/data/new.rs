@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use clap::Parser;
 use polyptych_engine::{ContactSheet, Root, contact_sheet, infer_manifest, split_sizes};
 
-use super::said::plural;
+use super::messages::plural;
 use crate::command::Subcommand;
 use crate::output::say;
 

@@ -24,7 +24,7 @@ pub(crate) struct TaskEntry {
     /// Pattern of the label files' paths.
     pub(crate) label: String,
     pub(crate) format: Format,
-    /// Where else the label may be, looked at in turn.
+    /// Where else the label may be, looked at in this order.
     #[serde(default)]
     pub(crate) or: Vec<LabelLocation>,
     /// Another file that says which pixels have a label.

@@ -14,7 +14,7 @@ pub enum Sampling {
     /// In proportion to its size: every sample once an epoch.
     #[default]
     Union,
-    /// As often as any other, in turn: an epoch is as long as that of `union`, small data sets
+    /// As often as any other, round-robin: an epoch is as long as that of `union`, small data sets
     /// come several times, and of large ones a part.
     PerDataset,
 }

@@ -31,7 +31,7 @@ pub(super) struct Machine<'a> {
     storages: Vec<Rc<StorageRef>>,
 }
 
-/// Follows one pickle to its end and not beyond.
+/// Follows one pickle to its end and no byte more.
 pub(super) fn run(input: &mut dyn Read) -> Checked<Pickle> {
     let mut machine = Machine {
         input: input.take(MAX_BYTES),

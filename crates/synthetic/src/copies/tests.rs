@@ -40,7 +40,7 @@ fn read(name: &str, root: &Path) -> CopyContents {
 }
 
 #[test]
-fn copies_read_as_they_were_made() {
+fn copies_read_as_they_were_written() {
     for name in CopyContents::names() {
         let (folder, written) = copy(name);
         let found = read(name, folder.path());

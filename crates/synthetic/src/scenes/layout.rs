@@ -32,16 +32,16 @@ impl Floor {
             })
     }
 
-    /// A free place for a circle in view, between `near` and `far` metres ahead of the camera.
+    /// A free place for a circle in view, between `near` and `far` metres in front of the camera.
     fn spot(&self, rng: &mut Stream, world: &World, radius: f32, range: [f32; 2]) -> Option<Vec3> {
         let camera = world.camera;
-        let ahead = vec3(camera.basis.z.x, 0.0, camera.basis.z.z).unit();
-        let right = vec3(ahead.z, 0.0, -ahead.x);
+        let forward = vec3(camera.basis.z.x, 0.0, camera.basis.z.z).unit();
+        let right = vec3(forward.z, 0.0, -forward.x);
         (0..12).find_map(|_| {
             let share = rng.unit();
             let z = range[0] + radius + (range[1] - range[0]) * (0.4 * share + 0.6 * share * share);
             let x = rng.range(-1.0, 1.0) * (z * camera.tangent + 0.3 * radius);
-            let place = camera.eye + ahead * z + right * x;
+            let place = camera.eye + forward * z + right * x;
             self.fits(place.x, place.z, radius).then_some(vec3(place.x, 0.0, place.z))
         })
     }

@@ -11,7 +11,7 @@ pub(crate) enum Shape {
     Block(Vec3),
     /// Cone or cylinder around y, with radius `low` at `-half` and `high` at `half`.
     Frustum { half: f32, low: f32, high: f32 },
-    /// Cylinder around y with round ends beyond `half`.
+    /// Cylinder around y with round ends outside of `half`.
     Capsule { half: f32, radius: f32 },
     /// Block whose width in x shrinks by the factor `top` from bottom to top: a roof, a cabin.
     Gable { half: Vec3, top: f32 },
@@ -78,7 +78,7 @@ impl Shape {
         }
     }
 
-    /// How far the shape, or a block around it, reaches along the unit vector `v` of its frame.
+    /// How far the shape, or a block around it, extends along the unit vector `v` of its frame.
     pub(crate) fn support(&self, v: Vec3) -> f32 {
         let across = (1.0 - least(v.y * v.y, 1.0)).sqrt();
         match *self {

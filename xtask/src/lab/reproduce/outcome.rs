@@ -1,4 +1,4 @@
-//! What did one row with one seed reach? Read from the files of its runs alone.
+//! What did one row with one seed score? Read from the files of its runs alone.
 
 use std::path::Path;
 
