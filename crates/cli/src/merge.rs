@@ -42,7 +42,7 @@ impl Subcommand for Merge {
             let precision = run.recipe.precision;
             say!("{task}: in {precision}, which rounds both models, {difference}");
         }
-        say!("{} tensors merged, {} stay per task", report.folded, report.kept.len());
+        say!("{} tensors merged, {} stay per task", report.merged, report.kept.len());
         say!("{}", out.display());
         Ok(ExitCode::SUCCESS)
     }

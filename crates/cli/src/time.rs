@@ -43,7 +43,7 @@ impl Subcommand for Time {
         };
         say!("{} images, median of {} passes and quartiles", timing.images, timing.passes);
         line("trained", timing.adapted_ms);
-        match timing.folded_ms {
+        match timing.merged_ms {
             Some(ms) => line("merged", ms),
             None => say!("merged   none: {}", run.model.unmergeable().unwrap_or_default()),
         }

@@ -54,7 +54,7 @@ fn memory_after_twice_the_steps_is_the_same() {
     polyptych_tensor::set_num_threads(1);
     for (index, method) in methods().iter().enumerate() {
         let precision = PRECISIONS[index % 3];
-        // The plain loops of processors without half precision take a second a step beyond this.
+        // The plain loops of processors without half precision take a second a step above this.
         let [height, width] = if precision == "fp16" { SIZES[0] } else { SIZES[index % 4] };
         let batch = index % 5 % 3 + 1;
         let name = format!("{method}, {batch} x {height} x {width}, {precision}");

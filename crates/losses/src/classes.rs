@@ -6,7 +6,7 @@ use crate::{Error, Result};
 
 /// Checks that every element of `target` is an index `0..classes` or NaN.
 ///
-/// Meant for labels on the CPU, before they reach a device: it reads the result, so it waits for
+/// Meant for labels on the CPU, before they are on a device: it reads the result, so it waits for
 /// the device that the target is on.
 ///
 /// # Errors

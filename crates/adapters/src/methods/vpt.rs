@@ -92,16 +92,12 @@ impl Plan for Vpt {
         }
         let (shape, init) =
             ([self.config.num_tokens, block.in_features], Init::glorot(pixels, embed_dim));
-        let tokens = scope.param("vpt_prompts", &shape, init)?;
+        let tokens = scope.adapter().param("vpt_prompts", &shape, init)?;
         Ok(Some(Box::new(Tokens { tokens, dropout: self.config.dropout })))
     }
 
     fn unmergeable(&self) -> Option<String> {
         Some("prompts are tokens among an image's, and no weight can hold them".to_owned())
-    }
-
-    fn trains(&self, name: &str) -> bool {
-        name.contains("vpt_")
     }
 }
 

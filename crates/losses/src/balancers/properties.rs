@@ -88,7 +88,7 @@ fn orthogonal_equally_long_rows_have_equal_weights() {
                 // Nash-MTL and FairGrad: task gradients of length 1.
                 _ => 1.0 / 3.0,
             };
-            // CAGrad goes c beyond the mean.
+            // CAGrad is c longer than the mean.
             let scale = if config.name() == "cagrad" { scale * 1.5 / 1.25 } else { scale };
             assert!((w[0] - scale).abs() < 1e-12, "{config:?}: {w:?}");
         }

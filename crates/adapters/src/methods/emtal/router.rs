@@ -22,7 +22,7 @@ pub(super) struct Routing {
     pub(super) entropy: Tensor,
 }
 
-/// What was noted last, shared by the router and the plan.
+/// What was noted last, shared by the router and the plan; a cell, since a forward pass notes it.
 pub(super) type Seen = Rc<RefCell<Option<Routing>>>;
 
 /// `c = (1 - alpha) E softmax(W x / temperature) + alpha`, one factor per token and expert.

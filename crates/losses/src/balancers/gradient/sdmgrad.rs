@@ -85,7 +85,7 @@ impl BalancerPart for Sdmgrad {
     }
 
     fn needs(&self) -> &'static str {
-        "Gram matrix, two further batches"
+        "Gram matrix, two extra batches"
     }
 
     fn cost(&self) -> &'static str {
