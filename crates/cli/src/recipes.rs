@@ -115,7 +115,6 @@ fn restrict(recipe: &mut Recipe, tasks: &[String]) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn flags(recipe: &str, overrides: &[&str], tasks: &[&str]) -> RecipeFlags {

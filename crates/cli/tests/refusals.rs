@@ -1,6 +1,5 @@
 //! Bad input is refused with one line that names file, key, expected and found; nothing half-written
 //! stays behind.
-#![allow(clippy::unwrap_used)]
 
 mod common;
 

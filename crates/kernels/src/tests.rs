@@ -1,6 +1,5 @@
 //! The fast form of each kernel against its plain one.
 
-#![allow(clippy::unwrap_used)]
 use tch::{Device, Kind, Tensor, manual_seed, no_grad};
 
 use super::*;

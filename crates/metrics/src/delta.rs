@@ -144,8 +144,6 @@ fn refuse_unless(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     fn miou(value: f64) -> Score {

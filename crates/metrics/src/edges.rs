@@ -181,8 +181,6 @@ impl Annotators {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use ndarray::{Array3, array, concatenate};
 
     use super::*;

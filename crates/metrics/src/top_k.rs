@@ -163,8 +163,6 @@ fn rank(prediction: &ArrayView3<f32>, class: usize, range: Range<usize>) -> usiz
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use ndarray::Array3;
 
     use super::*;

@@ -138,8 +138,6 @@ fn require(key: &str, expected: &str, holds: bool, found: impl ToString) -> Resu
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     fn message(change: impl FnOnce(&mut LoaderConfig)) -> String {

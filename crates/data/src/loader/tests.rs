@@ -1,7 +1,5 @@
 //! Order, restart, bounds and failures of the loader.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};

@@ -1,7 +1,5 @@
 //! Image and labels move together, whatever is drawn.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeMap;
 
 use ndarray::{Array3, s};

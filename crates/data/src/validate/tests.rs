@@ -1,7 +1,5 @@
 //! One folder with every fault, and what is said of each.
 
-#![allow(clippy::unwrap_used)]
-
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};

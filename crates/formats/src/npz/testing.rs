@@ -1,7 +1,5 @@
 //! A writer of archives, for tests.
 
-#![allow(clippy::unwrap_used)]
-
 use std::io::{Cursor, Write};
 
 use zip::write::SimpleFileOptions;

@@ -1,7 +1,5 @@
 //! What every balancer must do, whatever its equation.
 
-#![allow(clippy::unwrap_used)]
-
 use ndarray::{Array2, arr1, arr2};
 use polyptych_tensor::Kind;
 

@@ -1,7 +1,5 @@
 //! Every synthetic copy, read through the manifest of its original.
 
-#![allow(clippy::unwrap_used)]
-
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;

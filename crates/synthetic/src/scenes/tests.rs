@@ -1,7 +1,5 @@
 //! What the data set promises: the same bytes everywhere, and labels that agree with each other.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeSet;
 
 use ndarray::{Array2, Array3};

@@ -98,8 +98,6 @@ fn parts(rows: &Tensor) -> (Tensor, Tensor) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use ndarray::Array2;
     use polyptych_tensor::{Device, Kind};
 
