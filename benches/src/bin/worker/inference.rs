@@ -40,7 +40,9 @@ impl Inference {
             bail!("merging failed: {status}");
         }
         let model = load(&subject, folder)?;
-        let images = file::load(&stored(folder, "images"))?.tensors["images"].copy();
+        let images = file::load(&stored(folder, "images"))?.tensors["images"]
+            .to_device(subject.device)
+            .copy();
         let names = subject.specs().into_iter().map(|spec| spec.name).collect();
         Ok(Self { model, images, names })
     }

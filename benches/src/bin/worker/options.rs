@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use clap::{Parser, ValueEnum};
 use polyptych_benches::{Method, Subject};
-use polyptych_tensor::Precision;
+use polyptych_tensor::{Precision, device};
 
 use crate::case::Case;
 use crate::inference::{self, Inference};
@@ -31,6 +31,9 @@ pub(crate) struct Options {
     /// Type of activations
     #[arg(long, value_enum, default_value_t = Type::Fp32)]
     pub(crate) precision: Type,
+    /// Where numbers live: cpu, cuda:N
+    #[arg(long, default_value = "cpu")]
+    pub(crate) device: String,
     /// Leave dropout and stochastic depth out
     #[arg(long)]
     pub(crate) certain: bool,
@@ -86,10 +89,10 @@ impl Type {
 
 impl Options {
     /// What `method` is measured as.
-    fn subject(&self, method: Method) -> Subject {
+    fn subject(&self, method: Method) -> Result<Subject> {
         let Self { tasks, batch, size, certain, grad_checkpointing, .. } = *self;
-        let precision = self.precision.precision();
-        Subject { method, tasks, batch, size, precision, certain, grad_checkpointing }
+        let (precision, device) = (self.precision.precision(), device::resolve(&self.device)?);
+        Ok(Subject { method, tasks, batch, size, device, precision, certain, grad_checkpointing })
     }
 
     /// Merges the model whose forward pass is timed.
@@ -99,7 +102,7 @@ impl Options {
             Name::Vit => Method::Lora,
             _ => bail!("--merge: expected swin or vit"),
         };
-        inference::merge(&self.subject(method), &self.folder)
+        inference::merge(&self.subject(method)?, &self.folder)
     }
 
     /// Builds the case; training leaves its first values and its batch in the folder.
@@ -107,13 +110,13 @@ impl Options {
         let folder = &self.folder;
         Ok(match self.case {
             Name::Loader => Box::new(Loading::new(self)?),
-            Name::Swin => Box::new(Inference::new(self.subject(Method::LoraSwin), folder)?),
-            Name::Vit => Box::new(Inference::new(self.subject(Method::Lora), folder)?),
-            Name::Mtlora => Box::new(Training::new(self.subject(Method::MtLora), folder)?),
-            Name::Emtal => Box::new(Training::new(self.subject(Method::Emtal), folder)?),
-            Name::Lora => Box::new(Training::new(self.subject(Method::Lora), folder)?),
-            Name::Full => Box::new(Training::new(self.subject(Method::Full), folder)?),
-            Name::Vmt => Box::new(Training::new(self.subject(Method::Vmt), folder)?),
+            Name::Swin => Box::new(Inference::new(self.subject(Method::LoraSwin)?, folder)?),
+            Name::Vit => Box::new(Inference::new(self.subject(Method::Lora)?, folder)?),
+            Name::Mtlora => Box::new(Training::new(self.subject(Method::MtLora)?, folder)?),
+            Name::Emtal => Box::new(Training::new(self.subject(Method::Emtal)?, folder)?),
+            Name::Lora => Box::new(Training::new(self.subject(Method::Lora)?, folder)?),
+            Name::Full => Box::new(Training::new(self.subject(Method::Full)?, folder)?),
+            Name::Vmt => Box::new(Training::new(self.subject(Method::Vmt)?, folder)?),
         })
     }
 }

@@ -129,7 +129,7 @@ impl Case {
     /// Our program.
     pub(super) fn ours(&self, worker: &Path, folder: &Path, setting: &Setting) -> Command {
         let mut command = Command::new(worker);
-        command.arg(self.name).arg(folder).args(setting.args());
+        command.arg(self.name).arg(folder).args(setting.args()).args(["--device", &setting.device]);
         setting.limit(command)
     }
 
@@ -144,6 +144,7 @@ impl Case {
         let script = workspace::root().join("benches/peers").join(peer.script);
         let mut command = Command::new(python);
         command.arg(script).arg(folder).args(peer.args).args(setting.args());
+        command.args(["--device", &setting.device]);
         setting.limit(command)
     }
 }

@@ -114,7 +114,7 @@ impl Row {
     ) -> Self {
         Self {
             case: case.name.into(),
-            about: case.about.into(),
+            about: on_device(case.about, &setting.device),
             precision: setting.precision.clone(),
             tasks: case.has_tasks.then_some(setting.tasks),
             batch: setting.batch,
@@ -127,6 +127,7 @@ impl Row {
         }
     }
 
+    /// What later measurements of the same replace.
     fn key(&self) -> String {
         let Self { case, precision, batch, size, threads, .. } = self;
         let tasks = self.tasks.unwrap_or(0);
@@ -175,6 +176,11 @@ impl Row {
         };
         std::iter::once(&self.ours).chain(&self.peers).map(one).collect()
     }
+}
+
+/// The CPU is not named.
+fn on_device(about: &str, device: &str) -> String {
+    if device == "cpu" { about.into() } else { format!("{about}, on {device}") }
 }
 
 impl fmt::Display for Row {
@@ -261,7 +267,8 @@ mod tests {
         let difference = Difference { outputs: 1e-6, gradients: Some(2e-4) };
         let peer = Program::new("theirs", "b 2", &theirs, Some((&mine, difference)));
         let precision = "fp32".to_owned();
-        let setting = Setting { precision, tasks, batch: 4, size: 224, threads: 1 };
+        let device = "cpu".into();
+        let setting = Setting { precision, tasks, batch: 4, size: 224, threads: 1, device };
         Row::new(&CASES[0], &setting, 3, (ours, vec![peer]))
     }
 
