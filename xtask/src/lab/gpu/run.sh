@@ -35,7 +35,7 @@ fi
 stage() {
     local name=$1 limit=$2 start rc
     shift 2
-    if grep -q "^$name	0	" stages.tsv 2>/dev/null; then return; fi
+    if grep -q "^$name"$'\t'"0"$'\t' stages.tsv 2>/dev/null; then return; fi
     start=$(date +%s)
     timeout --kill-after=10 "$limit" "$@" >"$name.log" 2>&1
     rc=$?
