@@ -186,9 +186,7 @@ impl Trunk {
     /// of none before.
     fn is_read(&self, parameter: &Parameter) -> bool {
         let last = self.backbone.feature_info().len() - 1;
-        let read = |owner: &Owner| {
-            owner.stage == last || !self.image_level.iter().any(|task| *task == owner.task)
-        };
+        let read = |owner: &Owner| owner.stage == last || !self.image_level.contains(&owner.task);
         parameter.owner.as_ref().is_none_or(read)
     }
 
