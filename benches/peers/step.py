@@ -21,8 +21,8 @@ class Step:
         model.load_state_dict({n: v for n, v in state.items() if v is not None}, strict=False)
         self.image = load_file(f"{folder}/images.safetensors")["images"]
         self.targets = load_file(f"{folder}/targets.safetensors")
-        self.learnt = [p for p in model.parameters() if p.requires_grad]
-        self.optimiser = torch.optim.AdamW(self.learnt, lr=1e-6, weight_decay=0.05, fused=True)
+        self.trainable = [p for p in model.parameters() if p.requires_grad]
+        self.optimiser = torch.optim.AdamW(self.trainable, lr=1e-6, weight_decay=0.05, fused=True)
         self.amp = contextlib.nullcontext()
         if options.precision == "bf16":
             self.amp = torch.autocast("cpu", torch.bfloat16)
@@ -38,7 +38,7 @@ class Step:
 
     def run(self):
         self.backward()
-        nn.utils.clip_grad_norm_(self.learnt, 5.0)
+        nn.utils.clip_grad_norm_(self.trainable, 5.0)
         self.optimiser.step()
 
     def check(self):

@@ -196,7 +196,6 @@ pub(crate) fn weight(spec: &TaskSpec) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

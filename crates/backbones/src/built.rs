@@ -88,7 +88,6 @@ impl Plan for Recorder<'_> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use polyptych_tensor::{Device, NoAdapter, ParameterKind, ParameterKinds, Store};
 

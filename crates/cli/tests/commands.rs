@@ -239,7 +239,7 @@ fn a_recipe_is_counted_without_its_data() {
 }
 
 #[test]
-fn a_batch_larger_than_the_data_is_told() {
+fn a_batch_larger_than_the_data_is_noted() {
     let playground = Playground::new();
     let args = ["train", "recipe.toml", "--out", "run", "--set", "data.batch_size=9"];
     let output = playground.run(&args);
@@ -251,7 +251,7 @@ fn a_batch_larger_than_the_data_is_told() {
 }
 
 #[test]
-fn float16_without_a_gpu_is_told_to_be_slow() {
+fn float16_without_a_gpu_is_noted_to_be_slow() {
     let playground = Playground::new();
     let args = ["train", "recipe.toml", "--out", "run", "--set", "precision=fp16"];
     let cpu = ["--set", "device=cpu", "--set", "train.steps=1"];

@@ -2,7 +2,6 @@
 //!
 //! The list of methods is the program's own. Sizes, batches and precisions go round, so that every
 //! method meets some of them; a cause that lies in one method, one kernel or one size shows.
-#![allow(clippy::unwrap_used)]
 
 mod common;
 

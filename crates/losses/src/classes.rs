@@ -24,8 +24,6 @@ pub fn check_classes(target: &Tensor, classes: i64) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     fn refusal(values: &[f32]) -> String {

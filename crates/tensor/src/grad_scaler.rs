@@ -119,7 +119,6 @@ fn wrong(key: &str, expected: &str, found: String) -> Error {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     /// LibTorch's own kernel of `torch.amp.GradScaler.update`, over a sequence in which overflows

@@ -49,7 +49,6 @@ fn relative<'n>(name: &'n str, path: &str) -> Option<&'n str> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::{Device, Init, LayerNorm, Linear, ParameterKind, Store};
 

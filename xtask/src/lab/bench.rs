@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: our programs and PyTorch's in turn, and a table of the ratios.
+//! `cargo xtask bench`: our programs and PyTorch's, interleaved, and a table of the ratios.
 //!
 //! Every program is a process of its own that prepares itself and then runs one round whenever it
 //! is asked to: see `benches/src/bin/worker` and `benches/peers`. Whatever else a machine does slows

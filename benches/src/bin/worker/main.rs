@@ -1,4 +1,4 @@
-//! Our side of `cargo xtask bench`: prepares one case, then times it whenever it is told to.
+//! Our side of `cargo xtask bench`: prepares one case, then times it whenever a line asks for it.
 //!
 //! Answers each line of its input with one line of JSON, as `benches/peers/worker.py` does.
 
@@ -26,8 +26,8 @@ fn main() -> Result<()> {
     let options = Options::parse();
     polyptych_tensor::memory::keep();
     polyptych_tensor::set_num_threads(options.threads);
-    if options.fold {
-        return options.fold();
+    if options.merge {
+        return options.merge();
     }
     let mut case = options.prepare()?;
     say(&json!({"ready": true, "versions": format!("LibTorch {}", torch_version())}));

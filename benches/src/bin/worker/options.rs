@@ -40,9 +40,9 @@ pub(crate) struct Options {
     /// Threads of LibTorch
     #[arg(long, default_value_t = 1)]
     pub(crate) threads: i32,
-    /// Only fold the model of a forward pass, into the folder
+    /// Only merge the model of a forward pass, into the folder
     #[arg(long)]
-    pub(crate) fold: bool,
+    pub(crate) merge: bool,
 }
 
 /// Names of the cases.
@@ -58,9 +58,9 @@ pub(crate) enum Name {
     Full,
     /// Training step of VMT-Adapter on Swin-T
     Vmt,
-    /// Forward pass of a folded Swin-T
+    /// Forward pass of a merged Swin-T
     Swin,
-    /// Forward pass of a folded ViT-B/16
+    /// Forward pass of a merged ViT-B/16
     Vit,
     /// Photographs and dense labels, decoded, augmented and stacked
     Loader,
@@ -92,14 +92,14 @@ impl Options {
         Subject { method, tasks, batch, size, precision, certain, grad_checkpointing }
     }
 
-    /// Folds the model whose forward pass is timed.
-    pub(crate) fn fold(&self) -> Result<()> {
+    /// Merges the model whose forward pass is timed.
+    pub(crate) fn merge(&self) -> Result<()> {
         let method = match self.case {
             Name::Swin => Method::LoraSwin,
             Name::Vit => Method::Lora,
-            _ => bail!("--fold: expected swin or vit"),
+            _ => bail!("--merge: expected swin or vit"),
         };
-        inference::fold(&self.subject(method), &self.folder)
+        inference::merge(&self.subject(method), &self.folder)
     }
 
     /// Builds the case; training leaves its first values and its batch in the folder.

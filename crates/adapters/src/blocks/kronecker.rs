@@ -120,7 +120,6 @@ pub(crate) fn kernel_times_each(kernel: &Tensor, each: &Tensor) -> Tensor {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use polyptych_tensor::{Device, Kind};
 

@@ -157,7 +157,6 @@ pub(super) fn random_split(n: usize, experts: usize, config: &KMeansConfig) -> V
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::super::gram::scatter;
     use super::*;
 

@@ -234,7 +234,6 @@ impl DoraLinear {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use polyptych_tensor::{Device, Kind, SiteKind, Store};
     use serde_json::json;

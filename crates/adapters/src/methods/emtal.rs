@@ -160,7 +160,6 @@ impl Plan for Emtal {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn plan(keep_router: bool) -> Emtal {

@@ -256,7 +256,6 @@ impl Plan for FreeSinewich {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use serde_json::{Value, json};
 

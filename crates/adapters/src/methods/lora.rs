@@ -242,7 +242,6 @@ impl Deltas {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use polyptych_tensor::{Device, SiteKind, Store};
     use serde_json::{Value, json};

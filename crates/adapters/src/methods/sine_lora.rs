@@ -176,7 +176,6 @@ impl Reweight for Sines {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use polyptych_tensor::{Activations, Device, Kind, Store, no_grad};
     use serde_json::json;

@@ -212,7 +212,6 @@ impl Projection for SsfLinear {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -221,7 +221,6 @@ impl Reweight for Selected {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use polyptych_tensor::{Activations, Device, Kind, SiteKind, Store};
     use serde_json::json;

@@ -299,8 +299,6 @@ fn placed(model: &Model, tensors: &Tensors) -> Tensors {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use polyptych_tensor::{Device, Kind};
 

@@ -175,7 +175,6 @@ fn mean(measured: &[Conflict], group: &str, one: &str, two: &str) -> Option<f64>
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn conflict(tasks: &[&str], rows: &[f32], columns: i64) -> Conflict {

@@ -265,8 +265,6 @@ pub(crate) fn refused(key: &str, expected: &'static str, found: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::balancers::recipe::BalancerRecipe;
     use crate::balancers::step_seed::StepSeed;

@@ -76,20 +76,20 @@ pub(super) const CASES: [Case; 8] = [
     case("vmt", "training step of VMT-Adapter on Swin-T with HRNet heads", true, &[]),
     case(
         "swin",
-        "forward pass of a folded Swin-T",
+        "forward pass of a merged Swin-T",
         false,
         &[
-            peer("timm", "folded.py", &["--backbone", "swin"]),
-            peer("timm, torch.compile", "folded.py", &["--backbone", "swin", "--compile", "1"]),
+            peer("timm", "merged.py", &["--backbone", "swin"]),
+            peer("timm, torch.compile", "merged.py", &["--backbone", "swin", "--compile", "1"]),
         ],
     ),
     case(
         "vit",
-        "forward pass of a folded ViT-B/16",
+        "forward pass of a merged ViT-B/16",
         false,
         &[
-            peer("timm", "folded.py", &["--backbone", "vit"]),
-            peer("timm, torch.compile", "folded.py", &["--backbone", "vit", "--compile", "1"]),
+            peer("timm", "merged.py", &["--backbone", "vit"]),
+            peer("timm, torch.compile", "merged.py", &["--backbone", "vit", "--compile", "1"]),
         ],
     ),
     // TorchVision cuts to 8 bits after each change of brightness, contrast and saturation, which

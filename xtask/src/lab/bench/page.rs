@@ -18,7 +18,7 @@ use crate::lab::machine::Origin;
 use crate::lab::page;
 
 const HEAD: &str = "\
-    Each program is a process of its own; in every round each runs once, in turn. Times are medians \
+    Each program is a process of its own; every round runs each once. Times are medians \
     of rounds. A ratio is the peer's time over ours in the same round: its median, and its quartiles \
     in brackets; above 1 we are faster. Growth is our time over that of the first setting in \
     the same rounds. Memory is the most that a process held, start included, and \
@@ -236,7 +236,7 @@ fn block(all: &BTreeMap<String, Row>, origin: &Origin, grown: bool) -> String {
     format!(
         "{text}\nPeers: {}. The last of these runs:\n{}",
         versions.join("; "),
-        page::made_with(origin)
+        page::origin_line(origin)
     )
 }
 
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn ratios_are_formed_round_by_round() {
+    fn ratios_are_taken_round_by_round() {
         let text = row(4).to_string();
         let ours = "| ours | 1.000 | 4.00 | 0.00 | - | 2.00 (2.00 to 4.00) | - | - |";
         assert!(text.contains(ours), "{text}");

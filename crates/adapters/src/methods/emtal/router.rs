@@ -125,7 +125,6 @@ fn routing(gates: &Tensor) -> Routing {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use polyptych_tensor::{Device, SiteKind, Store};
 
     use super::*;

@@ -98,7 +98,6 @@ fn row(leaves: &[Tensor], form: FeatureGradients) -> Tensor {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -41,7 +41,6 @@ pub(crate) fn from_tensors(tensors: &Tensors) -> Result<BalancerState> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use polyptych_formats::file;
 
     use super::*;

@@ -118,8 +118,6 @@ impl GradientAggregator for DualBalance {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use ndarray::Array2;
 
     use super::*;

@@ -99,8 +99,6 @@ fn parts(gradients: &Tensor) -> (Tensor, Tensor) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use ndarray::Array2;
     use polyptych_tensor::{Device, Kind};
 

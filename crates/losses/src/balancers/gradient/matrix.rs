@@ -130,8 +130,6 @@ fn bad_shape(expected: &str, gradients: &Tensor) -> Error {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::balancers::testing::{info, j3, rows3, tensor};
 

@@ -169,8 +169,6 @@ impl GradientAggregator for Corrected {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::balancers::step_seed::StepSeed;
     use crate::balancers::testing::{agree, info, numbers, refusal, rows2, rows3, tensor};

@@ -72,8 +72,6 @@ impl NashMtl {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::balancers::gradient::GramAggregator;
     use crate::balancers::gradient::gram::Gram;

@@ -181,8 +181,6 @@ impl GramAggregator for Directed {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use ndarray::{Axis, arr1};
 
     use super::*;

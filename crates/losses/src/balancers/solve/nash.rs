@@ -78,8 +78,6 @@ impl Problem {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use ndarray::arr2;
 
     use super::*;

@@ -92,8 +92,6 @@ impl Search {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use ndarray::{arr1, arr2};
 
     use super::*;

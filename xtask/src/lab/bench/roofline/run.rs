@@ -12,7 +12,7 @@ use super::super::spread::Spread;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Role {
-    /// Operations a second that products reach.
+    /// Operations a second of products.
     Products,
     /// Bytes a second that memory moves.
     Memory,
