@@ -3,14 +3,25 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Result, bail};
+use clap::ValueEnum;
 use polyptych_engine::{
     Explained, Key, PartInfo, Reference, balancers, manifest_schema, recipe_schema, reference,
 };
 use serde_json::Value;
 
-use crate::flags::{SchemaFlags, SchemaKind};
 use crate::output::say;
 use crate::recipes::meant;
+
+/// What `polyptych recipe schema` prints.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum SchemaKind {
+    /// A recipe
+    Recipe,
+    /// The manifest of a data set
+    Manifest,
+    /// No schema: every key and part with its texts, as the documentation reads them
+    Reference,
+}
 
 /// Parts of one kind, one line each.
 pub(crate) fn list(kind: &str) -> Result<()> {
@@ -114,8 +125,8 @@ fn facts(key: &Key) -> String {
 }
 
 /// JSON Schema of recipes or manifests, or the whole reference as JSON.
-pub(crate) fn schema(flags: &SchemaFlags) -> Result<()> {
-    let value: Value = match flags.of {
+pub(crate) fn schema(of: SchemaKind) -> Result<()> {
+    let value: Value = match of {
         SchemaKind::Recipe => recipe_schema(),
         SchemaKind::Manifest => manifest_schema(),
         SchemaKind::Reference => serde_json::to_value(reference())?,

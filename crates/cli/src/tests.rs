@@ -3,11 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Parser;
 use clap::error::ErrorKind;
 
-use crate::flags::Flags;
-use crate::one_line;
+use crate::{COMMANDS, grammar, one_line};
 
 #[test]
 fn every_command_of_the_pages_is_one() {
@@ -26,7 +24,7 @@ fn every_command_of_the_pages_is_one() {
         .collect();
     assert!(commands.len() > 40, "{} commands only", commands.len());
     for (page, command) in commands {
-        if let Err(error) = Flags::try_parse_from(words(&command)) {
+        if let Err(error) = grammar().try_get_matches_from(words(&command)) {
             let is_help =
                 [ErrorKind::DisplayHelp, ErrorKind::DisplayVersion].contains(&error.kind());
             assert!(is_help, "{}: `{command}`: {error}", page.display());
@@ -92,4 +90,12 @@ fn a_cause_is_said_once() {
     assert_eq!(one_line(&quoted.into()), "a.toml: absent");
     let added = anyhow::Error::from(absent()).context("b.toml");
     assert_eq!(one_line(&added), "b.toml: absent");
+}
+
+#[test]
+fn grammar_is_consistent_and_every_command_says_what_it_does() {
+    grammar().debug_assert();
+    let grammar = grammar();
+    assert_eq!(grammar.get_subcommands().count(), COMMANDS.len());
+    assert!(grammar.get_subcommands().all(|command| command.get_about().is_some()));
 }

@@ -1,5 +1,4 @@
 //! What a user can get wrong is refused with one line, and nothing is left behind.
-#![allow(clippy::unwrap_used)]
 
 mod common;
 

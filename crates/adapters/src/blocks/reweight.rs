@@ -118,7 +118,8 @@ impl Reweight for TaskWeights {
 /// Puts `weights`, `[tasks, out, in]`, where [`TaskWeights`] of the site at `path` looks for them.
 pub(crate) fn put_task_weights(
     tensors: &mut Tensors,
-    (path, group): (&str, &str),
+    path: &str,
+    group: &str,
     tasks: &[String],
     weights: &Tensor,
 ) {

@@ -13,14 +13,12 @@
 //! copy. The published loss also has a penalty `lambda mean |s|`; losses of methods are not part of a
 //! plan, so that here the tasks' losses alone move `s`.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::{
-    Error as TensorError, Init, Linear, Plain, Plan, Projection, Result as TensorResult, Scope,
-    Site, Tensor, Tensors, no_grad,
+    Init, Linear, Parameter, Plain, Plan, Projection, Result as TensorResult, Scope, Site, Tensor,
+    Tensors, no_grad,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -85,7 +83,7 @@ impl Method for TapsConfig {
     fn plan(&self, _tasks: &[String], form: Form) -> Result<Rc<dyn Plan>> {
         self.validate()?;
         let targets = Targets::new(&self.target_modules)?;
-        Ok(Rc::new(Taps { config: self.clone(), form, targets, built: RefCell::default() }))
+        Ok(Rc::new(Taps { config: self.clone(), form, targets }))
     }
 
     fn parameters(&self) -> &'static [&'static str] {
@@ -98,14 +96,17 @@ struct Taps {
     config: TapsConfig,
     form: Form,
     targets: Targets,
-    /// Adapted modules, and whether their bias may change.
-    built: RefCell<BTreeMap<String, bool>>,
 }
 
 impl Taps {
-    /// Whether the weight at `site` is adapted as a whole.
+    /// Whether a selection stands at `site`, none once the model is merged.
     fn adapts(&self, site: &Site) -> bool {
-        self.targets.parts(site).iter().any(|part| part.name.is_empty())
+        self.form == Form::Adapted && self.targets.adapts(site)
+    }
+
+    /// Whether the bias at `site` may change.
+    fn changes_bias(&self, site: &Site) -> bool {
+        site.bias && self.config.bias
     }
 
     fn selected(&self, scope: &Scope, site: &Site) -> TensorResult<Selected> {
@@ -122,7 +123,7 @@ impl Taps {
             s: scope.param("taps_s", &[1], Init::Const(self.config.s_init))?,
             tau: self.config.tau,
             delta,
-            bias: (site.bias && self.config.bias).then(bias).transpose()?,
+            bias: self.changes_bias(site).then(bias).transpose()?,
         })
     }
 }
@@ -130,32 +131,22 @@ impl Taps {
 impl Plan for Taps {
     fn projection(&self, scope: &Scope, site: &Site) -> TensorResult<Box<dyn Projection>> {
         let base = Linear::new(scope, site.in_features, site.out_features, site.bias)?;
-        if !self.adapts(site) || self.form == Form::Merged {
+        if !self.adapts(site) {
             return Ok(Box::new(Plain(base)));
         }
-        let reweight = self.selected(scope, site)?;
-        self.built.borrow_mut().insert(site.path.clone(), reweight.bias.is_some());
+        let reweight = self.selected(&scope.adapter(), site)?;
         Ok(Box::new(Reweighted { base, reweight }))
     }
 
-    fn finish(&self) -> TensorResult<()> {
-        if self.form == Form::Merged || !self.built.borrow().is_empty() {
-            return Ok(());
-        }
-        Err(TensorError::Config {
-            key: "target_modules".into(),
-            expected: "a name that the backbone has".into(),
-            found: self.config.target_modules.to_string(),
-        })
+    fn check(&self, sites: &[Site], _parameters: &[Parameter]) -> TensorResult<()> {
+        let found = sites.iter().any(|site| self.targets.adapts(site));
+        self.targets.check(self.form == Form::Merged || found)
     }
 
-    fn trains(&self, name: &str) -> bool {
-        name.contains("taps_")
-    }
-
-    fn merge(&self, tensors: &Tensors) -> TensorResult<Tensors> {
+    fn merge(&self, sites: &[Site], tensors: &Tensors) -> TensorResult<Tensors> {
         let mut merged = copy(tensors);
-        for (path, has_bias) in self.built.borrow().iter() {
+        for site in sites.iter().filter(|site| self.adapts(site)) {
+            let (path, has_bias) = (&site.path, self.changes_bias(site));
             let mut own = |name: &str| take(&mut merged, &format!("{path}.{name}"));
             let delta = match self.config.r {
                 None => Delta::Full(own("taps_delta")?),
@@ -231,7 +222,6 @@ impl Reweight for Selected {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use polyptych_tensor::{Activations, Device, Kind, SiteKind, Store};
     use serde_json::json;
@@ -286,7 +276,7 @@ mod tests {
         }
         let set = Tensor::ones([3, 4], (Kind::Float, Device::Cpu));
         no_grad(|| tensors["fc1.taps_delta"].shallow_clone().copy_(&set));
-        let merged = plan.merge(&tensors).unwrap();
+        let merged = plan.merge(&[site()], &tensors).unwrap();
         assert!(merged["fc1.weight"].equal(&tensors["fc1.weight"]));
         assert_eq!(merged.keys().collect::<Vec<_>>(), ["fc1.bias", "fc1.weight"]);
     }

@@ -37,7 +37,7 @@ pub(crate) struct TaskEntry {
     /// `names_txt` (names of classes, one a line); or, for one class per image, what the pattern
     /// stands for: `path` (the class's name), `index` (its number), `idx` (MNIST's file).
     pub(crate) format: Format,
-    /// Where else the label may be, looked at in turn.
+    /// Where else the label may be, looked at in this order.
     #[serde(default)]
     pub(crate) or: Vec<LabelLocation>,
     /// Another file that says which pixels have a label.
@@ -70,7 +70,8 @@ pub(crate) struct TaskEntry {
     pub(crate) parts: BTreeMap<String, u8>,
     /// Whether stored values number regions whose outlines are the boundaries.
     #[serde(default)]
-    pub(crate) outline: bool,
+    #[serde(rename = "outline")]
+    pub(crate) region_boundaries: bool,
     /// Whether a label of another size than its image is resized to it instead of refused.
     #[serde(default)]
     pub(crate) resize: bool,

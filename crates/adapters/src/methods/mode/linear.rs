@@ -124,7 +124,6 @@ impl Projection for ModeTasks {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use polyptych_tensor::Device;
 

@@ -127,7 +127,6 @@ fn norm(all: &[Tensor]) -> Result<f64> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn theta() -> Vec<(String, Tensor)> {

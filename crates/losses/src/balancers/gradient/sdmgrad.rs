@@ -86,7 +86,7 @@ impl BalancerPart for Sdmgrad {
     }
 
     fn needs(&self) -> &'static str {
-        "Gram matrix, two further batches"
+        "Gram matrix, two extra batches"
     }
 
     fn cost(&self) -> &'static str {
@@ -182,8 +182,6 @@ impl GramAggregator for Directed {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use ndarray::{Axis, arr1};
 
     use super::*;

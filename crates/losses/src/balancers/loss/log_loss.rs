@@ -51,8 +51,6 @@ impl LossWeighting for LogLoss {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::balancers::testing::{agree, info};
 
