@@ -31,8 +31,8 @@ pub use init::Init;
 pub use layers::{BatchNorm2d, Conv2d, LayerNorm, Linear, add_branch, cast, dropout};
 pub use load::{LoadOptions, LoadReport, Resample, matches};
 pub use plan::{
-    Gate, Narrow, NoAdapter, Observed, Parallel, ParallelOutput, Plain, Plan, Projection, Prompts,
-    Pyramid, Site, SiteKind, Tap,
+    Gate, Narrow, Neck, NoAdapter, Observed, Parallel, ParallelOutput, Plain, Plan, Projection,
+    Prompts, Pyramid, Site, SiteKind, Tap,
 };
 pub use precision::Precision;
 pub use schedule::Schedule;

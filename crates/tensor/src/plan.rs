@@ -109,12 +109,25 @@ pub trait Parallel: Debug {
     }
 }
 
+/// What stands between the levels of a backbone and the heads.
+pub trait Neck: Debug {
+    /// From all levels, the finest first, to what heads read in their place, of the same shapes.
+    fn forward(&self, levels: Vec<Activations>, train: bool) -> Vec<Activations>;
+}
+
 /// Trainable tokens that join those of an image in front of a block.
 ///
 /// They attend and are attended to like the image's, and are dropped before any head reads.
 pub trait Prompts: Debug {
-    /// `[batch, prompts, dim]`, in place of what the block before made of its own prompts.
+    /// `[batch, prompts, dim]`, in place of what the block before made of its own prompts; where
+    /// tasks have prompts of their own, `batch` is that of the first task, then of the second, ...
     fn forward(&self, batch: i64, train: bool) -> Tensor;
+
+    /// How many tasks have prompts of their own, and so streams from here on; nothing where prompts
+    /// are everybody's.
+    fn tasks(&self) -> Option<i64> {
+        None
+    }
 }
 
 /// What a path parallel to an MLP makes.
@@ -195,8 +208,29 @@ pub trait Plan: Debug {
         Ok(None)
     }
 
+    /// Makes what stands behind the levels, which have `channels` numbers each, with its parameters below
+    /// `scope`, the backbone's own; nothing unless the method has such a part. It is asked for last.
+    ///
+    /// # Errors
+    /// A configuration that does not fit the levels.
+    fn neck(&self, _scope: &Scope, _channels: &[i64]) -> Result<Option<Box<dyn Neck>>> {
+        Ok(None)
+    }
+
     /// Tells the plan where the run stands: `step` of `steps` were done before what comes next.
     fn set_progress(&self, _step: u64, _steps: u64) {}
+
+    /// Lets the plan read the gradients of a step, which are complete and clipped, before the optimiser
+    /// moves anything. A step that is skipped does not get here.
+    fn before_step(&self) {}
+
+    /// The method's own term of the loss, a scalar with its gradient, as of the last forward pass
+    /// in training; nothing where the tasks' losses are all.
+    ///
+    /// A step adds its gradient once, behind whatever balances the tasks.
+    fn penalty(&self) -> Option<Tensor> {
+        None
+    }
 
     /// Why the model cannot be merged as it is now; nothing where it can.
     fn unmergeable(&self) -> Option<String> {

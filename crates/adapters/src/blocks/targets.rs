@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use polyptych_tensor::{Site, SiteKind, Tensor};
+use polyptych_tensor::{Error as TensorError, Site, SiteKind, Tensor};
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
@@ -79,6 +79,26 @@ impl Targets {
         let parts = parts.map(|(i, name)| QkvPart { name, start: i as i64 * third, len: third });
         let parent = site.path.trim_end_matches("qkv");
         parts.filter(|part| self.contains(&format!("{parent}{}", part.name))).collect()
+    }
+
+    /// Whether the weight at `site` is adapted as a whole.
+    pub(crate) fn has_whole(&self, site: &Site) -> bool {
+        self.contains(&site.path)
+    }
+
+    /// Refuses targets that no site of a backbone has met.
+    ///
+    /// # Errors
+    /// Unless `met`.
+    pub(crate) fn check_met(&self, met: bool) -> polyptych_tensor::Result<()> {
+        if met {
+            return Ok(());
+        }
+        Err(TensorError::Config {
+            key: "target_modules".into(),
+            expected: "a name that the backbone has".into(),
+            found: self.modules.to_string(),
+        })
     }
 
     fn contains(&self, path: &str) -> bool {

@@ -235,6 +235,7 @@ impl Plan for FreeSinewich {
         if !Self::is_adapted(site) {
             return Ok(Box::new(Plain(base)));
         }
+        let scope = &scope.adapter();
         if self.form == Form::Merged {
             return self.merged(scope, site, base);
         }
@@ -248,7 +249,7 @@ impl Plan for FreeSinewich {
     }
 
     fn trains(&self, name: &str) -> bool {
-        name.contains("sine_") || self.config.frozen().trains(name)
+        self.config.frozen().trains(name)
     }
 
     fn merge(&self, tensors: &Tensors) -> TensorResult<Tensors> {

@@ -22,14 +22,13 @@ use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::{
-    Error as TensorError, Init, Linear, Plain, Plan, Projection, Result as TensorResult, Scope,
-    Site, Tensors,
+    Init, Linear, Plain, Plan, Projection, Result as TensorResult, Scope, Site, Tensors,
 };
 use serde::{Deserialize, Serialize};
 
-use linear::{Experts, ModeLinear, ModeTasks, Router};
+use linear::{Experts, ModeLinear, Router};
 
-use crate::blocks::reweight::{TaskWeights, put_task_weights};
+use crate::blocks::reweight::{OwnWeights, TaskWeights, put_task_weights};
 use crate::blocks::targets::{TargetModules, Targets};
 use crate::blocks::tasks::check_tasks;
 use crate::blocks::tensors::{copy, take, widened};
@@ -140,11 +139,6 @@ struct Mode {
 }
 
 impl Mode {
-    /// Whether the weight at `site` is adapted as a whole.
-    fn adapts(&self, site: &Site) -> bool {
-        self.targets.parts(site).iter().any(|part| part.name.is_empty())
-    }
-
     fn experts(&self, scope: &Scope, site: &Site) -> TensorResult<Experts> {
         let ModeConfig { num_experts: m, r, p, shared_down, .. } = self.config;
         let (width, out) = (site.in_features, site.out_features);
@@ -179,27 +173,21 @@ impl Mode {
 impl Plan for Mode {
     fn projection(&self, scope: &Scope, site: &Site) -> TensorResult<Box<dyn Projection>> {
         let base = Linear::new(scope, site.in_features, site.out_features, site.bias)?;
-        if !self.adapts(site) {
+        if !self.targets.has_whole(site) {
             return Ok(Box::new(Plain(base)));
         }
         self.built.borrow_mut().insert(site.path.clone());
+        let scope = &scope.adapter();
         if self.form == Form::Merged && !self.is_by_token() {
             let weights = TaskWeights::new(scope, GROUP, site, &self.tasks)?;
-            return Ok(Box::new(ModeTasks { base, weights }));
+            return Ok(Box::new(OwnWeights { base, weights }));
         }
         let (experts, router) = (self.experts(scope, site)?, self.router(scope, site)?);
         Ok(Box::new(ModeLinear { base, experts, router }))
     }
 
     fn finish(&self) -> TensorResult<()> {
-        if !self.built.borrow().is_empty() {
-            return Ok(());
-        }
-        Err(TensorError::Config {
-            key: "target_modules".into(),
-            expected: "a name that the backbone has".into(),
-            found: self.config.target_modules.to_string(),
-        })
+        self.targets.check_met(!self.built.borrow().is_empty())
     }
 
     fn keeps_streams(&self) -> bool {
@@ -209,10 +197,6 @@ impl Plan for Mode {
     fn unmergeable(&self) -> Option<String> {
         let reason = "routers read every token, and no weight can hold what they choose";
         self.is_by_token().then(|| reason.into())
-    }
-
-    fn trains(&self, name: &str) -> bool {
-        name.contains("mode_")
     }
 
     fn merge(&self, tensors: &Tensors) -> TensorResult<Tensors> {

@@ -15,8 +15,7 @@ use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::{
-    Error as TensorError, Linear, Plain, Plan, Projection, Result as TensorResult, Scope, Site,
-    Tensor, Tensors,
+    Linear, Plain, Plan, Projection, Result as TensorResult, Scope, Site, Tensor, Tensors,
 };
 use serde::{Deserialize, Serialize};
 
@@ -113,8 +112,9 @@ impl Plan for SineLora {
         if parts.is_empty() || self.form == Form::Merged {
             return Ok(Box::new(Plain(base)));
         }
+        let own = scope.adapter();
         let factors = |part: &QkvPart| {
-            let scope = if part.name.is_empty() { scope.clone() } else { scope.pp(part.name) };
+            let scope = if part.name.is_empty() { own.clone() } else { own.pp(part.name) };
             let shape = [site.in_features, part.len, self.config.r];
             Ok((*part, LowRank::new(&scope, NAMES, shape, LowRankInit::Identity)?))
         };
@@ -124,18 +124,8 @@ impl Plan for SineLora {
     }
 
     fn finish(&self) -> TensorResult<()> {
-        if self.form == Form::Merged || !self.built.borrow().is_empty() {
-            return Ok(());
-        }
-        Err(TensorError::Config {
-            key: "target_modules".into(),
-            expected: "a name that the backbone has".into(),
-            found: self.config.target_modules.to_string(),
-        })
-    }
-
-    fn trains(&self, name: &str) -> bool {
-        name.contains("sine_")
+        let met = self.form == Form::Merged || !self.built.borrow().is_empty();
+        self.targets.check_met(met)
     }
 
     fn merge(&self, tensors: &Tensors) -> TensorResult<Tensors> {

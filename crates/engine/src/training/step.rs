@@ -11,6 +11,7 @@ use super::objective::pass::Pass;
 use super::objective::step::{StepBatch, StepInputs};
 use super::{StepDump, StepReport, Trainer, dump};
 use crate::error::io;
+use crate::run::RECIPE;
 use crate::training::balance::step::Clipping;
 use crate::{Error, Result, to_tensor};
 
@@ -39,6 +40,7 @@ impl Trainer {
             lr,
             loss: losses.values().any(Option::is_some).then_some(pass.loss),
             losses,
+            penalty: pass.penalty,
             grad_norm,
             wall_ms: lap(started),
             skipped,
@@ -61,7 +63,33 @@ impl Trainer {
         let mut objective = self.objective.prepare(&self.model, images)?;
         self.model.set_progress(self.state.step, self.recipe.train.steps);
         let optimiser = self.optimiser.as_ref();
-        objective.backward(StepInputs { model: &self.model, batch, optimiser, lr })
+        let pass = objective.backward(StepInputs { model: &self.model, batch, optimiser, lr })?;
+        self.add_penalty(pass)
+    }
+
+    /// Adds the gradient of the method's own term, which no balancer sees.
+    fn add_penalty(&self, pass: Pass) -> Result<Pass> {
+        let Some(penalty) = self.model.penalty().filter(|_| pass.has_gradients) else {
+            return Ok(pass);
+        };
+        if self.optimiser.is_by_task() {
+            return Err(self.penalty_of_no_task());
+        }
+        penalty.f_backward()?;
+        Ok(Pass { penalty: Some(penalty.double_value(&[])), ..pass })
+    }
+
+    fn penalty_of_no_task(&self) -> Error {
+        let method = self.recipe.adapter.name();
+        Error::Recipe {
+            origin: self.folder.path().join(RECIPE).display().to_string(),
+            key: "train.optimiser".into(),
+            reason: format!(
+                "expected another than adatask, which takes every task's own gradients, since \
+                 adapter.method = \"{method}\" has a penalty that is no task's; use adamw, or a \
+                 penalty of 0"
+            ),
+        }
     }
 
     fn step_batch<'a>(&self, images: &'a Tensor, batch: &'a Batch) -> StepBatch<'a> {
@@ -77,6 +105,7 @@ impl Trainer {
 
     /// Changes the model, whose gradients were `grad_norm` long, and what learns from the change.
     fn take(&mut self, images: &Tensor, batch: &Batch, pass: &Pass, grad_norm: f64) -> Result<()> {
+        self.model.before_step();
         self.step_optimiser(pass, grad_norm)?;
         if let Some(conflict) = pass.conflict() {
             self.log.write(&json!({"step": self.state.step + 1, "conflict": conflict}))?;
