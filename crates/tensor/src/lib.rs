@@ -14,6 +14,7 @@ mod layers;
 mod load;
 pub mod memory;
 pub mod optim;
+mod parts;
 mod plan;
 mod precision;
 mod schedule;
@@ -30,10 +31,8 @@ pub use grad_scaler::GradScaler;
 pub use init::Init;
 pub use layers::{BatchNorm2d, Conv2d, LayerNorm, Linear, add_branch, cast, dropout};
 pub use load::{LoadOptions, LoadReport, Resample, matches};
-pub use plan::{
-    Gate, Narrow, Neck, NoAdapter, Observed, Parallel, ParallelOutput, Plain, Plan, Projection,
-    Prompts, Pyramid, Site, SiteKind, Tap,
-};
+pub use parts::{Gate, Neck, Parallel, ParallelOutput, Prompts, Tap};
+pub use plan::{Narrow, NoAdapter, Observed, Plain, Plan, Projection, Pyramid, Site, SiteKind};
 pub use precision::Precision;
 pub use schedule::Schedule;
 pub use scope::{Entry, Owner, Role, Scope, Store};
