@@ -116,7 +116,6 @@ fn names_where(has: impl Fn(&AdapterConfig) -> bool) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::decoder_only::DecoderOnlyConfig;
     use super::relative_bias::RelativeBiasConfig;
     use super::vmt_adapter::VmtAdapterConfig;

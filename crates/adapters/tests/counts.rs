@@ -27,8 +27,7 @@ fn trainable(method: Value) -> i64 {
     let backbone = BackboneConfig::from_name(name).unwrap().with_num_classes(0);
     let plan = adapter(method).plan(&tasks(&TASKS), Form::Adapted).unwrap();
     let store = Store::new(Device::Cpu);
-    let _ = backbone.init(&store.root(), plan.as_ref(), Options::default()).unwrap();
-    plan.finish().unwrap();
+    let _ = backbone.build(&store.root(), plan.as_ref(), Options::default()).unwrap();
     plan.set_trainable(&store);
     store.trainable().iter().map(|(_, tensor)| tensor.numel() as i64).sum()
 }

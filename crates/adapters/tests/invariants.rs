@@ -419,11 +419,10 @@ fn a_methods_parameters_are_marked_where_they_are_made() {
         for case in cases().into_iter().filter(|case| case.fits(&backbone)) {
             for form in [Form::Adapted, Form::Merged] {
                 let built = Built::adapted(&backbone, &case.config, form);
-                let marked = built.store.adapter_parameters();
-                for (name, _) in built.store.tensors() {
-                    let expected = is_method_parameter(&name);
+                for parameter in &built.parameters {
+                    let name = &parameter.name;
                     let what = format!("{architecture}, {}, {form:?}: {name}", case.name);
-                    assert_eq!(marked.contains(&name), expected, "{what}");
+                    assert_eq!(parameter.adapter, is_method_parameter(name), "{what}");
                 }
             }
         }
@@ -589,7 +588,7 @@ fn merging_changes_no_output() {
         let start = streams(&built.eval(&image));
         set_off(&built);
         let before = snapshot(&built.store);
-        let tensors = built.plan.merge(&built.tensors()).unwrap();
+        let tensors = built.merged();
         for (name, tensor) in built.tensors() {
             assert!(tensor.equal(&before[&name]), "{}: {name} changed by merging", case.name);
         }
@@ -617,7 +616,7 @@ fn merging_leaves_only_what_cannot_be_merged() {
     let _alone = alone();
     for case in cases() {
         let built = Built::adapted(&support::swin(), &case.config, Form::Adapted);
-        let merged = built.plan.merge(&built.tensors()).unwrap();
+        let merged = built.merged();
         let (made, found): (Vec<String>, Vec<String>) = merged
             .into_keys()
             .filter(|name| is_method_parameter(name))
@@ -659,9 +658,8 @@ fn methods_without_a_place_in_a_vit_are_refused() {
         let plan = case.config.plan(&support::tasks(&TASKS), Form::Adapted).unwrap();
         let options = Options { features_only: true, ..Options::default() };
         let root = Store::new(Device::Cpu).root();
-        let built = support::vit().init(&root, plan.as_ref(), options);
+        let built = support::vit().build(&root, plan.as_ref(), options);
         let refusal = built.err().map(|error| error.to_string());
-        let refusal = refusal.or_else(|| plan.finish().err().map(|error| error.to_string()));
         assert_eq!(refusal.as_deref(), case.not_on_vit, "{}", case.name);
     }
 }

@@ -108,7 +108,7 @@ fn every_method_and_balancer_trains_goes_on_bit_for_bit_and_skips() {
     }
 }
 
-/// A model that folds goes to ONNX: every method's operations have their operators.
+/// A model that merges goes to ONNX: every method's operations have their operators.
 fn exports(path: &Path, name: &str) {
     let run = OpenRun::open(path, false, None).unwrap();
     match export(&run, ExportFormat::Onnx, &path.join("model.onnx"), None) {

@@ -1,5 +1,4 @@
 //! A method's own term of the loss joins behind whatever balances the tasks.
-#![allow(clippy::unwrap_used)]
 
 mod common;
 

@@ -3,53 +3,19 @@
 //! A backbone asks a [`Plan`] for every projection by its timm name; the plan decides what stands
 //! there. With [`NoAdapter`] the backbone is exactly timm's. Neither side knows the other.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use crate::{Activations, Gate, Linear, Neck, Parallel, Prompts, Result, Scope, Store, Tensors};
+use crate::parameter::parameters;
+use crate::site::Site;
+use crate::{
+    Activations, Gate, Linear, Neck, Parallel, Parameter, ParameterKinds, Prompts, Result, Scope,
+    Store, Tensors,
+};
 use polyptych_kernels::gelu;
-
-/// Which projection of a block stands at a site.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum SiteKind {
-    /// Query, key and value in one matrix: `attn.qkv`.
-    Qkv,
-    /// Output of attention: `attn.proj`.
-    Proj,
-    /// First matrix of the MLP: `mlp.fc1`.
-    Fc1,
-    /// Second matrix of the MLP: `mlp.fc2`.
-    Fc2,
-    /// Patch merging: `downsample.reduction`.
-    Reduction,
-    /// The whole MLP, `mlp`: no projection stands there, but a path may run beside it.
-    Mlp,
-    /// A whole block: no projection stands there, but prompts may join the tokens in front of it.
-    Block,
-}
-
-/// One projection of a backbone, as the backbone describes it to a plan.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Site {
-    /// timm's name within the backbone: `layers.2.blocks.5.mlp.fc1`.
-    pub path: String,
-    /// What stands there.
-    pub kind: SiteKind,
-    /// Length of the last axis that goes in.
-    pub in_features: i64,
-    /// Length of the last axis that comes out.
-    pub out_features: i64,
-    /// Whether timm's layer has a bias.
-    pub bias: bool,
-    /// Index of the stage; a ViT's blocks fall into as many stages as it hands out features.
-    pub stage: usize,
-    /// Whether the block is the last of its stage.
-    pub last_in_stage: bool,
-    /// Whether the stage is the last of the backbone.
-    pub last_stage: bool,
-}
 
 /// A linear map over the last axis that may carry an adapter.
 pub trait Projection: Debug {
@@ -180,11 +146,12 @@ pub trait Plan: Debug {
         Observed::new()
     }
 
-    /// Checks what only the whole backbone can show; to be called once all sites were asked for.
+    /// Checks what only the whole backbone can show: `sites` are all that it asked for, in its
+    /// order, and `parameters` all that were made.
     ///
     /// # Errors
     /// A configuration that fits no site.
-    fn finish(&self) -> Result<()> {
+    fn check(&self, _sites: &[Site], _parameters: &[Parameter]) -> Result<()> {
         Ok(())
     }
 
@@ -199,27 +166,35 @@ pub trait Plan: Debug {
         false
     }
 
-    /// Whether the backbone's own parameter `name`, timm's, trains: its biases, its norms, all of
-    /// it. What the method makes below [`Scope::adapter`] trains in any case.
-    fn trains(&self, _name: &str) -> bool {
+    /// Whether parameters of the backbone's own that are of `kinds` train: its biases, its norms,
+    /// all of them. What the method makes below [`Scope::adapter`] trains in any case.
+    fn trains(&self, _kinds: &ParameterKinds) -> bool {
         false
     }
 
-    /// Makes exactly the parameters of `store`, which has the backbone's names, trainable that
-    /// [`Plan::trains`] names or the method made.
-    fn set_trainable(&self, store: &Store) {
-        let own = store.adapter_parameters();
-        store.set_trainable(|name| own.contains(name) || self.trains(name));
+    /// The parameters of the backbone that was built with the plan below `scope`: what trains, and
+    /// who owns what.
+    fn parameters(&self, scope: &Scope) -> Vec<Parameter> {
+        parameters(scope, |kinds| self.trains(kinds))
     }
 
-    /// Merges into the backbone's weights what can be merged, in a copy of its tensors.
+    /// Makes exactly the parameters of `store` trainable that train with the plan.
+    fn set_trainable(&self, store: &Store) {
+        let all = self.parameters(&store.root());
+        let trained: BTreeSet<String> =
+            all.into_iter().filter(|own| own.trains).map(|own| own.name).collect();
+        store.set_trainable(|name| trained.contains(name));
+    }
+
+    /// Merges into the backbone's weights what can be merged, in a copy of its tensors. `sites` are
+    /// all that the backbone asked for, in its order.
     ///
     /// What cannot be merged stays under the method's own names. A model that is built with the
     /// same plan in its merged form has exactly the names that remain.
     ///
     /// # Errors
     /// A tensor that the plan made and the map lacks.
-    fn merge(&self, tensors: &Tensors) -> Result<Tensors> {
+    fn merge(&self, _sites: &[Site], tensors: &Tensors) -> Result<Tensors> {
         Ok(tensors.iter().map(|(name, t)| (name.clone(), t.shallow_clone())).collect())
     }
 }
@@ -234,7 +209,7 @@ pub enum NoAdapter {
 }
 
 impl Plan for NoAdapter {
-    fn trains(&self, _name: &str) -> bool {
+    fn trains(&self, _kinds: &ParameterKinds) -> bool {
         *self == NoAdapter::Full
     }
 }

@@ -5,12 +5,13 @@
 //! A name is given once; the second request is an error.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::rc::Rc;
 
 use tch::{Device, Kind, Tensor};
 
+use crate::marks::{Marks, Owner, ParameterKind};
 use crate::{Error, Init, Result};
 use polyptych_kernels as kernels;
 
@@ -23,15 +24,6 @@ pub enum Role {
     Buffer,
 }
 
-/// The one task that depends on a parameter.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Owner {
-    /// The task.
-    pub task: String,
-    /// Index of the stage whose level alone depends on the parameter.
-    pub stage: usize,
-}
-
 /// One named tensor.
 #[derive(Debug)]
 pub struct Entry {
@@ -41,16 +33,17 @@ pub struct Entry {
     pub role: Role,
     /// Kept for compatible files, although no output depends on it.
     pub unused: bool,
-    /// Whether it is a method's own, see [`Scope::adapter`].
-    pub adapter: bool,
-    /// The one task that depends on it, see [`Scope::owned_by`].
-    pub owner: Option<Owner>,
+    /// What was said of it where it was made.
+    pub marks: Marks,
     /// What layers hold that were made under other names, see [`Store::tie`]; the numbers are
     /// those of `tensor`.
     tied: Vec<Tensor>,
 }
 
 /// All tensors of a model, in the order of their names.
+///
+/// Scopes are handed down while a model is built and all put their tensors here: clones share one
+/// map, in a cell.
 #[derive(Debug, Clone)]
 pub struct Store {
     entries: Rc<RefCell<BTreeMap<String, Entry>>>,
@@ -62,8 +55,7 @@ pub struct Store {
 pub struct Scope {
     store: Store,
     path: String,
-    adapter: bool,
-    owner: Option<Owner>,
+    marks: Marks,
 }
 
 impl Store {
@@ -74,7 +66,7 @@ impl Store {
 
     /// The top of the tree.
     pub fn root(&self) -> Scope {
-        Scope { store: self.clone(), path: String::new(), adapter: false, owner: None }
+        Scope { store: self.clone(), path: String::new(), marks: Marks::default() }
     }
 
     /// Where the tensors live.
@@ -98,18 +90,6 @@ impl Store {
         let entries = self.entries.borrow();
         let trainable = entries.iter().filter(|(_, entry)| entry.tensor.requires_grad());
         trainable.map(|(name, entry)| (name.clone(), entry.tensor.shallow_clone())).collect()
-    }
-
-    /// Names of the parameters that are a method's own, see [`Scope::adapter`].
-    pub fn adapter_parameters(&self) -> BTreeSet<String> {
-        let entries = self.entries.borrow();
-        let own = entries.iter().filter(|(_, entry)| entry.adapter);
-        own.map(|(name, _)| name.clone()).collect()
-    }
-
-    /// The one task that depends on the parameter `name`; nothing where several may.
-    pub fn owner(&self, name: &str) -> Option<Owner> {
-        self.entries.borrow().get(name)?.owner.clone()
     }
 
     /// Makes exactly the parameters trainable whose name `choose` accepts. Tied
@@ -186,7 +166,7 @@ impl Store {
         if names.is_empty() { Ok(()) } else { Err(Error::NoGradient { names: names.join(", ") }) }
     }
 
-    /// Forgets all gradients, so that "no gradient arrived" can be told from "zero arrived".
+    /// Forgets all gradients, so that "no gradient arrived" differs from "zero arrived".
     pub fn zero_grad(&self) {
         let entries = self.entries.borrow();
         let all: Vec<&Tensor> = entries.values().map(|entry| &entry.tensor).collect();
@@ -209,14 +189,30 @@ impl Scope {
         Scope { path: self.join(name), ..self.clone() }
     }
 
-    /// The same place for a method's own parameters: those made here and further down train.
+    /// The same place for a method's own parameters: those made here and below train.
     pub fn adapter(&self) -> Scope {
-        Scope { adapter: true, ..self.clone() }
+        self.marked(|marks| marks.adapter = true)
     }
 
     /// The same place for parameters on which `owner` alone depends.
     pub fn owned_by(&self, owner: Owner) -> Scope {
-        Scope { owner: Some(owner), ..self.clone() }
+        self.marked(|marks| marks.owner = Some(owner))
+    }
+
+    /// The same place for parameters of `kind`, beside the kinds that hold already.
+    pub fn of_kind(&self, kind: ParameterKind) -> Scope {
+        self.marked(|marks| marks.kinds.extend([kind]))
+    }
+
+    /// The same place, where parameters of `kind` train whatever the plan says of that kind.
+    pub fn training(&self, kind: ParameterKind) -> Scope {
+        self.marked(|marks| marks.training.extend([kind]))
+    }
+
+    fn marked(&self, mark: impl FnOnce(&mut Marks)) -> Scope {
+        let mut scope = self.clone();
+        mark(&mut scope.marks);
+        scope
     }
 
     /// Full path of the scope, without a trailing dot.
@@ -256,6 +252,14 @@ impl Scope {
         self.make(key, shape, init, Role::Parameter)
     }
 
+    /// Makes the parameter `bias`, which is a [`ParameterKind::Bias`].
+    ///
+    /// # Errors
+    /// As [`Scope::param`].
+    pub fn bias(&self, shape: &[i64], init: Init) -> Result<Tensor> {
+        self.of_kind(ParameterKind::Bias).param("bias", shape, init)
+    }
+
     /// Makes the float32 buffer `name` of `shape`.
     ///
     /// # Errors
@@ -275,8 +279,7 @@ impl Scope {
             tensor: tensor.shallow_clone(),
             role,
             unused: false,
-            adapter: self.adapter,
-            owner: self.owner.clone(),
+            marks: self.marks.clone(),
             tied: Vec::new(),
         };
         self.store.insert(key, entry)?;
@@ -309,22 +312,6 @@ mod tests {
         assert_eq!(first.data_ptr(), second.data_ptr());
         let message = scope.shared_param("rule", &[3], Init::ONES).unwrap_err().to_string();
         assert_eq!(message, "blocks.rule: expected shape [3], found [2]");
-    }
-
-    #[test]
-    fn what_a_method_makes_is_marked_where_it_is_made() {
-        let store = Store::new(Device::Cpu);
-        let top = store.root().pp("mlp");
-        let owner = Owner { task: "depth".into(), stage: 2 };
-        let own = top.adapter();
-        let _ = top.param("weight", &[1], Init::ONES).unwrap();
-        let _ = own.pp("down").param("weight", &[1], Init::ONES).unwrap();
-        let _ = own.shared_param("rule", &[1], Init::ONES).unwrap();
-        let _ = own.owned_by(owner.clone()).pp("ke").param("bias", &[1], Init::ONES).unwrap();
-        let marked = ["mlp.down.weight", "mlp.ke.bias", "mlp.rule"].map(str::to_owned);
-        assert_eq!(store.adapter_parameters(), BTreeSet::from(marked));
-        assert_eq!(store.owner("mlp.ke.bias"), Some(owner));
-        assert_eq!(store.owner("mlp.rule"), None);
     }
 
     #[test]

@@ -145,7 +145,8 @@ pub(crate) fn beside_frozen(base: &Linear, x: &Activations, term: &Tensor) -> Ac
 /// Puts `weights`, `[tasks, out, in]`, where [`TaskWeights`] of the site at `path` looks for them.
 pub(crate) fn put_task_weights(
     tensors: &mut Tensors,
-    (path, group): (&str, &str),
+    path: &str,
+    group: &str,
     tasks: &[String],
     weights: &Tensor,
 ) {

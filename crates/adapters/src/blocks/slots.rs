@@ -188,7 +188,6 @@ impl Slots {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use polyptych_tensor::{Device, Store, manual_seed};
 

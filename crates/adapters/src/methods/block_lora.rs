@@ -235,7 +235,6 @@ impl Parallel for Path {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use polyptych_tensor::{Device, Kind, SiteKind, Store, Tensors, no_grad};
     use serde_json::{Value, json};

@@ -23,8 +23,8 @@ use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::{
-    Error as TensorError, Init, Linear, Plain, Plan, Projection, Result as TensorResult, Scope,
-    Site, Tensor, Tensors, no_grad,
+    Error as TensorError, Init, Linear, Parameter, Plain, Plan, Projection, Result as TensorResult,
+    Scope, Site, Tensor, Tensors, no_grad,
 };
 use serde::{Deserialize, Serialize};
 
@@ -196,7 +196,7 @@ impl DiffPruning {
 impl Plan for DiffPruning {
     fn projection(&self, scope: &Scope, site: &Site) -> TensorResult<Box<dyn Projection>> {
         let base = Linear::new(scope, site.in_features, site.out_features, site.bias)?;
-        if !self.targets.has_whole(site) || self.form == Form::Merged {
+        if !self.targets.adapts(site) || self.form == Form::Merged {
             return Ok(Box::new(Plain(base)));
         }
         let own = scope.adapter();
@@ -207,12 +207,12 @@ impl Plan for DiffPruning {
         Ok(Box::new(DiffLinear { base, weight, bias, gates, pruned: self.pruned.clone() }))
     }
 
-    fn finish(&self) -> TensorResult<()> {
+    fn check(&self, _sites: &[Site], _parameters: &[Parameter]) -> TensorResult<()> {
         if self.form == Form::Merged {
             return Ok(());
         }
         let built = self.built.borrow();
-        self.targets.check_met(!built.is_empty())?;
+        self.targets.check(!built.is_empty())?;
         let count = built.values().map(|diff| diff.w.numel()).sum();
         match self.config.kept(count) {
             0 => Err(TensorError::Config {
@@ -251,7 +251,7 @@ impl Plan for DiffPruning {
         open.filter(|_| lambda > 0.0 && !self.pruned.get()).map(|open| open * lambda)
     }
 
-    fn merge(&self, tensors: &Tensors) -> TensorResult<Tensors> {
+    fn merge(&self, _sites: &[Site], tensors: &Tensors) -> TensorResult<Tensors> {
         let (mut merged, gates) = (copy(tensors), self.config.gates());
         let built = self.built.borrow();
         if built.is_empty() {
@@ -272,7 +272,6 @@ impl Plan for DiffPruning {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use polyptych_tensor::{Activations, Device, Kind, SiteKind, Store, manual_seed};
     use serde_json::{Value, json};
@@ -299,7 +298,7 @@ mod tests {
             plan.projection(&store.root().pp(name), &site).unwrap()
         };
         let layers = vec![layer("fc1"), layer("fc2")];
-        plan.finish().unwrap();
+        plan.check(&[], &[]).unwrap();
         (layers, store.tensors().into_iter().collect())
     }
 
@@ -334,7 +333,7 @@ mod tests {
         let before = largest("fc1.diff_w.weight").max(largest("fc2.diff_w.weight"));
         plan.set_progress(50, 100);
         assert!(plan.unmergeable().is_none() && plan.penalty().is_none());
-        let merged = plan.merge(&tensors).unwrap();
+        let merged = plan.merge(&[], &tensors).unwrap();
         let changed: i64 = ["fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"]
             .map(|name| nonzero(&(&merged[name] - &tensors[name])))
             .iter()
@@ -395,7 +394,7 @@ mod tests {
         };
         let _ = plan.projection(&Store::new(Device::Cpu).root().pp("fc1"), &site).unwrap();
         assert_eq!(
-            plan.finish().unwrap_err().to_string(),
+            plan.check(&[], &[]).unwrap_err().to_string(),
             "sparsity: expected at least 1 / 12, or nothing is kept of 12 numbers, found 0.001"
         );
     }

@@ -17,14 +17,12 @@
 mod cpab;
 mod spectrum;
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::{
-    Init, Linear, Plain, Plan, Projection, Pyramid, Result as TensorResult, Scope, Site, SiteKind,
-    Tensors,
+    Init, Linear, ParameterKinds, Plain, Plan, Projection, Pyramid, Result as TensorResult, Scope,
+    Site, SiteKind, Tensors,
 };
 use serde::{Deserialize, Serialize};
 
@@ -114,7 +112,7 @@ impl Method for DiTaskConfig {
     fn plan(&self, tasks: &[String], form: Form) -> Result<Rc<dyn Plan>> {
         self.validate(tasks)?;
         let (config, tasks) = (self.clone(), tasks.to_vec());
-        Ok(Rc::new(DiTask { config, tasks, form, built: RefCell::default() }))
+        Ok(Rc::new(DiTask { config, tasks, form }))
     }
 
     fn parameters(&self) -> &'static [&'static str] {
@@ -131,7 +129,6 @@ struct DiTask {
     config: DiTaskConfig,
     tasks: Vec<String>,
     form: Form,
-    built: RefCell<BTreeMap<String, Built>>,
 }
 
 /// An adapted site.
@@ -194,7 +191,6 @@ impl Plan for DiTask {
             return self.merged(scope, site, base, built);
         }
         let reweight = self.spectrum(scope, site, built)?;
-        self.built.borrow_mut().insert(site.path.clone(), built);
         Ok(Box::new(Reweighted { base, reweight }))
     }
 
@@ -202,13 +198,15 @@ impl Plan for DiTask {
         Pyramid::AfterMerging
     }
 
-    fn trains(&self, name: &str) -> bool {
-        self.config.frozen().trains(name)
+    fn trains(&self, kinds: &ParameterKinds) -> bool {
+        self.config.frozen().trains(kinds)
     }
 
-    fn merge(&self, tensors: &Tensors) -> TensorResult<Tensors> {
+    fn merge(&self, sites: &[Site], tensors: &Tensors) -> TensorResult<Tensors> {
         let mut merged = copy(tensors);
-        for (path, built) in self.built.borrow().iter() {
+        for site in sites {
+            let Some(built) = Built::at(site) else { continue };
+            let path = &site.path;
             let mut own = |name: &str| take(&mut merged, &format!("{path}.{name}"));
             let weight = widened(&own("weight")?);
             let joint = own("ditask_joint")?;
@@ -227,7 +225,6 @@ impl Plan for DiTask {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use serde_json::{Value, json};
 

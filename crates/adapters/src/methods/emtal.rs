@@ -25,7 +25,8 @@ use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::{
-    Gate, Observed, Plan, Projection, Result as TensorResult, Scope, Site, Tensors,
+    Gate, Observed, Parameter, ParameterKinds, Plan, Projection, Result as TensorResult, Scope,
+    Site, Tensors,
 };
 
 pub use config::{EmtalConfig, Experts};
@@ -82,8 +83,10 @@ pub struct Emtal {
     config: EmtalConfig,
     form: Form,
     lora: Lora,
-    /// What the routers blend with: 0 leaves them alone, 1 removes them.
+    /// What the routers blend with: 0 leaves them alone, 1 removes them. A cell that all routers
+    /// read, since it changes from step to step.
     alpha: Rc<Cell<f64>>,
+    /// What every router notes in a forward pass, for [`Plan::observed`].
     seen: RefCell<Vec<(String, Seen)>>,
 }
 
@@ -140,16 +143,16 @@ impl Plan for Emtal {
         observed
     }
 
-    fn finish(&self) -> TensorResult<()> {
-        self.lora.finish()
+    fn check(&self, sites: &[Site], parameters: &[Parameter]) -> TensorResult<()> {
+        self.lora.check(sites, parameters)
     }
 
-    fn trains(&self, name: &str) -> bool {
-        self.lora.trains(name)
+    fn trains(&self, kinds: &ParameterKinds) -> bool {
+        self.lora.trains(kinds)
     }
 
-    fn merge(&self, tensors: &Tensors) -> TensorResult<Tensors> {
-        let mut merged = self.lora.merge(tensors)?;
+    fn merge(&self, sites: &[Site], tensors: &Tensors) -> TensorResult<Tensors> {
+        let mut merged = self.lora.merge(sites, tensors)?;
         merged.retain(|name, _| !name.ends_with(router::WEIGHT));
         Ok(merged)
     }
@@ -157,7 +160,6 @@ impl Plan for Emtal {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn plan(keep_router: bool) -> Emtal {

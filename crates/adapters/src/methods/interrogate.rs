@@ -242,7 +242,7 @@ impl Plan for InterroGate {
         Some(Tensor::stack(&terms, 0).mean(None::<Kind>) * lambda)
     }
 
-    fn merge(&self, tensors: &Tensors) -> TensorResult<Tensors> {
+    fn merge(&self, _sites: &[Site], tensors: &Tensors) -> TensorResult<Tensors> {
         let mut merged = copy(tensors);
         for path in self.built.borrow().keys() {
             let mut own = |name: &str| take(&mut merged, &format!("{path}.{name}"));
@@ -265,7 +265,6 @@ impl Plan for InterroGate {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use serde_json::{Value, json};
 

@@ -16,13 +16,11 @@
 
 mod linear;
 
-use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::{
-    Init, Linear, Plain, Plan, Projection, Result as TensorResult, Scope, Site, Tensors,
+    Init, Linear, Parameter, Plain, Plan, Projection, Result as TensorResult, Scope, Site, Tensors,
 };
 use serde::{Deserialize, Serialize};
 
@@ -116,7 +114,7 @@ impl Method for ModeConfig {
         self.validate(tasks)?;
         let targets = Targets::new(&self.target_modules)?;
         let (config, tasks) = (self.clone(), tasks.to_vec());
-        Ok(Rc::new(Mode { config, tasks, form, targets, built: RefCell::default() }))
+        Ok(Rc::new(Mode { config, tasks, form, targets }))
     }
 
     fn parameters(&self) -> &'static [&'static str] {
@@ -135,7 +133,6 @@ struct Mode {
     tasks: Vec<String>,
     form: Form,
     targets: Targets,
-    built: RefCell<BTreeSet<String>>,
 }
 
 impl Mode {
@@ -173,10 +170,9 @@ impl Mode {
 impl Plan for Mode {
     fn projection(&self, scope: &Scope, site: &Site) -> TensorResult<Box<dyn Projection>> {
         let base = Linear::new(scope, site.in_features, site.out_features, site.bias)?;
-        if !self.targets.has_whole(site) {
+        if !self.targets.adapts(site) {
             return Ok(Box::new(Plain(base)));
         }
-        self.built.borrow_mut().insert(site.path.clone());
         let scope = &scope.adapter();
         if self.form == Form::Merged && !self.is_by_token() {
             let weights = TaskWeights::new(scope, GROUP, site, &self.tasks)?;
@@ -186,8 +182,9 @@ impl Plan for Mode {
         Ok(Box::new(ModeLinear { base, experts, router }))
     }
 
-    fn finish(&self) -> TensorResult<()> {
-        self.targets.check_met(!self.built.borrow().is_empty())
+    fn check(&self, sites: &[Site], _parameters: &[Parameter]) -> TensorResult<()> {
+        let found = sites.iter().any(|site| self.targets.adapts(site));
+        self.targets.check(found)
     }
 
     fn keeps_streams(&self) -> bool {
@@ -199,12 +196,12 @@ impl Plan for Mode {
         self.is_by_token().then(|| reason.into())
     }
 
-    fn merge(&self, tensors: &Tensors) -> TensorResult<Tensors> {
+    fn merge(&self, sites: &[Site], tensors: &Tensors) -> TensorResult<Tensors> {
         let mut merged = copy(tensors);
         if self.is_by_token() {
             return Ok(merged);
         }
-        for path in self.built.borrow().iter() {
+        for Site { path, .. } in sites.iter().filter(|site| self.targets.adapts(site)) {
             let mut own = |name: &str| take(&mut merged, &format!("{path}.{name}"));
             let weight = own("weight")?;
             let experts = Experts { a: own("mode_A")?, b: own("mode_B")?, p: self.config.p };
@@ -212,7 +209,7 @@ impl Plan for Mode {
             let router = Router::Tasks(logits.collect::<TensorResult<_>>()?);
             if let Some((a, b)) = router.factors(&experts) {
                 let weights = widened(&weight) + b.matmul(&a);
-                put_task_weights(&mut merged, (path, GROUP), &self.tasks, &weights);
+                put_task_weights(&mut merged, path, GROUP, &self.tasks, &weights);
             }
             merged.insert(format!("{path}.weight"), weight);
         }
@@ -222,7 +219,6 @@ impl Plan for Mode {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use serde_json::{Value, json};
 

@@ -14,13 +14,11 @@
 
 mod linear;
 
-use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::{
-    Init, Linear, Plain, Plan, Projection, Result as TensorResult, Scope, Site,
+    Init, Linear, Parameter, Plain, Plan, Projection, Result as TensorResult, Scope, Site,
 };
 use serde::{Deserialize, Serialize};
 
@@ -102,7 +100,7 @@ impl Method for Mor1eConfig {
         self.validate(tasks)?;
         let targets = Targets::new(&self.target_modules)?;
         let (config, tasks) = (self.clone(), tasks.to_vec());
-        Ok(Rc::new(Mor1e { config, tasks, targets, built: RefCell::default() }))
+        Ok(Rc::new(Mor1e { config, tasks, targets }))
     }
 
     fn parameters(&self) -> &'static [&'static str] {
@@ -120,7 +118,6 @@ struct Mor1e {
     config: Mor1eConfig,
     tasks: Vec<String>,
     targets: Targets,
-    built: RefCell<BTreeSet<String>>,
 }
 
 impl Mor1e {
@@ -157,15 +154,14 @@ impl Mor1e {
 impl Plan for Mor1e {
     fn projection(&self, scope: &Scope, site: &Site) -> TensorResult<Box<dyn Projection>> {
         let base = Linear::new(scope, site.in_features, site.out_features, site.bias)?;
-        if !self.targets.has_whole(site) {
+        if !self.targets.adapts(site) {
             return Ok(Box::new(Plain(base)));
         }
-        self.built.borrow_mut().insert(site.path.clone());
         Ok(Box::new(self.adapted(&scope.adapter(), site, base)?))
     }
 
-    fn finish(&self) -> TensorResult<()> {
-        self.targets.check_met(!self.built.borrow().is_empty())
+    fn check(&self, sites: &[Site], _parameters: &[Parameter]) -> TensorResult<()> {
+        self.targets.check(sites.iter().any(|site| self.targets.adapts(site)))
     }
 
     fn keeps_streams(&self) -> bool {
@@ -179,7 +175,6 @@ impl Plan for Mor1e {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use serde_json::{Value, json};
 

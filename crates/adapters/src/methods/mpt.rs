@@ -222,7 +222,6 @@ impl Projection for SharedLora {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use serde_json::{Value, json};
 

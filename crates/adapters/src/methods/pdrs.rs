@@ -17,13 +17,12 @@
 mod linear;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::{
-    Init, Kind, Linear, Plain, Plan, Projection, Result as TensorResult, Scope, Site, Tensor,
-    Tensors,
+    Init, Kind, Linear, Parameter, Plain, Plan, Projection, Result as TensorResult, Scope, Site,
+    Tensor, Tensors,
 };
 use serde::{Deserialize, Serialize};
 
@@ -113,7 +112,7 @@ struct Pdrs {
     config: PdrsConfig,
     form: Form,
     targets: Targets,
-    built: RefCell<BTreeMap<String, Rc<Adapted>>>,
+    built: RefCell<Vec<Rc<Adapted>>>,
 }
 
 impl Pdrs {
@@ -134,27 +133,27 @@ impl Pdrs {
 impl Plan for Pdrs {
     fn projection(&self, scope: &Scope, site: &Site) -> TensorResult<Box<dyn Projection>> {
         let base = Linear::new(scope, site.in_features, site.out_features, site.bias)?;
-        if !self.targets.has_whole(site) || self.form == Form::Merged {
+        if !self.targets.adapts(site) || self.form == Form::Merged {
             return Ok(Box::new(Plain(base)));
         }
         let adapted = Rc::new(self.adapted(&scope.adapter(), site)?);
-        self.built.borrow_mut().insert(site.path.clone(), adapted.clone());
+        self.built.borrow_mut().push(adapted.clone());
         Ok(Box::new(PdrsLinear { base, adapted }))
     }
 
-    fn finish(&self) -> TensorResult<()> {
-        self.targets.check_met(self.form == Form::Merged || !self.built.borrow().is_empty())
+    fn check(&self, sites: &[Site], _parameters: &[Parameter]) -> TensorResult<()> {
+        self.targets.check(sites.iter().any(|site| self.targets.adapts(site)))
     }
 
     fn set_progress(&self, step: u64, steps: u64) {
         let shrinking = &self.config.rank_shrinking;
         let due = shrinking.due(step, steps);
-        self.built.borrow().values().for_each(|at| at.slots.shrink_to(shrinking, due));
+        self.built.borrow().iter().for_each(|at| at.slots.shrink_to(shrinking, due));
     }
 
     fn before_step(&self) {
         let beta = self.config.rank_shrinking.beta;
-        self.built.borrow().values().for_each(|at| at.slots.note(&at.factors, beta));
+        self.built.borrow().iter().for_each(|at| at.slots.note(&at.factors, beta));
     }
 
     fn penalty(&self) -> Option<Tensor> {
@@ -163,14 +162,15 @@ impl Plan for Pdrs {
             return None;
         }
         let built = self.built.borrow();
-        let thetas = built.values().filter_map(|at| at.theta.as_ref());
+        let thetas = built.iter().filter_map(|at| at.theta.as_ref());
         let terms = thetas.map(|theta| (linear::stretch(theta) - 1.0).square().mean(Kind::Float));
         terms.reduce(|sum, term| sum + term).map(|sum| sum * anchor)
     }
 
-    fn merge(&self, tensors: &Tensors) -> TensorResult<Tensors> {
+    fn merge(&self, sites: &[Site], tensors: &Tensors) -> TensorResult<Tensors> {
         let mut merged = copy(tensors);
-        for path in self.built.borrow().keys() {
+        for site in sites.iter().filter(|site| self.targets.adapts(site)) {
+            let path = &site.path;
             let PdrsConfig { form, scale, .. } = self.config;
             let mut own = |name: &str| take(&mut merged, &format!("{path}.{name}"));
             let weight = widened(&own("weight")?);
@@ -189,7 +189,6 @@ impl Plan for Pdrs {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use serde_json::{Value, json};
 

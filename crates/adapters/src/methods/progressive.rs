@@ -13,14 +13,12 @@
 mod groups;
 mod linear;
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::{
-    Error as TensorError, Linear, Plain, Plan, Projection, Result as TensorResult, Scope, Site,
-    Tensors,
+    Error as TensorError, Linear, Parameter, Plain, Plan, Projection, Result as TensorResult,
+    Scope, Site, Tensors,
 };
 use serde::{Deserialize, Serialize};
 
@@ -90,8 +88,8 @@ impl Method for ProgressiveConfig {
     fn plan(&self, tasks: &[String], form: Form) -> Result<Rc<dyn Plan>> {
         self.validate(tasks)?;
         let targets = Targets::new(&self.target_modules)?;
-        let (config, tasks, built) = (self.clone(), tasks.to_vec(), RefCell::default());
-        Ok(Rc::new(Progressive { config, tasks, form, targets, built }))
+        let (config, tasks) = (self.clone(), tasks.to_vec());
+        Ok(Rc::new(Progressive { config, tasks, form, targets }))
     }
 
     fn parameters(&self) -> &'static [&'static str] {
@@ -109,8 +107,6 @@ struct Progressive {
     tasks: Vec<String>,
     form: Form,
     targets: Targets,
-    /// For every adapted module the group of every task.
-    built: RefCell<BTreeMap<String, Vec<usize>>>,
 }
 
 impl Progressive {
@@ -171,11 +167,10 @@ fn count_of(groups: &[usize]) -> usize {
 impl Plan for Progressive {
     fn projection(&self, scope: &Scope, site: &Site) -> TensorResult<Box<dyn Projection>> {
         let base = Linear::new(scope, site.in_features, site.out_features, site.bias)?;
-        if !self.targets.has_whole(site) {
+        if !self.targets.adapts(site) {
             return Ok(Box::new(Plain(base)));
         }
         let (scope, groups) = (&scope.adapter(), self.groups(site)?);
-        self.built.borrow_mut().insert(site.path.clone(), groups.clone());
         if self.form == Form::Merged {
             return self.merged(scope, site, (base, &groups));
         }
@@ -183,25 +178,26 @@ impl Plan for Progressive {
         Ok(Box::new(GroupedLinear { base, pairs, groups, scaling: self.scaling() }))
     }
 
-    fn finish(&self) -> TensorResult<()> {
-        self.targets.check_met(!self.built.borrow().is_empty())
+    fn check(&self, sites: &[Site], _parameters: &[Parameter]) -> TensorResult<()> {
+        self.targets.check(sites.iter().any(|site| self.targets.adapts(site)))
     }
 
     fn keeps_streams(&self) -> bool {
         true
     }
 
-    fn merge(&self, tensors: &Tensors) -> TensorResult<Tensors> {
+    fn merge(&self, sites: &[Site], tensors: &Tensors) -> TensorResult<Tensors> {
         let mut merged = copy(tensors);
-        for (path, groups) in self.built.borrow().iter() {
+        for site in sites.iter().filter(|site| self.targets.adapts(site)) {
+            let (path, groups) = (&site.path, self.groups(site)?);
             let mut own = |name: &str| take(&mut merged, &format!("{path}.{name}"));
             let weight = own("weight")?;
             let pair = |group: usize| {
                 let a = own(&format!("progressive_A.{group}"))?;
                 Ok(LowRank { a, b: own(&format!("progressive_B.{group}"))? })
             };
-            let pairs = (0..count_of(groups)).map(pair).collect::<TensorResult<Vec<_>>>()?;
-            let own = weights(&widened(&weight), &pairs, groups, self.scaling());
+            let pairs = (0..count_of(&groups)).map(pair).collect::<TensorResult<Vec<_>>>()?;
+            let own = weights(&widened(&weight), &pairs, &groups, self.scaling());
             if pairs.len() == 1 {
                 merged.insert(format!("{path}.weight"), own.get(0));
                 continue;
@@ -215,7 +211,6 @@ impl Plan for Progressive {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use polyptych_tensor::{Device, SiteKind, Store};
     use serde_json::{Value, json};

@@ -15,14 +15,12 @@
 //! it is; that needs a pass over the data and is not part of this method. Low-rank `V_t` are a choice
 //! of ours for wide linear layers.
 
-use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::{
-    Activations, Init, Kind, Linear, Plain, Plan, Projection, Result as TensorResult, Scope, Site,
-    Tensor, Tensors, no_grad,
+    Activations, Init, Kind, Linear, Parameter, Plain, Plan, Projection, Result as TensorResult,
+    Scope, Site, Tensor, Tensors, no_grad,
 };
 use serde::{Deserialize, Serialize};
 
@@ -79,8 +77,8 @@ impl Method for RcmConfig {
     fn plan(&self, tasks: &[String], form: Form) -> Result<Rc<dyn Plan>> {
         self.validate(tasks)?;
         let targets = Targets::new(&self.target_modules)?;
-        let (config, tasks, built) = (self.clone(), tasks.to_vec(), RefCell::default());
-        Ok(Rc::new(Rcm { config, tasks, form, targets, built }))
+        let (config, tasks) = (self.clone(), tasks.to_vec());
+        Ok(Rc::new(Rcm { config, tasks, form, targets }))
     }
 
     fn parameters(&self) -> &'static [&'static str] {
@@ -98,7 +96,6 @@ struct Rcm {
     tasks: Vec<String>,
     form: Form,
     targets: Targets,
-    built: RefCell<BTreeSet<String>>,
 }
 
 impl Rcm {
@@ -136,11 +133,10 @@ impl Rcm {
 impl Plan for Rcm {
     fn projection(&self, scope: &Scope, site: &Site) -> TensorResult<Box<dyn Projection>> {
         let base = Linear::new(scope, site.in_features, site.out_features, site.bias)?;
-        if !self.targets.has_whole(site) {
+        if !self.targets.adapts(site) {
             return Ok(Box::new(Plain(base)));
         }
         let scope = &scope.adapter();
-        self.built.borrow_mut().insert(site.path.clone());
         if self.form == Form::Merged {
             let weights = TaskWeights::new(scope, GROUP, site, &self.tasks)?;
             return Ok(Box::new(OwnWeights { base, weights }));
@@ -150,17 +146,18 @@ impl Plan for Rcm {
         Ok(Box::new(RcmLinear { base, modulators }))
     }
 
-    fn finish(&self) -> TensorResult<()> {
-        self.targets.check_met(!self.built.borrow().is_empty())
+    fn check(&self, sites: &[Site], _parameters: &[Parameter]) -> TensorResult<()> {
+        self.targets.check(sites.iter().any(|site| self.targets.adapts(site)))
     }
 
     fn keeps_streams(&self) -> bool {
         true
     }
 
-    fn merge(&self, tensors: &Tensors) -> TensorResult<Tensors> {
+    fn merge(&self, sites: &[Site], tensors: &Tensors) -> TensorResult<Tensors> {
         let mut merged = copy(tensors);
-        for path in self.built.borrow().iter() {
+        for site in sites.iter().filter(|site| self.targets.adapts(site)) {
+            let path = &site.path;
             let weight = take(&mut merged, &format!("{path}.weight"))?;
             let modulators = self.tasks.iter().map(|task| self.taken(&mut merged, path, task));
             let modulators = modulators.collect::<TensorResult<Vec<_>>>()?;
@@ -238,7 +235,6 @@ impl Projection for RcmLinear {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use polyptych_tensor::Device;
     use serde_json::json;

@@ -9,17 +9,16 @@
 //! `D` learns nothing. `D` has the full shape of the weight, or is a low-rank product `B A`. It
 //! merges: layers that were not selected are the backbone's own, bit for bit.
 //!
-//! The loss has a term `lambda mean |s|` over the layers, which pulls them back to the backbone. As
-//! published a task has its own selection: `backbone.per_task` of a recipe gives every task a copy.
+//! As published a task has its own selection: `backbone.per_task` of a recipe gives every task a
+//! copy. The loss has a term `lambda mean |s|` over the layers, which pulls them back to the backbone.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::{
-    Init, Kind, Linear, Plain, Plan, Projection, Result as TensorResult, Scope, Site, Tensor,
-    Tensors, no_grad,
+    Init, Kind, Linear, Parameter, Plain, Plan, Projection, Result as TensorResult, Scope, Site,
+    Tensor, Tensors, no_grad,
 };
 use serde::{Deserialize, Serialize};
 
@@ -88,7 +87,7 @@ impl Method for TapsConfig {
     fn plan(&self, _tasks: &[String], form: Form) -> Result<Rc<dyn Plan>> {
         self.validate()?;
         let targets = Targets::new(&self.target_modules)?;
-        Ok(Rc::new(Taps { config: self.clone(), form, targets, built: RefCell::default() }))
+        Ok(Rc::new(Taps { config: self.clone(), form, targets, scalars: RefCell::default() }))
     }
 
     fn parameters(&self) -> &'static [&'static str] {
@@ -101,19 +100,21 @@ struct Taps {
     config: TapsConfig,
     form: Form,
     targets: Targets,
-    built: RefCell<BTreeMap<String, Built>>,
-}
-
-/// An adapted module.
-#[derive(Debug)]
-struct Built {
-    /// `[1]`.
-    s: Tensor,
-    /// Whether its bias may change.
-    has_bias: bool,
+    /// `s` of every layer, `[1]` each.
+    scalars: RefCell<Vec<Tensor>>,
 }
 
 impl Taps {
+    /// Whether a selection stands at `site`, none once the model is merged.
+    fn adapts(&self, site: &Site) -> bool {
+        self.form == Form::Adapted && self.targets.adapts(site)
+    }
+
+    /// Whether the bias at `site` may change.
+    fn changes_bias(&self, site: &Site) -> bool {
+        site.bias && self.config.bias
+    }
+
     fn selected(&self, scope: &Scope, site: &Site) -> TensorResult<Selected> {
         let (width, out) = (site.in_features, site.out_features);
         let delta = match self.config.r {
@@ -128,7 +129,7 @@ impl Taps {
             s: scope.param("taps_s", &[1], Init::Const(self.config.s_init))?,
             tau: self.config.tau,
             delta,
-            bias: (site.bias && self.config.bias).then(bias).transpose()?,
+            bias: self.changes_bias(site).then(bias).transpose()?,
         })
     }
 }
@@ -136,30 +137,29 @@ impl Taps {
 impl Plan for Taps {
     fn projection(&self, scope: &Scope, site: &Site) -> TensorResult<Box<dyn Projection>> {
         let base = Linear::new(scope, site.in_features, site.out_features, site.bias)?;
-        if !self.targets.has_whole(site) || self.form == Form::Merged {
+        if !self.adapts(site) {
             return Ok(Box::new(Plain(base)));
         }
         let reweight = self.selected(&scope.adapter(), site)?;
-        let built = Built { s: reweight.s.shallow_clone(), has_bias: reweight.bias.is_some() };
-        self.built.borrow_mut().insert(site.path.clone(), built);
+        self.scalars.borrow_mut().push(reweight.s.shallow_clone());
         Ok(Box::new(Reweighted { base, reweight }))
     }
 
-    fn finish(&self) -> TensorResult<()> {
-        let met = self.form == Form::Merged || !self.built.borrow().is_empty();
-        self.targets.check_met(met)
+    fn check(&self, sites: &[Site], _parameters: &[Parameter]) -> TensorResult<()> {
+        let found = sites.iter().any(|site| self.targets.adapts(site));
+        self.targets.check(self.form == Form::Merged || found)
     }
 
     fn penalty(&self) -> Option<Tensor> {
-        let built = self.built.borrow();
-        let all: Vec<&Tensor> = built.values().map(|built| &built.s).collect();
+        let all = self.scalars.borrow();
         let penalised = self.config.lambda > 0.0 && !all.is_empty();
         penalised.then(|| Tensor::cat(&all, 0).abs().mean(Kind::Float) * self.config.lambda)
     }
 
-    fn merge(&self, tensors: &Tensors) -> TensorResult<Tensors> {
+    fn merge(&self, sites: &[Site], tensors: &Tensors) -> TensorResult<Tensors> {
         let mut merged = copy(tensors);
-        for (path, Built { has_bias, .. }) in self.built.borrow().iter() {
+        for site in sites.iter().filter(|site| self.adapts(site)) {
+            let (path, has_bias) = (&site.path, self.changes_bias(site));
             let mut own = |name: &str| take(&mut merged, &format!("{path}.{name}"));
             let delta = match self.config.r {
                 None => Delta::Full(own("taps_delta")?),
@@ -235,7 +235,6 @@ impl Reweight for Selected {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use polyptych_tensor::{Activations, Device, SiteKind, Store};
     use serde_json::json;
@@ -290,7 +289,7 @@ mod tests {
         }
         let set = Tensor::ones([3, 4], (Kind::Float, Device::Cpu));
         no_grad(|| tensors["fc1.taps_delta"].shallow_clone().copy_(&set));
-        let merged = plan.merge(&tensors).unwrap();
+        let merged = plan.merge(&[site()], &tensors).unwrap();
         assert!(merged["fc1.weight"].equal(&tensors["fc1.weight"]));
         assert_eq!(merged.keys().collect::<Vec<_>>(), ["fc1.bias", "fc1.weight"]);
     }

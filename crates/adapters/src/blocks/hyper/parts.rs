@@ -114,7 +114,8 @@ impl Bias {
     pub(crate) fn new(
         kind: HyperBias,
         place: &HyperSite,
-        (hypernetworks, side): (&Scope, &str),
+        hypernetworks: &Scope,
+        side: &str,
         [extent, dim]: [i64; 2],
         init: Init,
     ) -> Result<Self> {

@@ -94,7 +94,6 @@ fn log1p_over(w: &Tensor) -> Tensor {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     const POINTS: [f64; 7] = [0.1, 0.25, 0.3, 0.5, 0.6, 0.75, 0.9];

@@ -89,7 +89,6 @@ impl Projection for PdrsLinear {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use polyptych_tensor::{Device, Store};
 

@@ -50,7 +50,6 @@ pub(super) fn groups_of(groups: &[Vec<String>], tasks: &[String]) -> Vec<usize> 
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use serde_json::{Value, json};
 

@@ -27,7 +27,8 @@ impl Knowledge {
     pub(super) fn new(
         scope: &Scope,
         kind: KnowledgeExtraction,
-        (stage, [d, k]): (usize, [i64; 2]),
+        stage: usize,
+        [d, k]: [i64; 2],
         tasks: &[String],
     ) -> Result<Self> {
         let (shape, width) = match kind {
@@ -47,7 +48,7 @@ impl Knowledge {
     /// The terms of all tasks, `[tasks, .., d]`, without the adapter's scale.
     ///
     /// `h`, `[.., k]`: the activated bottleneck; `out`, `[.., d]`: what all tasks share of it. For
-    /// [`Tap::Sum`] the terms are what a task has beyond `out`, and exactly 0 at first; for
+    /// [`Tap::Sum`] the terms are what a task adds to `out`, and exactly 0 at first; for
     /// [`Tap::Concat`] they are whole.
     pub(super) fn terms(&self, pair: &Pair, h: &Tensor, out: &Tensor, tap: Tap) -> Tensor {
         let (bottleneck, output) = (h.flatten(0, -2), out.flatten(0, -2));
