@@ -97,8 +97,8 @@ fn example(config: AdapterConfig) -> Case {
         }
         "diff_pruning" => Case { trains: DIFF, ..case },
         "interrogate" => {
-            let remain: &[_] = &["*.interro_alpha.*", "*.interro_beta.*"];
-            Case { remain, made: &["*.interro_tasks.*"], ..case }
+            let made = &["*.interro_tasks.*", "*.interro_gate.*", "*.interro_share.*"];
+            Case { made, ..case }
         }
         "mode" => Case { made: &["*.mode_tasks.*"], ..case },
         "mtlora" => Case { trains: MTLORA, dead: DEAD, remain: REMAIN, ..case },

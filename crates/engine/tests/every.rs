@@ -29,7 +29,7 @@ struct Case {
 
 /// Whether a combiner of gradients finds any that two tasks share.
 fn combines(method: &str) -> bool {
-    !["decoder_only", "emtal"].contains(&method)
+    !["decoder_only", "emtal", "rcm"].contains(&method)
 }
 
 /// Every balancer with the next method, and every method that has none.

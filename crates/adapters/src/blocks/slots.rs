@@ -150,14 +150,15 @@ impl Slots {
         });
     }
 
-    /// Shrinks until that was done `due` times.
+    /// Shrinks where that is due: `due` counts how often it should have been so far. What was missed
+    /// is not caught up with, since nothing new is known.
     pub(crate) fn shrink_to(&self, options: &RankShrinking, due: u64) {
         no_grad(|| {
             let done = self.cap.double_value(&[1]);
-            for _ in done as u64..due {
+            if due as f64 > done {
                 self.shrink(options);
+                let _ = self.cap.get(1).fill_(due as f64);
             }
-            let _ = self.cap.get(1).fill_(done.max(due as f64));
         });
     }
 

@@ -25,7 +25,7 @@ use std::rc::Rc;
 use polyptych_registry::Part;
 use polyptych_tensor::{
     Init, Kind, Linear, Plain, Plan, Projection, Result as TensorResult, Scope, Site, SiteKind,
-    Tensor, Tensors,
+    Tensor, Tensors, no_grad,
 };
 use serde::{Deserialize, Serialize};
 
@@ -133,8 +133,8 @@ impl Method for InterroGateConfig {
     fn plan(&self, tasks: &[String], form: Form) -> Result<Rc<dyn Plan>> {
         self.validate(tasks)?;
         let (config, tasks) = (self.clone(), tasks.to_vec());
-        let (hardened, built) = (Rc::default(), RefCell::default());
-        Ok(Rc::new(InterroGate { config, tasks, form, hardened, built }))
+        let (hardened, alphas) = (Rc::default(), RefCell::default());
+        Ok(Rc::new(InterroGate { config, tasks, form, hardened, alphas }))
     }
 
     fn parameters(&self) -> &'static [&'static str] {
@@ -153,8 +153,8 @@ struct InterroGate {
     form: Form,
     /// Whether gates are constants.
     hardened: Rc<Cell<bool>>,
-    /// `alpha` of every task at every adapted module.
-    built: RefCell<BTreeMap<String, Vec<Tensor>>>,
+    /// `alpha` of every task in every layer.
+    alphas: RefCell<Vec<Vec<Tensor>>>,
 }
 
 impl InterroGate {
@@ -175,17 +175,26 @@ impl InterroGate {
     }
 
     fn gates(&self, scope: &Scope, site: &Site) -> TensorResult<Gates> {
+        let (out, shares) = (site.out_features, Self::has_shares(site));
+        let zeros = |name: &str| self.by_task(scope, name, out, Init::ZEROS);
+        if self.form == Form::Merged {
+            let open = zeros("interro_gate")?;
+            let shares = shares.then(|| zeros("interro_share")).transpose()?;
+            return Ok(Gates::Merged { open, shares });
+        }
         let InterroGateConfig { alpha_init, alpha_std, .. } = self.config;
-        let out = site.out_features;
         let alpha = self.by_task(scope, "interro_alpha", out, Init::Normal(alpha_std))?;
         for alpha in &alpha {
-            let _ = polyptych_tensor::no_grad(|| alpha.shallow_clone().g_add_scalar_(alpha_init));
+            let _ = no_grad(|| alpha.shallow_clone().g_add_scalar_(alpha_init));
         }
-        // The shared stream ends in the very last block, where nobody reads it.
-        let ends = site.last_stage && site.last_in_stage && site.kind == SiteKind::Fc2;
-        let beta = || self.by_task(scope, "interro_beta", out, Init::ZEROS);
-        let beta = (!ends).then(beta).transpose()?;
-        Ok(Gates { alpha, beta, hardened: self.hardened.clone() })
+        self.alphas.borrow_mut().push(alpha.iter().map(Tensor::shallow_clone).collect());
+        let beta = shares.then(|| zeros("interro_beta")).transpose()?;
+        Ok(Gates::Trained { alpha, beta, hardened: self.hardened.clone() })
+    }
+
+    /// Whether anybody reads the shared stream behind `site`: it ends in the very last block.
+    fn has_shares(site: &Site) -> bool {
+        !(site.last_stage && site.last_in_stage && site.kind == SiteKind::Fc2)
     }
 
     fn factors(&self, scope: &Scope, site: &Site) -> TensorResult<(LowRank, Vec<LowRank>)> {
@@ -210,8 +219,6 @@ impl Plan for InterroGate {
         }
         let (scope, scale) = (&scope.adapter(), self.config.scale);
         let gates = self.gates(scope, site)?;
-        let alphas = gates.alpha.iter().map(Tensor::shallow_clone).collect();
-        self.built.borrow_mut().insert(site.path.clone(), alphas);
         let maps = match self.form {
             Form::Merged => TaskMaps::Merged(TaskWeights::new(scope, GROUP, site, &self.tasks)?),
             Form::Adapted => {
@@ -231,35 +238,53 @@ impl Plan for InterroGate {
     }
 
     fn penalty(&self) -> Option<Tensor> {
-        let (built, lambda) = (self.built.borrow(), self.config.lambda);
-        if self.form == Form::Merged || lambda == 0.0 || self.hardened.get() || built.is_empty() {
+        let (layers, lambda) = (self.alphas.borrow(), self.config.lambda);
+        if lambda == 0.0 || self.hardened.get() || layers.is_empty() {
             return None;
         }
-        let alphas = |index: usize| built.values().map(|all| &all[index]).collect::<Vec<_>>();
-        let excess =
-            |(index, task): (usize, &String)| excess(&alphas(index), self.config.tau(task));
-        let terms = self.tasks.iter().enumerate().map(excess).collect::<Vec<_>>();
+        let excess = |(index, task): (usize, &String)| {
+            let own: Vec<&Tensor> = layers.iter().map(|layer| &layer[index]).collect();
+            excess(&own, self.config.tau(task))
+        };
+        let terms: Vec<Tensor> = self.tasks.iter().enumerate().map(excess).collect();
         Some(Tensor::stack(&terms, 0).mean(None::<Kind>) * lambda)
     }
 
-    fn merge(&self, _sites: &[Site], tensors: &Tensors) -> TensorResult<Tensors> {
+    fn merge(&self, sites: &[Site], tensors: &Tensors) -> TensorResult<Tensors> {
         let mut merged = copy(tensors);
-        for path in self.built.borrow().keys() {
-            let mut own = |name: &str| take(&mut merged, &format!("{path}.{name}"));
-            let weight = widened(&own("weight")?);
-            let scaled = |pair: LowRank| pair.b.matmul(&pair.a) * self.config.scale;
-            let shared = LowRank { a: own("interro_shared_A")?, b: own("interro_shared_B")? };
-            for task in &self.tasks {
-                let mut own = |name: &str| take(&mut merged, &format!("{path}.{name}.{task}"));
-                let pair = LowRank { a: own("interro_A")?, b: own("interro_B")? };
-                // A channel that is shared needs no row of the task's own.
-                let gate = gate::hard(&tensors[&format!("{path}.interro_alpha.{task}")]);
-                let rows = (&weight + scaled(pair)) * gate.unsqueeze(1);
-                merged.insert(format!("{path}.{GROUP}.{task}.weight"), rows);
-            }
-            merged.insert(format!("{path}.weight"), weight + scaled(shared));
+        for site in sites.iter().filter(|site| Self::is_adapted(site)) {
+            self.merge_layer(&mut merged, site)?;
         }
         Ok(merged)
+    }
+}
+
+impl InterroGate {
+    fn merge_layer(&self, tensors: &mut Tensors, site: &Site) -> TensorResult<()> {
+        let (path, scale) = (&site.path, self.config.scale);
+        let mut own = |name: &str| take(tensors, &format!("{path}.{name}"));
+        let weight = widened(&own("weight")?);
+        let pair = |a, b: Tensor| b.matmul(&a) * scale;
+        let shared = pair(own("interro_shared_A")?, own("interro_shared_B")?);
+        let mut of_tasks = |name: &str| {
+            let all = self.tasks.iter().map(|task| own(&format!("{name}.{task}")));
+            all.collect::<TensorResult<Vec<_>>>()
+        };
+        let (a, b) = (of_tasks("interro_A")?, of_tasks("interro_B")?);
+        let gates: Vec<Tensor> = of_tasks("interro_alpha")?.iter().map(gate::hard).collect();
+        let beta = Self::has_shares(site).then(|| of_tasks("interro_beta")).transpose()?;
+        let shares = beta.map(|beta| gate::softmax(&beta));
+        for (index, (task, gate)) in self.tasks.iter().zip(&gates).enumerate() {
+            // A channel that is shared needs no row of the task's own.
+            let rows = (&weight + pair(a[index].shallow_clone(), b[index].shallow_clone()))
+                * gate.unsqueeze(1);
+            tensors.insert(format!("{path}.{GROUP}.{task}.weight"), rows);
+            tensors.insert(format!("{path}.interro_gate.{task}"), gate.shallow_clone());
+            let share = shares.as_ref().map(|all| all.get(index as i64).contiguous());
+            tensors.extend(share.map(|share| (format!("{path}.interro_share.{task}"), share)));
+        }
+        tensors.insert(format!("{path}.weight"), weight + shared);
+        Ok(())
     }
 }
 

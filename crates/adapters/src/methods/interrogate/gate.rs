@@ -5,35 +5,56 @@ use std::rc::Rc;
 
 use polyptych_tensor::{Kind, Tensor, cast};
 
-/// What mixes the streams behind one layer.
+/// What mixes the streams behind one layer; `[out]` for every task, and no shares where nobody reads
+/// the shared stream.
 #[derive(Debug)]
-pub(super) struct Gates {
-    /// `[out]` for every task.
-    pub(super) alpha: Vec<Tensor>,
-    /// `[out]` for every task; none where nobody reads the shared stream.
-    pub(super) beta: Option<Vec<Tensor>>,
-    /// Whether gates are constants.
-    pub(super) hardened: Rc<Cell<bool>>,
+pub(super) enum Gates {
+    Trained {
+        alpha: Vec<Tensor>,
+        beta: Option<Vec<Tensor>>,
+        /// Whether gates are constants.
+        hardened: Rc<Cell<bool>>,
+    },
+    /// `G` and `softmax(beta)` themselves.
+    Merged { open: Vec<Tensor>, shares: Option<Vec<Tensor>> },
 }
 
 impl Gates {
     /// From `psi`, `[.., out]`, and `phi`, `[tasks, .., out]`, to the streams that go on, of the same
     /// shapes.
     pub(super) fn mix(&self, psi: Tensor, phi: &Tensor) -> (Tensor, Tensor) {
-        let gates = over_rows(&self.open(), phi);
+        let open = over_rows(&self.open(), phi);
         // Exact where a gate is 0 or 1, which all are.
-        let tasks = phi * &gates + (1.0 - &gates) * psi.unsqueeze(0);
-        let Some(beta) = &self.beta else { return (psi, tasks) };
-        let shares = over_rows(&Tensor::stack(beta, 0).softmax(0, None::<Kind>), phi);
-        let shared = (&tasks * shares).sum_dim_intlist([0i64].as_slice(), false, None);
-        (shared, tasks)
+        let tasks = phi * &open + (open * -1.0 + 1.0) * psi.unsqueeze(0);
+        let Some(shares) = self.shares() else { return (psi, tasks) };
+        let mean =
+            (&tasks * over_rows(&shares, phi)).mean_dim([0i64].as_slice(), false, None::<Kind>);
+        (mean * phi.size()[0], tasks)
     }
 
     /// `G`, `[tasks, out]`.
     fn open(&self) -> Tensor {
-        let alpha = Tensor::stack(&self.alpha, 0);
-        if self.hardened.get() { hard(&alpha) } else { straight_through(&alpha) }
+        match self {
+            Gates::Merged { open, .. } => Tensor::stack(open, 0),
+            Gates::Trained { alpha, hardened, .. } if hardened.get() => {
+                hard(&Tensor::stack(alpha, 0))
+            }
+            Gates::Trained { alpha, .. } => straight_through(&Tensor::stack(alpha, 0)),
+        }
     }
+
+    /// `softmax(beta)`, `[tasks, out]`.
+    fn shares(&self) -> Option<Tensor> {
+        match self {
+            Gates::Merged { shares, .. } => shares.as_ref().map(|all| Tensor::stack(all, 0)),
+            Gates::Trained { beta, .. } => beta.as_ref().map(|all| softmax(all)),
+        }
+    }
+}
+
+/// Over tasks, `[tasks, out]`.
+pub(super) fn softmax(beta: &[Tensor]) -> Tensor {
+    Tensor::stack(beta, 0).softmax(0, None::<Kind>)
 }
 
 /// `1[sigmoid(alpha) >= 0.5]`.
@@ -85,7 +106,7 @@ mod tests {
     #[test]
     fn a_gate_takes_one_stream_or_the_other() {
         let draw = |shape: &[i64]| Tensor::randn(shape, (Kind::Float, Device::Cpu));
-        let gates = Gates {
+        let gates = Gates::Trained {
             alpha: vec![Tensor::from_slice(&[1.0f32, -1.0]), Tensor::from_slice(&[-2.0f32, -1.0])],
             beta: Some(vec![Tensor::from_slice(&[0.0f32, 30.0]), Tensor::zeros_like(&draw(&[2]))]),
             hardened: Rc::default(),
