@@ -215,7 +215,7 @@ impl Plan for DiTask {
             let thetas = thetas.collect::<TensorResult<_>>()?;
             let spectrum = Spectrum::new(joint, thetas, built.parts, self.config.free_end);
             if let Some(weights) = spectrum.tasks(&weight) {
-                put_task_weights(&mut merged, (path, GROUP), tasks, &weights);
+                put_task_weights(&mut merged, path, GROUP, tasks, &weights);
             }
             merged.insert(format!("{path}.weight"), spectrum.shared(&weight));
         }

@@ -202,7 +202,7 @@ impl Plan for Progressive {
                 merged.insert(format!("{path}.weight"), own.get(0));
                 continue;
             }
-            put_task_weights(&mut merged, (path, GROUP), &self.tasks, &own);
+            put_task_weights(&mut merged, path, GROUP, &self.tasks, &own);
             merged.insert(format!("{path}.weight"), weight);
         }
         Ok(merged)

@@ -162,7 +162,7 @@ impl Plan for Rcm {
             let modulators = self.tasks.iter().map(|task| self.taken(&mut merged, path, task));
             let modulators = modulators.collect::<TensorResult<Vec<_>>>()?;
             let weights = modulated(&modulators, &widened(&weight));
-            put_task_weights(&mut merged, (path, GROUP), &self.tasks, &weights);
+            put_task_weights(&mut merged, path, GROUP, &self.tasks, &weights);
             merged.insert(format!("{path}.weight"), weight);
         }
         Ok(merged)
