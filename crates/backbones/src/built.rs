@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 
 use polyptych_tensor::{
-    Gate, Parallel, Parameter, Plan, Projection, Prompts, Pyramid, Result as TensorResult, Scope,
-    Site,
+    Gate, Neck, Parallel, Parameter, Plan, Projection, Prompts, Pyramid, Result as TensorResult,
+    Scope, Site,
 };
 
 use crate::architectures::BackboneConfig;
@@ -75,6 +75,10 @@ impl Plan for Recorder<'_> {
     ) -> TensorResult<Option<Box<dyn Prompts>>> {
         self.note(block);
         self.plan.prompts(scope, block, patch)
+    }
+
+    fn neck(&self, scope: &Scope, channels: &[i64]) -> TensorResult<Option<Box<dyn Neck>>> {
+        self.plan.neck(scope, channels)
     }
 
     fn pyramid(&self) -> Pyramid {

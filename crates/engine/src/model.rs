@@ -7,6 +7,7 @@ pub(crate) mod header;
 mod heads;
 pub(crate) mod joint_labels;
 mod merged;
+mod method;
 pub(crate) mod sequential_heads;
 pub(crate) mod task;
 mod tasks;
@@ -17,7 +18,7 @@ pub(crate) mod weights;
 use polyptych_adapters::Form;
 use polyptych_backbones::BackboneConfig;
 use polyptych_data::TaskSpec;
-use polyptych_tensor::{Device, Kind, Observed, Store, Tensor, Tensors, manual_seed};
+use polyptych_tensor::{Device, Kind, Store, Tensor, Tensors, manual_seed};
 
 use crate::model::features::Features;
 use crate::model::heads::Heads;
@@ -232,21 +233,6 @@ impl Model {
     /// [`Task::activate`]; tasks of a union read the logits of all of its classes.
     pub fn activate(&self, raw: &[Tensor]) -> Vec<Tensor> {
         tasks::activate(&self.tasks, raw)
-    }
-
-    /// Tells the method where the run stands: `step` of `steps` are done.
-    pub fn set_progress(&self, step: u64, steps: u64) {
-        self.trunks.iter().for_each(|trunk| trunk.plan.set_progress(step, steps));
-    }
-
-    /// Why the model cannot be merged as it is now; nothing where it can.
-    pub fn unmergeable(&self) -> Option<String> {
-        self.trunks.iter().find_map(|trunk| trunk.plan.unmergeable())
-    }
-
-    /// What the method noted of every image in the last forward pass outside of training.
-    pub(crate) fn observed(&self) -> Observed {
-        self.trunks.iter().flat_map(|trunk| trunk.plan.observed()).collect()
     }
 
     /// Refuses values of `origin`, a model of the same recipe, where its Swin was planned by

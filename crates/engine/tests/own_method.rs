@@ -13,7 +13,6 @@ use polyptych_tensor::{
     Tensors, cast,
 };
 use schemars::JsonSchema;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `y = g (W x + b)` behind attention, with one trainable number per output.

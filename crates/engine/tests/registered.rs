@@ -17,7 +17,6 @@ use polyptych_tensor::{
     Activations, Conv2d, Kind, Plan, Projection, Scope, Site, SiteKind, Tensor,
 };
 use schemars::JsonSchema;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One convolution over the finest level.

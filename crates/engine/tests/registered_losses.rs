@@ -14,7 +14,6 @@ use polyptych_losses::{LossConfig, LossValue, Result, TaskLoss};
 use polyptych_registry::Part;
 use polyptych_tensor::{Kind, Tensor};
 use schemars::JsonSchema;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The gradient of the first task of the step alone.

@@ -16,6 +16,7 @@ mod marks;
 pub mod memory;
 pub mod optim;
 mod parameter;
+mod parts;
 mod plan;
 mod precision;
 mod schedule;
@@ -35,10 +36,8 @@ pub use layers::{BatchNorm2d, Conv2d, LayerNorm, Linear, add_branch, cast, dropo
 pub use load::{LoadOptions, LoadReport, Resample, matches};
 pub use marks::{Marks, Owner, ParameterKind, ParameterKinds};
 pub use parameter::Parameter;
-pub use plan::{
-    Gate, Narrow, NoAdapter, Observed, Parallel, ParallelOutput, Plain, Plan, Projection, Prompts,
-    Pyramid, Tap,
-};
+pub use parts::{Gate, Neck, Parallel, ParallelOutput, Prompts, Tap};
+pub use plan::{Narrow, NoAdapter, Observed, Plain, Plan, Projection, Pyramid};
 pub use precision::Precision;
 pub use schedule::Schedule;
 pub use scope::{Entry, Role, Scope, Store};

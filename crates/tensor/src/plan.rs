@@ -12,7 +12,10 @@ use tch::{Kind, Tensor};
 
 use crate::parameter::parameters;
 use crate::site::Site;
-use crate::{Activations, Linear, Parameter, ParameterKinds, Result, Scope, Store, Tensors};
+use crate::{
+    Activations, Gate, Linear, Neck, Parallel, Parameter, ParameterKinds, Prompts, Result, Scope,
+    Store, Tensors,
+};
 use polyptych_kernels::gelu;
 
 /// A linear map over the last axis that may carry an adapter.
@@ -50,55 +53,6 @@ pub trait Narrow {
     /// [`Projection::forward`] of the stream that all tasks share, `[.., in_features]`, and of what
     /// the matrices made of the others, `[tasks, .., r]`.
     fn forward_narrow(&self, shared: &Tensor, low: &Tensor, train: bool) -> Activations;
-}
-
-/// What scales the hidden units of an MLP, between its first matrix and its activation.
-pub trait Gate: Debug {
-    /// Scales `hidden`, `[.., hidden_features]`, by what it reads in `x`, `[.., in_features]`: the
-    /// output and the input of `mlp.fc1`.
-    ///
-    /// Outside of training the gate may note what it saw, for [`Plan::observed`].
-    fn forward(&self, x: &Activations, hidden: &Activations, train: bool) -> Activations;
-}
-
-/// A path parallel to the MLP of a block.
-pub trait Parallel: Debug {
-    /// What the path makes of `residual`, the stream that the block's MLP branches from, and of
-    /// `normed`, the same behind the second norm, which the MLP reads; `[.., dim]` both.
-    fn forward(&self, residual: &Activations, normed: &Activations, train: bool) -> ParallelOutput;
-
-    /// How the streams of tasks leave the trunk behind this block; nothing if they do not.
-    fn tap(&self) -> Option<Tap> {
-        None
-    }
-}
-
-/// Trainable tokens that join those of an image in front of a block.
-///
-/// They attend and are attended to like the image's, and are dropped before any head reads.
-pub trait Prompts: Debug {
-    /// `[batch, prompts, dim]`, in place of what the block before made of its own prompts.
-    fn forward(&self, batch: i64, train: bool) -> Tensor;
-}
-
-/// What a path parallel to an MLP makes.
-#[derive(Debug)]
-pub struct ParallelOutput {
-    /// Joins what flows on to the next block; stochastic depth does not touch it.
-    pub added: Activations,
-    /// `[tasks, batch, .., dim]`: the tasks' own terms. They never enter the next block: within a
-    /// stage they are summed up to its tap and leave there.
-    pub aside: Option<Tensor>,
-}
-
-/// What the heads of a task read at a tap: the trunk `z` behind the tap's block and the sum `a` of
-/// the task's terms in the stage so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tap {
-    /// `z + a`.
-    Sum,
-    /// `z` and `a` one behind the other, twice as wide as the trunk.
-    Concat,
 }
 
 /// What a plan saw of every image of a batch: `[batch, values]` under the name of the site.
@@ -159,8 +113,29 @@ pub trait Plan: Debug {
         Ok(None)
     }
 
+    /// Makes what stands behind the levels, which have `channels` numbers each, with its parameters below
+    /// `scope`, the backbone's own; nothing unless the method has such a part. It is asked for last.
+    ///
+    /// # Errors
+    /// A configuration that does not fit the levels.
+    fn neck(&self, _scope: &Scope, _channels: &[i64]) -> Result<Option<Box<dyn Neck>>> {
+        Ok(None)
+    }
+
     /// Tells the plan where the run stands: `step` of `steps` were done before what comes next.
     fn set_progress(&self, _step: u64, _steps: u64) {}
+
+    /// Lets the plan read the gradients of a step, which are complete and clipped, before the optimiser
+    /// moves anything. A step that is skipped does not get here.
+    fn before_step(&self) {}
+
+    /// The method's own term of the loss, a scalar with its gradient, as of the last forward pass
+    /// in training; nothing where the tasks' losses are all.
+    ///
+    /// A step adds its gradient once, behind whatever balances the tasks.
+    fn penalty(&self) -> Option<Tensor> {
+        None
+    }
 
     /// Why the model cannot be merged as it is now; nothing where it can.
     fn unmergeable(&self) -> Option<String> {

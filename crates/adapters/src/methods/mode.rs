@@ -25,9 +25,9 @@ use polyptych_tensor::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use linear::{Experts, ModeLinear, ModeTasks, Router};
+use linear::{Experts, ModeLinear, Router};
 
-use crate::blocks::reweight::{TaskWeights, put_task_weights};
+use crate::blocks::reweight::{OwnWeights, TaskWeights, put_task_weights};
 use crate::blocks::targets::{TargetModules, Targets};
 use crate::blocks::tasks::check_tasks;
 use crate::blocks::tensors::{copy, take, widened};
@@ -177,7 +177,7 @@ impl Plan for Mode {
         let scope = &scope.adapter();
         if self.form == Form::Merged && !self.is_by_token() {
             let weights = TaskWeights::new(scope, GROUP, site, &self.tasks)?;
-            return Ok(Box::new(ModeTasks { base, weights }));
+            return Ok(Box::new(OwnWeights { base, weights }));
         }
         let (experts, router) = (self.experts(scope, site)?, self.router(scope, site)?);
         Ok(Box::new(ModeLinear { base, experts, router }))

@@ -10,15 +10,15 @@
 //! merges: layers that were not selected are the backbone's own, bit for bit.
 //!
 //! As published a task has its own selection: `backbone.per_task` of a recipe gives every task a
-//! copy. The published loss also has a penalty `lambda mean |s|`; losses of methods are not part of a
-//! plan, so that here the tasks' losses alone move `s`.
+//! copy. The loss has a term `lambda mean |s|` over the layers, which pulls them back to the backbone.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::{
-    Init, Linear, Parameter, Plain, Plan, Projection, Result as TensorResult, Scope, Site, Tensor,
-    Tensors, no_grad,
+    Init, Kind, Linear, Parameter, Plain, Plan, Projection, Result as TensorResult, Scope, Site,
+    Tensor, Tensors, no_grad,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -38,6 +38,8 @@ pub struct TapsConfig {
     pub tau: f64,
     /// First value of every `s`.
     pub s_init: f64,
+    /// `lambda`: weight of the mean of all `|s|` in the loss; from 0.1 to 1 as published, 0 for none.
+    pub lambda: f64,
     /// Rank of `D`; the full shape of the weight without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub r: Option<i64>,
@@ -50,7 +52,7 @@ pub struct TapsConfig {
 impl Default for TapsConfig {
     fn default() -> Self {
         let target_modules = TargetModules::Pattern("all-linear".into());
-        Self { tau: 0.1, s_init: 0.15, r: None, bias: true, target_modules }
+        Self { tau: 0.1, s_init: 0.15, lambda: 0.1, r: None, bias: true, target_modules }
     }
 }
 
@@ -62,6 +64,9 @@ impl TapsConfig {
         if !(self.s_init.is_finite() && self.s_init >= self.tau) {
             let expected = format!("at least tau, {}, or no layer ever changes", self.tau);
             return Err(config("s_init", expected, self.s_init));
+        }
+        if !(self.lambda >= 0.0 && self.lambda.is_finite()) {
+            return Err(config("lambda", "at least 0", self.lambda));
         }
         match self.r {
             Some(r) if r < 1 => Err(config("r", "at least 1", r)),
@@ -83,7 +88,7 @@ impl Method for TapsConfig {
     fn plan(&self, _tasks: &[String], form: Form) -> Result<Rc<dyn Plan>> {
         self.validate()?;
         let targets = Targets::new(&self.target_modules)?;
-        Ok(Rc::new(Taps { config: self.clone(), form, targets }))
+        Ok(Rc::new(Taps { config: self.clone(), form, targets, scalars: RefCell::default() }))
     }
 
     fn parameters(&self) -> &'static [&'static str] {
@@ -96,6 +101,8 @@ struct Taps {
     config: TapsConfig,
     form: Form,
     targets: Targets,
+    /// `s` of every layer, `[1]` each.
+    scalars: RefCell<Vec<Tensor>>,
 }
 
 impl Taps {
@@ -135,12 +142,19 @@ impl Plan for Taps {
             return Ok(Box::new(Plain(base)));
         }
         let reweight = self.selected(&scope.adapter(), site)?;
+        self.scalars.borrow_mut().push(reweight.s.shallow_clone());
         Ok(Box::new(Reweighted { base, reweight }))
     }
 
     fn check(&self, sites: &[Site], _parameters: &[Parameter]) -> TensorResult<()> {
         let found = sites.iter().any(|site| self.targets.adapts(site));
         self.targets.check(self.form == Form::Merged || found)
+    }
+
+    fn penalty(&self) -> Option<Tensor> {
+        let all = self.scalars.borrow();
+        let penalised = self.config.lambda > 0.0 && !all.is_empty();
+        penalised.then(|| Tensor::cat(&all, 0).abs().mean(Kind::Float) * self.config.lambda)
     }
 
     fn merge(&self, sites: &[Site], tensors: &Tensors) -> TensorResult<Tensors> {
@@ -223,7 +237,7 @@ impl Reweight for Selected {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use polyptych_tensor::{Activations, Device, Kind, SiteKind, Store};
+    use polyptych_tensor::{Activations, Device, SiteKind, Store};
     use serde_json::json;
 
     fn site() -> Site {
@@ -296,12 +310,35 @@ mod tests {
     }
 
     #[test]
+    fn the_penalty_is_the_mean_of_all_scalars() {
+        let config = TapsConfig { lambda: 0.5, ..TapsConfig::default() };
+        let plan = config.plan(&[], Form::Adapted).unwrap();
+        let store = Store::new(Device::Cpu);
+        for name in ["fc1", "fc2"] {
+            let site = Site { path: name.into(), ..site() };
+            let _ = plan.projection(&store.root().pp(name), &site).unwrap();
+        }
+        let tensors: Tensors = store.tensors().into_iter().collect();
+        let _ = no_grad(|| tensors["fc2.taps_s"].shallow_clone().fill_(-0.25));
+        let penalty = plan.penalty().unwrap();
+        assert!((penalty.double_value(&[]) - 0.5 * (0.15 + 0.25) / 2.0).abs() < 1e-7);
+        penalty.backward();
+        for (name, expected) in [("fc1", 0.25), ("fc2", -0.25)] {
+            assert_eq!(tensors[&format!("{name}.taps_s")].grad().double_value(&[0]), expected);
+        }
+        let none = TapsConfig { lambda: 0.0, ..config }.plan(&[], Form::Adapted).unwrap();
+        let _ = none.projection(&Store::new(Device::Cpu).root(), &site()).unwrap();
+        assert!(none.penalty().is_none());
+    }
+
+    #[test]
     fn fields_out_of_range_are_named() {
         let message = |fields| {
             let config: TapsConfig = serde_json::from_value(fields).unwrap();
             config.plan(&[], Form::Adapted).unwrap_err().to_string()
         };
         assert_eq!(message(json!({"r": 0})), "r: expected at least 1, found 0");
+        assert_eq!(message(json!({"lambda": -1.0})), "lambda: expected at least 0, found -1");
         assert_eq!(
             message(json!({"s_init": 0.05})),
             "s_init: expected at least tau, 0.1, or no layer ever changes, found 0.05"

@@ -7,8 +7,11 @@ use polyptych_tensor::{Tensor, Tensors, seed_of_step};
 use super::objective::Objective;
 use super::objective::pass::Pass;
 use super::objective::step::{StepBatch, StepInputs};
+use crate::run::RECIPE;
 use crate::training::balance::step::Clipping;
-use crate::{Checkpoint, DataSets, Model, OptimiserRecipe, Recipe, Result, TrainRecipe, to_tensor};
+use crate::{
+    Checkpoint, DataSets, Error, Model, OptimiserRecipe, Recipe, Result, TrainRecipe, to_tensor,
+};
 
 /// A model, what it minimises and its optimiser.
 pub(super) struct Learner {
@@ -73,6 +76,7 @@ impl Learner {
     /// # Errors
     /// A gradient that the optimiser cannot use, or a loss that the method has no weight for.
     pub(super) fn take(&mut self, step: u64, batch: &Batch, found: &Gradients) -> Result<()> {
+        self.model.before_step();
         self.step_optimiser(found)?;
         let batch = self.step_batch(step, &found.images, batch);
         self.objective.after_step(&self.model, batch, &found.pass)
@@ -103,7 +107,31 @@ impl Learner {
         let mut objective = self.objective.prepare(&self.model, images)?;
         self.model.set_progress(step, self.train.steps);
         let optimiser = self.optimiser.as_ref();
-        objective.backward(StepInputs { model: &self.model, batch, optimiser, lr })
+        let pass = objective.backward(StepInputs { model: &self.model, batch, optimiser, lr })?;
+        self.add_penalty(pass)
+    }
+
+    /// Adds the gradient of the method's own term, which no balancer sees.
+    fn add_penalty(&self, pass: Pass) -> Result<Pass> {
+        let Some(penalty) = self.model.penalty().filter(|_| pass.has_gradients) else {
+            return Ok(pass);
+        };
+        if self.optimiser.is_by_task() {
+            return Err(self.penalty_of_no_task());
+        }
+        penalty.f_backward()?;
+        Ok(Pass { penalty: Some(penalty.double_value(&[])), ..pass })
+    }
+
+    fn penalty_of_no_task(&self) -> Error {
+        Error::Recipe {
+            origin: RECIPE.into(),
+            key: "train.optimiser".into(),
+            reason: "expected another than adatask, which takes every task's own gradients, since \
+                     the adapter method has a penalty that is no task's; use adamw, or a penalty \
+                     of 0"
+                .into(),
+        }
     }
 
     fn step_batch<'a>(&self, step: u64, images: &'a Tensor, batch: &'a Batch) -> StepBatch<'a> {

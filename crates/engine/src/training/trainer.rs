@@ -182,6 +182,7 @@ impl Trainer {
             lr: found.lr,
             loss: losses.values().any(Option::is_some).then_some(found.pass.loss),
             losses,
+            penalty: found.pass.penalty,
             grad_norm: found.norm,
             wall_ms: lap(started),
             skipped: !found.are_finite(),
