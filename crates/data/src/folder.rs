@@ -30,6 +30,7 @@ mod samples;
 mod settings;
 mod shipped;
 mod similar_names;
+mod source;
 mod split;
 mod split_context;
 mod table;
@@ -46,6 +47,7 @@ pub use self::root::Root;
 pub(crate) use self::root::outside;
 pub use self::shipped::shipped_manifest;
 pub(crate) use self::similar_names::head;
+pub use self::source::{FolderConfig, folder_of};
 pub(crate) use self::table::read as read_table;
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ mod loader;
 mod overlap;
 mod record;
 mod sample;
+mod source;
 mod subset;
 mod task;
 mod transforms;
@@ -30,7 +31,9 @@ pub use dataset::{Dataset, Origin};
 pub use decode::{Orientation, decode_image, is_image_file, read_image, read_text};
 pub use error::{Absent, Error, Result};
 pub use facts::{Facts, SplitFacts, TaskFacts};
-pub use folder::{FolderDataset, Root, region_boundaries, shipped_manifest, split_sizes};
+pub use folder::{
+    FolderConfig, FolderDataset, Root, folder_of, region_boundaries, shipped_manifest, split_sizes,
+};
 pub use histogram::Histogram;
 pub use infer::{InferredManifest, infer_manifest};
 pub use key::{Key, scramble};
@@ -38,6 +41,7 @@ pub use loader::{Batch, Epoch, Loader, LoaderConfig, OnBadSample, Sampling};
 pub use overlap::require_disjoint;
 pub use record::DatasetRecord;
 pub use sample::{IGNORE, Label, Sample};
+pub use source::DataSource;
 pub use subset::Subset;
 pub use task::{TaskKind, TaskSpec};
 pub use transforms::{AugmentConfig, ColorJitter, Drawn, Outside, Transform, resize_image};
