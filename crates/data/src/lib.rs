@@ -5,6 +5,7 @@
 
 mod cached;
 mod check;
+mod coco;
 mod dataset;
 mod decode;
 mod error;
@@ -17,6 +18,7 @@ mod infer;
 mod key;
 mod loader;
 mod overlap;
+mod packed;
 mod record;
 mod sample;
 mod source;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::dataset::FolderDataset;
-use super::manifest::Manifest;
+use super::manifest::{Manifest, Store};
 use super::pattern::{Pattern, Slots};
 use super::picture::Frame;
 use super::root::Root;
@@ -73,12 +73,13 @@ impl FolderDataset {
 
     /// The file of image `index`.
     pub(crate) fn image_file(&self, index: usize) -> PathBuf {
-        self.images.path(&self.items[index])
+        self.images.path(index, &self.items[index])
     }
 
     /// Labels that are not there, of which a file beside them is called nearly so.
     pub(crate) fn misnamed_labels(&self, root: &Root) -> Vec<Error> {
-        let images = self.items.iter().map(|slots| self.images.path(slots));
+        let items = self.items.iter().enumerate();
+        let images = items.map(|(index, slots)| self.images.path(index, slots));
         let files = || self.wanted().filter_map(|(task, labels)| Some((task, labels.files()?)));
         let labels = files().flat_map(|(_, files)| self.items.iter().flat_map(|s| files.paths(s)));
         let claimed: HashSet<PathBuf> = images.chain(labels).collect();
@@ -99,6 +100,9 @@ impl FolderDataset {
         let described = Manifest::read(manifest)?;
         let context =
             SplitContext::new(manifest.display().to_string(), &described, root, &self.split)?;
+        if matches!(context.store, Store::Packed(_)) {
+            return Ok(None);
+        }
         let passed = match context.split.fraction {
             // Shares leave images out, and another split says what is passed over.
             Some([low, _]) if low > 0.0 => Vec::new(),

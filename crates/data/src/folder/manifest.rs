@@ -9,6 +9,7 @@ use super::entry::TaskEntry;
 use super::field_error::{FieldError, refused};
 use super::format::Format;
 use crate::Result;
+use crate::packed::{self, Packed};
 
 /// A data set's manifest.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -57,6 +58,9 @@ pub(crate) struct Layout {
     pub(crate) images: String,
     #[serde(default)]
     pub(crate) format: Store,
+    /// Parts of records that hold the image, `;` between them: the first that a record has.
+    #[serde(default)]
+    pub(crate) image: Option<String>,
     /// Files of ids and values, by the slot that the values fill.
     #[serde(default)]
     pub(crate) tables: BTreeMap<String, String>,
@@ -67,13 +71,61 @@ pub(crate) struct Layout {
 
 /// How many images a file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(try_from = "String", into = "String")]
 pub(crate) enum Store {
     /// One.
     #[default]
     Files,
     /// All of a split, in the format of MNIST.
     Idx,
+    /// Many, with their labels.
+    Packed(&'static Packed),
+}
+
+/// Names of all stores.
+pub(crate) const STORES: [&str; 2 + packed::FORMATS.len()] = {
+    let mut names = ["files"; 2 + packed::FORMATS.len()];
+    names[1] = "idx";
+    let mut place = 0;
+    while place < packed::FORMATS.len() {
+        names[2 + place] = packed::FORMATS[place].name;
+        place += 1;
+    }
+    names
+};
+
+impl Store {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Files => "files",
+            Self::Idx => "idx",
+            Self::Packed(format) => format.name,
+        }
+    }
+
+    fn is_packed(self) -> bool {
+        matches!(self, Self::Packed(_))
+    }
+}
+
+impl From<Store> for String {
+    fn from(store: Store) -> Self {
+        store.name().to_owned()
+    }
+}
+
+impl TryFrom<String> for Store {
+    type Error = String;
+
+    fn try_from(name: String) -> std::result::Result<Self, String> {
+        match name.as_str() {
+            "files" => Ok(Self::Files),
+            "idx" => Ok(Self::Idx),
+            other => packed::format_named(other)
+                .map(Self::Packed)
+                .ok_or_else(|| format!("one of {}", STORES.join(", "))),
+        }
+    }
 }
 
 /// Which images belong to a split.
@@ -149,6 +201,7 @@ impl Manifest {
                 found.push(FieldError::new(key, expected, task.format.name()));
             }
         }
+        found.extend(self.wrong_records());
         if self.tasks.is_empty() {
             found.push(FieldError::new("tasks", "at least 1 task", 0));
         }
@@ -166,6 +219,23 @@ impl Manifest {
         found
     }
 
+    /// What is wrong beside files of records, or without them.
+    fn wrong_records(&self) -> Vec<FieldError> {
+        let store = self.layout.format;
+        let mut found = Vec::new();
+        if let (false, Some(image)) = (store.is_packed(), &self.layout.image) {
+            let expected = "no such key beside files of one image";
+            found.push(FieldError::new("layout.image", expected, image));
+        }
+        let single = |task: &&TaskEntry| !matches!(task.format, Format::File(_));
+        if let Some(task) = self.tasks.iter().find(single).filter(|_| store.is_packed()) {
+            let key = format!("tasks.{}.format", task.name);
+            let expected = format!("a format of parts of records in {}", store.name());
+            found.push(FieldError::new(key, expected, task.format.name()));
+        }
+        found
+    }
+
     fn wrong_split(&self, name: &str, split: &Split) -> Vec<FieldError> {
         let mut found = Vec::new();
         let mut wrong = |key: &str, expected: &str, is: String| {
@@ -178,7 +248,7 @@ impl Manifest {
         }
         if self.has_several_sources(split) {
             let expected =
-                "one of `list`, `tables` and images in idx files, `only` not for the last";
+                "one of `list`, `tables` and files of several images, `only` not for the last";
             wrong("", expected, "several".to_owned());
         }
         if let Some(other) = split.overlaps.iter().find(|o| !self.splits.contains_key(*o)) {
@@ -206,8 +276,9 @@ impl Manifest {
     /// Images come from one source: a list, tables or an idx file.
     fn has_several_sources(&self, split: &Split) -> bool {
         let tables = !(self.layout.tables.is_empty() && split.tables.is_empty());
-        let idx = self.layout.format == Store::Idx;
-        let sources = [tables, idx, split.list.is_some(), idx && !split.only.is_empty()];
+        let several = self.layout.format != Store::Files;
+        let only = several && !split.only.is_empty();
+        let sources = [tables, several, split.list.is_some(), only];
         sources.into_iter().filter(|&there| there).count() >= 2
     }
 }
