@@ -92,16 +92,12 @@ impl Plan for Vpt {
         }
         let (shape, init) =
             ([self.config.num_tokens, block.in_features], Init::glorot(pixels, embed_dim));
-        let tokens = scope.param("vpt_prompts", &shape, init)?;
+        let tokens = scope.adapter().param("vpt_prompts", &shape, init)?;
         Ok(Some(Box::new(Tokens { tokens, dropout: self.config.dropout })))
     }
 
     fn unmergeable(&self) -> Option<String> {
         Some("prompts are tokens among an image's, and no weight can hold them".to_owned())
-    }
-
-    fn trains(&self, name: &str) -> bool {
-        name.contains("vpt_")
     }
 }
 
@@ -120,7 +116,6 @@ impl Prompts for Tokens {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -71,8 +71,6 @@ fn interleaved(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::array;
 
     // Written by OpenCV and OpenEXR for Python (`tests/exr/generate.py`).

@@ -44,8 +44,6 @@ fn number<T: std::str::FromStr>(bytes: &[u8]) -> Decoded<(T, &[u8])> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::array;
 
     fn file(head: &str, values: &[f32], order: fn(f32) -> [u8; 4]) -> Vec<u8> {

@@ -48,8 +48,6 @@ fn numbers(image: DecodingResult) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use std::io::Cursor;
 
     use tiff::encoder::{TiffEncoder, colortype};

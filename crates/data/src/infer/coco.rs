@@ -72,8 +72,11 @@ pub(super) fn recognise(name: &str, folder: &Path) -> Result<Option<InferredMani
     };
     let whole: BTreeSet<String> =
         taken.iter().map(|s| s.label.clone()).filter(|label| has_all(label)).collect();
-    let told = |s: &Seen| format!("{}: COCO JSON of other images or splits, passed over", s.path);
-    notes.extend(others.iter().chain(taken.iter().filter(|s| !whole.contains(&s.label))).map(told));
+    let passed_over =
+        |s: &Seen| format!("{}: COCO JSON of other images or splits, passed over", s.path);
+    notes.extend(
+        others.iter().chain(taken.iter().filter(|s| !whole.contains(&s.label))).map(passed_over),
+    );
     taken.retain(|s| whole.contains(&s.label));
     let mut known = BTreeSet::new();
     taken.retain(|s| known.insert(s.label.clone()));

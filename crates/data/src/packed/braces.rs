@@ -39,8 +39,6 @@ fn words(inside: &str) -> Result<Vec<String>, String> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::expanded;
 
     #[test]

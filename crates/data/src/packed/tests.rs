@@ -1,7 +1,5 @@
 //! Shards as webdataset writes them, and shards that are spoilt.
 
-#![allow(clippy::unwrap_used)]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
