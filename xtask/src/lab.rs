@@ -10,7 +10,7 @@ mod page;
 pub(crate) mod parity;
 mod plot;
 pub(crate) mod pretrain;
-mod program;
+pub(crate) mod program;
 mod recipe;
 pub(crate) mod reproduce;
 pub(crate) mod soak;

@@ -10,6 +10,8 @@ mod output;
 mod ci;
 mod command;
 mod data;
+mod dist;
+mod docs;
 mod lab;
 mod process;
 mod setup;
@@ -39,6 +41,8 @@ const COMMANDS: &[Entry] = &[
     entry::<ci::coverage::Coverage>(),
     entry::<lab::fuzz::Fuzz>(),
     data::COMMAND,
+    entry::<docs::flags::Docs>(),
+    entry::<dist::command::Dist>(),
     entry::<tidy::Tidy>(),
     entry::<ci::gate::Ci>(),
 ];

@@ -10,7 +10,7 @@ use polyptych_engine::{ExportFormat, OpenRun, export};
 use crate::command::Subcommand;
 use crate::output::{note, say};
 
-/// Write a run or a merged model as others read it: timm, PEFT, TorchScript, ONNX
+/// Export a run or a merged model to timm, PEFT, TorchScript or ONNX
 #[derive(Debug, Parser)]
 #[command(
     name = "export",

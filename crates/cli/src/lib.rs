@@ -24,12 +24,14 @@ mod progress;
 mod propose;
 mod recipe;
 mod recipes;
+mod reference;
 mod replay;
 mod report;
 mod serve;
 mod table;
 mod time;
 mod train;
+mod version;
 
 use std::process::ExitCode;
 
@@ -75,17 +77,18 @@ const COMPLETIONS: Entry = Entry {
 #[command(
     name = "polyptych",
     version,
+    long_version = version::long(),
     about,
     after_help = "Examples:\n  polyptych train\n  polyptych train --data DIR\n  polyptych eval runs/quickstart\n  polyptych predict runs/quickstart photograph.jpg"
 )]
 struct Program {
-    /// Say more: what the libraries note, and with -vv their details
+    /// Print more: messages of the libraries, with -vv in detail
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
-    /// Say only results and errors
+    /// Print results and errors only
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
-    /// Write lines on a terminal too, where a live view or a bar would move
+    /// Print lines instead of a live view or a progress bar
     #[arg(long, global = true)]
     plain: bool,
 }
@@ -136,24 +139,4 @@ fn one_line(error: &anyhow::Error) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn grammar_is_consistent_and_every_command_says_what_it_does() {
-        grammar().debug_assert();
-        let grammar = grammar();
-        assert_eq!(grammar.get_subcommands().count(), COMMANDS.len());
-        assert!(grammar.get_subcommands().all(|command| command.get_about().is_some()));
-    }
-
-    #[test]
-    fn a_cause_is_said_once() {
-        let absent = || std::io::Error::other("absent");
-        let path = "a.toml".into();
-        let quoted = polyptych_engine::Error::Io { path, source: absent() };
-        assert_eq!(one_line(&quoted.into()), "a.toml: absent");
-        let added = anyhow::Error::from(absent()).context("b.toml");
-        assert_eq!(one_line(&added), "b.toml: absent");
-    }
-}
+mod tests;

@@ -19,8 +19,8 @@ use crate::output::{note, say};
 /// Where the token stands: a flag could be read by everybody on the machine.
 const TOKEN: &str = "POLYPTYCH_TOKEN";
 
-/// Answer for a run or a merged model over HTTP, with a page to try it; Ctrl-C or SIGTERM
-/// answers what was taken and ends, SIGHUP reads the model anew
+/// Serve a run or a merged model over HTTP, with a page to try it; Ctrl-C and SIGTERM finish
+/// accepted requests and exit, SIGHUP reloads the model
 #[derive(Debug, Parser)]
 #[command(
     name = "serve",

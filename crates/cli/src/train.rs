@@ -18,7 +18,7 @@ use crate::progress::Progress;
 use crate::table::{self, Column};
 use crate::{interrupt, propose, recipes};
 
-/// Train the model of a recipe, or go on with a run
+/// Train the model of a recipe, or continue a run
 #[derive(Debug, Parser)]
 #[command(
     name = "train",

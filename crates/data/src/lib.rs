@@ -34,7 +34,8 @@ pub use decode::{Orientation, decode_image, is_image_file, read_image, read_text
 pub use error::{Absent, Error, Result};
 pub use facts::{Facts, SplitFacts, TaskFacts};
 pub use folder::{
-    FolderConfig, FolderDataset, Root, folder_of, region_boundaries, shipped_manifest, split_sizes,
+    FolderConfig, FolderDataset, Root, folder_of, manifest_schema, region_boundaries,
+    shipped_manifest, split_sizes,
 };
 pub use histogram::Histogram;
 pub use infer::{InferredManifest, infer_manifest};

@@ -12,10 +12,11 @@ use polyptych_tensor::{
     Activations, Init, Linear, Plain, Plan, Projection, Result, Scope, Site, SiteKind, Tensor,
     Tensors, cast,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `y = g (W x + b)` behind attention, with one trainable number per output.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct GainConfig {
     #[serde(default)]

@@ -11,10 +11,11 @@ use ndarray::{Array2, Array3};
 use polyptych_data::{DataSource, Dataset, Error, Label, Result, Sample, TaskKind, TaskSpec};
 use polyptych_engine::{SourceRecipe, Trainer};
 use polyptych_registry::part;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Ramps of depth and their photographs.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RampsConfig {
     len: usize,

@@ -28,6 +28,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use polyptych_registry::part;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::domain::Domain;
@@ -41,7 +42,7 @@ const SPLITS: [&str; 3] = ["train", "val", "test"];
 const ORDER: u64 = 3;
 
 /// Which pictures of which domain to draw.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FineGrainedConfig {
     /// `birds`, `cars`, `aircraft` or `flowers`; also the name of the task.

@@ -39,6 +39,7 @@ use std::sync::Arc;
 
 use ndarray::Array2;
 use polyptych_registry::part;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::{camera::View, film::Film, rng::Stream, world::World};
@@ -48,7 +49,7 @@ use polyptych_data::{DataSource, Dataset, Error, Result, Sample, TaskSpec};
 const SPLITS: [&str; 3] = ["train", "val", "pretrain"];
 
 /// Which scenes to draw.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScenesConfig {
     /// Seed of the whole data set.

@@ -45,7 +45,13 @@ impl Program {
 
 /// Builds the program `name` of `package` and says where it lies.
 pub(crate) fn built(package: &str, name: &str) -> Result<PathBuf> {
+    built_with(package, name, &[])
+}
+
+/// The same with these variables for the build.
+pub(crate) fn built_with(package: &str, name: &str, vars: &[(&str, &str)]) -> Result<PathBuf> {
     let mut command = Command::new(workspace::cargo());
+    command.envs(vars.iter().copied());
     command.args(["build", "--release", "--package", package, "--bin", name]);
     program_of(command)
 }

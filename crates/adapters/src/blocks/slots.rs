@@ -12,13 +12,14 @@
 //! need not move. `order`, `s` and `cap` are buffers: a checkpoint has them.
 
 use polyptych_tensor::{Init, Kind, Result, Scope, Tensor, no_grad};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::low_rank::LowRank;
 use crate::error::{self, config};
 
 /// When and how far ranks shrink.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RankShrinking {
     /// What share of the sum of scores the components that stay must have; 1 drops only those that

@@ -6,13 +6,14 @@ use polyptych_tensor::{
     Error as TensorError, Result as TensorResult, Scope, Site, SiteKind, Tensor,
 };
 use regex::Regex;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, config};
 use crate::method::Form;
 
 /// Which projections carry factors.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum TargetModules {
     /// A regular expression that the whole name must match; `all-linear` is every projection.

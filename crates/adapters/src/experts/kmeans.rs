@@ -10,6 +10,7 @@ use ndarray::Array2;
 use rand::Rng;
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg64;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::assign::assign;
@@ -17,7 +18,7 @@ use super::gram::{Centroids, Points};
 use crate::error::{Result, config};
 
 /// What the assignment step minimises the sum of.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AssignmentCost {
     /// `|x - c|`, as the published code does; the objective may then rise in an iteration.
@@ -28,7 +29,7 @@ pub enum AssignmentCost {
 }
 
 /// Configuration of balanced k-means; the defaults are those in force in the published code.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct KMeansConfig {
     /// How many seedings are tried; the best result is kept.

@@ -23,6 +23,7 @@ use polyptych_registry::Part;
 use polyptych_tensor::{
     Init, Linear, Plain, Plan, Projection, Result as TensorResult, Scope, Site, SiteKind, Tensor,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use linear::{AseLinear, LoraLinear};
@@ -34,7 +35,7 @@ use crate::error::{Result, config};
 use crate::method::{Form, Method};
 
 /// Configuration of ASE.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AseConfig {
     /// `N`: all experts of a layer, those that are shared among them.

@@ -8,13 +8,14 @@ use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::{ParameterKind, ParameterKinds, Plan};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::method::{Form, Method};
 
 /// Configuration of BitFit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BitFitConfig {
     /// Whether a Swin's relative position tables train too; the 0.30 M that tables of multi-task

@@ -24,6 +24,7 @@ use polyptych_tensor::{
     Activations, Error as TensorError, Init, Parallel, ParallelOutput, Plan,
     Result as TensorResult, Scope, Site, Tensor,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use experts::{BlockExperts, Router};
@@ -32,7 +33,7 @@ use crate::error::{Result, config};
 use crate::method::{Form, Method};
 
 /// What keeps experts apart.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Regularizer {
     /// The paper's: `sum_{i<j} ||B_i'^T B_j'||^2`, where `B_i = U S V^T` has become
@@ -45,7 +46,7 @@ pub enum Regularizer {
 }
 
 /// What a router reads.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RouterInput {
     /// The mean of an image's tokens, by two layers, as in the paper.
@@ -56,7 +57,7 @@ pub enum RouterInput {
 }
 
 /// Configuration of mtLoRA.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BlockLoraConfig {
     /// Rank of the factors.

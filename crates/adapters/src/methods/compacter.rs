@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::Plan;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::activation::{InitWeights, NonLinearity};
@@ -19,7 +20,7 @@ use crate::method::{Form, Method};
 use crate::methods::phm::PhmConfig;
 
 /// Configuration of Compacter, in AdapterHub's words.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CompacterConfig {
     /// Whether one stands behind attention; not in Compacter++.

@@ -26,6 +26,7 @@ use polyptych_tensor::{
     Error as TensorError, Init, Linear, Parameter, Plain, Plan, Projection, Result as TensorResult,
     Scope, Site, Tensor, Tensors, no_grad,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use gate::Gates;
@@ -41,7 +42,7 @@ use crate::method::{Form, Method};
 const PRUNED: &str = "diff_pruned";
 
 /// Configuration of diff pruning.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DiffPruningConfig {
     /// What part of the adapted numbers differs from the backbone's in the end, rounded down.

@@ -24,6 +24,7 @@ use polyptych_tensor::{
     Init, Linear, ParameterKinds, Plain, Plan, Projection, Pyramid, Result as TensorResult, Scope,
     Site, SiteKind, Tensors,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use spectrum::Spectrum;
@@ -39,7 +40,7 @@ use crate::method::{Form, Method};
 const GROUP: &str = "ditask_tasks";
 
 /// Configuration of DiTASK.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DiTaskConfig {
     /// `P` of the joint diffeomorphisms, which have `P - 1` numbers each.

@@ -18,6 +18,7 @@ use polyptych_tensor::{
     Activations, Init, Linear, Parameter, ParameterKinds, Plain, Plan, Projection,
     Result as TensorResult, Scope, Site, Tensor, Tensors, cast, dropout, no_grad,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::low_rank::{LowRank, LowRankInit};
@@ -31,7 +32,7 @@ use crate::peft::factors::PeftFactors;
 const MAGNITUDE: &str = "lora_magnitude_vector";
 
 /// Configuration of DoRA: that of LoRA, as in PEFT, where DoRA is LoRA with `use_dora`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct DoraConfig(pub LoraConfig);
 

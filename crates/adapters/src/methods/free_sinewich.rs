@@ -27,6 +27,7 @@ use polyptych_tensor::{
     Linear, ParameterKinds, Plain, Plan, Projection, Pyramid, Result as TensorResult, Scope, Site,
     SiteKind, Tensors,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use clock::Clock;
@@ -45,7 +46,7 @@ use crate::method::{Form, Method};
 const GROUP: &str = "sine_tasks";
 
 /// Configuration of Free Sinewich.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FreeSinewichConfig {
     /// Rank of the factors, which are also the base; 32 and 64 as published.

@@ -15,6 +15,7 @@ use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::{Init, Plan, Result as TensorResult, Scope, Site, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::activation::{InitWeights, NonLinearity};
@@ -31,7 +32,7 @@ use crate::method::{Form, Method};
 const NORM_EPS: f64 = 1e-5;
 
 /// Configuration of HyperFormer.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct HyperFormerConfig {
     /// Whether a bottleneck stands behind attention.

@@ -27,6 +27,7 @@ use polyptych_tensor::{
     Init, Kind, Linear, Plain, Plan, Projection, Result as TensorResult, Scope, Site, SiteKind,
     Tensor, Tensors, no_grad,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use gate::{Gates, excess};
@@ -43,7 +44,7 @@ use crate::method::{Form, Method};
 const GROUP: &str = "interro_tasks";
 
 /// Configuration of InterroGate.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct InterroGateConfig {
     /// Rank of the shared factors.

@@ -9,6 +9,7 @@ use polyptych_tensor::{
     Activations, Linear, Parameter, ParameterKind, ParameterKinds, Plain, Plan, Projection,
     Result as TensorResult, Scope, Site, Tensor, Tensors, dropout,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::low_rank::{LowRank, LowRankInit};
@@ -19,7 +20,7 @@ use crate::method::{Form, Method};
 use crate::peft::factors::{PeftFactors, PeftSettings};
 
 /// Which biases train beside the factors, as in PEFT.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Bias {
     /// None of them.
@@ -32,7 +33,7 @@ pub enum Bias {
 }
 
 /// Configuration of LoRA; the fields and defaults are PEFT's.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LoraConfig {
     /// Rank of the factors.

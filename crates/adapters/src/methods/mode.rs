@@ -22,6 +22,7 @@ use polyptych_registry::Part;
 use polyptych_tensor::{
     Init, Linear, Parameter, Plain, Plan, Projection, Result as TensorResult, Scope, Site, Tensors,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use linear::{Experts, ModeLinear, Router};
@@ -37,7 +38,7 @@ use crate::method::{Form, Method};
 const GROUP: &str = "mode_tasks";
 
 /// What the routers read.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Routing {
     /// The task: every task has its mixture.
@@ -48,7 +49,7 @@ pub enum Routing {
 }
 
 /// Configuration of MoDE.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModeConfig {
     /// `m`: experts of every block.

@@ -20,6 +20,7 @@ use polyptych_registry::Part;
 use polyptych_tensor::{
     Init, Linear, Parameter, Plain, Plan, Projection, Result as TensorResult, Scope, Site,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use linear::{Guide, Mixture, Mor1eLinear};
@@ -30,7 +31,7 @@ use crate::error::{Result, config};
 use crate::method::{Form, Method};
 
 /// What guides the mixture beside the token.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum GuidedBy {
     /// The task: every task has its numbers, and a stream of its own.
@@ -41,7 +42,7 @@ pub enum GuidedBy {
 }
 
 /// Configuration of mixtures of rank-1 experts.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Mor1eConfig {
     /// `r1`: rows of `A`.

@@ -20,6 +20,7 @@ use polyptych_tensor::{
     Activations, Init, Linear, Plain, Plan, Projection, Prompts, Result as TensorResult, Scope,
     Site, SiteKind, Tensor,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::low_rank::{LowRank, LowRankInit};
@@ -28,7 +29,7 @@ use crate::error::{Result, config};
 use crate::method::{Form, Method};
 
 /// What the prompt of a task is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskPrompt {
     /// A shared prompt times the task's factors.
@@ -39,7 +40,7 @@ pub enum TaskPrompt {
 }
 
 /// Configuration of MPT.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MptConfig {
     /// `p`: prompts in front of a block.

@@ -24,6 +24,7 @@ use polyptych_tensor::{
     Init, Kind, Linear, Parameter, Plain, Plan, Projection, Result as TensorResult, Scope, Site,
     Tensor, Tensors,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use linear::PdrsForm;
@@ -37,7 +38,7 @@ use crate::error::{Result, config};
 use crate::method::{Form, Method};
 
 /// Configuration of PDRS.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PdrsConfig {
     /// Rank at the start.

@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::Plan;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::activation::{InitWeights, NonLinearity};
@@ -17,7 +18,7 @@ use crate::error::{Result, config};
 use crate::method::{Form, Method};
 
 /// Configuration of PHM layers, in AdapterHub's words.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PhmConfig {
     /// Whether one stands behind attention.

@@ -18,6 +18,7 @@ use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::{Init, Kind, Plan, Result as TensorResult, Site, Tensor, no_grad};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::activation::{InitWeights, NonLinearity};
@@ -32,7 +33,7 @@ use crate::error::{Result, config};
 use crate::method::{Form, Method};
 
 /// Configuration of Polyhistor and Polyhistor-Lite.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PolyhistorConfig {
     /// Whether layers grow one template (Polyhistor-Lite).

@@ -20,6 +20,7 @@ use polyptych_tensor::{
     Error as TensorError, Linear, Parameter, Plain, Plan, Projection, Result as TensorResult,
     Scope, Site, Tensors,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use groups::{check_groups, groups_of};
@@ -37,7 +38,7 @@ use crate::method::{Form, Method};
 const GROUP: &str = "progressive_tasks";
 
 /// Configuration of progressive task-specific adaptation.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProgressiveConfig {
     /// Rank of every group's factors.

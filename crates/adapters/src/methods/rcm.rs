@@ -22,6 +22,7 @@ use polyptych_tensor::{
     Activations, Init, Kind, Linear, Parameter, Plain, Plan, Projection, Result as TensorResult,
     Scope, Site, Tensor, Tensors, no_grad,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::reweight::{OwnWeights, TaskWeights, put_task_weights, task_linear};
@@ -35,7 +36,7 @@ use crate::method::{Form, Method};
 const GROUP: &str = "rcm_tasks";
 
 /// Configuration of RCM.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RcmConfig {
     /// Rank of `B_t A_t`; a full matrix without it, as published.

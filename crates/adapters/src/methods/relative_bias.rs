@@ -10,13 +10,14 @@ use polyptych_registry::Part;
 use polyptych_tensor::{
     Error, Parameter, ParameterKind, ParameterKinds, Plan, Result as TensorResult, Site,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::method::{Form, Method};
 
 /// Configuration of relative position tables, which has no field.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RelativeBiasConfig {}
 

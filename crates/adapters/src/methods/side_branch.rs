@@ -27,6 +27,7 @@ use polyptych_tensor::{
     Activations, Error as TensorError, Init, Linear, Neck, Parallel, ParallelOutput, Plain, Plan,
     Projection, Result as TensorResult, Scope, Site, SiteKind, Tensor,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use branch::{Block, Branch, Lift, Stage};
@@ -37,7 +38,7 @@ use crate::error::{Result, config};
 use crate::method::{Form, Method};
 
 /// Configuration of a side branch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SideBranchConfig {
     /// `n`: width of the bottleneck of a block.

@@ -16,6 +16,7 @@ use polyptych_tensor::{
     Linear, Parameter, Plain, Plan, Projection, Result as TensorResult, Scope, Site, Tensor,
     Tensors,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::low_rank::{LowRank, LowRankInit};
@@ -28,7 +29,7 @@ use crate::method::{Form, Method};
 const NAMES: (&str, &str) = ("sine_A", "sine_B");
 
 /// Configuration of Sine-LoRA: PEFT's words of LoRA, and a frequency.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SineLoraConfig {
     /// Rank of the factors.

@@ -16,6 +16,7 @@ use polyptych_tensor::{
     Activations, Init, Linear, Parameter, ParameterKind, ParameterKinds, Plain, Plan, Projection,
     Result as TensorResult, Scope, Site, SiteKind, Tensor, Tensors, cast,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::tensors::{copy, take};
@@ -26,7 +27,7 @@ const SCALE: &str = "ssf_scale";
 const SHIFT: &str = "ssf_shift";
 
 /// A linear map that SSF can stand behind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SsfSite {
     /// Query, key and value.
@@ -42,7 +43,7 @@ pub enum SsfSite {
 }
 
 /// Configuration of SSF.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SsfConfig {
     /// Behind which linear maps it stands; by default those of the blocks.

@@ -20,6 +20,7 @@ use polyptych_tensor::{
     Init, Kind, Linear, Parameter, Plain, Plan, Projection, Result as TensorResult, Scope, Site,
     Tensor, Tensors, no_grad,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::low_rank::{LowRank, LowRankInit};
@@ -30,7 +31,7 @@ use crate::error::{Result, config};
 use crate::method::{Form, Method};
 
 /// Configuration of TAPS.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TapsConfig {
     /// What a layer's `s` must be at least for its weight to change.

@@ -13,13 +13,14 @@ use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::{Init, Plan, Prompts, Result as TensorResult, Scope, Site, Tensor, dropout};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, config};
 use crate::method::{Form, Method};
 
 /// Configuration of visual prompt tuning.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct VptConfig {
     /// Whether every block has prompts of its own, instead of the first alone.

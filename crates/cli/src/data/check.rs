@@ -12,7 +12,7 @@ use super::messages;
 use crate::command::Subcommand;
 use crate::output::say;
 
-/// Read every image and label, and tell all that is wrong; fails if anything is
+/// Read every image and label and report every problem; fails if there is one
 #[derive(Debug, Parser)]
 #[command(
     name = "check",

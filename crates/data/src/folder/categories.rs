@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::coco::Category;
 
 /// What the key `categories` of a task holds.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "expected names, or lists of names by class")]
 pub(crate) enum Categories {
     /// Those that count, for tasks without classes.

@@ -1,8 +1,10 @@
 //! The part of a data set's manifest that says how its files lie and what they mean.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::entry::TaskEntry;
@@ -12,32 +14,43 @@ use crate::Result;
 use crate::packed::{self, Packed};
 
 /// A data set's manifest.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Manifest {
     /// Name of the data set.
     pub(crate) name: String,
+    /// How the files lie.
     pub(crate) layout: Layout,
+    /// Which images belong to each split, by the split's name.
     pub(crate) splits: BTreeMap<String, Split>,
+    /// The tasks that images have labels for.
     pub(crate) tasks: Vec<TaskEntry>,
     /// Copies in circulation.
     #[serde(default)]
     pub(crate) variants: Vec<Variant>,
-    /// Where the data set comes from; read by who fetches it.
+    /// Where the data set comes from, for `cargo xtask data`: `homepage`, `citation`, `licence`,
+    /// and where they apply `terms` and `manual`, which says where to ask for the data and what to
+    /// put where.
     #[serde(default, rename = "source")]
+    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     _source: Option<toml::Value>,
-    /// What is fetched; read by who fetches it.
+    /// What `cargo xtask data fetch` downloads and unpacks, one table per file: `file`, `urls`,
+    /// `format` (`tar.gz`, `tar`, `zip` or `none`), and optionally `sha256`, `bytes`, `strip`,
+    /// `moves`, `into` and `unpacked_bytes`.
     #[serde(default)]
+    #[schemars(with = "Option<Vec<serde_json::Map<String, serde_json::Value>>>")]
     pub(crate) archive: Option<toml::Value>,
-    /// What must be asked for by hand; read by who fetches it.
+    /// Notes on what must be asked for by hand, for `cargo xtask data`.
     #[serde(default, rename = "manual")]
+    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     _manual: Option<toml::Value>,
 }
 
 /// What tells one copy of the data set from others.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Variant {
+    /// Name of the copy.
     pub(crate) name: String,
     /// Number of images by split.
     #[serde(default)]
@@ -51,11 +64,12 @@ pub(crate) struct Variant {
 }
 
 /// How the files lie.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Layout {
     /// Pattern of the images' paths.
     pub(crate) images: String,
+    /// How many images a file holds.
     #[serde(default)]
     pub(crate) format: Store,
     /// Parts of records that hold the image, `;` between them: the first that a record has.
@@ -114,6 +128,16 @@ impl From<Store> for String {
     }
 }
 
+impl JsonSchema for Store {
+    fn schema_name() -> Cow<'static, str> {
+        "Store".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "enum": STORES })
+    }
+}
+
 impl TryFrom<String> for Store {
     type Error = String;
 
@@ -129,7 +153,7 @@ impl TryFrom<String> for Store {
 }
 
 /// Which images belong to a split.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Split {
     /// File of ids, one a line; absent: every file that the pattern finds.
@@ -151,7 +175,7 @@ pub(crate) struct Split {
 }
 
 /// What a slot must stand for.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "expected a text or several")]
 pub(crate) enum Only {
     /// This.

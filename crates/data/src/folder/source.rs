@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use polyptych_registry::part;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::dataset::FolderDataset;
@@ -13,7 +14,7 @@ use super::shipped::shipped_manifest;
 use crate::{DataSource, Dataset, Result, Subset, TaskSpec};
 
 /// One split of a folder that a manifest describes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FolderConfig {
     /// The manifest; those of the repository, `datasets/camvid.toml`, are in the program too.

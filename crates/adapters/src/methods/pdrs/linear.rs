@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use polyptych_kernels::linear;
 use polyptych_tensor::{Activations, Kind, Linear, Projection, Tensor, cast};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::low_rank::LowRank;
@@ -11,7 +12,7 @@ use crate::blocks::slots::Slots;
 use crate::blocks::tensors::widened;
 
 /// What the factors change.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PdrsForm {
     /// The weight.

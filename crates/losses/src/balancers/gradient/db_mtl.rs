@@ -2,6 +2,7 @@
 
 use polyptych_registry::Part;
 use polyptych_tensor::Tensor;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -19,7 +20,7 @@ use crate::balancers::tensor_state::TensorState;
 /// With `k` the step from 1: `y <- g + beta_k (y - g)`, `g` the task gradients over `L_i + 1e-8`,
 /// `beta_k = beta / k^beta_sigma`. `y` starts at 0, so with `beta = 0.9` the first step is a tenth
 /// of the gradients. A task gradient of length 0 stays 0.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DbMtl {
     /// How much of the past stays, below 1.

@@ -1,6 +1,7 @@
 //! FairGrad (Ban and Ji, ICML 2024, arXiv 2402.15638).
 
 use polyptych_registry::Part;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -12,7 +13,7 @@ use crate::balancers::part::{BalancerKind, BalancerPart, Method, PrivateGrad};
 ///
 /// 1 is Nash-MTL without its limit of length; large values favour the task that gains least.
 /// Task gradients of length 0 and Pareto-stationary points are treated as by Nash-MTL.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Fairgrad {
     /// The kind of fairness, above 0.

@@ -3,6 +3,7 @@
 use polyptych_registry::Part;
 use polyptych_tensor::Tensor;
 use rand::Rng;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -20,7 +21,7 @@ use crate::balancers::step_info::StepInfo;
 ///
 /// This is the form on parameter gradients. For the published one pass `sign(Z) dL_i / dZ`,
 /// summed over the batch, and mask with what comes back.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Graddrop {
     /// The part of every gradient that is never dropped.

@@ -3,6 +3,7 @@
 use ndarray::Array1;
 use polyptych_registry::Part;
 use polyptych_tensor::Tensor;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -23,7 +24,7 @@ use crate::balancers::tensor_state::TensorState;
 /// uniform, or the projection on the simplex, as in the paper.
 ///
 /// Tasks without labels keep their `y` and `lambda`; the others share the rest of `lambda`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Moco {
     /// Rate of the task gradients at the first step.
@@ -41,7 +42,7 @@ pub struct Moco {
 }
 
 /// How weights are brought back to the simplex.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Projection {
     /// Softmax of the weights, as released.

@@ -1,6 +1,7 @@
 //! Nash-MTL (Navon et al., ICML 2022, arXiv 2202.01017).
 
 use polyptych_registry::Part;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -14,7 +15,7 @@ use crate::balancers::part::{BalancerKind, BalancerPart, Method, PrivateGrad};
 /// where the release runs a sequence of convex programs. A task gradient of length 0 has weight 0;
 /// at a Pareto-stationary point, as for opposite task gradients, where no solution exists, the last
 /// weights stay, or `1 / n_i` before there are any.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct NashMtl {
     /// Longest `d`; 0 for no limit. With 1, the default, every step has length 1.
