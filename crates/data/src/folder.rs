@@ -42,6 +42,7 @@ mod similar_names;
 mod source;
 mod split;
 mod split_context;
+mod store;
 mod table;
 mod unmatched;
 mod unread_keys;

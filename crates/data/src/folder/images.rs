@@ -6,11 +6,11 @@ use std::sync::Arc;
 use ndarray::{Array3, Axis};
 
 use super::field_error::refused;
-use super::manifest::Store;
 use super::pattern::{Pattern, Slots};
 use super::picture::Picture;
 use super::root::Root;
 use super::split_context::SplitContext;
+use super::store::Store;
 use super::{fraction, split, table};
 use crate::Result;
 use crate::decode::{damaged, decode_photograph, read_idx_images, read_photograph, unreadable};

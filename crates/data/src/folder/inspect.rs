@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::dataset::FolderDataset;
-use super::manifest::{Manifest, Store};
+use super::manifest::Manifest;
 use super::pattern::{Pattern, Slots};
 use super::picture::Frame;
 use super::root::Root;
 use super::similar_names::SimilarNames;
 use super::split_context::SplitContext;
+use super::store::Store;
 use super::unmatched::unmatched_images;
 use crate::{Error, Result};
 

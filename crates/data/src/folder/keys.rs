@@ -9,7 +9,8 @@ use self::shape::{Key, Shape, may, must};
 use super::entry::TaskEntry;
 use super::field_error::{FieldError, shown};
 use super::format::{FORMATS, Format};
-use super::manifest::{STORES, Split, Variant};
+use super::manifest::{Split, Variant};
+use super::store::STORES;
 use super::unread_keys::unread;
 
 /// Names that are alike at least so much are taken for slips of each other (Jaro and Winkler).

@@ -1,17 +1,16 @@
 //! The part of a data set's manifest that says how its files lie and what they mean.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::entry::TaskEntry;
 use super::field_error::{FieldError, refused};
 use super::format::Format;
+use super::store::Store;
 use crate::Result;
-use crate::packed::{self, Packed};
 
 /// A data set's manifest.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -81,75 +80,6 @@ pub(crate) struct Layout {
     /// Whether images are turned as their orientation marks say; absent: they are.
     #[serde(default)]
     pub(crate) apply_exif_orientation: Option<bool>,
-}
-
-/// How many images a file holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub(crate) enum Store {
-    /// One.
-    #[default]
-    Files,
-    /// All of a split, in the format of MNIST.
-    Idx,
-    /// Many, with their labels.
-    Packed(&'static Packed),
-}
-
-/// Names of all stores.
-pub(crate) const STORES: [&str; 2 + packed::FORMATS.len()] = {
-    let mut names = ["files"; 2 + packed::FORMATS.len()];
-    names[1] = "idx";
-    let mut place = 0;
-    while place < packed::FORMATS.len() {
-        names[2 + place] = packed::FORMATS[place].name;
-        place += 1;
-    }
-    names
-};
-
-impl Store {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Files => "files",
-            Self::Idx => "idx",
-            Self::Packed(format) => format.name,
-        }
-    }
-
-    fn is_packed(self) -> bool {
-        matches!(self, Self::Packed(_))
-    }
-}
-
-impl From<Store> for String {
-    fn from(store: Store) -> Self {
-        store.name().to_owned()
-    }
-}
-
-impl JsonSchema for Store {
-    fn schema_name() -> Cow<'static, str> {
-        "Store".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "enum": STORES })
-    }
-}
-
-impl TryFrom<String> for Store {
-    type Error = String;
-
-    fn try_from(name: String) -> std::result::Result<Self, String> {
-        match name.as_str() {
-            "files" => Ok(Self::Files),
-            "idx" => Ok(Self::Idx),
-            other => packed::format_named(other)
-                .map(Self::Packed)
-                .ok_or_else(|| format!("one of {}", STORES.join(", "))),
-        }
-    }
 }
 
 /// Which images belong to a split.

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::entry::TaskEntry;
 use super::field_error::refused;
 use super::format::Format;
-use super::manifest::{Manifest, Split, Store};
+use super::manifest::{Manifest, Split};
 use super::pattern::{Pattern, Slots};
 use super::root::Root;
+use super::store::Store;
 use crate::Result;
 
 /// What reading one split needs to know.
