@@ -76,6 +76,23 @@ def main():
     task = 'name = "t"\nkind = "depth"\nlabel = "d/{id}.png"\nformat = "png16"\nscale = 0.001\n'
     text = f'name = "s"\n[layout]\nimages = "i/{{id}}.jpg"\n[splits]\nall = {{}}\n[[tasks]]\n{task}'
     write("manifest", "depth", text.encode())
+    image = {"id": 1, "file_name": "a.jpg", "height": 20, "width": 30}
+    one = {"image_id": 1, "category_id": 3}
+    shapes = {
+        "polygon": {**one, "segmentation": [[1.5, 2, 20.25, 3, 10, 18.75]]},
+        "runs": {**one, "iscrowd": 1, "segmentation": {"size": [20, 30], "counts": [100, 20, 480]}},
+        "text": {**one, "segmentation": {"size": [20, 30], "counts": "T3d0P?"}},
+        "panoptic": {"image_id": 1, "file_name": "a.png", "segments_info": [{"id": 300, "category_id": 3}]},
+    }
+    for name, shape in shapes.items():
+        text = {"images": [image], "categories": [{"id": 3, "name": "cat"}], "annotations": [shape]}
+        write("coco", name, json.dumps(text).encode())
+    with open(os.path.join(HERE, "../../../crates/data/tests/parquet/train-00001-of-00002.parquet"), "rb") as file:
+        table = file.read()
+    length = struct.unpack("<I", table[-8:-4])[0]
+    write("parquet", "directory", table[-8 - length : -8])
+    write("numbers", "pfm", b"PF\n2 1\n-1.0\n" + bytes(24))
+    write("numbers", "tiff", picture("L", "TIFF"))
     header = {"__metadata__": {"format": "pt"}, "w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}
     header = json.dumps(header).encode()
     write("safetensors", "one", struct.pack("<Q", len(header)) + header + bytes(8))

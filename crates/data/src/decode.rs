@@ -3,6 +3,7 @@
 //! Whatever the bytes say, memory stays bounded: sizes are checked before anything is allocated.
 
 mod bounds;
+pub(crate) mod exr;
 mod file;
 pub(crate) mod idx;
 pub(crate) mod jpeg;
@@ -10,20 +11,24 @@ pub(crate) mod mat;
 pub(crate) mod npy;
 mod orientation;
 pub(crate) mod other;
+pub(crate) mod pfm;
 mod photograph;
 pub(crate) mod png;
 mod text;
+pub(crate) mod tiff;
 
 use std::path::{Path, PathBuf};
 
 use ndarray::{Array3, ArrayD};
 
-use self::file::read;
+pub(crate) use self::bounds::{Decoded, MAX_BYTES, bounded};
+pub(crate) use self::file::read;
 pub(crate) use self::file::{damaged, unreadable};
 pub(crate) use self::mat::Value;
 pub use self::orientation::Orientation;
 pub(crate) use self::photograph::Photograph;
 pub(crate) use self::png::{Index, IndexOrColour};
+pub(crate) use self::text::decode_text;
 pub use self::text::read_text;
 use crate::Result;
 
@@ -67,7 +72,8 @@ pub(crate) fn read_photograph(path: &Path) -> Result<Photograph> {
     decode_photograph(&read(path)?, path)
 }
 
-fn decode_photograph(bytes: &[u8], path: &Path) -> Result<Photograph> {
+/// Decodes a photograph as [`decode_image`] does, without turning it.
+pub(crate) fn decode_photograph(bytes: &[u8], path: &Path) -> Result<Photograph> {
     let (format, image) = match bytes {
         [0xff, 0xd8, ..] => ("JPEG image", jpeg::rgb(bytes)),
         [0x89, b'P', b'N', b'G', ..] => ("PNG image", png::rgb(bytes)),
@@ -86,28 +92,66 @@ fn decode_photograph(bytes: &[u8], path: &Path) -> Result<Photograph> {
 }
 
 /// Reads the numbers of an index or grey PNG as stored: palette indices are not looked up.
-pub(crate) fn read_index_png(path: &Path) -> Result<Index> {
-    png::index(&read(path)?).map_err(|reason| damaged(path, "index PNG", reason))
+pub(crate) fn index_png(bytes: &[u8], path: &Path) -> Result<Index> {
+    png::index(bytes).map_err(|reason| damaged(path, "index PNG", reason))
 }
 
 /// Reads an index PNG, or the colours of one that holds colours instead.
+pub(crate) fn palette_png(bytes: &[u8], path: &Path) -> Result<IndexOrColour> {
+    png::index_or_colour(bytes).map_err(|reason| damaged(path, "palette PNG", reason))
+}
+
+/// [`palette_png`] of a file.
 pub(crate) fn read_palette_png(path: &Path) -> Result<IndexOrColour> {
-    png::index_or_colour(&read(path)?).map_err(|reason| damaged(path, "palette PNG", reason))
+    palette_png(&read(path)?, path)
 }
 
 /// Reads a colour PNG of 8 or 16 bits, `[height, width, 3]`, and its largest possible value.
+pub(crate) fn colour_png(bytes: &[u8], path: &Path) -> Result<(Array3<u16>, u16)> {
+    png::colour(bytes).map_err(|reason| damaged(path, "colour PNG", reason))
+}
+
+/// [`colour_png`] of a file.
 pub(crate) fn read_colour_png(path: &Path) -> Result<(Array3<u16>, u16)> {
-    png::colour(&read(path)?).map_err(|reason| damaged(path, "colour PNG", reason))
+    colour_png(&read(path)?, path)
 }
 
 /// Reads an array of any number type.
-pub(crate) fn read_npy(path: &Path) -> Result<ArrayD<f64>> {
-    npy::array(&read(path)?).map_err(|reason| damaged(path, "NumPy array", reason))
+pub(crate) fn npy_array(bytes: &[u8], path: &Path) -> Result<ArrayD<f64>> {
+    npy::array(bytes).map_err(|reason| damaged(path, "NumPy array", reason))
+}
+
+/// Reads an OpenEXR image: one map, or three of vectors.
+pub(crate) fn exr_array(bytes: &[u8], path: &Path) -> Result<ArrayD<f64>> {
+    exr::array(bytes).map_err(|reason| damaged(path, "EXR image", reason))
+}
+
+/// Reads a portable float map.
+pub(crate) fn pfm_array(bytes: &[u8], path: &Path) -> Result<ArrayD<f64>> {
+    pfm::array(bytes).map_err(|reason| damaged(path, "PFM image", reason))
+}
+
+/// Reads the numbers of a TIFF as stored.
+pub(crate) fn tiff_array(bytes: &[u8], path: &Path) -> Result<ArrayD<f64>> {
+    tiff::array(bytes).map_err(|reason| damaged(path, "TIFF image", reason))
+}
+
+/// Reads an array by the first bytes of its file: NumPy, EXR, PFM or TIFF; and the format's name.
+pub(crate) fn read_array(path: &Path) -> Result<(&'static str, ArrayD<f64>)> {
+    let bytes = read(path)?;
+    match &bytes[..] {
+        [0x76, 0x2f, 0x31, 0x01, ..] => Ok(("exr", exr_array(&bytes, path)?)),
+        [b'P', b'f' | b'F', ..] => Ok(("pfm", pfm_array(&bytes, path)?)),
+        [b'I', b'I', b'*', 0, ..] | [b'M', b'M', 0, b'*', ..] => {
+            Ok(("tiff", tiff_array(&bytes, path)?))
+        }
+        _ => Ok(("npy", npy_array(&bytes, path)?)),
+    }
 }
 
 /// Reads one variable of a MATLAB v5 file.
-pub(crate) fn read_mat(path: &Path, variable: &str) -> Result<Value> {
-    let found = mat::variable(&read(path)?, variable);
+pub(crate) fn mat_variable(bytes: &[u8], path: &Path, variable: &str) -> Result<Value> {
+    let found = mat::variable(bytes, variable);
     found.map_err(|reason| damaged(path, "MATLAB v5 file", reason))
 }
 

@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use crate::decode;
 use crate::folder::Manifest;
+use crate::{coco, decode, packed};
 
 /// NumPy arrays.
 pub fn npy(bytes: &[u8]) {
@@ -46,6 +46,41 @@ pub fn image(bytes: &[u8]) {
     }
     let _ = decode::jpeg::rgb(bytes);
     let _ = decode::png::rgb(bytes);
+}
+
+/// COCO's JSON and its masks, on images of up to a million pixels.
+pub fn coco(bytes: &[u8]) {
+    let Ok(file) = coco::CocoFile::parse(bytes) else { return };
+    let sizes = file.images.iter().map(|image| [image.height, image.width]);
+    let small = |size: &[usize; 2]| size[0].saturating_mul(size[1]) <= 1_000_000;
+    for size in sizes.filter(small).take(4) {
+        for annotation in file.annotations.iter().take(16) {
+            let masks = annotation.segmentation.iter().flat_map(|shape| shape.masks(size));
+            masks.flatten().for_each(|mask| mask.each_pixel(|_, _| {}));
+        }
+    }
+}
+
+/// Members of tar shards.
+pub fn webdataset(bytes: &[u8]) {
+    packed::fuzz::webdataset(bytes);
+}
+
+/// Directories of Parquet files.
+pub fn parquet(bytes: &[u8]) {
+    packed::fuzz::parquet(bytes);
+}
+
+/// Arrow's streams.
+pub fn arrow(bytes: &[u8]) {
+    packed::fuzz::arrow(bytes);
+}
+
+/// Numbers as EXR, PFM and TIFF.
+pub fn numbers(bytes: &[u8]) {
+    let _ = decode::exr::array(bytes);
+    let _ = decode::pfm::array(bytes);
+    let _ = decode::tiff::array(bytes);
 }
 
 /// Manifests of data sets.

@@ -5,6 +5,7 @@
 
 mod cached;
 mod check;
+mod coco;
 mod dataset;
 mod decode;
 mod error;
@@ -17,8 +18,10 @@ mod infer;
 mod key;
 mod loader;
 mod overlap;
+mod packed;
 mod record;
 mod sample;
+mod source;
 mod subset;
 mod task;
 mod transforms;
@@ -31,7 +34,8 @@ pub use decode::{Orientation, decode_image, is_image_file, read_image, read_text
 pub use error::{Absent, Error, Result};
 pub use facts::{Facts, SplitFacts, TaskFacts};
 pub use folder::{
-    FolderDataset, Root, manifest_schema, region_boundaries, shipped_manifest, split_sizes,
+    FolderConfig, FolderDataset, Root, folder_of, manifest_schema, region_boundaries,
+    shipped_manifest, split_sizes,
 };
 pub use histogram::Histogram;
 pub use infer::{InferredManifest, infer_manifest};
@@ -40,6 +44,7 @@ pub use loader::{Batch, Epoch, Loader, LoaderConfig, OnBadSample, Sampling};
 pub use overlap::require_disjoint;
 pub use record::DatasetRecord;
 pub use sample::{IGNORE, Label, Sample};
+pub use source::DataSource;
 pub use subset::Subset;
 pub use task::{TaskKind, TaskSpec};
 pub use transforms::{AugmentConfig, ColorJitter, Drawn, Outside, Transform, resize_image};

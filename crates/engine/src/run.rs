@@ -227,7 +227,7 @@ pub(crate) fn same_recipe(path: &Path, checkpoint: &Checkpoint, text: &str) -> R
 pub(crate) fn allowed(path: &Path, changes: &[Change]) -> Result<()> {
     let refused = changes.iter().filter(|change| !change.is_allowed());
     let refused: Vec<String> = refused
-        .map(|Change { key, old, new }| format!("{key}: expected {old}, found {new}"))
+        .map(|Change { key, old, new, .. }| format!("{key}: expected {old}, found {new}"))
         .collect();
     if refused.is_empty() {
         return Ok(());

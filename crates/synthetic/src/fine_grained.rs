@@ -25,13 +25,15 @@ mod stage;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use polyptych_registry::part;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::domain::Domain;
 use crate::scenes::{camera::View, film::Film, render, rng::Stream};
-use polyptych_data::{Dataset, Error, Label, Result, Sample, TaskKind, TaskSpec};
+use polyptych_data::{DataSource, Dataset, Error, Label, Result, Sample, TaskKind, TaskSpec};
 
 /// Splits in the order of their streams.
 const SPLITS: [&str; 3] = ["train", "val", "test"];
@@ -79,6 +81,27 @@ impl FineGrainedConfig {
         let expected = || "0 to 1".to_owned();
         let fits = (0.0..=1.0).contains(&self.variety);
         fits.then_some(()).ok_or_else(|| wrong("variety", expected(), self.variety.to_string()))
+    }
+}
+
+part!(
+    FineGrainedConfig,
+    "fine_grained",
+    "one domain of rendered fine-grained categories",
+    FineGrainedConfig {
+        domain: "birds".into(),
+        seed: 0,
+        split: "train".into(),
+        len: 24,
+        height: 64,
+        width: 64,
+        variety: whole(),
+    }
+);
+
+impl DataSource for FineGrainedConfig {
+    fn open(&self, _wanted: &dyn Fn(&str) -> bool) -> Result<Arc<dyn Dataset>> {
+        Ok(Arc::new(FineGrained::new(self.clone())?))
     }
 }
 

@@ -35,12 +35,15 @@ pub(crate) mod texture;
 pub(crate) mod thing;
 pub(crate) mod world;
 
+use std::sync::Arc;
+
 use ndarray::Array2;
+use polyptych_registry::part;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::{camera::View, film::Film, rng::Stream, world::World};
-use polyptych_data::{Dataset, Error, Result, Sample, TaskSpec};
+use polyptych_data::{DataSource, Dataset, Error, Result, Sample, TaskSpec};
 
 /// Splits in the order of their streams.
 const SPLITS: [&str; 3] = ["train", "val", "pretrain"];
@@ -83,6 +86,19 @@ impl ScenesConfig {
     fn check(&self, key: &str, found: usize, low: usize, high: usize) -> Result<()> {
         let fits = (low..=high).contains(&found);
         fits.then_some(()).ok_or_else(|| wrong(key, format!("{low} to {high}"), found.to_string()))
+    }
+}
+
+part!(
+    ScenesConfig,
+    "scenes",
+    "ray-cast rooms and landscapes with labels of every task",
+    ScenesConfig { seed: 0, split: "train".into(), len: 16, height: 64, width: 64 }
+);
+
+impl DataSource for ScenesConfig {
+    fn open(&self, _wanted: &dyn Fn(&str) -> bool) -> Result<Arc<dyn Dataset>> {
+        Ok(Arc::new(Scenes::new(self.clone())?))
     }
 }
 

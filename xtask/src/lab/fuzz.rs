@@ -40,12 +40,17 @@ const fn target(
     Target { name, parses, samples, libtorch }
 }
 
-const TARGETS: [Target; 10] = [
+const TARGETS: [Target; 15] = [
     target("npy", "NumPy arrays of labels", None, false),
     target("mat", "MATLAB v5 files", None, false),
     target("idx", "idx files, plain and packed", None, false),
     target("label_png", "label maps as PNG", None, false),
     target("image", "photographs, JPEG and PNG", None, false),
+    target("coco", "COCO's JSON and its masks", None, false),
+    target("webdataset", "members of tar shards", Some("crates/data/tests/webdataset"), false),
+    target("parquet", "directories of Parquet files", None, false),
+    target("arrow", "Arrow's streams", Some("crates/data/tests/arrow/val"), false),
+    target("numbers", "numbers as EXR, PFM and TIFF", Some("crates/data/tests/exr"), false),
     target("manifest", "manifests of data sets", Some("datasets"), false),
     target("safetensors", "safetensors", None, true),
     target("pth", "PyTorch's .pth, zip and legacy", Some("crates/formats/tests/pth"), true),

@@ -7,7 +7,8 @@ use std::path::Path;
 use super::bounds::MAX_BYTES;
 use crate::{Error, Result};
 
-pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
+/// The bytes of a file, if it is not larger than any that is read.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     let file = File::open(path).map_err(unreadable(path))?;
     let mut bytes = Vec::new();
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable(path))?;

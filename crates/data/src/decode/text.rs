@@ -13,7 +13,12 @@ use crate::Result;
 /// [`Error::Io`](crate::Error::Io), and [`Error::Decode`](crate::Error::Decode) for other
 /// encodings, with the line.
 pub fn read_text(path: &Path) -> Result<String> {
-    text(&read(path)?).map_err(|reason| damaged(path, "text", reason))
+    decode_text(&read(path)?, path)
+}
+
+/// The text that `bytes` hold, which errors call `path`.
+pub(crate) fn decode_text(bytes: &[u8], path: &Path) -> Result<String> {
+    text(bytes).map_err(|reason| damaged(path, "text", reason))
 }
 
 /// The text that `bytes` hold.

@@ -4,8 +4,8 @@
 use ndarray::Array2;
 
 use super::entry::TaskEntry;
-use super::format::Raw;
-use super::label::people;
+use super::people::people;
+use super::raw::Raw;
 use crate::check::Fault;
 use crate::{Label, TaskKind};
 

@@ -52,11 +52,12 @@ use crate::{Result, TaskSpec};
 /// | `rgb_png` | a colour of `palette` | `ignore_colors`, `map_others` |
 /// | `png16` | depth as grey value of up to 16 bits | `scale`, `offset`, `ignore`, `disparity` |
 /// | `normals_png` | x, y, z as red, green, blue from -1 to 1 | `signs` |
-/// | `npy` | `[height, width]`, normals `[height, width, 3]` | those of the kind |
+/// | `npy`, `exr`, `pfm`, `tiff` | `[height, width]`, normals `[height, width, 3]` | those of the kind |
 /// | `mat_boundaries` | `groundTruth{annotator}.Boundaries` as in BSDS500 | `threshold` |
 /// | `mat:NAME` | variable `NAME` of a MATLAB v5 file | those of the kind |
 /// | `mat_parts:CLASS` | `anno.objects` of PASCAL-Part; images without an object of this class have no label | `parts` (class of each named part) |
-/// | `names_txt` | names of classes, one a line | |
+/// | `names_txt`, `index_txt` | names of classes, or their numbers from 0, one a line | |
+/// | `coco` | COCO's JSON for all images of the split | `categories`, `map_others` |
 /// | `path` | the expanded `label`, such as `"{class}"`, names the class | `classes` may be left out |
 /// | `index` | the expanded `label` is the class's number, from 0 | `classes` may be a file |
 /// | `idx` | one idx file (plain or `.gz`) for the split, one number from 0 for each image | |
@@ -134,6 +135,19 @@ use crate::{Result, TaskSpec};
 /// all images to learn from does. Otherwise [`ValidationReport`](crate::ValidationReport) tells of images in two
 /// splits. A run that is measured on images it learns from is refused
 /// whatever the manifest says.
+///
+/// # Categories of COCO's JSON
+///
+/// `categories = { vehicle = ["car", "bus"] }` says which categories a class is of, where it is not
+/// that of its own name; tasks without classes have one list of those that count. `map_others` is
+/// the class of pixels in no region. A `.json` file as `list` of a split lists the images that it
+/// names.
+///
+/// # Files of many samples
+///
+/// `format = "webdataset"`, `"parquet"` or `"arrow"` in `[layout]` says that `images` names tar shards or
+/// tables, with ranges in braces (`{split}-{000..146}.tar`) or a star. Labels are then parts of
+/// samples, endings of members or columns, and `image` names the part that holds the image.
 ///
 /// # Images in one file
 ///

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::categories::Categories;
 use super::class_list::ClassList;
 use super::format::Format;
 use super::label_location::{LabelLocation, Mask};
@@ -68,6 +69,9 @@ pub(crate) struct TaskEntry {
     /// Classes of named parts.
     #[serde(default)]
     pub(crate) parts: BTreeMap<String, u8>,
+    /// Which categories of a COCO file count, and as which classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) categories: Option<Categories>,
     /// Whether stored values number regions whose outlines are the boundaries.
     #[serde(default)]
     #[serde(rename = "outline")]

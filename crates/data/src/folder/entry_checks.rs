@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::categories::Categories;
 use super::class_list::ClassList;
 use super::entry::TaskEntry;
 use super::field_error::FieldError;
@@ -101,6 +102,7 @@ impl TaskEntry {
             found.push(FieldError::new("or", "formats of files", place.format.name()));
         }
         found.extend(self.wrong_mask());
+        found.extend(self.wrong_index());
         found.extend(self.wrong_parts());
         let above_zero = |metres: f64| metres.is_finite() && metres > 0.0;
         if let Some(wrong) = self.disparity.filter(|&metres| !above_zero(metres)) {
@@ -111,12 +113,37 @@ impl TaskEntry {
 
     fn wrong_mask(&self) -> Option<FieldError> {
         let grid = |format: &Format| {
-            use FileFormat::{IndexPng, Mat, Npy, PalettePng, Png16};
-            matches!(format, Format::File(IndexPng | PalettePng | Png16 | Npy | Mat(_)))
+            use FileFormat::{IndexPng, Mat, Npy, PalettePng, Png16, Tiff};
+            matches!(format, Format::File(IndexPng | PalettePng | Png16 | Npy | Tiff | Mat(_)))
         };
         let mask = self.mask.as_ref().filter(|mask| !grid(&mask.format))?;
         let expected = "a format with one number per pixel";
         Some(FieldError::new("mask.format", expected, mask.format.name()))
+    }
+
+    /// What is wrong beside a format of one file for all images.
+    fn wrong_index(&self) -> Option<FieldError> {
+        let Format::Indexed(format) = &self.format else { return None };
+        if self.label.replace("{split}", "").contains('{') {
+            let expected =
+                format!("a file of all images for {}, with no slot but {{split}}", format.name);
+            return Some(FieldError::new("label", expected, &self.label));
+        }
+        match (&self.categories, self.has_classes()) {
+            (Some(Categories::Names(_)), true) => {
+                let expected = "lists of names by class, such as { vehicle = [\"car\", \"bus\"] }";
+                Some(FieldError::new("categories", expected, "one list"))
+            }
+            (Some(Categories::Classes(_)), false) => {
+                Some(FieldError::new("categories", "one list of names", "lists by class"))
+            }
+            (Some(Categories::Classes(lists)), true) => {
+                let odd = lists.keys().find(|class| !self.classes.names().contains(class))?;
+                let expected = format!("keys among [{}]", self.classes.names().join(", "));
+                Some(FieldError::new("categories", expected, odd))
+            }
+            _ => None,
+        }
     }
 
     fn wrong_parts(&self) -> Option<FieldError> {

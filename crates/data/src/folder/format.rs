@@ -3,15 +3,16 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use ndarray::{Array2, Array3, ArrayD, Axis, Ix2, Ix3};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::parts::{self, Part};
-use crate::decode::{Index, IndexOrColour, Value};
-use crate::decode::{damaged, read_colour_png, read_index_png, read_mat, read_npy};
-use crate::decode::{read_palette_png, read_text};
+use super::index_file::IndexFile;
+use super::index_formats::index_file;
+use super::parts;
+use super::raw::{Raw, boundaries, lines, map};
+use crate::decode::{IndexOrColour, colour_png, damaged, exr_array, index_png, mat_variable};
+use crate::decode::{npy_array, palette_png, pfm_array, read, tiff_array};
 use crate::{Result, TaskKind};
 
 /// Where a task's labels are, by the name that manifests use.
@@ -24,6 +25,8 @@ pub(crate) enum Format {
     Index,
     /// `idx`: one file with the numbers of the classes of all images.
     Idx,
+    /// One file with the labels of all images of a split.
+    Indexed(&'static IndexFile),
     /// One file for each image.
     File(FileFormat),
 }
@@ -43,6 +46,12 @@ pub(crate) enum FileFormat {
     NormalsPng,
     /// `npy`: `[height, width]`, or `[height, width, 3]` for normals.
     Npy,
+    /// `exr`: the same of an OpenEXR image.
+    Exr,
+    /// `pfm`: the same of a portable float map.
+    Pfm,
+    /// `tiff`: the same of a TIFF of 8, 16 or 32 bits.
+    Tiff,
     /// `mat_boundaries`: `groundTruth{annotator}.Boundaries`, as BSDS500 stores them.
     MatBoundaries,
     /// `mat:NAME`: the numbers of one variable.
@@ -51,49 +60,28 @@ pub(crate) enum FileFormat {
     MatParts(i64),
     /// `names_txt`: names of classes, one a line.
     NamesTxt,
-}
-
-/// What a label file holds, not yet given a meaning.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Raw {
-    /// One number per pixel.
-    Grid(Array2<f64>),
-    /// One number per pixel, 0 to 255.
-    Bytes(Array2<u8>),
-    /// Three numbers per pixel.
-    Vectors(Array3<f64>),
-    /// One colour per pixel.
-    Colours(Array3<u16>),
-    /// One map per annotator.
-    Maps(Vec<Array2<f64>>),
-    /// Named masks, later over earlier ones.
-    Parts(Vec<Part>),
-    /// Names of classes.
-    Names(Vec<String>),
-}
-
-impl From<Index> for Raw {
-    fn from(index: Index) -> Self {
-        match index {
-            Index::Bytes(map) => Self::Bytes(map),
-            Index::Words(map) => Self::Grid(map.mapv(f64::from)),
-        }
-    }
+    /// `index_txt`: numbers of classes from 0, one a line.
+    IndexTxt,
 }
 
 /// Names of the formats, those without a parameter.
-pub(crate) const FORMATS: [&str; 11] = [
+pub(crate) const FORMATS: [&str; 16] = [
     "index_png",
     "palette_png",
     "rgb_png",
     "png16",
     "normals_png",
     "npy",
+    "exr",
+    "pfm",
+    "tiff",
     "mat_boundaries",
     "names_txt",
+    "index_txt",
     "path",
     "index",
     "idx",
+    "coco",
 ];
 
 impl JsonSchema for Format {
@@ -129,9 +117,16 @@ impl TryFrom<String> for Format {
             "png16" => FileFormat::Png16,
             "normals_png" => FileFormat::NormalsPng,
             "npy" => FileFormat::Npy,
+            "exr" => FileFormat::Exr,
+            "pfm" => FileFormat::Pfm,
+            "tiff" => FileFormat::Tiff,
             "mat_boundaries" => FileFormat::MatBoundaries,
             "names_txt" => FileFormat::NamesTxt,
-            other => return parameterised(other).map(Self::File),
+            "index_txt" => FileFormat::IndexTxt,
+            other => match index_file(other) {
+                Some(found) => return Ok(Self::Indexed(found)),
+                None => return parameterised(other).map(Self::File),
+            },
         }))
     }
 }
@@ -156,6 +151,7 @@ impl Format {
     pub(crate) fn suits(&self, kind: TaskKind) -> bool {
         match self {
             Self::Path | Self::Index | Self::Idx => kind == TaskKind::Classification,
+            Self::Indexed(format) => format.kinds.contains(&kind),
             Self::File(format) => format.suits(kind),
         }
     }
@@ -166,6 +162,7 @@ impl Format {
             Self::Path => "path".to_owned(),
             Self::Index => "index".to_owned(),
             Self::Idx => "idx".to_owned(),
+            Self::Indexed(format) => format.name.to_owned(),
             Self::File(format) => format.name(),
         }
     }
@@ -180,8 +177,12 @@ impl FileFormat {
             Self::Png16 => "png16",
             Self::NormalsPng => "normals_png",
             Self::Npy => "npy",
+            Self::Exr => "exr",
+            Self::Pfm => "pfm",
+            Self::Tiff => "tiff",
             Self::MatBoundaries => "mat_boundaries",
             Self::NamesTxt => "names_txt",
+            Self::IndexTxt => "index_txt",
             Self::Mat(variable) => return format!("mat:{variable}"),
             Self::MatParts(class) => return format!("mat_parts:{class}"),
         };
@@ -197,70 +198,58 @@ impl FileFormat {
             Self::RgbPng => matches!(kind, Semseg | HumanParts),
             Self::Png16 => matches!(kind, Depth),
             Self::NormalsPng => matches!(kind, Normals),
-            Self::Npy | Self::Mat(_) => !matches!(kind, Classification | Tags),
+            Self::Npy | Self::Exr | Self::Pfm | Self::Tiff | Self::Mat(_) => {
+                !matches!(kind, Classification | Tags)
+            }
             Self::MatBoundaries => matches!(kind, Edge),
-            Self::NamesTxt => matches!(kind, Classification | Tags),
+            Self::NamesTxt | Self::IndexTxt => matches!(kind, Classification | Tags),
         }
     }
 
     /// Reads a label file.
     pub(crate) fn read(&self, path: &Path) -> Result<Raw> {
+        self.parse(&read(path)?, path)
+    }
+
+    /// Reads the bytes of a label, which errors call `path`.
+    pub(crate) fn parse(&self, bytes: &[u8], path: &Path) -> Result<Raw> {
         match self {
-            Self::IndexPng | Self::Png16 => Ok(read_index_png(path)?.into()),
-            Self::PalettePng => Ok(match read_palette_png(path)? {
+            Self::IndexPng | Self::Png16 => Ok(index_png(bytes, path)?.into()),
+            Self::PalettePng => Ok(match palette_png(bytes, path)? {
                 IndexOrColour::Index(map) => map.into(),
                 IndexOrColour::Colour(map) => Raw::Colours(map),
             }),
-            Self::RgbPng => Ok(Raw::Colours(read_colour_png(path)?.0)),
+            Self::RgbPng => Ok(Raw::Colours(colour_png(bytes, path)?.0)),
             Self::NormalsPng => {
-                let (colours, largest) = read_colour_png(path)?;
+                let (colours, largest) = colour_png(bytes, path)?;
                 let largest = f64::from(largest);
                 Ok(Raw::Vectors(colours.mapv(|v| 2.0 * f64::from(v) / largest - 1.0)))
             }
-            Self::Npy => map(path, "NumPy array", read_npy(path)?),
+            Self::Npy => map(path, "NumPy array", npy_array(bytes, path)?),
+            Self::Exr => map(path, "EXR image", exr_array(bytes, path)?),
+            Self::Pfm => map(path, "PFM image", pfm_array(bytes, path)?),
+            Self::Tiff => map(path, "TIFF image", tiff_array(bytes, path)?),
             Self::Mat(variable) => {
-                let array = read_mat(path, variable)?.numbers();
+                let array = mat_variable(bytes, path, variable)?.numbers();
                 let array = array.map_err(|reason| damaged(path, "MATLAB v5 file", reason))?;
                 map(path, "MATLAB v5 file", array)
             }
             Self::MatBoundaries => {
-                let maps = boundaries(&read_mat(path, "groundTruth")?);
+                let maps = boundaries(&mat_variable(bytes, path, "groundTruth")?);
                 maps.map(Raw::Maps).map_err(|reason| damaged(path, "MATLAB v5 file", reason))
             }
             Self::MatParts(class) => {
-                let parts = parts::parts(&read_mat(path, "anno")?, *class);
+                let parts = parts::parts(&mat_variable(bytes, path, "anno")?, *class);
                 parts.map(Raw::Parts).map_err(|reason| damaged(path, "MATLAB v5 file", reason))
             }
-            Self::NamesTxt => {
-                let text = read_text(path)?;
-                let names = text.lines().map(str::trim).filter(|name| !name.is_empty());
-                Ok(Raw::Names(names.map(str::to_owned).collect()))
+            Self::NamesTxt => Ok(Raw::Names(lines(bytes, path)?)),
+            Self::IndexTxt => {
+                let number = |line: String| {
+                    let wrong = || damaged(path, "class number", format!("found {line:?}"));
+                    line.parse::<usize>().map_err(|_| wrong())
+                };
+                lines(bytes, path)?.into_iter().map(number).collect::<Result<_>>().map(Raw::Indices)
             }
         }
     }
-}
-
-fn map(path: &Path, format: &'static str, array: ArrayD<f64>) -> Result<Raw> {
-    let shape = array.shape().to_vec();
-    let raw = match shape.as_slice() {
-        [_, _] => array.into_dimensionality::<Ix2>().map(Raw::Grid),
-        [_, _, 1] => array.index_axis_move(Axis(2), 0).into_dimensionality::<Ix2>().map(Raw::Grid),
-        _ => array.into_dimensionality::<Ix3>().map(Raw::Vectors),
-    };
-    let expected = "expected [height, width] or [height, width, 3]";
-    raw.map_err(|_| damaged(path, format, format!("shape {shape:?}, {expected}")))
-}
-
-/// The boundary maps in a cell with one structure per annotator.
-fn boundaries(truth: &Value) -> std::result::Result<Vec<Array2<f64>>, String> {
-    let Value::Cell(annotators) = truth else { return Err("groundTruth is not a cell".to_owned()) };
-    let one = |annotator: &Value| {
-        let Value::Struct(fields) = annotator else {
-            return Err("groundTruth holds more than structures".to_owned());
-        };
-        let field = fields.get("Boundaries").and_then(|values| values.first());
-        let map = field.ok_or("no field Boundaries")?.numbers()?;
-        map.into_dimensionality::<Ix2>().map_err(|_| "Boundaries is not a map".to_owned())
-    };
-    annotators.iter().map(one).collect()
 }

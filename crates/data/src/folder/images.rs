@@ -1,17 +1,20 @@
 //! Where the images of a split are: one file each, or one file for all.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ndarray::{Array3, Axis};
 
-use super::manifest::Store;
+use super::field_error::refused;
 use super::pattern::{Pattern, Slots};
 use super::picture::Picture;
 use super::root::Root;
-use super::split;
 use super::split_context::SplitContext;
+use super::store::Store;
+use super::{fraction, split, table};
 use crate::Result;
-use crate::decode::{read_idx_images, read_photograph};
+use crate::decode::{damaged, decode_photograph, read_idx_images, read_photograph, unreadable};
+use crate::packed::{self, Packed, Records};
 
 /// The images of a split.
 #[derive(Debug)]
@@ -25,6 +28,19 @@ pub(crate) enum Images {
     },
     /// Grey images held in memory.
     Stack(Stack),
+    /// Parts of records.
+    Packed(PackedImages),
+}
+
+/// The images of a split that are parts of records.
+#[derive(Debug)]
+pub(crate) struct PackedImages {
+    pub(crate) records: Arc<dyn Records>,
+    /// Which of the records belong to the split.
+    pub(crate) rows: Vec<usize>,
+    /// Names of the parts, the first that a record has.
+    parts: Vec<String>,
+    upright: bool,
 }
 
 /// The images of a split that lie in one file.
@@ -50,6 +66,7 @@ impl Images {
                 Ok((Self::Files { root, pattern, upright }, split::images(context)?))
             }
             Store::Idx => stack(context),
+            Store::Packed(format) => packed(context, format),
         }
     }
 
@@ -66,20 +83,25 @@ impl Images {
                 let image = Array3::from_shape_fn((height, width, 3), |(y, x, _)| grey[[y, x]]);
                 Ok(Picture::unmarked(image))
             }
+            Self::Packed(packed) => packed.read(index),
         }
     }
 
     /// The file that holds an image.
-    pub(crate) fn path(&self, slots: &Slots) -> PathBuf {
+    pub(crate) fn path(&self, index: usize, slots: &Slots) -> PathBuf {
         match self {
             Self::Files { root, pattern, .. } => root.find(pattern.expand(slots)),
             Self::Stack(stack) => stack.path.clone(),
+            Self::Packed(packed) => packed.records.path(packed.rows[index]).to_owned(),
         }
     }
 
-    /// Length in bytes of the file that holds an image; 0 where it has gone.
-    pub(crate) fn length(&self, slots: &Slots) -> u64 {
-        std::fs::metadata(self.path(slots)).map_or(0, |file| file.len())
+    /// Length in bytes of the file or record that holds an image; 0 where it has gone.
+    pub(crate) fn length(&self, index: usize, slots: &Slots) -> u64 {
+        match self {
+            Self::Packed(packed) => packed.records.length(packed.rows[index]),
+            _ => std::fs::metadata(self.path(index, slots)).map_or(0, |file| file.len()),
+        }
     }
 
     /// The file of an image, and its place in a file of several, the same for every data set that
@@ -95,6 +117,11 @@ impl Images {
                 let path = stack.path.canonicalize().unwrap_or_else(|_| stack.path.clone());
                 format!("{}#{}", path.display(), stack.rows[index])
             }
+            Self::Packed(packed) => {
+                let (row, path) = (packed.rows[index], self.path(index, slots));
+                let path = path.canonicalize().unwrap_or(path);
+                format!("{}#{}", path.display(), packed.records.key(row))
+            }
         }
     }
 
@@ -102,9 +129,86 @@ impl Images {
     pub(crate) fn title(&self, slots: &Slots) -> String {
         match self {
             Self::Files { pattern, .. } => pattern.title(slots),
-            Self::Stack(_) => slots.get("id").cloned().unwrap_or_default(),
+            Self::Stack(_) | Self::Packed(_) => slots.get("id").cloned().unwrap_or_default(),
         }
     }
+}
+
+impl PackedImages {
+    fn read(&self, index: usize) -> Result<Picture> {
+        let row = self.rows[index];
+        for part in &self.parts {
+            if let Some(bytes) = self.records.read(row, part)? {
+                let stored = decode_photograph(&bytes, &self.records.place(row, part))?;
+                return Ok(Picture::of(stored, self.upright));
+            }
+        }
+        let there = self.records.parts(row).join(", ");
+        let reason = format!("expected one of the parts {}, found {there}", self.parts.join(", "));
+        Err(damaged(&self.records.place(row, "*"), "sample", reason))
+    }
+}
+
+/// Key of the slot of a record's number while a split is chosen; no pattern can name it.
+const ROW: &str = "/row";
+
+/// The records of all files that the pattern stands for, as far as they belong to the split.
+fn packed(context: &SplitContext, format: &Packed) -> Result<(Images, Vec<Slots>)> {
+    let pattern = context.files.replace("{split}", context.folder());
+    let wrong = |expected| refused(&context.origin, "layout.images", expected, context.files);
+    let names = packed::expanded(&pattern).map_err(wrong)?;
+    if let Some(odd) = names.iter().find(|name| !table::is_inside(name)) {
+        return Err(refused(
+            &context.origin,
+            "layout.images",
+            "files below the data set's folder",
+            odd,
+        ));
+    }
+    let files = names.iter().map(|name| starred(context, name)).collect::<Result<Vec<_>>>()?;
+    let files: Vec<PathBuf> = files.into_iter().flatten().collect();
+    let records: Arc<dyn Records> = (format.open)(&files)?.into();
+    let parts = context.image.unwrap_or(format.image);
+    let parts: Vec<String> = parts.split(';').map(str::to_owned).collect();
+    if !(0..records.len()).any(|row| records.parts(row).iter().any(|part| parts.contains(part))) {
+        let there = records.len().checked_sub(1).map_or(Vec::new(), |row| records.parts(row));
+        let expected = format!("parts of records, which are [{}]", there.join(", "));
+        return Err(refused(&context.origin, "layout.image", expected, parts.join(";")));
+    }
+    let slots = |row: usize| {
+        let own = [("id".to_owned(), records.key(row)), (ROW.to_owned(), row.to_string())];
+        context.known().into_iter().chain(own).collect::<Slots>()
+    };
+    let mut items = fraction::select(context, (0..records.len()).map(slots).collect());
+    let row = |slots: &mut Slots| slots.remove(ROW).and_then(|row| row.parse().ok());
+    let rows = items.iter_mut().filter_map(row).collect();
+    let upright = context.upright.unwrap_or(true);
+    Ok((Images::Packed(PackedImages { records, rows, parts, upright }), items))
+}
+
+/// The files that a name with a star in its last part stands for, in order; one at least.
+fn starred(context: &SplitContext, name: &str) -> Result<Vec<PathBuf>> {
+    let (above, last) = name.rsplit_once('/').map_or(("", name), |(above, last)| (above, last));
+    let Some((head, tail)) = last.split_once('*') else {
+        return Ok(vec![context.root.file(name)?]);
+    };
+    let folder = context.root.find(above);
+    let entries = std::fs::read_dir(&folder).map_err(unreadable(&folder))?;
+    let fits = |name: &String| {
+        name.len() >= head.len() + tail.len() && name.starts_with(head) && name.ends_with(tail)
+    };
+    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let mut names: Vec<String> = names.filter(fits).collect();
+    names.sort();
+    if names.is_empty() {
+        return Err(refused(
+            &context.origin,
+            "layout.images",
+            "files",
+            format!("none like {name}"),
+        ));
+    }
+    names.iter().map(|name| context.root.file(Path::new(above).join(name))).collect()
 }
 
 /// Images are called by their places in the file.

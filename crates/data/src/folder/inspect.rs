@@ -10,6 +10,7 @@ use super::picture::Frame;
 use super::root::Root;
 use super::similar_names::SimilarNames;
 use super::split_context::SplitContext;
+use super::store::Store;
 use super::unmatched::unmatched_images;
 use crate::{Error, Result};
 
@@ -73,12 +74,13 @@ impl FolderDataset {
 
     /// The file of image `index`.
     pub(crate) fn image_file(&self, index: usize) -> PathBuf {
-        self.images.path(&self.items[index])
+        self.images.path(index, &self.items[index])
     }
 
     /// Labels that are not there, of which a file beside them is called nearly so.
     pub(crate) fn misnamed_labels(&self, root: &Root) -> Vec<Error> {
-        let images = self.items.iter().map(|slots| self.images.path(slots));
+        let items = self.items.iter().enumerate();
+        let images = items.map(|(index, slots)| self.images.path(index, slots));
         let files = || self.wanted().filter_map(|(task, labels)| Some((task, labels.files()?)));
         let labels = files().flat_map(|(_, files)| self.items.iter().flat_map(|s| files.paths(s)));
         let claimed: HashSet<PathBuf> = images.chain(labels).collect();
@@ -99,6 +101,9 @@ impl FolderDataset {
         let described = Manifest::read(manifest)?;
         let context =
             SplitContext::new(manifest.display().to_string(), &described, root, &self.split)?;
+        if matches!(context.store, Store::Packed(_)) {
+            return Ok(None);
+        }
         let passed = match context.split.fraction {
             // Shares leave images out, and another split says what is passed over.
             Some([low, _]) if low > 0.0 => Vec::new(),

@@ -10,6 +10,7 @@ use super::entry::TaskEntry;
 use super::field_error::{FieldError, shown};
 use super::format::{FORMATS, Format};
 use super::manifest::{Split, Variant};
+use super::store::STORES;
 use super::unread_keys::unread;
 
 /// Names that are alike at least so much are taken for slips of each other (Jaro and Winkler).
@@ -27,7 +28,8 @@ const MANIFEST: &[Key] = &[
 ];
 const LAYOUT: &[Key] = &[
     must("images", Shape::Text),
-    may("format", Shape::OneOf(&["files", "idx"])),
+    may("format", Shape::OneOf(&STORES)),
+    may("image", Shape::Text),
     may("tables", Shape::Texttable),
     may("apply_exif_orientation", Shape::Flag),
 ];
@@ -65,6 +67,7 @@ const TASK: &[Key] = &[
     may("offset", Shape::Number),
     may("disparity", Shape::Number),
     may("parts", Shape::Table),
+    may("categories", Shape::TextsOrTable),
     may("outline", Shape::Flag),
     may("resize", Shape::Flag),
     may("threshold", Shape::Number),

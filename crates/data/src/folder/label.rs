@@ -6,8 +6,9 @@ use ndarray::{Array2, Array3};
 
 use super::boundaries::region_boundaries;
 use super::entry::TaskEntry;
-use super::format::Raw;
 use super::parts;
+use super::people::people;
+use super::raw::Raw;
 use crate::check::Fault;
 use crate::sample::IGNORE;
 use crate::{Label, TaskKind};
@@ -43,6 +44,10 @@ impl TaskEntry {
             (Depth, Raw::Grid(grid)) => Label::Depth(self.depth(&grid)),
             (Classification, Raw::Names(names)) => Label::Category(self.category(&names)?),
             (Tags, Raw::Names(names)) => Label::Tags(self.tags(&names)?),
+            (Classification, Raw::Indices(numbers)) => {
+                Label::Category(self.category(&self.named(&numbers)?)?)
+            }
+            (Tags, Raw::Indices(numbers)) => Label::Tags(self.tags(&self.named(&numbers)?)?),
             (kind, raw) => return Err(Fault::new(format!("a {kind:?} label"), raw.describe())),
         }))
     }
@@ -174,6 +179,15 @@ impl TaskEntry {
         Ok(flags)
     }
 
+    fn named(&self, numbers: &[usize]) -> Fitted<Vec<String>> {
+        let names = self.classes.names();
+        let name = |number: &usize| {
+            let wrong = || Fault::new(format!("a class below {}", names.len()), number.to_string());
+            names.get(*number).cloned().ok_or_else(wrong)
+        };
+        numbers.iter().map(name).collect()
+    }
+
     fn class_named(&self, name: &str) -> Fitted<usize> {
         let found = self.classes.names().iter().position(|class| class == name);
         let expected = || format!("one of [{}]", self.classes.names().join(", "));
@@ -190,12 +204,7 @@ impl Raw {
             Raw::Maps(_) => "several maps",
             Raw::Parts(_) => "parts of objects",
             Raw::Names(_) => "names",
+            Raw::Indices(_) => "numbers",
         }
     }
-}
-
-/// Images without people carry no label.
-pub(super) fn people(classes: Array2<u8>) -> Option<Label> {
-    let someone = classes.iter().any(|&class| class != 0 && class != IGNORE);
-    someone.then_some(Label::Classes(classes))
 }

@@ -7,16 +7,19 @@ use ndarray::Array2;
 
 use super::classes::Classes;
 use super::entry::TaskEntry;
-use super::format::{FileFormat, Format, Raw};
+use super::fitted::fitted;
+use super::format::{FileFormat, Format};
 use super::images::{Images, Stack};
+use super::index_file::{IndexRequest, SplitLabels};
 use super::masked::masked;
+use super::part_labels::PartLabels;
 use super::pattern::{Pattern, Slots};
 use super::picture::Frame;
+use super::raw::Raw;
 use super::root::Root;
 use super::similar_names::SimilarNames;
 use super::split_context::SplitContext;
 use crate::decode::{damaged, read_idx_labels};
-use crate::transforms::resized;
 use crate::{Error, Label, Result, TaskSpec};
 
 /// Where the labels are.
@@ -26,6 +29,15 @@ pub(crate) enum Labels {
     Known(Vec<u32>),
     /// One file for each image that has a label.
     Files(Box<LabelFiles>),
+    /// One file for all images of the split.
+    Indexed(Box<IndexedLabels>),
+}
+
+/// Labels of one file, and how they become those of a task.
+#[derive(Debug)]
+pub(crate) struct IndexedLabels {
+    entry: TaskEntry,
+    labels: Box<dyn SplitLabels>,
 }
 
 /// Label files of one task.
@@ -66,7 +78,26 @@ impl Labels {
             keys.zip(items).map(class).collect::<Result<_>>().map(Self::Known)
         };
         match (&task.format, images) {
+            (Format::File(_), Images::Packed(packed)) => {
+                let (records, rows) = (&packed.records, &packed.rows);
+                let labels = PartLabels::open(&context.origin, task, records, rows)?;
+                let labels = Box::new(labels);
+                Ok(Self::Indexed(Box::new(IndexedLabels { entry: task.clone(), labels })))
+            }
             (Format::File(_), _) => Ok(Self::Files(Box::new(LabelFiles::open(task, context)?))),
+            (Format::Indexed(format), Images::Files { pattern: images, .. }) => {
+                let labels = (format.open)(IndexRequest {
+                    origin: &context.origin,
+                    task: &task.name,
+                    kind: task.kind,
+                    classes: task.classes.names(),
+                    categories: task.categories.as_ref(),
+                    map_others: task.map_others,
+                    path: context.root.file(pattern.expand(&items[0]))?,
+                    images: items.iter().map(|slots| images.expand(slots)).collect(),
+                })?;
+                Ok(Self::Indexed(Box::new(IndexedLabels { entry: task.clone(), labels })))
+            }
             (Format::Idx, Images::Stack(stack)) => {
                 let path = context.root.file(pattern.expand(&items[0]))?;
                 let numbers = numbers(&path, stack)?;
@@ -92,6 +123,7 @@ impl Labels {
         match self {
             Self::Known(classes) => Ok(Some(Label::Category(classes[index]))),
             Self::Files(files) => files.get(slots, task, frame),
+            Self::Indexed(indexed) => indexed.get(index, task, frame),
         }
     }
 
@@ -108,7 +140,7 @@ impl Labels {
     /// The label files; none of classes that names tell.
     pub(crate) fn files(&self) -> Option<&LabelFiles> {
         match self {
-            Self::Known(_) => None,
+            Self::Known(_) | Self::Indexed(_) => None,
             Self::Files(files) => Some(files),
         }
     }
@@ -122,7 +154,7 @@ impl Labels {
         task: &TaskSpec,
         (images, items): (&Images, &[Slots]),
     ) -> Result<()> {
-        let images = items.iter().map(|slots| images.path(slots));
+        let images = items.iter().enumerate().map(|(index, slots)| images.path(index, slots));
         let (dataset, split) = (dataset.to_owned(), split.to_owned());
         match self {
             Self::Files(files) => {
@@ -141,7 +173,8 @@ impl Labels {
                 }
                 Err(Error::AbsentClasses { dataset, split, task, classes: missing })
             }
-            Self::Known(_) => Ok(()),
+            // The format refuses a file without any of the images.
+            Self::Indexed(_) | Self::Known(_) => Ok(()),
         }
     }
 }
@@ -204,14 +237,7 @@ impl LabelFiles {
                 (Some(map), Some((_, values))) => masked(label, map, values),
                 _ => label,
             };
-            let size = frame.map_or_else(|| label.size(), |frame| frame.size);
-            frame.map_or(Ok(()), |frame| frame.accept(label.size(), self.entry.resize))?;
-            let label = match self.entry.resize && size != label.size() {
-                true => resized(&label, size),
-                false => label,
-            };
-            label.check(task, size)?;
-            self.entry.unless_void(label)
+            self.entry.unless_void(fitted(&self.entry, label, task, frame)?)
         });
         label.map_err(|fault| fault.of(&path.display().to_string(), &self.entry.name))
     }
@@ -227,6 +253,14 @@ impl LabelFiles {
             Raw::Bytes(map) => Ok(map.mapv(f64::from)),
             _ => Err(damaged(&path, "mask", "several numbers per pixel, expected 1")),
         }
+    }
+}
+
+impl IndexedLabels {
+    fn get(&self, index: usize, task: &TaskSpec, frame: Option<&Frame>) -> Result<Option<Label>> {
+        let Some(label) = self.labels.label(index)? else { return Ok(None) };
+        let label = fitted(&self.entry, label, task, frame);
+        label.map(Some).map_err(|fault| fault.of(&self.labels.place(index), &self.entry.name))
     }
 }
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::entry::TaskEntry;
 use super::field_error::{FieldError, refused};
 use super::format::Format;
+use super::store::Store;
 use crate::Result;
 
 /// A data set's manifest.
@@ -70,23 +71,15 @@ pub(crate) struct Layout {
     /// How many images a file holds.
     #[serde(default)]
     pub(crate) format: Store,
+    /// Parts of records that hold the image, `;` between them: the first that a record has.
+    #[serde(default)]
+    pub(crate) image: Option<String>,
     /// Files of ids and values, by the slot that the values fill.
     #[serde(default)]
     pub(crate) tables: BTreeMap<String, String>,
     /// Whether images are turned as their orientation marks say; absent: they are.
     #[serde(default)]
     pub(crate) apply_exif_orientation: Option<bool>,
-}
-
-/// How many images a file holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Store {
-    /// One.
-    #[default]
-    Files,
-    /// All of a split, in the format of MNIST.
-    Idx,
 }
 
 /// Which images belong to a split.
@@ -162,6 +155,7 @@ impl Manifest {
                 found.push(FieldError::new(key, expected, task.format.name()));
             }
         }
+        found.extend(self.wrong_records());
         if self.tasks.is_empty() {
             found.push(FieldError::new("tasks", "at least 1 task", 0));
         }
@@ -179,6 +173,23 @@ impl Manifest {
         found
     }
 
+    /// What is wrong beside files of records, or without them.
+    fn wrong_records(&self) -> Vec<FieldError> {
+        let store = self.layout.format;
+        let mut found = Vec::new();
+        if let (false, Some(image)) = (store.is_packed(), &self.layout.image) {
+            let expected = "no such key beside files of one image";
+            found.push(FieldError::new("layout.image", expected, image));
+        }
+        let single = |task: &&TaskEntry| !matches!(task.format, Format::File(_));
+        if let Some(task) = self.tasks.iter().find(single).filter(|_| store.is_packed()) {
+            let key = format!("tasks.{}.format", task.name);
+            let expected = format!("a format of parts of records in {}", store.name());
+            found.push(FieldError::new(key, expected, task.format.name()));
+        }
+        found
+    }
+
     fn wrong_split(&self, name: &str, split: &Split) -> Vec<FieldError> {
         let mut found = Vec::new();
         let mut wrong = |key: &str, expected: &str, is: String| {
@@ -191,7 +202,7 @@ impl Manifest {
         }
         if self.has_several_sources(split) {
             let expected =
-                "one of `list`, `tables` and images in idx files, `only` not for the last";
+                "one of `list`, `tables` and files of several images, `only` not for the last";
             wrong("", expected, "several".to_owned());
         }
         if let Some(other) = split.overlaps.iter().find(|o| !self.splits.contains_key(*o)) {
@@ -219,8 +230,9 @@ impl Manifest {
     /// Images come from one source: a list, tables or an idx file.
     fn has_several_sources(&self, split: &Split) -> bool {
         let tables = !(self.layout.tables.is_empty() && split.tables.is_empty());
-        let idx = self.layout.format == Store::Idx;
-        let sources = [tables, idx, split.list.is_some(), idx && !split.only.is_empty()];
+        let several = self.layout.format != Store::Files;
+        let only = several && !split.only.is_empty();
+        let sources = [tables, several, split.list.is_some(), only];
         sources.into_iter().filter(|&there| there).count() >= 2
     }
 }

@@ -11,8 +11,8 @@ use crate::{DatasetRecord, TaskSpec};
 impl FolderDataset {
     pub(super) fn record(&self) -> DatasetRecord {
         let (mut digest, mut bytes) = (Sha256::new(), 0);
-        for slots in &self.items {
-            let (title, length) = (self.images.title(slots), self.images.length(slots));
+        for (index, slots) in self.items.iter().enumerate() {
+            let (title, length) = (self.images.title(slots), self.images.length(index, slots));
             digest.update(format!("{title}\0{length}\0"));
             bytes += length;
         }
@@ -35,7 +35,7 @@ impl FolderDataset {
                 classes.iter().for_each(|class| digest.update(class.to_le_bytes()));
                 Some((task.name.clone(), short(digest)))
             }
-            Labels::Files(_) => None,
+            Labels::Files(_) | Labels::Indexed(_) => None,
         };
         self.wanted().filter_map(digest).collect()
     }

@@ -10,6 +10,7 @@ use super::root::Root;
 use super::similar_names::SimilarNames;
 use super::split_context::SplitContext;
 use super::{field_error::refused, fraction, table};
+use crate::coco::CocoImages;
 use crate::decode::{IMAGE_ENDINGS, read_text};
 use crate::error::Absent;
 use crate::{Error, Result};
@@ -95,8 +96,8 @@ pub(crate) fn is_image(ext: &str) -> bool {
 
 /// The images whose ids a file lists.
 fn listed(context: &SplitContext, list: &Path, known: &Slots) -> Result<Vec<Slots>> {
-    let text = read_text(list)?;
-    let ids: Vec<&str> = text.lines().map(str::trim).filter(|id| !id.is_empty()).collect();
+    let ids = ids_of(list)?;
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     if let Some(id) = ids.iter().find(|id| !table::is_inside(id)) {
         let origin = list.display().to_string();
         return Err(refused(&origin, "id", "a name below the data set's folder", id));
@@ -116,6 +117,21 @@ fn listed(context: &SplitContext, list: &Path, known: &Slots) -> Result<Vec<Slot
     }
     require(context.root, pattern, &images)?;
     Ok(images)
+}
+
+/// The ids of a list: lines of text, or the names of the images of a COCO file without endings.
+fn ids_of(list: &Path) -> Result<Vec<String>> {
+    if list.extension().is_some_and(|ext| ext.eq_ignore_ascii_case("json")) {
+        let stem = |name: String| match name.rsplit_once('.') {
+            Some((stem, _)) => stem.to_owned(),
+            None => name,
+        };
+        let images = CocoImages::read(list)?.images;
+        return Ok(images.into_iter().map(|image| stem(image.file_name)).collect());
+    }
+    let text = read_text(list)?;
+    let ids = text.lines().map(str::trim).filter(|id| !id.is_empty());
+    Ok(ids.map(str::to_owned).collect())
 }
 
 /// The images that are there by their ids, which may lead into folders.

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::entry::TaskEntry;
 use super::field_error::refused;
 use super::format::Format;
-use super::manifest::{Manifest, Split, Store};
+use super::manifest::{Manifest, Split};
 use super::pattern::{Pattern, Slots};
 use super::root::Root;
+use super::store::Store;
 use crate::Result;
 
 /// What reading one split needs to know.
@@ -21,6 +22,10 @@ pub(crate) struct SplitContext<'a> {
     pub(crate) split: &'a Split,
     pub(crate) store: Store,
     pub(crate) images: Pattern,
+    /// The key `images` as it is.
+    pub(crate) files: &'a str,
+    /// The key `image`.
+    pub(crate) image: Option<&'a str>,
     /// What the manifest says of orientation marks.
     pub(crate) upright: Option<bool>,
     /// Files that say what slots stand for, by slot.
@@ -41,7 +46,9 @@ impl<'a> SplitContext<'a> {
     ) -> Result<Self> {
         let split = manifest.split(&origin, name)?;
         let text = &manifest.layout.images;
-        let images = Pattern::parse(text)
+        // Braces of shards are ranges; their records are called by their keys.
+        let pattern = if let Store::Packed(_) = manifest.layout.format { "{id}" } else { text };
+        let images = Pattern::parse(pattern)
             .map_err(|expected| refused(&origin, "layout.images", expected, text))?;
         let tables = manifest.layout.tables.iter().chain(&split.tables);
         let tables = tables.map(|(slot, file)| (slot.clone(), file.clone())).collect();
@@ -56,6 +63,8 @@ impl<'a> SplitContext<'a> {
             split,
             store,
             images,
+            files: text,
+            image: manifest.layout.image.as_deref(),
             upright,
             tables,
             folders,

@@ -1,8 +1,10 @@
 //! Folder data sets laid out in temporary folders, and what is said against wrong ones.
 
+mod coco;
 mod exif;
 mod keys;
 mod names;
+mod packed;
 mod shipped;
 
 use std::fs;
@@ -399,7 +401,7 @@ fn wrong_tables_and_idx_layouts_are_named() {
     );
     assert_eq!(
         message(tables, "{ list = \"few.txt\" }", path),
-        "set.toml: splits.all: expected one of `list`, `tables` and images in idx files, `only` \
+        "set.toml: splits.all: expected one of `list`, `tables` and files of several images, `only` \
          not for the last, found several"
     );
     let idx = "label = \"labels\"\nformat = \"idx\"";
@@ -413,10 +415,9 @@ fn wrong_tables_and_idx_layouts_are_named() {
         "set.toml: layout.images: expected a file of all images, with no slot but {split}, \
          found {id}"
     );
-    assert!(
-        message("images = \"i\"\nformat = \"zip\"", "{}", idx)
-            .ends_with("layout.format: expected one of files, idx, found zip")
-    );
+    assert!(message("images = \"i\"\nformat = \"zip\"", "{}", idx).ends_with(
+        "layout.format: expected one of files, idx, webdataset, parquet, arrow, found zip"
+    ));
     fixture.write("f.txt", b"7 images/a.png\n");
     fixture.write("c.txt", b"7 b\n");
     fixture.write("set.toml", b"");

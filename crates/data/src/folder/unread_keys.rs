@@ -19,6 +19,25 @@ pub(crate) fn unread(task: &TaskEntry, table: &Table) -> Vec<FieldError> {
     table.iter().filter_map(wrong).collect()
 }
 
+/// Keys that say how numbers of label files are read.
+const OF_FILES: [&str; 15] = [
+    "or",
+    "ignore",
+    "ignore_colors",
+    "map",
+    "map_others",
+    "threshold",
+    "outline",
+    "scale",
+    "offset",
+    "disparity",
+    "signs",
+    "parts",
+    "mask",
+    "allow_void",
+    "categories",
+];
+
 fn reads(key: &str, task: &TaskEntry, format: &Format) -> bool {
     use TaskKind::{Classification, Depth, Edge, HumanParts, Normals, Sal, Semseg, Tags};
     let file = match format {
@@ -28,7 +47,11 @@ fn reads(key: &str, task: &TaskEntry, format: &Format) -> bool {
     let grid = file.is_some_and(is_grid);
     let colours = matches!(file, Some(FileFormat::RgbPng | FileFormat::PalettePng));
     let classes = matches!(task.kind, Semseg | HumanParts);
+    if let Format::Indexed(format) = format {
+        return !OF_FILES.contains(&key) || format.keys.contains(&key);
+    }
     match key {
+        "categories" => false,
         "ignore" => grid && task.kind != Normals && !(task.kind == Edge && task.region_boundaries),
         "ignore_colors" => colours,
         "map" => classes && grid,
@@ -46,8 +69,11 @@ fn reads(key: &str, task: &TaskEntry, format: &Format) -> bool {
 
 /// Formats with one number for each pixel.
 fn is_grid(format: &FileFormat) -> bool {
-    use FileFormat::{IndexPng, Mat, MatBoundaries, Npy, PalettePng, Png16};
-    matches!(format, IndexPng | PalettePng | Png16 | Npy | Mat(_) | MatBoundaries)
+    use FileFormat::{Exr, IndexPng, Mat, MatBoundaries, Npy, PalettePng, Pfm, Png16, Tiff};
+    matches!(
+        format,
+        IndexPng | PalettePng | Png16 | Npy | Exr | Pfm | Tiff | Mat(_) | MatBoundaries
+    )
 }
 
 /// What does what an unread key was meant to do.
@@ -76,6 +102,7 @@ fn instead(key: &str, task: &TaskEntry) -> String {
         "outline" => format!("kind edge and a format of numbers beside it, not {kind} in {format}"),
         "scale" | "offset" | "disparity" => format!("kind depth beside it, not {kind}"),
         "signs" => format!("kind normals beside it, not {kind}"),
+        "categories" => format!("format coco beside it, not {format}"),
         "parts" => format!("format mat_parts beside it, not {format}"),
         _ => format!("no such key beside kind {kind}"),
     }

@@ -9,7 +9,7 @@ use crate::Result;
 use crate::decode::unreadable;
 use crate::folder::head;
 
-const ENDINGS: [(&str, Family); 10] = [
+const ENDINGS: [(&str, Family); 12] = [
     ("jpg", Family::Photo),
     ("jpeg", Family::Photo),
     ("jpe", Family::Photo),
@@ -18,7 +18,9 @@ const ENDINGS: [(&str, Family); 10] = [
     ("tif", Family::Photo),
     ("tiff", Family::Photo),
     ("png", Family::Png),
-    ("npy", Family::Npy),
+    ("npy", Family::Array),
+    ("exr", Family::Array),
+    ("pfm", Family::Array),
     ("mat", Family::Mat),
 ];
 /// Deepest folders that are looked into, and most files.

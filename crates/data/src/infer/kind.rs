@@ -7,7 +7,7 @@ use ndarray::ArrayD;
 
 use super::series::{Family, Series};
 use super::values::{Counts, unit_share};
-use crate::decode::{IndexOrColour, mat_variables, read_npy, read_palette_png};
+use crate::decode::{IndexOrColour, mat_variables, read_array, read_palette_png};
 use crate::read_image;
 
 /// Files of a series that are looked at.
@@ -76,13 +76,14 @@ pub(super) fn looks_like_photographs(folder: &Path, series: &Series) -> Result<i
 /// The kind of task that the files of `series` are labels of, or why it is not clear.
 pub(super) fn kind_of(folder: &Path, series: &Series) -> Result<Found, String> {
     match series.family {
+        Family::Photo if series.is_tiff() => array(folder, series),
         Family::Photo => {
             Err("JPEG changes values, so that no labels are read from it: save them as \
                               PNG"
             .to_owned())
         }
         Family::Mat => matlab(folder, series),
-        Family::Npy => array(folder, series),
+        Family::Array => array(folder, series),
         Family::Png => picture(folder, series),
     }
 }
@@ -101,12 +102,14 @@ fn matlab(folder: &Path, series: &Series) -> Result<Found, String> {
 fn array(folder: &Path, series: &Series) -> Result<Found, String> {
     let mut reasons = Vec::new();
     let mut read = |path: std::path::PathBuf| {
-        read_npy(&folder.join(path)).map_err(|error| reasons.push(error.to_string())).ok()
+        read_array(&folder.join(path)).map_err(|error| reasons.push(error.to_string())).ok()
     };
-    let arrays: Vec<ArrayD<f64>> = series.samples(8).filter_map(&mut read).collect();
+    let (formats, arrays): (Vec<&'static str>, Vec<ArrayD<f64>>) =
+        series.samples(8).filter_map(&mut read).unzip();
     let first = arrays.first().ok_or_else(|| reasons.join("; "))?;
+    let format = formats[0];
     match first.shape() {
-        [_, _, 3] => return Ok(Found::new("normals", "npy")),
+        [_, _, 3] => return Ok(Found::new("normals", format)),
         [_, _] | [_, _, 1] => {}
         shape => return Err(format!("arrays of shape {shape:?}")),
     }
@@ -116,8 +119,8 @@ fn array(folder: &Path, series: &Series) -> Result<Found, String> {
         counts.add(arrays.iter().flatten().take(MOST_NUMBERS).map(|v| *v as u32));
     }
     match whole && counts.len() <= MOST_CLASSES {
-        true => Ok(numbered(&counts, series, "npy", false)),
-        false => Ok(Found::new("depth", "npy").with("scale = 1.0")),
+        true => Ok(numbered(&counts, series, format, false)),
+        false => Ok(Found::new("depth", format).with("scale = 1.0")),
     }
 }
 

@@ -98,8 +98,13 @@ impl List {
     }
 }
 
-/// Files below `folder` with one of these endings, in the order of paths.
+/// Texts below `folder` with one of these endings, in the order of paths.
 pub(super) fn texts(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
+    files(folder, endings, MOST_BYTES)
+}
+
+/// Files below `folder` with one of these endings and at most so many bytes, in the order of paths.
+pub(super) fn files(folder: &Path, endings: &[&str], most_bytes: u64) -> Vec<PathBuf> {
     let (mut found, mut pending) = (Vec::new(), vec![(folder.to_owned(), 0)]);
     while let Some((folder, depth)) = pending.pop() {
         for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
@@ -111,7 +116,7 @@ pub(super) fn texts(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
                 Ok(about) if about.is_dir() && depth < MAX_DEPTH && !hidden => {
                     pending.push((path, depth + 1));
                 }
-                Ok(about) if about.is_file() && text && about.len() <= MOST_BYTES => {
+                Ok(about) if about.is_file() && text && about.len() <= most_bytes => {
                     found.push(path);
                 }
                 _ => {}

@@ -20,7 +20,8 @@ const WHOLE: [&str; 4] = ["gt", "seg", "sal", "parts"];
 pub(super) enum Family {
     Photo,
     Png,
-    Npy,
+    /// Arrays of numbers.
+    Array,
     Mat,
 }
 
@@ -106,6 +107,12 @@ impl Series {
     /// Names of the splits that folders have.
     pub(super) fn splits(&self) -> BTreeSet<String> {
         self.files.iter().filter_map(File::split).cloned().collect()
+    }
+
+    /// Whether the files are TIFF, which holds photographs and numbers.
+    pub(super) fn is_tiff(&self) -> bool {
+        let tiff = |file: &File| file.ending.to_ascii_lowercase().starts_with("tif");
+        self.files.iter().all(tiff)
     }
 
     /// Whether the format is one of photographs.
@@ -231,6 +238,12 @@ impl Series {
         let known: BTreeSet<String> = images.by_key(self).map(|(key, _)| key).collect();
         self.by_key(images).filter(|(key, _)| known.contains(key)).count()
     }
+}
+
+/// The first word of a path that is the name of a split: `train` of `instances_train2017.json`.
+pub(super) fn split_in(path: &str) -> Option<String> {
+    let mut words = path.split(|c: char| !c.is_ascii_alphabetic());
+    words.find(|word| SPLITS.contains(&word.to_ascii_lowercase().as_str())).map(str::to_owned)
 }
 
 /// A name in the Unicode form that most keyboards write: both forms are one name.

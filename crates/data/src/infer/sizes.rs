@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::series::{Family, Series};
-use crate::decode::{IndexOrColour, Orientation, read_npy, read_palette_png, read_photograph};
+use crate::decode::{IndexOrColour, Orientation, read_array, read_palette_png, read_photograph};
 
 /// Labels that are compared with their images.
 const SAMPLES: usize = 24;
@@ -53,7 +53,7 @@ impl Sizes {
 
 fn size(label: &Path, family: Family) -> Option<[usize; 2]> {
     match family {
-        Family::Npy => match read_npy(label).ok()?.shape() {
+        Family::Array => match read_array(label).ok()?.1.shape() {
             [height, width, ..] => Some([*height, *width]),
             _ => None,
         },

@@ -8,8 +8,7 @@ use super::splits::{HELD_OUT, SHARES, Splits};
 use super::task::Task;
 
 pub(super) fn manifest(name: &str, images: &Series, tasks: &[Task], splits: &Splits) -> String {
-    let mut text =
-        format!("# Inferred by `polyptych data new`: read it over.\nname = {name:?}\n\n");
+    let mut text = start(name);
     put(&mut text, &format!("[layout]\nimages = {:?}\n", images.pattern()));
     if let Some(upright) = tasks.iter().find_map(|task| task.sizes.upright) {
         let drawn = if upright { "upright" } else { "stored" };
@@ -29,6 +28,11 @@ pub(super) fn manifest(name: &str, images: &Series, tasks: &[Task], splits: &Spl
         put(&mut text, &table);
     }
     text
+}
+
+/// The first lines of a manifest.
+pub(super) fn start(name: &str) -> String {
+    format!("# Inferred by `polyptych data new`: read it over.\nname = {name:?}\n\n")
 }
 
 /// What shares of images are taken of, in words and as keys of a split.
@@ -85,7 +89,7 @@ fn lines_of(splits: &Splits, Strata { each, keys }: &Strata) -> String {
 }
 
 /// A key as TOML writes it.
-fn key(name: &str) -> String {
+pub(super) fn key(name: &str) -> String {
     let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
     if plain { name.to_owned() } else { format!("{name:?}") }
 }
@@ -94,7 +98,8 @@ fn put(text: &mut String, more: &str) {
     text.write_str(more).expect("memory takes everything");
 }
 
-fn table(task: &Task, name: &str) -> String {
+/// The table of a task.
+pub(super) fn table(task: &Task, name: &str) -> String {
     let found = &task.found;
     let mut text = format!(
         "\n[[tasks]]\nname = {name:?}\nkind = {:?}\nlabel = {:?}\nformat = {:?}\n",
@@ -119,13 +124,13 @@ fn table(task: &Task, name: &str) -> String {
 }
 
 /// Eight a line.
-fn lines(items: impl Iterator<Item = String>) -> String {
+pub(super) fn lines(items: impl Iterator<Item = String>) -> String {
     let items: Vec<String> = items.collect();
     items.chunks(8).map(|chunk| format!("    {},\n", chunk.join(", "))).collect()
 }
 
 /// Names that differ, by numbers behind those that come again.
-fn distinct(names: impl Iterator<Item = String>) -> Vec<String> {
+pub(super) fn distinct(names: impl Iterator<Item = String>) -> Vec<String> {
     let mut seen = BTreeSet::new();
     let fresh = |name: String| {
         let again = (2..).map(|number| format!("{name}_{number}"));

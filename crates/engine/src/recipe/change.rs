@@ -9,19 +9,13 @@ use serde_json::Value;
 use super::config::Recipe;
 
 /// What may change between two parts of a run; all else would make another run of it.
-const MAY_CHANGE: [&str; 19] = [
+const MAY_CHANGE: [&str; 13] = [
     "description",
     "label",
     "device",
     "data.prefetch",
     "data.cache_mib",
     "data.on_bad_sample",
-    "data.train.*.manifest",
-    "data.train.*.root",
-    "data.train.*.follow_links",
-    "data.eval.*.manifest",
-    "data.eval.*.root",
-    "data.eval.*.follow_links",
     "train.steps",
     "train.*_every",
     "train.save_total_limit",
@@ -40,12 +34,14 @@ pub struct Change {
     pub old: String,
     /// The value that it has.
     pub new: String,
+    /// Whether it says where samples of a data set are, and not which they are.
+    is_location: bool,
 }
 
 impl Change {
     /// Whether a run may go on with it.
     pub(crate) fn is_allowed(&self) -> bool {
-        matches(&MAY_CHANGE, &self.key)
+        self.is_location || matches(&MAY_CHANGE, &self.key)
     }
 }
 
@@ -59,7 +55,21 @@ impl Recipe {
     /// All fields in which `new` differs from this recipe.
     pub fn changes(&self, new: &Self) -> Vec<Change> {
         let value = |recipe: &Self| serde_json::to_value(recipe).unwrap_or(Value::Null);
-        differences(&value(self), &value(new))
+        let found = differences(&value(self), &value(new)).into_iter();
+        found.map(|c| Change { is_location: self.is_location(&c.key), ..c }).collect()
+    }
+
+    fn is_location(&self, key: &str) -> bool {
+        let mut parts = key.strip_prefix("data.").unwrap_or_default().split('.');
+        let sources = match parts.next() {
+            Some("train") => &self.data.train,
+            Some("eval") => &self.data.eval,
+            _ => return false,
+        };
+        let place = parts.next().and_then(|place| place.parse::<usize>().ok());
+        let source = place.and_then(|place| sources.get(place));
+        let field = parts.next().unwrap_or_default();
+        source.is_some_and(|source| source.location_fields().contains(&field))
     }
 }
 
@@ -88,7 +98,10 @@ fn walk(path: &str, old: &Value, new: &Value, found: &mut Vec<Change>) {
             }
         }
         _ if old == new => {}
-        _ => found.push(Change { key: path.to_owned(), old: shown(old), new: shown(new) }),
+        _ => {
+            let (old, new) = (shown(old), shown(new));
+            found.push(Change { key: path.to_owned(), old, new, is_location: false });
+        }
     }
 }
 
@@ -121,11 +134,10 @@ mod tests {
     #[test]
     fn what_may_change_is_said_by_name() {
         let allowed = |key: &str| {
-            Change { key: key.into(), old: String::new(), new: String::new() }.is_allowed()
+            let (old, new) = (String::new(), String::new());
+            Change { key: key.into(), old, new, is_location: false }.is_allowed()
         };
-        for key in
-            ["train.steps", "train.eval_every", "train.schedule.warmup_steps", "data.eval.0.root"]
-        {
+        for key in ["train.steps", "train.eval_every", "train.schedule.warmup_steps"] {
             assert!(allowed(key), "{key}");
         }
         for key in

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use serde_json::{Value, json};
+
 use super::config::Recipe;
-use super::source::SourceRecipe;
 use crate::{Error, Result};
 
 impl Recipe {
@@ -21,20 +22,32 @@ impl Recipe {
         if new_manifest.is_none() && new_root.is_none() && new_split.is_none() {
             return Ok(self);
         }
-        let [SourceRecipe::Folder { manifest, root, split, .. }] = &mut self.data.eval[..] else {
-            let reason = "expected one folder of data, whose manifest, root and split can be \
-                          replaced, found several or a built-in set: mend recipe.toml of the run";
-            let (origin, key) = (self.name, "data.eval".into());
-            return Err(Error::Recipe { origin, key, reason: reason.into() });
+        let wrong = |reason: &str| Error::Recipe {
+            origin: self.name.clone(),
+            key: "data.eval".into(),
+            reason: reason.into(),
         };
-        if let Some(new) = new_manifest {
-            *manifest = new.into();
-            *root = None;
+        let source = match &self.data.eval[..] {
+            [source] if source.location_fields().contains(&"manifest") => source,
+            _ => {
+                return Err(wrong(
+                    "expected one folder of data, whose manifest, root and split can be \
+                     replaced, found several or a built-in set: mend recipe.toml of the run",
+                ));
+            }
+        };
+        let mut fields = source.to_value();
+        if new_manifest.is_some() {
+            fields["root"] = Value::Null;
         }
-        *root = new_root.map_or_else(|| root.take(), |new| Some(new.into()));
-        if let Some(new) = new_split {
-            new.clone_into(split);
-        }
+        let new = [
+            ("manifest", new_manifest.map(|path| json!(path))),
+            ("root", new_root.map(|path| json!(path))),
+            ("split", new_split.map(|name| json!(name))),
+        ];
+        new.into_iter().for_each(|(key, new)| fields[key] = new.unwrap_or(fields[key].take()));
+        fields["dataset"] = json!(source.name());
+        self.data.eval = vec![serde_json::from_value(fields).map_err(|e| wrong(&e.to_string()))?];
         Ok(self)
     }
 }

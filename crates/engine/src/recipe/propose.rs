@@ -3,9 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use polyptych_data::{Dataset, Error as DataError, FolderDataset, Root, TaskSpec};
+use polyptych_data::{Dataset, Error as DataError, FolderDataset, Root, TaskSpec, folder_of};
 
-use super::source::folder_of;
 use crate::{Error, Result};
 
 /// Names of splits that are measured on, the best first.

@@ -6,10 +6,9 @@ use image::{Rgb, RgbImage, imageops};
 use ndarray::{Array3, Axis};
 use polyptych_data::{
     AugmentConfig, Dataset, FolderDataset, Key, Label, Root, Sample, TaskKind, TaskSpec, Transform,
-    resize_image,
+    folder_of, resize_image,
 };
 
-use crate::recipe::source::folder_of;
 use crate::report::text::{width, write};
 use crate::{Result, picture};
 

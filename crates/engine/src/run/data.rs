@@ -6,11 +6,10 @@ use std::sync::Arc;
 use ndarray::{Array, Dimension};
 use polyptych_data::{
     Cached, Dataset, Facts, Loader, LoaderConfig, Root, TaskSpec, Union, ValidationReport,
-    require_disjoint,
+    folder_of, require_disjoint,
 };
 use polyptych_tensor::{Device, Tensor};
 
-use crate::recipe::source::folder_of;
 use crate::run::data_record::DataRecord;
 use crate::run::extend;
 use crate::{Error, Recipe, Result, SourceRecipe};
@@ -176,7 +175,7 @@ fn open(
     counts: impl Fn(&str) -> bool,
 ) -> Result<Arc<dyn Dataset>> {
     let wanted = |task: &str| recipe.tasks.contains_key(task) && counts(task);
-    let all = sources.iter().map(|source| source.open_for(wanted)).collect::<Result<Vec<_>>>()?;
+    let all = sources.iter().map(|source| source.open(&wanted)).collect::<Result<Vec<_>, _>>()?;
     let useful = |set: &Arc<dyn Dataset>| set.tasks().iter().any(|task| wanted(&task.name));
     let some = all.iter().any(useful);
     // Without any, the refusal names the tasks that there are.

@@ -127,7 +127,7 @@ fn check_tasks(recipe: &Recipe, extend: &ExtendRecipe, old: &Recipe) -> Result<(
 fn check_settings(recipe: &Recipe, extend: &ExtendRecipe, old: &Recipe) -> Result<()> {
     let [expected, found] = [old, recipe].map(|recipe| settings(recipe, &old.task_names()));
     match differences(&expected, &found).into_iter().next() {
-        Some(Change { key, old, new }) => {
+        Some(Change { key, old, new, .. }) => {
             let run = extend.run.display();
             let reason = format!("expected {old} as in {run}, found {new}");
             Err(Error::Recipe { origin: recipe.name.clone(), key, reason })

@@ -297,3 +297,91 @@ fn names_in_either_unicode_form_are_paired() {
     let inferred = set.infer();
     assert_eq!(set.opened(&inferred), (TaskKind::Semseg, vec![split("train", 3), split("val", 1)]));
 }
+
+/// COCO's layout: two annotation files for each split, images in a folder of its own.
+#[test]
+fn coco_json_is_recognised() {
+    let set = Set::new();
+    for (split, count) in [("train", 3), ("val", 2)] {
+        let mut images = Vec::new();
+        for k in 0..count {
+            let name = format!("{split}_{k}.jpg");
+            set.photo(&format!("{split}2017/{name}"));
+            images.push(format!(
+                "{{\"id\": {k}, \"file_name\": {name:?}, \"height\": 24, \"width\": 32}}"
+            ));
+        }
+        for (kind, category) in [("instances", "cat"), ("stuff", "sky")] {
+            let text = format!(
+                "{{\"images\": [{}], \"categories\": [{{\"id\": 1, \"name\": {category:?}}}], \
+                 \"annotations\": [{{\"image_id\": 0, \"category_id\": 1, \"segmentation\": \
+                 [[1, 1, 9, 1, 9, 9]]}}]}}",
+                images.join(", ")
+            );
+            fs::write(set.path(&format!("annotations/{kind}_{split}2017.json")), text).unwrap();
+        }
+    }
+    fs::write(set.path("annotations/captions.json"), "{\"images\": [], \"annotations\": []}")
+        .unwrap();
+    let inferred = set.infer();
+    assert!(inferred.manifest.contains("images = \"{split}2017/{id}.jpg\""), "{inferred:?}");
+    assert!(
+        inferred.manifest.contains("train = { list = \"annotations/instances_train2017.json\" }"),
+        "{inferred:?}"
+    );
+    let label =
+        "name = \"stuff\"\nkind = \"semseg\"\nlabel = \"annotations/stuff_{split}2017.json\"";
+    assert!(inferred.manifest.contains(label), "{inferred:?}");
+    assert!(said(&inferred, "COCO JSON, as it has images (3), annotations (1)"), "{inferred:?}");
+    assert_eq!(set.opened(&inferred), (TaskKind::Semseg, vec![split("train", 3), split("val", 2)]));
+}
+
+/// One file beside the images, without a split.
+#[test]
+fn a_single_coco_json_is_parted() {
+    let set = Set::new();
+    let image = |k: usize| {
+        set.photo(&format!("pictures/{k}.png"));
+        format!("{{\"id\": {k}, \"file_name\": \"{k}.png\", \"height\": 24, \"width\": 32}}")
+    };
+    let images: Vec<String> = (0..8).map(image).collect();
+    let text = format!(
+        "{{\"images\": [{}], \"categories\": [{{\"id\": 1, \"name\": \"cat\"}}], \"annotations\": \
+         [{{\"image_id\": 3, \"category_id\": 1, \"bbox\": [0, 0, 1, 1], \"segmentation\": []}}]}}",
+        images.join(", ")
+    );
+    fs::write(set.path("pictures/_annotations.coco.json"), text).unwrap();
+    let inferred = set.infer();
+    assert!(said(&inferred, "boxes without masks, so only tags"), "{inferred:?}");
+    assert_eq!(set.opened(&inferred), (TaskKind::Tags, vec![split("train", 7), split("val", 1)]));
+}
+
+/// Shards and tables that peers wrote, with labels as parts.
+#[test]
+fn shards_and_tables_are_recognised() {
+    let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    for (kind, ending, pattern) in [
+        ("webdataset", "tar", "{split}-*.tar"),
+        ("parquet", "parquet", "{split}-*-of-00002.parquet"),
+    ] {
+        let set = Set::new();
+        for entry in fs::read_dir(peers.join(kind)).unwrap().flatten() {
+            if entry.path().extension().is_some_and(|own| own == ending) {
+                fs::copy(entry.path(), set.path(&entry.file_name().to_string_lossy())).unwrap();
+            }
+        }
+        let inferred = set.infer();
+        let layout = format!("format = {kind:?}\nimages = {pattern:?}\n");
+        assert!(inferred.manifest.contains(&layout), "{inferred:?}");
+        assert!(said(&inferred, &format!("which are read as {kind}")), "{inferred:?}");
+        let named = inferred.manifest.contains("\"cat\", \"dog\"");
+        assert_eq!(named, kind != "webdataset", "{inferred:?}");
+        let splits = match kind {
+            "arrow" => vec![split("train", 5), split("val", 3)],
+            "parquet" => vec![split("train", 8)],
+            _ => vec![split("train", 4)],
+        };
+        assert_eq!(set.opened(&inferred), (TaskKind::Semseg, splits));
+        assert!(inferred.manifest.contains("kind = \"classification\""), "{inferred:?}");
+    }
+}

@@ -1,0 +1,4 @@
+//! Numbers as EXR, PFM and TIFF: any bytes give a value or an error.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| polyptych_data::fuzz::numbers(bytes));

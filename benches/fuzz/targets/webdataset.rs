@@ -1,0 +1,4 @@
+//! Members of tar shards: any bytes give a value or an error.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| polyptych_data::fuzz::webdataset(bytes));

@@ -1,0 +1,16 @@
+//! COCO's JSON: instances, stuff, keypoints and panoptic segmentation.
+//!
+//! Lin et al., "Microsoft COCO: Common Objects in Context", ECCV 2014; Caesar et al., "COCO-Stuff",
+//! CVPR 2018; Kirillov et al., "Panoptic Segmentation", CVPR 2019. Masks are rasterised as
+//! pycocotools does, pixel by pixel.
+
+mod annotations;
+mod index;
+mod polygon;
+mod rle;
+mod segmentation;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use self::annotations::{Annotation, Category, CocoFile, CocoImages};
+pub(crate) use self::index::CocoIndex;

@@ -1,0 +1,102 @@
+//! A COCO file as it is written.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::segmentation::Segmentation;
+use crate::Result;
+use crate::decode::{damaged, read};
+
+/// The format in errors.
+pub(super) const FORMAT: &str = "COCO JSON";
+
+/// What is read of a file; other keys are passed over.
+#[derive(Debug, Deserialize)]
+pub(crate) struct CocoFile {
+    pub(crate) images: Vec<Image>,
+    pub(crate) annotations: Vec<Annotation>,
+    pub(crate) categories: Vec<Category>,
+}
+
+/// The images of a file alone.
+#[derive(Debug, Deserialize)]
+pub(crate) struct CocoImages {
+    pub(crate) images: Vec<Image>,
+}
+
+/// One photograph.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Image {
+    pub(crate) id: i64,
+    pub(crate) file_name: String,
+    pub(crate) height: usize,
+    pub(crate) width: usize,
+}
+
+/// One instance, one region of stuff, or all segments of one image.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Annotation {
+    pub(crate) image_id: i64,
+    #[serde(default)]
+    pub(crate) category_id: Option<i64>,
+    #[serde(default)]
+    pub(crate) iscrowd: u8,
+    #[serde(default)]
+    pub(crate) segmentation: Option<Segmentation>,
+    /// Panoptic: the PNG of segments.
+    #[serde(default)]
+    pub(crate) file_name: Option<String>,
+    /// Panoptic: what each number of the PNG is.
+    #[serde(default)]
+    pub(crate) segments_info: Option<Vec<Segment>>,
+}
+
+/// One segment of a panoptic PNG.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Segment {
+    pub(crate) id: u32,
+    pub(crate) category_id: i64,
+    #[serde(default)]
+    pub(crate) iscrowd: u8,
+}
+
+/// What instances are.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Category {
+    pub(crate) id: i64,
+    pub(crate) name: String,
+}
+
+impl CocoFile {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io), [`Error::Decode`](crate::Error::Decode) with line and column.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        Self::parse(&read(path)?).map_err(|reason| damaged(path, FORMAT, reason))
+    }
+
+    /// Reads the text of a file.
+    pub(crate) fn parse(bytes: &[u8]) -> std::result::Result<Self, String> {
+        serde_json::from_slice(bytes).map_err(|error| error.to_string())
+    }
+}
+
+impl CocoImages {
+    /// Reads the images of a file.
+    ///
+    /// # Errors
+    /// As [`CocoFile::read`].
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let bytes = read(path)?;
+        serde_json::from_slice(&bytes).map_err(|error| damaged(path, FORMAT, error.to_string()))
+    }
+}
+
+impl Annotation {
+    /// Whether it has a mask beside its box.
+    pub(crate) fn has_mask(&self) -> bool {
+        self.segmentation.as_ref().is_some_and(|masks| !masks.is_empty())
+    }
+}

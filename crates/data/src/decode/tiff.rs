@@ -1,0 +1,82 @@
+//! TIFF with numbers as stored: 8, 16 and 32 bits, whole or floating.
+
+use std::io::Cursor;
+
+use ndarray::{ArrayD, IxDyn};
+use tiff::decoder::{Decoder, DecodingResult, Limits};
+
+use super::bounds::{Decoded, MAX_BYTES, affordable, bounded};
+
+/// Reads `[height, width]`, or `[height, width, channels]` where there are several.
+pub(crate) fn array(bytes: &[u8]) -> Decoded<ArrayD<f64>> {
+    let wrong = |error: tiff::TiffError| error.to_string();
+    let mut limits = Limits::default();
+    limits.decoding_buffer_size = MAX_BYTES as usize;
+    limits.intermediate_buffer_size = MAX_BYTES as usize;
+    let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(wrong)?.with_limits(limits);
+    let (width, height) = decoder.dimensions().map_err(wrong)?;
+    let [width, height] = [width, height].map(|side| side as usize);
+    bounded(width, height)?;
+    let channels = usize::from(decoder.colortype().map_err(wrong)?.num_samples());
+    // The numbers as stored, and each as one of eight bytes.
+    affordable(width.saturating_mul(height).saturating_mul(channels).saturating_mul(16))?;
+    let values = numbers(decoder.read_image().map_err(wrong)?);
+    let shape: &[usize] = if channels == 1 { &[height, width] } else { &[height, width, channels] };
+    let found = values.len();
+    ArrayD::from_shape_vec(IxDyn(shape), values)
+        .map_err(|_| format!("{found} numbers, expected {height} x {width} x {channels}"))
+}
+
+fn numbers(image: DecodingResult) -> Vec<f64> {
+    fn all<T: Into<f64>>(values: Vec<T>) -> Vec<f64> {
+        values.into_iter().map(Into::into).collect()
+    }
+    match image {
+        DecodingResult::U8(values) => all(values),
+        DecodingResult::U16(values) => all(values),
+        DecodingResult::U32(values) => all(values),
+        DecodingResult::U64(values) => values.into_iter().map(|value| value as f64).collect(),
+        DecodingResult::F16(values) => all(values),
+        DecodingResult::F32(values) => all(values),
+        DecodingResult::F64(values) => values,
+        DecodingResult::I8(values) => all(values),
+        DecodingResult::I16(values) => all(values),
+        DecodingResult::I32(values) => all(values),
+        DecodingResult::I64(values) => values.into_iter().map(|value| value as f64).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use tiff::encoder::{TiffEncoder, colortype};
+
+    use super::array;
+
+    fn file(write: impl FnOnce(&mut TiffEncoder<Cursor<&mut Vec<u8>>>)) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        write(&mut TiffEncoder::new(Cursor::new(&mut bytes)).unwrap());
+        bytes
+    }
+
+    #[test]
+    fn numbers_are_those_that_are_stored() {
+        let metres = [0.5_f32, 1.25, 80.0, f32::NAN];
+        let bytes = file(|f| f.write_image::<colortype::Gray32Float>(2, 2, &metres).unwrap());
+        let found = array(&bytes).unwrap();
+        assert_eq!(found.shape(), [2, 2]);
+        assert_eq!((found[[0, 1]], found[[1, 0]]), (1.25, 80.0));
+        assert!(found[[1, 1]].is_nan());
+        let words = [0_u16, 256, 65535, 7, 8, 9];
+        let bytes = file(|f| f.write_image::<colortype::Gray16>(3, 2, &words).unwrap());
+        assert!(array(&bytes).unwrap().iter().zip(words).all(|(&a, b)| a == f64::from(b)));
+        let classes = [0_u8, 1, 255, 2, 3, 4];
+        let bytes = file(|f| f.write_image::<colortype::RGB8>(1, 2, &classes).unwrap());
+        assert_eq!(array(&bytes).unwrap().shape(), [2, 1, 3]);
+        for length in 0..bytes.len() {
+            let _ = array(&bytes[..length]);
+        }
+        assert!(array(&bytes[..8]).is_err());
+    }
+}

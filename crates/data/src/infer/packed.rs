@@ -1,0 +1,213 @@
+//! A manifest for a folder of shards or tables.
+//!
+//! Some records are unpacked into a folder of their own, a folder for each part, and looked at like
+//! any other folder of images and labels.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::collect::collect;
+use super::inferred::InferredManifest;
+use super::lists::files;
+use super::loose::{Loose, look};
+use super::series::{Series, split_in};
+use super::splits::SHARES;
+use super::text::{distinct, key, lines, start, table};
+use crate::decode::unreadable;
+use crate::packed::{self, Packed, Records};
+use crate::{Error, Result};
+
+/// Records that are unpacked.
+const SAMPLES: usize = 64;
+/// Records whose class numbers are looked at.
+const COUNTED: usize = 20_000;
+
+/// The manifest of `folder`, if it has files of a packed format and no photographs beside them:
+/// archives lie beside what was unpacked from them.
+pub(super) fn recognise(name: &str, folder: &Path) -> Result<Option<InferredManifest>> {
+    if collect(folder)?.0.iter().any(Series::may_be_photographs) {
+        return Ok(None);
+    }
+    for format in packed::FORMATS {
+        let found = files(folder, &[format.ending], u64::MAX);
+        if !found.is_empty() {
+            return manifest(name, folder, format, &found).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+fn manifest(
+    name: &str,
+    folder: &Path,
+    format: &'static Packed,
+    found: &[PathBuf],
+) -> Result<InferredManifest> {
+    let (splits, pattern, mut notes) = parted(folder, found);
+    let first = splits.keys().find(|split| split.as_ref().is_some_and(|s| s.starts_with("train")));
+    let files = first.map_or_else(|| splits.values().next(), |first| splits.get(first));
+    let records = (format.open)(files.map_or(&[], Vec::as_slice))?;
+    let unpacked = tempfile::tempdir().map_err(unreadable(&std::env::temp_dir()))?;
+    let texts = unpack(records.as_ref(), unpacked.path())?;
+    let Loose { images, tasks, notes: more } = look(unpacked.path(), false)?;
+    notes.extend(more);
+    let image = part_of(&images.pattern());
+    let mut text = start(name)
+        + &format!(
+            "[layout]\nformat = {:?}\nimages = {pattern:?}\nimage = {image:?}\n",
+            format.name
+        );
+    let (lines, names) = split_lines(splits.keys());
+    text += &lines;
+    let all = distinct(tasks.iter().map(|(task, _)| task.name.clone()));
+    for ((mut task, _), name) in tasks.into_iter().zip(all) {
+        task.label = part_of(&task.label);
+        notes.extend(task.notes());
+        text += &table(&task, &name);
+    }
+    let classes = texts.iter().filter_map(|part| classes(records.as_ref(), part));
+    let classes: Vec<String> = classes.collect();
+    if !text.contains("[[tasks]]") && classes.is_empty() {
+        return Err(Error::Config {
+            origin: folder.display().to_string(),
+            key: "parts".to_owned(),
+            expected: "images and labels in records".to_owned(),
+            found: format!("the parts {} and no labels", records.parts(0).join(", ")),
+        });
+    }
+    text.extend(classes);
+    let why = format!(
+        "{pattern}: {} records in files of .{}, which are read as {}",
+        records.len(),
+        format.ending,
+        format.name
+    );
+    notes.insert(0, why);
+    Ok(InferredManifest { manifest: text, splits: names, notes, held_out: None })
+}
+
+/// Files by split, and the pattern of their names.
+type Parted = (BTreeMap<Option<String>, Vec<PathBuf>>, String, Vec<String>);
+
+fn parted(folder: &Path, found: &[PathBuf]) -> Parted {
+    let mut splits: BTreeMap<Option<String>, Vec<PathBuf>> = BTreeMap::new();
+    for path in found {
+        splits.entry(split_in(&below(folder, path))).or_default().push(path.clone());
+    }
+    let mut notes = Vec::new();
+    if splits.len() > 1
+        && let Some(others) = splits.remove(&None)
+    {
+        let first = below(folder, &others[0]);
+        notes.push(format!("{} files such as {first} of no split: passed over", others.len()));
+    }
+    let with_slot = |(split, paths): (&Option<String>, &Vec<PathBuf>)| {
+        let slot = |path: &PathBuf| match split {
+            Some(split) => below(folder, path).replacen(split.as_str(), "{split}", 1),
+            None => below(folder, path),
+        };
+        paths.iter().map(slot).collect::<Vec<_>>()
+    };
+    let names: BTreeSet<String> = splits.iter().flat_map(with_slot).collect();
+    let pattern = common(&names);
+    (splits, pattern, notes)
+}
+
+fn below(folder: &Path, path: &Path) -> String {
+    path.strip_prefix(folder).unwrap_or(path).display().to_string()
+}
+
+/// The one name, or what all names begin and end with around a star; numbers stay whole.
+fn common(names: &BTreeSet<String>) -> String {
+    let (Some(first), Some(last)) = (names.first(), names.last()) else { return String::new() };
+    if names.len() == 1 {
+        return first.clone();
+    }
+    let shared = |a: &str, b: &str| a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count();
+    // Of sorted names the first and the last differ the soonest.
+    let mut head = shared(first, last);
+    let reversed: Vec<String> = names.iter().map(|name| name.chars().rev().collect()).collect();
+    let mut tail = reversed.iter().map(|name| shared(&reversed[0], name)).min().unwrap_or(0);
+    tail = tail.min(first.len().min(last.len()) - head);
+    let digit = |byte: u8| byte.is_ascii_digit();
+    while head > 0 && digit(first.as_bytes()[head - 1]) {
+        head -= 1;
+    }
+    while tail > 0 && digit(first.as_bytes()[first.len() - tail]) {
+        tail -= 1;
+    }
+    format!("{}*{}", first.get(..head).unwrap_or(""), first.get(first.len() - tail..).unwrap_or(""))
+}
+
+fn split_lines<'a>(splits: impl Iterator<Item = &'a Option<String>>) -> (String, Vec<String>) {
+    let named: Vec<String> = splits.flatten().cloned().collect();
+    if named.is_empty() {
+        let line = |(split, share): &(&str, &str)| format!("{split} = {{ fraction = {share} }}\n");
+        let text: String = SHARES.iter().map(line).collect();
+        let head = "\n[splits]\n# No file is called like a split: a tenth of the records.\n";
+        return (head.to_owned() + &text, SHARES.map(|(split, _)| split.to_owned()).to_vec());
+    }
+    let text: String = named.iter().map(|split| format!("{} = {{}}\n", key(split))).collect();
+    (format!("\n[splits]\n{text}"), named)
+}
+
+/// The part that a pattern of unpacked files is of.
+fn part_of(pattern: &str) -> String {
+    pattern.split('/').next().unwrap_or_default().to_owned()
+}
+
+/// Writes some records below `folder`, as `<part>/<number>.<ending>`, and tells the parts that are
+/// texts.
+fn unpack(records: &dyn Records, folder: &Path) -> Result<BTreeSet<String>> {
+    let mut texts = BTreeSet::new();
+    let count = records.len().min(SAMPLES);
+    for index in (0..count).map(|k| k * records.len() / count) {
+        for part in records.parts(index).iter().filter(|part| !part.contains(['/', '\\'])) {
+            let Some(bytes) = records.read(index, part)? else { continue };
+            let Some(ending) = ending(&bytes) else {
+                texts.insert(part.clone());
+                continue;
+            };
+            let place = folder.join(part).join(format!("{index:08}.{ending}"));
+            fs::create_dir_all(place.parent().unwrap_or(folder)).map_err(unreadable(&place))?;
+            fs::write(&place, bytes).map_err(unreadable(&place))?;
+        }
+    }
+    Ok(texts)
+}
+
+/// The ending of files with these first bytes; none of what is no image and no array.
+fn ending(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        [0x89, b'P', b'N', b'G', ..] => Some("png"),
+        [0xff, 0xd8, ..] => Some("jpg"),
+        [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => Some("npy"),
+        [b'R', b'I', b'F', b'F', ..] => Some("webp"),
+        [b'B', b'M', ..] => Some("bmp"),
+        [b'I', b'I', b'*', 0, ..] | [b'M', b'M', 0, b'*', ..] => Some("tif"),
+        _ => None,
+    }
+}
+
+/// The task of a part that holds the number of a class.
+fn classes(records: &dyn Records, part: &str) -> Option<String> {
+    let count = records.len().min(COUNTED);
+    let mut largest = None;
+    for index in (0..count).map(|k| k * records.len() / count) {
+        let Some(bytes) = records.read(index, part).ok()? else { continue };
+        let number: usize = std::str::from_utf8(&bytes).ok()?.trim().parse().ok()?;
+        largest = largest.max(Some(number));
+    }
+    let known = records.classes(part);
+    let note = if known.is_some() { "" } else { "# Names by number: give them their own.\n" };
+    let numbers = || (0..=largest.unwrap_or(0)).map(|number| number.to_string()).collect();
+    let names = known.unwrap_or_else(numbers);
+    (2..=100_000).contains(&names.len()).then(|| {
+        let names = lines(names.iter().map(|name| format!("{name:?}")));
+        format!(
+            "\n[[tasks]]\nname = {part:?}\nkind = \"classification\"\nlabel = {part:?}\n\
+             format = \"index_txt\"\n{note}classes = [\n{names}]\n"
+        )
+    })
+}

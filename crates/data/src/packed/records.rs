@@ -1,0 +1,66 @@
+//! What every file of many samples gives.
+
+use std::fmt::{self, Debug};
+use std::path::{Path, PathBuf};
+
+use crate::Result;
+
+/// A format of files with many samples.
+pub(crate) struct Packed {
+    /// Name in manifests.
+    pub(crate) name: &'static str,
+    /// Ending of the files.
+    pub(crate) ending: &'static str,
+    /// Parts that hold the image where a manifest does not say: the first that a record has.
+    pub(crate) image: &'static str,
+    /// Opens files, one after the other.
+    pub(crate) open: fn(&[PathBuf]) -> Result<Box<dyn Records>>,
+}
+
+/// The records of a split.
+pub(crate) trait Records: Debug + Send + Sync {
+    /// Number of records.
+    fn len(&self) -> usize;
+
+    /// Name of a record.
+    fn key(&self, index: usize) -> String;
+
+    /// The file of a record.
+    fn path(&self, index: usize) -> &Path;
+
+    /// Bytes of a record, as far as they are known without reading it.
+    fn length(&self, index: usize) -> u64;
+
+    /// Names of the parts that a record has.
+    fn parts(&self, index: usize) -> Vec<String>;
+
+    /// The bytes of a part; none where the record has no such part.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or is not what it was.
+    fn read(&self, index: usize, part: &str) -> Result<Option<Vec<u8>>>;
+
+    /// Names of the classes whose numbers a part holds, where the files know them.
+    fn classes(&self, _part: &str) -> Option<Vec<String>> {
+        None
+    }
+
+    /// File, record and part, as errors name them.
+    fn place(&self, index: usize, part: &str) -> PathBuf {
+        format!("{}: {}.{part}", self.path(index).display(), self.key(index)).into()
+    }
+}
+
+impl Debug for Packed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl PartialEq for Packed {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Packed {}

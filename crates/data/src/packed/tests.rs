@@ -1,0 +1,194 @@
+//! Shards as webdataset writes them, and shards that are spoilt.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{Records, arrow, parquet, webdataset};
+use crate::Result;
+
+/// Written by webdataset 1.0 (`tests/webdataset/generate.py`).
+fn shard(number: usize) -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/webdataset");
+    folder.join(format!("train-{number:06}.tar"))
+}
+
+fn open(paths: &[PathBuf]) -> Result<Box<dyn Records>> {
+    (webdataset::FORMAT.open)(paths)
+}
+
+/// A shard of these members.
+fn written(members: &[(&str, &[u8])]) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.tar");
+    let mut builder = tar::Builder::new(fs::File::create(&path).unwrap());
+    for (name, bytes) in members {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        builder.append_data(&mut header, name, *bytes).unwrap();
+    }
+    builder.finish().unwrap();
+    (folder, path)
+}
+
+fn refused(path: &Path) -> String {
+    let message = open(&[path.to_owned()]).unwrap_err().to_string();
+    message.replace(&path.display().to_string(), "a.tar")
+}
+
+#[test]
+fn members_of_one_name_are_one_sample() {
+    let records = open(&[shard(0), shard(1)]).unwrap();
+    assert_eq!(records.len(), 4);
+    let keys: Vec<String> = (0..4).map(|index| records.key(index)).collect();
+    assert_eq!(keys, ["street/0000", "street/0001", "street/0002", "street/0003"]);
+    assert_eq!(records.path(2), shard(1));
+    let mut parts = records.parts(3);
+    parts.sort();
+    assert_eq!(parts, ["cls", "png", "seg.png"]);
+    assert_eq!(records.read(3, "cls").unwrap().unwrap(), b"1");
+    assert_eq!(records.read(3, "CLS").unwrap().unwrap(), b"1");
+    assert_eq!(records.read(3, "json").unwrap(), None);
+    assert!(records.read(0, "png").unwrap().unwrap().starts_with(b"\x89PNG"));
+}
+
+#[test]
+fn names_are_parted_at_their_first_dot() {
+    let (_folder, path) = written(&[
+        ("./a.b/c.jpg", b"1"),
+        ("./a.b/c.seg.png", b"22"),
+        ("./a.b/.hidden", b"3"),
+        ("./a.b/plain", b"4"),
+        ("d.jpg", b"5"),
+        ("./a.b/c.jpg", b"6"),
+    ]);
+    let records = open(&[path]).unwrap();
+    let keys: Vec<String> = (0..records.len()).map(|index| records.key(index)).collect();
+    assert_eq!(keys, ["a.b/c", "d", "a.b/c"]);
+    assert_eq!(records.length(0), 3);
+}
+
+/// Every cut is noticed, within a member, between two, and within the end.
+#[test]
+fn a_shard_that_was_cut_is_named() {
+    let (_folder, path) = written(&[("a.jpg", &[7; 700]), ("b.jpg", &[8; 100])]);
+    let whole = fs::read(&path).unwrap();
+    for length in (0..whole.len() - 512).step_by(256) {
+        fs::write(&path, &whole[..length]).unwrap();
+        let message = refused(&path);
+        assert!(message.starts_with("a.tar: not a readable tar shard: "), "{length}: {message}");
+    }
+    fs::write(&path, &whole[..512 + 1024]).unwrap();
+    assert!(refused(&path).ends_with("found none: the file was cut off"));
+    fs::write(&path, [&whole[..512 + 512], &[0; 1024]].concat()).unwrap();
+    open(&[path.clone()]).unwrap();
+    let records = {
+        fs::write(&path, &whole).unwrap();
+        open(&[path.clone()]).unwrap()
+    };
+    fs::write(&path, &whole[..1024]).unwrap();
+    let message = records.read(0, "jpg").unwrap_err().to_string();
+    assert!(message.ends_with("shorter than when it was opened"), "{message}");
+}
+
+#[test]
+fn what_is_no_shard_is_refused() {
+    let (_folder, path) = written(&[("a.jpg", b"1"), ("a.jpg", b"2")]);
+    assert!(refused(&path).ends_with("expected each member once, found a.jpg twice"));
+    let (_folder, path) = written(&[("readme", b"1")]);
+    assert!(refused(&path).ends_with("expected members such as 0001.jpg, found none"));
+    fs::write(&path, vec![b'x'; 2048]).unwrap();
+    assert!(refused(&path).contains("not a readable tar shard"));
+    assert!(refused(Path::new("no/such.tar")).starts_with("a.tar: "));
+    // A member that claims more than the file holds.
+    let (_folder, path) = written(&[("a.jpg", &[7; 100])]);
+    let mut bytes = fs::read(&path).unwrap();
+    let mut header = tar::Header::new_gnu();
+    header.set_path("a.jpg").unwrap();
+    header.set_size(1 << 40);
+    header.set_cksum();
+    bytes[..512].copy_from_slice(header.as_bytes());
+    fs::write(&path, bytes).unwrap();
+    let message = refused(&path);
+    assert!(message.contains("a.jpg ends at byte 1099511628288, the file at"), "{message}");
+}
+
+/// A table of `tests/parquet`.
+fn table() -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parquet");
+    fs::read(folder.join("train-00000-of-00002.parquet")).unwrap()
+}
+
+#[test]
+fn a_table_that_was_cut_or_spoilt_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.parquet");
+    let whole = table();
+    let open = || (parquet::FORMAT.open)(&[path.clone()]);
+    for length in (0..whole.len()).step_by(97) {
+        fs::write(&path, &whole[..length]).unwrap();
+        let message = open().unwrap_err().to_string();
+        assert!(message.contains("a.parquet: not a readable Parquet file: "), "{message}");
+    }
+    // Pages that are not what they were, behind a directory that is whole.
+    let mut spoilt = whole.clone();
+    spoilt[4..1500].fill(0xa5);
+    fs::write(&path, &spoilt).unwrap();
+    let message = open().unwrap().read(0, "image").unwrap_err().to_string();
+    assert!(message.contains("a.parquet: not a readable Parquet file: "), "{message}");
+}
+
+#[test]
+fn tables_of_other_columns_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let [one, two] = ["a", "b"].map(|name| folder.path().join(format!("{name}.parquet")));
+    fs::write(&one, table()).unwrap();
+    fs::write(&two, renamed(&table(), "note", "nota")).unwrap();
+    let message = (parquet::FORMAT.open)(&[one, two]).unwrap_err().to_string();
+    assert!(
+        message.contains("b.parquet: not a readable Parquet file: expected the columns"),
+        "{message}"
+    );
+    assert!(
+        message.ends_with("found image, image.path, label, mask, mask.path, nota"),
+        "{message}"
+    );
+}
+
+fn renamed(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
+    let (from, to) = (from.as_bytes(), to.as_bytes());
+    let mut bytes = bytes.to_vec();
+    for place in 0..bytes.len() - from.len() {
+        if bytes[place..].starts_with(from) {
+            bytes[place..place + to.len()].copy_from_slice(to);
+        }
+    }
+    bytes
+}
+
+/// Every cut of a stream and every spoilt byte of its messages gives an error or the rows.
+#[test]
+fn an_arrow_file_that_was_cut_or_spoilt_is_named() {
+    let whole =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/arrow/train/data-00000-of-00001.arrow");
+    let whole = fs::read(whole).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.arrow");
+    let open = || (arrow::FORMAT.open)(&[path.clone()]);
+    fs::write(&path, &whole).unwrap();
+    assert_eq!(open().unwrap().read(2, "note").unwrap().unwrap(), b"row 2");
+    for length in (0..whole.len()).step_by(101) {
+        fs::write(&path, &whole[..length]).unwrap();
+        let message = open().unwrap_err().to_string();
+        assert!(message.contains("a.arrow: not a readable Arrow file: "), "{length}: {message}");
+    }
+    for place in (0..whole.len()).step_by(61) {
+        let mut spoilt = whole.clone();
+        spoilt[place] ^= 0xff;
+        fs::write(&path, &spoilt).unwrap();
+        let Ok(records) = open() else { continue };
+        for index in 0..records.len().min(8) {
+            records.parts(index).iter().for_each(|part| drop(records.read(index, part)));
+        }
+    }
+}
