@@ -170,7 +170,7 @@ impl FreeSinewich {
     }
 
     fn is_adapted(site: &Site) -> bool {
-        matches!(site.kind, SiteKind::Qkv | SiteKind::Proj | SiteKind::Fc1 | SiteKind::Fc2)
+        !matches!(site.kind, SiteKind::Reduction | SiteKind::Mlp | SiteKind::Block)
     }
 
     fn clock(&self, scope: &Scope, site: &Site) -> TensorResult<Rc<Clock>> {

@@ -9,10 +9,13 @@
 //! Every token attends to them from the first step on, so the model does not start as the plain
 //! backbone. No weight of a plain backbone can hold them, so they cannot be merged.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use polyptych_registry::Part;
-use polyptych_tensor::{Init, Plan, Prompts, Result as TensorResult, Scope, Site, Tensor, dropout};
+use polyptych_tensor::{
+    Error as TensorError, Init, Plan, Prompts, Result as TensorResult, Scope, Site, Tensor, dropout,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, config};
@@ -57,9 +60,11 @@ impl Method for VptConfig {
 }
 
 /// Visual prompt tuning as a plan. See [`VptConfig`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Vpt {
     config: VptConfig,
+    /// Whether the backbone has a place for prompts.
+    placed: Cell<bool>,
 }
 
 impl Vpt {
@@ -72,7 +77,7 @@ impl Vpt {
             return Err(config("num_tokens", "at least 1", fields.num_tokens));
         }
         match (0.0..1.0).contains(&fields.dropout) {
-            true => Ok(Self { config: fields }),
+            true => Ok(Self { config: fields, placed: Cell::new(false) }),
             false => Err(config("dropout", "at least 0 and below 1", fields.dropout)),
         }
     }
@@ -86,6 +91,7 @@ impl Plan for Vpt {
         block: &Site,
         [pixels, embed_dim]: [i64; 2],
     ) -> TensorResult<Option<Box<dyn Prompts>>> {
+        self.placed.set(true);
         let first = block.stage == 0 && block.path.ends_with("blocks.0");
         if !(first || self.config.deep) {
             return Ok(None);
@@ -94,6 +100,17 @@ impl Plan for Vpt {
             ([self.config.num_tokens, block.in_features], Init::glorot(pixels, embed_dim));
         let tokens = scope.param("vpt_prompts", &shape, init)?;
         Ok(Some(Box::new(Tokens { tokens, dropout: self.config.dropout })))
+    }
+
+    fn finish(&self) -> TensorResult<()> {
+        match self.placed.get() {
+            true => Ok(()),
+            false => Err(TensorError::Config {
+                key: "adapter".into(),
+                expected: "a backbone with a place for prompts, such as a ViT or a Swin".into(),
+                found: "vpt on one without".into(),
+            }),
+        }
     }
 
     fn unmergeable(&self) -> Option<String> {
