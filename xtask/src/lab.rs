@@ -3,6 +3,7 @@
 pub(crate) mod baselines;
 pub(crate) mod bench;
 pub(crate) mod fuzz;
+pub(crate) mod gpu;
 pub(crate) mod load;
 mod machine;
 mod page;

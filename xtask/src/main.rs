@@ -33,6 +33,7 @@ const COMMANDS: &[Entry] = &[
     entry::<lab::soak::flags::Soak>(),
     entry::<lab::load::flags::Load>(),
     entry::<lab::bench::flags::Bench>(),
+    entry::<lab::gpu::Gpu>(),
     entry::<lab::parity::Parity>(),
     entry::<ci::test::Test>(),
     entry::<ci::coverage::Coverage>(),

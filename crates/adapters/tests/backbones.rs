@@ -1,8 +1,9 @@
 //! Every registered method on every architecture: it starts as the plain backbone and merges
 //! without changing outputs, or is refused by name.
-#![allow(clippy::unwrap_used)]
 
 mod support;
+
+use std::collections::BTreeSet;
 
 use polyptych_adapters::{AdapterConfig, Form, is_method_parameter};
 use polyptych_backbones::{BackboneConfig, Intermediates, Options};
@@ -14,13 +15,17 @@ use support::{Built, TASKS, adapter, alone, image, redraw};
 /// Rounding of a trunk whose branches are as large as its stream.
 const TOLERANCE: f64 = 1e-4;
 
+/// Parameters that select layers.
+const SELECTING: [&str; 6] =
+    ["taps_s", "diff_alpha", "diff_group", "interro_alpha", "mor1e_omega", "mor1e_gate"];
+
 /// Why an architecture has no place for a method, as the message begins.
 fn refusal(architecture: &str, method: &str) -> Option<&'static str> {
     let apart = ["pvt_v2", "eva, gated", "convnext"].contains(&architecture);
     let gated = ["pvt_v2", "eva, gated", "eva, packed"].contains(&architecture);
     match method {
         "relative_bias" => Some("relative_bias: expected a backbone with relative position tables"),
-        "vpt" if ["pvt_v2", "convnext"].contains(&architecture) => {
+        "vpt" | "mpt" if ["pvt_v2", "convnext"].contains(&architecture) => {
             Some("adapter: expected a backbone with a place for prompts")
         }
         "emtal" if gated => Some("adapter: expected a backbone whose perceptrons have a place"),
@@ -106,9 +111,8 @@ fn compare(what: &str, found: &[Tensor], expected: &[Tensor]) {
 fn built(backbone: &BackboneConfig, config: &AdapterConfig) -> Result<Built, String> {
     let plan = config.plan(&support::tasks(&TASKS), Form::Adapted).map_err(|e| e.to_string())?;
     let options = Options { features_only: true, ..Options::default() };
-    let store = Store::new(Device::Cpu);
-    backbone.init(&store.root(), plan.as_ref(), options).map_err(|e| e.to_string())?;
-    plan.finish().map_err(|e| e.to_string())?;
+    let scope = Store::new(Device::Cpu).root();
+    backbone.build(&scope, plan.as_ref(), options).map_err(|e| e.to_string())?;
     Ok(Built::adapted(backbone, config, Form::Adapted))
 }
 
@@ -125,10 +129,13 @@ fn starts_plain(what: &str, backbone: &BackboneConfig, built: &Built) {
 
 fn merges(what: &str, backbone: &BackboneConfig, config: &AdapterConfig, built: &Built) {
     redraw(&built.store, 0.3, |name| !is_method_parameter(name) && !name.contains("norm"));
-    redraw(&built.store, 0.1, |name| is_method_parameter(name) && !name.ends_with("taps_s"));
-    let tensors = built.plan.merge(&built.tensors()).unwrap();
+    // What selects layers stays, or some layers would have no effect at all.
+    let trainable = built.store.trainable().into_iter().map(|(name, _)| name);
+    let trainable: BTreeSet<String> = trainable.filter(|name| is_method_parameter(name)).collect();
+    let selects = |name: &str| SELECTING.iter().any(|part| name.contains(part));
+    redraw(&built.store, 0.1, |name| trainable.contains(name) && !selects(name));
     let merged = Built::adapted(backbone, config, Form::Merged);
-    merged.load(&tensors);
+    merged.load(&built.merged());
     let image = image();
     compare(what, &streams(&merged.eval(&image)), &streams(&built.eval(&image)));
 }
@@ -149,7 +156,7 @@ fn every_method_starts_plain_and_merges_or_is_refused_by_name() {
                 (Err(found), None) => panic!("{what}: {found}"),
             };
             // Every token attends to prompts from the first step on.
-            if method != "vpt" {
+            if !["vpt", "mpt"].contains(&method.as_str()) {
                 starts_plain(&format!("{what}, start"), &backbone, &built);
             }
             if built.plan.unmergeable().is_none() {

@@ -7,6 +7,7 @@ pub(crate) mod combine;
 pub(crate) mod grad_checkpointing;
 pub(crate) mod layer_scope;
 pub(crate) mod mlp;
+pub(crate) mod neck;
 pub(crate) mod patch_embed;
 pub(crate) mod plain_stages;
 pub(crate) mod prompts;

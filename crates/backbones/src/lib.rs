@@ -23,6 +23,7 @@
 mod architectures;
 mod backbone;
 mod blocks;
+mod built;
 mod error;
 mod weights;
 
@@ -36,6 +37,7 @@ pub use architectures::vit::{GlobalPool, VitConfig};
 pub use architectures::{BackboneConfig, computed};
 pub use backbone::{Backbone, FeatureInfo, Intermediates, Options};
 pub use blocks::act_layer::ActLayer;
+pub use built::Built;
 pub use error::{Error, Result};
 pub use weights::checkpoint::Checkpoint;
 pub use weights::prefix::prefix_of;

@@ -1,28 +1,75 @@
 //! `polyptych recipe`: what ships with the program.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use clap::Parser;
 use polyptych_engine::{Recipe, balancers};
 
-use crate::flags::RecipeCommand;
+use crate::command::Subcommand;
 use crate::output::say;
 use crate::propose;
 use crate::recipes::{self, SHIPPED};
 
-pub(crate) fn run(command: &RecipeCommand) -> Result<()> {
-    match command {
-        RecipeCommand::List => list(),
-        RecipeCommand::Balancers => list_balancers(),
-        RecipeCommand::Show { name } => {
-            say!("{}", named(name)?.trim_end());
-            Ok(())
-        }
-        RecipeCommand::Copy { name, to } => copy(name, to.clone()),
-        RecipeCommand::New { manifest, root, out } => {
-            propose::new(manifest, root.as_deref(), out.clone())
-        }
+/// Recipes that ship with the program, and what they can name
+#[derive(Debug, Parser)]
+#[command(name = "recipe")]
+pub(crate) struct Recipes {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Names and descriptions
+    List,
+    /// Names of balancers, what each needs and costs, and its paper
+    Balancers,
+    /// Print a recipe
+    Show {
+        /// Name of a shipped recipe
+        name: String,
+    },
+    /// Write a whole recipe for a data set of one's own, and say what was chosen and why
+    #[command(after_help = "Examples:\n  polyptych recipe new mine.toml --root DIR")]
+    New {
+        /// The manifest, such as `polyptych data new` writes
+        manifest: PathBuf,
+        /// Folder of the data set [default: data/NAME after the manifest]
+        #[arg(long, value_name = "DIR")]
+        root: Option<PathBuf>,
+        /// The recipe, a new file [default: NAME.recipe.toml after the manifest]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Copy a recipe to a file, to change it there
+    Copy {
+        /// Name of a shipped recipe
+        name: String,
+        /// The file [default: NAME.toml]
+        to: Option<PathBuf>,
+    },
+}
+
+impl Subcommand for Recipes {
+    fn run(flags: &Self) -> Result<ExitCode> {
+        match &flags.command {
+            Command::List => list(),
+            Command::Balancers => list_balancers(),
+            Command::Show { name } => show(name),
+            Command::Copy { name, to } => copy(name, to.clone()),
+            Command::New { manifest, root, out } => {
+                propose::new(manifest, root.as_deref(), out.clone())
+            }
+        }?;
+        Ok(ExitCode::SUCCESS)
     }
+}
+
+fn show(name: &str) -> Result<()> {
+    say!("{}", named(name)?.trim_end());
+    Ok(())
 }
 
 fn list() -> Result<()> {

@@ -146,7 +146,7 @@ fn conflict_is_measured_drawn_and_counted() {
     assert_eq!(written, "map.png\n");
     assert!(image::open(playground.path("map.png")).unwrap().width() > 200);
     let summary = playground.succeed(&[&["inspect"], &overrides[..]].concat());
-    assert!(summary.contains("\nrow buffer: 2 tasks x "), "{summary}");
+    assert!(summary.contains("\ngradient buffer: 2 tasks x "), "{summary}");
     let message = playground.refused(&["conflict", "toy"]);
     assert!(message.starts_with("toy/metrics.jsonl: "), "{message}");
 }
@@ -239,7 +239,7 @@ fn a_recipe_is_counted_without_its_data() {
 }
 
 #[test]
-fn a_batch_larger_than_the_data_is_told() {
+fn a_batch_larger_than_the_data_is_noted() {
     let playground = Playground::new();
     let args = ["train", "recipe.toml", "--out", "run", "--set", "data.batch_size=9"];
     let output = playground.run(&args);
@@ -251,7 +251,7 @@ fn a_batch_larger_than_the_data_is_told() {
 }
 
 #[test]
-fn float16_without_a_gpu_is_told_to_be_slow() {
+fn float16_without_a_gpu_is_noted_to_be_slow() {
     let playground = Playground::new();
     let args = ["train", "recipe.toml", "--out", "run", "--set", "precision=fp16"];
     let cpu = ["--set", "device=cpu", "--set", "train.steps=1"];

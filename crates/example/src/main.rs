@@ -7,7 +7,7 @@ use polyptych_losses::balancers::gradient::{Gram, GramAggregator};
 use polyptych_losses::balancers::{BalancerConfig, BalancerKind, BalancerPart, Method, StepInfo};
 use polyptych_losses::{LossConfig, LossValue, TaskLoss};
 use polyptych_registry::{Result, part};
-use polyptych_tensor::{Conv2d, Kind, Plan, Scope, Tensor};
+use polyptych_tensor::{Conv2d, Kind, ParameterKind, ParameterKinds, Plan, Scope, Tensor};
 use serde::{Deserialize, Serialize};
 
 /// LN-Tuning (arXiv 2312.11420): the norms of the backbone train, and nothing is added.
@@ -21,8 +21,8 @@ impl AdapterMethod for LnTuning {
     }
 }
 impl Plan for LnTuning {
-    fn trains(&self, name: &str) -> bool {
-        name.contains("norm")
+    fn trains(&self, kinds: &ParameterKinds) -> bool {
+        kinds.contains(&ParameterKind::Norm)
     }
 }
 

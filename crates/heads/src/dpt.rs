@@ -159,8 +159,6 @@ impl Head for DptHead {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::testing::{dims, parameters, tensors};
     use polyptych_tensor::{Device, Store};

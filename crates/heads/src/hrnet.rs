@@ -102,8 +102,6 @@ impl Head for HrnetHead {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::testing::{dims, levels, parameters, tensors};
     use polyptych_tensor::{Device, Kind, Store};

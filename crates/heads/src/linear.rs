@@ -65,8 +65,6 @@ impl Head for LinearHead {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use polyptych_tensor::{Device, Store};
 

@@ -156,8 +156,6 @@ fn resized(map: &Tensor, size: [i64; 2]) -> Tensor {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::testing::{dims, levels, parameters, tensors};
     use polyptych_tensor::{Device, Kind, Store};

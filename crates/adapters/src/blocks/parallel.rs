@@ -102,15 +102,11 @@ impl ParallelAdapters {
 
 impl Plan for ParallelAdapters {
     fn parallel(&self, scope: &Scope, mlp: &Site) -> TensorResult<Option<Box<dyn Parallel>>> {
-        Ok(Some(Box::new(Path::new(scope, &self.options, mlp)?)))
+        Ok(Some(Box::new(Path::new(&scope.adapter(), &self.options, mlp)?)))
     }
 
     fn unmergeable(&self) -> Option<String> {
         Some(UNMERGEABLE.to_owned())
-    }
-
-    fn trains(&self, name: &str) -> bool {
-        name.contains("adapter_")
     }
 }
 

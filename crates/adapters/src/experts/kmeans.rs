@@ -117,7 +117,7 @@ fn costs(squared: &Array2<f64>, cost: AssignmentCost) -> Array2<f64> {
     }
 }
 
-/// The first seed is any point; each further one is drawn with a probability proportional to its
+/// The first seed is any point; each other one is drawn with a probability proportional to its
 /// squared distance to the nearest seed, or evenly if every point coincides with a seed.
 fn seeds(points: &Points, experts: usize, rng: &mut Pcg64) -> Vec<usize> {
     let mut nearest = vec![f64::INFINITY; points.len()];
@@ -157,7 +157,6 @@ pub(super) fn random_split(n: usize, experts: usize, config: &KMeansConfig) -> V
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::super::gram::scatter;
     use super::*;
 

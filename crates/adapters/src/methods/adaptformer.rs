@@ -77,7 +77,6 @@ impl Method for AdaptFormerConfig {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -7,12 +7,11 @@
 use std::rc::Rc;
 
 use polyptych_registry::Part;
-use polyptych_tensor::Plan;
+use polyptych_tensor::{ParameterKind, ParameterKinds, Plan};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::method::{Form, Method};
-use crate::methods::relative_bias::TABLE;
 
 /// Configuration of BitFit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,7 +52,8 @@ impl BitFit {
 }
 
 impl Plan for BitFit {
-    fn trains(&self, name: &str) -> bool {
-        name.ends_with(".bias") || (self.config.relative_position_bias && name.ends_with(TABLE))
+    fn trains(&self, kinds: &ParameterKinds) -> bool {
+        let table = kinds.contains(&ParameterKind::RelativePositionBias);
+        kinds.contains(&ParameterKind::Bias) || (self.config.relative_position_bias && table)
     }
 }

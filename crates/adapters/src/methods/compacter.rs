@@ -5,7 +5,6 @@
 //! Compacter++ (`mh_adapter = false`) behind the MLP only. They hold a nonlinearity and cannot be
 //! merged.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 
 use polyptych_registry::Part;
@@ -88,8 +87,8 @@ impl Method for CompacterConfig {
         if phm_rank < 1 {
             return Err(config("phm_rank", "at least 1", phm_rank));
         }
-        let (rank, shared_rule) = (Some(phm_rank), Some(RefCell::default()));
-        let matrices = Kronecker { phm_dim, phm_init_range, rank, shared_rule };
+        let rank = Some(phm_rank);
+        let matrices = Kronecker { phm_dim, phm_init_range, rank, shared_rule: true };
         Ok(Rc::new(Bottlenecks::new(self.phm().options()?, matrices)?))
     }
 
@@ -100,7 +99,6 @@ impl Method for CompacterConfig {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

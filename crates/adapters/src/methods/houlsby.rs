@@ -106,7 +106,6 @@ impl Matrix for DenseMatrix {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

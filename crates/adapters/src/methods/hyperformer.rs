@@ -209,7 +209,7 @@ impl Hypernets {
             (Init::Normal(config.init_range), config.init_weights.last(config.init_range));
         let matrix = |name: &str, shape, init| Matrix::new(&nets, name, shape, e, init);
         let bias =
-            |side, extent, init| Bias::new(config.bias, place, (&nets, side), [extent, e], init);
+            |side, extent, init| Bias::new(config.bias, place, &nets, side, [extent, e], init);
         let norm = |nets: &Scope| {
             let part = |name: &str| Matrix::new(nets, name, [1, d], e, last);
             Ok::<_, polyptych_tensor::Error>([part("norm.weight")?, part("norm.bias")?])
@@ -243,7 +243,6 @@ impl Generator for Hypernets {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use serde_json::{Value, json};
 
     use super::*;

@@ -116,7 +116,6 @@ impl Matrix for LowRankMatrix {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use polyptych_tensor::{Device, Kind};
 

@@ -63,7 +63,6 @@ impl Method for ParallelAdapterConfig {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -82,8 +82,7 @@ impl Part for PhmConfig {
 impl Method for PhmConfig {
     fn plan(&self, _tasks: &[String], _form: Form) -> Result<Rc<dyn Plan>> {
         let PhmConfig { phm_dim, phm_init_range, .. } = *self;
-        let (rank, shared_rule) = (None, None);
-        let matrices = Kronecker { phm_dim, phm_init_range, rank, shared_rule };
+        let matrices = Kronecker { phm_dim, phm_init_range, rank: None, shared_rule: false };
         Ok(Rc::new(Bottlenecks::new(self.options()?, matrices)?))
     }
 

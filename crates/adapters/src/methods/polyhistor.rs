@@ -140,7 +140,8 @@ impl Method for PolyhistorConfig {
 #[derive(Debug)]
 struct Polyhistor {
     config: PolyhistorConfig,
-    /// Width of the first block, which is the template's.
+    /// Width of the first block that asks, which is the template's. A cell, since only the backbone
+    /// knows its widths, and it asks through a shared reference.
     first: Cell<Option<i64>>,
 }
 
@@ -184,13 +185,7 @@ impl Generators for Polyhistor {
                 left: factor("left", [rows, config.rank], false)?,
                 right: factor("right", [config.rank, columns], ends)?,
                 kernel: config.lite.then(kernel).transpose()?,
-                bias: Bias::new(
-                    config.bias,
-                    place,
-                    (&nets, side),
-                    [shape[1], e],
-                    config.init(ends),
-                )?,
+                bias: Bias::new(config.bias, place, &nets, side, [shape[1], e], config.init(ends))?,
             })
         };
         let tasks = task_embeddings(place, tasks, e, Init::Normal(config.embedding_init_range))?;
@@ -254,7 +249,6 @@ impl Generator for Decomposed {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use serde_json::{Value, json};
 
     use super::*;

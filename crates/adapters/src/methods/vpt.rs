@@ -9,12 +9,12 @@
 //! Every token attends to them from the first step on, so the model does not start as the plain
 //! backbone. No weight of a plain backbone can hold them, so they cannot be merged.
 
-use std::cell::Cell;
 use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::{
-    Error as TensorError, Init, Plan, Prompts, Result as TensorResult, Scope, Site, Tensor, dropout,
+    Error as TensorError, Init, Parameter, Plan, Prompts, Result as TensorResult, Scope, Site,
+    SiteKind, Tensor, dropout,
 };
 use serde::{Deserialize, Serialize};
 
@@ -60,11 +60,9 @@ impl Method for VptConfig {
 }
 
 /// Visual prompt tuning as a plan. See [`VptConfig`].
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Vpt {
     config: VptConfig,
-    /// Whether the backbone has a place for prompts.
-    placed: Cell<bool>,
 }
 
 impl Vpt {
@@ -77,7 +75,7 @@ impl Vpt {
             return Err(config("num_tokens", "at least 1", fields.num_tokens));
         }
         match (0.0..1.0).contains(&fields.dropout) {
-            true => Ok(Self { config: fields, placed: Cell::new(false) }),
+            true => Ok(Self { config: fields }),
             false => Err(config("dropout", "at least 0 and below 1", fields.dropout)),
         }
     }
@@ -91,19 +89,18 @@ impl Plan for Vpt {
         block: &Site,
         [pixels, embed_dim]: [i64; 2],
     ) -> TensorResult<Option<Box<dyn Prompts>>> {
-        self.placed.set(true);
         let first = block.stage == 0 && block.path.ends_with("blocks.0");
         if !(first || self.config.deep) {
             return Ok(None);
         }
         let (shape, init) =
             ([self.config.num_tokens, block.in_features], Init::glorot(pixels, embed_dim));
-        let tokens = scope.param("vpt_prompts", &shape, init)?;
+        let tokens = scope.adapter().param("vpt_prompts", &shape, init)?;
         Ok(Some(Box::new(Tokens { tokens, dropout: self.config.dropout })))
     }
 
-    fn finish(&self) -> TensorResult<()> {
-        match self.placed.get() {
+    fn check(&self, sites: &[Site], _parameters: &[Parameter]) -> TensorResult<()> {
+        match sites.iter().any(|site| site.kind == SiteKind::Block) {
             true => Ok(()),
             false => Err(TensorError::Config {
                 key: "adapter".into(),
@@ -115,10 +112,6 @@ impl Plan for Vpt {
 
     fn unmergeable(&self) -> Option<String> {
         Some("prompts are tokens among an image's, and no weight can hold them".to_owned())
-    }
-
-    fn trains(&self, name: &str) -> bool {
-        name.contains("vpt_")
     }
 }
 
@@ -137,7 +130,6 @@ impl Prompts for Tokens {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

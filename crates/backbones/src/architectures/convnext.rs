@@ -10,7 +10,7 @@ mod parameters;
 mod stage;
 mod variants;
 
-use polyptych_tensor::{Activations, LayerNorm, Plan, Scope, Tensor};
+use polyptych_tensor::{Activations, LayerNorm, ParameterKind, Plan, Scope, Tensor};
 
 pub use config::ConvNextConfig;
 
@@ -18,6 +18,7 @@ use crate::backbone::{Backbone, FeatureInfo, Intermediates, Options};
 use crate::blocks::classifier::Classifier;
 use crate::blocks::grad_checkpointing::GradCheckpointing;
 use crate::blocks::layer_scope::LayerScope;
+use crate::blocks::neck::LevelNeck;
 use crate::blocks::patch_embed::check_image;
 use crate::blocks::streams::PassedStreams;
 use crate::blocks::tap::widen;
@@ -35,6 +36,7 @@ pub struct ConvNext {
     head: Classifier,
     passed_streams: PassedStreams,
     grad_checkpointing: GradCheckpointing,
+    neck: LevelNeck,
     feature_info: Vec<FeatureInfo>,
     config: ConvNextConfig,
 }
@@ -65,7 +67,8 @@ impl ConvNext {
         for (level, stage) in feature_info.iter_mut().zip(&stages) {
             widen(level, stage.beside(), None)?;
         }
-        let (stem, head) = (scope.pp("stem"), scope.pp("head"));
+        let stem = scope.pp("stem").of_kind(ParameterKind::PatchEmbed);
+        let head = scope.pp("head");
         let features = config.num_features();
         let norm = || LayerNorm::new(&head.pp("norm"), features, NORM_EPS);
         let num_classes = if top { config.num_classes } else { 0 };
@@ -78,6 +81,7 @@ impl ConvNext {
             head: Classifier::new(&head.pp("fc"), features, num_classes)?,
             passed_streams: PassedStreams::of(plan),
             grad_checkpointing: GradCheckpointing::of(options),
+            neck: LevelNeck::of(plan, scope, &feature_info)?,
             feature_info,
             config: config.clone(),
         })
@@ -96,6 +100,7 @@ impl Backbone for ConvNext {
             levels.push(level);
         }
         let features = levels.last().map_or(x, Activations::shallow_clone);
+        let levels = self.neck.forward(levels, train);
         Ok(Intermediates { features, levels })
     }
 

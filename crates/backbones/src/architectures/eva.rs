@@ -24,6 +24,7 @@ use crate::backbone::{Backbone, FeatureInfo, Intermediates, Options};
 use crate::blocks::classifier::Classifier;
 use crate::blocks::grad_checkpointing::GradCheckpointing;
 use crate::blocks::layer_scope::LayerScope;
+use crate::blocks::neck::LevelNeck;
 use crate::blocks::patch_embed::PatchEmbed;
 use crate::blocks::plain_stages::{block_scope, ends_with, feature_info, map_of, widen_levels};
 use crate::blocks::prompts::PromptTokens;
@@ -46,6 +47,7 @@ pub struct Eva {
     head: Classifier,
     passed_streams: PassedStreams,
     grad_checkpointing: GradCheckpointing,
+    neck: LevelNeck,
     feature_info: Vec<FeatureInfo>,
     config: EvaConfig,
 }
@@ -93,6 +95,7 @@ impl Eva {
             head: Classifier::new(&scope.pp("head"), dim, num_classes)?,
             passed_streams: PassedStreams::of(plan),
             grad_checkpointing: GradCheckpointing::of(options),
+            neck: LevelNeck::of(plan, scope, &feature_info)?,
             feature_info,
             config: config.clone(),
         })
@@ -136,6 +139,7 @@ impl Backbone for Eva {
             }
         }
         let features = apply(self.norm.as_ref(), held.without(x));
+        let levels = self.neck.forward(levels, train);
         Ok(Intermediates { features, levels })
     }
 

@@ -14,7 +14,7 @@ mod parameters;
 mod stage;
 mod variants;
 
-use polyptych_tensor::{Activations, Plan, Scope, Tensor};
+use polyptych_tensor::{Activations, ParameterKind, Plan, Scope, Tensor};
 
 pub use config::PvtV2Config;
 
@@ -22,6 +22,7 @@ use crate::backbone::{Backbone, FeatureInfo, Intermediates, Options, check};
 use crate::blocks::classifier::Classifier;
 use crate::blocks::grad_checkpointing::GradCheckpointing;
 use crate::blocks::layer_scope::LayerScope;
+use crate::blocks::neck::LevelNeck;
 use crate::blocks::patch_embed::check_image;
 use crate::blocks::streams::PassedStreams;
 use crate::blocks::tap::widen;
@@ -37,6 +38,7 @@ pub struct PvtV2 {
     head: Classifier,
     passed_streams: PassedStreams,
     grad_checkpointing: GradCheckpointing,
+    neck: LevelNeck,
     feature_info: Vec<FeatureInfo>,
     config: PvtV2Config,
 }
@@ -65,16 +67,18 @@ impl PvtV2 {
         let stages = stages.collect::<Result<Vec<_>, _>>()?;
         let num_classes = if options.features_only { 0 } else { config.num_classes };
         let chans = [config.in_chans, config.embed_dims[0]];
+        let embed = scope.pp("patch_embed").of_kind(ParameterKind::PatchEmbed);
         let mut feature_info = config.feature_info();
         for (level, stage) in feature_info.iter_mut().zip(&stages) {
             widen(level, stage.beside(), Some("the norm of the stage"))?;
         }
         Ok(Self {
-            patch_embed: OverlapPatchEmbed::new(&scope.pp("patch_embed"), chans, [7, 4])?,
+            patch_embed: OverlapPatchEmbed::new(&embed, chans, [7, 4])?,
             stages,
             head: Classifier::new(&scope.pp("head"), config.num_features(), num_classes)?,
             passed_streams: PassedStreams::of(plan),
             grad_checkpointing: GradCheckpointing::of(options),
+            neck: LevelNeck::of(plan, scope, &feature_info)?,
             feature_info,
             config: config.clone(),
         })
@@ -96,6 +100,7 @@ impl Backbone for PvtV2 {
             levels.push(level);
         }
         let features = levels.last().map_or(x, Activations::shallow_clone);
+        let levels = self.neck.forward(levels, train);
         Ok(Intermediates { features, levels })
     }
 

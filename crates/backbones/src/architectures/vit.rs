@@ -21,6 +21,7 @@ use crate::backbone::{Backbone, FeatureInfo, Intermediates, Options};
 use crate::blocks::classifier::Classifier;
 use crate::blocks::grad_checkpointing::GradCheckpointing;
 use crate::blocks::layer_scope::LayerScope;
+use crate::blocks::neck::LevelNeck;
 use crate::blocks::patch_embed::PatchEmbed;
 use crate::blocks::plain_stages::{block_scope, ends_with, feature_info, map_of, widen_levels};
 use crate::blocks::prompts::PromptTokens;
@@ -45,6 +46,7 @@ pub struct Vit {
     head_dist: Classifier,
     passed_streams: PassedStreams,
     grad_checkpointing: GradCheckpointing,
+    neck: LevelNeck,
     feature_info: Vec<FeatureInfo>,
     config: VitConfig,
 }
@@ -95,6 +97,7 @@ impl Vit {
             )?,
             passed_streams: PassedStreams::of(plan),
             grad_checkpointing: GradCheckpointing::of(options),
+            neck: LevelNeck::of(plan, scope, &feature_info)?,
             feature_info,
             config: config.clone(),
         })
@@ -160,6 +163,7 @@ impl Backbone for Vit {
             }
         }
         let features = apply(self.norm.as_ref(), held.without(x));
+        let levels = self.neck.forward(levels, train);
         Ok(Intermediates { features, levels })
     }
 

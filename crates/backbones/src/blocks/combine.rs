@@ -36,7 +36,6 @@ fn of_tasks(x: &Activations, tasks: i64) -> Tensor {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use polyptych_tensor::{Device, Kind};
 

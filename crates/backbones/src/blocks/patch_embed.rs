@@ -1,6 +1,6 @@
 //! From pixels to tokens: one convolution whose stride is its kernel.
 
-use polyptych_tensor::{Conv2d, LayerNorm, Result, Scope, Tensor};
+use polyptych_tensor::{Conv2d, LayerNorm, ParameterKind, Result, Scope, Tensor};
 
 use crate::error::Error;
 
@@ -46,6 +46,7 @@ impl PatchEmbed {
         norm_eps: Option<f64>,
         bias: bool,
     ) -> Result<Self> {
+        let scope = scope.of_kind(ParameterKind::PatchEmbed);
         let norm = norm_eps.map(|eps| LayerNorm::new(&scope.pp("norm"), dim, eps)).transpose()?;
         let proj = Conv2d::new(&scope.pp("proj"), [in_chans, dim], [patch_size; 2], bias)?;
         Ok(Self { proj, norm, patch_size, in_chans })

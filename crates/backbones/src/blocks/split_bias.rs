@@ -1,6 +1,6 @@
 //! Biases of query and value beside a projection that has none: a key's would not change attention.
 
-use polyptych_tensor::{Init, Result, Scope, Tensor, cast};
+use polyptych_tensor::{Init, ParameterKind, Result, Scope, Tensor, cast};
 
 /// timm's `q_bias` and `v_bias`, `[dim]` each.
 #[derive(Debug)]
@@ -12,6 +12,7 @@ pub(crate) struct SplitBias {
 impl SplitBias {
     /// Both start at zero.
     pub(crate) fn new(scope: &Scope, dim: i64) -> Result<Self> {
+        let scope = scope.of_kind(ParameterKind::Bias);
         let bias = |name: &str| scope.param(name, &[dim], Init::ZEROS);
         Ok(Self { q_bias: bias("q_bias")?, v_bias: bias("v_bias")? })
     }

@@ -24,7 +24,7 @@ pub(crate) struct TaskEntry {
     /// Pattern of the label files' paths.
     pub(crate) label: String,
     pub(crate) format: Format,
-    /// Where else the label may be, looked at in turn.
+    /// Where else the label may be, looked at in this order.
     #[serde(default)]
     pub(crate) or: Vec<LabelLocation>,
     /// Another file that says which pixels have a label.
@@ -57,7 +57,8 @@ pub(crate) struct TaskEntry {
     pub(crate) parts: BTreeMap<String, u8>,
     /// Whether stored values number regions whose outlines are the boundaries.
     #[serde(default)]
-    pub(crate) outline: bool,
+    #[serde(rename = "outline")]
+    pub(crate) region_boundaries: bool,
     /// Whether a label of another size than its image is resized to it instead of refused.
     #[serde(default)]
     pub(crate) resize: bool,

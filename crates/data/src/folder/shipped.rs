@@ -37,7 +37,6 @@ pub fn shipped_manifest(path: &Path) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

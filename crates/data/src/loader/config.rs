@@ -14,7 +14,7 @@ pub enum Sampling {
     /// In proportion to its size: every sample once an epoch.
     #[default]
     Union,
-    /// As often as any other, in turn: an epoch is as long as that of `union`, small data sets
+    /// As often as any other, round-robin: an epoch is as long as that of `union`, small data sets
     /// come several times, and of large ones a part.
     PerDataset,
 }
@@ -138,8 +138,6 @@ fn require(key: &str, expected: &str, holds: bool, found: impl ToString) -> Resu
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     fn message(change: impl FnOnce(&mut LoaderConfig)) -> String {

@@ -206,8 +206,6 @@ fn refused(key: &str, expected: String, found: impl ToString) -> Error {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     fn message(change: impl FnOnce(&mut AugmentConfig)) -> String {

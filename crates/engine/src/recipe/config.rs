@@ -136,7 +136,7 @@ pub struct DataRecipe {
     pub img_size: [usize; 2],
     /// Images in one training step.
     pub batch_size: usize,
-    /// Batches that are prepared ahead.
+    /// Batches that are prefetched.
     pub prefetch: usize,
     /// Decoded samples that may stay in memory, in MiB; 0 keeps none.
     pub cache_mib: usize,

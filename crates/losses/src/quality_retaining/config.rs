@@ -96,8 +96,6 @@ fn require(key: &str, expected: &'static str, holds: bool, found: f64) -> Result
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     fn parse(json: &str) -> Result<QualityRetainingConfig, String> {

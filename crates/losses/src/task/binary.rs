@@ -95,8 +95,6 @@ fn weighted(pair: &Pair, positive: &Tensor, weight: &Tensor) -> LossValue {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use polyptych_tensor::Device;
 

@@ -98,8 +98,6 @@ fn smoothed(own: Tensor, log_p: &Tensor, share: f64) -> Tensor {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::task::testing::{agrees, classes, is_zero_without_labels, prediction, with_nan};
 

@@ -55,8 +55,6 @@ impl NormalsL1 {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::task::testing::{agrees, is_zero_without_labels, prediction, with_nan};
 

@@ -29,7 +29,7 @@ impl Conv2d {
     ) -> Result<Self> {
         let law = Init::fan_in(in_chans * kernel * kernel);
         let weight = scope.param("weight", &[out_chans, in_chans, kernel, kernel], law)?;
-        let bias = bias.then(|| scope.param("bias", &[out_chans], law)).transpose()?;
+        let bias = bias.then(|| scope.bias(&[out_chans], law)).transpose()?;
         Ok(Self { weight, bias, stride, padding: 0, groups: 1 })
     }
 
@@ -41,7 +41,7 @@ impl Conv2d {
     pub fn depthwise(scope: &Scope, chans: i64, kernel: i64) -> Result<Self> {
         let law = Init::fan_in(kernel * kernel);
         let weight = scope.param("weight", &[chans, 1, kernel, kernel], law)?;
-        let bias = Some(scope.param("bias", &[chans], law)?);
+        let bias = Some(scope.bias(&[chans], law)?);
         Ok(Self { weight, bias, stride: 1, padding: kernel / 2, groups: chans })
     }
 

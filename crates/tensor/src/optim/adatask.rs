@@ -180,8 +180,6 @@ impl Slot {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::optim::{AdamW, AdamWConfig};
 

@@ -44,7 +44,7 @@ impl HyperSite<'_> {
     /// The scope of the block.
     pub(crate) fn block(&self) -> Scope {
         let above = |path: &str| path.rsplit_once('.').map_or("", |(above, _)| above).to_owned();
-        self.scope.store().root().pp(above(&above(self.scope.path())))
+        self.scope.store().root().adapter().pp(above(&above(self.scope.path())))
     }
 
     /// `attn` or `mlp`: the branch that the bottleneck stands behind.
@@ -114,7 +114,8 @@ impl Bias {
     pub(crate) fn new(
         kind: HyperBias,
         place: &HyperSite,
-        (hypernetworks, side): (&Scope, &str),
+        hypernetworks: &Scope,
+        side: &str,
         [extent, dim]: [i64; 2],
         init: Init,
     ) -> Result<Self> {

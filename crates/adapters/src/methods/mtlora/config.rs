@@ -6,6 +6,7 @@ use polyptych_tensor::{Error as TensorError, Result as TensorResult, Site, SiteK
 use serde::{Deserialize, Serialize};
 
 use super::per_stage::PerStage;
+use crate::blocks::body::Frozen;
 use crate::error::{Result, config};
 use crate::methods::lora::Bias;
 
@@ -115,6 +116,16 @@ impl MtLoraConfig {
             freeze_relative_position_bias: false,
             freeze_downsample_reduction: false,
             bias: Bias::None,
+        }
+    }
+
+    /// What of the backbone stays as it was.
+    pub(super) fn frozen(&self) -> Frozen {
+        Frozen {
+            patch_embed: self.freeze_patch_embed,
+            norm: self.freeze_norm,
+            relative_position_bias: self.freeze_relative_position_bias,
+            downsample_reduction: self.downsampler || self.freeze_downsample_reduction,
         }
     }
 
@@ -242,7 +253,6 @@ impl MtLoraConfig {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use serde_json::{Value, json};
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::config::PvtV2Config;
 use super::parameters;
-use crate::architectures::architecture::{Architecture, ModelArgs, TimmModel};
+use crate::architectures::architecture::{Architecture, ModelArgs, TimmModel, shared};
 use crate::architectures::summary::Summary;
 use crate::backbone::{Backbone, Options};
 use crate::error::Result;
@@ -24,8 +24,7 @@ impl Part for PvtV2Config {
 
 impl Architecture for PvtV2Config {
     fn variants(&self) -> Vec<(&'static str, Arc<dyn Architecture>)> {
-        let shared = |config| -> Arc<dyn Architecture> { Arc::new(config) };
-        Self::variants().into_iter().map(|(name, config)| (name, shared(config))).collect()
+        shared(Self::variants())
     }
 
     fn summary(&self) -> Summary {

@@ -50,8 +50,6 @@ impl From<Vec<i64>> for WindowSize {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     #[test]

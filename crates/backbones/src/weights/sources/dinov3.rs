@@ -115,7 +115,6 @@ fn finished(mut tensors: Tensors) -> Tensors {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn file(bias: &[f32]) -> Tensors {

@@ -59,7 +59,7 @@ pub trait GradientAggregator: Debug + Send {
     /// # Errors
     /// Task gradients of another shape, [`Error::NonFinite`](crate::Error::NonFinite), or a
     /// LibTorch call that fails.
-    fn direction(&mut self, rows: &Tensor, info: &StepInfo) -> Result<Tensor>;
+    fn direction(&mut self, gradients: &Tensor, info: &StepInfo) -> Result<Tensor>;
 
     /// What a checkpoint must hold.
     fn state(&self) -> TensorState {

@@ -127,8 +127,6 @@ impl GramAggregator for Aligned {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use ndarray::Array2;
 
     use super::*;

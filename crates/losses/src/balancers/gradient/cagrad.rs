@@ -167,8 +167,6 @@ impl Problem {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::balancers::testing::{
         agree, direction, gram, j2, j3, jp, random_rows, rows_p, rows2, rows3, subsets, weights,

@@ -71,8 +71,6 @@ impl GramAggregator for Dualproj {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use ndarray::arr1;
 
     use super::*;

@@ -139,8 +139,6 @@ impl GramAggregator for Vaccine {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::balancers::testing::{
         agree, close, direction, gram, info_of, j2, j3, jp, random_rows, rows2, rows3, weights,

@@ -68,8 +68,6 @@ impl GramAggregator for ImtlG {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use ndarray::{Array1, Array2, Axis};
 
     use super::*;

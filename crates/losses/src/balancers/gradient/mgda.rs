@@ -94,8 +94,6 @@ impl GramAggregator for Mgda {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use ndarray::{Array2, Axis, arr1};
 
     use super::*;

@@ -75,8 +75,6 @@ fn surgery(gram: &Array2<f64>, orders: &[Vec<usize>]) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::balancers::testing::{
         agree, close, direction, info, j2, j3, jp, random_rows, rows2, rows3, weights,

@@ -85,7 +85,7 @@ impl BalancerPart for Sdmgrad {
     }
 
     fn needs(&self) -> &'static str {
-        "Gram matrix, two further batches"
+        "Gram matrix, two extra batches"
     }
 
     fn cost(&self) -> &'static str {
@@ -181,8 +181,6 @@ impl GramAggregator for Directed {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use ndarray::{Axis, arr1};
 
     use super::*;

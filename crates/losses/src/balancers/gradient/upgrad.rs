@@ -77,7 +77,7 @@ impl GramAggregator for Upgrad {
 #[cfg(test)]
 mod tests {
     // Printed digits may look like a constant.
-    #![allow(clippy::approx_constant, clippy::unwrap_used)]
+    #![allow(clippy::approx_constant)]
 
     use ndarray::{Array2, Axis, arr1};
 

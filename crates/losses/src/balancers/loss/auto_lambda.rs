@@ -133,8 +133,6 @@ impl LossWeighting for Looking {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::balancers::step_seed::StepSeed;
     use crate::balancers::testing::{agree, info, refusal};

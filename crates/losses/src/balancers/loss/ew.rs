@@ -95,8 +95,6 @@ impl LossWeighting for Fixed {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::balancers::testing::{agree, direction, info, rows2, rows3};
 

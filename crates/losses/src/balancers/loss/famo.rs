@@ -140,8 +140,6 @@ impl LossWeighting for Adaptive {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::balancers::testing::{agree, info, refusal};
 

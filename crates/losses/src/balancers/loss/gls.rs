@@ -54,8 +54,6 @@ impl LossWeighting for Gls {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::balancers::testing::{agree, info};
 

@@ -80,8 +80,6 @@ impl Objective for Impartial {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::balancers::loss::{LossWeighting, TaskWeights};
     use crate::balancers::testing::{agree, info, refusal};

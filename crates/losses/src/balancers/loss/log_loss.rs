@@ -50,8 +50,6 @@ impl LossWeighting for LogLoss {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::balancers::testing::{agree, info};
 

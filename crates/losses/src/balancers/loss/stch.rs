@@ -148,8 +148,6 @@ impl LossWeighting for Tchebycheff {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::balancers::testing::{agree, info};
 

@@ -86,7 +86,7 @@ impl Objective for Uncertainty {
 #[cfg(test)]
 mod tests {
     // Printed digits may look like a constant.
-    #![allow(clippy::approx_constant, clippy::unwrap_used)]
+    #![allow(clippy::approx_constant)]
 
     use super::*;
     use crate::balancers::loss::LossWeighting;

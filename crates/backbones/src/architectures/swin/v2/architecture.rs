@@ -9,7 +9,9 @@ use serde_json::{Map, Value, json};
 use super::super::config::NORM_EPS;
 use super::config::SwinV2Config;
 use super::parameters;
-use crate::architectures::architecture::{Ambiguity, Architecture, ModelArgs, TimmModel, has_rest};
+use crate::architectures::architecture::{
+    Ambiguity, Architecture, ModelArgs, TimmModel, has_rest, shared,
+};
 use crate::architectures::summary::Summary;
 use crate::backbone::{Backbone, Options};
 use crate::error::Result;
@@ -32,8 +34,7 @@ impl Part for SwinV2Config {
 
 impl Architecture for SwinV2Config {
     fn variants(&self) -> Vec<(&'static str, Arc<dyn Architecture>)> {
-        let shared = |config| -> Arc<dyn Architecture> { Arc::new(config) };
-        Self::variants().into_iter().map(|(name, config)| (name, shared(config))).collect()
+        shared(Self::variants())
     }
 
     fn summary(&self) -> Summary {

@@ -81,8 +81,9 @@ impl CosineAttention {
         let bias = self.mask.add_to(self.bias(x.kind()), windows, layout.resolution);
         if let Some(count) = layout.prompts() {
             let qkv = self.queries(&x.map(|t| prompts::cut(windows, layout, count, t)), train);
-            let with = (self.heads, &bias);
-            let mixed = qkv.map(|t| prompts::attend_with(windows, layout, count, t, with));
+            let attend =
+                |t: &Tensor| prompts::attend_with(windows, layout, count, t, self.heads, &bias);
+            let mixed = qkv.map(attend);
             return self.proj.forward(&mixed, train);
         }
         let qkv = self.queries(&x.map(|t| windows.cut(t)), train);
@@ -144,7 +145,6 @@ fn relative_coords_table([rows, columns]: [i64; 2], pretrained: i64) -> Tensor {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
