@@ -1,7 +1,10 @@
 //! The architectures that are built in, and every backbone by name.
 
 pub(crate) mod architecture;
+pub(crate) mod convnext;
+pub(crate) mod eva;
 mod names;
+pub(crate) mod pvt_v2;
 pub(crate) mod summary;
 pub(crate) mod swin;
 pub(crate) mod vit;
@@ -18,7 +21,11 @@ use summary::Summary;
 parts! {
     /// An architecture and its numbers; `architecture` is its name.
     pub struct BackboneConfig(dyn Architecture), kind = "backbone", tag = "architecture";
+    convnext::ConvNextConfig,
+    eva::EvaConfig,
+    pvt_v2::PvtV2Config,
     swin::SwinConfig,
+    swin::SwinV2Config,
     vit::VitConfig,
 }
 
@@ -48,7 +55,7 @@ impl BackboneConfig {
     /// What `tensors` with timm's names are of, by their names and shapes, and by the fields of the
     /// `config.json` beside them, which may be none; `None` where they are no whole backbone.
     pub fn of_tensors(tensors: &Tensors, fields: &Map<String, Value>) -> Option<Self> {
-        Self::examples().iter().find_map(|example| example.config_of(tensors, fields)).map(Self)
+        by_names(tensors).iter().find_map(|example| example.config_of(tensors, fields)).map(Self)
     }
 
     /// The same for images of `[height, width]`.
@@ -82,7 +89,8 @@ impl BackboneConfig {
     ///
     /// `name` may have a prefix above timm's name. Any other tensor gives `None`.
     pub fn resample(&self, name: &str, tensor: &Tensor, wanted: &[i64]) -> Option<Tensor> {
-        if name.ends_with("patch_embed.proj.weight") {
+        let first = name.strip_suffix(".weight").is_some_and(|n| n.ends_with(self.first_conv()));
+        if first {
             return resample::input_channels(tensor, *wanted.get(1)?);
         }
         self.resample_positions(name, tensor, wanted)
@@ -91,15 +99,25 @@ impl BackboneConfig {
 
 /// Architecture, width and depth of the trunk that `tensors` are of.
 pub(crate) fn summary_of(tensors: &Tensors) -> Option<Summary> {
-    BackboneConfig::examples().iter().find_map(|example| example.summary_of(tensors))
+    by_names(tensors).iter().find_map(|example| example.summary_of(tensors))
 }
 
-/// The first tensor with a name that no architecture has: what it belongs to computes something
-/// else.
+/// The first tensor with a name that the architecture which has most of them lacks: what it belongs
+/// to computes something else.
 pub(crate) fn unknown_parameter(tensors: &Tensors) -> Option<&str> {
-    let examples = BackboneConfig::examples();
-    let is_known = |name: &str| examples.iter().any(|example| example.has_parameter(name));
-    tensors.keys().map(String::as_str).find(|name| !is_known(name))
+    let examples = by_names(tensors);
+    let likeliest = examples.first()?;
+    tensors.keys().map(String::as_str).find(|name| !likeliest.has_parameter(name))
+}
+
+/// All architectures, those that have most of the names of `tensors` first.
+fn by_names(tensors: &Tensors) -> Vec<BackboneConfig> {
+    let mut examples = BackboneConfig::examples();
+    let lacks = |example: &BackboneConfig| {
+        tensors.keys().filter(|name| !example.has_parameter(name)).count()
+    };
+    examples.sort_by_cached_key(lacks);
+    examples
 }
 
 /// Patterns of buffers that some sources save and that backbones compute themselves.
@@ -179,17 +197,13 @@ mod tests {
     #[test]
     fn names_of_other_architectures_are_unknown() {
         for name in [
-            "norm_pre.weight",
-            "dist_token",
             "absolute_pos_embed",
             "blocks.0.attn.q_norm.weight",
             "blocks.0.attn.relative_position_bias_table",
             "blocks.0.attn.rel_pos.relative_position_bias_table",
-            "blocks.0.mlp.fc1_g.weight",
-            "blocks.0.mlp.norm.weight",
-            "blocks.0.gamma_1",
+            "stages.0.blocks.0.mlp.grn.weight",
             "blocks.0.ls1.beta",
-            "attn_pool.latent",
+            "attn_pool.q_norm.weight",
             "layers.0.blocks.0.ls1.gamma",
             "layers.0.downsample.bias",
             "decoder_blocks.0.norm1.weight",

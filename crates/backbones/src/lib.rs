@@ -1,6 +1,6 @@
 //! What turns an image into features?
 //!
-//! ViT and Swin under timm's names: configurations, parameter names and numbers are timm's, so
+//! ViT, Eva, Swin, Swin V2, PVT v2 and ConvNeXt under timm's names: configurations, parameter names and numbers are timm's, so
 //! its checkpoints load as they are; [`sources`] has one table per other source. A backbone asks
 //! a [`Plan`](polyptych_tensor::Plan) for every projection and knows no adapter.
 //!
@@ -28,11 +28,15 @@ mod error;
 mod weights;
 
 pub use architectures::architecture::{Ambiguity, Architecture, ModelArgs, TimmModel};
+pub use architectures::convnext::ConvNextConfig;
+pub use architectures::eva::{EvaConfig, RopeType};
+pub use architectures::pvt_v2::PvtV2Config;
 pub use architectures::summary::Summary;
-pub use architectures::swin::{ROUNDED_UP, SwinConfig, WindowSize};
+pub use architectures::swin::{ROUNDED_UP, SwinConfig, SwinV2Config, WindowSize};
 pub use architectures::vit::{GlobalPool, VitConfig};
 pub use architectures::{BackboneConfig, computed};
 pub use backbone::{Backbone, FeatureInfo, Intermediates, Options};
+pub use blocks::act_layer::ActLayer;
 pub use built::Built;
 pub use error::{Error, Result};
 pub use weights::checkpoint::Checkpoint;

@@ -232,7 +232,7 @@ fn configurations_out_of_range_are_refused_by_field() {
     assert_eq!(spoilt_vit(|c| c.num_heads = 7), "num_heads: expected a divisor of 160, found 7");
     assert_eq!(
         spoilt_vit(|c| c.global_pool = GlobalPool::Token),
-        "global_pool: expected `avg` without a class token, found Token"
+        "global_pool: expected `avg` or `map` without a class token, found Token"
     );
     assert_eq!(spoilt_vit(|c| c.depth = 0), "depth: expected a positive number, found 0");
 }
@@ -339,7 +339,7 @@ fn what_tensors_do_not_tell_is_refused() {
     let normed = deduce(&|t: &mut Tensors| {
         t.insert("blocks.0.attn.q_norm.weight".into(), image([32, 1, 1, 1]));
     });
-    let expected = "f: names: expected only parameters of a ViT or Swin that is supported, found \
+    let expected = "f: names: expected only parameters of a backbone that is supported, found \
                     blocks.0.attn.q_norm.weight, which none of them has";
     assert_eq!(message(normed), expected);
 }

@@ -25,6 +25,11 @@ pub trait HeadBuilder: DynPart {
         true
     }
 
+    /// Positions of the output along a side, per position of the finest level.
+    fn scale(&self) -> i64 {
+        1
+    }
+
     /// Whether it is one matrix over features of whole images, with parameters `weight` and `bias`:
     /// such heads are the classifier of a plain backbone, once it is merged or exported.
     fn is_linear(&self) -> bool {

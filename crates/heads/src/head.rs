@@ -22,8 +22,9 @@ pub trait Head: Debug {
     /// `train` switches dropout on, and batch normalisation to the statistics of the batch.
     ///
     /// # Shapes
-    /// Dense heads: `[batch, outputs, height, width]`, of the finest level's size. Heads of whole
-    /// images: `[batch, outputs]`.
+    /// Dense heads: `[batch, outputs, height, width]`, of the finest level's size times
+    /// [`HeadBuilder::scale`](crate::HeadBuilder::scale). Heads of whole images:
+    /// `[batch, outputs]`.
     ///
     /// # Errors
     /// Features of another shape than the head was built for; in training, a dense head with

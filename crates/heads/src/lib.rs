@@ -2,23 +2,27 @@
 //!
 //! A [`HeadConfig`] builds a [`Head`], which reads what a backbone hands out for one task, a
 //! [`HeadInput`], and gives raw numbers: logits, depths or unnormalised normals. Dense heads give
-//! a map of the finest level's size; [`upsample`] brings it to the size of the image.
+//! a map of the finest level's size or finer; [`upsample`] brings it to the size of the image.
 //!
 //! A head is one file: its settings, a [`Part`](polyptych_registry::Part) and [`HeadBuilder`], and
 //! its [`Head`]. The list of [`HeadConfig`] has those that are built in; a program adds its own
 //! with [`HeadConfig::register`].
 
 mod builder;
+mod conv_module;
+pub mod dpt;
 mod error;
 mod fuse;
 mod head;
 pub mod hrnet;
 pub mod linear;
+pub mod linear_probe;
 pub mod segformer;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
+pub mod upernet;
 mod upsample;
 
 use polyptych_registry::parts;
@@ -34,6 +38,9 @@ parts! {
     pub struct HeadConfig(dyn HeadBuilder), kind = "head", tag = "name";
     hrnet::HrnetConfig,
     segformer::SegformerConfig,
+    dpt::DptConfig,
+    upernet::UperNetConfig,
+    linear_probe::LinearProbeConfig,
     linear::LinearConfig,
 }
 

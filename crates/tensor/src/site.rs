@@ -5,10 +5,16 @@
 pub enum SiteKind {
     /// Query, key and value in one matrix: `attn.qkv`.
     Qkv,
+    /// Query alone: `attn.q`, `attn.q_proj`.
+    Q,
+    /// Key, value, or both in one matrix: `attn.k_proj`, `attn.v_proj`, `attn.kv`.
+    Kv,
     /// Output of attention: `attn.proj`.
     Proj,
-    /// First matrix of the MLP: `mlp.fc1`.
+    /// First matrix of the MLP: `mlp.fc1`, or `mlp.fc1_x` where a gate stands beside it.
     Fc1,
+    /// The gate beside the first matrix of a gated MLP: `mlp.fc1_g`.
+    Fc1Gate,
     /// Second matrix of the MLP: `mlp.fc2`.
     Fc2,
     /// Patch merging: `downsample.reduction`.

@@ -42,7 +42,8 @@ impl BottleneckOptions {
         match kind {
             SiteKind::Proj => self.mh_adapter,
             SiteKind::Fc2 => self.output_adapter,
-            SiteKind::Qkv | SiteKind::Fc1 | SiteKind::Reduction => false,
+            SiteKind::Fc1 | SiteKind::Fc1Gate | SiteKind::Reduction => false,
+            SiteKind::Qkv | SiteKind::Q | SiteKind::Kv => false,
             SiteKind::Mlp | SiteKind::Block => false,
         }
     }

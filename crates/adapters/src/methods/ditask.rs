@@ -144,7 +144,10 @@ impl Built {
     fn at(site: &Site) -> Option<Self> {
         match site.kind {
             SiteKind::Qkv => Some(Self { parts: 3, has_tasks: false }),
-            SiteKind::Proj | SiteKind::Fc1 | SiteKind::Fc2 => {
+            SiteKind::Q | SiteKind::Kv => {
+                Some(Self { parts: site.out_features / site.in_features, has_tasks: false })
+            }
+            SiteKind::Proj | SiteKind::Fc1 | SiteKind::Fc1Gate | SiteKind::Fc2 => {
                 Some(Self { parts: 1, has_tasks: site.last_in_stage })
             }
             SiteKind::Reduction | SiteKind::Mlp | SiteKind::Block => None,

@@ -25,8 +25,8 @@ use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::{
-    Gate, Observed, Parameter, ParameterKinds, Plan, Projection, Result as TensorResult, Scope,
-    Site, Tensors,
+    Error as TensorError, Gate, Observed, Parameter, ParameterKinds, Plan, Projection,
+    Result as TensorResult, Scope, Site, Tensors,
 };
 
 pub use config::{EmtalConfig, Experts};
@@ -144,6 +144,14 @@ impl Plan for Emtal {
     }
 
     fn check(&self, sites: &[Site], parameters: &[Parameter]) -> TensorResult<()> {
+        if self.form == Form::Adapted && self.seen.borrow().is_empty() {
+            return Err(TensorError::Config {
+                key: "adapter".into(),
+                expected: "a backbone whose perceptrons have a place for gates, such as a ViT"
+                    .into(),
+                found: "emtal on one without".into(),
+            });
+        }
         self.lora.check(sites, parameters)
     }
 

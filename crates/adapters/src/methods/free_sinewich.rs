@@ -159,7 +159,7 @@ impl FreeSinewich {
     }
 
     fn is_adapted(site: &Site) -> bool {
-        matches!(site.kind, SiteKind::Qkv | SiteKind::Proj | SiteKind::Fc1 | SiteKind::Fc2)
+        site.is_projection() && site.kind != SiteKind::Reduction
     }
 
     /// The clock of the backbone that `site` lies in; all switched layers share its parameters.

@@ -160,7 +160,7 @@ struct InterroGate {
 
 impl InterroGate {
     fn is_adapted(site: &Site) -> bool {
-        matches!(site.kind, SiteKind::Qkv | SiteKind::Proj | SiteKind::Fc1 | SiteKind::Fc2)
+        site.is_projection() && site.kind != SiteKind::Reduction
     }
 
     /// One parameter for every task.

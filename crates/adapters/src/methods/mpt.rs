@@ -17,8 +17,8 @@ use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::{
-    Activations, Init, Linear, Plain, Plan, Projection, Prompts, Result as TensorResult, Scope,
-    Site, SiteKind, Tensor,
+    Activations, Error as TensorError, Init, Linear, Parameter, Plain, Plan, Projection, Prompts,
+    Result as TensorResult, Scope, Site, SiteKind, Tensor,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -168,6 +168,17 @@ impl Plan for Mpt {
 
     fn keeps_streams(&self) -> bool {
         true
+    }
+
+    fn check(&self, sites: &[Site], _parameters: &[Parameter]) -> TensorResult<()> {
+        match sites.iter().any(|site| site.kind == SiteKind::Block) {
+            true => Ok(()),
+            false => Err(TensorError::Config {
+                key: "adapter".into(),
+                expected: "a backbone with a place for prompts, such as a ViT or a Swin".into(),
+                found: "mpt on one without".into(),
+            }),
+        }
     }
 
     fn unmergeable(&self) -> Option<String> {

@@ -122,9 +122,9 @@ impl Ssf {
 
     fn stands_at(&self, kind: SiteKind) -> bool {
         let site = match kind {
-            SiteKind::Qkv => SsfSite::Qkv,
+            SiteKind::Qkv | SiteKind::Q | SiteKind::Kv => SsfSite::Qkv,
             SiteKind::Proj => SsfSite::Proj,
-            SiteKind::Fc1 => SsfSite::Fc1,
+            SiteKind::Fc1 | SiteKind::Fc1Gate => SsfSite::Fc1,
             SiteKind::Fc2 => SsfSite::Fc2,
             SiteKind::Reduction => SsfSite::Reduction,
             // No projection, but the place beside one.

@@ -12,7 +12,10 @@
 use std::rc::Rc;
 
 use polyptych_registry::Part;
-use polyptych_tensor::{Init, Plan, Prompts, Result as TensorResult, Scope, Site, Tensor, dropout};
+use polyptych_tensor::{
+    Error as TensorError, Init, Parameter, Plan, Prompts, Result as TensorResult, Scope, Site,
+    SiteKind, Tensor, dropout,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -95,6 +98,17 @@ impl Plan for Vpt {
             ([self.config.num_tokens, block.in_features], Init::glorot(pixels, embed_dim));
         let tokens = scope.adapter().param("vpt_prompts", &shape, init)?;
         Ok(Some(Box::new(Tokens { tokens, dropout: self.config.dropout })))
+    }
+
+    fn check(&self, sites: &[Site], _parameters: &[Parameter]) -> TensorResult<()> {
+        match sites.iter().any(|site| site.kind == SiteKind::Block) {
+            true => Ok(()),
+            false => Err(TensorError::Config {
+                key: "adapter".into(),
+                expected: "a backbone with a place for prompts, such as a ViT or a Swin".into(),
+                found: "vpt on one without".into(),
+            }),
+        }
     }
 
     fn unmergeable(&self) -> Option<String> {

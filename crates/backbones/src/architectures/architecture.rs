@@ -42,6 +42,11 @@ pub trait Architecture: DynPart {
         "head"
     }
 
+    /// Name of the convolution that reads the image.
+    fn first_conv(&self) -> &'static str {
+        "patch_embed.proj"
+    }
+
     /// Name of the normalisation behind all blocks, and the length of its parameters.
     fn final_norm(&self) -> Option<(&'static str, i64)> {
         None
@@ -121,10 +126,20 @@ pub trait Architecture: DynPart {
         None
     }
 
+    /// What stands between the matrices of its perceptrons, in Hugging Face's words.
+    fn hidden_act(&self) -> &'static str {
+        "gelu"
+    }
+
     /// Fields of Hugging Face's `config.json`, each with the value that says the same as this
     /// configuration.
     fn hugging_face_fields(&self) -> Vec<(&'static str, Value)> {
         Vec::new()
+    }
+
+    /// Classifiers beside [`Architecture::classifier`] whose mean with it timm's model answers.
+    fn averaged_classifiers(&self) -> &'static [&'static str] {
+        &[]
     }
 
     /// Parts of timm's names whose models have the same parameters and compute something else.

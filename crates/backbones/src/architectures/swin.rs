@@ -7,6 +7,8 @@ mod architecture;
 mod attention;
 mod block;
 mod config;
+mod design;
+mod mask;
 mod merging;
 mod pad;
 mod parameters;
@@ -14,6 +16,7 @@ mod prompts;
 mod rounding;
 mod stage;
 mod tables;
+mod v2;
 mod variants;
 mod window_size;
 mod windows;
@@ -22,6 +25,7 @@ use polyptych_tensor::{Activations, LayerNorm, Plan, Pyramid, Scope, Tensor};
 
 pub use config::SwinConfig;
 pub use rounding::ROUNDED_UP;
+pub use v2::SwinV2Config;
 pub use window_size::WindowSize;
 
 use crate::backbone::{Backbone, FeatureInfo, Intermediates, Options};
@@ -34,10 +38,11 @@ use crate::blocks::streams::PassedStreams;
 use crate::blocks::tap::widen;
 use crate::error::Result;
 use config::NORM_EPS;
+use design::Design;
 use merging::PatchMerging;
 use stage::Stage;
 
-/// A Swin; see [`SwinConfig::init`].
+/// A Swin of either version; see [`SwinConfig::init`].
 #[derive(Debug)]
 pub struct Swin {
     patch_embed: PatchEmbed,
@@ -55,13 +60,14 @@ pub struct Swin {
 impl Swin {
     fn new(
         config: &SwinConfig,
+        design: Design,
         scope: &Scope,
         plan: &dyn Plan,
         options: Options,
     ) -> polyptych_tensor::Result<Self> {
         let top_scope = LayerScope::top(scope, plan);
         let stages = config.depths.len();
-        let stage = |index| Stage::new(&top_scope, config, index);
+        let stage = |index| Stage::new(&top_scope, config, design, index);
         let (patch_size, embed_dim) = (config.patch_size, config.embed_dim);
         let embed = scope.pp("patch_embed");
         let num_features = config.dim(stages - 1);
@@ -122,7 +128,20 @@ impl SwinConfig {
     /// A field that is out of range, a name that is taken, a plan that does not fit.
     pub fn init(&self, scope: &Scope, plan: &dyn Plan, options: Options) -> Result<Swin> {
         self.validate()?;
-        Ok(Swin::new(self, scope, plan, options)?)
+        Ok(Swin::new(self, Design::V1, scope, plan, options)?)
+    }
+}
+
+impl SwinV2Config {
+    /// Builds the backbone with its parameters below `scope`. Norms start at 1, where timm starts
+    /// those behind branches at 0: a trunk that is drawn and frozen then computes something.
+    ///
+    /// # Errors
+    /// A field that is out of range, a name that is taken, a plan that does not fit.
+    pub fn init(&self, scope: &Scope, plan: &dyn Plan, options: Options) -> Result<Swin> {
+        self.validate()?;
+        let design = Design::V2 { pretrained_window_sizes: &self.pretrained_window_sizes };
+        Ok(Swin::new(&self.plain(), design, scope, plan, options)?)
     }
 }
 

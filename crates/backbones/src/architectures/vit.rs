@@ -4,12 +4,11 @@
 
 mod architecture;
 mod attention;
+mod attn_pool;
 mod block;
 mod config;
-mod embed;
 mod layer_scale;
 mod parameters;
-mod stages;
 mod variants;
 
 use std::rc::Rc;
@@ -24,23 +23,27 @@ use crate::blocks::grad_checkpointing::GradCheckpointing;
 use crate::blocks::layer_scope::LayerScope;
 use crate::blocks::neck::LevelNeck;
 use crate::blocks::patch_embed::PatchEmbed;
+use crate::blocks::plain_stages::{block_scope, ends_with, feature_info, map_of, widen_levels};
 use crate::blocks::prompts::PromptTokens;
 use crate::blocks::streams::PassedStreams;
-use crate::blocks::tap::{StageTap, widen};
+use crate::blocks::tap::StageTap;
+use crate::blocks::token_embed::TokenEmbed;
 use crate::error::Result;
+use attn_pool::AttentionPool;
 use block::Block;
-use config::NORM_EPS;
-use embed::TokenEmbed;
 
 /// A ViT; see [`VitConfig::init`].
 #[derive(Debug)]
 pub struct Vit {
     patch_embed: PatchEmbed,
     token_embed: TokenEmbed,
+    norm_pre: Option<LayerNorm>,
     blocks: Vec<Rc<Block>>,
     norm: Option<LayerNorm>,
+    attn_pool: Option<AttentionPool>,
     fc_norm: Option<LayerNorm>,
     head: Classifier,
+    head_dist: Classifier,
     passed_streams: PassedStreams,
     grad_checkpointing: GradCheckpointing,
     neck: LevelNeck,
@@ -57,24 +60,41 @@ impl Vit {
     ) -> polyptych_tensor::Result<Self> {
         let top_scope = LayerScope::top(scope, plan);
         let (dim, top) = (config.embed_dim, !options.features_only);
-        let norm = |pool: GlobalPool, name: &str| {
-            let norm = || LayerNorm::new(&scope.pp(name), dim, NORM_EPS);
-            (top && config.global_pool == pool).then(norm).transpose()
+        let norm = |wanted: bool, name: &str| {
+            let norm = || LayerNorm::new(&scope.pp(name), dim, config.norm_eps);
+            wanted.then(norm).transpose()
         };
+        let pool = || AttentionPool::new(&scope.pp("attn_pool"), config);
+        let behind = config.norm_behind_pool();
         let embed = scope.pp("patch_embed");
         let block = |index| {
             Block::new(&block_scope(&top_scope, index, config.depth), config, index).map(Rc::new)
         };
         let num_classes = if top { config.num_classes } else { 0 };
         let blocks = (0..config.depth).map(block).collect::<Result<Vec<_>, _>>()?;
-        let feature_info = feature_info(config, &blocks, top)?;
+        let beside: Vec<_> = blocks.iter().map(|block| block.beside()).collect();
+        let mut feature_info = feature_info(config.depth, dim, config.patch_size);
+        widen_levels(&mut feature_info, &beside, top)?;
         Ok(Self {
-            patch_embed: PatchEmbed::new(&embed, config.patch_size, [config.in_chans, dim], None)?,
-            token_embed: TokenEmbed::new(scope, config)?,
+            patch_embed: PatchEmbed::with_bias(
+                &embed,
+                config.patch_size,
+                [config.in_chans, dim],
+                None,
+                !config.pre_norm,
+            )?,
+            token_embed: TokenEmbed::new(scope, config.tokens())?,
+            norm_pre: norm(config.pre_norm, "norm_pre")?,
             blocks,
-            norm: norm(GlobalPool::Token, "norm")?,
-            fc_norm: norm(GlobalPool::Avg, "fc_norm")?,
+            norm: norm(top && !behind, "norm")?,
+            attn_pool: (top && config.global_pool == GlobalPool::Map).then(pool).transpose()?,
+            fc_norm: norm(top && behind, "fc_norm")?,
             head: Classifier::new(&scope.pp("head"), dim, num_classes)?,
+            head_dist: Classifier::new(
+                &scope.pp("head_dist"),
+                dim,
+                if config.distilled { num_classes } else { 0 },
+            )?,
             passed_streams: PassedStreams::of(plan),
             grad_checkpointing: GradCheckpointing::of(options),
             neck: LevelNeck::of(plan, scope, &feature_info)?,
@@ -86,13 +106,24 @@ impl Vit {
     /// `[batch, tokens, dim]` to `[batch, dim]`.
     fn pool(&self, tokens: &Tensor) -> Tensor {
         let prefix = self.config.prefix_tokens();
-        match self.config.global_pool {
-            GlobalPool::Token => tokens.select(1, 0),
-            GlobalPool::Avg => {
+        match (&self.attn_pool, self.config.global_pool) {
+            (Some(pool), _) => pool.forward(tokens),
+            (None, GlobalPool::Token) => tokens.select(1, 0),
+            // Without its pool, which a model that reads levels alone lacks, the mean stands in.
+            (None, GlobalPool::Avg | GlobalPool::Map) => {
                 let patches = tokens.slice(1, prefix, None, 1);
                 patches.mean_dim([1i64].as_slice(), false, tokens.kind())
             }
         }
+    }
+
+    /// The mean of what the class token and the distillation token give.
+    fn forward_distilled(&self, features: &Activations, pre_logits: bool) -> Activations {
+        let of = |head: &Classifier, index: i64| {
+            let token = apply(self.fc_norm.as_ref(), features.map(|t| t.select(1, index)));
+            head.forward(token, pre_logits)
+        };
+        of(&self.head, 0).add(&of(&self.head_dist, 1)).map(|sum| sum / 2.0)
     }
 }
 
@@ -112,7 +143,8 @@ impl Backbone for Vit {
         self.patch_embed.check(image)?;
         let patches = self.patch_embed.forward(image);
         let grid = [patches.size()[1], patches.size()[2]];
-        let mut x = Activations::Shared(self.token_embed.forward(&patches));
+        let tokens = Activations::Shared(self.token_embed.forward(&patches));
+        let mut x = apply(self.norm_pre.as_ref(), tokens);
         let mut levels = Vec::new();
         let mut held = PromptTokens::none(self.config.prefix_tokens());
         let mut tap = StageTap::default();
@@ -121,7 +153,7 @@ impl Backbone for Vit {
             let output =
                 self.grad_checkpointing.run(block, &x, move |block, x| block.forward(x, train));
             x = tap.join(output, block.beside());
-            if stages::ends_with(index, self.config.depth) {
+            if ends_with(index, self.config.depth) {
                 x = std::mem::take(&mut tap).level(x);
                 levels.push(x.map(|t| map_of(t, held.end(), grid)));
                 // What stays behind leaves here; the last stage's streams are also the final features.
@@ -136,6 +168,9 @@ impl Backbone for Vit {
     }
 
     fn forward_head(&self, features: &Activations, pre_logits: bool) -> Activations {
+        if self.config.distilled {
+            return self.forward_distilled(features, pre_logits);
+        }
         let pooled = apply(self.fc_norm.as_ref(), features.map(|t| self.pool(t)));
         self.head.forward(pooled, pre_logits)
     }
@@ -149,39 +184,9 @@ impl Backbone for Vit {
     }
 }
 
-/// `[batch, tokens, dim]` to the map of its patches, `[batch, rows, columns, dim]`; `before` of the
-/// tokens are no patches.
-fn map_of(tokens: &Tensor, before: i64, [rows, columns]: [i64; 2]) -> Tensor {
-    tokens.narrow(1, before, rows * columns).unflatten(1, [rows, columns])
-}
-
-/// The scope of block `index` of `depth`.
-fn block_scope<'a>(top: &LayerScope<'a>, index: usize, depth: usize) -> LayerScope<'a> {
-    top.pp("blocks")
-        .pp(index)
-        .in_stage(stages::of_block(index, depth), stages::count(depth))
-        .in_last_block(stages::ends_with(index, depth))
-}
-
 fn apply(norm: Option<&LayerNorm>, x: Activations) -> Activations {
     match norm {
         Some(norm) => x.map(|t| norm.forward(t)),
         None => x,
     }
-}
-
-fn feature_info(
-    config: &VitConfig,
-    blocks: &[Rc<Block>],
-    top: bool,
-) -> polyptych_tensor::Result<Vec<FeatureInfo>> {
-    let mut levels = config.feature_info();
-    for (stage, level) in levels.iter_mut().enumerate() {
-        let within =
-            |&(index, _): &(usize, &Rc<Block>)| stages::of_block(index, config.depth) == stage;
-        let beside = blocks.iter().enumerate().filter(within).map(|(_, block)| block.beside());
-        let last = stage + 1 == stages::count(config.depth);
-        widen(level, beside, (top && last).then_some("the final norm"))?;
-    }
-    Ok(levels)
 }

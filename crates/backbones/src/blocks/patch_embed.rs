@@ -9,6 +9,14 @@ pub(crate) fn rgb() -> i64 {
     3
 }
 
+/// Refuses what is no batch of images of `in_chans` channels.
+pub(crate) fn check_image(in_chans: i64, x: &Tensor) -> crate::Result<()> {
+    match x.size()[..] {
+        [_, channels, height, width] if channels == in_chans && height > 0 && width > 0 => Ok(()),
+        _ => Err(Error::Image { in_chans, found: x.size() }),
+    }
+}
+
 /// timm's `patch_embed`: `proj`, and `norm` in a Swin.
 #[derive(Debug)]
 pub(crate) struct PatchEmbed {
@@ -27,22 +35,26 @@ impl PatchEmbed {
         [in_chans, dim]: [i64; 2],
         norm_eps: Option<f64>,
     ) -> Result<Self> {
+        Self::with_bias(scope, patch_size, [in_chans, dim], norm_eps, true)
+    }
+
+    /// The same; `bias` says whether the convolution has one.
+    pub(crate) fn with_bias(
+        scope: &Scope,
+        patch_size: i64,
+        [in_chans, dim]: [i64; 2],
+        norm_eps: Option<f64>,
+        bias: bool,
+    ) -> Result<Self> {
         let scope = scope.of_kind(ParameterKind::PatchEmbed);
         let norm = norm_eps.map(|eps| LayerNorm::new(&scope.pp("norm"), dim, eps)).transpose()?;
-        let proj = Conv2d::new(&scope.pp("proj"), [in_chans, dim], [patch_size; 2], true)?;
+        let proj = Conv2d::new(&scope.pp("proj"), [in_chans, dim], [patch_size; 2], bias)?;
         Ok(Self { proj, norm, patch_size, in_chans })
     }
 
     /// Refuses what is no batch of images of these channels.
     pub(crate) fn check(&self, x: &Tensor) -> crate::Result<()> {
-        match x.size()[..] {
-            [_, channels, height, width]
-                if channels == self.in_chans && height > 0 && width > 0 =>
-            {
-                Ok(())
-            }
-            _ => Err(Error::Image { in_chans: self.in_chans, found: x.size() }),
-        }
+        check_image(self.in_chans, x)
     }
 
     /// `[batch, in_chans, height, width]`, padded to whole patches, to

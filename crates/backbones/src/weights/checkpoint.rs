@@ -45,7 +45,7 @@ impl Checkpoint {
     /// timm's with its `config.json`.
     ///
     /// # Errors
-    /// What cannot be read, a shard that is missing, or names that are of no ViT or Swin.
+    /// What cannot be read, a shard that is missing, or names that are of no backbone.
     pub fn open(path: &Path) -> Result<Self> {
         Self::open_choice(path, &Choice::default())
     }
@@ -68,7 +68,7 @@ impl Checkpoint {
     /// The same of a file that was read already.
     ///
     /// # Errors
-    /// Names that are of no ViT or Swin, or a tensor that is not what its name says.
+    /// Names that are of no backbone, or a tensor that is not what its name says.
     pub fn of(origin: &str, file: TensorFile) -> Result<Self> {
         Self::of_read(origin, Read { file, notes: Vec::new(), left: Choice::default() })
     }
@@ -91,7 +91,7 @@ impl Checkpoint {
     /// configuration beside them that says something else.
     pub fn deduce(&self, tensors: &Tensors) -> Result<Option<BackboneConfig>> {
         if let Some(name) = unknown_parameter(tensors) {
-            let expected = "only parameters of a ViT or Swin that is supported".into();
+            let expected = "only parameters of a backbone that is supported".into();
             let found = format!("{name}, which none of them has");
             return Err(self.wrong("names", expected, found));
         }
@@ -147,7 +147,7 @@ fn foreign(origin: &str, tensors: &Tensors) -> Error {
     Error::Checkpoint {
         origin: origin.into(),
         key: "names".into(),
-        expected: format!("those of a ViT or Swin ({})", sources.join(", ")),
+        expected: format!("those of a backbone ({})", sources.join(", ")),
         found: format!("{} tensors such as {}", tensors.len(), names.join(", ")),
     }
 }

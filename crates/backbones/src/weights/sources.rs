@@ -4,6 +4,7 @@
 //! the table stays as it is, so that loading reports it.
 
 mod augreg_vit;
+mod dinov3;
 mod emtal;
 mod huggingface_swin;
 mod huggingface_vit;
@@ -20,6 +21,7 @@ mod torchvision_vit;
 use polyptych_tensor::Tensors;
 
 pub use augreg_vit::AUGREG;
+pub use dinov3::{HUGGING_FACE_DINOV3, META_DINOV3};
 pub use emtal::EMTAL;
 pub use huggingface_swin::HUGGING_FACE_SWIN;
 pub use huggingface_vit::HUGGING_FACE_VIT;
@@ -31,12 +33,14 @@ pub use torchvision_swin::TORCHVISION_SWIN;
 pub use torchvision_vit::TORCHVISION_VIT;
 
 /// All sources, those with the most telling marks first.
-const SOURCES: [&Source; 9] = [
+const SOURCES: [&Source; 11] = [
     &AUGREG,
     &MTLORA,
     &EMTAL,
     &TORCHVISION_SWIN,
     &TORCHVISION_VIT,
+    &META_DINOV3,
+    &HUGGING_FACE_DINOV3,
     &HUGGING_FACE_SWIN,
     &HUGGING_FACE_VIT,
     &MICROSOFT_SWIN,
@@ -44,7 +48,7 @@ const SOURCES: [&Source; 9] = [
 ];
 
 /// Marks of versions of an architecture that we lack.
-const UNSUPPORTED: [&str; 3] = ["cpb_mlp", "continuous_position_bias_mlp", "mlp.weights_in."];
+const UNSUPPORTED: [&str; 2] = ["continuous_position_bias_mlp", "mlp.weights_in."];
 
 impl Source {
     /// All sources.

@@ -47,9 +47,12 @@ pub(super) fn plain(subject: &Subject) -> Result<(Plain, i64)> {
     let classifier = if left_out.is_none() { classifier(subject) } else { None };
     let classes = match classifier {
         Some([weight, bias]) => {
-            let (classes, head) = (weight.size()[0], subject.model.backbone_config().classifier());
-            tensors.insert(format!("{head}.weight"), weight);
-            tensors.insert(format!("{head}.bias"), bias);
+            let (classes, backbone) = (weight.size()[0], subject.model.backbone_config());
+            // Where timm's model averages several, they are the same one.
+            for head in backbone.averaged_classifiers().iter().chain([&backbone.classifier()]) {
+                tensors.insert(format!("{head}.weight"), weight.copy());
+                tensors.insert(format!("{head}.bias"), bias.copy());
+            }
             classes
         }
         None => 0,
@@ -100,6 +103,11 @@ fn config_json(subject: &Subject, classes: i64) -> Result<Value> {
     // timm does not know the variants that ship with Polyptych; all their numbers are given.
     let name = subject.recipe.backbone.name.as_str();
     let architecture = if name.contains("_micro_") { model.architecture } else { name };
+    let backbone = subject.model.backbone_config();
+    let classifiers = match backbone.averaged_classifiers() {
+        [] => json!(backbone.classifier()),
+        others => json!([&[backbone.classifier()][..], others].concat()),
+    };
     Ok(json!({
         "architecture": architecture,
         "num_classes": classes,
@@ -115,8 +123,8 @@ fn config_json(subject: &Subject, classes: i64) -> Result<Value> {
             "mean": mean,
             "std": std,
             "num_classes": classes,
-            "first_conv": "patch_embed.proj",
-            "classifier": subject.model.backbone_config().classifier(),
+            "first_conv": backbone.first_conv(),
+            "classifier": classifiers,
         },
     }))
 }

@@ -323,9 +323,9 @@ mod tests {
         for (content, expected) in [
             (
                 &include_bytes!("../../../formats/tests/pth/nested_zip.pth")[..],
-                "weights: names: expected those of a ViT or Swin (AugReg's ViT, MTLoRA, EMTAL, \
-                 TorchVision's Swin, TorchVision's ViT, Hugging Face's Swin, Hugging Face's ViT, \
-                 Microsoft's Swin, timm), found 4 tensors such as bias, empty, scalar",
+                "weights: names: expected those of a backbone (AugReg's ViT, MTLoRA, EMTAL, \
+                 TorchVision's Swin, TorchVision's ViT, Meta's DINOv3, Hugging Face's DINOv3, \
+                 Hugging Face's Swin, Hugging Face's ViT, Microsoft's Swin, timm), found 4 tensors such as bias, empty, scalar",
             ),
             (
                 include_bytes!("../../../formats/tests/pth/bad_system.pth"),

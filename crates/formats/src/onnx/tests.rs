@@ -36,6 +36,14 @@ fn same(forward: impl Fn(&Tensor) -> Tensor) -> Onnx {
 }
 
 #[test]
+fn roots_exponentials_and_bounds_come_back() {
+    let _ = same(|image| {
+        let positive = (image * image + 1.0).sqrt().clamp_min(1.2);
+        positive.exp().clamp_max(8.0)
+    });
+}
+
+#[test]
 fn layers_of_a_model_come_back_at_any_batch() {
     let (kernel, bias) = (random(&[5, 3, 2, 2]), random(&[5]));
     let [weight, gain] = [random(&[7, 5]), random(&[5])];

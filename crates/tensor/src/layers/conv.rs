@@ -6,13 +6,14 @@ use super::cast::cast;
 use crate::{Init, Result, Scope};
 use polyptych_kernels as kernels;
 
-/// A square convolution; `weight` is `[out, in, kernel, kernel]`.
+/// A square convolution; `weight` is `[out, in / groups, kernel, kernel]`.
 #[derive(Debug)]
 pub struct Conv2d {
     weight: Tensor,
     bias: Option<Tensor>,
     stride: i64,
     padding: i64,
+    groups: i64,
 }
 
 impl Conv2d {
@@ -29,7 +30,19 @@ impl Conv2d {
         let law = Init::fan_in(in_chans * kernel * kernel);
         let weight = scope.param("weight", &[out_chans, in_chans, kernel, kernel], law)?;
         let bias = bias.then(|| scope.bias(&[out_chans], law)).transpose()?;
-        Ok(Self { weight, bias, stride, padding: 0 })
+        Ok(Self { weight, bias, stride, padding: 0, groups: 1 })
+    }
+
+    /// A kernel of its own for each of `chans` channels, stride 1, padded so that maps keep their
+    /// size, with a bias; `kernel` is odd.
+    ///
+    /// # Errors
+    /// A name that is taken.
+    pub fn depthwise(scope: &Scope, chans: i64, kernel: i64) -> Result<Self> {
+        let law = Init::fan_in(kernel * kernel);
+        let weight = scope.param("weight", &[chans, 1, kernel, kernel], law)?;
+        let bias = Some(scope.bias(&[chans], law)?);
+        Ok(Self { weight, bias, stride: 1, padding: kernel / 2, groups: chans })
     }
 
     /// The same with `padding` zeros on each side.
@@ -65,6 +78,6 @@ impl Conv2d {
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let bias = self.bias.as_ref().map(|b| cast(b, x.kind()));
         let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
-        x.conv2d(&cast(&self.weight, x.kind()), bias.as_ref(), stride, padding, [1, 1], 1)
+        x.conv2d(&cast(&self.weight, x.kind()), bias.as_ref(), stride, padding, [1, 1], self.groups)
     }
 }

@@ -218,9 +218,9 @@ impl MtLoraConfig {
 
     pub(super) fn adapts(&self, kind: SiteKind) -> bool {
         match kind {
-            SiteKind::Qkv => self.qkv,
+            SiteKind::Qkv | SiteKind::Q | SiteKind::Kv => self.qkv,
             SiteKind::Proj => self.proj,
-            SiteKind::Fc1 => self.fc1,
+            SiteKind::Fc1 | SiteKind::Fc1Gate => self.fc1,
             SiteKind::Fc2 => self.fc2,
             SiteKind::Reduction => self.downsampler,
             SiteKind::Mlp | SiteKind::Block => false,

@@ -1,12 +1,11 @@
 //! Attention within (shifted) windows, with a learned bias per relative position.
 
-use std::cell::RefCell;
-
 use polyptych_kernels::attention;
 use polyptych_tensor::{
-    Activations, Device, Init, Kind, ParameterKind, Projection, Result, SiteKind, Tensor, cast,
+    Activations, Init, Kind, ParameterKind, Projection, Result, SiteKind, Tensor, cast,
 };
 
+use super::mask::MaskCache;
 use super::prompts::{self, Layout};
 use super::windows::Windows;
 use crate::blocks::layer_scope::LayerScope;
@@ -21,15 +20,7 @@ pub(super) struct WindowAttention {
     relative_position_index: Tensor,
     windows: Windows,
     heads: i64,
-    /// Kept from pass to pass while images have one size; a cell, since a forward pass makes it.
-    mask: RefCell<Option<Mask>>,
-}
-
-/// The mask that was used last, and for what.
-#[derive(Debug)]
-struct Mask {
-    of: ([i64; 2], Kind, Device),
-    value: Option<Tensor>,
+    mask: MaskCache,
 }
 
 impl WindowAttention {
@@ -53,7 +44,7 @@ impl WindowAttention {
             relative_position_index: windows.relative_position_index().to_device(device),
             windows,
             heads,
-            mask: RefCell::new(None),
+            mask: MaskCache::default(),
         })
     }
 
@@ -81,19 +72,6 @@ impl WindowAttention {
             .index_select(0, &self.relative_position_index)
             .view([1, area, area, self.heads])
             .permute([0, 3, 1, 2]);
-        match self.mask(resolution, kind) {
-            Some(mask) => bias + mask,
-            None => bias,
-        }
-    }
-
-    fn mask(&self, resolution: [i64; 2], kind: Kind) -> Option<Tensor> {
-        let of = (resolution, kind, self.relative_position_index.device());
-        let mut cached = self.mask.borrow_mut();
-        if cached.as_ref().is_none_or(|mask| mask.of != of) {
-            let value = self.windows.mask(resolution, kind, of.2);
-            *cached = Some(Mask { of, value });
-        }
-        cached.as_ref()?.value.as_ref().map(Tensor::shallow_clone)
+        self.mask.add_to(bias, &self.windows, resolution)
     }
 }

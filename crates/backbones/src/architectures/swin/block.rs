@@ -1,9 +1,12 @@
-//! One Swin block: window attention and a perceptron, each on a normalised copy of the stream.
+//! One Swin block: window attention and a perceptron, each on a normalised copy of the stream; in
+//! Swin V2 each reads the stream itself and is normalised behind.
 
 use polyptych_tensor::{Activations, LayerNorm, Result};
 
 use super::attention::WindowAttention;
+use super::design::Design;
 use super::prompts::Layout;
+use super::v2::attention::CosineAttention;
 use super::windows::Windows;
 use crate::blocks::branch::add_branch;
 use crate::blocks::layer_scope::LayerScope;
@@ -16,15 +19,25 @@ use crate::blocks::tap::{BlockOutput, ParallelPath};
 pub(super) struct Block {
     prompts: BlockPrompts,
     norm1: LayerNorm,
-    attn: WindowAttention,
+    attn: Attention,
     norm2: LayerNorm,
     mlp: Mlp,
     beside: ParallelPath,
     drop_path: f64,
+    is_post_norm: bool,
+}
+
+/// That of either version.
+#[derive(Debug)]
+enum Attention {
+    V1(WindowAttention),
+    V2(CosineAttention),
 }
 
 /// What differs from block to block.
-pub(super) struct BlockConfig {
+pub(super) struct BlockConfig<'a> {
+    pub(super) design: Design<'a>,
+    pub(super) stage: usize,
     pub(super) dim: i64,
     pub(super) heads: i64,
     pub(super) hidden: i64,
@@ -37,17 +50,18 @@ pub(super) struct BlockConfig {
 
 impl Block {
     pub(super) fn new(scope: &LayerScope, config: &BlockConfig) -> Result<Self> {
-        let BlockConfig { dim, heads, hidden, windows, qkv_bias, drop_path, patch } = *config;
+        let BlockConfig { dim, hidden, drop_path, patch, .. } = *config;
         let norm =
             |name: &str| LayerNorm::new(&scope.params.pp(name), dim, super::config::NORM_EPS);
         Ok(Self {
             prompts: scope.prompts(dim, patch)?,
             norm1: norm("norm1")?,
-            attn: WindowAttention::new(&scope.pp("attn"), dim, heads, windows, qkv_bias)?,
+            attn: Attention::new(&scope.pp("attn"), config)?,
             norm2: norm("norm2")?,
             mlp: Mlp::new(&scope.pp("mlp"), dim, hidden)?,
             beside: scope.parallel(dim)?,
             drop_path,
+            is_post_norm: config.design.is_post_norm(),
         })
     }
 
@@ -63,11 +77,41 @@ impl Block {
 
     /// A stream of `layout` to the same.
     pub(super) fn forward(&self, x: &Activations, layout: &Layout, train: bool) -> BlockOutput {
+        if self.is_post_norm {
+            return self.forward_post_norm(x, layout, train);
+        }
         let attended = self.attn.forward(&x.map(|t| self.norm1.forward(t)), layout, train);
         let x = add_branch(x, &attended, self.drop_path, train);
         let normed = x.map(|t| self.norm2.forward(t));
         let mixed = self.mlp.forward(&normed, train);
         let z = add_branch(&x, &mixed, self.drop_path, train);
         (z, self.beside.as_ref().map(|path| path.forward(&x, &normed, train)))
+    }
+    fn forward_post_norm(&self, x: &Activations, layout: &Layout, train: bool) -> BlockOutput {
+        let attended = self.attn.forward(x, layout, train).map(|t| self.norm1.forward(t));
+        let x = add_branch(x, &attended, self.drop_path, train);
+        let mixed = self.mlp.forward(&x, train).map(|t| self.norm2.forward(t));
+        let z = add_branch(&x, &mixed, self.drop_path, train);
+        // The perceptron reads the stream as it is.
+        (z, self.beside.as_ref().map(|path| path.forward(&x, &x, train)))
+    }
+}
+
+impl Attention {
+    fn new(scope: &LayerScope, config: &BlockConfig) -> Result<Self> {
+        let BlockConfig { dim, heads, windows, qkv_bias, stage, .. } = *config;
+        Ok(match config.design.pretrained_window(stage) {
+            None => Self::V1(WindowAttention::new(scope, dim, heads, windows, qkv_bias)?),
+            Some(pretrained) => {
+                Self::V2(CosineAttention::new(scope, [dim, heads], windows, pretrained, qkv_bias)?)
+            }
+        })
+    }
+
+    fn forward(&self, x: &Activations, layout: &Layout, train: bool) -> Activations {
+        match self {
+            Attention::V1(attn) => attn.forward(x, layout, train),
+            Attention::V2(attn) => attn.forward(x, layout, train),
+        }
     }
 }

@@ -5,25 +5,30 @@ use polyptych_tensor::{Activations, LayerNorm, Projection, Result, SiteKind, Ten
 use super::pad::pad;
 use crate::blocks::layer_scope::LayerScope;
 
-/// timm's `downsample`: `norm`, then `reduction` without bias.
+/// timm's `downsample`: `norm`, then `reduction` without bias; the other way round in Swin V2.
 #[derive(Debug)]
 pub(super) struct PatchMerging {
     norm: LayerNorm,
     reduction: Box<dyn Projection>,
+    is_post_norm: bool,
 }
 
 impl PatchMerging {
     /// From `dim` to `2 * dim` channels.
-    pub(super) fn new(scope: &LayerScope, dim: i64) -> Result<Self> {
+    pub(super) fn new(scope: &LayerScope, dim: i64, is_post_norm: bool) -> Result<Self> {
         let reduction =
             scope.projection("reduction", SiteKind::Reduction, [4 * dim, 2 * dim], false)?;
-        let norm = LayerNorm::new(&scope.params.pp("norm"), 4 * dim, super::config::NORM_EPS)?;
-        Ok(Self { norm, reduction })
+        let width = if is_post_norm { 2 * dim } else { 4 * dim };
+        let norm = LayerNorm::new(&scope.params.pp("norm"), width, super::config::NORM_EPS)?;
+        Ok(Self { norm, reduction, is_post_norm })
     }
 
     /// `[batch, height, width, dim]` to `[batch, height / 2, width / 2, 2 * dim]`, rounded up.
     pub(super) fn forward(&self, x: &Activations, train: bool) -> Activations {
-        self.reduction.forward(&x.map(|t| self.norm.forward(&gather(t))), train)
+        match self.is_post_norm {
+            false => self.reduction.forward(&x.map(|t| self.norm.forward(&gather(t))), train),
+            true => self.reduction.forward(&x.map(gather), train).map(|t| self.norm.forward(t)),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use polyptych_tensor::{Activations, Result};
 
 use super::block::{Block, BlockConfig};
 use super::config::SwinConfig;
+use super::design::Design;
 use super::merging::PatchMerging;
 use super::prompts::Layout;
 use crate::blocks::branch::drop_path_rate;
@@ -22,7 +23,12 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    pub(super) fn new(scope: &LayerScope, config: &SwinConfig, index: usize) -> Result<Self> {
+    pub(super) fn new(
+        scope: &LayerScope,
+        config: &SwinConfig,
+        design: Design,
+        index: usize,
+    ) -> Result<Self> {
         let stages = config.depths.len();
         let scope = scope.pp("layers").pp(index).in_stage(index, stages);
         // The merging belongs, for a plan, to the stage whose resolution it ends.
@@ -30,13 +36,14 @@ impl Stage {
             Some(before) => Some(Rc::new(PatchMerging::new(
                 &scope.pp("downsample").in_stage(before, stages),
                 config.dim(before),
+                design.is_post_norm(),
             )?)),
             None => None,
         };
         let depth = config.depths[index];
         let block = |at: usize| {
             let scope = scope.pp("blocks").pp(at).in_last_block(at + 1 == depth);
-            Block::new(&scope, &block_config(config, index, at)).map(Rc::new)
+            Block::new(&scope, &block_config(config, design, index, at)).map(Rc::new)
         };
         Ok(Self { downsample, blocks: (0..depth).map(block).collect::<Result<_>>()? })
     }
@@ -65,10 +72,17 @@ impl Stage {
     }
 }
 
-fn block_config(config: &SwinConfig, stage: usize, at: usize) -> BlockConfig {
+fn block_config<'a>(
+    config: &SwinConfig,
+    design: Design<'a>,
+    stage: usize,
+    at: usize,
+) -> BlockConfig<'a> {
     let before: usize = config.depths[..stage].iter().sum();
     let dim = config.dim(stage);
     BlockConfig {
+        design,
+        stage,
         dim,
         heads: config.num_heads[stage],
         hidden: (dim as f64 * config.mlp_ratio) as i64,

@@ -6,13 +6,14 @@ use polyptych_registry::Part;
 use polyptych_tensor::{Plan, Scope, Tensor, Tensors};
 use serde_json::{Map, Value, json};
 
-use super::config::{GlobalPool, NORM_EPS, VitConfig};
+use super::config::{CLIP_NORM_EPS, NORM_EPS, VitConfig};
 use super::parameters;
 use crate::architectures::architecture::{
     Ambiguity, Architecture, ModelArgs, TimmModel, has_rest, shared,
 };
 use crate::architectures::summary::Summary;
 use crate::backbone::{Backbone, Options};
+use crate::blocks::act_layer::ActLayer;
 use crate::error::Result;
 use crate::weights::resample;
 
@@ -22,6 +23,14 @@ const WITHOUT_BIAS: Ambiguity = Ambiguity {
     expected: "a bias",
     found: "none: nothing in the tensors tells a plain ViT from one with norms behind attention \
             and MLP, such as vit_base_patch16_rpn_224, which is not supported",
+};
+
+/// What a ViT with a norm in front of its blocks may be.
+const PRE_NORM: Ambiguity = Ambiguity {
+    key: "norm_pre.weight",
+    expected: "none",
+    found: "one, as CLIP has it: nothing in the tensors tells GELU from QuickGELU; choose the \
+            backbone.name, vit_base_patch16_clip_quickgelu_224 or vit_base_patch16_clip_224",
 };
 
 impl Part for VitConfig {
@@ -65,11 +74,7 @@ impl Architecture for VitConfig {
     }
 
     fn final_norm(&self) -> Option<(&'static str, i64)> {
-        let name = match self.global_pool {
-            GlobalPool::Token => "norm",
-            GlobalPool::Avg => "fc_norm",
-        };
-        Some((name, self.embed_dim))
+        Some((if self.norm_behind_pool() { "fc_norm" } else { "norm" }, self.embed_dim))
     }
 
     fn resample_positions(&self, name: &str, tensor: &Tensor, wanted: &[i64]) -> Option<Tensor> {
@@ -98,11 +103,24 @@ impl Architecture for VitConfig {
     }
 
     fn ambiguity(&self) -> Option<Ambiguity> {
-        (!self.qkv_bias).then_some(WITHOUT_BIAS)
+        let pre_norm = self.pre_norm.then_some(PRE_NORM);
+        pre_norm.or_else(|| (!self.qkv_bias).then_some(WITHOUT_BIAS))
     }
 
     fn norm_eps(&self) -> Option<f64> {
-        Some(NORM_EPS)
+        Some(self.norm_eps)
+    }
+
+    fn hidden_act(&self) -> &'static str {
+        match self.act_layer {
+            ActLayer::Gelu => "gelu",
+            ActLayer::GeluTanh => "gelu_pytorch_tanh",
+            ActLayer::QuickGelu => "quick_gelu",
+        }
+    }
+
+    fn averaged_classifiers(&self) -> &'static [&'static str] {
+        if self.distilled { &["head_dist"] } else { &[] }
     }
 
     fn hugging_face_fields(&self) -> Vec<(&'static str, Value)> {
@@ -115,25 +133,37 @@ impl Architecture for VitConfig {
     }
 
     fn timm_model(&self) -> Result<TimmModel, String> {
-        let global_pool = if self.global_pool == GlobalPool::Avg { "avg" } else { "token" };
+        let architecture = self.timm_class()?;
+        let global_pool = self.global_pool.word();
         let mut model_args = json!({
             "img_size": self.img_size, "patch_size": self.patch_size, "in_chans": self.in_chans,
             "embed_dim": self.embed_dim, "depth": self.depth, "num_heads": self.num_heads,
             "mlp_ratio": self.mlp_ratio, "qkv_bias": self.qkv_bias,
             "init_values": self.init_values, "class_token": self.class_token,
             "reg_tokens": self.reg_tokens, "no_embed_class": self.no_embed_class,
-            "global_pool": global_pool,
+            "global_pool": global_pool, "pre_norm": self.pre_norm, "fc_norm": self.fc_norm,
+            "act_layer": self.act_layer.word(),
         });
         if has_rest(self.img_size, self.patch_size) {
             // timm pads to whole patches, and resamples positions to them, only when asked.
             model_args["dynamic_img_size"] = json!(true);
             model_args["dynamic_img_pad"] = json!(true);
         }
-        Ok(TimmModel {
-            architecture: "vit_base_patch16_224",
-            num_features: self.embed_dim,
-            global_pool,
-            model_args,
-        })
+        Ok(TimmModel { architecture, num_features: self.embed_dim, global_pool, model_args })
+    }
+}
+
+impl VitConfig {
+    /// A name of timm's whose class and eps are those of this configuration, as its other numbers
+    /// are arguments.
+    fn timm_class(&self) -> Result<&'static str, String> {
+        match (self.distilled, self.norm_eps) {
+            (false, NORM_EPS) => Ok("vit_base_patch16_224"),
+            (true, NORM_EPS) => Ok("deit_base_distilled_patch16_224"),
+            (false, CLIP_NORM_EPS) => Ok("vit_base_patch16_clip_224"),
+            (_, eps) => {
+                Err(format!("expected an eps of {NORM_EPS} or {CLIP_NORM_EPS}, found {eps}"))
+            }
+        }
     }
 }

@@ -29,8 +29,7 @@ impl Block {
     pub(super) fn new(scope: &LayerScope, config: &VitConfig, index: usize) -> Result<Self> {
         let dim = config.embed_dim;
         let hidden = (dim as f64 * config.mlp_ratio) as i64;
-        let norm =
-            |name: &str| LayerNorm::new(&scope.params.pp(name), dim, super::config::NORM_EPS);
+        let norm = |name: &str| LayerNorm::new(&scope.params.pp(name), dim, config.norm_eps);
         let scale = |name: &str| {
             let layer = |init| LayerScale::new(&scope.params.pp(name), dim, init);
             config.init_values.map(layer).transpose()
@@ -41,7 +40,7 @@ impl Block {
             attn: Attention::new(&scope.pp("attn"), dim, config.num_heads, config.qkv_bias)?,
             ls1: scale("ls1")?,
             norm2: norm("norm2")?,
-            mlp: Mlp::new(&scope.pp("mlp"), dim, hidden)?,
+            mlp: Mlp::with_act(&scope.pp("mlp"), dim, hidden, config.act_layer)?,
             beside: scope.parallel(dim)?,
             ls2: scale("ls2")?,
             drop_path: drop_path_rate(config.drop_path_rate, index, config.depth),

@@ -3,8 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::stages;
-use crate::backbone::{FeatureInfo, check};
+use crate::backbone::check;
+use crate::blocks::act_layer::ActLayer;
+use crate::blocks::token_embed::TokenEmbedConfig;
 use crate::error::Result;
 
 /// What the classifier reads.
@@ -13,12 +14,34 @@ use crate::error::Result;
 pub enum GlobalPool {
     /// The class token, behind the final norm.
     Token,
-    /// The mean of all patches; the final norm moves behind it and is called `fc_norm`.
+    /// The mean of all patches; unless [`VitConfig::fc_norm`] says otherwise, the final norm moves
+    /// behind it and is called `fc_norm`.
     Avg,
+    /// What one trainable query finds among all tokens behind the final norm, as in SigLIP: timm's
+    /// `attn_pool`.
+    Map,
+}
+
+impl GlobalPool {
+    /// timm's word.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            GlobalPool::Token => "token",
+            GlobalPool::Avg => "avg",
+            GlobalPool::Map => "map",
+        }
+    }
 }
 
 /// timm's choice for ViT.
 pub(super) const NORM_EPS: f64 = 1e-6;
+
+/// That of CLIP.
+pub(super) const CLIP_NORM_EPS: f64 = 1e-5;
+
+fn norm_eps() -> f64 {
+    NORM_EPS
+}
 
 /// A ViT in timm's words.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -54,8 +77,26 @@ pub struct VitConfig {
     /// Whether `pos_embed` has entries for patches alone, and none for class and register tokens.
     #[serde(default)]
     pub no_embed_class: bool,
+    /// Whether a norm, `norm_pre`, stands before all blocks, as in CLIP; the patch embedding has no
+    /// bias then.
+    #[serde(default)]
+    pub pre_norm: bool,
+    /// Whether a distillation token stands behind the class token, with a classifier `head_dist` of
+    /// its own; both classifiers are averaged, as in DeiT.
+    #[serde(default)]
+    pub distilled: bool,
     /// What the classifier reads.
     pub global_pool: GlobalPool,
+    /// Whether the final norm stands behind the pooling; `None` for timm's choice, which is behind
+    /// the mean and before anything else.
+    #[serde(default)]
+    pub fc_norm: Option<bool>,
+    /// Eps of all norms.
+    #[serde(default = "norm_eps")]
+    pub norm_eps: f64,
+    /// Between the two matrices of a perceptron.
+    #[serde(default)]
+    pub act_layer: ActLayer,
     /// Stochastic depth of the last block; earlier ones rise to it linearly from 0.
     pub drop_path_rate: f64,
 }
@@ -82,8 +123,18 @@ impl VitConfig {
         check(sized, "img_size", format!("sides of at least {least}"), self.img_size)?;
         let heads = self.num_heads > 0 && self.embed_dim % self.num_heads == 0;
         check(heads, "num_heads", format!("a divisor of {}", self.embed_dim), self.num_heads)?;
-        let pooled = self.class_token || self.global_pool == GlobalPool::Avg;
-        check(pooled, "global_pool", "`avg` without a class token", self.global_pool)
+        check(self.norm_eps > 0.0, "norm_eps", positive, self.norm_eps)?;
+        let pooled = self.class_token || self.global_pool != GlobalPool::Token;
+        check(pooled, "global_pool", "`avg` or `map` without a class token", self.global_pool)?;
+        let token = self.global_pool == GlobalPool::Token;
+        let distilled = token && self.class_token && self.reg_tokens == 0 && !self.no_embed_class;
+        let expected = "false, unless a class token with a position is pooled and no registers are";
+        check(distilled || !self.distilled, "distilled", expected, self.distilled)
+    }
+
+    /// Whether the final norm stands behind the pooling, as `fc_norm`.
+    pub(super) fn norm_behind_pool(&self) -> bool {
+        self.fc_norm.unwrap_or(self.global_pool == GlobalPool::Avg)
     }
 
     /// Rows and columns of patches that `pos_embed` is stored for.
@@ -93,7 +144,7 @@ impl VitConfig {
 
     /// Tokens before the patches.
     pub(super) fn prefix_tokens(&self) -> i64 {
-        i64::from(self.class_token) + self.reg_tokens
+        i64::from(self.class_token) + i64::from(self.distilled) + self.reg_tokens
     }
 
     /// Entries of `pos_embed` before those of the patches.
@@ -101,14 +152,16 @@ impl VitConfig {
         if self.no_embed_class { 0 } else { self.prefix_tokens() }
     }
 
-    /// One entry per stage.
-    pub(super) fn feature_info(&self) -> Vec<FeatureInfo> {
-        let ends = (0..self.depth).filter(|&index| stages::ends_with(index, self.depth));
-        let level = |index| FeatureInfo {
-            num_chs: self.embed_dim,
-            reduction: self.patch_size,
-            module: format!("blocks.{index}"),
-        };
-        ends.map(level).collect()
+    /// What is learned before the blocks.
+    pub(super) fn tokens(&self) -> TokenEmbedConfig {
+        TokenEmbedConfig {
+            dim: self.embed_dim,
+            grid: self.grid(),
+            class_token: self.class_token,
+            distilled: self.distilled,
+            reg_tokens: self.reg_tokens,
+            pos_embed: true,
+            prefix_positions: self.prefix_positions(),
+        }
     }
 }

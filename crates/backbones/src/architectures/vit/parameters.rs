@@ -2,18 +2,33 @@
 
 use polyptych_tensor::Tensors;
 
-use super::config::{GlobalPool, VitConfig};
+use super::config::{CLIP_NORM_EPS, GlobalPool, NORM_EPS, VitConfig};
 use crate::architectures::names::{Shapes, is_affine, is_of_block};
 use crate::architectures::summary::{Summary, count_blocks, embed_dim};
+use crate::blocks::act_layer::ActLayer;
 use crate::weights::resample::square_side;
 
 /// Channels of one head in timm's ViTs.
 const PER_HEAD: i64 = 64;
-const TOP: [&str; 4] = ["patch_embed.proj", "norm", "fc_norm", "head"];
+const TOP: [&str; 12] = [
+    "patch_embed.proj",
+    "norm_pre",
+    "norm",
+    "fc_norm",
+    "head",
+    "head_dist",
+    "attn_pool.q",
+    "attn_pool.kv",
+    "attn_pool.proj",
+    "attn_pool.norm",
+    "attn_pool.mlp.fc1",
+    "attn_pool.mlp.fc2",
+];
+const TOKENS: [&str; 5] = ["cls_token", "dist_token", "reg_token", "pos_embed", "attn_pool.latent"];
 
 /// See [`Architecture::has_parameter`](crate::Architecture::has_parameter).
 pub(super) fn has_parameter(name: &str) -> bool {
-    ["cls_token", "reg_token", "pos_embed"].contains(&name)
+    TOKENS.contains(&name)
         || is_affine(name, &TOP)
         || is_of_block(name, &["ls1.gamma", "ls2.gamma"])
 }
@@ -42,13 +57,16 @@ impl VitConfig {
         let class_token = shapes.has("cls_token");
         let reg_tokens = shapes.size("reg_token", 1).unwrap_or(0);
         let positions = shapes.size("pos_embed", 1)?;
-        let prefix = i64::from(class_token) + reg_tokens;
+        let distilled = shapes.has("dist_token");
+        let prefix = i64::from(class_token) + i64::from(distilled) + reg_tokens;
         // Both could be squares only for a single patch.
         let side = |patches: i64| square_side(patches).map(|side| (side, patches != positions));
         let (side, embedded) = side(positions - prefix).or_else(|| side(positions))?;
         let patch_size = shapes.size("patch_embed.proj.weight", 2)?;
         let heads = if dim % PER_HEAD == 0 { dim / PER_HEAD } else { 1 };
-        let pool = if shapes.has("fc_norm.weight") { GlobalPool::Avg } else { GlobalPool::Token };
+        let pool = pool_of(shapes, class_token);
+        let pre_norm = shapes.has("norm_pre.weight");
+        let fc_norm = shapes.has("fc_norm.weight");
         Some(Self {
             img_size: [side.checked_mul(patch_size)?; 2],
             patch_size,
@@ -63,9 +81,26 @@ impl VitConfig {
             class_token,
             reg_tokens,
             no_embed_class: prefix > 0 && !embedded,
+            pre_norm,
+            distilled,
             global_pool: pool,
+            // A trunk that was cut in front of its norms has neither.
+            fc_norm: (pool == GlobalPool::Avg && !fc_norm && shapes.has("norm.weight"))
+                .then_some(false),
+            norm_eps: if pre_norm { CLIP_NORM_EPS } else { NORM_EPS },
+            act_layer: ActLayer::Gelu,
             drop_path_rate: 0.0,
         })
+    }
+}
+
+fn pool_of(shapes: Shapes, class_token: bool) -> GlobalPool {
+    if shapes.has("attn_pool.latent") {
+        GlobalPool::Map
+    } else if shapes.has("fc_norm.weight") || !class_token {
+        GlobalPool::Avg
+    } else {
+        GlobalPool::Token
     }
 }
 

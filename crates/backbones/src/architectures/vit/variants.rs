@@ -1,6 +1,7 @@
 //! The named ViTs: timm's, and the small one whose weights come with Polyptych.
 
-use super::config::{GlobalPool, VitConfig};
+use super::config::{CLIP_NORM_EPS, GlobalPool, NORM_EPS, VitConfig};
+use crate::blocks::act_layer::ActLayer;
 
 /// Channels, blocks and heads that a size stands for.
 type Size = (i64, usize, i64);
@@ -13,6 +14,7 @@ const MEDIUM_DEEP: Size = (512, 20, 8);
 const BETWIXT: Size = (640, 12, 10);
 const BASE: Size = (768, 12, 12);
 const LARGE: Size = (1024, 24, 16);
+const SO400M: Size = (1152, 27, 16);
 
 impl VitConfig {
     /// The smallest variant, whose weights ship with this crate.
@@ -23,6 +25,10 @@ impl VitConfig {
 
     /// Name and configuration of every variant.
     pub(crate) fn variants() -> Vec<(&'static str, VitConfig)> {
+        [Self::augreg(), Self::self_supervised(), Self::deit(), Self::image_text()].concat()
+    }
+
+    fn augreg() -> Vec<(&'static str, VitConfig)> {
         vec![
             ("vit_micro_patch8_128", Self::micro()),
             ("vit_tiny_patch16_224", vit(TINY, 16, 224)),
@@ -32,27 +38,89 @@ impl VitConfig {
             ("vit_small_patch16_384", vit(SMALL, 16, 384)),
             ("vit_small_patch32_224", vit(SMALL, 32, 224)),
             ("vit_small_patch32_384", vit(SMALL, 32, 384)),
-            ("vit_small_patch14_dinov2", dinov2(SMALL)),
             ("vit_base_patch8_224", vit(BASE, 8, 224)),
             ("vit_base_patch16_224", vit(BASE, 16, 224)),
             ("vit_base_patch16_384", vit(BASE, 16, 384)),
             ("vit_base_patch32_224", vit(BASE, 32, 224)),
             ("vit_base_patch32_384", vit(BASE, 32, 384)),
-            ("vit_base_patch14_dinov2", dinov2(BASE)),
             ("vit_large_patch14_224", vit(LARGE, 14, 224)),
             ("vit_large_patch16_224", vit(LARGE, 16, 224)),
             ("vit_large_patch16_384", vit(LARGE, 16, 384)),
             ("vit_large_patch32_224", vit(LARGE, 32, 224)),
             ("vit_large_patch32_384", vit(LARGE, 32, 384)),
-            ("vit_large_patch14_dinov2", dinov2(LARGE)),
-            ("vit_small_patch14_reg4_dinov2", dinov2_reg4(SMALL)),
-            ("vit_base_patch14_reg4_dinov2", dinov2_reg4(BASE)),
-            ("vit_large_patch14_reg4_dinov2", dinov2_reg4(LARGE)),
             ("vit_little_patch16_reg4_gap_256", reg4_gap(LITTLE, 5.6, Some(1e-5))),
             ("vit_medium_patch16_reg4_gap_256", reg4_gap(MEDIUM, 4.0, Some(1e-5))),
             ("vit_mediumd_patch16_reg4_gap_256", reg4_gap(MEDIUM_DEEP, 4.0, Some(1e-5))),
             ("vit_betwixt_patch16_reg4_gap_256", reg4_gap(BETWIXT, 4.0, Some(1e-5))),
             ("vit_base_patch16_reg4_gap_256", reg4_gap(BASE, 4.0, None)),
+        ]
+    }
+
+    fn self_supervised() -> Vec<(&'static str, VitConfig)> {
+        vec![
+            ("vit_small_patch14_dinov2", dinov2(SMALL)),
+            ("vit_base_patch14_dinov2", dinov2(BASE)),
+            ("vit_large_patch14_dinov2", dinov2(LARGE)),
+            ("vit_small_patch14_reg4_dinov2", dinov2_reg4(SMALL)),
+            ("vit_base_patch14_reg4_dinov2", dinov2_reg4(BASE)),
+            ("vit_large_patch14_reg4_dinov2", dinov2_reg4(LARGE)),
+        ]
+    }
+
+    fn deit() -> Vec<(&'static str, VitConfig)> {
+        vec![
+            ("deit_tiny_patch16_224", vit(TINY, 16, 224)),
+            ("deit_small_patch16_224", vit(SMALL, 16, 224)),
+            ("deit_base_patch16_224", vit(BASE, 16, 224)),
+            ("deit_base_patch16_384", vit(BASE, 16, 384)),
+            ("deit_tiny_distilled_patch16_224", distilled(TINY, 224)),
+            ("deit_small_distilled_patch16_224", distilled(SMALL, 224)),
+            ("deit_base_distilled_patch16_224", distilled(BASE, 224)),
+            ("deit_base_distilled_patch16_384", distilled(BASE, 384)),
+            ("deit3_small_patch16_224", deit3(SMALL, 224)),
+            ("deit3_small_patch16_384", deit3(SMALL, 384)),
+            ("deit3_medium_patch16_224", deit3(MEDIUM, 224)),
+            ("deit3_base_patch16_224", deit3(BASE, 224)),
+            ("deit3_base_patch16_384", deit3(BASE, 384)),
+            ("deit3_large_patch16_224", deit3(LARGE, 224)),
+            ("deit3_large_patch16_384", deit3(LARGE, 384)),
+            ("flexivit_small", flexivit(SMALL)),
+            ("flexivit_base", flexivit(BASE)),
+            ("flexivit_large", flexivit(LARGE)),
+        ]
+    }
+
+    /// Image towers of pairs of images and texts.
+    fn image_text() -> Vec<(&'static str, VitConfig)> {
+        let tanh = |config: VitConfig| VitConfig { act_layer: ActLayer::GeluTanh, ..config };
+        vec![
+            ("vit_base_patch16_clip_224", clip(BASE, 16, 224)),
+            ("vit_base_patch16_clip_384", clip(BASE, 16, 384)),
+            ("vit_base_patch32_clip_224", clip(BASE, 32, 224)),
+            ("vit_large_patch14_clip_224", clip(LARGE, 14, 224)),
+            ("vit_large_patch14_clip_336", clip(LARGE, 14, 336)),
+            ("vit_base_patch16_clip_quickgelu_224", quickgelu(BASE, 16, 224, 512)),
+            ("vit_base_patch32_clip_quickgelu_224", quickgelu(BASE, 32, 224, 512)),
+            ("vit_large_patch14_clip_quickgelu_224", quickgelu(LARGE, 14, 224, 768)),
+            ("vit_large_patch14_clip_quickgelu_336", quickgelu(LARGE, 14, 336, 768)),
+            ("vit_base_patch16_siglip_224", siglip(BASE, 16, 224)),
+            ("vit_base_patch16_siglip_256", siglip(BASE, 16, 256)),
+            ("vit_base_patch16_siglip_384", siglip(BASE, 16, 384)),
+            ("vit_base_patch16_siglip_512", siglip(BASE, 16, 512)),
+            ("vit_base_patch32_siglip_256", tanh(siglip(BASE, 32, 256))),
+            ("vit_large_patch16_siglip_256", siglip(LARGE, 16, 256)),
+            ("vit_large_patch16_siglip_384", siglip(LARGE, 16, 384)),
+            ("vit_large_patch16_siglip_512", tanh(siglip(LARGE, 16, 512))),
+            ("vit_so400m_patch14_siglip_224", so400m(14, 224)),
+            ("vit_so400m_patch14_siglip_384", so400m(14, 384)),
+            ("vit_so400m_patch16_siglip_256", tanh(so400m(16, 256))),
+            ("vit_so400m_patch16_siglip_384", tanh(so400m(16, 384))),
+            ("vit_base_patch16_siglip_gap_224", siglip_gap(BASE, 16, 224)),
+            ("vit_base_patch16_siglip_gap_256", siglip_gap(BASE, 16, 256)),
+            ("vit_base_patch16_siglip_gap_384", siglip_gap(BASE, 16, 384)),
+            ("vit_base_patch16_siglip_gap_512", siglip_gap(BASE, 16, 512)),
+            ("vit_large_patch16_siglip_gap_256", siglip_gap(LARGE, 16, 256)),
+            ("vit_large_patch16_siglip_gap_384", siglip_gap(LARGE, 16, 384)),
         ]
     }
 }
@@ -72,7 +140,12 @@ fn vit((embed_dim, depth, num_heads): Size, patch_size: i64, img: i64) -> VitCon
         class_token: true,
         reg_tokens: 0,
         no_embed_class: false,
+        pre_norm: false,
+        distilled: false,
         global_pool: GlobalPool::Token,
+        fc_norm: None,
+        norm_eps: NORM_EPS,
+        act_layer: ActLayer::Gelu,
         drop_path_rate: 0.0,
     }
 }
@@ -97,5 +170,52 @@ fn reg4_gap(size: Size, mlp_ratio: f64, init_values: Option<f64>) -> VitConfig {
         no_embed_class: true,
         global_pool: GlobalPool::Avg,
         ..vit(size, 16, 256)
+    }
+}
+
+/// Touvron et al., "Training data-efficient image transformers & distillation through attention",
+/// arXiv 2012.12877.
+fn distilled(size: Size, img: i64) -> VitConfig {
+    VitConfig { distilled: true, ..vit(size, 16, img) }
+}
+
+/// Touvron et al., "DeiT III: Revenge of the ViT", arXiv 2204.07118.
+fn deit3(size: Size, img: i64) -> VitConfig {
+    VitConfig { init_values: Some(1e-6), no_embed_class: true, ..vit(size, 16, img) }
+}
+
+/// Beyer et al., "FlexiViT: One Model for All Patch Sizes", arXiv 2212.08013.
+fn flexivit(size: Size) -> VitConfig {
+    VitConfig { no_embed_class: true, ..vit(size, 16, 240) }
+}
+
+/// Radford et al., "Learning Transferable Visual Models From Natural Language Supervision",
+/// arXiv 2103.00020, as OpenCLIP trains it.
+fn clip(size: Size, patch_size: i64, img: i64) -> VitConfig {
+    VitConfig { pre_norm: true, norm_eps: CLIP_NORM_EPS, ..vit(size, patch_size, img) }
+}
+
+/// CLIP of OpenAI's, whose classifier projects to `num_classes` numbers that texts share.
+fn quickgelu(size: Size, patch_size: i64, img: i64, num_classes: i64) -> VitConfig {
+    VitConfig { act_layer: ActLayer::QuickGelu, num_classes, ..clip(size, patch_size, img) }
+}
+
+/// Zhai et al., "Sigmoid Loss for Language Image Pre-Training", arXiv 2303.15343.
+fn siglip(size: Size, patch_size: i64, img: i64) -> VitConfig {
+    let plain = vit(size, patch_size, img);
+    VitConfig { class_token: false, global_pool: GlobalPool::Map, num_classes: 0, ..plain }
+}
+
+/// Its shape-optimized size, whose perceptron is 4304 wide.
+fn so400m(patch_size: i64, img: i64) -> VitConfig {
+    VitConfig { mlp_ratio: 3.7362, ..siglip(SO400M, patch_size, img) }
+}
+
+/// SigLIP whose pooling is replaced by the mean behind the final norm.
+fn siglip_gap(size: Size, patch_size: i64, img: i64) -> VitConfig {
+    VitConfig {
+        global_pool: GlobalPool::Avg,
+        fc_norm: Some(false),
+        ..siglip(size, patch_size, img)
     }
 }

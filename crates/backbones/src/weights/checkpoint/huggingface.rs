@@ -26,7 +26,7 @@ impl HuggingFaceConfig {
     /// Checks that `backbone` computes what the configuration says.
     pub(super) fn check(&self, origin: &str, backbone: &BackboneConfig) -> Result<()> {
         let norm_eps = backbone.norm_eps().map(|eps| ("layer_norm_eps", Value::from(eps)));
-        let fields = [("hidden_act", Value::from("gelu"))].into_iter();
+        let fields = [("hidden_act", Value::from(backbone.hidden_act()))].into_iter();
         let fields = fields.chain(backbone.hugging_face_fields()).chain(norm_eps);
         for (key, expected) in fields {
             match self.get(key) {
@@ -37,9 +37,12 @@ impl HuggingFaceConfig {
             }
         }
         match self.unsupported_name(backbone) {
-            Some(name) => {
-                Err(wrong(origin, "architecture", "a ViT or Swin that is supported", name))
-            }
+            Some(name) => Err(wrong(
+                origin,
+                "architecture",
+                "a backbone that is supported, and its own name",
+                name,
+            )),
             None => Ok(()),
         }
     }
@@ -52,7 +55,14 @@ impl HuggingFaceConfig {
     /// timm's name of a model that computes something else with the same parameters.
     fn unsupported_name(&self, backbone: &BackboneConfig) -> Option<&str> {
         let name = self.get("architecture")?.as_str()?;
-        backbone.unsupported_names().iter().any(|part| name.contains(part)).then_some(name)
+        let computes_the_same = |known: BackboneConfig| {
+            known.hidden_act() == backbone.hidden_act() && known.norm_eps() == backbone.norm_eps()
+        };
+        let differs = match BackboneConfig::from_name(name) {
+            Ok(known) if known.name() == backbone.name() => !computes_the_same(known),
+            _ => backbone.unsupported_names().iter().any(|part| name.contains(part)),
+        };
+        differs.then_some(name)
     }
 }
 

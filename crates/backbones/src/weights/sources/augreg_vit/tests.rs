@@ -3,6 +3,7 @@
 use polyptych_tensor::{Device, Kind, LoadOptions, LoadReport, NoAdapter, Store, Tensor, Tensors};
 
 use super::augreg_vit;
+use crate::blocks::act_layer::ActLayer;
 use crate::{Backbone, GlobalPool, Options, VitConfig};
 
 const DIM: usize = 32;
@@ -26,7 +27,12 @@ const CONFIG: VitConfig = VitConfig {
     class_token: true,
     reg_tokens: 0,
     no_embed_class: false,
+    pre_norm: false,
+    distilled: false,
     global_pool: GlobalPool::Token,
+    fc_norm: None,
+    norm_eps: 1e-6,
+    act_layer: ActLayer::Gelu,
     drop_path_rate: 0.0,
 };
 
