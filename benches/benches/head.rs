@@ -57,14 +57,14 @@ fn step(store: &Store, head: &dyn Head, features: &HeadInput, size: i64) {
 fn published(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("head_224px_batch4");
     group.sample_size(10);
-    let (fixed, learnt) = (features(SIZE, false), features(SIZE, true));
+    let (fixed, trainable) = (features(SIZE, false), features(SIZE, true));
     for config in HeadConfig::examples() {
         let (name, (store, head)) = (config.name(), init(&config));
         group.bench_function(BenchmarkId::new("pass", name), |b| {
             b.iter(|| pass(head.as_ref(), &fixed, SIZE));
         });
         group.bench_function(BenchmarkId::new("step", name), |b| {
-            b.iter(|| step(&store, head.as_ref(), &learnt, SIZE));
+            b.iter(|| step(&store, head.as_ref(), &trainable, SIZE));
         });
     }
     group.finish();

@@ -10,13 +10,13 @@ use polyptych_benches::{Method, Subject};
 use polyptych_engine::Model;
 use polyptych_tensor::{LoadOptions, Tensor, no_grad};
 
-/// The model as it trained, and folded, both frozen.
+/// The model as it trained, and merged, both frozen.
 fn forms(subject: &Subject) -> [(&'static str, Model); 2] {
     let adapted = subject.stirred().expect("the published sizes are valid");
-    let folded = no_grad(|| adapted.merged()).expect("all factors are there");
+    let merged = no_grad(|| adapted.merged()).expect("all factors are there");
     let plain = subject.model(Form::Merged).expect("the published sizes are valid");
-    let loaded = plain.store.load("bench", &folded, &LoadOptions::default());
-    let _ = loaded.expect("names and shapes are those of the folded form");
+    let loaded = plain.store.load("bench", &merged, &LoadOptions::default());
+    let _ = loaded.expect("names and shapes are those of the merged form");
     let forms = [("unmerged", adapted), ("merged", plain)];
     forms.iter().for_each(|(_, model)| model.store.set_trainable(|_| false));
     forms

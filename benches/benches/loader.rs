@@ -2,7 +2,7 @@
 //! already, with six dense labels, so that transforms and stacking are what is timed; beside it a
 //! photograph's way from JPEG to pixels.
 //!
-//! `cargo xtask bench loader --peers` times both together, in turn with TorchVision.
+//! `cargo xtask bench loader --peers` times both together, interleaved with TorchVision.
 
 use std::hint::black_box;
 use std::path::PathBuf;

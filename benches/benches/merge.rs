@@ -20,7 +20,7 @@ fn trained(subject: Subject) -> Model {
     subject.stirred().expect("the published sizes are valid")
 }
 
-fn fold(model: &Model) {
+fn merge(model: &Model) {
     black_box(no_grad(|| model.merged()).expect("all factors are there"));
 }
 
@@ -29,7 +29,7 @@ fn methods(criterion: &mut Criterion) {
     group.sample_size(10);
     for (name, method) in METHODS {
         let model = trained(Subject::usual(method));
-        group.bench_function(name, |b| b.iter(|| fold(&model)));
+        group.bench_function(name, |b| b.iter(|| merge(&model)));
     }
     group.finish();
 }
@@ -39,20 +39,20 @@ fn tasks(criterion: &mut Criterion) {
     group.sample_size(10);
     for tasks in [1, 8] {
         let model = trained(Subject { tasks, ..Subject::usual(Method::MtLora) });
-        group.bench_function(BenchmarkId::new("tasks", tasks), |b| b.iter(|| fold(&model)));
+        group.bench_function(BenchmarkId::new("tasks", tasks), |b| b.iter(|| merge(&model)));
     }
     group.finish();
 }
 
-/// Taking the folded tensors over into a plain model, with names and shapes compared.
+/// Taking the merged tensors over into a plain model, with names and shapes compared.
 fn load(criterion: &mut Criterion) {
     let subject = Subject::usual(Method::MtLora);
-    let folded = no_grad(|| trained(subject).merged()).expect("all factors are there");
+    let merged = no_grad(|| trained(subject).merged()).expect("all factors are there");
     let plain = subject.model(Form::Merged).expect("the published sizes are valid");
-    criterion.bench_function("load_folded_mtlora_swin_tiny", |b| {
+    criterion.bench_function("load_merged_mtlora_swin_tiny", |b| {
         b.iter(|| {
-            let report = plain.store.load("bench", &folded, &LoadOptions::default());
-            black_box(report.expect("names and shapes are those of the folded form"))
+            let report = plain.store.load("bench", &merged, &LoadOptions::default());
+            black_box(report.expect("names and shapes are those of the merged form"))
         });
     });
 }

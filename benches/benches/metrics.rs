@@ -29,7 +29,7 @@ fn targets(size: usize) -> BTreeMap<String, Array3<f32>> {
     batch.targets.iter().map(first).collect()
 }
 
-/// A prediction that is right in most places: the target three columns further, `fill` where it has
+/// A prediction that is right in most places: the target moved by three columns, `fill` where it has
 /// no label.
 fn shifted(target: &Array3<f32>, fill: f32) -> Array3<f32> {
     Array3::from_shape_fn(target.dim(), |(c, y, x)| {

@@ -19,7 +19,7 @@ fn model(num_tasks: usize) -> (Store, Box<dyn Backbone>) {
     let config = BackboneConfig::from_name("swin_micro_patch4_window4_128").expect("it is ours");
     let options = Options { features_only: true, ..Options::default() };
     let backbone = config.init(&store.root(), plan.as_ref(), options).expect("the plan fits");
-    store.set_trainable(|name| plan.trains(name));
+    plan.set_trainable(&store);
     (store, backbone)
 }
 

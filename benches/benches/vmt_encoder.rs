@@ -1,5 +1,5 @@
 //! What does one more task cost in VMT-Adapter's encoder? A forward pass of Swin-T by number of
-//! tasks: criterion's time of each, and their ratios from passes in turn.
+//! tasks: criterion's time of each, and their ratios from interleaved passes.
 //!
 //! `POLYPTYCH_PAGE=docs/results/vmt-encoder.md` writes the ratios to a page of results.
 
@@ -56,8 +56,8 @@ fn each(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// All encoders in turn, as a table.
-fn in_turn() -> String {
+/// All encoders, interleaved, as a table.
+fn measured() -> String {
     let (images, encoders) = (images(), TASKS.map(encoder));
     let passes = encoders.each_ref().map(|encoder| || pass(encoder.as_ref(), &images));
     let programs = passes.each_ref().map(|pass| pass as &dyn Fn());
@@ -112,7 +112,7 @@ fn main() {
     let to = std::env::var_os("POLYPTYCH_PAGE");
     let measures = std::env::args().any(|argument| argument == "--bench");
     if measures {
-        let table = in_turn();
+        let table = measured();
         println!("{table}");
         if let Some(path) = &to {
             std::fs::write(path, page(&table)).expect("the page can be written");

@@ -35,4 +35,4 @@ def train(adapt=lambda backbone: backbone, plain=lambda name: name, versions="")
     ours = lambda name: re.sub(r"^head\.", "heads.set.", plain(name))
     step = Step(Model(options.size, classes, adapt), total, options, ours)
     versions = f"torch {torch.__version__}, timm {timm.__version__}{versions}"
-    serve(step.run, step.check, options.batch, versions)
+    serve(step.run, step.check, options.batch, versions, options.device)

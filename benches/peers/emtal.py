@@ -74,7 +74,7 @@ def main():
     classes = {name.split(".")[1]: values[name].numel() for name in heads}
     step = Step(Model(options.size, classes), total, options)
     versions = f"torch {torch.__version__}, timm {timm.__version__}"
-    serve(step.run, step.check, options.batch, versions)
+    serve(step.run, step.check, options.batch, versions, options.device)
 
 
 main()

@@ -299,7 +299,7 @@ def main():
         with certain(model):
             return step.check()
 
-    serve(step.run, check, options.batch, f"torch {torch.__version__}")
+    serve(step.run, check, options.batch, f"torch {torch.__version__}", options.device)
 
 
 main()

@@ -13,19 +13,20 @@ class Step:
     def __init__(self, model, loss, options, ours=lambda name: name):
         """`ours` turns the name of a parameter of `model` into that of our checkpoints."""
         folder = options.folder
-        self.model, self.loss, self.ours, self.batch = model, loss, ours, options.batch
+        self.loss, self.ours, self.batch = loss, ours, options.batch
         values = load_file(f"{folder}/weights.safetensors")
         state = {name: values.get(ours(name)) for name in model.state_dict()}
         lacks = [name for name, value in state.items() if value is None]
         assert all("num_batches_tracked" in name for name in lacks), lacks
         model.load_state_dict({n: v for n, v in state.items() if v is not None}, strict=False)
-        self.image = load_file(f"{folder}/images.safetensors")["images"]
-        self.targets = load_file(f"{folder}/targets.safetensors")
-        self.learnt = [p for p in model.parameters() if p.requires_grad]
-        self.optimiser = torch.optim.AdamW(self.learnt, lr=1e-6, weight_decay=0.05, fused=True)
+        self.model = model.to(options.device)
+        self.image = load_file(f"{folder}/images.safetensors", options.device)["images"]
+        self.targets = load_file(f"{folder}/targets.safetensors", options.device)
+        self.trainable = [p for p in model.parameters() if p.requires_grad]
+        self.optimiser = torch.optim.AdamW(self.trainable, lr=1e-6, weight_decay=0.05, fused=True)
         self.amp = contextlib.nullcontext()
         if options.precision == "bf16":
-            self.amp = torch.autocast("cpu", torch.bfloat16)
+            self.amp = torch.autocast(options.device.split(":")[0], torch.bfloat16)
         model.train()
 
     def backward(self):
@@ -38,7 +39,7 @@ class Step:
 
     def run(self):
         self.backward()
-        nn.utils.clip_grad_norm_(self.learnt, 5.0)
+        nn.utils.clip_grad_norm_(self.trainable, 5.0)
         self.optimiser.step()
 
     def check(self):

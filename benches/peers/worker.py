@@ -14,6 +14,12 @@ import time
 import torch
 
 
+def synchronize(device):
+    """Waits until the device has done all that it was asked to do."""
+    if device != "cpu":
+        torch.cuda.synchronize(device)
+
+
 def arguments(**defaults):
     """The folder that both sides share, and options with the types of their defaults."""
     parser = argparse.ArgumentParser()
@@ -21,6 +27,7 @@ def arguments(**defaults):
     for name, default in defaults.items():
         parser.add_argument(f"--{name}", type=type(default), default=default)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
     found = parser.parse_args()
     torch.set_num_threads(found.threads)
     torch.manual_seed(0)
@@ -31,8 +38,9 @@ def say(**message):
     print(json.dumps(message), flush=True)
 
 
-def serve(run, check, items, versions):
-    """Answers until the input ends. `run()` is one round, `check()` gives named tensors."""
+def serve(run, check, items, versions, device="cpu"):
+    """Answers until the input ends. `run()` is one round on `device`, `check()` gives named
+    tensors."""
     from safetensors.torch import save_file
 
     folder = sys.argv[1]
@@ -41,11 +49,13 @@ def serve(run, check, items, versions):
         if line.strip() == "run":
             wall, core = time.perf_counter(), time.process_time()
             run()
+            synchronize(device)
             seconds, core_seconds = time.perf_counter() - wall, time.process_time() - core
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+            peak = peak if device == "cpu" else torch.cuda.max_memory_allocated(device)
             say(seconds=seconds, core_seconds=core_seconds, items=items, peak_bytes=peak)
         elif line.strip() == "check":
-            tensors = {name: t.detach().float().contiguous() for name, t in check().items()}
+            tensors = {name: t.detach().float().cpu().contiguous() for name, t in check().items()}
             save_file(tensors, f"{folder}/peer.safetensors")
             say(checked=True)
         else:

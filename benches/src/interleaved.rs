@@ -1,4 +1,4 @@
-//! Times several programs in turn.
+//! Times several programs round by round, each once a round.
 
 use crate::Clock;
 
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn ratios_are_formed_round_by_round() {
+    fn ratios_are_taken_round_by_round() {
         let wall = vec![vec![1.0, 2.0, 4.0], vec![2.0, 6.0, 4.0]];
         let rounds = Rounds { wall, core: None };
         let (ratios, core) = rounds.ratios(1, 0);

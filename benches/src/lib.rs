@@ -1,6 +1,6 @@
 //! How fast is it? Each file in `benches/` answers one question with criterion.
 //!
-//! Ratios between programs come from [`interleaved`], which times them in turn, so that whatever
+//! Ratios between programs come from [`interleaved`], which times them round by round, so that whatever
 //! else a machine does slows all of them alike. What is measured in more than one place is a
 //! [`Subject`]: a method on the backbone of its paper, and its [`Step`] of training.
 

@@ -20,7 +20,7 @@ pub struct Step {
     /// The labels of every task.
     pub targets: Vec<Tensor>,
     optimiser: AdamW,
-    learnt: Vec<(String, Tensor)>,
+    trainable: Vec<(String, Tensor)>,
 }
 
 impl Step {
@@ -35,11 +35,11 @@ impl Step {
         let targets = specs.iter().map(|spec| subject.target(spec)).collect();
         let groups = decay_groups(model.store.trainable(), 0.05);
         let optimiser = AdamW::new(AdamWConfig::default(), groups);
-        let learnt = model.store.trainable();
-        Ok(Self { model, specs, images, targets, optimiser, learnt })
+        let trainable = model.store.trainable();
+        Ok(Self { model, specs, images, targets, optimiser, trainable })
     }
 
-    /// Outputs of all tasks and the sum of their weighted losses, whose gradients are formed.
+    /// Outputs of all tasks and the sum of their weighted losses, whose gradients are computed.
     ///
     /// # Errors
     /// What the model reports.
@@ -59,8 +59,8 @@ impl Step {
     }
 
     /// What learns from the gradients, by name.
-    pub fn learnt(&self) -> &[(String, Tensor)] {
-        &self.learnt
+    pub fn trainable(&self) -> &[(String, Tensor)] {
+        &self.trainable
     }
 
     /// Clips the gradients that there are and learns from them.
@@ -68,7 +68,7 @@ impl Step {
     /// # Errors
     /// What the optimiser reports.
     pub fn learn(&mut self) -> Result<()> {
-        clip_grad_norm(&self.learnt, 5.0);
+        clip_grad_norm(&self.trainable, 5.0);
         Ok(self.optimiser.step(1e-6)?)
     }
 }

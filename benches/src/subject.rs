@@ -47,6 +47,8 @@ pub struct Subject {
     pub batch: i64,
     /// Height and width of an image.
     pub size: i64,
+    /// Where numbers live.
+    pub device: Device,
     /// Type of activations.
     pub precision: Precision,
     /// Whether dropout and stochastic depth are left out.
@@ -89,11 +91,21 @@ impl Method {
 }
 
 impl Subject {
-    /// Four tasks in float32, with dropout: 4 images of 224 x 224 pixels.
+    /// Four tasks on the CPU in float32, with dropout: 4 images of 224 x 224 pixels.
     pub fn usual(method: Method) -> Self {
         let precision = Precision::Fp32;
         let (certain, grad_checkpointing) = (false, false);
-        Self { method, tasks: 4, batch: 4, size: 224, precision, certain, grad_checkpointing }
+        let device = Device::Cpu;
+        Self {
+            method,
+            tasks: 4,
+            batch: 4,
+            size: 224,
+            device,
+            precision,
+            certain,
+            grad_checkpointing,
+        }
     }
 
     /// The tasks, in the order of their names.
@@ -140,7 +152,7 @@ impl Subject {
     /// # Errors
     /// A size that does not fit the backbone.
     pub fn model(&self, form: Form) -> Result<Model> {
-        Ok(Model::new(&self.recipe()?, &self.specs(), form, Device::Cpu)?)
+        Ok(Model::new(&self.recipe()?, &self.specs(), form, self.device)?)
     }
 
     /// The model as it trains, with values in which no factor is zero, so that all gradients are
@@ -162,12 +174,12 @@ impl Subject {
 
     /// A batch of images, `[batch, 3, size, size]`.
     pub fn images(&self) -> Tensor {
-        Tensor::randn([self.batch, 3, self.size, self.size], (Kind::Float, Device::Cpu))
+        Tensor::randn([self.batch, 3, self.size, self.size], (Kind::Float, self.device))
     }
 
     /// Random labels of a task, all of which count.
     pub fn target(&self, spec: &TaskSpec) -> Tensor {
-        let of = (Kind::Float, Device::Cpu);
+        let of = (Kind::Float, self.device);
         let map = |chans: i64| [self.batch, chans, self.size, self.size];
         let classes = spec.classes.len() as i64;
         match spec.kind {
@@ -196,7 +208,6 @@ pub(crate) fn weight(spec: &TaskSpec) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -1,20 +1,54 @@
-//! Lets the program and its tests find LibTorch without `LD_LIBRARY_PATH`, and gathers the recipes
-//! that ship with the program: whatever lies in `recipes`.
+//! Lets the program and its tests find LibTorch without `LD_LIBRARY_PATH`, gathers the recipes that
+//! ship with the program, whatever lies in `recipes`, and notes the commit that it is built from.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::{env, fs};
 
 /// The first one to be tried; the others follow by name.
 const FIRST: &str = "quickstart";
 
 fn main() {
-    let lib = env::var("DEP_POLYPTYCH_ENGINE_LIB_DIR").expect("the engine crate tells it");
-    println!("cargo::rustc-link-arg=-Wl,-rpath,{lib}");
+    run_path();
+    commit();
     println!("cargo::rerun-if-changed=recipes");
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
     for (list, ending) in [("recipes.rs", ".toml"), ("baselines.rs", ".baselines.json")] {
         fs::write(out.join(list), files(&root.join("recipes"), ending)).expect("OUT_DIR is ours");
+    }
+}
+
+/// Where the loader looks for LibTorch: beside an unpacked archive's program, beside a wheel's, and
+/// where it was built. `POLYPTYCH_PORTABLE` leaves the last one out, as a folder of this machine says
+/// nothing on others.
+fn run_path() {
+    println!("cargo::rerun-if-env-changed=POLYPTYCH_PORTABLE");
+    for beside in ["$ORIGIN/../lib", "$ORIGIN/../../torch/lib"] {
+        println!("cargo::rustc-link-arg-bins=-Wl,-rpath,{beside}");
+    }
+    if env::var_os("POLYPTYCH_PORTABLE").is_none() {
+        let lib = env::var("DEP_POLYPTYCH_ENGINE_LIB_DIR").expect("the engine crate tells it");
+        println!("cargo::rustc-link-arg=-Wl,-rpath,{lib}");
+    }
+}
+
+/// The commit of a checkout, for `--version`; `unknown` where the sources are no checkout, or the
+/// build is one for tests, which need not be compiled anew with every commit.
+fn commit() {
+    if env::var("PROFILE").is_ok_and(|profile| profile != "release") {
+        return println!("cargo::rustc-env=POLYPTYCH_COMMIT=unknown");
+    }
+    let git = |args: &[&str]| {
+        let output =
+            Command::new("git").args(args).output().ok().filter(|done| done.status.success());
+        output.map(|done| String::from_utf8_lossy(&done.stdout).trim().to_owned())
+    };
+    let commit = git(&["rev-parse", "--short=10", "HEAD"]);
+    println!("cargo::rustc-env=POLYPTYCH_COMMIT={}", commit.as_deref().unwrap_or("unknown"));
+    // Moves with every commit and every change of branch.
+    if let Some(log) = git(&["rev-parse", "--path-format=absolute", "--git-path", "logs/HEAD"]) {
+        println!("cargo::rerun-if-changed={log}");
     }
 }
 

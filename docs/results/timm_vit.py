@@ -1,4 +1,4 @@
-"""Compares a folded EMTAL model with the ViT that timm makes of its plain part.
+"""Compares a merged EMTAL model with the ViT that timm makes of its plain part.
 
 Needs: timm 1.0.31, torch 2.11.0, safetensors, pillow.
 Run: python docs/results/timm_vit.py photo.png            # draws a photograph of 64 x 64 pixels

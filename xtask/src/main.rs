@@ -10,6 +10,8 @@ mod output;
 mod ci;
 mod command;
 mod data;
+mod dist;
+mod docs;
 mod lab;
 mod process;
 mod setup;
@@ -33,11 +35,14 @@ const COMMANDS: &[Entry] = &[
     entry::<lab::soak::flags::Soak>(),
     entry::<lab::load::flags::Load>(),
     entry::<lab::bench::flags::Bench>(),
+    entry::<lab::gpu::Gpu>(),
     entry::<lab::parity::Parity>(),
     entry::<ci::test::Test>(),
     entry::<ci::coverage::Coverage>(),
     entry::<lab::fuzz::Fuzz>(),
     data::COMMAND,
+    entry::<docs::flags::Docs>(),
+    entry::<dist::command::Dist>(),
     entry::<tidy::Tidy>(),
     entry::<ci::gate::Ci>(),
 ];

@@ -7,6 +7,7 @@ mod circles;
 mod files;
 mod known;
 mod lengths;
+mod links;
 mod pages;
 mod rooms;
 mod table;
@@ -59,6 +60,7 @@ fn breaches() -> Result<Vec<String>> {
     breaches.extend(circles::check(&files)?);
     breaches.extend(lengths::check(&files));
     breaches.extend(words::check(&files));
+    breaches.extend(links::check(&root, &files));
     Ok(breaches)
 }
 
@@ -109,6 +111,11 @@ mod tests {
     #[test]
     fn library_files_are_short() {
         none(&lengths::check(&files()));
+    }
+
+    #[test]
+    fn links_of_pages_lead_somewhere_and_the_site_has_all_pages() {
+        none(&links::check(&workspace::root(), &files()));
     }
 
     #[test]

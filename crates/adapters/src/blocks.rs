@@ -9,6 +9,7 @@ pub(crate) mod low_rank;
 pub(crate) mod parallel;
 pub(crate) mod reweight;
 pub(crate) mod scale;
+pub(crate) mod slots;
 pub(crate) mod targets;
 pub(crate) mod tasks;
 pub(crate) mod tensors;

@@ -170,7 +170,6 @@ fn report(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use polyptych_tensor::{Device, Kind, Tensor};
     use rand::{Rng, SeedableRng};
     use rand_pcg::Pcg64;

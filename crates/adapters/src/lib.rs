@@ -18,6 +18,7 @@ mod peft;
 pub use blocks::activation::{InitWeights, NonLinearity};
 pub use blocks::hyper::parts::{HyperBias, Hypernetworks};
 pub use blocks::parallel::{AdapterInput, LayerNormOption};
+pub use blocks::slots::RankShrinking;
 pub use blocks::targets::TargetModules;
 pub use blocks::width::Bottleneck;
 pub use error::{Error, Result};

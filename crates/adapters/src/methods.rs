@@ -1,23 +1,34 @@
 //! The methods, one file or folder each, and their list.
 
 pub mod adaptformer;
+pub mod ase;
 pub mod bitfit;
+pub mod block_lora;
 pub mod compacter;
 pub mod decoder_only;
+pub mod diff_pruning;
+pub mod ditask;
 pub mod dora;
 pub mod emtal;
 pub mod free_sinewich;
 pub mod full;
 pub mod houlsby;
 pub mod hyperformer;
+pub mod interrogate;
 pub mod lora;
 pub mod low_rank_adapter;
 pub mod mode;
+pub mod mor1e;
+pub mod mpt;
 pub mod mtlora;
 pub mod parallel_adapter;
+pub mod pdrs;
 pub mod phm;
 pub mod polyhistor;
+pub mod progressive;
+pub mod rcm;
 pub mod relative_bias;
+pub mod side_branch;
 pub mod sine_lora;
 pub mod ssf;
 pub mod taps;
@@ -40,6 +51,7 @@ parts! {
     relative_bias::RelativeBiasConfig,
     lora::LoraConfig,
     dora::DoraConfig,
+    pdrs::PdrsConfig,
     sine_lora::SineLoraConfig,
     ssf::SsfConfig,
     houlsby::HoulsbyConfig,
@@ -52,11 +64,21 @@ parts! {
     polyhistor::PolyhistorConfig,
     mtlora::MtLoraConfig,
     free_sinewich::FreeSinewichConfig,
+    ditask::DiTaskConfig,
     emtal::EmtalConfig,
     taps::TapsConfig,
+    diff_pruning::DiffPruningConfig,
+    interrogate::InterroGateConfig,
+    progressive::ProgressiveConfig,
+    rcm::RcmConfig,
     mode::ModeConfig,
+    mor1e::Mor1eConfig,
+    ase::AseConfig,
+    block_lora::BlockLoraConfig,
     vmt_adapter::VmtAdapterConfig,
+    side_branch::SideBranchConfig,
     vpt::VptConfig,
+    mpt::MptConfig,
 }
 
 impl AdapterConfig {
@@ -94,7 +116,6 @@ fn names_where(has: impl Fn(&AdapterConfig) -> bool) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::decoder_only::DecoderOnlyConfig;
     use super::relative_bias::RelativeBiasConfig;
     use super::vmt_adapter::VmtAdapterConfig;

@@ -12,8 +12,8 @@ use polyptych_adapters::{Form, KMeansConfig, construct_experts, moefy};
 use polyptych_backbones::BackboneConfig;
 use polyptych_formats::TensorFile;
 use polyptych_tensor::{
-    Activations, Device, Gate, LoadOptions, Plan, Projection, Pyramid, SiteKind, Store, Tensor,
-    Tensors, no_grad,
+    Activations, Device, Gate, LoadOptions, Plan, Projection, Pyramid, Site, SiteKind, Store,
+    Tensor, Tensors, no_grad,
 };
 use serde_json::json;
 
@@ -26,6 +26,7 @@ struct Mlp {
     fc1: Box<dyn Projection>,
     gate: Option<Box<dyn Gate>>,
     fc2: Box<dyn Projection>,
+    sites: [Site; 2],
 }
 
 impl Mlp {
@@ -39,6 +40,7 @@ impl Mlp {
             fc1: plan.projection(&store.root().pp("fc1"), &fc1).unwrap(),
             gate: plan.gate(&store.root(), &fc1).unwrap(),
             fc2: plan.projection(&store.root().pp("fc2"), &fc2).unwrap(),
+            sites: [fc1, fc2],
             store,
             plan,
         }
@@ -95,7 +97,7 @@ fn the_merged_layer_is_a_plain_one() {
     let (mlp, merged) = (Mlp::new(Form::Adapted), Mlp::new(Form::Merged));
     mlp.load(&weights(&file));
     let tensors: Tensors = mlp.store.tensors().into_iter().collect();
-    merged.load(&mlp.plan.merge(&tensors).unwrap());
+    merged.load(&mlp.plan.merge(&mlp.sites, &tensors).unwrap());
     assert_eq!(merged.store.tensors().len(), 4);
     let x = &file.tensors["input.x"];
     close("merged", &merged.forward(x), &file.tensors["output.merged"], TOLERANCE);

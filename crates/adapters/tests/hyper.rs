@@ -116,7 +116,7 @@ fn some_tasks_are_served_without_the_others() {
             for form in [Form::Adapted, Form::Merged] {
                 let tensors = match form {
                     Form::Adapted => built.tensors(),
-                    Form::Merged => built.plan.merge(&built.tensors()).unwrap(),
+                    Form::Merged => built.merged(),
                 };
                 let kept = |name: &str| !name.split('.').any(|part| part == "normals");
                 let tensors: Tensors = tensors.into_iter().filter(|(name, _)| kept(name)).collect();
@@ -164,7 +164,7 @@ fn kernels_of_one_leave_the_template_as_it_is() {
 fn what_merging_writes_are_the_generated_matrices() {
     let _alone = alone();
     let built = trained(&support::swin(), &polyhistor(json!({"lite": true})));
-    let merged = built.plan.merge(&built.tensors()).unwrap();
+    let merged = built.merged();
     let get = |name: &str| parameter(&built.store, name).detach();
     let site = "layers.1.blocks.0.mlp.fc2";
     let factor = |part: &str, rows: i64| {

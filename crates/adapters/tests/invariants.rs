@@ -53,6 +53,13 @@ const BODY: [&str; 3] = ["patch_embed.*", "*norm*", "*relative_position_bias_tab
 const MTLORA: &[&str] = &["*lora_*", BODY[0], BODY[1], BODY[2], "*.downsample.reduction.weight"];
 const MTLORA_PLUS: &[&str] = &["*lora_*", BODY[0], BODY[1], BODY[2]];
 const SINEWICH: &[&str] = &["*sine_*", BODY[0], BODY[1], BODY[2]];
+const DITASK: &[&str] = &["*ditask_*", BODY[0], BODY[1], BODY[2], "*.downsample.reduction.weight"];
+const DITASK_DEAD: &[&str] = &[
+    "layers.1.blocks.1.attn.proj.ditask_joint",
+    "layers.1.blocks.1.mlp.fc1.ditask_joint",
+    "layers.1.blocks.1.mlp.fc2.ditask_joint",
+];
+const DIFF: &[&str] = &["*.diff_w.*", "*.diff_alpha.*", "*.diff_group.*"];
 const DEAD: &[&str] =
     &["layers.1.blocks.1.mlp.fc2.lora_shared_A", "layers.1.blocks.1.mlp.fc2.lora_shared_B"];
 const DEAD_TRAINABLE: &[&str] = &[DEAD[0], DEAD[1], "layers.1.blocks.1.mlp.fc2.lora_shared_scale"];
@@ -84,14 +91,32 @@ fn example(config: AdapterConfig) -> Case {
         "free_sinewich" => {
             Case { trains: SINEWICH, remain: &[], made: &["*.sine_tasks.*"], ..case }
         }
+        "ditask" => {
+            let made = &["*.ditask_tasks.*"];
+            Case { trains: DITASK, dead: DITASK_DEAD, remain: &[], made, ..case }
+        }
+        "diff_pruning" => Case { trains: DIFF, ..case },
+        "interrogate" => {
+            let made = &["*.interro_tasks.*", "*.interro_gate.*", "*.interro_share.*"];
+            Case { made, ..case }
+        }
         "mode" => Case { made: &["*.mode_tasks.*"], ..case },
         "mtlora" => Case { trains: MTLORA, dead: DEAD, remain: REMAIN, ..case },
         "vmt_adapter" => Case { remain: VMT_REMAIN, made: VMT_MADE, ..case },
         "hyperformer" | "polyhistor" => Case { made: &["*.hyper_tasks.*"], ..case },
-        "vpt" => Case { never_plain: true, ..case },
+        "vpt" | "mpt" => Case { never_plain: true, ..case },
+        "pdrs" => Case { trains: &["*.pdrs_A", "*.pdrs_B", "*.pdrs_theta"], ..case },
+        "progressive" => Case { made: &["*.progressive_tasks.*"], ..case },
+        "rcm" => Case { made: &["*.rcm_tasks.*"], ..case },
         _ => case,
     }
 }
+
+const GROUPS: &str =
+    "groups: expected one list per stage of the backbone, which has 3 or more, found 2 lists";
+
+const BLOCK_LORA: &str =
+    "routers read the image, and no weight beside the block can hold what they choose";
 
 const VMT_REMAIN: &[&str] = &["*.vmt_down.*", "*.vmt_up.*"];
 const VMT_MADE: &[&str] = &["*.mlp.vmt_up_tasks.*"];
@@ -178,6 +203,8 @@ fn cases() -> Vec<Case> {
     cases.extend(bottlenecks());
     cases.extend(hypernetworks());
     cases.extend(prompts());
+    cases.extend(shrinking());
+    cases.extend(parting());
     cases
 }
 
@@ -239,6 +266,10 @@ fn reweighted() -> Vec<Case> {
     let taps = adapter(json!({"method": "taps", "r": 2, "bias": false, "target_modules": ["fc1"]}));
     let tasks = json!({"method": "mode", "num_experts": 3, "p": 4, "shared_down": false, "target_modules": ["fc1", "fc2"]});
     let tokens = json!({"method": "mode", "p": 2, "routing": "token"});
+    let free = json!({"method": "ditask", "cells": 4, "task_cells": 5, "free_end": true});
+    let diagonal = json!({"method": "mor1e", "r": 4, "guide": "nothing"});
+    let shared = json!({"method": "ase", "num_experts": 5, "shared_experts": 2, "lora_r": 0});
+    let released = json!({"method": "block_lora", "r": 2, "num_experts": 3, "router": "token", "regularizer": "scaled_identity"});
     let reason = "routers read every token, and no weight can hold what they choose";
     vec![
         Case {
@@ -250,7 +281,28 @@ fn reweighted() -> Vec<Case> {
             unmergeable: Some(reason.into()),
             ..Case::new("mode by token", adapter(tokens), &["*mode_*"])
         },
+        Case {
+            remain: &["*mor1e_*"],
+            unmergeable: Some(reason.into()),
+            ..Case::new("mor1e, diagonal", adapter(diagonal), &["*mor1e_*"])
+        },
+        Case {
+            remain: &["*ase_*"],
+            unmergeable: Some(reason.into()),
+            ..Case::new("ase, two shared", adapter(shared), &["*ase_*"])
+        },
+        Case {
+            remain: &["*block_lora_*"],
+            unmergeable: Some(BLOCK_LORA.into()),
+            ..Case::new("block_lora, released", adapter(released), &["*block_lora_*"])
+        },
         Case::new("taps, low rank", taps, &["*.fc1.taps_*"]),
+        Case {
+            trains: DITASK,
+            dead: DITASK_DEAD,
+            made: &["*.ditask_tasks.*"],
+            ..Case::new("ditask, free end", adapter(free), &[])
+        },
         Case::new("sine_lora q, v", lora, trains),
         Case { made: &["*.sine_tasks.*"], ..sinewich },
     ]
@@ -296,6 +348,46 @@ fn prompts() -> Vec<Case> {
     vec![case("vpt, five", false, first), case("vpt, deep", true, every)]
 }
 
+fn shrinking() -> Vec<Case> {
+    let case = |name, form: &str, trains| {
+        let fields = json!({"method": "pdrs", "r": 3, "form": form});
+        Case::new(name, adapter(fields), trains)
+    };
+    let factors: &[_] = &["*.pdrs_A", "*.pdrs_B"];
+    let dora: &[_] = &["*.pdrs_A", "*.pdrs_B", "*.pdrs_theta"];
+    vec![case("pdrs, lora", "lora", factors), case("pdrs, dora", "dora", dora)]
+}
+
+/// Methods whose tasks part from each other: in groups, by modulators, by prompts.
+fn parting() -> Vec<Case> {
+    let groups = json!([[["semseg", "normals"], ["edge"]], [["normals"], ["semseg"], ["edge"]]]);
+    let groups = adapter(json!({"method": "progressive", "r": 2, "groups": groups}));
+    let full = adapter(
+        json!({"method": "rcm", "normalized_feature_fusion": false, "target_modules": ["fc1", "proj"]}),
+    );
+    let deep = adapter(
+        json!({"method": "mpt", "deep": true, "num_tokens": 3, "prompt": "own", "lora_r": 2}),
+    );
+    let reason = "prompts are tokens among an image's, and no weight can hold them";
+    vec![
+        Case {
+            made: &["*.progressive_tasks.*"],
+            not_on_vit: Some(GROUPS),
+            ..Case::new("progressive, groups", groups, &["*.progressive_*"])
+        },
+        Case {
+            made: &["*.rcm_tasks.*"],
+            ..Case::new("rcm, full", full, &["*.fc1.rcm_V.*", "*.proj.rcm_V.*"])
+        },
+        Case {
+            remain: &["*mpt_*"],
+            unmergeable: Some(reason.into()),
+            never_plain: true,
+            ..Case::new("mpt, deep", deep, &["*.mpt_prompts.*", "*.mpt_lora_*"])
+        },
+    ]
+}
+
 /// Every stream that a head can read, by level and task, and the shared ones.
 fn streams(out: &Intermediates) -> Vec<(String, Tensor)> {
     let level = |(index, level): (usize, &polyptych_tensor::Activations)| {
@@ -309,8 +401,32 @@ fn streams(out: &Intermediates) -> Vec<(String, Tensor)> {
 
 /// Gives every parameter of the method a value that shows in the outputs.
 fn set_off(built: &Built) {
-    // Scalars that select layers stay, or some layers would have no effect at all.
-    redraw(&built.store, 0.1, |name| is_method_parameter(name) && !name.ends_with("taps_s"));
+    let trainable = built.store.trainable().into_iter().map(|(name, _)| name);
+    let trainable: BTreeSet<String> = trainable.filter(|name| is_method_parameter(name)).collect();
+    // What selects layers stays, or some layers would have no effect at all.
+    let selects = |name: &str| {
+        ["taps_s", "diff_alpha", "diff_group", "interro_alpha", "mor1e_omega", "mor1e_gate"]
+            .iter()
+            .any(|s| name.contains(s))
+    };
+    redraw(&built.store, 0.1, |name| trainable.contains(name) && !selects(name));
+}
+
+#[test]
+fn a_methods_parameters_are_marked_where_they_are_made() {
+    let _alone = alone();
+    for (architecture, backbone) in [("swin", support::swin()), ("vit", support::vit())] {
+        for case in cases().into_iter().filter(|case| case.fits(&backbone)) {
+            for form in [Form::Adapted, Form::Merged] {
+                let built = Built::adapted(&backbone, &case.config, form);
+                for parameter in &built.parameters {
+                    let name = &parameter.name;
+                    let what = format!("{architecture}, {}, {form:?}: {name}", case.name);
+                    assert_eq!(parameter.adapter, is_method_parameter(name), "{what}");
+                }
+            }
+        }
+    }
 }
 
 #[test]
@@ -339,9 +455,11 @@ fn every_method_starts_as_the_plain_backbone() {
                     assert!(difference(&found, expected) > TOLERANCE, "{}, {what}", case.name);
                     continue;
                 }
-                let by_task = case.config.name() == "free_sinewich";
+                let by_task = ["free_sinewich", "ditask"].contains(&case.config.name());
                 let stacked = architecture == "swin" || by_task || adapted.plan.keeps_streams();
-                let exact = what.ends_with("shared") || !stacked;
+                // What is shared is a mixture of the tasks' streams.
+                let mixed = case.config.name() == "interrogate";
+                let exact = (what.ends_with("shared") && !mixed) || !stacked;
                 let what = format!("{architecture}, {}, {what}", case.name);
                 close(&what, &found, expected, if exact { 0.0 } else { 1e-6 });
             }
@@ -364,12 +482,14 @@ fn what_trains_is_what_the_method_declares() {
     }
 }
 
-/// Mean squared distance of all task streams to random targets, which reaches every parameter.
+/// Mean squared distance of all task streams to random targets, and the method's own term: they reach
+/// every parameter.
 fn loss(built: &Built) -> Tensor {
     let out = built.backbone.forward_intermediates(&image(), true).unwrap();
     let distance = |t: Tensor| (&t - random(&t.size())).square().mean(Kind::Float);
     let tasks = streams(&out).into_iter().filter(|(what, _)| !what.ends_with("shared"));
-    tasks.map(|(_, stream)| distance(stream)).reduce(|a, b| a + b).unwrap()
+    let losses = tasks.map(|(_, stream)| distance(stream)).chain(built.plan.penalty());
+    losses.reduce(|a, b| a + b).unwrap()
 }
 
 /// Dropout and stochastic depth draw the same, once a seed is set.
@@ -468,7 +588,7 @@ fn merging_changes_no_output() {
         let start = streams(&built.eval(&image));
         set_off(&built);
         let before = snapshot(&built.store);
-        let tensors = built.plan.merge(&built.tensors()).unwrap();
+        let tensors = built.merged();
         for (name, tensor) in built.tensors() {
             assert!(tensor.equal(&before[&name]), "{}: {name} changed by merging", case.name);
         }
@@ -496,7 +616,7 @@ fn merging_leaves_only_what_cannot_be_merged() {
     let _alone = alone();
     for case in cases() {
         let built = Built::adapted(&support::swin(), &case.config, Form::Adapted);
-        let merged = built.plan.merge(&built.tensors()).unwrap();
+        let merged = built.merged();
         let (made, found): (Vec<String>, Vec<String>) = merged
             .into_keys()
             .filter(|name| is_method_parameter(name))
@@ -538,9 +658,8 @@ fn methods_without_a_place_in_a_vit_are_refused() {
         let plan = case.config.plan(&support::tasks(&TASKS), Form::Adapted).unwrap();
         let options = Options { features_only: true, ..Options::default() };
         let root = Store::new(Device::Cpu).root();
-        let built = support::vit().init(&root, plan.as_ref(), options);
+        let built = support::vit().build(&root, plan.as_ref(), options);
         let refusal = built.err().map(|error| error.to_string());
-        let refusal = refusal.or_else(|| plan.finish().err().map(|error| error.to_string()));
         assert_eq!(refusal.as_deref(), case.not_on_vit, "{}", case.name);
     }
 }

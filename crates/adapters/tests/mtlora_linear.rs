@@ -88,7 +88,7 @@ fn gradients_of_inputs_and_task_factors() {
     let sum = |t: &Tensor| t.square().sum(t.kind());
     (sum(out.expect_shared()) + sum(out.per_task().unwrap())).backward();
 
-    // Gradients reach 1e2, so their last bits weigh more than those of outputs.
+    // Gradients are up to 1e2, so their last bits weigh more than those of outputs.
     let compare = |name: &str, tensor: &Tensor| {
         let expected = &file.tensors[&format!("output.grad.{name}")];
         let largest = expected.abs().max().double_value(&[]);

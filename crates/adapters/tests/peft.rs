@@ -9,7 +9,7 @@ mod support;
 
 use polyptych_adapters::methods::decoder_only::DecoderOnlyConfig;
 use polyptych_adapters::{AdapterConfig, Form, Method};
-use polyptych_backbones::{Backbone, GlobalPool, Options, VitConfig};
+use polyptych_backbones::{Backbone, BackboneConfig, GlobalPool, Options, VitConfig};
 use polyptych_formats::TensorFile;
 use polyptych_tensor::{Device, LoadOptions, Plan, Store, Tensor, Tensors};
 use serde_json::json;
@@ -111,8 +111,10 @@ fn merged_weights_in_a_plain_vit_equal_pefts_merged_model() {
     let file = oracle("peft_lora_vit");
     let lora = lora().plan(&[], Form::Adapted).unwrap();
     let weights = adapted(&file);
-    let _ = logits(lora.as_ref(), &weights, &file);
-    let merged = lora.merge(&weights).unwrap();
+    let root = Store::new(Device::Cpu).root();
+    let config = BackboneConfig::from(vit());
+    let sites = config.build(&root, lora.as_ref(), Options::default()).unwrap().sites;
+    let merged = lora.merge(&sites, &weights).unwrap();
     let none = DecoderOnlyConfig {}.plan(&[], Form::Adapted).unwrap();
     compare("merged_logits", &logits(none.as_ref(), &merged, &file), &file);
 }

@@ -11,8 +11,8 @@ use polyptych_adapters::{AdapterConfig, Form};
 use polyptych_backbones::{Intermediates, Options};
 use polyptych_tensor::optim::{AdamW, AdamWConfig, Optimiser, decay_groups};
 use polyptych_tensor::{
-    Activations, Device, Gate, Kind, LoadOptions, Owner, Parallel, Plan, Projection, Pyramid,
-    Result, Scope, Site, SiteKind, Store, Tensor, Tensors, matches, no_grad,
+    Activations, Device, Gate, Kind, LoadOptions, Owner, Parallel, ParameterKinds, Plan,
+    Projection, Pyramid, Result, Scope, Site, SiteKind, Store, Tensor, Tensors, matches, no_grad,
 };
 use serde_json::{Value, json};
 
@@ -193,12 +193,8 @@ impl Plan for Counting {
         self.plan.parallel(scope, mlp)
     }
 
-    fn trains(&self, name: &str) -> bool {
-        self.plan.trains(name)
-    }
-
-    fn merge(&self, tensors: &Tensors) -> Result<Tensors> {
-        self.plan.merge(tensors)
+    fn trains(&self, kinds: &ParameterKinds) -> bool {
+        self.plan.trains(kinds)
     }
 }
 
@@ -227,7 +223,7 @@ fn fewer_tasks_are_served_as_if_all_were() {
             let whole = random_swin(&config);
             let tensors = match form {
                 Form::Adapted => whole.tensors(),
-                Form::Merged => whole.plan.merge(&whole.tensors()).unwrap(),
+                Form::Merged => whole.merged(),
             };
             let all = Built::adapted(&support::swin(), &config, form);
             all.load(&tensors);
@@ -267,8 +263,8 @@ fn a_task_is_added_without_touching_the_others() {
         let names = tasks(&["depth", TASKS[0], TASKS[1], TASKS[2]]);
         let plan = config.plan(&names, Form::Adapted).unwrap();
         let new = Built::new(&support::swin(), plan);
-        let owner = |name: &str| new.plan.owner(name).map(|owner| owner.task.to_owned());
-        new.store.set_trainable(|name| owner(name).as_deref() == Some("depth"));
+        let is_new = |name: &str| new.owner(name).is_some_and(|owner| owner.task == "depth");
+        new.store.set_trainable(is_new);
         new.load(&more);
         let image = image();
         let expected = old.eval(&image);
@@ -290,7 +286,7 @@ fn modules_have_owners_and_nothing_else_has() {
     let _alone = alone();
     let built = random_swin(&vmt(json!({})));
     for (name, _) in built.store.tensors() {
-        let owner = built.plan.owner(&name);
+        let owner = built.owner(&name);
         assert_eq!(owner.is_some(), name.contains(".vmt_ke."), "{name}");
         if let Some(Owner { task, stage }) = owner {
             let start = format!("layers.{stage}.blocks.1.mlp.vmt_ke.{task}.");
@@ -344,7 +340,7 @@ fn heads_may_read_trunk_and_term_side_by_side() {
         }
         let merged =
             Built::adapted(&backbone, &vmt(json!({"decoder_input": "concat"})), Form::Merged);
-        merged.load(&concat.plan.merge(&concat.tensors()).unwrap());
+        merged.load(&concat.merged());
         for (found, expected) in merged.eval(&image).levels.iter().zip(&wide.levels) {
             close("merged", &found.task(1), &expected.task(1), TOLERANCE);
         }
@@ -354,10 +350,8 @@ fn heads_may_read_trunk_and_term_side_by_side() {
 fn refusal(config: &AdapterConfig, options: Options) -> String {
     let plan = config.plan(&tasks(&TASKS), Form::Adapted).unwrap();
     let store = Store::new(Device::Cpu);
-    match support::swin().init(&store.root(), plan.as_ref(), options) {
-        Err(error) => error.to_string(),
-        Ok(_) => plan.finish().unwrap_err().to_string(),
-    }
+    let built = support::swin().build(&store.root(), plan.as_ref(), options);
+    built.map(|_| ()).unwrap_err().to_string()
 }
 
 #[test]

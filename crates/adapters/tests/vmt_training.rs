@@ -38,10 +38,11 @@ fn swin_tiny() -> impl Iterator<Item = Site> {
 fn counts(config: &AdapterConfig) -> (usize, usize) {
     let store = Store::new(Device::Cpu);
     let plan = config.plan(&tasks(&TASKS), Form::Adapted).unwrap();
-    for mlp in swin_tiny() {
-        plan.parallel(&store.root().pp(&mlp.path), &mlp).unwrap().unwrap();
+    let sites: Vec<Site> = swin_tiny().collect();
+    for mlp in &sites {
+        plan.parallel(&store.root().pp(&mlp.path), mlp).unwrap().unwrap();
     }
-    plan.finish().unwrap();
+    plan.check(&sites, &[]).unwrap();
     let sum = |scale: bool| {
         let of = |(name, _): &(String, Tensor)| name.ends_with("vmt_scale") == scale;
         store.tensors().iter().filter(|entry| of(entry)).map(|(_, t)| t.numel()).sum()
@@ -177,7 +178,8 @@ fn overfit(config: &AdapterConfig, image: &Tensor, targets: &Tensor) -> [Vec<f64
         name.ends_with("weight") && !name.contains("vmt_") && !name.contains("norm")
     });
     let decoders = TASKS.map(|task| Decoder::new(&built.store, task));
-    built.store.set_trainable(|name| name.starts_with("heads.") || built.plan.trains(name));
+    let is_own = |name: &str| built.parameters.iter().any(|own| own.adapter && own.name == name);
+    built.store.set_trainable(|name| name.starts_with("heads.") || is_own(name));
     let mut optimiser =
         AdamW::new(AdamWConfig::default(), decay_groups(built.store.trainable(), 0.0));
     let losses = || -> Vec<Tensor> {

@@ -1,5 +1,4 @@
 //! Visual prompt tuning against plain backbones that see the same tokens another way.
-#![allow(clippy::unwrap_used)]
 
 mod support;
 

@@ -10,18 +10,19 @@ use std::path::Path;
 use polyptych_backbones::{BackboneConfig, Checkpoint, Options, computed};
 use polyptych_formats::{TensorFile, file};
 use polyptych_tensor::{Device, LoadOptions, NoAdapter, Store, Tensor, Tensors, no_grad};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// Largest difference, relative to the largest output, that counts as the same.
 const TOLERANCE: f64 = 1e-4;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Noted {
     versions: BTreeMap<String, String>,
     cases: Vec<Case>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Case {
     source: String,
     size: [i64; 2],

@@ -123,7 +123,6 @@ fn near(name: &str) -> Vec<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::Options;
     use polyptych_tensor::{Device, NoAdapter, Store};

@@ -67,4 +67,8 @@ pub enum Error {
     /// A parameter or the plan's projection could not be created.
     #[error(transparent)]
     Tensor(#[from] polyptych_tensor::Error),
+
+    /// The plan does not fit the backbone as a whole.
+    #[error(transparent)]
+    Plan(polyptych_tensor::Error),
 }

@@ -23,6 +23,7 @@
 mod architectures;
 mod backbone;
 mod blocks;
+mod built;
 mod error;
 mod weights;
 
@@ -32,6 +33,7 @@ pub use architectures::swin::{ROUNDED_UP, SwinConfig, WindowSize};
 pub use architectures::vit::{GlobalPool, VitConfig};
 pub use architectures::{BackboneConfig, computed};
 pub use backbone::{Backbone, FeatureInfo, Intermediates, Options};
+pub use built::Built;
 pub use error::{Error, Result};
 pub use weights::checkpoint::Checkpoint;
 pub use weights::prefix::prefix_of;

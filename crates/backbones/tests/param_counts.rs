@@ -77,10 +77,6 @@ impl Plan for Zeros {
         let bias = || scope.param("bias", &shape[..1], Init::ZEROS);
         Ok(Box::new(Plain(Linear { weight, bias: site.bias.then(bias).transpose()? })))
     }
-
-    fn trains(&self, _name: &str) -> bool {
-        false
-    }
 }
 
 /// Shape of every parameter by name.

@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use polyptych_backbones::{Backbone, BackboneConfig, Options, SwinConfig, WindowSize};
 use polyptych_formats::file;
 use polyptych_tensor::{Device, LoadOptions, NoAdapter, Store, Tensor, Tensors};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Case {
     img_size: [i64; 2],
     window_size: WindowSize,
@@ -20,7 +21,7 @@ struct Case {
     stages: Vec<Stage>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Stage {
     rows: i64,
     window: [i64; 2],

@@ -6,8 +6,8 @@ use std::cell::RefCell;
 
 use polyptych_backbones::{Backbone, BackboneConfig, FeatureInfo, Options};
 use polyptych_tensor::{
-    Activations, Device, Init, Kind, Linear, Plan, Projection, Pyramid, Result, Scope, Site,
-    SiteKind, Store, Tensor, no_grad,
+    Activations, Device, Init, Kind, Linear, ParameterKinds, Plan, Projection, Pyramid, Result,
+    Scope, Site, SiteKind, Store, Tensor, no_grad,
 };
 
 const TASKS: i64 = 2;
@@ -51,7 +51,7 @@ impl Plan for Offsets {
         self.keeps_streams
     }
 
-    fn trains(&self, _name: &str) -> bool {
+    fn trains(&self, _kinds: &ParameterKinds) -> bool {
         true
     }
 }

@@ -1,34 +1,74 @@
 //! `polyptych eval`: scores of a run or a merged model, or of several side by side.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use polyptych_engine::{DataSets, Evaluation, OpenRun, Recipe, evaluate};
+use clap::Parser;
+use polyptych_engine::{DataSets, Evaluation, Recipe, evaluate};
 use serde_json::{Map, Value};
 
-use crate::flags::EvalFlags;
+use crate::command::Subcommand;
+use crate::open::OpenFlags;
 use crate::output::{note, say};
 use crate::progress::Counter;
 use crate::table::{self, Column};
 
-pub(crate) fn run(flags: &EvalFlags) -> Result<()> {
-    if let (Some(out), true) = (&flags.out, flags.runs.len() > 1) {
-        bail!("--out: expected one run, found {}: {}", flags.runs.len(), out.display());
-    }
-    let measured = flags
-        .runs
-        .iter()
-        .map(|path| Ok((path.as_path(), measure(path, flags)?)))
-        .collect::<Result<Vec<_>>>()?;
-    match &measured[..] {
-        [(_, only)] => show(only, flags.json)?,
-        several => compare(several, flags.json)?,
-    }
-    measured.iter().try_for_each(|(path, evaluation)| keep(path, evaluation, flags.out.as_ref()))
+/// Measure a run or a merged model, or compare several
+#[derive(Debug, Parser)]
+#[command(
+    name = "eval",
+    after_help = "Examples:\n  polyptych eval runs/quickstart\n  polyptych eval runs/low runs/high\n  polyptych eval runs/quickstart --best --json\n  polyptych eval merged --manifest camvid.toml --root DIR --split test"
+)]
+pub(crate) struct Eval {
+    /// Folders of runs or of merged models; several are compared
+    #[arg(required = true)]
+    runs: Vec<PathBuf>,
+    #[command(flatten)]
+    open: OpenFlags,
+    /// Print JSON instead of tables: one object, or one for each run by its folder
+    #[arg(long)]
+    json: bool,
+    /// Where the JSON of one run is kept, with all confusions [default: RUN/eval.json]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Override a field of the recipe for this measurement: --set data.batch_size=1
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// Manifest of the data instead of the recipe's
+    #[arg(long, value_name = "FILE")]
+    manifest: Option<PathBuf>,
+    /// Folder of the data instead of the recipe's
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// Split of the data instead of the recipe's
+    #[arg(long, value_name = "NAME")]
+    split: Option<String>,
 }
 
-fn measure(path: &Path, flags: &EvalFlags) -> Result<Evaluation> {
-    let run = OpenRun::open(path, flags.best, flags.device.as_deref())?;
+impl Subcommand for Eval {
+    fn run(flags: &Self) -> Result<ExitCode> {
+        if let (Some(out), true) = (&flags.out, flags.runs.len() > 1) {
+            bail!("--out: expected one run, found {}: {}", flags.runs.len(), out.display());
+        }
+        let measured = flags
+            .runs
+            .iter()
+            .map(|path| Ok((path.as_path(), measure(path, flags)?)))
+            .collect::<Result<Vec<_>>>()?;
+        match &measured[..] {
+            [(_, only)] => show(only, flags.json)?,
+            several => compare(several, flags.json)?,
+        }
+        for (path, evaluation) in &measured {
+            keep(path, evaluation, flags.out.as_ref())?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn measure(path: &Path, flags: &Eval) -> Result<Evaluation> {
+    let run = flags.open.open(path)?;
     let recipe = overridden(&run.recipe, path, &flags.overrides)?.measured_on(
         flags.manifest.as_deref(),
         flags.root.as_deref(),

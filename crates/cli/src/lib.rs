@@ -5,46 +5,97 @@
 //! [`main`]: it has every command, for recipes that name its parts.
 
 mod add_task;
+mod command;
+mod completions;
 mod conflict;
 mod convert;
 mod data;
 mod eval;
 mod export;
-mod flags;
 mod inspect;
 mod interrupt;
 mod log;
 mod merge;
 mod moefy;
+mod open;
 mod output;
 mod predict;
 mod progress;
 mod propose;
 mod recipe;
 mod recipes;
+mod reference;
 mod replay;
 mod report;
 mod serve;
 mod table;
 mod time;
 mod train;
+mod version;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser};
 
-use crate::flags::{Command, Flags};
+use crate::command::{Entry, entry};
+use crate::completions::Completions;
+use crate::log::Log;
+
+/// Every command, in the order of the help.
+const COMMANDS: &[Entry] = &[
+    entry::<train::Train>(),
+    entry::<add_task::AddTask>(),
+    entry::<eval::Eval>(),
+    entry::<predict::Predict>(),
+    entry::<serve::Serve>(),
+    entry::<merge::Merge>(),
+    entry::<export::Export>(),
+    entry::<convert::Convert>(),
+    entry::<moefy::Moefy>(),
+    entry::<time::Time>(),
+    entry::<inspect::Inspect>(),
+    entry::<report::Report>(),
+    entry::<conflict::Conflict>(),
+    entry::<replay::Replay>(),
+    data::COMMAND,
+    entry::<recipe::Recipes>(),
+    COMPLETIONS,
+];
+
+/// The only command that needs the grammar of all.
+const COMPLETIONS: Entry = Entry {
+    grammar: Completions::command,
+    run: |matches| {
+        Completions::from_arg_matches(matches)?.print(&mut grammar());
+        Ok(ExitCode::SUCCESS)
+    },
+    log: |_| None,
+};
+
+/// One image, one backbone, many tasks.
+#[derive(Debug, Parser)]
+#[command(
+    name = "polyptych",
+    version,
+    long_version = version::long(),
+    about,
+    after_help = "Examples:\n  polyptych train\n  polyptych train --data DIR\n  polyptych eval runs/quickstart\n  polyptych predict runs/quickstart photograph.jpg"
+)]
+struct Program {
+    /// Print more: messages of the libraries, with -vv in detail
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Print results and errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Print lines instead of a live view or a progress bar
+    #[arg(long, global = true)]
+    plain: bool,
+}
 
 /// The whole program: reads the arguments of the process, runs the command, and gives its exit code.
 pub fn main() -> ExitCode {
-    let flags = Flags::parse();
-    output::configure(flags.quiet, flags.plain);
-    match &flags.command {
-        Command::Serve(serve) => log::start("warn,polyptych_serve=info", serve.log_json),
-        _ => log::start(level(&flags), false),
-    }
-    polyptych_engine::memory::keep();
-    match run(flags.command) {
+    match run(&grammar().get_matches()) {
         Ok(code) => code,
         Err(e) => {
             output::aside(format_args!("error: {}", one_line(&e)));
@@ -53,43 +104,27 @@ pub fn main() -> ExitCode {
     }
 }
 
+fn grammar() -> clap::Command {
+    command::grammar(Program::command(), COMMANDS)
+}
+
+fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
+    let program = Program::from_arg_matches(matches)?;
+    output::configure(program.quiet, program.plain);
+    let log = command::log(COMMANDS, matches);
+    log::start(&log.unwrap_or(Log { level: level(&program), json: false }));
+    polyptych_engine::memory::keep();
+    command::run(COMMANDS, matches)
+}
+
 /// How much the libraries say, unless `RUST_LOG` says otherwise.
-fn level(flags: &Flags) -> &'static str {
-    match flags.verbose {
-        _ if flags.quiet => "error",
+fn level(program: &Program) -> &'static str {
+    match program.verbose {
+        _ if program.quiet => "error",
         0 => "warn",
         1 => "info",
         _ => "debug",
     }
-}
-
-fn run(command: Command) -> anyhow::Result<ExitCode> {
-    match command {
-        Command::Train(flags) => return train::run(&flags),
-        Command::AddTask(flags) => return add_task::run(&flags),
-        Command::Eval(flags) => eval::run(&flags)?,
-        Command::Predict(flags) => predict::run(&flags)?,
-        Command::Serve(flags) => serve::run(&flags)?,
-        Command::Merge(flags) => merge::run(&flags)?,
-        Command::Export(flags) => export::run(&flags)?,
-        Command::Convert(flags) => convert::run(&flags)?,
-        Command::Moefy(flags) => moefy::run(&flags)?,
-        Command::Time(flags) => time::run(&flags)?,
-        Command::Inspect(flags) => inspect::run(&flags)?,
-        Command::Replay(flags) => replay::run(&flags)?,
-        Command::Report(flags) => report::run(&flags)?,
-        Command::Conflict(flags) => conflict::run(&flags)?,
-        Command::Data(command) => return data::run(&command),
-        Command::Recipe(command) => recipe::run(&command)?,
-        Command::Completions { shell } => completions(shell),
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn completions(shell: clap_complete::Shell) {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Flags::command(), "polyptych", &mut script);
-    output::say!("{}", String::from_utf8_lossy(&script).trim_end());
 }
 
 /// The error and those of its causes that it does not quote itself.
@@ -104,16 +139,4 @@ fn one_line(error: &anyhow::Error) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cause_is_said_once() {
-        let absent = || std::io::Error::other("absent");
-        let path = "a.toml".into();
-        let quoted = polyptych_engine::Error::Io { path, source: absent() };
-        assert_eq!(one_line(&quoted.into()), "a.toml: absent");
-        let added = anyhow::Error::from(absent()).context("b.toml");
-        assert_eq!(one_line(&added), "b.toml: absent");
-    }
-}
+mod tests;

@@ -3,49 +3,95 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use polyptych_engine::{OpenRun, Prediction, Predictor, image_files, output_names, passed_over};
+use clap::Parser;
+use polyptych_engine::{Prediction, Predictor, image_files, output_names, passed_over};
 use serde::Serialize;
 
-use crate::flags::PredictFlags;
+use crate::command::Subcommand;
+use crate::open::OpenFlags;
 use crate::output::{note, say};
 use crate::progress::Counter;
 
-pub(crate) fn run(flags: &PredictFlags) -> Result<()> {
-    let files = image_files(&flags.images)?;
-    note_passed_over(&passed_over(&flags.images)?);
-    if files.is_empty() {
-        let folders: Vec<_> = flags.images.iter().map(|p| p.display().to_string()).collect();
-        bail!("{}: expected JPEG, PNG, WebP, TIFF or BMP images, found none", folders.join(", "));
-    }
-    let names: Vec<PathBuf> = output_names(&files).iter().map(|n| flags.out.join(n)).collect();
-    spare(&files, &names)?;
-    let run = OpenRun::open(&flags.run, flags.best, flags.device.as_deref())?;
-    let predictor = Predictor::new(run);
-    let (mut bad, mut table) = (Vec::new(), Table::default());
-    let counter = Counter::new("photographs", files.len());
-    for (done, (file, name)) in files.iter().zip(&names).enumerate() {
-        match predictor.predict(file) {
-            Ok(prediction) => {
-                write(&predictor, &prediction, name, flags)?;
-                table.add(file, &predictor, &prediction);
+/// Predict every task for photographs, at their own size; one that cannot be read is left out
+/// and named at the end
+#[derive(Debug, Parser)]
+#[command(
+    name = "predict",
+    after_help = "Examples:\n  polyptych predict runs/quickstart photograph.jpg\n  polyptych predict runs/quickstart/merged photographs --out seen --raw"
+)]
+pub(crate) struct Predict {
+    /// Folder of a run or of a merged model
+    run: PathBuf,
+    /// Photographs, or folders of them
+    #[arg(required = true)]
+    images: Vec<PathBuf>,
+    /// Where pictures go: DIR/x.png for x.jpg; where two photographs have one name, with their
+    /// folders below the one that holds all, DIR/a/x.png and DIR/b/x.png, and with their endings
+    /// where only those differ, DIR/x.jpg.png
+    #[arg(long, value_name = "DIR", default_value = "predictions")]
+    out: PathBuf,
+    /// Lay maps over the photograph, with this share of the map, from 0 to 1
+    #[arg(long, value_name = "ALPHA", value_parser = share, conflicts_with = "bare")]
+    overlay: Option<f32>,
+    /// Draw photograph and maps alone, without titles, legends and bars
+    #[arg(long)]
+    bare: bool,
+    /// Also write the maps themselves, one safetensors file per photograph: a tensor for each task,
+    /// [channels, height, width] at the photograph's own size
+    #[arg(long)]
+    raw: bool,
+    #[command(flatten)]
+    open: OpenFlags,
+}
+
+impl Subcommand for Predict {
+    fn run(flags: &Self) -> Result<ExitCode> {
+        let files = image_files(&flags.images)?;
+        note_passed_over(&passed_over(&flags.images)?);
+        if files.is_empty() {
+            let folders: Vec<_> = flags.images.iter().map(|p| p.display().to_string()).collect();
+            bail!(
+                "{}: expected JPEG, PNG, WebP, TIFF or BMP images, found none",
+                folders.join(", ")
+            );
+        }
+        let names: Vec<PathBuf> = output_names(&files).iter().map(|n| flags.out.join(n)).collect();
+        spare(&files, &names)?;
+        let run = flags.open.open(&flags.run)?;
+        let predictor = Predictor::new(run);
+        let (mut bad, mut table) = (Vec::new(), Table::default());
+        let counter = Counter::new("photographs", files.len());
+        for (done, (file, name)) in files.iter().zip(&names).enumerate() {
+            match predictor.predict(file) {
+                Ok(prediction) => {
+                    write(&predictor, &prediction, name, flags)?;
+                    table.add(file, &predictor, &prediction);
+                }
+                Err(e) => bad.push(e.to_string()),
             }
-            Err(e) => bad.push(e.to_string()),
+            counter.set(done + 1);
         }
-        counter.set(done + 1);
-    }
-    counter.finish();
-    table.write(&flags.out)?;
-    if bad.len() < files.len() {
-        note!("panels: {}", predictor.titles().join(", "));
-    }
-    match bad.len() {
-        0 => Ok(()),
-        count => {
-            bail!("{count} of {} photographs were left out: {}", files.len(), bad.join("; "))
+        counter.finish();
+        table.write(&flags.out)?;
+        if bad.len() < files.len() {
+            note!("panels: {}", predictor.titles().join(", "));
+        }
+        match bad.len() {
+            0 => Ok(ExitCode::SUCCESS),
+            count => {
+                bail!("{count} of {} photographs were left out: {}", files.len(), bad.join("; "))
+            }
         }
     }
+}
+
+fn share(text: &str) -> Result<f32, String> {
+    let expected = || format!("expected a number from 0 to 1, found {text}");
+    let share: f32 = text.parse().map_err(|_| expected())?;
+    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err(expected()) }
 }
 
 /// Folders within folders are not looked into, and neither are files of other formats.
@@ -62,7 +108,7 @@ fn write(
     predictor: &Predictor,
     prediction: &Prediction,
     name: &Path,
-    flags: &PredictFlags,
+    flags: &Predict,
 ) -> Result<()> {
     let folder = name.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)

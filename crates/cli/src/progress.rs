@@ -97,6 +97,7 @@ mod testing {
             lr: 0.1,
             loss: None,
             losses: losses.iter().map(|(task, loss)| ((*task).to_owned(), *loss)).collect(),
+            penalty: None,
             grad_norm: 1.0,
             wall_ms: 1.0,
             skipped,

@@ -3,15 +3,28 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use clap::Args;
 use polyptych_engine::{Baselines, Recipe, closest};
-
-use crate::flags::RecipeFlags;
 
 /// Names and texts of the recipes that ship with the program, the first one first to be tried.
 pub(crate) const SHIPPED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/recipes.rs"));
 
 /// Names and texts of the baselines that ship with recipes.
 const BASELINES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/baselines.rs"));
+
+/// Which recipe, and how it differs from the file.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RecipeFlags {
+    /// A shipped recipe's name, or a TOML file
+    #[arg(default_value = "quickstart")]
+    pub(crate) recipe: String,
+    /// Override a field: --set train.steps=100
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+    /// Learn only these tasks of the recipe, separated by commas
+    #[arg(long, value_delimiter = ',', value_name = "TASK")]
+    pub(crate) tasks: Vec<String>,
+}
 
 /// Names of all shipped recipes.
 pub(crate) fn names() -> Vec<&'static str> {
@@ -102,7 +115,6 @@ fn restrict(recipe: &mut Recipe, tasks: &[String]) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn flags(recipe: &str, overrides: &[&str], tasks: &[&str]) -> RecipeFlags {

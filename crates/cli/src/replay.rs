@@ -1,20 +1,34 @@
 //! `polyptych replay`: the step that ended a run, once more.
 
+use std::path::PathBuf;
+use std::process::ExitCode;
+
 use anyhow::{Result, bail};
+use clap::Parser;
 use polyptych_engine::{Number, StepDump, Trainer};
 
-use crate::flags::ReplayFlags;
+use crate::command::Subcommand;
 use crate::output::say;
 
-pub(crate) fn run(flags: &ReplayFlags) -> Result<()> {
-    let (met, recorded) = Trainer::replay(&flags.run)?;
-    show(&met);
-    let differences = met.differences(&recorded);
-    if !differences.is_empty() {
-        bail!("expected what the run recorded, found others: {}", differences.join(", "));
+/// Repeat the step that ended a run because its numbers were not finite
+#[derive(Debug, Parser)]
+#[command(name = "replay", after_help = "Examples:\n  polyptych replay runs/quickstart")]
+pub(crate) struct Replay {
+    /// Folder of the run
+    run: PathBuf,
+}
+
+impl Subcommand for Replay {
+    fn run(flags: &Self) -> Result<ExitCode> {
+        let (met, recorded) = Trainer::replay(&flags.run)?;
+        show(&met);
+        let differences = met.differences(&recorded);
+        if !differences.is_empty() {
+            bail!("expected what the run recorded, found others: {}", differences.join(", "));
+        }
+        say!("the same as recorded");
+        Ok(ExitCode::SUCCESS)
     }
-    say!("the same as recorded");
-    Ok(())
 }
 
 fn show(dump: &StepDump) {

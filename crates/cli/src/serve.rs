@@ -1,32 +1,97 @@
 //! `polyptych serve`: a model that answers over HTTP.
 
+use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use polyptych_serve::{Control, ServeConfig, Server};
+use clap::Parser;
+use polyptych_serve::{Control, ServeConfig, Server, SocketAddr};
 
-use crate::flags::ServeFlags;
+use crate::command::Subcommand;
 use crate::interrupt::{INTERRUPTED, Interrupt, on_interrupt};
+use crate::log::Log;
+use crate::open::OpenFlags;
 use crate::output::{note, say};
 
 /// Where the token stands: a flag could be read by everybody on the machine.
 const TOKEN: &str = "POLYPTYCH_TOKEN";
 
-pub(crate) fn run(flags: &ServeFlags) -> Result<()> {
-    let control = controlled()?;
-    let server = Server::open(config(flags))?;
-    // Nobody else sets it.
-    let _ = control.set(server.control());
-    say!("http://{} answers for {}: {}", server.addr(), server.model(), server.tasks().join(", "));
-    Ok(server.run()?)
+/// Serve a run or a merged model over HTTP, with a page to try it; Ctrl-C and SIGTERM finish
+/// accepted requests and exit, SIGHUP reloads the model
+#[derive(Debug, Parser)]
+#[command(
+    name = "serve",
+    after_help = "Examples:\n  polyptych serve runs/quickstart/merged\n  polyptych serve merged --tasks semseg,depth --addr 127.0.0.1:9000 --watch\n  POLYPTYCH_TOKEN=secret polyptych serve merged --addr 0.0.0.0:8000\n  curl --data-binary @photograph.jpg '127.0.0.1:8000/predict?tasks=depth&format=npy' -o depth.npy"
+)]
+pub(crate) struct Serve {
+    /// Folder of a run or of a merged model; a merged one answers faster
+    run: PathBuf,
+    /// Answer for these tasks alone, separated by commas
+    #[arg(long, value_delimiter = ',', value_name = "TASK")]
+    tasks: Vec<String>,
+    /// Where to listen; port 0 lets the system choose. An address that other machines can ask
+    /// needs a token in POLYPTYCH_TOKEN
+    #[arg(long, default_value = "127.0.0.1:8000")]
+    addr: SocketAddr,
+    /// The model's name in addresses [default: the name of its recipe]
+    #[arg(long)]
+    name: Option<String>,
+    #[command(flatten)]
+    open: OpenFlags,
+    /// Most images that go through the model together
+    #[arg(long, value_name = "IMAGES", default_value_t = 8)]
+    batch_size: usize,
+    /// How long an image waits for others, milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 2)]
+    batch_delay: u64,
+    /// Most images in hand; requests that find no room get status 503
+    #[arg(long, value_name = "IMAGES", default_value_t = 64)]
+    queue: usize,
+    /// Most bytes of a request
+    #[arg(long, value_name = "BYTES", default_value_t = 32 << 20)]
+    max_bytes: usize,
+    /// Most pixels of a photograph
+    #[arg(long, value_name = "PIXELS", default_value_t = 50_000_000)]
+    max_pixels: usize,
+    /// How long a request may take, seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    timeout: u64,
+    /// Read the model anew whenever its folder changes
+    #[arg(long)]
+    watch: bool,
+    /// Write the log as JSON, one object per line
+    #[arg(long)]
+    log_json: bool,
 }
 
-fn config(flags: &ServeFlags) -> ServeConfig {
+impl Subcommand for Serve {
+    fn run(flags: &Self) -> Result<ExitCode> {
+        let control = controlled()?;
+        let server = Server::open(config(flags))?;
+        // Nobody else sets it.
+        let _ = control.set(server.control());
+        say!(
+            "http://{} answers for {}: {}",
+            server.addr(),
+            server.model(),
+            server.tasks().join(", ")
+        );
+        server.run()?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn log(flags: &Self) -> Option<Log> {
+        Some(Log { level: "warn,polyptych_serve=info", json: flags.log_json })
+    }
+}
+
+fn config(flags: &Serve) -> ServeConfig {
     ServeConfig {
-        best: flags.best,
-        device: flags.device.clone(),
+        best: flags.open.best,
+        device: flags.open.device.clone(),
         name: flags.name.clone(),
         tasks: flags.tasks.clone(),
         addr: flags.addr,

@@ -6,28 +6,53 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
+use clap::Parser;
 use polyptych_engine::{
     Baselines, Change, Evaluation, ExpertLayer, ParameterSummary, Recipe, RunFolder, TrainOutcome,
     Trainer, summary, torch_version,
 };
 
-use crate::flags::TrainFlags;
+use crate::command::Subcommand;
 use crate::output::{note, say};
 use crate::progress::Progress;
 use crate::table::{self, Column};
 use crate::{interrupt, propose, recipes};
 
-pub(crate) fn run(flags: &TrainFlags) -> Result<ExitCode> {
-    let stop = interrupt::flag()?;
-    if let Some(path) = &flags.resume {
-        return resume(path, &flags.recipe.overrides, &stop);
+/// Train the model of a recipe, or continue a run
+#[derive(Debug, Parser)]
+#[command(
+    name = "train",
+    after_help = "Examples:\n  polyptych train\n  polyptych train camvid --set data.train.0.root=DIR --set data.eval.0.root=DIR\n  polyptych train mine.toml --set train.lr=1e-3 --out runs/low\n  polyptych train --data DIR\n  polyptych train --resume runs/low --set train.steps=2000"
+)]
+pub(crate) struct Train {
+    #[command(flatten)]
+    recipe: recipes::RecipeFlags,
+    /// Learn from this folder, or from the data set of this manifest: writes NAME.toml, where there
+    /// is no manifest, and NAME.recipe.toml, which are taken as they are where they are there
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["recipe", "resume"])]
+    data: Option<PathBuf>,
+    /// Folder of the run [default: runs/NAME after the recipe, with a number if it is taken]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Go on with the run in this folder, finished or not; with --set train.steps=N for more steps,
+    /// and other rates, schedules and devices by the same flag
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["recipe", "tasks", "out"])]
+    resume: Option<PathBuf>,
+}
+
+impl Subcommand for Train {
+    fn run(flags: &Self) -> Result<ExitCode> {
+        let stop = interrupt::flag()?;
+        if let Some(path) = &flags.resume {
+            return resume(path, &flags.recipe.overrides, &stop);
+        }
+        let mut asked = flags.recipe.clone();
+        if let Some(data) = &flags.data {
+            asked.recipe = propose::for_data(data, &asked.overrides)?.display().to_string();
+        }
+        let (recipe, baselines) = recipes::open(&asked)?;
+        start(recipe, baselines.as_ref(), flags.out.clone(), &stop)
     }
-    let mut asked = flags.recipe.clone();
-    if let Some(data) = &flags.data {
-        asked.recipe = propose::for_data(data, &asked.overrides)?.display().to_string();
-    }
-    let (recipe, baselines) = recipes::open(&asked)?;
-    start(recipe, baselines.as_ref(), flags.out.clone(), &stop)
 }
 
 fn resume(path: &Path, overrides: &[String], stop: &Arc<AtomicBool>) -> Result<ExitCode> {

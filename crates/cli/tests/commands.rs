@@ -95,6 +95,46 @@ fn recipes_are_listed_shown_copied_and_counted() {
 }
 
 #[test]
+fn the_version_says_what_a_report_of_a_problem_needs() {
+    let text = Playground::new().succeed(&["--version"]);
+    let version = format!("polyptych {}\n", env!("CARGO_PKG_VERSION"));
+    assert!(text.starts_with(&version), "{text}");
+    for word in ["\ncommit: ", "\nLibTorch: 2.11.0 in ", "\nCUDA: ", "\nvector instructions: "] {
+        assert!(text.contains(word), "{text}");
+    }
+}
+
+#[test]
+fn the_program_lists_what_recipes_can_name_and_explains_keys() {
+    let playground = Playground::new();
+    let listed = |what: &str| playground.succeed(&["recipe", what]);
+    for (what, name) in [
+        ("methods", "mtlora "),
+        ("heads", "hrnet "),
+        ("losses", "cross_entropy "),
+        ("backbones", "swin_tiny_patch4_window7_224 "),
+        ("metrics", "depth           rmse_m [m]"),
+    ] {
+        let lines = listed(what);
+        assert!(lines.lines().any(|line| line.starts_with(name)), "{lines}");
+        assert!(lines.lines().all(|line| line.split("  ").count() > 1), "{lines}");
+    }
+    let lr = playground.succeed(&["recipe", "explain", "train.lr"]);
+    assert_eq!(lr, "train.lr (recipe)\n  number; needed\n  Base learning rate.\n");
+    let r = playground.succeed(&["recipe", "explain", "adapter.r"]);
+    assert!(r.contains("adapter.r (adapter method lora)\n"), "{r}");
+    let message = playground.refused(&["recipe", "explain", "train.lrr"]);
+    assert_eq!(
+        message,
+        "train.lrr: expected a key of a recipe or a manifest: did you mean train.lr?"
+    );
+    for what in ["recipe", "manifest", "reference"] {
+        let schema = playground.succeed(&["recipe", "schema", what]);
+        assert!(serde_json::from_str::<serde_json::Value>(&schema).unwrap().is_object());
+    }
+}
+
+#[test]
 fn a_backbone_is_sorted_into_experts_once() {
     let playground = Playground::new();
     let shipped = "vit_micro_patch8_128.scenes_cifar10";
@@ -146,7 +186,7 @@ fn conflict_is_measured_drawn_and_counted() {
     assert_eq!(written, "map.png\n");
     assert!(image::open(playground.path("map.png")).unwrap().width() > 200);
     let summary = playground.succeed(&[&["inspect"], &overrides[..]].concat());
-    assert!(summary.contains("\nrow buffer: 2 tasks x "), "{summary}");
+    assert!(summary.contains("\ngradient buffer: 2 tasks x "), "{summary}");
     let message = playground.refused(&["conflict", "toy"]);
     assert!(message.starts_with("toy/metrics.jsonl: "), "{message}");
 }
@@ -239,7 +279,7 @@ fn a_recipe_is_counted_without_its_data() {
 }
 
 #[test]
-fn a_batch_larger_than_the_data_is_told() {
+fn a_batch_larger_than_the_data_is_noted() {
     let playground = Playground::new();
     let args = ["train", "recipe.toml", "--out", "run", "--set", "data.batch_size=9"];
     let output = playground.run(&args);
@@ -251,7 +291,7 @@ fn a_batch_larger_than_the_data_is_told() {
 }
 
 #[test]
-fn float16_without_a_gpu_is_told_to_be_slow() {
+fn float16_without_a_gpu_is_noted_to_be_slow() {
     let playground = Playground::new();
     let args = ["train", "recipe.toml", "--out", "run", "--set", "precision=fp16"];
     let cpu = ["--set", "device=cpu", "--set", "train.steps=1"];

@@ -188,7 +188,7 @@ fn weights_of_others_are_converted() {
     assert!(left_out.contains("left out: layers.0.blocks.0.attn.relative_position_index, "));
     let (base, adapter) = ("huggingface_vit", "peft_huggingface_lora");
     let [base, adapter] = [base, adapter].map(|name| format!("{}/{name}", peers()));
-    let args = ["convert", &base, "--adapter", &adapter, "--out", "folded.safetensors"];
+    let args = ["convert", &base, "--adapter", &adapter, "--out", "merged.safetensors"];
     assert_eq!(differences(&playground.succeed(&args)), 2);
     let message = playground.refused(&["convert", &adapter, "--out", "no.safetensors"]);
     assert!(message.ends_with("which `polyptych convert --adapter` merges"), "{message}");

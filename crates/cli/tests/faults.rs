@@ -31,10 +31,10 @@ impl Running {
     }
 
     /// Waits until the run in `folder` has logged `step`.
-    fn reach(&mut self, folder: &Path, step: u64) {
+    fn wait_for_step(&mut self, folder: &Path, step: u64) {
         let (log, line) = (folder.join("metrics.jsonl"), format!("{{\"step\":{step},"));
-        let reached = || std::fs::read_to_string(&log).is_ok_and(|text| text.contains(&line));
-        while !reached() {
+        let is_done = || std::fs::read_to_string(&log).is_ok_and(|text| text.contains(&line));
+        while !is_done() {
             if let Some(status) = self.child.try_wait().unwrap() {
                 let said: Vec<String> = self.lines.by_ref().collect();
                 panic!("the run ended before step {step}: {status}\n{}", said.join("\n"));
@@ -76,7 +76,7 @@ fn a_run_that_is_killed_again_and_again_is_the_same_run() {
     playground.succeed(&train("whole", &[]));
     let mut killed = Running::start(&playground, &train("killed", &[]));
     for step in [3, 11, 20] {
-        killed.reach(&playground.path("killed"), step);
+        killed.wait_for_step(&playground.path("killed"), step);
         killed.signal("-KILL");
         assert!(!killed.child.wait().unwrap().success());
         killed = Running::start(&playground, &["train", "--resume", "killed"]);
@@ -91,7 +91,7 @@ fn a_terminated_run_saves_and_goes_on() {
     let playground = Playground::new();
     playground.succeed(&train("whole", &[]));
     let mut run = Running::start(&playground, &train("stopped", &["--set", "train.save_every=30"]));
-    run.reach(&playground.path("stopped"), 3);
+    run.wait_for_step(&playground.path("stopped"), 3);
     run.signal("-TERM");
     run.wait_for("go on with: polyptych train --resume stopped");
     assert_eq!(run.child.wait().unwrap().code(), Some(130));
@@ -104,10 +104,10 @@ fn a_terminated_run_saves_and_goes_on() {
 fn a_second_trainer_is_refused_and_the_first_goes_on() {
     let playground = Playground::new();
     let mut first = Running::start(&playground, &train("run", &["--set", "train.steps=200"]));
-    first.reach(&playground.path("run"), 4);
+    first.wait_for_step(&playground.path("run"), 4);
     let message = playground.refused(&["train", "--resume", "run"]);
     assert_eq!(message, "run: expected no other trainer in this folder, found one at work");
-    first.reach(&playground.path("run"), 8);
+    first.wait_for_step(&playground.path("run"), 8);
     first.signal("-KILL");
     first.child.wait().unwrap();
 }
@@ -116,7 +116,7 @@ fn a_second_trainer_is_refused_and_the_first_goes_on() {
 fn a_folder_that_is_removed_ends_the_run_by_name() {
     let playground = Playground::new();
     let mut run = Running::start(&playground, &train("run", &["--set", "train.steps=100000"]));
-    run.reach(&playground.path("run"), 3);
+    run.wait_for_step(&playground.path("run"), 3);
     // The run writes while its folder goes.
     while playground.path("run").exists() {
         let _ = std::fs::remove_dir_all(playground.path("run"));
@@ -132,7 +132,7 @@ fn a_folder_that_is_removed_ends_the_run_by_name() {
 fn a_full_disk_ends_the_run_and_keeps_the_last_checkpoint() {
     let playground = Playground::new();
     let mut run = Running::start(&playground, &train("run", &[]));
-    run.reach(&playground.path("run"), 4);
+    run.wait_for_step(&playground.path("run"), 4);
     run.signal("-INT");
     run.child.wait().unwrap();
     let before = checkpoints(&playground.path("run"));
@@ -159,7 +159,7 @@ fn a_worker_without_memory_ends_the_run_by_name() {
     let playground = Playground::new();
     let long = ["--set", "train.steps=100000", "--set", "train.save_total_limit=100000"];
     let mut run = Running::start(&playground, &train("run", &long));
-    run.reach(&playground.path("run"), 5);
+    run.wait_for_step(&playground.path("run"), 5);
     limit_memory(&run.child);
     let (photograph, large) = (playground.photograph("b"), playground.path("large.png"));
     let kept = std::fs::read(&photograph).unwrap();
@@ -178,7 +178,7 @@ fn a_worker_without_memory_ends_the_run_by_name() {
     for (name, args) in [("run", resume), ("whole", whole)] {
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let mut run = Running::start(&playground, &args);
-        run.reach(&playground.path(name), step + 1);
+        run.wait_for_step(&playground.path(name), step + 1);
         run.signal("-INT");
         assert_eq!(run.child.wait().unwrap().code(), Some(130));
     }
@@ -186,7 +186,7 @@ fn a_worker_without_memory_ends_the_run_by_name() {
     assert!(there[0] == there[1]);
 }
 
-/// Leaves a process 64 MiB of addresses beyond those that it has.
+/// Leaves a process 64 MiB of addresses more than those that it has.
 #[cfg(target_os = "linux")]
 fn limit_memory(process: &Child) {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();

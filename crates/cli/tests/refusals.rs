@@ -1,6 +1,5 @@
 //! Bad input is refused with one line that names file, key, expected and found; nothing half-written
 //! stays behind.
-#![allow(clippy::unwrap_used)]
 
 mod common;
 
@@ -81,7 +80,7 @@ fn a_data_set_is_checked_as_a_whole() {
 fn a_bad_sample_may_be_left_out_and_is_counted() {
     let playground = Playground::new();
     let manifest = std::fs::read_to_string(playground.path("toy.toml")).unwrap();
-    // Measured on the good ones, learnt from all.
+    // Measured on the good ones, trained on all.
     playground.write("toy/val.txt", "a\nc\n");
     let val = "val = { folder = \"train\", list = \"val.txt\", overlaps = [\"train\"] }";
     playground.write("toy.toml", &manifest.replace(VAL, val));
@@ -96,7 +95,7 @@ fn a_bad_sample_may_be_left_out_and_is_counted() {
 }
 
 #[test]
-fn images_that_are_learnt_from_and_measured_on() {
+fn images_that_are_trained_on_and_measured_on() {
     let playground = Playground::new();
     let recipe = std::fs::read_to_string(playground.path("recipe.toml")).unwrap();
     playground.write("recipe.toml", &recipe.replace("allow_overlap = true\n", ""));

@@ -158,8 +158,6 @@ fn below(map: &Array2<u8>, limit: usize, what: &str) -> Result<(), Fault> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use std::collections::BTreeMap;
 
     use ndarray::Array3;

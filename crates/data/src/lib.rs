@@ -30,7 +30,9 @@ pub use dataset::{Dataset, Origin};
 pub use decode::{Orientation, decode_image, is_image_file, read_image, read_text};
 pub use error::{Absent, Error, Result};
 pub use facts::{Facts, SplitFacts, TaskFacts};
-pub use folder::{FolderDataset, Root, region_boundaries, shipped_manifest, split_sizes};
+pub use folder::{
+    FolderDataset, Root, manifest_schema, region_boundaries, shipped_manifest, split_sizes,
+};
 pub use histogram::Histogram;
 pub use infer::{InferredManifest, infer_manifest};
 pub use key::{Key, scramble};

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::{Dataset, Error, Result};
 
-/// Refuses to measure on images that are learnt from. Images that are made rather than read do not
+/// Refuses to measure on images of training. Images that are made rather than read do not
 /// count: whoever makes them answers for their splits.
 ///
 /// # Errors

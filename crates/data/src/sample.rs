@@ -116,8 +116,6 @@ fn look_up(map: &Array2<u8>, meaning: impl Fn(u8) -> f32, place: &mut [f32]) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     #[test]

@@ -1,9 +1,10 @@
 //! What a task predicts: its kind, its classes, and how a mirror image changes them.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The kinds of task that the crates know how to label, learn and score.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskKind {
     /// One class per pixel: semantic segmentation.
@@ -41,7 +42,7 @@ impl TaskKind {
 }
 
 /// A task of a data set.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TaskSpec {
     /// Name of the task, the key of its labels: `semseg`, `depth`.

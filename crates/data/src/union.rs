@@ -77,7 +77,7 @@ impl Union {
                 None => return (part.as_ref(), index),
             }
         }
-        panic!("{}: index {} beyond the last sample", self.name, self.len() + index)
+        panic!("{}: index {} after the last sample", self.name, self.len() + index)
     }
 }
 

@@ -2,7 +2,6 @@
 //!
 //! `pillow/make.py` wrote the pictures, mostly noise. Both round to bytes between the axes; the last
 //! bits of their weights differ.
-#![allow(clippy::unwrap_used)]
 
 use std::path::Path;
 

@@ -10,9 +10,11 @@ mod error;
 mod group;
 mod heartbeat;
 mod ranks;
+mod read;
 mod roll_call;
 mod slurm;
 mod traffic;
+mod variables;
 
 pub use environment::Environment;
 pub use error::{Error, Result};

@@ -29,7 +29,9 @@ impl RollCall<'_> {
     /// Leaves the reason why this rank ends.
     pub(crate) fn fail(&self, reason: &str) {
         // There is nobody left to tell where the store is gone.
-        let _ = self.store.set(&key(self.rank), reason.as_bytes());
+        if !self.store.has(&key(self.rank)).unwrap_or(true) {
+            let _ = self.store.set(&key(self.rank), reason.as_bytes());
+        }
         if self.keeps_store {
             self.wait(|| false);
         }
@@ -39,7 +41,10 @@ impl RollCall<'_> {
     pub(crate) fn find(&self, op: &'static str, limit: Duration, reason: String) -> Error {
         let seconds = limit.as_secs();
         let gone = |ranks: String| Error::Gone { ranks, seconds, op, reason: reason.clone() };
-        if self.store.set(&key(self.rank), MET).is_err() {
+        let said = self.store.has(&key(self.rank));
+        let said = said
+            .and_then(|known| if known { Ok(()) } else { self.store.set(&key(self.rank), MET) });
+        if said.is_err() {
             return gone("rank 0, which keeps the store, is".into());
         }
         let before = self.beats();

@@ -1,7 +1,8 @@
 //! Places of processes that `srun` starts.
 
 use crate::Result;
-use crate::environment::{Environment, Lookup, interfaces, optional, required, text};
+use crate::environment::Environment;
+use crate::variables::{Lookup, interfaces, optional, required, text};
 
 /// The first port of jobs; a job takes the one of the last four digits of its number.
 const FIRST_PORT: u64 = 15_000;

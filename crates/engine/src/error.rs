@@ -67,7 +67,7 @@ pub enum Error {
         found: Difference,
     },
     /// A model whose method does not merge, or not yet.
-    #[error("{}: expected a model that folds, found one that does not: {reason}", path.display())]
+    #[error("{}: expected a model that merges, found one that does not: {reason}", path.display())]
     Unmergeable {
         /// The folder of the run.
         path: PathBuf,

@@ -8,6 +8,7 @@ mod error;
 mod export;
 mod model;
 mod recipe;
+mod reference;
 mod report;
 mod run;
 mod training;
@@ -16,7 +17,8 @@ pub use error::{Error, Result};
 pub use export::convert::{Conversion, PROBE_IMAGES, convert};
 pub use export::difference::Difference;
 pub use export::merge::{MergeReport, merge};
-pub use export::{ExportFormat, ExportReport, export};
+pub use export::subject::ExportReport;
+pub use export::{ExportFormat, export};
 pub use model::Model;
 pub use model::activate::activate_at;
 pub use model::experts::moefy_file;
@@ -27,34 +29,43 @@ pub use polyptych_adapters::{ExpertLayer, KMeansConfig};
 pub use polyptych_data::{
     AugmentConfig, Error as DataError, Facts, Histogram, InferredManifest, LabelCount, Mark,
     Orientation, Problem, Root, SplitFacts, TaskFacts, TaskSpec, ValidationReport, infer_manifest,
-    shipped_manifest, split_sizes,
+    manifest_schema, shipped_manifest, split_sizes,
 };
 pub use polyptych_formats::pth::Choice;
-pub use polyptych_kernels::torch_version;
+pub use polyptych_kernels::{library_folder, torch_version};
 pub use polyptych_losses::balancers::{BalancerInfo, BalancerKind, balancers};
 pub use polyptych_metrics::ClassScore;
 pub use polyptych_synthetic::{CopyContents, write_copy};
 pub use polyptych_tensor::memory;
 pub use recipe::change::Change;
 pub use recipe::config::{
-    BackboneRecipe, CompareRecipe, DataRecipe, ExtendRecipe, OptimiserRecipe, Recipe, TaskRecipe,
-    TrainRecipe, UnionRecipe,
+    BackboneRecipe, CompareRecipe, DataRecipe, ExtendRecipe, Recipe, TaskRecipe, TrainRecipe,
+    UnionRecipe,
 };
+pub use recipe::optimiser::OptimiserRecipe;
 pub use recipe::problems::closest;
 pub use recipe::propose::{Proposal, propose};
 pub use recipe::source::SourceRecipe;
+pub use reference::backbones::BackboneInfo;
+pub use reference::explain::Explained;
+pub use reference::keys::Key;
+pub use reference::metrics::MetricInfo;
+pub use reference::parts::PartInfo;
+pub use reference::values::Choice as KeyChoice;
+pub use reference::{Reference, recipe_schema, reference};
 pub use report::build::{Report, ReportOptions, report};
 pub use report::contact_sheet::{ContactSheet, contact_sheet};
 pub use report::heat_map::heat_map;
 pub use report::panel::{panel, picture};
 pub use report::parameter_summary::{ParameterGroup, ParameterSummary, TaskGradientBuffer};
 pub use report::timing::{Spread, Timing, time};
+pub use run::RunFolder;
 pub use run::checkpoint::Checkpoint;
 pub use run::data::{DataSets, facts, to_tensor, validate_data};
 pub use run::evaluate::{Evaluation, NamedClass, TaskScores, Watch, evaluate, evaluate_watched};
+pub use run::open_run::OpenRun;
 pub use run::peak::Peak;
 pub use run::predict::{Prediction, Predictor, image_files, output_names, passed_over};
-pub use run::{OpenRun, RunFolder};
 pub use training::conflict::{Conflict, ConflictGroup, MeanConflict};
 pub use training::log::Baselines;
 pub use training::{Number, Observer, Preparation, StepDump, StepReport, TrainOutcome, Trainer};

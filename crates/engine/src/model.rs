@@ -4,24 +4,29 @@ pub(crate) mod activate;
 pub(crate) mod experts;
 pub(crate) mod features;
 pub(crate) mod header;
+mod heads;
 pub(crate) mod joint_labels;
+mod merged;
+mod method;
 pub(crate) mod sequential_heads;
 pub(crate) mod task;
+mod tasks;
+mod trainable;
 pub(crate) mod trunk;
 pub(crate) mod weights;
 
-use std::collections::BTreeSet;
-
 use polyptych_adapters::Form;
-use polyptych_backbones::{Backbone, BackboneConfig};
+use polyptych_backbones::BackboneConfig;
 use polyptych_data::TaskSpec;
-use polyptych_heads::{Head, HeadInput, upsample};
-use polyptych_tensor::{Device, Kind, Observed, Store, Tensor, Tensors, manual_seed};
+use polyptych_tensor::{Device, Kind, Store, Tensor, Tensors, manual_seed};
 
 use crate::model::features::Features;
+use crate::model::heads::Heads;
+use crate::model::merged::merged;
 use crate::model::sequential_heads::SequentialHeads;
-use crate::model::trunk::{Trunk, shares};
-use crate::{Recipe, Result, Task, UnionRange};
+use crate::model::trainable::Trainable;
+use crate::model::trunk::{Readers, Trunk, shares};
+use crate::{Recipe, Result, Task};
 
 /// A network for all tasks of a recipe.
 #[derive(Debug)]
@@ -33,9 +38,10 @@ pub struct Model {
     pub tasks: Vec<Task>,
     trunks: Vec<Trunk>,
     backbone_config: BackboneConfig,
-    heads: Vec<Box<dyn Head>>,
+    heads: Heads,
     kind: Kind,
     learning: Vec<usize>,
+    trainable: Trainable,
 }
 
 impl Model {
@@ -52,23 +58,23 @@ impl Model {
             .with_img_size(size)
             .with_num_classes(0)
             .with_drop_path_rate(recipe.backbone.drop_path_rate);
-        let tasks = tasks(recipe, specs)?;
-        let (mut trunks, mut heads) = (Vec::new(), Vec::new());
+        let tasks = tasks::tasks(recipe, specs)?;
+        let (mut trunks, mut heads) = (Vec::new(), Heads::default());
         for share in shares(recipe, tasks.len()) {
             manual_seed(recipe.seed as i64);
-            let place = (specs, share.clone());
-            let trunk = Trunk::new(recipe, &backbone_config, place, form, &store)?;
+            let readers = Readers { specs, tasks: share.clone() };
+            let trunk = Trunk::new(recipe, &backbone_config, &readers, form, &store)?;
             for task in &tasks[share] {
-                heads.push(head(&store, trunk.backbone.as_ref(), task)?);
+                heads.push(&store, trunk.backbone.as_ref(), task)?;
             }
             trunks.push(trunk);
         }
         let kind = recipe.precision.kind();
         let learns = |&index: &usize| recipe.learns(&specs[index].name);
-        let learning = (0..specs.len()).filter(learns).collect();
-        let model = Self { store, tasks, trunks, backbone_config, heads, kind, learning };
-        model.choose_trainable();
-        Ok(model)
+        let learning: Vec<usize> = (0..specs.len()).filter(learns).collect();
+        let trainable = Trainable::new(&store, &trunks, &tasks, &learning);
+        trainable.apply(&store);
+        Ok(Self { store, tasks, trunks, backbone_config, heads, kind, learning, trainable })
     }
 
     /// Positions of the tasks that learn: all of them, but for a recipe that extends a run.
@@ -146,7 +152,7 @@ impl Model {
             let (size, heads) = (features.size, SequentialHeads::new(features));
             for index in asked {
                 let input = heads.input(index - trunk.tasks.start);
-                let output = self.head_output(&input, size, index, true)?;
+                let output = self.heads.output(index, &input, size, true)?;
                 let minimised = loss(index, &output)?;
                 if minimised.requires_grad() {
                     minimised.f_backward()?;
@@ -217,59 +223,16 @@ impl Model {
         asked: &[usize],
         train: bool,
     ) -> Result<Vec<Tensor>> {
-        asked.iter().map(|&index| self.output(trunk, features, index, train)).collect()
-    }
-
-    fn output(
-        &self,
-        trunk: &Trunk,
-        features: &Features,
-        index: usize,
-        train: bool,
-    ) -> Result<Tensor> {
-        self.head_output(&trunk.input(features, index), features.size, index, train)
-    }
-
-    fn head_output(
-        &self,
-        input: &HeadInput,
-        size: [i64; 2],
-        index: usize,
-        train: bool,
-    ) -> Result<Tensor> {
-        let raw = self.heads[index].forward(input, train)?;
-        Ok(match self.tasks[index].spec.is_dense() {
-            true => upsample(&raw, size)?,
-            false => raw,
-        })
+        let output = |&index: &usize| {
+            self.heads.output(index, &trunk.input(features, index), features.size, train)
+        };
+        asked.iter().map(output).collect()
     }
 
     /// What readers of predictions and metrics expect of [`Model::forward`]'s outputs, see
     /// [`Task::activate`]; tasks of a union read the logits of all of its classes.
     pub fn activate(&self, raw: &[Tensor]) -> Vec<Tensor> {
-        let is_joined = |index: &usize| self.tasks[*index].union.is_some();
-        let joined: Vec<usize> = (0..self.tasks.len()).filter(is_joined).collect();
-        let union = (!joined.is_empty()).then(|| joint_labels::logits(raw, &joined));
-        let one = |(task, raw): (&Task, &Tensor)| match (&task.union, &union) {
-            (Some(_), Some(logits)) => task.activate(logits),
-            _ => task.activate(raw),
-        };
-        self.tasks.iter().zip(raw).map(one).collect()
-    }
-
-    /// Tells the method where the run stands: `step` of `steps` are done.
-    pub fn set_progress(&self, step: u64, steps: u64) {
-        self.trunks.iter().for_each(|trunk| trunk.plan.set_progress(step, steps));
-    }
-
-    /// Why the model cannot be merged as it is now; nothing where it can.
-    pub fn unmergeable(&self) -> Option<String> {
-        self.trunks.iter().find_map(|trunk| trunk.plan.unmergeable())
-    }
-
-    /// What the method noted of every image in the last forward pass outside of training.
-    pub(crate) fn observed(&self) -> Observed {
-        self.trunks.iter().flat_map(|trunk| trunk.plan.observed()).collect()
+        tasks::activate(&self.tasks, raw)
     }
 
     /// Refuses values of `origin`, a model of the same recipe, where its Swin was planned by
@@ -291,11 +254,7 @@ impl Model {
 
     /// Stores weights that the method never trains in the type that the run computes in.
     pub fn store_frozen(&self) {
-        // What an extended run has learnt stays as exact as it was learnt.
-        let frozen = self.frozen();
-        self.store.set_trainable(|name| !frozen.contains(name));
-        self.store.store_frozen_as(self.kind);
-        self.choose_trainable();
+        self.trainable.store_frozen_as(&self.store, self.kind);
     }
 
     /// The backbones of the model: one, or one for every task.
@@ -303,19 +262,10 @@ impl Model {
         &self.trunks
     }
 
-    /// Parts of `params` that are learnt apart, since they share nothing that trains: those of
-    /// each task, or all together.
+    /// Parts of `params` that train apart, since they share nothing that trains: those of each
+    /// task, or all together.
     pub(crate) fn parts(&self, params: &[(String, Tensor)]) -> Vec<Vec<(String, Tensor)>> {
-        let part = |trunk: &Trunk| {
-            let backbone = format!("{}.", trunk.prefix());
-            let heads: Vec<_> = trunk.tasks.clone().map(|index| self.head_prefix(index)).collect();
-            let reads = |name: &str| heads.iter().any(|head| name.starts_with(head));
-            // As in a model of the task alone, backbone first: norms are sums, whose last bits
-            // depend on the order.
-            let own = params.iter().filter(|(name, _)| name.starts_with(&backbone));
-            let own = own.chain(params.iter().filter(|(name, _)| reads(name)));
-            own.map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect()
-        };
+        let part = |trunk: &Trunk| trunk.part_of(params, &self.tasks[trunk.tasks.clone()]);
         self.trunks.iter().map(part).collect()
     }
 
@@ -325,66 +275,6 @@ impl Model {
     /// # Errors
     /// A parameter of the method that is absent.
     pub fn merged(&self) -> Result<Tensors> {
-        let float = |(name, t): (String, Tensor)| (name, in_float32(&t));
-        let stored: Tensors = self.store.tensors().into_iter().map(float).collect();
-        let heads = stored.iter().filter(|(name, _)| name.starts_with("heads."));
-        let mut all: Tensors = heads.map(|(name, t)| (name.clone(), t.shallow_clone())).collect();
-        for trunk in &self.trunks {
-            let (prefix, merged) = (trunk.prefix(), trunk.merged(&stored)?);
-            all.extend(merged.into_iter().map(|(name, t)| (format!("{prefix}.{name}"), t)));
-        }
-        Ok(all)
+        merged(&self.store, &self.trunks)
     }
-
-    fn head_prefix(&self, index: usize) -> String {
-        format!("heads.{}.", self.tasks[index].spec.name)
-    }
-
-    fn choose_trainable(&self) {
-        let (frozen, all) = (self.frozen(), self.learning.len() == self.tasks.len());
-        self.store.set_trainable(|name| {
-            let owned = || self.owner(name).is_some_and(|task| self.learning.contains(&task));
-            !frozen.contains(name) && (all || owned())
-        });
-    }
-
-    /// What the method never trains.
-    fn frozen(&self) -> BTreeSet<&str> {
-        self.trunks.iter().flat_map(Trunk::frozen).collect()
-    }
-
-    /// Position of the task that alone depends on the parameter `name`.
-    fn owner(&self, name: &str) -> Option<usize> {
-        let of_head = || name.strip_prefix("heads.")?.split('.').next();
-        let task = self.trunks.iter().find_map(|trunk| trunk.owner_of(name)).or_else(of_head)?;
-        self.tasks.iter().position(|known| known.spec.name == task)
-    }
-}
-
-/// Numbers of a shorter type than float32 in float32.
-fn in_float32(tensor: &Tensor) -> Tensor {
-    match tensor.kind() {
-        Kind::Half | Kind::BFloat16 => tensor.to_kind(Kind::Float),
-        _ => tensor.shallow_clone(),
-    }
-}
-
-fn tasks(recipe: &Recipe, specs: &[TaskSpec]) -> Result<Vec<Task>> {
-    let join = |spec: &TaskSpec| Task::new(spec.clone(), recipe.tasks[&spec.name].clone());
-    let mut tasks = specs.iter().map(join).collect::<Result<Vec<_>>>()?;
-    if let Some(ranges) = joint_labels::ranges(recipe, specs)? {
-        let num_classes = ranges.num_classes();
-        for (index, (_, own)) in joint_labels::joined(&ranges, specs).into_iter().zip(ranges.iter())
-        {
-            tasks[index].union = Some(UnionRange { own, num_classes });
-        }
-    }
-    Ok(tasks)
-}
-
-fn head(store: &Store, backbone: &dyn Backbone, task: &Task) -> Result<Box<dyn Head>> {
-    let chans: Vec<i64> = backbone.feature_info().iter().map(|info| info.num_chs).collect();
-    let scope = store.root().pp("heads").pp(&task.spec.name);
-    let outputs = task.spec.num_outputs() as i64;
-    Ok(task.recipe.head.init(&scope, &chans, backbone.num_features(), outputs)?)
 }

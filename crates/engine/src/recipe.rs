@@ -7,6 +7,7 @@ pub(crate) mod config;
 mod extend;
 mod measured_on;
 mod numbers;
+pub(crate) mod optimiser;
 mod parse;
 mod per_task;
 pub(crate) mod problems;

@@ -335,7 +335,7 @@ fn three_batches_decide_otherwise_than_one() {
     let run = |batches: u32| {
         let setting = format!("balancer={{gradient={{name=\"sdmgrad\", batches={batches}}}}}");
         let recipe = quick(&[&setting]);
-        let buffer = ParameterSummary::of_recipe(&recipe).unwrap().row_buffer.unwrap();
+        let buffer = ParameterSummary::of_recipe(&recipe).unwrap().gradient_buffer.unwrap();
         assert_eq!(buffer.bytes, i64::from(batches) * 2 * buffer.shared * 4);
         tensors(&train(recipe, &folder.path().join(batches.to_string())).0)
     };
@@ -361,7 +361,7 @@ fn conflict_is_logged_at_its_interval() {
     let path = folder.path().join("run");
     let mut recipe = quick(&["balancer={gradient={name=\"pcgrad\"}}"]);
     recipe.train.conflict_every = Some(2);
-    let buffer = ParameterSummary::of_recipe(&recipe).unwrap().row_buffer.unwrap();
+    let buffer = ParameterSummary::of_recipe(&recipe).unwrap().gradient_buffer.unwrap();
     train(recipe, &path);
     let log = std::fs::read_to_string(path.join("metrics.jsonl")).unwrap();
     let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());

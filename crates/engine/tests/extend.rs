@@ -75,7 +75,7 @@ fn old_tasks_stay_bit_equal_while_a_new_one_learns() {
         old_tasks_are_equal(&old, &new);
         for (name, tensor) in new.model.store.tensors() {
             if name.ends_with("vmt_ke.normals.bias") {
-                assert!(tensor.abs().max().double_value(&[]) > 0.0, "{name} has not learnt");
+                assert!(tensor.abs().max().double_value(&[]) > 0.0, "{name} was not trained");
             }
         }
         let log = std::fs::read_to_string(second.join("metrics.jsonl")).unwrap();
@@ -239,7 +239,7 @@ fn a_recipe_that_does_not_fit_the_run_is_refused() {
     merge(&run, &merged, false).unwrap();
     let normals = &extend(&path, "\"normals\"");
     let depth = &extend(&path, "\"depth\", \"normals\"");
-    let folded = &extend(&merged, "\"normals\"");
+    let of_merged = &extend(&merged, "\"normals\"");
     let semseg =
         "tasks.semseg={weight=1.0, head={name=\"hrnet\", channels=[4, 4, 4, 4], hidden=8}}";
     let without = &format!("tasks={{{}, {}}}", &semseg[6..], &NORMALS[6..]);
@@ -290,7 +290,7 @@ fn a_recipe_that_does_not_fit_the_run_is_refused() {
             format!("tiny: tasks.semseg.head.hidden: {}", as_in("8", "16")),
         ),
         (
-            &[VMT, NORMALS, folded],
+            &[VMT, NORMALS, of_merged],
             format!("{}: expected a trained run to extend, found a merged model", merged.display()),
         ),
     ];

@@ -1,5 +1,4 @@
 //! A recipe starts from the trained values of a run.
-#![allow(clippy::unwrap_used)]
 
 mod common;
 

@@ -2,7 +2,6 @@
 //!
 //! The list of methods is the program's own. Sizes, batches and precisions go round, so that every
 //! method meets some of them; a cause that lies in one method, one kernel or one size shows.
-#![allow(clippy::unwrap_used)]
 
 mod common;
 
@@ -54,7 +53,7 @@ fn memory_after_twice_the_steps_is_the_same() {
     polyptych_tensor::set_num_threads(1);
     for (index, method) in methods().iter().enumerate() {
         let precision = PRECISIONS[index % 3];
-        // The plain loops of processors without half precision take a second a step beyond this.
+        // The plain loops of processors without half precision take a second a step above this.
         let [height, width] = if precision == "fp16" { SIZES[0] } else { SIZES[index % 4] };
         let batch = index % 5 % 3 + 1;
         let name = format!("{method}, {batch} x {height} x {width}, {precision}");

@@ -1,5 +1,4 @@
 //! Folding changes no output, and what it writes can be opened, measured and refused.
-#![allow(clippy::unwrap_used)]
 
 mod common;
 

@@ -3,7 +3,6 @@
 
 mod common;
 
-use std::cell::RefCell;
 use std::rc::Rc;
 
 use common::{Until, recipe, refused, train};
@@ -13,10 +12,11 @@ use polyptych_tensor::{
     Activations, Init, Linear, Plain, Plan, Projection, Result, Scope, Site, SiteKind, Tensor,
     Tensors, cast,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `y = g (W x + b)` behind attention, with one trainable number per output.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct GainConfig {
     #[serde(default)]
@@ -34,7 +34,7 @@ impl Part for GainConfig {
 
 impl Method for GainConfig {
     fn plan(&self, _tasks: &[String], form: Form) -> AdapterResult<Rc<dyn Plan>> {
-        Ok(Rc::new(Gain { config: *self, form, sites: RefCell::default() }))
+        Ok(Rc::new(Gain { config: *self, form }))
     }
 
     fn parameters(&self) -> &'static [&'static str] {
@@ -46,30 +46,29 @@ impl Method for GainConfig {
 struct Gain {
     config: GainConfig,
     form: Form,
-    sites: RefCell<Vec<String>>,
+}
+
+impl Gain {
+    fn stands_at(&self, site: &Site) -> bool {
+        site.kind == SiteKind::Proj || (self.config.mlp && site.kind == SiteKind::Fc2)
+    }
 }
 
 impl Plan for Gain {
     fn projection(&self, scope: &Scope, site: &Site) -> Result<Box<dyn Projection>> {
         let base = Linear::new(scope, site.in_features, site.out_features, site.bias)?;
-        let here = site.kind == SiteKind::Proj || (self.config.mlp && site.kind == SiteKind::Fc2);
-        if !here || self.form == Form::Merged {
+        if !self.stands_at(site) || self.form == Form::Merged {
             return Ok(Box::new(Plain(base)));
         }
-        self.sites.borrow_mut().push(site.path.clone());
         Ok(Box::new(GainLinear {
             base,
-            gain: scope.param("gain", &[site.out_features], Init::ONES)?,
+            gain: scope.adapter().param("gain", &[site.out_features], Init::ONES)?,
         }))
     }
 
-    fn trains(&self, name: &str) -> bool {
-        name.ends_with(".gain")
-    }
-
-    fn merge(&self, tensors: &Tensors) -> Result<Tensors> {
+    fn merge(&self, sites: &[Site], tensors: &Tensors) -> Result<Tensors> {
         let mut merged: Tensors = tensors.iter().map(|(n, t)| (n.clone(), t.detach())).collect();
-        for path in self.sites.borrow().iter() {
+        for Site { path, .. } in sites.iter().filter(|site| self.stands_at(site)) {
             let gain = merged.remove(&format!("{path}.gain")).unwrap();
             let (weight, bias) = (format!("{path}.weight"), format!("{path}.bias"));
             let scaled = [&merged[&weight] * gain.unsqueeze(1), &merged[&bias] * &gain];
@@ -123,6 +122,6 @@ fn a_method_of_ones_own_trains_goes_on_and_merges() {
 
     let run = OpenRun::open(&path, false, None).unwrap();
     let report = merge(&run, &folder.path().join("merged"), false).unwrap();
-    assert!(report.folded > 0 && report.kept.is_empty(), "{report:?}");
+    assert!(report.merged > 0 && report.kept.is_empty(), "{report:?}");
     assert!(report.differences.values().all(|d| d.largest <= 1e-4 * d.of), "{report:?}");
 }

@@ -113,7 +113,7 @@ fn encoder(summary: &ParameterSummary) -> i64 {
     rows.map(|row| row.trainable).sum()
 }
 
-/// Four tasks with modules in all blocks; a fixed scale, as the counts leave out a learnt one.
+/// Four tasks with modules in all blocks; a fixed scale, as the counts leave out a trainable one.
 #[test]
 fn vmt_adapter_counts_as_computed() {
     let vmt = |fields: &str| {

@@ -161,7 +161,7 @@ fn every_copy_folds_to_a_backbone_of_its_own() {
     drop(train(copies(&overrides), &path));
     let run = OpenRun::open(&path, false, None).unwrap();
     let report = merge(&run, &out, false).unwrap();
-    assert!(report.kept.is_empty() && report.folded > 0, "{report:?}");
+    assert!(report.kept.is_empty() && report.merged > 0, "{report:?}");
     assert!(!out.join("backbone.safetensors").exists());
     let plain = |task: &str| file::load(&out.join(format!("backbone.{task}.safetensors"))).unwrap();
     let [depth, semseg] = TASKS.map(|task| plain(task).tensors);
@@ -181,7 +181,7 @@ fn every_copy_folds_to_a_backbone_of_its_own() {
     for (a, b) in scores(&run).headlines().into_iter().zip(scores(&merged).headlines()) {
         assert!((a.1.value - b.1.value).abs() <= 1e-4, "{a:?} {b:?}");
     }
-    assert!(time(&run, 1, 1).unwrap().folded_ms.is_some());
+    assert!(time(&run, 1, 1).unwrap().merged_ms.is_some());
 }
 
 #[test]

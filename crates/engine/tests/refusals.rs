@@ -1,5 +1,4 @@
 //! What a user can get wrong is refused with one line, and nothing is left behind.
-#![allow(clippy::unwrap_used)]
 
 mod common;
 
@@ -161,6 +160,10 @@ fn a_compared_row_goes_without_a_combiner_where_tasks_share_nothing() {
             assert_eq!(left_out, expected, "{setting}: {}", row.name);
         }
     }
+    let copies = recipe(&["backbone.per_task=true", "adapter={method='full'}", rows]);
+    let left_out: Vec<_> =
+        copies.compare.iter().map(|row| copies.compared(row).unwrap().1).collect();
+    assert_eq!(left_out, [vec!["backbone.per_task"], vec![], vec![]]);
     let recipe = recipe(&[rows, "balancer={loss={name=\"uw\"}, gradient={name=\"pcgrad\"}}"]);
     let (linear, _) = recipe.compared(&recipe.compare[0]).unwrap();
     assert!(linear.balancer.unwrap().loss.is_some(), "what weighs losses stays");

@@ -16,10 +16,11 @@ use polyptych_registry::Part;
 use polyptych_tensor::{
     Activations, Conv2d, Kind, Plan, Projection, Scope, Site, SiteKind, Tensor,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One convolution over the finest level.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct FinestConfig {
     bias: bool,
@@ -56,7 +57,7 @@ impl Head for Finest {
 }
 
 /// One linear map per level, and half the positions for the next.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct PooledConfig {
     img_size: [i64; 2],

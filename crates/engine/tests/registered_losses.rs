@@ -13,10 +13,11 @@ use polyptych_losses::balancers::{BalancerConfig, BalancerKind, BalancerPart, Me
 use polyptych_losses::{LossConfig, LossValue, Result, TaskLoss};
 use polyptych_registry::Part;
 use polyptych_tensor::{Kind, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The gradient of the first task of the step alone.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct FirstTask {
     factor: f64,
@@ -58,7 +59,7 @@ impl GramAggregator for FirstTask {
 }
 
 /// `|z - y|^2`, mean over labelled elements.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct L2 {}
 

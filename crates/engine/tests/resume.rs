@@ -321,8 +321,8 @@ fn a_finished_run_goes_on_with_more_steps() {
 
     let more = set(&["train.steps=9", "train.lr=0.005"]);
     let (mut trainer, changes) = Trainer::resume_with(&path, &more).unwrap();
-    let told: Vec<String> = changes.iter().map(ToString::to_string).collect();
-    assert_eq!(told, ["train.steps 6 -> 9", "train.lr 0.01 -> 0.005"]);
+    let changed: Vec<String> = changes.iter().map(ToString::to_string).collect();
+    assert_eq!(changed, ["train.steps 6 -> 9", "train.lr 0.01 -> 0.005"]);
     let mut watch = Until { until: 8, ..Until::default() };
     assert!(!trainer.run(&mut watch).unwrap().finished);
     drop(trainer);

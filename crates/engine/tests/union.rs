@@ -40,7 +40,7 @@ fn a_run_in_two_parts_is_the_same_run() {
 }
 
 #[test]
-fn the_folded_model_is_a_plain_classifier_of_the_union() {
+fn the_merged_model_is_a_plain_classifier_of_the_union() {
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let (path, out) = (folder.path().join("run"), folder.path().join("merged"));
@@ -62,7 +62,7 @@ fn the_folded_model_is_a_plain_classifier_of_the_union() {
     let timm = classes(&["adapter={method=\"full\"}"]);
     assert_eq!(numbers as i64, ParameterSummary::of_recipe(&timm).unwrap().total().total);
     let timing = time(&run, 2, 2).unwrap();
-    assert!(timing.folded_ms.is_some() && timing.adapted_ms.median > 0.0);
+    assert!(timing.merged_ms.is_some() && timing.adapted_ms.median > 0.0);
     assert!(time(&merged, 2, 2).unwrap_err().to_string().contains("found a merged model"));
 }
 
@@ -82,7 +82,7 @@ fn folding_before_the_router_has_faded_is_refused_with_the_difference() {
         assert!(message.contains(reason), "{message}");
         assert!(message.contains("its outputs would change by 0."), "{message}");
         assert!(!path.join("merged").exists());
-        assert_eq!(time(&run, 1, 1).unwrap().folded_ms, None);
+        assert_eq!(time(&run, 1, 1).unwrap().merged_ms, None);
     }
 }
 

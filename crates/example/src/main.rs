@@ -7,11 +7,12 @@ use polyptych_losses::balancers::gradient::{Gram, GramAggregator};
 use polyptych_losses::balancers::{BalancerConfig, BalancerKind, BalancerPart, Method, StepInfo};
 use polyptych_losses::{LossConfig, LossValue, TaskLoss};
 use polyptych_registry::{Result, part};
-use polyptych_tensor::{Conv2d, Kind, Plan, Scope, Tensor};
+use polyptych_tensor::{Conv2d, Kind, ParameterKind, ParameterKinds, Plan, Scope, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// LN-Tuning (arXiv 2312.11420): the norms of the backbone train, and nothing is added.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct LnTuning {}
 part!(LnTuning, "ln_tuning", "the norms of the backbone train", LnTuning {});
@@ -21,13 +22,13 @@ impl AdapterMethod for LnTuning {
     }
 }
 impl Plan for LnTuning {
-    fn trains(&self, name: &str) -> bool {
-        name.contains("norm")
+    fn trains(&self, kinds: &ParameterKinds) -> bool {
+        kinds.contains(&ParameterKind::Norm)
     }
 }
 
 /// One 1 x 1 convolution over the coarsest level, which all blocks have a part in.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Coarsest {}
 part!(Coarsest, "coarsest", "dense, of the coarsest level", Coarsest {});
@@ -50,7 +51,7 @@ impl Head for CoarsestHead {
 }
 
 /// `(z - y)^2`, mean over labelled elements.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct L2 {}
 part!(L2, "l2", "squared distance", L2 {});
@@ -64,7 +65,7 @@ impl TaskLoss for L2 {
 }
 
 /// `d = sum_i g_i / |g_i|`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct UnitGradients {}
 part!(UnitGradients, "unit_gradients", "the sum of unit task gradients", UnitGradients {});

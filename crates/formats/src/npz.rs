@@ -70,8 +70,6 @@ fn member(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::testing::{archive, npy};
     use super::*;
     use polyptych_tensor::Kind;

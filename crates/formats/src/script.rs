@@ -74,8 +74,6 @@ impl Script {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use tch::{Device, Kind};
 
     use super::*;

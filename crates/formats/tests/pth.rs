@@ -220,7 +220,7 @@ fn a_changed_byte_never_panics() {
 }
 
 #[test]
-fn other_formats_are_told_apart() {
+fn other_formats_are_known_and_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("weights.pth");
     // The header's length, 640 bytes, begins as a pickle of protocol 2 does.

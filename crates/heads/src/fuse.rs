@@ -21,7 +21,6 @@ pub(crate) fn fuse(conv: &Conv2d, levels: &[Tensor], finest: [i64; 2]) -> Tensor
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use polyptych_tensor::{Device, Kind, Store};
 
     use super::*;

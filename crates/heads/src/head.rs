@@ -63,8 +63,6 @@ pub(crate) fn channels_first(output: &Tensor) -> Tensor {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use polyptych_tensor::Device;
 

@@ -5,6 +5,7 @@
 
 use polyptych_registry::Part;
 use polyptych_tensor::{BatchNorm2d, Conv2d, Scope, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::builder::{FeatureDims, HeadBuilder};
@@ -13,7 +14,7 @@ use crate::fuse::fuse;
 use crate::head::{Head, HeadInput, channels_first, check_levels};
 
 /// Widths of the fusion head. A small backbone wants smaller ones than the published defaults.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct HrnetConfig {
     /// What each level is reduced to, finest first; one number per level.
@@ -102,8 +103,6 @@ impl Head for HrnetHead {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::testing::{dims, levels, parameters, tensors};
     use polyptych_tensor::{Device, Kind, Store};

@@ -2,6 +2,7 @@
 
 use polyptych_registry::Part;
 use polyptych_tensor::{Kind, Linear, Scope, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::builder::{FeatureDims, HeadBuilder};
@@ -9,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::head::{Head, HeadInput};
 
 /// The linear head has nothing to choose. Parameters: `weight` `[outputs, dim]`, `bias`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LinearConfig {}
 
@@ -65,8 +66,6 @@ impl Head for LinearHead {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use polyptych_tensor::{Device, Store};
 

@@ -4,6 +4,7 @@
 
 use polyptych_registry::Part;
 use polyptych_tensor::{BatchNorm2d, Conv2d, Linear, Scope, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::builder::{FeatureDims, HeadBuilder};
@@ -12,7 +13,7 @@ use crate::fuse::fuse;
 use crate::head::{Head, HeadInput, channels_first, check_levels};
 
 /// Width and dropout of the all-MLP head.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SegformerConfig {
     /// What every level is mapped to, and the width of the fused map.
@@ -97,8 +98,6 @@ impl Head for SegformerHead {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::testing::{dims, levels, parameters, tensors};
     use polyptych_tensor::{Device, Kind, Store};

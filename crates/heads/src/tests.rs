@@ -1,5 +1,4 @@
 //! Every head of the list, with the settings that it begins with.
-#![allow(clippy::unwrap_used)]
 
 use super::{HeadConfig, HeadInput};
 use crate::hrnet::HrnetConfig;

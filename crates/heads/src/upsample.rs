@@ -28,8 +28,6 @@ pub fn upsample(x: &Tensor, size: [i64; 2]) -> Result<Tensor> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use polyptych_tensor::{Device, Kind};
 

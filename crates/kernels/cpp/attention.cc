@@ -149,8 +149,8 @@ struct Attention : Function<Attention> {
     at::bmm_out(dv, probabilities.transpose(1, 2), g);
     Tensor dbias;
     if (bias.defined() && ctx->needs_input_grad(1)) {
-      auto in_turn = dscores.view({-1, bias.size(0), bias.size(1), bias.size(2), bias.size(3)});
-      dbias = in_turn.sum(0).div_(scale(split));
+      auto grouped = dscores.view({-1, bias.size(0), bias.size(1), bias.size(2), bias.size(3)});
+      dbias = grouped.sum(0).div_(scale(split));
     }
     return {joined_of(out, grads[0].size(0), heads), dbias, {}};
   }
@@ -166,8 +166,8 @@ Tensor plain_attention(const Tensor &qkv, const Tensor &bias, int64_t heads) {
   auto q = split[0] * (1.0 / std::sqrt(static_cast<double>(split.size(4))));
   auto scores = q.matmul(split[1].transpose(-2, -1));
   if (bias.defined()) {
-    auto in_turn = scores.view({-1, bias.size(0), bias.size(1), bias.size(2), bias.size(3)});
-    scores = (in_turn + bias).view(scores.sizes());
+    auto grouped = scores.view({-1, bias.size(0), bias.size(1), bias.size(2), bias.size(3)});
+    scores = (grouped + bias).view(scores.sizes());
   }
   return scores.softmax(-1).matmul(split[2]).transpose(1, 2).reshape({batch, tokens, -1});
 }

@@ -82,14 +82,14 @@ POLYPTYCH_INLINE F normal_cdf(const F &x) {
   return below(x, power_of_two(high * (square * square) + low));
 }
 
-// The same and the density, within 1e-7, for little more than the one: the tail behind |x| is the
-// density times a series of |x|, the ratio of Mills.
+// The same and the pdf, within 1e-7, for little more than the one: the tail behind |x| is the
+// pdf times a series of |x|, the ratio of Mills.
 template <class F>
 struct Normal {
   F cdf, pdf;
 
   explicit POLYPTYCH_INLINE Normal(const F &x) {
-    // Where the density is 2^-126.
+    // Where the pdf is 2^-126.
     constexpr float FAR = 13.2f, TOP = 0.398942280f, HALF_LOG2_E = -0.721347520f;
     F a = magnitude(x, FAR), square = a * a, fourth = square * square;
     F bell = power_of_two(square * HALF_LOG2_E);

@@ -25,10 +25,10 @@ def chebyshev(low, high, count=4000):
 
 r = chebyshev(-0.5, 0.5)
 print("2^r, relative", *fit(r, 2**r, 2**-r, 5))
-# log2 of the cdf beyond a; what counts is the error of a times the cdf.
+# log2 of the upper tail of a; what counts is the error of a times the cdf.
 a = chebyshev(0.0, 6.0)
 weight = ndtr(-a) * np.log(2) * np.maximum(1, a)
 print("log2 normal(-a)", *fit(a, log_ndtr(-a) / np.log(2), weight, 7))
-# The cdf beyond a by that of a bell of height one, weighed in the same way.
+# The upper tail of a by that of a bell of height one, weighed in the same way.
 bell = np.exp(-a * a / 2)
 print("normal(-a) / bell", *fit(a, ndtr(-a) / bell, bell * np.maximum(1, a), 10))

@@ -7,7 +7,7 @@
 
 namespace polyptych {
 
-// Pixels that are taken side by side, plane by plane, and of which one sum is formed: whole strips.
+// Pixels that are taken side by side, plane by plane, and of which one sum is taken: whole strips.
 constexpr int64_t PIXELS = 64, PATCH = 64 * PIXELS;
 
 inline int64_t patches(int64_t plane) { return (plane + PATCH - 1) / PATCH; }

@@ -177,7 +177,7 @@ POLYPTYCH_TILED void tiles(Operand<Number> x, Operand<Number> low, const uint32_
   int64_t row = begin;
   for (; row + ROWS <= end; row += ROWS, prefetch.fetch())
     tile<Cell, ROWS, N>(x, low, panel, row, of);
-  // The last rows are formed together with some before them, which costs less than one by one.
+  // The last rows are computed together with some before them, which costs less than one by one.
   if (row < end && end - begin >= ROWS) return tile<Cell, ROWS, N>(x, low, panel, end - ROWS, of);
   for (; row < end; row++) tile<Cell, 1, N>(x, low, panel, row, of);
 }

@@ -5,7 +5,7 @@
 
 namespace polyptych {
 
-// Whether x W^T, or x W^T + low up^T, is formed here: in float32, or in bfloat16 on a processor that
+// Whether x W^T, or x W^T + low up^T, is computed here: in float32, or in bfloat16 on a processor that
 // multiplies pairs of them and over whole pairs, where x [.., in] and low [.., r] lie row after row
 // and W [out, in] or its transpose does; and of a width for which oneDNN is not as quick.
 bool tiles_fit(const Tensor &x, const Tensor &weight, const Tensor &low = {});

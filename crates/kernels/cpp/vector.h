@@ -71,8 +71,8 @@ POLYPTYCH_INLINE float sum_of(Vec x) {
   return sum_of(lanes);
 }
 
-// N vectors, each step of all of which comes before the next step: while one waits for itself, a
-// processor does not look far enough ahead to find the work of another.
+// N vectors, each step of all of which comes before the next step: the steps of one depend on each
+// other, and the instruction window of a processor is too short to find the work of another.
 template <int N>
 struct Vecs {
   Vec at[N];

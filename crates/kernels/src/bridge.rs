@@ -19,7 +19,7 @@ pub(crate) mod ffi {
         fn run(self: &Repeat) -> Result<()>;
     }
 
-    // SAFETY: the functions keep no reference beyond the call, and what they throw is `Err`. Those
+    // SAFETY: the functions keep no reference after the call, and what they throw is `Err`. Those
     // whose loops read memory themselves check types and shapes, or take what LibTorch checked.
     unsafe extern "C++" {
         include!("polyptych-kernels/cpp/kernels.h");
@@ -188,8 +188,8 @@ pub(crate) fn all<'t>(
 }
 
 /// What C++ made, nothing where it made none.
-pub(crate) fn made(made: UniquePtr<ffi::Tensor>) -> Option<Tensor> {
-    let owned = (!made.is_null()).then(|| made.into_raw());
+pub(crate) fn optional_output(output: UniquePtr<ffi::Tensor>) -> Option<Tensor> {
+    let owned = (!output.is_null()).then(|| output.into_raw());
     // SAFETY: the pointer is of `new at::Tensor` and was given up by the only one who owned it; tch
     // frees it by `delete`.
     owned.map(|owned| unsafe { Tensor::from_ptr(owned.cast()) })
@@ -201,5 +201,5 @@ pub(crate) fn made(made: UniquePtr<ffi::Tensor>) -> Option<Tensor> {
 /// What LibTorch reports, as tch's own operations do.
 pub(crate) fn output(op: &str, done: Result<UniquePtr<ffi::Tensor>, cxx::Exception>) -> Tensor {
     let found = done.unwrap_or_else(|error| panic!("{op}: {error}"));
-    made(found).unwrap_or_default()
+    optional_output(found).unwrap_or_default()
 }

@@ -1,13 +1,22 @@
 //! LibTorch's libraries, and the memory of this process.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::bridge::ffi;
 use crate::error::{Error, Result};
 
-/// The folder of LibTorch's libraries that this program was built with.
-pub fn library_folder() -> &'static Path {
-    Path::new(env!("LIBTORCH_LIB_DIR"))
+/// The folder of LibTorch's libraries that this process uses; where the system does not tell, of
+/// those that it was built with.
+pub fn library_folder() -> PathBuf {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    loaded_from(&maps, "libtorch_cpu.so").unwrap_or_else(|| env!("LIBTORCH_LIB_DIR").into())
+}
+
+/// The folder of the library `name` among the files that Linux lists in `maps`.
+fn loaded_from(maps: &str, name: &str) -> Option<PathBuf> {
+    let paths = maps.lines().filter_map(|line| Some(Path::new(&line[line.find('/')?..])));
+    let library = paths.filter(|path| path.file_name().is_some_and(|file| file == name)).last()?;
+    library.parent().map(Path::to_path_buf)
 }
 
 /// Opens the shared library at `path`; its registrations meet those of the libraries before it.
@@ -32,4 +41,19 @@ pub fn keep_memory() -> bool {
 /// Storages of tensors on the CPU that are alive, of those made since this was first called.
 pub fn live_storages() -> i64 {
     ffi::live_storages()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_is_that_of_the_library_in_use() {
+        let maps = "7f1-7f2 r-xp 0 08:01 1   /usr/lib/libc.so.6\n7f3-7f4 r-xp 0 08:01 2   \
+                    /a b/torch/lib/libtorch_cpu.so\n7f5-7f6 rw-p 0 00:00 0\n";
+        let found = loaded_from(maps, "libtorch_cpu.so");
+        assert_eq!(found.as_deref(), Some(Path::new("/a b/torch/lib")));
+        assert_eq!(loaded_from(maps, "libtorch_cuda.so"), None);
+        assert!(library_folder().join("libtorch_cpu.so").exists());
+    }
 }

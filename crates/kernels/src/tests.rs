@@ -1,6 +1,5 @@
 //! The fast form of each kernel against its plain one.
 
-#![allow(clippy::unwrap_used)]
 use tch::{Device, Kind, Tensor, manual_seed, no_grad};
 
 use super::*;
@@ -77,7 +76,7 @@ fn threads_share_the_work_and_change_no_number_but_by_the_order_of_sums() {
 #[test]
 fn deep_products_are_those_of_libtorch() {
     let _drawing = alone();
-    // Rows beyond whole tiles, columns beyond whole vectors and beyond a panel, and either order.
+    // Rows after whole tiles, columns after whole vectors and after a panel, and either order.
     let sizes =
         [[13, 150, 100], [5, 128, 37], [30, 130, 32], [6, 384, 192], [29, 18, 70], [3, 16, 17]];
     for [rows, deep, out] in sizes {
@@ -152,7 +151,7 @@ fn the_low_rank_path_is_the_sum_of_its_parts() {
 #[test]
 fn gelu_is_that_of_libtorch_far_out_too() {
     for (kind, tolerance) in [(Kind::Float, 1e-6), (Kind::BFloat16, 5e-3)] {
-        // Numbers beyond a whole batch of vectors.
+        // Numbers after a whole batch of vectors.
         let x = Tensor::linspace(-9.0, 9.0, 1003, (Kind::Float, Device::Cpu)).to_kind(kind);
         let fast = passes(&[&x], |t| gelu(&t[0]));
         agree(&fast, &passes(&[&x], |t| t[0].gelu("none")), tolerance);
@@ -163,9 +162,9 @@ fn gelu_is_that_of_libtorch_far_out_too() {
 }
 
 #[test]
-fn what_follows_a_gelu_forms_it_again() {
+fn what_follows_a_gelu_recomputes_it() {
     let _drawing = alone();
-    // The larger ones are formed together with their base, in bfloat16 also in the backward pass.
+    // The larger ones are computed together with their base, in bfloat16 also in the backward pass.
     let sizes = [[14, 24, 18, 4], [50, 96, 200, 64], [7, 40, 18, 6], [33, 150, 100, 3]];
     for ((kind, tolerance), [rows, deep, out, r]) in
         TYPES.into_iter().flat_map(|of| sizes.map(|size| (of, size)))
@@ -219,7 +218,7 @@ fn terms_of_tasks_stand_alone() {
 #[test]
 fn a_hidden_layer_that_is_never_held_is_the_same() {
     let _drawing = alone();
-    // Rows beyond one stretch, and columns beyond whole strips.
+    // Rows after one stretch, and columns after whole strips.
     for (kind, tolerance) in TYPES {
         let (x, base) = (random(&[3, 2, 150, 24], kind), random(&[2, 150, 150], kind));
         let (a, b) = (random(&[3, 4, 24], kind), random(&[3, 150, 4], kind));
@@ -272,7 +271,7 @@ fn attention_is_the_formula() {
 }
 
 #[test]
-fn what_a_mask_hides_has_no_share() {
+fn what_a_mask_hides_has_probability_zero() {
     let _drawing = alone();
     for (kind, tolerance) in TYPES {
         let qkv = random(&[2, 49, 192], kind);
@@ -290,7 +289,7 @@ fn what_a_mask_hides_has_no_share() {
 #[test]
 fn the_low_rank_path_drops_what_dropout_drops() {
     let _drawing = alone();
-    // The larger ones are formed together with their base, in bfloat16 also in the backward pass.
+    // The larger ones are computed together with their base, in bfloat16 also in the backward pass.
     let sizes = [[14, 24, 18, 4], [50, 96, 200, 64], [7, 40, 18, 6], [33, 150, 100, 3]];
     for ((kind, tolerance), [rows, deep, out, r]) in
         TYPES.into_iter().flat_map(|of| sizes.map(|size| (of, size)))
@@ -326,8 +325,8 @@ fn dropout_keeps_its_share_and_repeats_with_its_seed() {
         let apart = (kept - 0.95).abs().max().double_value(&[]);
         assert!(apart < 0.06, "{apart}");
     }
-    let share = y.gt(0.0).to_kind(Kind::Float).mean(Kind::Float).double_value(&[]);
-    assert!((share - 0.95).abs() < 0.002, "{share}");
+    let kept = y.gt(0.0).to_kind(Kind::Float).mean(Kind::Float).double_value(&[]);
+    assert!((kept - 0.95).abs() < 0.002, "{kept}");
     y.sum(Kind::Float).backward();
     assert!(x.grad().equal(&y.detach()));
     let half = draw(1).to_kind(Kind::BFloat16);
@@ -440,7 +439,7 @@ fn resizing_is_that_of_libtorch() {
 #[test]
 fn layers_are_normalised_as_by_libtorch() {
     let _drawing = alone();
-    // Rows of whole vectors and others; rows beyond those that take turns.
+    // Rows of whole vectors and others; rows after those that take turns.
     for ((kind, tolerance), width) in TYPES.into_iter().flat_map(|of| [(of, 70), (of, 96)]) {
         let x = no_grad(|| random(&[3, 101, width], Kind::Float) * 2.0 + 5.0).to_kind(kind);
         let (weight, bias) = (random(&[width], Kind::Float), random(&[width], Kind::Float));

@@ -6,7 +6,7 @@ use crate::{Error, Result};
 
 /// Checks that every element of `target` is an index `0..classes` or NaN.
 ///
-/// Meant for labels on the CPU, before they reach a device: it reads the result, so it waits for
+/// Meant for labels on the CPU, before they are on a device: it reads the result, so it waits for
 /// the device that the target is on.
 ///
 /// # Errors
@@ -24,8 +24,6 @@ pub fn check_classes(target: &Tensor, classes: i64) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     fn refusal(values: &[f32]) -> String {

@@ -1,6 +1,6 @@
 //! The quality-retaining loss of EMTAL (NeurIPS 2024, arXiv 2501.06884).
 //!
-//! Tasks reach their best at different times. This loss holds each class to the logits it had,
+//! Tasks are at their best at different times. This loss holds each class to the logits it had,
 //! the more strongly the better its task does, so that a task that is done keeps its quality while
 //! the others still learn. It knows logits and labels alone: any backbone and any adapter will do.
 

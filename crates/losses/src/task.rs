@@ -30,8 +30,6 @@ polyptych_registry::parts! {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use polyptych_tensor::{Device, Kind, Tensor};
 
     use super::*;

@@ -67,8 +67,6 @@ fn check(task: &str, weight: f64) -> Result<f64> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     fn value(loss: f32) -> LossValue {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{MetricError, Result};
 use crate::metric::Score;
 
-/// What a single-task model reached on one task.
+/// The score of a single-task model on one task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Baseline {
@@ -144,8 +144,6 @@ fn refuse_unless(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     fn miou(value: f64) -> Score {

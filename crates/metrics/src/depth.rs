@@ -103,8 +103,6 @@ impl Metric for Depth {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use ndarray::array;
 
     use super::*;

@@ -64,7 +64,7 @@ impl Default for EdgesConfig {
 /// - `ods_f` (%): highest `F`, interpolated linearly between neighbouring thresholds
 /// - `ois_f` (%): `F` of the counts that each image has at its own best threshold
 /// - `ap` (%): mean of the precision, interpolated linearly, at recall 0.01, 0.02, ..., 1.00. Recall
-///   that lies outside of what the thresholds reach counts as precision 0, so this is meaningful
+///   that lies outside of what the thresholds give counts as precision 0, so this is meaningful
 ///   for soft maps only.
 #[derive(Debug, Clone)]
 pub struct Edges {
@@ -181,8 +181,6 @@ impl Annotators {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use ndarray::{Array3, array, concatenate};
 
     use super::*;

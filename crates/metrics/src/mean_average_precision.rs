@@ -88,8 +88,6 @@ fn average_precision(images: &[(f32, bool)]) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use ndarray::{Array3, array};
     use proptest::prelude::*;
 

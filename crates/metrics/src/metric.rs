@@ -26,7 +26,7 @@ pub trait Metric: Send {
     /// [`MetricError::NoLabel`](crate::MetricError::NoLabel) if no labelled pixel was seen.
     fn compute(&self) -> Result<Vec<Score>>;
 
-    /// What each class reached, in the order of classes; nothing for a measure without classes.
+    /// The value of each class, in the order of classes; nothing for a measure without classes.
     fn per_class(&self) -> Vec<ClassScore> {
         Vec::new()
     }
@@ -38,7 +38,7 @@ pub trait Metric: Send {
     }
 }
 
-/// What one class reached.
+/// The value of one class.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct ClassScore {
     /// `iou`, `accuracy` or `average_precision`.

@@ -157,8 +157,6 @@ fn norm(vector: [f64; 3]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use ndarray::{Array3, array};
     use proptest::prelude::*;
 

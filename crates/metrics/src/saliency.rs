@@ -173,8 +173,6 @@ fn max(values: impl Iterator<Item = f64>) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use ndarray::array;
 
     use super::*;

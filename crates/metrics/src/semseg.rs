@@ -107,8 +107,6 @@ impl Metric for SemsegIou {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use ndarray::{Array3, array};
     use proptest::prelude::*;
 

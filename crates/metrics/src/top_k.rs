@@ -60,7 +60,7 @@ impl TopK {
     /// Predictions hold the logits of all classes, targets count from the first own class.
     ///
     /// # Errors
-    /// If there are no own classes, or some lie beyond the last.
+    /// If there are no own classes, or some lie after the last.
     pub fn of_union(own: Range<usize>, num_classes: usize) -> Result<Self> {
         let wrong = |key, expected, found: String| {
             Err(MetricError::Option { metric: NAME, key, expected, found })
@@ -163,8 +163,6 @@ fn rank(prediction: &ArrayView3<f32>, class: usize, range: Range<usize>) -> usiz
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use ndarray::Array3;
 
     use super::*;

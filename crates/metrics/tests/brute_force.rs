@@ -205,11 +205,11 @@ fn ranks() {
             let hit = |(prediction, target): &&Pair| {
                 let class = target[[0, 0, 0]] as usize;
                 let own = prediction[[class, 0, 0]];
-                let ahead = (0..classes).filter(|&other| {
+                let higher = (0..classes).filter(|&other| {
                     let value = prediction[[other, 0, 0]];
                     value > own || (value == own && other < class)
                 });
-                ahead.count() < k
+                higher.count() < k
             };
             let hits = images.iter().filter(hit).count() as f64;
             close(&metric, name, 100.0 * hits / images.len() as f64, 1e-9);

@@ -11,13 +11,14 @@
 //!
 //! ```
 //! use polyptych_registry::{DynPart, Part, parts};
+//! use schemars::JsonSchema;
 //! use serde::{Deserialize, Serialize};
 //!
 //! pub trait Shape: DynPart {
 //!     fn area(&self) -> f64;
 //! }
 //!
-//! #[derive(Debug, Serialize, Deserialize)]
+//! #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 //! #[serde(deny_unknown_fields)]
 //! pub struct Square { side: f64 }
 //!
@@ -45,14 +46,19 @@ mod error;
 mod part;
 mod parts;
 mod registry;
+mod schema;
 mod tagged;
 
 pub use error::{Error, Result};
 pub use part::{DynPart, Part};
 pub use registry::{Entry, Registry};
 #[doc(hidden)]
+pub use schema::schema;
+#[doc(hidden)]
 pub use tagged::{read, write};
 
+#[doc(hidden)]
+pub use schemars;
 #[doc(hidden)]
 pub use serde;
 #[doc(hidden)]

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::fmt::Debug;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -10,8 +11,9 @@ use serde_json::Value;
 /// The settings of a part: a serde struct with a name.
 ///
 /// Settings refuse unknown fields (`#[serde(deny_unknown_fields)]`), so that a typing error in a
-/// recipe is found.
-pub trait Part: Serialize + DeserializeOwned + Debug + Send + Sync + 'static {
+/// recipe is found. The comments on their fields are what `polyptych recipe explain` and the
+/// reference say about them.
+pub trait Part: Serialize + DeserializeOwned + JsonSchema + Debug + Send + Sync + 'static {
     /// Name in recipes, in snake case.
     const NAME: &'static str;
 

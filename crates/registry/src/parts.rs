@@ -91,6 +91,18 @@ macro_rules! parts {
             }
         }
 
+        impl $crate::schemars::JsonSchema for $config {
+            fn schema_name() -> ::std::borrow::Cow<'static, str> {
+                stringify!($config).into()
+            }
+
+            fn json_schema(
+                generator: &mut $crate::schemars::SchemaGenerator,
+            ) -> $crate::schemars::Schema {
+                $crate::schema(Self::registry(), $tag, generator)
+            }
+        }
+
         impl $crate::serde::Serialize for $config {
             fn serialize<S: $crate::serde::Serializer>(
                 &self,

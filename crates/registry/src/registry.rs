@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
 use crate::{Error, Part, Result};
@@ -17,6 +18,8 @@ pub struct Entry<K: ?Sized> {
     read: fn(Value) -> serde_json::Result<Arc<K>>,
     /// [`Part::example`].
     example: fn() -> Arc<K>,
+    /// Describes the settings.
+    schema: fn(&mut SchemaGenerator) -> Schema,
 }
 
 impl<K: ?Sized> Entry<K> {
@@ -26,7 +29,8 @@ impl<K: ?Sized> Entry<K> {
         read: fn(Value) -> serde_json::Result<Arc<K>>,
         example: fn() -> Arc<K>,
     ) -> Self {
-        Self { name: P::NAME, summary: P::SUMMARY, read, example }
+        let schema = <P as JsonSchema>::json_schema;
+        Self { name: P::NAME, summary: P::SUMMARY, read, example, schema }
     }
 
     /// Reads settings.
@@ -35,6 +39,12 @@ impl<K: ?Sized> Entry<K> {
     /// A field that is missing, unknown or of another type.
     pub fn read(&self, settings: Value) -> serde_json::Result<Arc<K>> {
         (self.read)(settings)
+    }
+
+    /// JSON Schema of the settings, without the name of the part.
+    #[must_use]
+    pub fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        (self.schema)(generator)
     }
 
     /// [`Part::example`].

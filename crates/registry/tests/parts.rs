@@ -2,6 +2,7 @@
 #![allow(missing_docs)]
 
 use polyptych_registry::{DynPart, Error, Part, parts};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub trait Shape: DynPart {
@@ -12,7 +13,7 @@ pub trait Shape: DynPart {
     }
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Square {
     side: f64,
@@ -35,7 +36,7 @@ impl Shape for Square {
     }
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Disc {
     radius: f64,
@@ -107,4 +108,18 @@ fn a_program_adds_parts_of_its_own() {
     assert_eq!(ShapeConfig::examples().len(), 2);
     let again = ShapeConfig::register::<Disc>().unwrap_err();
     assert_eq!(again, Error::Taken { kind: "shape", name: "disc" });
+}
+
+#[test]
+fn the_schema_has_every_part_with_its_name_and_its_settings() {
+    let schema = schemars::schema_for!(ShapeConfig).to_value();
+    assert_eq!(schema["title"], "shape");
+    let square = &schema["oneOf"][0];
+    assert_eq!(
+        (&square["title"], &square["description"]),
+        (&"square".into(), &"four equal sides".into())
+    );
+    assert_eq!(square["properties"]["name"]["const"], "square");
+    assert!(square["properties"].get("side").is_some());
+    assert_eq!(square["required"], serde_json::json!(["name", "side"]));
 }

@@ -134,7 +134,6 @@ pub(crate) fn kind(spec: &TaskSpec) -> String {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     pub(crate) fn description() -> Description {

@@ -68,7 +68,6 @@ pub(crate) fn fitted(height: usize, width: usize, max_side: usize) -> [usize; 2]
 
 #[cfg(test)]
 pub(crate) mod tests {
-    #![allow(clippy::unwrap_used)]
     use image::{ImageFormat, RgbImage};
 
     use super::*;

@@ -240,7 +240,6 @@ pub(crate) fn stored(served: &Served, map: &Array3<f32>) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use std::io::Read;
 
     use super::*;

@@ -64,7 +64,6 @@ pub(crate) async fn watch(folder: PathBuf, mut loaded: Fingerprint, control: Con
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -26,6 +26,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::domain::Domain;
@@ -39,7 +40,7 @@ const SPLITS: [&str; 3] = ["train", "val", "test"];
 const ORDER: u64 = 3;
 
 /// Which pictures of which domain to draw.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FineGrainedConfig {
     /// `birds`, `cars`, `aircraft` or `flowers`; also the name of the task.

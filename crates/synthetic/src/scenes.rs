@@ -36,6 +36,7 @@ pub(crate) mod thing;
 pub(crate) mod world;
 
 use ndarray::Array2;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::{camera::View, film::Film, rng::Stream, world::World};
@@ -45,7 +46,7 @@ use polyptych_data::{Dataset, Error, Result, Sample, TaskSpec};
 const SPLITS: [&str; 3] = ["train", "val", "pretrain"];
 
 /// Which scenes to draw.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScenesConfig {
     /// Seed of the whole data set.

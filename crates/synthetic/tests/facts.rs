@@ -8,17 +8,17 @@ use polyptych_synthetic::{CopyContents, write_copy};
 
 fn facts(name: &str, spoil: impl Fn(&Path)) -> (Facts, CopyContents) {
     let folder = tempfile::tempdir().unwrap();
-    let made = write_copy(name, folder.path()).unwrap();
+    let written = write_copy(name, folder.path()).unwrap();
     spoil(folder.path());
     let manifest =
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("../../datasets/{name}.toml"));
-    (Facts::of_folder(&manifest, &Root::new(folder.path(), false), &|_, _, _| {}).unwrap(), made)
+    (Facts::of_folder(&manifest, &Root::new(folder.path(), false), &|_, _, _| {}).unwrap(), written)
 }
 
 #[test]
 fn images_labels_and_histograms_are_those_of_the_maker() {
     for name in CopyContents::names() {
-        let (facts, made) = facts(name, |_| {});
+        let (facts, written) = facts(name, |_| {});
         // The fine-grained sets are in circulation in one form alone.
         let known = facts.variant.as_deref().unwrap_or("synthetic copy of this repository");
         assert_eq!(known, "synthetic copy of this repository", "{name}");
@@ -32,7 +32,7 @@ fn images_labels_and_histograms_are_those_of_the_maker() {
                 found.labels.insert(key, (task.labels, task.histogram.clone()));
             }
         }
-        assert_eq!(found, made, "{name}");
+        assert_eq!(found, written, "{name}");
     }
 }
 
@@ -51,7 +51,7 @@ fn sizes_and_distances_are_those_of_the_maker() {
 }
 
 #[test]
-fn parts_of_an_archive_and_unknown_copies_are_told() {
+fn parts_of_an_archive_and_unknown_copies_are_reported() {
     let (facts, _) = facts("pascal_context", |root| {
         std::fs::remove_dir_all(root.join("human_parts")).unwrap();
         std::fs::write(root.join("ImageSets/Context/val.txt"), "2008_000008\n").unwrap();

@@ -57,7 +57,7 @@ fn streets_are_paired_through_cities_and_words() {
 }
 
 #[test]
-fn arrays_and_pictures_are_told_apart_by_their_values() {
+fn arrays_and_pictures_differ_by_their_values() {
     let (folder, manifest, inferred) = inferred_copy("nyud", |root| {
         fs::remove_dir_all(root.join("gt_sets")).unwrap();
         for late in
@@ -87,7 +87,7 @@ fn folders_of_classes_are_classes() {
 }
 
 #[test]
-fn what_is_not_understood_is_told() {
+fn what_is_not_understood_is_reported() {
     let (_folder, _, inferred) = inferred_copy("pascal_context", |_| {});
     let note = |word: &str| inferred.notes.iter().any(|note| note.contains(word));
     assert!(note("human_parts/{id}.mat: a MATLAB file"), "{:?}", inferred.notes);

@@ -37,6 +37,13 @@ pub fn name(device: Device) -> String {
     }
 }
 
+/// Waits until `device` has done all that it was asked to do; the CPU always has.
+pub fn synchronize(device: Device) {
+    if let Device::Cuda(index) = device {
+        tch::Cuda::synchronize(index as i64);
+    }
+}
+
 fn cuda(asked: &str, index: usize) -> Result<Device> {
     match cuda_count() {
         Ok(count) if index < count => Ok(Device::Cuda(index)),

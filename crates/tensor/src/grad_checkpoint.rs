@@ -35,7 +35,6 @@ fn cut_off(x: &Activations) -> Activations {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use std::cell::Cell;
 
     use tch::{Device, Kind, Tensor, no_grad};

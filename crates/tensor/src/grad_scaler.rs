@@ -35,7 +35,7 @@ impl GradScaler {
     pub const GROWTH_FACTOR: f64 = 2.0;
     /// Factor on the scale after a step whose gradients are not finite.
     pub const BACKOFF_FACTOR: f64 = 0.5;
-    /// The scale shrinks no further: 2^-126, float32's smallest normal number.
+    /// The scale shrinks no more than to this: 2^-126, float32's smallest normal number.
     pub const MIN_SCALE: f64 = f32::MIN_POSITIVE as f64;
     /// Good steps in a row before the scale grows.
     pub const GROWTH_INTERVAL: i64 = 2000;
@@ -70,7 +70,7 @@ impl GradScaler {
         } else if self.growth_tracker == Self::GROWTH_INTERVAL {
             self.growth_tracker = 0;
             let grown = self.scale * Self::GROWTH_FACTOR;
-            // A scale beyond float32 would make every loss infinite.
+            // A scale above float32's range would make every loss infinite.
             self.scale = if grown <= f64::from(f32::MAX) { grown } else { self.scale };
         }
     }
@@ -119,7 +119,6 @@ fn wrong(key: &str, expected: &str, found: String) -> Error {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     /// LibTorch's own kernel of `torch.amp.GradScaler.update`, over a sequence in which overflows

@@ -12,13 +12,17 @@ mod grad_scaler;
 mod init;
 mod layers;
 mod load;
+mod marks;
 pub mod memory;
 pub mod optim;
+mod parameter;
+mod parts;
 mod plan;
 mod precision;
 mod schedule;
 mod scope;
 mod seed;
+mod site;
 mod tensors;
 #[cfg(test)]
 mod testing;
@@ -30,13 +34,14 @@ pub use grad_scaler::GradScaler;
 pub use init::Init;
 pub use layers::{BatchNorm2d, Conv2d, LayerNorm, Linear, add_branch, cast, dropout};
 pub use load::{LoadOptions, LoadReport, Resample, matches};
-pub use plan::{
-    Gate, Narrow, NoAdapter, Observed, Owner, Parallel, ParallelOutput, Plain, Plan, Projection,
-    Prompts, Pyramid, Site, SiteKind, Tap,
-};
+pub use marks::{Marks, Owner, ParameterKind, ParameterKinds};
+pub use parameter::Parameter;
+pub use parts::{Gate, Neck, Parallel, ParallelOutput, Prompts, Tap};
+pub use plan::{Narrow, NoAdapter, Observed, Plain, Plan, Projection, Pyramid};
 pub use precision::Precision;
 pub use schedule::Schedule;
 pub use scope::{Entry, Role, Scope, Store};
 pub use seed::{scramble, seed_of_step};
+pub use site::{Site, SiteKind};
 pub use tch::{Device, Kind, TchError, Tensor, manual_seed, no_grad, set_num_threads};
 pub use tensors::Tensors;

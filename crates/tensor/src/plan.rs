@@ -3,53 +3,20 @@
 //! A backbone asks a [`Plan`] for every projection by its timm name; the plan decides what stands
 //! there. With [`NoAdapter`] the backbone is exactly timm's. Neither side knows the other.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use crate::{Activations, Linear, Result, Scope, Tensors};
+use crate::parameter::parameters;
+use crate::site::Site;
+use crate::{
+    Activations, Gate, Linear, Neck, Parallel, Parameter, ParameterKinds, Prompts, Result, Scope,
+    Store, Tensors,
+};
 use polyptych_kernels::gelu;
-
-/// Which projection of a block stands at a site.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum SiteKind {
-    /// Query, key and value in one matrix: `attn.qkv`.
-    Qkv,
-    /// Output of attention: `attn.proj`.
-    Proj,
-    /// First matrix of the MLP: `mlp.fc1`.
-    Fc1,
-    /// Second matrix of the MLP: `mlp.fc2`.
-    Fc2,
-    /// Patch merging: `downsample.reduction`.
-    Reduction,
-    /// The whole MLP, `mlp`: no projection stands there, but a path may run beside it.
-    Mlp,
-    /// A whole block: no projection stands there, but prompts may join the tokens in front of it.
-    Block,
-}
-
-/// One projection of a backbone, as the backbone describes it to a plan.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Site {
-    /// timm's name within the backbone: `layers.2.blocks.5.mlp.fc1`.
-    pub path: String,
-    /// What stands there.
-    pub kind: SiteKind,
-    /// Length of the last axis that goes in.
-    pub in_features: i64,
-    /// Length of the last axis that comes out.
-    pub out_features: i64,
-    /// Whether timm's layer has a bias.
-    pub bias: bool,
-    /// Index of the stage; a ViT's blocks fall into as many stages as it hands out features.
-    pub stage: usize,
-    /// Whether the block is the last of its stage.
-    pub last_in_stage: bool,
-    /// Whether the stage is the last of the backbone.
-    pub last_stage: bool,
-}
 
 /// A linear map over the last axis that may carry an adapter.
 pub trait Projection: Debug {
@@ -88,69 +55,11 @@ pub trait Narrow {
     fn forward_narrow(&self, shared: &Tensor, low: &Tensor, train: bool) -> Activations;
 }
 
-/// What scales the hidden units of an MLP, between its first matrix and its activation.
-pub trait Gate: Debug {
-    /// Scales `hidden`, `[.., hidden_features]`, by what it reads in `x`, `[.., in_features]`: the
-    /// output and the input of `mlp.fc1`.
-    ///
-    /// Outside of training the gate may note what it saw, for [`Plan::observed`].
-    fn forward(&self, x: &Activations, hidden: &Activations, train: bool) -> Activations;
-}
-
-/// A path parallel to the MLP of a block.
-pub trait Parallel: Debug {
-    /// What the path makes of `residual`, the stream that the block's MLP branches from, and of
-    /// `normed`, the same behind the second norm, which the MLP reads; `[.., dim]` both.
-    fn forward(&self, residual: &Activations, normed: &Activations, train: bool) -> ParallelOutput;
-
-    /// How the streams of tasks leave the trunk behind this block; nothing if they do not.
-    fn tap(&self) -> Option<Tap> {
-        None
-    }
-}
-
-/// Trainable tokens that join those of an image in front of a block.
-///
-/// They attend and are attended to like the image's, and are dropped before any head reads.
-pub trait Prompts: Debug {
-    /// `[batch, prompts, dim]`, in place of what the block before made of its own prompts.
-    fn forward(&self, batch: i64, train: bool) -> Tensor;
-}
-
-/// What a path parallel to an MLP makes.
-#[derive(Debug)]
-pub struct ParallelOutput {
-    /// Joins what flows on to the next block; stochastic depth does not touch it.
-    pub added: Activations,
-    /// `[tasks, batch, .., dim]`: the tasks' own terms. They never enter the next block: within a
-    /// stage they are summed up to its tap and leave there.
-    pub aside: Option<Tensor>,
-}
-
-/// What the heads of a task read at a tap: the trunk `z` behind the tap's block and the sum `a` of
-/// the task's terms in the stage so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tap {
-    /// `z + a`.
-    Sum,
-    /// `z` and `a` one behind the other, twice as wide as the trunk.
-    Concat,
-}
-
-/// The one task that depends on a parameter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Owner<'n> {
-    /// The task.
-    pub task: &'n str,
-    /// Index of the stage whose level alone depends on the parameter.
-    pub stage: usize,
-}
-
 /// What a plan saw of every image of a batch: `[batch, values]` under the name of the site.
 pub type Observed = Vec<(String, Tensor)>;
 
 /// Which activations a stage hands to the heads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Pyramid {
     /// Those behind its last block, as timm's `forward_intermediates` does.
@@ -204,8 +113,29 @@ pub trait Plan: Debug {
         Ok(None)
     }
 
+    /// Makes what stands behind the levels, which have `channels` numbers each, with its parameters below
+    /// `scope`, the backbone's own; nothing unless the method has such a part. It is asked for last.
+    ///
+    /// # Errors
+    /// A configuration that does not fit the levels.
+    fn neck(&self, _scope: &Scope, _channels: &[i64]) -> Result<Option<Box<dyn Neck>>> {
+        Ok(None)
+    }
+
     /// Tells the plan where the run stands: `step` of `steps` were done before what comes next.
     fn set_progress(&self, _step: u64, _steps: u64) {}
+
+    /// Lets the plan read the gradients of a step, which are complete and clipped, before the optimiser
+    /// moves anything. A step that is skipped does not get here.
+    fn before_step(&self) {}
+
+    /// The method's own term of the loss, a scalar with its gradient, as of the last forward pass
+    /// in training; nothing where the tasks' losses are all.
+    ///
+    /// A step adds its gradient once, behind whatever balances the tasks.
+    fn penalty(&self) -> Option<Tensor> {
+        None
+    }
 
     /// Why the model cannot be merged as it is now; nothing where it can.
     fn unmergeable(&self) -> Option<String> {
@@ -217,11 +147,12 @@ pub trait Plan: Debug {
         Observed::new()
     }
 
-    /// Checks what only the whole backbone can show; to be called once all sites were asked for.
+    /// Checks what only the whole backbone can show: `sites` are all that it asked for, in its
+    /// order, and `parameters` all that were made.
     ///
     /// # Errors
     /// A configuration that fits no site.
-    fn finish(&self) -> Result<()> {
+    fn check(&self, _sites: &[Site], _parameters: &[Parameter]) -> Result<()> {
         Ok(())
     }
 
@@ -236,23 +167,35 @@ pub trait Plan: Debug {
         false
     }
 
-    /// Whether the backbone's parameter `name` (timm's or the method's own) trains.
-    fn trains(&self, name: &str) -> bool;
-
-    /// Who alone depends on the backbone's parameter `name`, once all sites were asked for; nothing
-    /// where several tasks may.
-    fn owner<'n>(&self, _name: &'n str) -> Option<Owner<'n>> {
-        None
+    /// Whether parameters of the backbone's own that are of `kinds` train: its biases, its norms,
+    /// all of them. What the method makes below [`Scope::adapter`] trains in any case.
+    fn trains(&self, _kinds: &ParameterKinds) -> bool {
+        false
     }
 
-    /// Merges into the backbone's weights what can be merged, in a copy of its tensors.
+    /// The parameters of the backbone that was built with the plan below `scope`: what trains, and
+    /// who owns what.
+    fn parameters(&self, scope: &Scope) -> Vec<Parameter> {
+        parameters(scope, |kinds| self.trains(kinds))
+    }
+
+    /// Makes exactly the parameters of `store` trainable that train with the plan.
+    fn set_trainable(&self, store: &Store) {
+        let all = self.parameters(&store.root());
+        let trained: BTreeSet<String> =
+            all.into_iter().filter(|own| own.trains).map(|own| own.name).collect();
+        store.set_trainable(|name| trained.contains(name));
+    }
+
+    /// Merges into the backbone's weights what can be merged, in a copy of its tensors. `sites` are
+    /// all that the backbone asked for, in its order.
     ///
     /// What cannot be merged stays under the method's own names. A model that is built with the
     /// same plan in its merged form has exactly the names that remain.
     ///
     /// # Errors
     /// A tensor that the plan made and the map lacks.
-    fn merge(&self, tensors: &Tensors) -> Result<Tensors> {
+    fn merge(&self, _sites: &[Site], tensors: &Tensors) -> Result<Tensors> {
         Ok(tensors.iter().map(|(name, t)| (name.clone(), t.shallow_clone())).collect())
     }
 }
@@ -267,7 +210,7 @@ pub enum NoAdapter {
 }
 
 impl Plan for NoAdapter {
-    fn trains(&self, _name: &str) -> bool {
+    fn trains(&self, _kinds: &ParameterKinds) -> bool {
         *self == NoAdapter::Full
     }
 }

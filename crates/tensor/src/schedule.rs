@@ -1,5 +1,6 @@
 //! Learning rate over steps: linear warm-up, cosine, constant tail.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -10,7 +11,7 @@ use crate::{Error, Result};
 /// step `t < W`: `start + (1 - start) * t / W`;
 /// then `floor + (1 - floor) * (1 + cos(pi * (t - W) / (N - W - C))) / 2`; from `N - C` on `floor`.
 /// Without `warmup_prefix` the cosine has begun under the warm-up: `cos(pi * t / (N - C))`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Schedule {
     /// Steps of linear warm-up.

@@ -11,6 +11,7 @@ use std::rc::Rc;
 
 use tch::{Device, Kind, Tensor};
 
+use crate::marks::{Marks, Owner, ParameterKind};
 use crate::{Error, Init, Result};
 use polyptych_kernels as kernels;
 
@@ -32,12 +33,17 @@ pub struct Entry {
     pub role: Role,
     /// Kept for compatible files, although no output depends on it.
     pub unused: bool,
+    /// What was said of it where it was made.
+    pub marks: Marks,
     /// What layers hold that were made under other names, see [`Store::tie`]; the numbers are
     /// those of `tensor`.
     tied: Vec<Tensor>,
 }
 
 /// All tensors of a model, in the order of their names.
+///
+/// Scopes are handed down while a model is built and all put their tensors here: clones share one
+/// map, in a cell.
 #[derive(Debug, Clone)]
 pub struct Store {
     entries: Rc<RefCell<BTreeMap<String, Entry>>>,
@@ -49,6 +55,7 @@ pub struct Store {
 pub struct Scope {
     store: Store,
     path: String,
+    marks: Marks,
 }
 
 impl Store {
@@ -59,7 +66,7 @@ impl Store {
 
     /// The top of the tree.
     pub fn root(&self) -> Scope {
-        Scope { store: self.clone(), path: String::new() }
+        Scope { store: self.clone(), path: String::new(), marks: Marks::default() }
     }
 
     /// Where the tensors live.
@@ -159,7 +166,7 @@ impl Store {
         if names.is_empty() { Ok(()) } else { Err(Error::NoGradient { names: names.join(", ") }) }
     }
 
-    /// Forgets all gradients, so that "no gradient arrived" can be told from "zero arrived".
+    /// Forgets all gradients, so that "no gradient arrived" differs from "zero arrived".
     pub fn zero_grad(&self) {
         let entries = self.entries.borrow();
         let all: Vec<&Tensor> = entries.values().map(|entry| &entry.tensor).collect();
@@ -179,7 +186,33 @@ impl Store {
 impl Scope {
     /// Goes down into `name`.
     pub fn pp(&self, name: impl Display) -> Scope {
-        Scope { store: self.store.clone(), path: self.join(name) }
+        Scope { path: self.join(name), ..self.clone() }
+    }
+
+    /// The same place for a method's own parameters: those made here and below train.
+    pub fn adapter(&self) -> Scope {
+        self.marked(|marks| marks.adapter = true)
+    }
+
+    /// The same place for parameters on which `owner` alone depends.
+    pub fn owned_by(&self, owner: Owner) -> Scope {
+        self.marked(|marks| marks.owner = Some(owner))
+    }
+
+    /// The same place for parameters of `kind`, beside the kinds that hold already.
+    pub fn of_kind(&self, kind: ParameterKind) -> Scope {
+        self.marked(|marks| marks.kinds.extend([kind]))
+    }
+
+    /// The same place, where parameters of `kind` train whatever the plan says of that kind.
+    pub fn training(&self, kind: ParameterKind) -> Scope {
+        self.marked(|marks| marks.training.extend([kind]))
+    }
+
+    fn marked(&self, mark: impl FnOnce(&mut Marks)) -> Scope {
+        let mut scope = self.clone();
+        mark(&mut scope.marks);
+        scope
     }
 
     /// Full path of the scope, without a trailing dot.
@@ -197,7 +230,7 @@ impl Scope {
     /// # Errors
     /// A name that is taken, or a shape with a negative extent.
     pub fn param(&self, name: impl Display, shape: &[i64], init: Init) -> Result<Tensor> {
-        self.make(name, shape, init, Role::Parameter)
+        self.make(self.join(name), shape, init, Role::Parameter)
     }
 
     /// The parameter `name`, which several layers share: made by the first that asks.
@@ -216,7 +249,15 @@ impl Scope {
             }
             None => {}
         }
-        self.store.root().param(key, shape, init)
+        self.make(key, shape, init, Role::Parameter)
+    }
+
+    /// Makes the parameter `bias`, which is a [`ParameterKind::Bias`].
+    ///
+    /// # Errors
+    /// As [`Scope::param`].
+    pub fn bias(&self, shape: &[i64], init: Init) -> Result<Tensor> {
+        self.of_kind(ParameterKind::Bias).param("bias", shape, init)
     }
 
     /// Makes the float32 buffer `name` of `shape`.
@@ -224,18 +265,23 @@ impl Scope {
     /// # Errors
     /// As [`Scope::param`].
     pub fn buffer(&self, name: impl Display, shape: &[i64], init: Init) -> Result<Tensor> {
-        self.make(name, shape, init, Role::Buffer)
+        self.make(self.join(name), shape, init, Role::Buffer)
     }
 
-    fn make(&self, name: impl Display, shape: &[i64], init: Init, role: Role) -> Result<Tensor> {
-        let key = self.join(name);
+    fn make(&self, key: String, shape: &[i64], init: Init, role: Role) -> Result<Tensor> {
         if shape.iter().any(|&extent| extent < 0) {
             let expected = "non-negative extents".into();
             return Err(Error::Shape { key, expected, found: shape.to_vec() });
         }
         let drawn = tch::no_grad(|| init.draw(shape, self.store.device));
         let tensor = drawn.set_requires_grad(role == Role::Parameter);
-        let entry = Entry { tensor: tensor.shallow_clone(), role, unused: false, tied: Vec::new() };
+        let entry = Entry {
+            tensor: tensor.shallow_clone(),
+            role,
+            unused: false,
+            marks: self.marks.clone(),
+            tied: Vec::new(),
+        };
         self.store.insert(key, entry)?;
         Ok(tensor)
     }

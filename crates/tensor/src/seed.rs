@@ -1,7 +1,7 @@
 //! Numbers that are spread well although what they come from lies close together.
 //!
 //! SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): a counter in large steps, and a function that
-//! lets every bit that goes in reach every bit that comes out.
+//! lets every bit that comes out depend on every bit that goes in.
 
 /// The counter's step: 2^64 over the golden ratio, made odd.
 const STRIDE: u64 = 0x9e37_79b9_7f4a_7c15;

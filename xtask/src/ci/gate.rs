@@ -45,7 +45,10 @@ const FUZZ_LOCK: Step = step(&[
     "--manifest-path=benches/fuzz/Cargo.toml",
 ]);
 
-const STEPS: &[Step] = &[FORMAT, FUZZ_LOCK, CLIPPY, DOC, step(&["xtask", "test"])];
+// After the tests, which have built the program that it asks.
+const SITE: Step = step(&["xtask", "docs", "--check"]);
+
+const STEPS: &[Step] = &[FORMAT, FUZZ_LOCK, CLIPPY, DOC, step(&["xtask", "test"]), SITE];
 
 /// Everything that must pass before a change lands, cheapest first
 #[derive(Parser)]
@@ -183,14 +186,15 @@ mod tests {
             let words = |line: &str| line.split(' ').take(2).collect::<Vec<_>>().join(" ");
             let ran: Vec<String> = ran.iter().map(|line| words(line)).collect();
             let clippy = ["clippy --version", "clippy --workspace"];
-            let rest = ["doc --workspace", "xtask test"];
+            let rest = ["doc --workspace", "xtask test", "xtask docs"];
             let format = ["fmt --version", "fmt --all", "tree --quiet"];
             assert_eq!(ran, [&format[..], &clippy, &rest].concat());
         }
 
         #[test]
         fn each_failing_step_fails_the_gate_and_ends_it() {
-            for broken in ["fmt --all --check", "tree", "clippy --workspace", "doc", "xtask test"] {
+            let broken = ["fmt --all --check", "tree", "clippy --workspace", "doc", "xtask test"];
+            for broken in broken.into_iter().chain(["xtask docs"]) {
                 let (outcome, ran) = through(broken, ExitCode::SUCCESS);
                 let message = outcome.unwrap_err().to_string();
                 assert!(message.starts_with(&format!("`cargo {broken}")), "{message}");

@@ -48,7 +48,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn states_are_told_apart() {
+    fn states_differ() {
         let root = tempfile::tempdir().unwrap();
         let home = Home::new(root.path(), "x", None).unwrap();
         assert_eq!(home.state(), "not here");

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: our programs and PyTorch's in turn, and a table of the ratios.
+//! `cargo xtask bench`: our programs and PyTorch's, interleaved, and a table of the ratios.
 //!
 //! Every program is a process of its own that prepares itself and then runs one round whenever it
 //! is asked to: see `benches/src/bin/worker` and `benches/peers`. Whatever else a machine does slows
@@ -47,7 +47,7 @@ impl Subcommand for Bench {
         if flags.peers {
             has_peers(&flags.python)?;
         }
-        let ours = build()?;
+        let ours = flags.worker.clone().map_or_else(build, Ok)?;
         for case in chosen {
             for settings in groups(flags, case) {
                 let rows = measure(flags, case, &settings, &ours)?;
@@ -85,7 +85,8 @@ fn groups(flags: &Bench, case: &Case) -> Vec<Vec<Setting>> {
         let threads = flags.threads;
         let setting = |(tasks, batch, size)| {
             let tasks = if case.has_tasks { tasks } else { 1 };
-            Setting { precision: precision.clone(), tasks, batch, size, threads }
+            let (precision, device) = (precision.clone(), flags.device.clone());
+            Setting { precision, tasks, batch, size, threads, device }
         };
         let mut settings: Vec<Setting> = sizes.map(setting).collect();
         settings.dedup();

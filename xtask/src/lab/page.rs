@@ -26,7 +26,7 @@ pub(crate) fn renew(old: Option<&str>, title: &str, generated: &str) -> Result<S
 }
 
 /// Machine and versions, in two lines.
-pub(crate) fn made_with(origin: &Origin) -> String {
+pub(crate) fn origin_line(origin: &Origin) -> String {
     format!(
         "Machine: {} with {} cores, {}.\n{}, tch {}, LibTorch {}, at commit {}.",
         origin.cpu,

@@ -45,8 +45,26 @@ impl Program {
 
 /// Builds the program `name` of `package` and says where it lies.
 pub(crate) fn built(package: &str, name: &str) -> Result<PathBuf> {
+    built_with(package, name, &[])
+}
+
+/// The same with these variables for the build.
+pub(crate) fn built_with(package: &str, name: &str, vars: &[(&str, &str)]) -> Result<PathBuf> {
     let mut command = Command::new(workspace::cargo());
+    command.envs(vars.iter().copied());
     command.args(["build", "--release", "--package", package, "--bin", name]);
+    program_of(command)
+}
+
+/// Builds the test program `name` of `package` and says where it lies.
+pub(crate) fn built_test(package: &str, name: &str) -> Result<PathBuf> {
+    let mut command = Command::new(workspace::cargo());
+    command.args(["test", "--no-run", "--release", "--package", package, "--test", name]);
+    program_of(command)
+}
+
+/// Runs cargo, and finds the program that it made.
+fn program_of(mut command: Command) -> Result<PathBuf> {
     command.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());
     let output = command.output().with_context(|| process::shown(&command))?;
     if !output.status.success() {

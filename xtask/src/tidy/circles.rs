@@ -64,7 +64,6 @@ fn shown(circle: &BTreeSet<String>, edges: &resolve::Edges) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn circles(sources: &[(&str, &str)]) -> Vec<String> {

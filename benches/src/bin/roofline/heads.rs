@@ -18,8 +18,8 @@ use crate::work::Work;
 const CHANNELS: [i64; 4] = [18, 36, 72, 144];
 const HIDDEN: i64 = 4 * (18 + 36 + 72 + 144);
 
-/// 1 x 1 convolutions on channels that come last, forward and back. The hidden layer is formed of
-/// every level at its own size. Outputs are put into the order that losses read.
+/// 1 x 1 convolutions on channels that come last, forward and back. The hidden layer is computed
+/// from every level at its own size. Outputs are put into the order that losses read.
 pub(crate) fn products(swin: &Swin, subject: &Subject) -> Piece {
     let levels = swin.levels().into_iter().zip(CHANNELS);
     let inner = levels.flat_map(|([side, dim], chans)| {

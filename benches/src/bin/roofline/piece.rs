@@ -10,7 +10,7 @@ use crate::work::Work;
 /// What a piece says about the machine or the step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Role {
-    /// Operations a second that products reach.
+    /// Operations a second of products.
     Products,
     /// Bytes a second that memory moves.
     Memory,

@@ -14,8 +14,8 @@ use crate::work::Work;
 pub(crate) fn step(subject: &Subject) -> Result<[Piece; 2]> {
     let step = Step::new(subject)?;
     step.model.store_frozen();
-    let numbers = step.learnt().iter().map(|(_, tensor)| tensor.numel() as i64).sum::<i64>();
-    let calls = step.learnt().len() as i64;
+    let numbers = step.trainable().iter().map(|(_, tensor)| tensor.numel() as i64).sum::<i64>();
+    let calls = step.trainable().len() as i64;
     let shared = Rc::new(RefCell::new(step));
     let own = Rc::clone(&shared);
     let passes = Piece::new(

@@ -28,14 +28,14 @@ fn attended(swin: &Swin, stage: &Stage, times: i64, biases: i64) -> Call {
         random(&[count, AREA, 3 * dim], swin.kind),
         random(&[biases, heads, AREA, AREA], swin.kind),
     ];
-    let shares = count * heads * AREA * AREA;
+    let probabilities = count * heads * AREA * AREA;
     let bias = biases * heads * AREA * AREA;
-    // Two products forward, four back; a share costs a sum, an exponential and a quotient, and as
+    // Two products forward, four back; a probability costs a sum, an exponential and a quotient, and as
     // many back.
-    let flops = 12 * rows * AREA * dim + 8 * shares;
+    let flops = 12 * rows * AREA * dim + 8 * probabilities;
     // Forward qkv, bias and output, back the gradient that arrives, qkv and the gradients of both;
-    // shares are kept between the two.
-    let numbers = (3 + 1 + 1 + 3 + 3) * rows * dim + 2 * bias + 2 * shares;
+    // probabilities are kept between the two.
+    let numbers = (3 + 1 + 1 + 3 + 3) * rows * dim + 2 * bias + 2 * probabilities;
     Call::both(times, Work::new(flops, numbers, swin.bytes), leaves, move |t| {
         attend(&t[0], heads, Some(&t[1]))
     })

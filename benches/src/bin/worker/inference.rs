@@ -1,4 +1,4 @@
-//! A forward pass of a folded model, for all of its tasks.
+//! A forward pass of a merged model, for all of its tasks.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -19,28 +19,30 @@ pub(crate) struct Inference {
     names: Vec<String>,
 }
 
-/// Folds a model and writes what remains, and the images, into `folder`.
-pub(crate) fn fold(subject: &Subject, folder: &Path) -> Result<()> {
+/// Merges a model and writes what remains, and the images, into `folder`.
+pub(crate) fn merge(subject: &Subject, folder: &Path) -> Result<()> {
     manual_seed(0);
     let batch = Tensors::from([("images".to_owned(), subject.images())]);
     file::save(&stored(folder, "images"), &batch, Default::default())?;
     let adapted = subject.stirred()?;
-    let folded = no_grad(|| adapted.merged())?;
+    let merged = no_grad(|| adapted.merged())?;
     drop(adapted);
-    Ok(file::save(&stored(folder, "weights"), &folded, Default::default())?)
+    Ok(file::save(&stored(folder, "weights"), &merged, Default::default())?)
 }
 
 impl Inference {
-    /// Reads what [`fold`] writes in a process of its own: its memory would hide that of the passes.
+    /// Reads what [`merge`] writes in a process of its own: its memory would hide that of the passes.
     pub(crate) fn new(subject: Subject, folder: &Path) -> Result<Self> {
-        let mut folding = Command::new(std::env::current_exe()?);
-        folding.args(std::env::args_os().skip(1)).arg("--fold").stdin(Stdio::null());
-        let status = folding.status()?;
+        let mut merging = Command::new(std::env::current_exe()?);
+        merging.args(std::env::args_os().skip(1)).arg("--merge").stdin(Stdio::null());
+        let status = merging.status()?;
         if !status.success() {
-            bail!("folding failed: {status}");
+            bail!("merging failed: {status}");
         }
         let model = load(&subject, folder)?;
-        let images = file::load(&stored(folder, "images"))?.tensors["images"].copy();
+        let images = file::load(&stored(folder, "images"))?.tensors["images"]
+            .to_device(subject.device)
+            .copy();
         let names = subject.specs().into_iter().map(|spec| spec.name).collect();
         Ok(Self { model, images, names })
     }
@@ -55,9 +57,9 @@ fn stored(folder: &Path, name: &str) -> PathBuf {
 }
 
 fn load(subject: &Subject, folder: &Path) -> Result<Model> {
-    let folded = file::load(&stored(folder, "weights"))?.tensors;
+    let merged = file::load(&stored(folder, "weights"))?.tensors;
     let model = subject.model(Form::Merged)?;
-    model.store.load("bench", &folded, &LoadOptions::default())?;
+    model.store.load("bench", &merged, &LoadOptions::default())?;
     model.store.set_trainable(|_| false);
     model.store.store_frozen_as(subject.precision.kind());
     Ok(model)

@@ -1,4 +1,4 @@
-//! Our side of `cargo xtask bench`: prepares one case, then times it whenever it is told to.
+//! Our side of `cargo xtask bench`: prepares one case, then times it whenever a line asks for it.
 //!
 //! Answers each line of its input with one line of JSON, as `benches/peers/worker.py` does.
 
@@ -10,13 +10,13 @@ mod photographs;
 mod training;
 
 use std::io::BufRead;
-use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use polyptych_benches::Clock;
 use polyptych_engine::{memory, torch_version};
 use polyptych_formats::file;
+use polyptych_tensor::{Device, device};
 use serde_json::{Value, json};
 
 use case::Case;
@@ -26,33 +26,36 @@ fn main() -> Result<()> {
     let options = Options::parse();
     polyptych_tensor::memory::keep();
     polyptych_tensor::set_num_threads(options.threads);
-    if options.fold {
-        return options.fold();
+    if options.merge {
+        return options.merge();
     }
     let mut case = options.prepare()?;
     say(&json!({"ready": true, "versions": format!("LibTorch {}", torch_version())}));
     for line in std::io::stdin().lock().lines() {
-        let answer = answer(case.as_mut(), line?.trim(), &options.folder)?;
+        let answer = answer(case.as_mut(), line?.trim(), &options)?;
         say(&answer);
     }
     Ok(())
 }
 
-fn answer(case: &mut dyn Case, order: &str, folder: &Path) -> Result<Value> {
+fn answer(case: &mut dyn Case, order: &str, options: &Options) -> Result<Value> {
+    let device = device::resolve(&options.device)?;
     match order {
         "run" => {
             let clock = Clock::of_process();
             case.run()?;
+            // A device works on behind the call.
+            device::synchronize(device);
             let [seconds, core_seconds] = clock.elapsed();
             Ok(json!({
                 "seconds": seconds,
                 "core_seconds": core_seconds,
                 "items": case.items(),
-                "peak_bytes": memory::peak_resident_bytes(),
+                "peak_bytes": (device == Device::Cpu).then(memory::peak_resident_bytes).flatten(),
             }))
         }
         "check" => {
-            let path = folder.join("ours.safetensors");
+            let path = options.folder.join("ours.safetensors");
             let tensors = case.check()?;
             file::save(&path, &tensors, Default::default())
                 .with_context(|| path.display().to_string())?;

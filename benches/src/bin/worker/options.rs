@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use clap::{Parser, ValueEnum};
 use polyptych_benches::{Method, Subject};
-use polyptych_tensor::Precision;
+use polyptych_tensor::{Precision, device};
 
 use crate::case::Case;
 use crate::inference::{self, Inference};
@@ -31,6 +31,9 @@ pub(crate) struct Options {
     /// Type of activations
     #[arg(long, value_enum, default_value_t = Type::Fp32)]
     pub(crate) precision: Type,
+    /// Where numbers live: cpu, cuda:N
+    #[arg(long, default_value = "cpu")]
+    pub(crate) device: String,
     /// Leave dropout and stochastic depth out
     #[arg(long)]
     pub(crate) certain: bool,
@@ -40,9 +43,9 @@ pub(crate) struct Options {
     /// Threads of LibTorch
     #[arg(long, default_value_t = 1)]
     pub(crate) threads: i32,
-    /// Only fold the model of a forward pass, into the folder
+    /// Only merge the model of a forward pass, into the folder
     #[arg(long)]
-    pub(crate) fold: bool,
+    pub(crate) merge: bool,
 }
 
 /// Names of the cases.
@@ -58,9 +61,9 @@ pub(crate) enum Name {
     Full,
     /// Training step of VMT-Adapter on Swin-T
     Vmt,
-    /// Forward pass of a folded Swin-T
+    /// Forward pass of a merged Swin-T
     Swin,
-    /// Forward pass of a folded ViT-B/16
+    /// Forward pass of a merged ViT-B/16
     Vit,
     /// Photographs and dense labels, decoded, augmented and stacked
     Loader,
@@ -86,20 +89,20 @@ impl Type {
 
 impl Options {
     /// What `method` is measured as.
-    fn subject(&self, method: Method) -> Subject {
+    fn subject(&self, method: Method) -> Result<Subject> {
         let Self { tasks, batch, size, certain, grad_checkpointing, .. } = *self;
-        let precision = self.precision.precision();
-        Subject { method, tasks, batch, size, precision, certain, grad_checkpointing }
+        let (precision, device) = (self.precision.precision(), device::resolve(&self.device)?);
+        Ok(Subject { method, tasks, batch, size, device, precision, certain, grad_checkpointing })
     }
 
-    /// Folds the model whose forward pass is timed.
-    pub(crate) fn fold(&self) -> Result<()> {
+    /// Merges the model whose forward pass is timed.
+    pub(crate) fn merge(&self) -> Result<()> {
         let method = match self.case {
             Name::Swin => Method::LoraSwin,
             Name::Vit => Method::Lora,
-            _ => bail!("--fold: expected swin or vit"),
+            _ => bail!("--merge: expected swin or vit"),
         };
-        inference::fold(&self.subject(method), &self.folder)
+        inference::merge(&self.subject(method)?, &self.folder)
     }
 
     /// Builds the case; training leaves its first values and its batch in the folder.
@@ -107,13 +110,13 @@ impl Options {
         let folder = &self.folder;
         Ok(match self.case {
             Name::Loader => Box::new(Loading::new(self)?),
-            Name::Swin => Box::new(Inference::new(self.subject(Method::LoraSwin), folder)?),
-            Name::Vit => Box::new(Inference::new(self.subject(Method::Lora), folder)?),
-            Name::Mtlora => Box::new(Training::new(self.subject(Method::MtLora), folder)?),
-            Name::Emtal => Box::new(Training::new(self.subject(Method::Emtal), folder)?),
-            Name::Lora => Box::new(Training::new(self.subject(Method::Lora), folder)?),
-            Name::Full => Box::new(Training::new(self.subject(Method::Full), folder)?),
-            Name::Vmt => Box::new(Training::new(self.subject(Method::Vmt), folder)?),
+            Name::Swin => Box::new(Inference::new(self.subject(Method::LoraSwin)?, folder)?),
+            Name::Vit => Box::new(Inference::new(self.subject(Method::Lora)?, folder)?),
+            Name::Mtlora => Box::new(Training::new(self.subject(Method::MtLora)?, folder)?),
+            Name::Emtal => Box::new(Training::new(self.subject(Method::Emtal)?, folder)?),
+            Name::Lora => Box::new(Training::new(self.subject(Method::Lora)?, folder)?),
+            Name::Full => Box::new(Training::new(self.subject(Method::Full)?, folder)?),
+            Name::Vmt => Box::new(Training::new(self.subject(Method::Vmt)?, folder)?),
         })
     }
 }

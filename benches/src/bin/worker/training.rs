@@ -44,8 +44,8 @@ impl Case for Training {
         let mut all: Tensors =
             named.map(|(spec, output)| (format!("output.{}", spec.name), output)).collect();
         all.insert("loss".into(), total);
-        let learnt = self.step.model.store.trainable().into_iter();
-        let gradients = learnt.filter(|(_, tensor)| tensor.grad().defined());
+        let trainable = self.step.model.store.trainable().into_iter();
+        let gradients = trainable.filter(|(_, tensor)| tensor.grad().defined());
         all.extend(gradients.map(|(name, tensor)| (format!("gradient.{name}"), tensor.grad())));
         Ok(no_grad(|| all.into_iter().map(|(name, t)| (name, t.to_kind(Kind::Float))).collect()))
     }

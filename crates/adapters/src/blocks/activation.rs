@@ -1,6 +1,7 @@
 //! What stands between the matrices of a bottleneck, and how those start.
 
 use polyptych_tensor::{Init, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Why a model with bottlenecks cannot be merged.
@@ -8,7 +9,7 @@ pub(crate) const UNMERGEABLE: &str =
     "the bottlenecks are not linear, so that no weight can hold them";
 
 /// Activation of a bottleneck, in AdapterHub's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NonLinearity {
     /// `max(0, x)`.
@@ -30,7 +31,7 @@ impl NonLinearity {
 }
 
 /// How the matrices of a bottleneck start; biases start at zero.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum InitWeights {
     /// The way back up starts at zero, so the model starts as the plain backbone.

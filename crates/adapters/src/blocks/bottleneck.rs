@@ -108,17 +108,15 @@ impl Plan for Bottlenecks {
     fn projection(&self, scope: &Scope, site: &Site) -> TensorResult<Box<dyn Projection>> {
         let base = Linear::new(scope, site.in_features, site.out_features, site.bias)?;
         Ok(match self.options.stands_behind(site.kind) {
-            true => Box::new(Adapted { base, bottleneck: self.bottleneck(scope, site)? }),
+            true => {
+                Box::new(Adapted { base, bottleneck: self.bottleneck(&scope.adapter(), site)? })
+            }
             false => Box::new(Plain(base)),
         })
     }
 
     fn unmergeable(&self) -> Option<String> {
         Some(UNMERGEABLE.to_owned())
-    }
-
-    fn trains(&self, name: &str) -> bool {
-        name.contains("adapter_")
     }
 }
 

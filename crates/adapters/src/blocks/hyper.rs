@@ -17,8 +17,6 @@ pub(crate) mod adapter;
 mod merged;
 pub(crate) mod parts;
 
-use std::cell::RefCell;
-
 use polyptych_tensor::{
     Device, Error, Linear, Plain, Plan, Projection, Result as TensorResult, Scope, Site, Store,
     Tensors, no_grad,
@@ -74,7 +72,6 @@ pub(crate) struct HyperAdapters {
     generators: Box<dyn Generators>,
     tasks: Vec<String>,
     form: Form,
-    sites: RefCell<Vec<Site>>,
 }
 
 impl HyperAdapters {
@@ -87,11 +84,12 @@ impl HyperAdapters {
         options.validate()?;
         check_tasks(tasks)?;
         let (generators, tasks) = (Box::new(generators), tasks.to_vec());
-        Ok(Self { options, generators, tasks, form, sites: RefCell::default() })
+        Ok(Self { options, generators, tasks, form })
     }
 
     fn generator(&self, scope: &Scope, site: &Site) -> TensorResult<Box<dyn Generator>> {
         let width = self.generators.width(site)?;
+        let scope = &scope.adapter();
         let place = HyperSite { scope, site, width };
         match self.form {
             Form::Adapted => self.generators.generator(&place, &self.tasks),
@@ -101,22 +99,17 @@ impl HyperAdapters {
         }
     }
 
-    fn note(&self, site: &Site) {
-        let mut sites = self.sites.borrow_mut();
-        sites.retain(|known| known.path != site.path);
-        sites.push(site.clone());
-    }
-
     /// Merges all bottlenecks in `all`: their parameters are made anew, with the values of `all`.
-    fn merge_into(&self, all: &mut Tensors) -> TensorResult<()> {
+    fn merge_into(&self, sites: &[Site], all: &mut Tensors) -> TensorResult<()> {
         let device = all.values().next().map_or(Device::Cpu, |tensor| tensor.device());
-        let (store, sites) = (Store::new(device), self.sites.borrow());
+        let store = Store::new(device);
+        let sites = sites.iter().filter(|site| self.options.stands_behind(site.kind));
         let generator = |site: &Site| self.generator(&store.root().pp(&site.path), site);
-        let generators = sites.iter().map(generator).collect::<TensorResult<Vec<_>>>()?;
+        let generators = sites.clone().map(generator).collect::<TensorResult<Vec<_>>>()?;
         for (name, mut tensor) in store.tensors() {
             tensor.copy_(&take(all, &name)?);
         }
-        for (site, generator) in sites.iter().zip(generators) {
+        for (site, generator) in sites.zip(generators) {
             merged::put(all, &site.path, &self.tasks, &generator.weights());
         }
         Ok(())
@@ -130,7 +123,6 @@ impl Plan for HyperAdapters {
             return Ok(Box::new(Plain(base)));
         }
         let generator = self.generator(scope, site)?;
-        self.note(site);
         let (tasks, non_linearity) = (self.tasks.len() as i64, self.options.non_linearity);
         Ok(Box::new(Adapted { base, generator, tasks, non_linearity }))
     }
@@ -139,14 +131,10 @@ impl Plan for HyperAdapters {
         true
     }
 
-    fn trains(&self, name: &str) -> bool {
-        name.contains("hyper_")
-    }
-
-    fn merge(&self, tensors: &Tensors) -> TensorResult<Tensors> {
+    fn merge(&self, sites: &[Site], tensors: &Tensors) -> TensorResult<Tensors> {
         let mut all = copy(tensors);
         if self.form == Form::Adapted {
-            no_grad(|| self.merge_into(&mut all))?;
+            no_grad(|| self.merge_into(sites, &mut all))?;
         }
         Ok(all)
     }

@@ -4,8 +4,6 @@
 //! equation 4. `A_i` is `[n, n]`, `B_i` is `[in / n, out / n]`, so `W` is `[in, out]`; the small factor
 //! stands on the left.
 
-use std::cell::RefCell;
-
 use polyptych_tensor::{Error, Init, Result, Scope, Site, Tensor, cast};
 
 use crate::blocks::bottleneck::{Matrices, Matrix};
@@ -19,19 +17,17 @@ pub(crate) struct Kronecker {
     pub(crate) phm_init_range: f64,
     /// Rank of `B_i = s_i t_i`, with `s_i`: `[in / n, rank]`; none for free numbers.
     pub(crate) rank: Option<i64>,
-    /// `A_i` of all matrices, where they share them.
-    pub(crate) shared_rule: Option<RefCell<Option<Tensor>>>,
+    /// Whether all matrices share their `A_i`.
+    pub(crate) shared_rule: bool,
 }
 
 impl Kronecker {
     fn rule(&self, scope: &Scope, site: &Site) -> Result<Tensor> {
         let (n, init) = (self.phm_dim, Init::Normal(self.phm_init_range));
-        let Some(shared) = &self.shared_rule else { return scope.param("phm_rule", &[n; 3], init) };
-        let mut shared = shared.borrow_mut();
-        if shared.is_none() {
-            *shared = Some(backbone_of(scope, site).param("adapter_phm_rule", &[n; 3], init)?);
+        match self.shared_rule {
+            true => backbone_of(scope, site).shared_param("adapter_phm_rule", &[n; 3], init),
+            false => scope.param("phm_rule", &[n; 3], init),
         }
-        Ok(shared.as_ref().expect("made above").shallow_clone())
     }
 
     fn blocks(&self, scope: &Scope, [p, q]: [i64; 2], zero: bool) -> Result<Blocks> {
@@ -73,11 +69,12 @@ impl Matrices for Kronecker {
     }
 }
 
-/// The scope of the backbone that `scope`, the inside of `site`, lies in.
+/// The scope of the backbone that `scope`, the inside of `site`, lies in, for a method's own
+/// parameters.
 pub(crate) fn backbone_of(scope: &Scope, site: &Site) -> Scope {
     let above = scope.path().split(&site.path).next().unwrap_or_default();
     let parts = above.split('.').filter(|part| !part.is_empty());
-    parts.fold(scope.store().root(), |scope, part| scope.pp(part))
+    parts.fold(scope.store().root().adapter(), |scope, part| scope.pp(part))
 }
 
 /// `B_1 .. B_n`.
@@ -123,7 +120,6 @@ pub(crate) fn kernel_times_each(kernel: &Tensor, each: &Tensor) -> Tensor {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use polyptych_tensor::{Device, Kind};
 

@@ -9,6 +9,7 @@ use polyptych_tensor::{
     Activations, Error, Init, LayerNorm, Linear, Parallel, ParallelOutput, Plan,
     Result as TensorResult, Scope, Site, Tensor, dropout,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::activation::{NonLinearity, UNMERGEABLE};
@@ -20,7 +21,7 @@ use crate::error::{Result, config};
 const NORM_EPS: f64 = 1e-5;
 
 /// What an adapter reads.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AdapterInput {
     /// What the MLP reads: the stream behind the second norm.
@@ -31,7 +32,7 @@ pub enum AdapterInput {
 }
 
 /// Whether an adapter has a layer norm of its own, and where.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LayerNormOption {
     /// None.
@@ -102,15 +103,11 @@ impl ParallelAdapters {
 
 impl Plan for ParallelAdapters {
     fn parallel(&self, scope: &Scope, mlp: &Site) -> TensorResult<Option<Box<dyn Parallel>>> {
-        Ok(Some(Box::new(Path::new(scope, &self.options, mlp)?)))
+        Ok(Some(Box::new(Path::new(&scope.adapter(), &self.options, mlp)?)))
     }
 
     fn unmergeable(&self) -> Option<String> {
         Some(UNMERGEABLE.to_owned())
-    }
-
-    fn trains(&self, name: &str) -> bool {
-        name.contains("adapter_")
     }
 }
 

@@ -115,10 +115,38 @@ impl Reweight for TaskWeights {
     }
 }
 
+/// The merged form of a layer whose streams are all tasks' own: nothing is shared behind it.
+#[derive(Debug)]
+pub(crate) struct OwnWeights {
+    pub(crate) base: Linear,
+    pub(crate) weights: TaskWeights,
+}
+
+impl Projection for OwnWeights {
+    fn forward(&self, x: &Activations, _train: bool) -> Activations {
+        let weights = self.weights.stacked();
+        Activations::PerTask(task_linear(x, &weights, self.base.bias.as_ref()))
+    }
+}
+
+/// `W x + b` of every task's stream and `term`, `[tasks, rows, out]`, of it: the streams of tasks
+/// that go on.
+pub(crate) fn beside_frozen(base: &Linear, x: &Activations, term: &Tensor) -> Activations {
+    let [tasks, _, out] = term.size()[..] else { unreachable!("a term is [tasks, rows, out]") };
+    let term = term.view(task_shape(x, tasks, out).as_slice());
+    Activations::PerTask(match x {
+        Activations::Shared(shared) => base.forward(shared).unsqueeze(0) + term,
+        Activations::Both { per_task, .. } | Activations::PerTask(per_task) => {
+            base.forward(per_task) + term
+        }
+    })
+}
+
 /// Puts `weights`, `[tasks, out, in]`, where [`TaskWeights`] of the site at `path` looks for them.
 pub(crate) fn put_task_weights(
     tensors: &mut Tensors,
-    (path, group): (&str, &str),
+    path: &str,
+    group: &str,
     tasks: &[String],
     weights: &Tensor,
 ) {

@@ -2,14 +2,18 @@
 
 use std::fmt;
 
-use polyptych_tensor::{Site, SiteKind, Tensor};
+use polyptych_tensor::{
+    Error as TensorError, Result as TensorResult, Scope, Site, SiteKind, Tensor,
+};
 use regex::Regex;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, config};
+use crate::method::Form;
 
 /// Which projections carry factors.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum TargetModules {
     /// A regular expression that the whole name must match; `all-linear` is every projection.
@@ -68,6 +72,9 @@ impl Targets {
     /// What carries factors at `site`: all rows, some parts of a fused `qkv`, or nothing.
     pub(crate) fn parts(&self, site: &Site) -> Vec<QkvPart> {
         let rows = site.out_features;
+        if !site.is_projection() {
+            return Vec::new();
+        }
         if self.contains(&site.path) {
             return vec![QkvPart { name: "", start: 0, len: rows }];
         }
@@ -79,6 +86,34 @@ impl Targets {
         let parts = parts.map(|(i, name)| QkvPart { name, start: i as i64 * third, len: third });
         let parent = site.path.trim_end_matches("qkv");
         parts.filter(|part| self.contains(&format!("{parent}{}", part.name))).collect()
+    }
+
+    /// The same for a model in `form`: nothing stays once it is merged.
+    pub(crate) fn parts_in(&self, form: Form, site: &Site) -> Vec<QkvPart> {
+        match form {
+            Form::Adapted => self.parts(site),
+            Form::Merged => Vec::new(),
+        }
+    }
+
+    /// Whether the weight at `site` is adapted as a whole.
+    pub(crate) fn adapts(&self, site: &Site) -> bool {
+        self.parts(site).iter().any(|part| part.name.is_empty())
+    }
+
+    /// Refuses targets that name nothing, as PEFT does.
+    ///
+    /// # Errors
+    /// Where no site of the backbone is `found`.
+    pub(crate) fn check(&self, found: bool) -> TensorResult<()> {
+        match found {
+            true => Ok(()),
+            false => Err(TensorError::Config {
+                key: "target_modules".into(),
+                expected: "a name that the backbone has".into(),
+                found: self.modules.to_string(),
+            }),
+        }
     }
 
     fn contains(&self, path: &str) -> bool {
@@ -99,6 +134,12 @@ pub(crate) struct QkvPart {
 }
 
 impl QkvPart {
+    /// Where parameters of the part are made, for the weight below `scope`.
+    pub(crate) fn adapter(&self, scope: &Scope) -> Scope {
+        let own = scope.adapter();
+        if self.name.is_empty() { own } else { own.pp(self.name) }
+    }
+
     /// Where the factors of the part lie, for the weight at `path`.
     pub(crate) fn prefix(&self, path: &str) -> String {
         if self.name.is_empty() { path.to_owned() } else { format!("{path}.{}", self.name) }

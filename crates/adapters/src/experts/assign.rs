@@ -165,7 +165,6 @@ fn arg_min(values: impl Iterator<Item = f64>) -> usize {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use rand::Rng;
     use rand_pcg::Pcg64;
 

@@ -176,7 +176,6 @@ pub(super) fn scatter(points: &Array2<f32>, labels: &[usize], clusters: usize) -
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use ndarray::array;
     use rand::Rng;
     use rand_pcg::Pcg64;

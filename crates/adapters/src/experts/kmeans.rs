@@ -10,6 +10,7 @@ use ndarray::Array2;
 use rand::Rng;
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg64;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::assign::assign;
@@ -17,7 +18,7 @@ use super::gram::{Centroids, Points};
 use crate::error::{Result, config};
 
 /// What the assignment step minimises the sum of.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AssignmentCost {
     /// `|x - c|`, as the published code does; the objective may then rise in an iteration.
@@ -28,7 +29,7 @@ pub enum AssignmentCost {
 }
 
 /// Configuration of balanced k-means; the defaults are those in force in the published code.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct KMeansConfig {
     /// How many seedings are tried; the best result is kept.
@@ -117,7 +118,7 @@ fn costs(squared: &Array2<f64>, cost: AssignmentCost) -> Array2<f64> {
     }
 }
 
-/// The first seed is any point; each further one is drawn with a probability proportional to its
+/// The first seed is any point; each other one is drawn with a probability proportional to its
 /// squared distance to the nearest seed, or evenly if every point coincides with a seed.
 fn seeds(points: &Points, experts: usize, rng: &mut Pcg64) -> Vec<usize> {
     let mut nearest = vec![f64::INFINITY; points.len()];
@@ -157,7 +158,6 @@ pub(super) fn random_split(n: usize, experts: usize, config: &KMeansConfig) -> V
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::super::gram::scatter;
     use super::*;
 

@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::Plan;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::activation::NonLinearity;
@@ -18,7 +19,7 @@ use crate::error::Result;
 use crate::method::{Form, Method};
 
 /// Configuration of AdaptFormer; defaults are those of the published image runs.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdaptFormerConfig {
     /// Width of the bottleneck, the same in every stage.
@@ -77,7 +78,6 @@ impl Method for AdaptFormerConfig {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

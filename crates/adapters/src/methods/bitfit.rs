@@ -7,15 +7,15 @@
 use std::rc::Rc;
 
 use polyptych_registry::Part;
-use polyptych_tensor::Plan;
+use polyptych_tensor::{ParameterKind, ParameterKinds, Plan};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::method::{Form, Method};
-use crate::methods::relative_bias::TABLE;
 
 /// Configuration of BitFit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BitFitConfig {
     /// Whether a Swin's relative position tables train too; the 0.30 M that tables of multi-task
@@ -53,7 +53,8 @@ impl BitFit {
 }
 
 impl Plan for BitFit {
-    fn trains(&self, name: &str) -> bool {
-        name.ends_with(".bias") || (self.config.relative_position_bias && name.ends_with(TABLE))
+    fn trains(&self, kinds: &ParameterKinds) -> bool {
+        let table = kinds.contains(&ParameterKind::RelativePositionBias);
+        kinds.contains(&ParameterKind::Bias) || (self.config.relative_position_bias && table)
     }
 }

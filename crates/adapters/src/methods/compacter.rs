@@ -5,11 +5,11 @@
 //! Compacter++ (`mh_adapter = false`) behind the MLP only. They hold a nonlinearity and cannot be
 //! merged.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::Plan;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::activation::{InitWeights, NonLinearity};
@@ -20,7 +20,7 @@ use crate::method::{Form, Method};
 use crate::methods::phm::PhmConfig;
 
 /// Configuration of Compacter, in AdapterHub's words.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CompacterConfig {
     /// Whether one stands behind attention; not in Compacter++.
@@ -88,8 +88,8 @@ impl Method for CompacterConfig {
         if phm_rank < 1 {
             return Err(config("phm_rank", "at least 1", phm_rank));
         }
-        let (rank, shared_rule) = (Some(phm_rank), Some(RefCell::default()));
-        let matrices = Kronecker { phm_dim, phm_init_range, rank, shared_rule };
+        let rank = Some(phm_rank);
+        let matrices = Kronecker { phm_dim, phm_init_range, rank, shared_rule: true };
         Ok(Rc::new(Bottlenecks::new(self.phm().options()?, matrices)?))
     }
 
@@ -100,7 +100,6 @@ impl Method for CompacterConfig {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -4,13 +4,14 @@ use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::{NoAdapter, Plan};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::method::{AddTask, Form, Method};
 
 /// Configuration of decoders alone, which has no field.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DecoderOnlyConfig {}
 

@@ -10,15 +10,15 @@
 //! its parameters are made, so `m` is made of zeros, which stand for "not started", and takes its
 //! first values in the first forward pass. It merges: the weight becomes `m V / |V|`.
 
-use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::cell::Cell;
 use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::{
-    Activations, Init, Linear, Plain, Plan, Projection, Result as TensorResult, Scope, Site,
-    Tensor, Tensors, cast, dropout, no_grad,
+    Activations, Init, Linear, Parameter, ParameterKinds, Plain, Plan, Projection,
+    Result as TensorResult, Scope, Site, Tensor, Tensors, cast, dropout, no_grad,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::low_rank::{LowRank, LowRankInit};
@@ -32,7 +32,7 @@ use crate::peft::factors::PeftFactors;
 const MAGNITUDE: &str = "lora_magnitude_vector";
 
 /// Configuration of DoRA: that of LoRA, as in PEFT, where DoRA is LoRA with `use_dora`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct DoraConfig(pub LoraConfig);
 
@@ -63,10 +63,8 @@ impl Method for DoraConfig {
 #[derive(Debug)]
 pub struct Dora {
     config: LoraConfig,
-    form: Form,
     /// Which sites and rows are adapted, and which biases train.
     lora: Lora,
-    built: RefCell<BTreeMap<String, Vec<QkvPart>>>,
 }
 
 impl Dora {
@@ -76,19 +74,11 @@ impl Dora {
     /// As [`LoraConfig::validate`].
     pub fn new(config: DoraConfig, form: Form) -> Result<Self> {
         let lora = Lora::new(config.0.clone(), form)?;
-        Ok(Self { config: config.0, form, lora, built: RefCell::default() })
-    }
-
-    /// Notes what is adapted at `site`, whose parameters are known already.
-    pub(crate) fn attach(&self, site: &Site) {
-        let parts = self.lora.attach(site);
-        if !parts.is_empty() {
-            self.built.borrow_mut().insert(site.path.clone(), parts);
-        }
+        Ok(Self { config: config.0, lora })
     }
 
     fn direction(&self, scope: &Scope, site: &Site, part: QkvPart) -> TensorResult<Direction> {
-        let scope = if part.name.is_empty() { scope.clone() } else { scope.pp(part.name) };
+        let scope = part.adapter(scope);
         let shape = [site.in_features, part.len, self.config.r];
         let names = ("lora_A.weight", "lora_B.weight");
         let factors = LowRank::new(&scope, names, shape, LowRankInit::Identity)?;
@@ -99,28 +89,31 @@ impl Dora {
 
 impl Plan for Dora {
     fn projection(&self, scope: &Scope, site: &Site) -> TensorResult<Box<dyn Projection>> {
-        let base = Linear::new(scope, site.in_features, site.out_features, site.bias)?;
         let parts = self.lora.parts(site);
-        if parts.is_empty() || self.form == Form::Merged {
+        let base = self.lora.base(scope, site, &parts)?;
+        if parts.is_empty() {
             return Ok(Box::new(Plain(base)));
         }
         let directions = parts.iter().map(|part| self.direction(scope, site, *part));
         let directions = directions.collect::<TensorResult<_>>()?;
-        self.attach(site);
         Ok(Box::new(DoraLinear { base, directions, dropout: self.config.lora_dropout }))
     }
 
-    fn finish(&self) -> TensorResult<()> {
-        self.lora.finish()
+    fn check(&self, sites: &[Site], parameters: &[Parameter]) -> TensorResult<()> {
+        self.lora.check(sites, parameters)
     }
 
-    fn trains(&self, name: &str) -> bool {
-        self.lora.trains(name)
+    fn trains(&self, kinds: &ParameterKinds) -> bool {
+        self.lora.trains(kinds)
     }
 
-    fn merge(&self, tensors: &Tensors) -> TensorResult<Tensors> {
+    fn merge(&self, sites: &[Site], tensors: &Tensors) -> TensorResult<Tensors> {
         let mut merged = copy(tensors);
-        for (path, parts) in self.built.borrow().iter() {
+        for site in sites {
+            let (path, parts) = (&site.path, self.lora.parts(site));
+            if parts.is_empty() {
+                continue;
+            }
             let weight = take(&mut merged, &format!("{path}.weight"))?.copy();
             for part in parts {
                 let prefix = part.prefix(path);
@@ -128,7 +121,7 @@ impl Plan for Dora {
                 let factors = LowRank { a: factor("lora_A.weight")?, b: factor("lora_B.weight")? };
                 let magnitude = factor(MAGNITUDE)?;
                 let scaling = self.config.scaling();
-                Direction::new(*part, factors, magnitude, scaling).merge_into(&weight);
+                Direction::new(part, factors, magnitude, scaling).merge_into(&weight);
             }
             merged.insert(format!("{path}.weight"), weight);
         }
@@ -143,7 +136,8 @@ struct Direction {
     factors: LowRank,
     magnitude: Tensor,
     scaling: f64,
-    /// Whether `magnitude` is known to hold more than zeros.
+    /// Whether `magnitude` is known to hold more than zeros, so that no step reads it again; a cell,
+    /// since the forward pass finds out.
     started: Cell<bool>,
 }
 
@@ -241,7 +235,6 @@ impl DoraLinear {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use polyptych_tensor::{Device, Kind, SiteKind, Store};
     use serde_json::json;

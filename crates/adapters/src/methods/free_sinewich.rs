@@ -20,15 +20,14 @@ mod clock;
 mod linear;
 mod sine;
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::{
-    Linear, Plain, Plan, Projection, Pyramid, Result as TensorResult, Scope, Site, SiteKind,
-    Tensors,
+    Linear, ParameterKinds, Plain, Plan, Projection, Pyramid, Result as TensorResult, Scope, Site,
+    SiteKind, Tensors,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use clock::Clock;
@@ -47,7 +46,7 @@ use crate::method::{Form, Method};
 const GROUP: &str = "sine_tasks";
 
 /// Configuration of Free Sinewich.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FreeSinewichConfig {
     /// Rank of the factors, which are also the base; 32 and 64 as published.
@@ -135,8 +134,7 @@ impl Method for FreeSinewichConfig {
     fn plan(&self, tasks: &[String], form: Form) -> Result<Rc<dyn Plan>> {
         self.validate(tasks)?;
         let (config, tasks) = (self.clone(), tasks.to_vec());
-        let (clock, built) = (RefCell::default(), RefCell::default());
-        Ok(Rc::new(FreeSinewich { config, tasks, form, clock, built }))
+        Ok(Rc::new(FreeSinewich { config, tasks, form }))
     }
 
     fn parameters(&self) -> &'static [&'static str] {
@@ -153,15 +151,6 @@ struct FreeSinewich {
     config: FreeSinewichConfig,
     tasks: Vec<String>,
     form: Form,
-    clock: RefCell<Option<Rc<Clock>>>,
-    built: RefCell<BTreeMap<String, Built>>,
-}
-
-/// An adapted site.
-#[derive(Debug)]
-struct Built {
-    /// Whether its base is switched per task.
-    switched: bool,
 }
 
 impl FreeSinewich {
@@ -173,16 +162,11 @@ impl FreeSinewich {
         matches!(site.kind, SiteKind::Qkv | SiteKind::Proj | SiteKind::Fc1 | SiteKind::Fc2)
     }
 
+    /// The clock of the backbone that `site` lies in; all switched layers share its parameters.
     fn clock(&self, scope: &Scope, site: &Site) -> TensorResult<Rc<Clock>> {
-        let mut known = self.clock.borrow_mut();
-        if let Some(clock) = known.as_ref() {
-            return Ok(clock.clone());
-        }
         let FreeSinewichConfig { token_dim, frequency, .. } = self.config;
         let backbone = backbone_of(scope, site);
-        let clock = Rc::new(Clock::new(&backbone, &self.tasks, token_dim, frequency)?);
-        *known = Some(clock.clone());
-        Ok(clock)
+        Ok(Rc::new(Clock::new(&backbone, &self.tasks, token_dim, frequency)?))
     }
 
     fn switch(&self, scope: &Scope, site: &Site) -> TensorResult<Switch> {
@@ -235,11 +219,10 @@ impl Plan for FreeSinewich {
         if !Self::is_adapted(site) {
             return Ok(Box::new(Plain(base)));
         }
+        let scope = &scope.adapter();
         if self.form == Form::Merged {
             return self.merged(scope, site, base);
         }
-        let built = Built { switched: Self::is_switched(site) };
-        self.built.borrow_mut().insert(site.path.clone(), built);
         Ok(Box::new(self.adapted(scope, site, base)?))
     }
 
@@ -247,22 +230,23 @@ impl Plan for FreeSinewich {
         Pyramid::AfterMerging
     }
 
-    fn trains(&self, name: &str) -> bool {
-        name.contains("sine_") || self.config.frozen().trains(name)
+    fn trains(&self, kinds: &ParameterKinds) -> bool {
+        self.config.frozen().trains(kinds)
     }
 
-    fn merge(&self, tensors: &Tensors) -> TensorResult<Tensors> {
+    fn merge(&self, sites: &[Site], tensors: &Tensors) -> TensorResult<Tensors> {
         let mut merged = copy(tensors);
         let clock = self.clock_in(&mut merged)?;
-        for (path, built) in self.built.borrow().iter() {
+        for site in sites.iter().filter(|site| Self::is_adapted(site)) {
+            let path = &site.path;
             let mut own = |name: &str| take(&mut merged, &format!("{path}.{name}"));
             let weight = widened(&own("weight")?);
             let factors = LowRank { a: own("sine_A")?, b: own("sine_B")? };
-            if built.switched {
+            if Self::is_switched(site) {
                 let core = self.config.core.then(|| own("sine_core")).transpose()?;
                 let (clock, low_pass) = (clock.clone(), self.config.low_pass);
                 let weights = Switch { core, clock, low_pass }.weights(&weight, &factors);
-                put_task_weights(&mut merged, (path, GROUP), &self.tasks, &weights);
+                put_task_weights(&mut merged, path, GROUP, &self.tasks, &weights);
             }
             let shared = weight + factors.b.matmul(&factors.a) * self.config.scale;
             merged.insert(format!("{path}.weight"), shared);
@@ -273,7 +257,6 @@ impl Plan for FreeSinewich {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use serde_json::{Value, json};
 

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use polyptych_kernels::linear;
 use polyptych_registry::Part;
 use polyptych_tensor::{Init, Plan, Result as TensorResult, Scope, Site, Tensor, cast};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::activation::{InitWeights, NonLinearity};
@@ -21,7 +22,7 @@ const INIT_STD: f64 = 1e-2;
 
 /// Configuration of Houlsby's adapters; fields and defaults are AdapterHub's `double_seq_bn`, the
 /// first values aside.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct HoulsbyConfig {
     /// Whether one stands behind attention.
@@ -106,7 +107,6 @@ impl Matrix for DenseMatrix {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

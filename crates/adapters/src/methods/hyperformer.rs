@@ -15,6 +15,7 @@ use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::{Init, Plan, Result as TensorResult, Scope, Site, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::activation::{InitWeights, NonLinearity};
@@ -31,7 +32,7 @@ use crate::method::{Form, Method};
 const NORM_EPS: f64 = 1e-5;
 
 /// Configuration of HyperFormer.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct HyperFormerConfig {
     /// Whether a bottleneck stands behind attention.
@@ -209,7 +210,7 @@ impl Hypernets {
             (Init::Normal(config.init_range), config.init_weights.last(config.init_range));
         let matrix = |name: &str, shape, init| Matrix::new(&nets, name, shape, e, init);
         let bias =
-            |side, extent, init| Bias::new(config.bias, place, (&nets, side), [extent, e], init);
+            |side, extent, init| Bias::new(config.bias, place, &nets, side, [extent, e], init);
         let norm = |nets: &Scope| {
             let part = |name: &str| Matrix::new(nets, name, [1, d], e, last);
             Ok::<_, polyptych_tensor::Error>([part("norm.weight")?, part("norm.bias")?])
@@ -243,7 +244,6 @@ impl Generator for Hypernets {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use serde_json::{Value, json};
 
     use super::*;

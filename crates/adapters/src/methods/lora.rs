@@ -2,15 +2,14 @@
 //!
 //! A fused `qkv` can be adapted whole, or in its parts `q`, `k` and `v`, each with its own factors.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::{
-    Activations, Error as TensorError, Linear, Plain, Plan, Projection, Result as TensorResult,
-    Scope, Site, Tensor, Tensors, dropout,
+    Activations, Linear, Parameter, ParameterKind, ParameterKinds, Plain, Plan, Projection,
+    Result as TensorResult, Scope, Site, Tensor, Tensors, dropout,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::low_rank::{LowRank, LowRankInit};
@@ -21,7 +20,7 @@ use crate::method::{Form, Method};
 use crate::peft::factors::{PeftFactors, PeftSettings};
 
 /// Which biases train beside the factors, as in PEFT.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Bias {
     /// None of them.
@@ -34,7 +33,7 @@ pub enum Bias {
 }
 
 /// Configuration of LoRA; the fields and defaults are PEFT's.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LoraConfig {
     /// Rank of the factors.
@@ -124,8 +123,6 @@ pub struct Lora {
     form: Form,
     init: LowRankInit,
     targets: Targets,
-    /// Adapted modules, with the rows of `weight` that each pair of factors changes.
-    built: RefCell<BTreeMap<String, Vec<QkvPart>>>,
 }
 
 impl Lora {
@@ -141,76 +138,60 @@ impl Lora {
     pub(crate) fn with_init(config: LoraConfig, form: Form, init: LowRankInit) -> Result<Self> {
         config.validate()?;
         let targets = Targets::new(&config.target_modules)?;
-        Ok(Self { config, form, init, targets, built: RefCell::default() })
+        Ok(Self { config, form, init, targets })
     }
 
-    /// What carries factors at `site`.
+    /// What carries factors at `site`: rows of its weight, none once the model is merged.
     pub(crate) fn parts(&self, site: &Site) -> Vec<QkvPart> {
-        self.targets.parts(site)
+        self.targets.parts_in(self.form, site)
     }
 
-    /// Notes that factors stand at `parts` of `site`.
-    pub(crate) fn note(&self, site: &Site, parts: Vec<QkvPart>) {
-        self.built.borrow_mut().insert(site.path.clone(), parts);
-    }
-
-    /// Notes what is adapted at `site`, whose parameters are known already.
-    pub(crate) fn attach(&self, site: &Site) -> Vec<QkvPart> {
-        let parts = self.targets.parts(site);
-        if !parts.is_empty() {
-            self.note(site, parts.clone());
-        }
-        parts
+    /// The frozen layer at `site`, below `scope`, which carries factors at `parts`.
+    pub(crate) fn base(
+        &self,
+        scope: &Scope,
+        site: &Site,
+        parts: &[QkvPart],
+    ) -> TensorResult<Linear> {
+        let own_bias = self.config.bias == Bias::LoraOnly && !parts.is_empty();
+        let marked = own_bias.then(|| scope.training(ParameterKind::Bias));
+        let scope = marked.as_ref().unwrap_or(scope);
+        Linear::new(scope, site.in_features, site.out_features, site.bias)
     }
 }
 
 impl Plan for Lora {
     fn projection(&self, scope: &Scope, site: &Site) -> TensorResult<Box<dyn Projection>> {
-        let base = Linear::new(scope, site.in_features, site.out_features, site.bias)?;
-        let parts = self.targets.parts(site);
-        if parts.is_empty() || self.form == Form::Merged {
+        let parts = self.parts(site);
+        let base = self.base(scope, site, &parts)?;
+        if parts.is_empty() {
             return Ok(Box::new(Plain(base)));
         }
         let factors = |part: &QkvPart| {
-            let scope = if part.name.is_empty() { scope.clone() } else { scope.pp(part.name) };
             let shape = [site.in_features, part.len, self.config.r];
-            LowRank::new(&scope, ("lora_A.weight", "lora_B.weight"), shape, self.init)
+            let names = ("lora_A.weight", "lora_B.weight");
+            LowRank::new(&part.adapter(scope), names, shape, self.init)
         };
         let pairs = parts.iter().map(|part| Ok((*part, factors(part)?)));
         let pairs = pairs.collect::<TensorResult<Vec<_>>>()?;
-        self.note(site, parts);
         let (scaling, dropout) = (self.config.scaling(), self.config.lora_dropout);
         Ok(Box::new(LoraLinear { base, parts: pairs, scaling, dropout }))
     }
 
-    /// PEFT also refuses targets that name nothing.
-    fn finish(&self) -> TensorResult<()> {
-        if self.form == Form::Merged || !self.built.borrow().is_empty() {
-            return Ok(());
-        }
-        Err(TensorError::Config {
-            key: "target_modules".into(),
-            expected: "a name that the backbone has".into(),
-            found: self.config.target_modules.to_string(),
-        })
+    fn check(&self, sites: &[Site], _parameters: &[Parameter]) -> TensorResult<()> {
+        let found = sites.iter().any(|site| !self.targets.parts(site).is_empty());
+        self.targets.check(self.form == Form::Merged || found)
     }
 
-    fn trains(&self, name: &str) -> bool {
-        let bias = name.ends_with(".bias");
-        name.contains("lora_")
-            || match self.config.bias {
-                Bias::None => false,
-                Bias::All => bias,
-                Bias::LoraOnly => {
-                    bias && self.built.borrow().contains_key(name.trim_end_matches(".bias"))
-                }
-            }
+    fn trains(&self, kinds: &ParameterKinds) -> bool {
+        self.config.bias == Bias::All && kinds.contains(&ParameterKind::Bias)
     }
 
-    fn merge(&self, tensors: &Tensors) -> TensorResult<Tensors> {
+    fn merge(&self, sites: &[Site], tensors: &Tensors) -> TensorResult<Tensors> {
         let mut merged = copy(tensors);
-        for (path, parts) in self.built.borrow().iter() {
-            for part in parts {
+        for site in sites {
+            let path = &site.path;
+            for part in self.parts(site) {
                 let prefix = part.prefix(path);
                 let a = take(&mut merged, &format!("{prefix}.lora_A.weight"))?;
                 let b = take(&mut merged, &format!("{prefix}.lora_B.weight"))?;
@@ -262,7 +243,6 @@ impl Deltas {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use polyptych_tensor::{Device, SiteKind, Store};
     use serde_json::{Value, json};
@@ -275,13 +255,10 @@ mod tests {
         config_of(fields).validate().unwrap_err().to_string()
     }
 
-    /// A plan that was asked for one `attn.qkv` with a bias.
-    fn built(fields: Value, form: Form) -> (Store, Lora) {
-        let (store, plan) = (Store::new(Device::Cpu), Lora::new(config_of(fields), form).unwrap());
-        let path = "blocks.3.attn.qkv".to_owned();
-        let scope = path.split('.').fold(store.root(), |scope, part| scope.pp(part));
-        let site = Site {
-            path,
+    /// An `attn.qkv` with a bias.
+    fn site() -> Site {
+        Site {
+            path: "blocks.3.attn.qkv".to_owned(),
             kind: SiteKind::Qkv,
             in_features: 2,
             out_features: 6,
@@ -289,8 +266,13 @@ mod tests {
             stage: 0,
             last_in_stage: false,
             last_stage: false,
-        };
-        let _ = plan.projection(&scope, &site).unwrap();
+        }
+    }
+
+    /// A plan that was asked for [`site`].
+    fn built(fields: Value, form: Form) -> (Store, Lora) {
+        let (store, plan) = (Store::new(Device::Cpu), Lora::new(config_of(fields), form).unwrap());
+        let _ = plan.projection(&store.root().pp(site().path), &site()).unwrap();
         (store, plan)
     }
 
@@ -345,35 +327,40 @@ mod tests {
 
     #[test]
     fn targets_that_name_nothing_are_refused() {
-        let finish = |target: Value, form| {
-            built(json!({"target_modules": target}), form).1.finish().map_err(|e| e.to_string())
+        let check = |target: Value, form| {
+            let plan = Lora::new(config_of(json!({"target_modules": target})), form).unwrap();
+            plan.check(&[site()], &[]).map_err(|e| e.to_string())
         };
         let expected = "target_modules: expected a name that the backbone has, found ";
         assert_eq!(
-            finish(json!(["key", "c_attn"]), Form::Adapted),
+            check(json!(["key", "c_attn"]), Form::Adapted),
             Err(format!("{expected}key, c_attn"))
         );
-        assert_eq!(finish(json!("qkv"), Form::Adapted), Err(format!("{expected}qkv")));
-        assert_eq!(finish(json!(["qkv"]), Form::Adapted), Ok(()));
-        assert_eq!(finish(json!(["qkv"]), Form::Merged), Ok(()));
+        assert_eq!(check(json!("qkv"), Form::Adapted), Err(format!("{expected}qkv")));
+        assert_eq!(check(json!(["qkv"]), Form::Adapted), Ok(()));
+        assert_eq!(check(json!(["qkv"]), Form::Merged), Ok(()));
     }
 
     #[test]
     fn biases_train_as_configured() {
-        let trains = |bias: &str| {
-            let (_, plan) = built(json!({"target_modules": ["v"], "bias": bias}), Form::Adapted);
-            ["blocks.3.attn.qkv.bias", "blocks.3.mlp.fc1.bias", "blocks.3.attn.qkv.weight"]
-                .map(|name| plan.trains(name))
+        let trained = |bias: &str| {
+            let fields = json!({"target_modules": ["v"], "bias": bias});
+            let (store, plan) = built(fields, Form::Adapted);
+            let fc1 = Site { path: "fc1".into(), kind: SiteKind::Fc1, ..site() };
+            let _ = plan.projection(&store.root().pp("fc1"), &fc1).unwrap();
+            let parameters = plan.parameters(&store.root()).into_iter();
+            let own = parameters.filter(|parameter| parameter.trains && !parameter.adapter);
+            own.map(|parameter| parameter.name).collect::<Vec<_>>()
         };
-        assert_eq!(trains("none"), [false, false, false]);
-        assert_eq!(trains("lora_only"), [true, false, false]);
-        assert_eq!(trains("all"), [true, true, false]);
+        assert_eq!(trained("none"), [""; 0]);
+        assert_eq!(trained("lora_only"), ["blocks.3.attn.qkv.bias"]);
+        assert_eq!(trained("all"), ["blocks.3.attn.qkv.bias", "fc1.bias"]);
     }
 
     #[test]
     fn merging_names_what_is_missing() {
         let (_, plan) = built(json!({"target_modules": ["k"]}), Form::Adapted);
-        let message = plan.merge(&Tensors::new()).unwrap_err().to_string();
+        let message = plan.merge(&[site()], &Tensors::new()).unwrap_err().to_string();
         let name = "blocks.3.attn.qkv.k.lora_A.weight";
         assert_eq!(message, format!("parameter `{name}`: no parameter has this name"));
     }

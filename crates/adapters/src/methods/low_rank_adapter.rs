@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::{Init, Plan, Result as TensorResult, Scope, Site, Tensor, cast};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::activation::{InitWeights, NonLinearity};
@@ -18,7 +19,7 @@ use crate::error::{Result, config};
 use crate::method::{Form, Method};
 
 /// Configuration of low-rank adapters, in AdapterHub's words.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LowRankAdapterConfig {
     /// Whether one stands behind attention.
@@ -116,7 +117,6 @@ impl Matrix for LowRankMatrix {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use polyptych_tensor::{Device, Kind};
 

@@ -16,20 +16,18 @@
 
 mod linear;
 
-use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::{
-    Error as TensorError, Init, Linear, Plain, Plan, Projection, Result as TensorResult, Scope,
-    Site, Tensors,
+    Init, Linear, Parameter, Plain, Plan, Projection, Result as TensorResult, Scope, Site, Tensors,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use linear::{Experts, ModeLinear, ModeTasks, Router};
+use linear::{Experts, ModeLinear, Router};
 
-use crate::blocks::reweight::{TaskWeights, put_task_weights};
+use crate::blocks::reweight::{OwnWeights, TaskWeights, put_task_weights};
 use crate::blocks::targets::{TargetModules, Targets};
 use crate::blocks::tasks::check_tasks;
 use crate::blocks::tensors::{copy, take, widened};
@@ -40,7 +38,7 @@ use crate::method::{Form, Method};
 const GROUP: &str = "mode_tasks";
 
 /// What the routers read.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Routing {
     /// The task: every task has its mixture.
@@ -51,7 +49,7 @@ pub enum Routing {
 }
 
 /// Configuration of MoDE.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModeConfig {
     /// `m`: experts of every block.
@@ -117,7 +115,7 @@ impl Method for ModeConfig {
         self.validate(tasks)?;
         let targets = Targets::new(&self.target_modules)?;
         let (config, tasks) = (self.clone(), tasks.to_vec());
-        Ok(Rc::new(Mode { config, tasks, form, targets, built: RefCell::default() }))
+        Ok(Rc::new(Mode { config, tasks, form, targets }))
     }
 
     fn parameters(&self) -> &'static [&'static str] {
@@ -136,15 +134,9 @@ struct Mode {
     tasks: Vec<String>,
     form: Form,
     targets: Targets,
-    built: RefCell<BTreeSet<String>>,
 }
 
 impl Mode {
-    /// Whether the weight at `site` is adapted as a whole.
-    fn adapts(&self, site: &Site) -> bool {
-        self.targets.parts(site).iter().any(|part| part.name.is_empty())
-    }
-
     fn experts(&self, scope: &Scope, site: &Site) -> TensorResult<Experts> {
         let ModeConfig { num_experts: m, r, p, shared_down, .. } = self.config;
         let (width, out) = (site.in_features, site.out_features);
@@ -179,27 +171,21 @@ impl Mode {
 impl Plan for Mode {
     fn projection(&self, scope: &Scope, site: &Site) -> TensorResult<Box<dyn Projection>> {
         let base = Linear::new(scope, site.in_features, site.out_features, site.bias)?;
-        if !self.adapts(site) {
+        if !self.targets.adapts(site) {
             return Ok(Box::new(Plain(base)));
         }
-        self.built.borrow_mut().insert(site.path.clone());
+        let scope = &scope.adapter();
         if self.form == Form::Merged && !self.is_by_token() {
             let weights = TaskWeights::new(scope, GROUP, site, &self.tasks)?;
-            return Ok(Box::new(ModeTasks { base, weights }));
+            return Ok(Box::new(OwnWeights { base, weights }));
         }
         let (experts, router) = (self.experts(scope, site)?, self.router(scope, site)?);
         Ok(Box::new(ModeLinear { base, experts, router }))
     }
 
-    fn finish(&self) -> TensorResult<()> {
-        if !self.built.borrow().is_empty() {
-            return Ok(());
-        }
-        Err(TensorError::Config {
-            key: "target_modules".into(),
-            expected: "a name that the backbone has".into(),
-            found: self.config.target_modules.to_string(),
-        })
+    fn check(&self, sites: &[Site], _parameters: &[Parameter]) -> TensorResult<()> {
+        let found = sites.iter().any(|site| self.targets.adapts(site));
+        self.targets.check(found)
     }
 
     fn keeps_streams(&self) -> bool {
@@ -211,16 +197,12 @@ impl Plan for Mode {
         self.is_by_token().then(|| reason.into())
     }
 
-    fn trains(&self, name: &str) -> bool {
-        name.contains("mode_")
-    }
-
-    fn merge(&self, tensors: &Tensors) -> TensorResult<Tensors> {
+    fn merge(&self, sites: &[Site], tensors: &Tensors) -> TensorResult<Tensors> {
         let mut merged = copy(tensors);
         if self.is_by_token() {
             return Ok(merged);
         }
-        for path in self.built.borrow().iter() {
+        for Site { path, .. } in sites.iter().filter(|site| self.targets.adapts(site)) {
             let mut own = |name: &str| take(&mut merged, &format!("{path}.{name}"));
             let weight = own("weight")?;
             let experts = Experts { a: own("mode_A")?, b: own("mode_B")?, p: self.config.p };
@@ -228,7 +210,7 @@ impl Plan for Mode {
             let router = Router::Tasks(logits.collect::<TensorResult<_>>()?);
             if let Some((a, b)) = router.factors(&experts) {
                 let weights = widened(&weight) + b.matmul(&a);
-                put_task_weights(&mut merged, (path, GROUP), &self.tasks, &weights);
+                put_task_weights(&mut merged, path, GROUP, &self.tasks, &weights);
             }
             merged.insert(format!("{path}.weight"), weight);
         }
@@ -238,7 +220,6 @@ impl Plan for Mode {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use serde_json::{Value, json};
 

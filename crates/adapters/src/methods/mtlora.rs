@@ -11,14 +11,12 @@ mod linear;
 mod peft;
 mod per_stage;
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::{
-    Linear, Plain, Plan, Projection, Pyramid, Result as TensorResult, Scope, Site, SiteKind,
-    Tensors,
+    Linear, ParameterKind, ParameterKinds, Plain, Plan, Projection, Pyramid,
+    Result as TensorResult, Scope, Site, SiteKind, Tensors,
 };
 
 pub use config::{MtLoraConfig, SharedMode};
@@ -64,14 +62,6 @@ pub struct MtLora {
     config: MtLoraConfig,
     tasks: Vec<String>,
     form: Form,
-    built: RefCell<BTreeMap<String, Built>>,
-}
-
-/// An adapted site.
-#[derive(Debug, Clone, Copy)]
-struct Built {
-    on_merge: OnMerge,
-    stage: usize,
 }
 
 /// What becomes of the shared factors of a site when the model merges.
@@ -92,7 +82,7 @@ impl MtLora {
     /// As [`MtLoraConfig::validate`].
     pub fn new(config: MtLoraConfig, tasks: &[String], form: Form) -> Result<Self> {
         config.validate(tasks)?;
-        Ok(Self { config, tasks: tasks.to_vec(), form, built: RefCell::default() })
+        Ok(Self { config, tasks: tasks.to_vec(), form })
     }
 
     fn has_tasks(&self, site: &Site) -> bool {
@@ -112,6 +102,13 @@ impl MtLora {
             (true, SharedMode::Matrix) if self.is_dead_end(site) => OnMerge::Dropped,
             (true, _) => OnMerge::Stays,
         }
+    }
+
+    fn base(&self, scope: &Scope, site: &Site) -> TensorResult<Linear> {
+        let own_bias = self.config.bias == Bias::LoraOnly && self.config.adapts(site.kind);
+        let marked = own_bias.then(|| scope.training(ParameterKind::Bias));
+        let scope = marked.as_ref().unwrap_or(scope);
+        Linear::new(scope, site.in_features, site.out_features, site.bias)
     }
 
     fn shared(&self, scope: &Scope, site: &Site, on_merge: OnMerge) -> TensorResult<Shared> {
@@ -138,17 +135,17 @@ impl MtLora {
 
 impl Plan for MtLora {
     fn projection(&self, scope: &Scope, site: &Site) -> TensorResult<Box<dyn Projection>> {
-        let base = Linear::new(scope, site.in_features, site.out_features, site.bias)?;
+        let base = self.base(scope, site)?;
         if !self.config.adapts(site.kind) {
             return Ok(Box::new(Plain(base)));
         }
         self.config.check_stages(site)?;
+        let scope = &scope.adapter();
         let on_merge = self.on_merge(site);
         let shared = self.shared(scope, site, on_merge)?;
         if self.is_dead_end(site) && self.form == Form::Adapted {
             self.mark_dead(scope)?;
         }
-        self.built.borrow_mut().insert(site.path.clone(), Built { on_merge, stage: site.stage });
         let tasks = if self.has_tasks(site) { self.tasks.as_slice() } else { &[] };
         Ok(Box::new(MtLoraLinear::new(scope, site, base, shared, &self.config, tasks)?))
     }
@@ -157,41 +154,25 @@ impl Plan for MtLora {
         Pyramid::AfterMerging
     }
 
-    fn trains(&self, name: &str) -> bool {
-        let config = &self.config;
-        let has = |part: &str| name.contains(part);
-        let (patch_embed, norm) = (has("patch_embed"), has("norm"));
-        let bias = match config.bias {
-            Bias::None => false,
-            Bias::All => name.ends_with(".bias"),
-            Bias::LoraOnly => name
-                .strip_suffix(".bias")
-                .is_some_and(|path| self.built.borrow().contains_key(path)),
-        };
-        has("lora_")
-            || bias
-            || ((patch_embed || norm)
-                && !(patch_embed && config.freeze_patch_embed)
-                && !(norm && config.freeze_norm))
-            || (has("relative_position_bias_table") && !config.freeze_relative_position_bias)
-            || (has("downsample.reduction")
-                && !config.downsampler
-                && !config.freeze_downsample_reduction)
+    fn trains(&self, kinds: &ParameterKinds) -> bool {
+        let bias = self.config.bias == Bias::All && kinds.contains(&ParameterKind::Bias);
+        bias || self.config.frozen().trains(kinds)
     }
 
-    fn merge(&self, tensors: &Tensors) -> TensorResult<Tensors> {
+    fn merge(&self, sites: &[Site], tensors: &Tensors) -> TensorResult<Tensors> {
         let mut merged = copy(tensors);
-        for (path, Built { on_merge, stage }) in self.built.borrow().iter() {
+        for site in sites.iter().filter(|site| self.config.adapts(site.kind)) {
+            let (path, on_merge) = (&site.path, self.on_merge(site));
             let mut factor = |name: &str| take(&mut merged, &format!("{path}.{name}"));
-            if *on_merge == OnMerge::Stays {
+            if on_merge == OnMerge::Stays {
                 continue;
             }
             let (a, b) = (factor("lora_shared_A")?, factor("lora_shared_B")?);
             let scale = match self.config.learnable_scale {
                 true => factor("lora_shared_scale")?.double_value(&[0]),
-                false => self.config.shared_scale(*stage),
+                false => self.config.shared_scale(site.stage),
             };
-            if *on_merge == OnMerge::IntoWeight {
+            if on_merge == OnMerge::IntoWeight {
                 let weight = factor("weight")? + b.matmul(&a) * scale;
                 merged.insert(format!("{path}.weight"), weight);
             }
@@ -202,38 +183,39 @@ impl Plan for MtLora {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use serde_json::{Value, json};
 
-    const NAMES: [&str; 7] = [
-        "patch_embed.proj.weight",
-        "patch_embed.norm.weight",
-        "layers.0.blocks.1.norm1.bias",
-        "layers.0.blocks.1.attn.relative_position_bias_table",
-        "layers.1.downsample.reduction.weight",
-        "layers.0.blocks.1.mlp.fc1.lora_norm.weight",
-        "layers.0.blocks.1.mlp.fc1.bias",
+    use ParameterKind::{Bias, Norm, PatchEmbed, PatchMerging, RelativePositionBias};
+
+    const KINDS: [&[ParameterKind]; 6] = [
+        &[PatchEmbed],
+        &[PatchEmbed, Norm],
+        &[Norm, Bias],
+        &[RelativePositionBias],
+        &[PatchMerging],
+        &[Bias],
     ];
 
-    /// Positions in [`NAMES`] of what trains with `key` set to `value`.
+    /// Positions in [`KINDS`] of what trains with `key` set to `value`.
     fn trains(key: &str, value: Value) -> Vec<usize> {
         let mut fields = json!({"r": 4});
         fields[key] = value;
         let config = serde_json::from_value(fields).unwrap();
         let plan = MtLora::new(config, &["semseg".to_owned()], Form::Adapted).unwrap();
-        (0..NAMES.len()).filter(|&index| plan.trains(NAMES[index])).collect()
+        let trains = |&index: &usize| plan.trains(&KINDS[index].iter().copied().collect());
+        (0..KINDS.len()).filter(trains).collect()
     }
 
     #[test]
     fn switches_freeze_what_they_name() {
-        assert_eq!(trains("qkv", json!(true)), [0, 1, 2, 3, 4, 5]);
-        assert_eq!(trains("freeze_patch_embed", json!(true)), [2, 3, 4, 5]);
-        assert_eq!(trains("freeze_norm", json!(true)), [0, 3, 4, 5]);
-        assert_eq!(trains("freeze_relative_position_bias", json!(true)), [0, 1, 2, 4, 5]);
-        assert_eq!(trains("freeze_downsample_reduction", json!(true)), [0, 1, 2, 3, 5]);
-        assert_eq!(trains("downsampler", json!(true)), [0, 1, 2, 3, 5]);
-        assert_eq!(trains("bias", json!("all")), [0, 1, 2, 3, 4, 5, 6]);
-        assert_eq!(trains("bias", json!("lora_only")), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(trains("qkv", json!(true)), [0, 1, 2, 3, 4]);
+        assert_eq!(trains("freeze_patch_embed", json!(true)), [2, 3, 4]);
+        assert_eq!(trains("freeze_norm", json!(true)), [0, 3, 4]);
+        assert_eq!(trains("freeze_relative_position_bias", json!(true)), [0, 1, 2, 4]);
+        assert_eq!(trains("freeze_downsample_reduction", json!(true)), [0, 1, 2, 3]);
+        assert_eq!(trains("downsampler", json!(true)), [0, 1, 2, 3]);
+        assert_eq!(trains("bias", json!("all")), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(trains("bias", json!("lora_only")), [0, 1, 2, 3, 4]);
     }
 }

@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::Plan;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::activation::NonLinearity;
@@ -17,7 +18,7 @@ use crate::error::Result;
 use crate::method::{Form, Method};
 
 /// Configuration of parallel adapters; fields and defaults are AdapterHub's `par_bn`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ParallelAdapterConfig {
     /// Width of the stream per width of the bottleneck, rounded down.
@@ -63,7 +64,6 @@ impl Method for ParallelAdapterConfig {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

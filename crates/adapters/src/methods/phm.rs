@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::Plan;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::activation::{InitWeights, NonLinearity};
@@ -17,7 +18,7 @@ use crate::error::{Result, config};
 use crate::method::{Form, Method};
 
 /// Configuration of PHM layers, in AdapterHub's words.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PhmConfig {
     /// Whether one stands behind attention.
@@ -82,8 +83,7 @@ impl Part for PhmConfig {
 impl Method for PhmConfig {
     fn plan(&self, _tasks: &[String], _form: Form) -> Result<Rc<dyn Plan>> {
         let PhmConfig { phm_dim, phm_init_range, .. } = *self;
-        let (rank, shared_rule) = (None, None);
-        let matrices = Kronecker { phm_dim, phm_init_range, rank, shared_rule };
+        let matrices = Kronecker { phm_dim, phm_init_range, rank: None, shared_rule: false };
         Ok(Rc::new(Bottlenecks::new(self.options()?, matrices)?))
     }
 

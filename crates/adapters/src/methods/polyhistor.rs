@@ -18,6 +18,7 @@ use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::{Init, Kind, Plan, Result as TensorResult, Site, Tensor, no_grad};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::activation::{InitWeights, NonLinearity};
@@ -32,7 +33,7 @@ use crate::error::{Result, config};
 use crate::method::{Form, Method};
 
 /// Configuration of Polyhistor and Polyhistor-Lite.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PolyhistorConfig {
     /// Whether layers grow one template (Polyhistor-Lite).
@@ -140,7 +141,8 @@ impl Method for PolyhistorConfig {
 #[derive(Debug)]
 struct Polyhistor {
     config: PolyhistorConfig,
-    /// Width of the first block, which is the template's.
+    /// Width of the first block that asks, which is the template's. A cell, since only the backbone
+    /// knows its widths, and it asks through a shared reference.
     first: Cell<Option<i64>>,
 }
 
@@ -184,13 +186,7 @@ impl Generators for Polyhistor {
                 left: factor("left", [rows, config.rank], false)?,
                 right: factor("right", [config.rank, columns], ends)?,
                 kernel: config.lite.then(kernel).transpose()?,
-                bias: Bias::new(
-                    config.bias,
-                    place,
-                    (&nets, side),
-                    [shape[1], e],
-                    config.init(ends),
-                )?,
+                bias: Bias::new(config.bias, place, &nets, side, [shape[1], e], config.init(ends))?,
             })
         };
         let tasks = task_embeddings(place, tasks, e, Init::Normal(config.embedding_init_range))?;
@@ -254,7 +250,6 @@ impl Generator for Decomposed {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use serde_json::{Value, json};
 
     use super::*;

@@ -9,15 +9,14 @@
 //! so the published code divides by the root of the width. `B` starts at zero, where the gradient is
 //! that of LoRA with the scale `f alpha / (r sqrt(in))`. It merges: `W'` is an ordinary weight.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::{
-    Error as TensorError, Linear, Plain, Plan, Projection, Result as TensorResult, Scope, Site,
-    Tensor, Tensors,
+    Linear, Parameter, Plain, Plan, Projection, Result as TensorResult, Scope, Site, Tensor,
+    Tensors,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::low_rank::{LowRank, LowRankInit};
@@ -30,7 +29,7 @@ use crate::method::{Form, Method};
 const NAMES: (&str, &str) = ("sine_A", "sine_B");
 
 /// Configuration of Sine-LoRA: PEFT's words of LoRA, and a frequency.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SineLoraConfig {
     /// Rank of the factors.
@@ -90,7 +89,7 @@ impl Method for SineLoraConfig {
     fn plan(&self, _tasks: &[String], form: Form) -> Result<Rc<dyn Plan>> {
         self.validate()?;
         let targets = Targets::new(&self.target_modules)?;
-        Ok(Rc::new(SineLora { config: self.clone(), form, targets, built: RefCell::default() }))
+        Ok(Rc::new(SineLora { config: self.clone(), form, targets }))
     }
 
     fn parameters(&self) -> &'static [&'static str] {
@@ -103,44 +102,36 @@ struct SineLora {
     config: SineLoraConfig,
     form: Form,
     targets: Targets,
-    built: RefCell<BTreeMap<String, Vec<QkvPart>>>,
 }
 
 impl Plan for SineLora {
     fn projection(&self, scope: &Scope, site: &Site) -> TensorResult<Box<dyn Projection>> {
         let base = Linear::new(scope, site.in_features, site.out_features, site.bias)?;
-        let parts = self.targets.parts(site);
-        if parts.is_empty() || self.form == Form::Merged {
+        let parts = self.parts(site);
+        if parts.is_empty() {
             return Ok(Box::new(Plain(base)));
         }
         let factors = |part: &QkvPart| {
-            let scope = if part.name.is_empty() { scope.clone() } else { scope.pp(part.name) };
             let shape = [site.in_features, part.len, self.config.r];
-            Ok((*part, LowRank::new(&scope, NAMES, shape, LowRankInit::Identity)?))
+            let own = part.adapter(scope);
+            Ok((*part, LowRank::new(&own, NAMES, shape, LowRankInit::Identity)?))
         };
         let pairs = parts.iter().map(factors).collect::<TensorResult<_>>()?;
-        self.built.borrow_mut().insert(site.path.clone(), parts);
         Ok(Box::new(Reweighted { base, reweight: self.sines(pairs) }))
     }
 
-    fn finish(&self) -> TensorResult<()> {
-        if self.form == Form::Merged || !self.built.borrow().is_empty() {
-            return Ok(());
-        }
-        Err(TensorError::Config {
-            key: "target_modules".into(),
-            expected: "a name that the backbone has".into(),
-            found: self.config.target_modules.to_string(),
-        })
+    fn check(&self, sites: &[Site], _parameters: &[Parameter]) -> TensorResult<()> {
+        let found = sites.iter().any(|site| !self.targets.parts(site).is_empty());
+        self.targets.check(self.form == Form::Merged || found)
     }
 
-    fn trains(&self, name: &str) -> bool {
-        name.contains("sine_")
-    }
-
-    fn merge(&self, tensors: &Tensors) -> TensorResult<Tensors> {
+    fn merge(&self, sites: &[Site], tensors: &Tensors) -> TensorResult<Tensors> {
         let mut merged = copy(tensors);
-        for (path, parts) in self.built.borrow().iter() {
+        for site in sites {
+            let (path, parts) = (&site.path, self.parts(site));
+            if parts.is_empty() {
+                continue;
+            }
             let mut pair = |part: &QkvPart| {
                 let mut factor =
                     |name: &str| take(&mut merged, &format!("{}.{name}", part.prefix(path)));
@@ -155,6 +146,11 @@ impl Plan for SineLora {
 }
 
 impl SineLora {
+    /// What carries factors at `site`, none once the model is merged.
+    fn parts(&self, site: &Site) -> Vec<QkvPart> {
+        self.targets.parts_in(self.form, site)
+    }
+
     fn sines(&self, parts: Vec<(QkvPart, LowRank)>) -> Sines {
         let SineLoraConfig { r, lora_alpha, frequency, .. } = self.config;
         Sines { parts, frequency, scaling: lora_alpha / r as f64 }
@@ -181,7 +177,6 @@ impl Reweight for Sines {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use polyptych_tensor::{Activations, Device, Kind, Store, no_grad};
     use serde_json::json;

@@ -9,15 +9,14 @@
 //! hook. Behind a norm, whose own weight and bias do the same, `norms` trains those instead: the
 //! same functions, with nothing to merge.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::{
-    Activations, Init, Linear, Plain, Plan, Projection, Result as TensorResult, Scope, Site,
-    SiteKind, Tensor, Tensors, cast,
+    Activations, Init, Linear, Parameter, ParameterKind, ParameterKinds, Plain, Plan, Projection,
+    Result as TensorResult, Scope, Site, SiteKind, Tensor, Tensors, cast,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::tensors::{copy, take};
@@ -28,7 +27,7 @@ const SCALE: &str = "ssf_scale";
 const SHIFT: &str = "ssf_shift";
 
 /// A linear map that SSF can stand behind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SsfSite {
     /// Query, key and value.
@@ -44,7 +43,7 @@ pub enum SsfSite {
 }
 
 /// Configuration of SSF.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SsfConfig {
     /// Behind which linear maps it stands; by default those of the blocks.
@@ -109,8 +108,6 @@ impl Method for SsfConfig {
 pub struct Ssf {
     config: SsfConfig,
     form: Form,
-    /// Whether timm's layer at each site has a bias.
-    built: RefCell<BTreeMap<String, bool>>,
 }
 
 impl Ssf {
@@ -120,7 +117,7 @@ impl Ssf {
     /// As [`SsfConfig::validate`].
     pub fn new(config: SsfConfig, form: Form) -> Result<Self> {
         config.validate()?;
-        Ok(Self { config, form, built: RefCell::default() })
+        Ok(Self { config, form })
     }
 
     fn stands_at(&self, kind: SiteKind) -> bool {
@@ -144,18 +141,18 @@ impl Plan for Ssf {
         if !self.stands_at(site.kind) || (merged && site.bias) {
             return Ok(Box::new(Plain(base)));
         }
-        self.built.borrow_mut().insert(site.path.clone(), site.bias);
         let std = self.config.init_std;
+        let own = scope.adapter();
         let make = |name: &str, mean: Init| {
-            let parameter = scope.param(name, &[site.out_features], mean)?;
+            let parameter = own.param(name, &[site.out_features], mean)?;
             Ok::<_, polyptych_tensor::Error>(spread(parameter, std))
         };
         let scale = (!merged).then(|| make(SCALE, Init::ONES)).transpose()?;
         Ok(Box::new(SsfLinear { base, scale, shift: make(SHIFT, Init::ZEROS)? }))
     }
 
-    fn finish(&self) -> TensorResult<()> {
-        if self.form == Form::Merged || !self.built.borrow().is_empty() {
+    fn check(&self, sites: &[Site], _parameters: &[Parameter]) -> TensorResult<()> {
+        if self.form == Form::Merged || sites.iter().any(|site| self.stands_at(site.kind)) {
             return Ok(());
         }
         Err(polyptych_tensor::Error::Config {
@@ -165,13 +162,13 @@ impl Plan for Ssf {
         })
     }
 
-    fn trains(&self, name: &str) -> bool {
-        name.contains("ssf_") || (self.config.norms && name.contains("norm"))
+    fn trains(&self, kinds: &ParameterKinds) -> bool {
+        self.config.norms && kinds.contains(&ParameterKind::Norm)
     }
 
-    fn merge(&self, tensors: &Tensors) -> TensorResult<Tensors> {
+    fn merge(&self, sites: &[Site], tensors: &Tensors) -> TensorResult<Tensors> {
         let mut merged = copy(tensors);
-        for (path, &bias) in self.built.borrow().iter() {
+        for Site { path, bias, .. } in sites.iter().filter(|site| self.stands_at(site.kind)) {
             let mut get = |name: &str| take(&mut merged, &format!("{path}.{name}"));
             let (scale, weight) = (get(SCALE)?, get("weight")?);
             let shift = get(SHIFT)?;
@@ -216,7 +213,6 @@ impl Projection for SsfLinear {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -235,7 +231,8 @@ mod tests {
     #[test]
     fn sites_that_the_backbone_lacks_are_refused() {
         let config = SsfConfig { sites: vec![SsfSite::Reduction], ..SsfConfig::default() };
-        let message = Ssf::new(config, Form::Adapted).unwrap().finish().unwrap_err().to_string();
+        let message =
+            Ssf::new(config, Form::Adapted).unwrap().check(&[], &[]).unwrap_err().to_string();
         assert_eq!(message, "sites: expected a site that the backbone has, found [reduction]");
     }
 }

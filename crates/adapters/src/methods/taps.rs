@@ -10,18 +10,17 @@
 //! merges: layers that were not selected are the backbone's own, bit for bit.
 //!
 //! As published a task has its own selection: `backbone.per_task` of a recipe gives every task a
-//! copy. The published loss also has a penalty `lambda mean |s|`; losses of methods are not part of a
-//! plan, so that here the tasks' losses alone move `s`.
+//! copy. The loss has a term `lambda mean |s|` over the layers, which pulls them back to the backbone.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::{
-    Error as TensorError, Init, Linear, Plain, Plan, Projection, Result as TensorResult, Scope,
-    Site, Tensor, Tensors, no_grad,
+    Init, Kind, Linear, Parameter, Plain, Plan, Projection, Result as TensorResult, Scope, Site,
+    Tensor, Tensors, no_grad,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::low_rank::{LowRank, LowRankInit};
@@ -32,13 +31,15 @@ use crate::error::{Result, config};
 use crate::method::{Form, Method};
 
 /// Configuration of TAPS.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TapsConfig {
     /// What a layer's `s` must be at least for its weight to change.
     pub tau: f64,
     /// First value of every `s`.
     pub s_init: f64,
+    /// `lambda`: weight of the mean of all `|s|` in the loss; from 0.1 to 1 as published, 0 for none.
+    pub lambda: f64,
     /// Rank of `D`; the full shape of the weight without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub r: Option<i64>,
@@ -51,7 +52,7 @@ pub struct TapsConfig {
 impl Default for TapsConfig {
     fn default() -> Self {
         let target_modules = TargetModules::Pattern("all-linear".into());
-        Self { tau: 0.1, s_init: 0.15, r: None, bias: true, target_modules }
+        Self { tau: 0.1, s_init: 0.15, lambda: 0.1, r: None, bias: true, target_modules }
     }
 }
 
@@ -63,6 +64,9 @@ impl TapsConfig {
         if !(self.s_init.is_finite() && self.s_init >= self.tau) {
             let expected = format!("at least tau, {}, or no layer ever changes", self.tau);
             return Err(config("s_init", expected, self.s_init));
+        }
+        if !(self.lambda >= 0.0 && self.lambda.is_finite()) {
+            return Err(config("lambda", "at least 0", self.lambda));
         }
         match self.r {
             Some(r) if r < 1 => Err(config("r", "at least 1", r)),
@@ -84,7 +88,7 @@ impl Method for TapsConfig {
     fn plan(&self, _tasks: &[String], form: Form) -> Result<Rc<dyn Plan>> {
         self.validate()?;
         let targets = Targets::new(&self.target_modules)?;
-        Ok(Rc::new(Taps { config: self.clone(), form, targets, built: RefCell::default() }))
+        Ok(Rc::new(Taps { config: self.clone(), form, targets, scalars: RefCell::default() }))
     }
 
     fn parameters(&self) -> &'static [&'static str] {
@@ -97,14 +101,19 @@ struct Taps {
     config: TapsConfig,
     form: Form,
     targets: Targets,
-    /// Adapted modules, and whether their bias may change.
-    built: RefCell<BTreeMap<String, bool>>,
+    /// `s` of every layer, `[1]` each.
+    scalars: RefCell<Vec<Tensor>>,
 }
 
 impl Taps {
-    /// Whether the weight at `site` is adapted as a whole.
+    /// Whether a selection stands at `site`, none once the model is merged.
     fn adapts(&self, site: &Site) -> bool {
-        self.targets.parts(site).iter().any(|part| part.name.is_empty())
+        self.form == Form::Adapted && self.targets.adapts(site)
+    }
+
+    /// Whether the bias at `site` may change.
+    fn changes_bias(&self, site: &Site) -> bool {
+        site.bias && self.config.bias
     }
 
     fn selected(&self, scope: &Scope, site: &Site) -> TensorResult<Selected> {
@@ -121,7 +130,7 @@ impl Taps {
             s: scope.param("taps_s", &[1], Init::Const(self.config.s_init))?,
             tau: self.config.tau,
             delta,
-            bias: (site.bias && self.config.bias).then(bias).transpose()?,
+            bias: self.changes_bias(site).then(bias).transpose()?,
         })
     }
 }
@@ -129,32 +138,29 @@ impl Taps {
 impl Plan for Taps {
     fn projection(&self, scope: &Scope, site: &Site) -> TensorResult<Box<dyn Projection>> {
         let base = Linear::new(scope, site.in_features, site.out_features, site.bias)?;
-        if !self.adapts(site) || self.form == Form::Merged {
+        if !self.adapts(site) {
             return Ok(Box::new(Plain(base)));
         }
-        let reweight = self.selected(scope, site)?;
-        self.built.borrow_mut().insert(site.path.clone(), reweight.bias.is_some());
+        let reweight = self.selected(&scope.adapter(), site)?;
+        self.scalars.borrow_mut().push(reweight.s.shallow_clone());
         Ok(Box::new(Reweighted { base, reweight }))
     }
 
-    fn finish(&self) -> TensorResult<()> {
-        if self.form == Form::Merged || !self.built.borrow().is_empty() {
-            return Ok(());
-        }
-        Err(TensorError::Config {
-            key: "target_modules".into(),
-            expected: "a name that the backbone has".into(),
-            found: self.config.target_modules.to_string(),
-        })
+    fn check(&self, sites: &[Site], _parameters: &[Parameter]) -> TensorResult<()> {
+        let found = sites.iter().any(|site| self.targets.adapts(site));
+        self.targets.check(self.form == Form::Merged || found)
     }
 
-    fn trains(&self, name: &str) -> bool {
-        name.contains("taps_")
+    fn penalty(&self) -> Option<Tensor> {
+        let all = self.scalars.borrow();
+        let penalised = self.config.lambda > 0.0 && !all.is_empty();
+        penalised.then(|| Tensor::cat(&all, 0).abs().mean(Kind::Float) * self.config.lambda)
     }
 
-    fn merge(&self, tensors: &Tensors) -> TensorResult<Tensors> {
+    fn merge(&self, sites: &[Site], tensors: &Tensors) -> TensorResult<Tensors> {
         let mut merged = copy(tensors);
-        for (path, has_bias) in self.built.borrow().iter() {
+        for site in sites.iter().filter(|site| self.adapts(site)) {
+            let (path, has_bias) = (&site.path, self.changes_bias(site));
             let mut own = |name: &str| take(&mut merged, &format!("{path}.{name}"));
             let delta = match self.config.r {
                 None => Delta::Full(own("taps_delta")?),
@@ -230,9 +236,8 @@ impl Reweight for Selected {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
-    use polyptych_tensor::{Activations, Device, Kind, SiteKind, Store};
+    use polyptych_tensor::{Activations, Device, SiteKind, Store};
     use serde_json::json;
 
     fn site() -> Site {
@@ -285,7 +290,7 @@ mod tests {
         }
         let set = Tensor::ones([3, 4], (Kind::Float, Device::Cpu));
         no_grad(|| tensors["fc1.taps_delta"].shallow_clone().copy_(&set));
-        let merged = plan.merge(&tensors).unwrap();
+        let merged = plan.merge(&[site()], &tensors).unwrap();
         assert!(merged["fc1.weight"].equal(&tensors["fc1.weight"]));
         assert_eq!(merged.keys().collect::<Vec<_>>(), ["fc1.bias", "fc1.weight"]);
     }
@@ -305,12 +310,35 @@ mod tests {
     }
 
     #[test]
+    fn the_penalty_is_the_mean_of_all_scalars() {
+        let config = TapsConfig { lambda: 0.5, ..TapsConfig::default() };
+        let plan = config.plan(&[], Form::Adapted).unwrap();
+        let store = Store::new(Device::Cpu);
+        for name in ["fc1", "fc2"] {
+            let site = Site { path: name.into(), ..site() };
+            let _ = plan.projection(&store.root().pp(name), &site).unwrap();
+        }
+        let tensors: Tensors = store.tensors().into_iter().collect();
+        let _ = no_grad(|| tensors["fc2.taps_s"].shallow_clone().fill_(-0.25));
+        let penalty = plan.penalty().unwrap();
+        assert!((penalty.double_value(&[]) - 0.5 * (0.15 + 0.25) / 2.0).abs() < 1e-7);
+        penalty.backward();
+        for (name, expected) in [("fc1", 0.25), ("fc2", -0.25)] {
+            assert_eq!(tensors[&format!("{name}.taps_s")].grad().double_value(&[0]), expected);
+        }
+        let none = TapsConfig { lambda: 0.0, ..config }.plan(&[], Form::Adapted).unwrap();
+        let _ = none.projection(&Store::new(Device::Cpu).root(), &site()).unwrap();
+        assert!(none.penalty().is_none());
+    }
+
+    #[test]
     fn fields_out_of_range_are_named() {
         let message = |fields| {
             let config: TapsConfig = serde_json::from_value(fields).unwrap();
             config.plan(&[], Form::Adapted).unwrap_err().to_string()
         };
         assert_eq!(message(json!({"r": 0})), "r: expected at least 1, found 0");
+        assert_eq!(message(json!({"lambda": -1.0})), "lambda: expected at least 0, found -1");
         assert_eq!(
             message(json!({"s_init": 0.05})),
             "s_init: expected at least tau, 0.1, or no layer ever changes, found 0.05"

@@ -26,11 +26,13 @@ mod pair;
 mod path;
 mod sites;
 
-use std::cell::RefCell;
 use std::rc::Rc;
 
 use polyptych_registry::Part;
-use polyptych_tensor::{Owner, Parallel, Plan, Result as TensorResult, Scope, Site, Tap, Tensors};
+use polyptych_tensor::{
+    Parallel, Parameter, ParameterKind, ParameterKinds, Plan, Result as TensorResult, Scope, Site,
+    SiteKind, Tap, Tensors,
+};
 
 pub use add_task::add_task;
 pub use config::{
@@ -79,7 +81,6 @@ pub struct VmtAdapter {
     config: VmtAdapterConfig,
     tasks: Vec<String>,
     form: Form,
-    sites: RefCell<Vec<AdapterSite>>,
 }
 
 impl VmtAdapter {
@@ -92,15 +93,13 @@ impl VmtAdapter {
     /// As [`VmtAdapterConfig::validate`].
     pub fn new(config: VmtAdapterConfig, tasks: &[String], form: Form) -> Result<Self> {
         config.validate(tasks)?;
-        Ok(Self { config, tasks: tasks.to_vec(), form, sites: RefCell::default() })
+        Ok(Self { config, tasks: tasks.to_vec(), form })
     }
 
-    fn place(&self, mlp: &Site) -> AdapterSite {
-        let place = AdapterSite::new(&self.config, mlp);
-        let mut places = self.sites.borrow_mut();
-        places.retain(|known| known.path != place.path);
-        places.push(place.clone());
-        place
+    /// The adapters of a backbone with `sites`.
+    fn places(&self, sites: &[Site]) -> Vec<AdapterSite> {
+        let mlps = sites.iter().filter(|site| site.kind == SiteKind::Mlp);
+        mlps.map(|mlp| AdapterSite::new(&self.config, mlp)).collect()
     }
 }
 
@@ -115,43 +114,36 @@ impl VmtAdapterConfig {
 
 impl Plan for VmtAdapter {
     fn parallel(&self, scope: &Scope, mlp: &Site) -> TensorResult<Option<Box<dyn Parallel>>> {
-        let (config, form) = (&self.config, self.form);
+        let (config, form, scope) = (&self.config, self.form, &scope.adapter());
         let shape = [mlp.in_features, pair::bottleneck(config, mlp)?];
         let projections = match form {
             Form::Adapted => config.projections,
             Form::Merged => Projections::Separate,
         };
         let mut path = Path::new(scope, config, Pair::new(scope, projections, shape)?, form)?;
-        let place = self.place(mlp);
+        let place = AdapterSite::new(config, mlp);
         if place.knowledge {
-            path = path.with_tasks(scope, config, shape, &self.tasks, form)?;
+            path = path.with_tasks(scope, config, mlp.stage, shape, &self.tasks, form)?;
         }
         Ok(Some(Box::new(if place.tap { path.with_tap() } else { path })))
     }
 
-    fn finish(&self) -> TensorResult<()> {
-        sites::check(&self.config, &self.sites.borrow())
+    fn check(&self, sites: &[Site], _parameters: &[Parameter]) -> TensorResult<()> {
+        sites::check(&self.config, &self.places(sites))
     }
 
-    fn trains(&self, name: &str) -> bool {
+    fn trains(&self, kinds: &ParameterKinds) -> bool {
         let config = &self.config;
-        let has = |part: &str| name.contains(part);
-        has("vmt_")
-            || (has("patch_embed") && config.train_patch_embed)
-            || (has("norm") && !has("patch_embed") && config.train_norm)
-            || (has("relative_position_bias_table") && config.train_relative_position_bias)
+        let is = |kind: ParameterKind| kinds.contains(&kind);
+        let patch_embed = is(ParameterKind::PatchEmbed);
+        (patch_embed && config.train_patch_embed)
+            || (is(ParameterKind::Norm) && !patch_embed && config.train_norm)
+            || (is(ParameterKind::RelativePositionBias) && config.train_relative_position_bias)
     }
 
-    fn owner<'n>(&self, name: &'n str) -> Option<Owner<'n>> {
-        let (path, task, _) = knowledge::module(name)?;
-        let places = self.sites.borrow();
-        let place = places.iter().find(|place| place.path == path)?;
-        Some(Owner { task, stage: place.stage })
-    }
-
-    fn merge(&self, tensors: &Tensors) -> TensorResult<Tensors> {
+    fn merge(&self, sites: &[Site], tensors: &Tensors) -> TensorResult<Tensors> {
         let mut all = copy(tensors);
-        for place in self.sites.borrow().iter() {
+        for place in self.places(sites) {
             let tasks = if place.knowledge { self.tasks.as_slice() } else { &[] };
             merged::merge(&mut all, &place.path, &self.config, tasks)?;
         }
@@ -161,34 +153,32 @@ impl Plan for VmtAdapter {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use serde_json::{Value, json};
 
     use super::*;
 
-    const NAMES: [&str; 7] = [
-        "layers.0.blocks.1.mlp.vmt_down.weight",
-        "layers.0.blocks.1.mlp.vmt_ke.sal.weight",
-        "layers.0.blocks.1.mlp.vmt_ke.salt.weight",
-        "layers.0.blocks.1.mlp.fc1.weight",
-        "layers.0.blocks.1.norm1.weight",
-        "layers.0.blocks.1.attn.relative_position_bias_table",
-        "patch_embed.norm.weight",
+    /// The weight of a layer, of a norm, a table, and the norm of the patch embedding.
+    const KINDS: [&[ParameterKind]; 4] = [
+        &[],
+        &[ParameterKind::Norm],
+        &[ParameterKind::RelativePositionBias],
+        &[ParameterKind::PatchEmbed, ParameterKind::Norm],
     ];
 
-    /// Positions in [`NAMES`] of what trains.
+    /// Positions in [`KINDS`] of what trains.
     fn trains(fields: Value) -> Vec<usize> {
         let config = serde_json::from_value(fields).unwrap();
         let tasks = ["sal", "salt"].map(str::to_owned);
         let plan = VmtAdapter::new(config, &tasks, Form::Adapted).unwrap();
-        (0..NAMES.len()).filter(|&index| plan.trains(NAMES[index])).collect()
+        let trains = |&index: &usize| plan.trains(&KINDS[index].iter().copied().collect());
+        (0..KINDS.len()).filter(trains).collect()
     }
 
     #[test]
-    fn the_adapter_trains_and_switches_add_to_it() {
-        assert_eq!(trains(json!({})), [0, 1, 2]);
-        assert_eq!(trains(json!({"train_norm": true})), [0, 1, 2, 4]);
-        assert_eq!(trains(json!({"train_relative_position_bias": true})), [0, 1, 2, 5]);
-        assert_eq!(trains(json!({"train_patch_embed": true})), [0, 1, 2, 6]);
+    fn switches_add_parameters_of_the_backbone() {
+        assert_eq!(trains(json!({})), [0; 0]);
+        assert_eq!(trains(json!({"train_norm": true})), [1]);
+        assert_eq!(trains(json!({"train_relative_position_bias": true})), [2]);
+        assert_eq!(trains(json!({"train_patch_embed": true})), [3]);
     }
 }

@@ -13,13 +13,14 @@ use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::{Init, Plan, Prompts, Result as TensorResult, Scope, Site, Tensor, dropout};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, config};
 use crate::method::{Form, Method};
 
 /// Configuration of visual prompt tuning.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct VptConfig {
     /// Whether every block has prompts of its own, instead of the first alone.
@@ -92,16 +93,12 @@ impl Plan for Vpt {
         }
         let (shape, init) =
             ([self.config.num_tokens, block.in_features], Init::glorot(pixels, embed_dim));
-        let tokens = scope.param("vpt_prompts", &shape, init)?;
+        let tokens = scope.adapter().param("vpt_prompts", &shape, init)?;
         Ok(Some(Box::new(Tokens { tokens, dropout: self.config.dropout })))
     }
 
     fn unmergeable(&self) -> Option<String> {
         Some("prompts are tokens among an image's, and no weight can hold them".to_owned())
-    }
-
-    fn trains(&self, name: &str) -> bool {
-        name.contains("vpt_")
     }
 }
 
@@ -120,7 +117,6 @@ impl Prompts for Tokens {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -75,7 +75,6 @@ fn absent(dir: &Path, path: &Path, source: std::io::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use serde_json::{Value, json};
 

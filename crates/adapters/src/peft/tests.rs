@@ -1,5 +1,4 @@
 //! What methods train, written as adapters and read back.
-#![allow(clippy::unwrap_used)]
 
 use polyptych_tensor::{Device, Kind, Tensor, Tensors};
 use serde_json::{Value, json};

@@ -13,8 +13,8 @@ use polyptych_backbones::{
 };
 use polyptych_formats::{TensorFile, file};
 use polyptych_tensor::{
-    Device, Kind, LoadOptions, Plan, Projection, Pyramid, Site, SiteKind, Store, Tensor, Tensors,
-    manual_seed, no_grad,
+    Device, Kind, LoadOptions, Owner, Parameter, Plan, Projection, Pyramid, Site, SiteKind, Store,
+    Tensor, Tensors, manual_seed, no_grad,
 };
 use serde_json::Value;
 
@@ -81,6 +81,8 @@ pub(crate) struct Built {
     pub(crate) store: Store,
     pub(crate) plan: Rc<dyn Plan>,
     pub(crate) backbone: Box<dyn Backbone>,
+    pub(crate) sites: Vec<Site>,
+    pub(crate) parameters: Vec<Parameter>,
 }
 
 impl Built {
@@ -100,10 +102,25 @@ impl Built {
 
     pub(crate) fn with(backbone: &BackboneConfig, plan: Rc<dyn Plan>, options: Options) -> Self {
         let store = Store::new(Device::Cpu);
-        let backbone = backbone.init(&store.root(), plan.as_ref(), options).unwrap();
-        plan.finish().unwrap();
-        store.set_trainable(|name| plan.trains(name));
-        Self { store, plan, backbone }
+        let built = backbone.build(&store.root(), plan.as_ref(), options).unwrap();
+        plan.set_trainable(&store);
+        Self {
+            store,
+            plan,
+            backbone: built.backbone,
+            sites: built.sites,
+            parameters: built.parameters,
+        }
+    }
+
+    /// Its tensors with everything merged that can be.
+    pub(crate) fn merged(&self) -> Tensors {
+        self.plan.merge(&self.sites, &self.tensors()).unwrap()
+    }
+
+    /// The task that alone depends on the parameter `name`.
+    pub(crate) fn owner(&self, name: &str) -> Option<&Owner> {
+        self.parameters.iter().find(|parameter| parameter.name == name)?.owner.as_ref()
     }
 
     pub(crate) fn tensors(&self) -> Tensors {
@@ -127,10 +144,6 @@ struct Plainly(Pyramid);
 impl Plan for Plainly {
     fn pyramid(&self) -> Pyramid {
         self.0
-    }
-
-    fn trains(&self, _name: &str) -> bool {
-        false
     }
 }
 

@@ -178,6 +178,13 @@ pub struct TimmModel {
     pub model_args: Value,
 }
 
+/// Named configurations, as [`Architecture::variants`] has them.
+pub(super) fn shared<A: Architecture + 'static>(
+    variants: Vec<(&'static str, A)>,
+) -> Vec<(&'static str, Arc<dyn Architecture>)> {
+    variants.into_iter().map(|(name, config)| (name, Arc::new(config) as Arc<_>)).collect()
+}
+
 /// Whether patches of `patch_size` leave a rest of an image of `img_size`.
 pub(super) fn has_rest(img_size: [i64; 2], patch_size: i64) -> bool {
     img_size.iter().any(|side| side % patch_size != 0)

@@ -28,6 +28,7 @@ use crate::backbone::{Backbone, FeatureInfo, Intermediates, Options};
 use crate::blocks::classifier::Classifier;
 use crate::blocks::grad_checkpointing::GradCheckpointing;
 use crate::blocks::layer_scope::LayerScope;
+use crate::blocks::neck::LevelNeck;
 use crate::blocks::patch_embed::PatchEmbed;
 use crate::blocks::streams::PassedStreams;
 use crate::blocks::tap::widen;
@@ -46,6 +47,7 @@ pub struct Swin {
     pyramid: Pyramid,
     passed_streams: PassedStreams,
     grad_checkpointing: GradCheckpointing,
+    neck: LevelNeck,
     feature_info: Vec<FeatureInfo>,
     num_features: i64,
 }
@@ -82,6 +84,7 @@ impl Swin {
             pyramid,
             passed_streams: PassedStreams::of(plan),
             grad_checkpointing: GradCheckpointing::of(options),
+            neck: LevelNeck::of(plan, scope, &feature_info)?,
             feature_info,
             num_features,
         })
@@ -138,6 +141,7 @@ impl Backbone for Swin {
             Some(norm) => x.map(|t| norm.forward(t)),
             None => x,
         };
+        let levels = self.neck.forward(levels, train);
         Ok(Intermediates { features, levels })
     }
 

@@ -22,6 +22,7 @@ use crate::backbone::{Backbone, FeatureInfo, Intermediates, Options};
 use crate::blocks::classifier::Classifier;
 use crate::blocks::grad_checkpointing::GradCheckpointing;
 use crate::blocks::layer_scope::LayerScope;
+use crate::blocks::neck::LevelNeck;
 use crate::blocks::patch_embed::PatchEmbed;
 use crate::blocks::prompts::PromptTokens;
 use crate::blocks::streams::PassedStreams;
@@ -42,6 +43,7 @@ pub struct Vit {
     head: Classifier,
     passed_streams: PassedStreams,
     grad_checkpointing: GradCheckpointing,
+    neck: LevelNeck,
     feature_info: Vec<FeatureInfo>,
     config: VitConfig,
 }
@@ -75,6 +77,7 @@ impl Vit {
             head: Classifier::new(&scope.pp("head"), dim, num_classes)?,
             passed_streams: PassedStreams::of(plan),
             grad_checkpointing: GradCheckpointing::of(options),
+            neck: LevelNeck::of(plan, scope, &feature_info)?,
             feature_info,
             config: config.clone(),
         })
@@ -128,6 +131,7 @@ impl Backbone for Vit {
             }
         }
         let features = apply(self.norm.as_ref(), held.without(x));
+        let levels = self.neck.forward(levels, train);
         Ok(Intermediates { features, levels })
     }
 

@@ -2,7 +2,9 @@
 
 use std::fmt::Display;
 
-use polyptych_tensor::{Gate, Parallel, Plan, Projection, Prompts, Result, Scope, Site, SiteKind};
+use polyptych_tensor::{
+    Gate, Parallel, ParameterKind, Plan, Projection, Prompts, Result, Scope, Site, SiteKind,
+};
 
 /// A scope together with the plan and the stage that hold there.
 #[derive(Clone)]
@@ -47,7 +49,10 @@ impl<'a> LayerScope<'a> {
         [in_features, out_features]: [i64; 2],
         bias: bool,
     ) -> Result<Box<dyn Projection>> {
-        let scope = self.params.pp(name);
+        let scope = match kind {
+            SiteKind::Reduction => self.params.pp(name).of_kind(ParameterKind::PatchMerging),
+            _ => self.params.pp(name),
+        };
         let site = self.site(&scope, kind, [in_features, out_features], bias);
         self.plan.projection(&scope, &site)
     }

@@ -1,6 +1,6 @@
 //! From pixels to tokens: one convolution whose stride is its kernel.
 
-use polyptych_tensor::{Conv2d, LayerNorm, Result, Scope, Tensor};
+use polyptych_tensor::{Conv2d, LayerNorm, ParameterKind, Result, Scope, Tensor};
 
 use crate::error::Error;
 
@@ -27,6 +27,7 @@ impl PatchEmbed {
         [in_chans, dim]: [i64; 2],
         norm_eps: Option<f64>,
     ) -> Result<Self> {
+        let scope = scope.of_kind(ParameterKind::PatchEmbed);
         let norm = norm_eps.map(|eps| LayerNorm::new(&scope.pp("norm"), dim, eps)).transpose()?;
         let proj = Conv2d::new(&scope.pp("proj"), [in_chans, dim], [patch_size; 2], true)?;
         Ok(Self { proj, norm, patch_size, in_chans })

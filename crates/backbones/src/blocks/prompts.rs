@@ -39,6 +39,7 @@ impl PromptTokens {
         train: bool,
     ) -> Activations {
         let Some(prompts) = fresh else { return x };
+        let x = parted(x, prompts.tasks());
         let renewed = x.map(|t| {
             let fresh = prompts.forward(t.size()[0], train);
             let [before, behind] = self.around(t);
@@ -58,6 +59,18 @@ impl PromptTokens {
 
     fn around(&self, tokens: &Tensor) -> [Tensor; 2] {
         [tokens.narrow(1, 0, self.at), tokens.slice(1, self.end(), None, 1)]
+    }
+}
+
+/// `x` with a stream for each of `tasks`, where these have prompts of their own.
+fn parted(x: Activations, tasks: Option<i64>) -> Activations {
+    match (x, tasks) {
+        (Activations::Shared(shared), Some(tasks)) => {
+            let mut size = shared.size();
+            size.insert(0, tasks);
+            Activations::PerTask(shared.unsqueeze(0).expand(size.as_slice(), false))
+        }
+        (x, _) => x,
     }
 }
 
@@ -85,6 +98,33 @@ mod tests {
 
     fn numbers(x: &Activations) -> Vec<f32> {
         Vec::<f32>::try_from(x.expect_shared().reshape([-1])).expect("numbers")
+    }
+
+    /// A prompt of one number: 5 for the first task, 6 for the second.
+    #[derive(Debug)]
+    struct OfTasks;
+
+    impl Prompts for OfTasks {
+        fn forward(&self, batch: i64, _train: bool) -> Tensor {
+            let tasks = Tensor::from_slice(&[5f32, 6.0]).view([2, 1, 1]);
+            tasks.repeat_interleave_self_int(batch / 2, 0, None)
+        }
+
+        fn tasks(&self) -> Option<i64> {
+            Some(2)
+        }
+    }
+
+    #[test]
+    fn prompts_of_tasks_part_the_streams() {
+        let images = Tensor::from_slice(&[1f32, 2.0]).view([2, 1, 1]);
+        let mut held = PromptTokens::none(0);
+        let x = held.renew(Activations::Shared(images), &Some(Box::new(OfTasks)), false);
+        let found: Vec<f32> = (0..2)
+            .flat_map(|task| Vec::<f32>::try_from(x.task(task).reshape([-1])).expect("numbers"))
+            .collect();
+        assert_eq!(found, [5.0, 1.0, 5.0, 2.0, 6.0, 1.0, 6.0, 2.0]);
+        assert_eq!((held.count(), x.shared().is_none()), (1, true));
     }
 
     #[test]

@@ -221,7 +221,6 @@ pub fn prefix_of<'a>(mut names: impl Iterator<Item = &'a str>) -> &'a str {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use polyptych_tensor::Tensor;
 

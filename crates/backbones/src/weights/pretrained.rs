@@ -27,8 +27,6 @@ const SHIPPED: &[(&str, &[u8])] = shipped![
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::{BackboneConfig, Options};
     use polyptych_formats::file;

@@ -1,33 +1,57 @@
 //! `polyptych data facts`: numbers, sizes and ranges of values of a data set.
 
+use std::path::PathBuf;
+use std::process::ExitCode;
+
 use anyhow::Result;
+use clap::Parser;
 use polyptych_engine::{Histogram, SplitFacts, TaskFacts, facts};
 
 use super::bar::{bar, progress};
-use crate::flags::DataFactsFlags;
+use crate::command::Subcommand;
 use crate::output::say;
 
 /// Values of classes that are shown one by one.
 const SHOWN: usize = 6;
 const NO_LABEL: u32 = 255;
 
-pub(crate) fn run(flags: &DataFactsFlags) -> Result<()> {
-    let bar = bar();
-    let facts = facts(&flags.manifest, flags.root.as_deref(), flags.follow_links, &progress(&bar))?;
-    bar.finish_and_clear();
-    match (&facts.variant, facts.misfits.as_slice()) {
-        (Some(variant), _) => say!("copy: {variant}"),
-        (None, []) => say!("copy: the manifest tells none apart"),
-        (None, misfits) => {
-            say!("copy: none of the known ones");
-            misfits.iter().for_each(|misfit| say!("  not {misfit}"));
-        }
-    }
-    facts.splits.iter().for_each(tell);
-    Ok(())
+/// Tell numbers, sizes and ranges of values, and which of the known copies it is
+#[derive(Debug, Parser)]
+#[command(
+    name = "facts",
+    after_help = "Examples:\n  polyptych data facts datasets/nyud.toml --root DIR"
+)]
+pub(crate) struct Facts {
+    /// The manifest, such as datasets/nyud.toml
+    manifest: PathBuf,
+    /// Folder of the data set [default: data/NAME after the manifest]
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// Read images that symbolic links outside of the folder lead to
+    #[arg(long)]
+    follow_links: bool,
 }
 
-fn tell(split: &SplitFacts) {
+impl Subcommand for Facts {
+    fn run(flags: &Self) -> Result<ExitCode> {
+        let bar = bar();
+        let facts =
+            facts(&flags.manifest, flags.root.as_deref(), flags.follow_links, &progress(&bar))?;
+        bar.finish_and_clear();
+        match (&facts.variant, facts.misfits.as_slice()) {
+            (Some(variant), _) => say!("copy: {variant}"),
+            (None, []) => say!("copy: the manifest tells none apart"),
+            (None, misfits) => {
+                say!("copy: none of the known ones");
+                misfits.iter().for_each(|misfit| say!("  not {misfit}"));
+            }
+        }
+        facts.splits.iter().for_each(print);
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn print(split: &SplitFacts) {
     let bad = match split.unreadable {
         0 => String::new(),
         count => format!(", {count} of them unreadable (`polyptych data check` says why)"),

@@ -1,51 +1,69 @@
 //! `polyptych data new`: a manifest for a folder of one's own, and a picture to check it by.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use clap::Parser;
 use polyptych_engine::{ContactSheet, Root, contact_sheet, infer_manifest, split_sizes};
 
-use super::said::plural;
-use crate::flags::DataNewFlags;
+use super::messages::plural;
+use crate::command::Subcommand;
 use crate::output::say;
 
 const SAMPLES: usize = 6;
 const SIDE: usize = 160;
 
-pub(crate) fn run(flags: &DataNewFlags) -> Result<()> {
-    let folder = &flags.folder;
-    let name = name(&folder.canonicalize().with_context(|| folder.display().to_string())?)?;
-    let manifest = flags.out.clone().unwrap_or_else(|| format!("{name}.toml").into());
-    if manifest.exists() {
-        bail!("{}: expected a new file, found one that exists", manifest.display());
+/// Write a manifest for a folder of one's own by looking at it, and draw its samples
+#[derive(Debug, Parser)]
+#[command(name = "new", after_help = "Examples:\n  polyptych data new DIR --out mine.toml")]
+pub(crate) struct New {
+    /// The folder of images and labels
+    folder: PathBuf,
+    /// The manifest, a new file [default: NAME.toml after the folder]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// The picture of samples with their labels, a PNG file [default: NAME.png beside the manifest]
+    #[arg(long, value_name = "FILE")]
+    sheet: Option<PathBuf>,
+}
+
+impl Subcommand for New {
+    fn run(flags: &Self) -> Result<ExitCode> {
+        let folder = &flags.folder;
+        let name = name(&folder.canonicalize().with_context(|| folder.display().to_string())?)?;
+        let manifest = flags.out.clone().unwrap_or_else(|| format!("{name}.toml").into());
+        if manifest.exists() {
+            bail!("{}: expected a new file, found one that exists", manifest.display());
+        }
+        let inferred = infer_manifest(&name, folder)?;
+        std::fs::write(&manifest, &inferred.manifest)
+            .with_context(|| manifest.display().to_string())?;
+        say!("{}", manifest.display());
+        inferred.notes.iter().for_each(|note| say!("  note: {}", note.replace(['\n', '\r'], " ")));
+        for (split, size) in split_sizes(&manifest, &Root::new(folder, false))? {
+            say!("  {split}: {}", size_of(size));
+        }
+        let split = inferred.splits.iter().find(|split| split.starts_with("train"));
+        let sheet = ContactSheet {
+            manifest: manifest.clone(),
+            root: Some(folder.clone()),
+            follow_links: false,
+            split: split.or(inferred.splits.first()).cloned().unwrap_or_default(),
+            samples: SAMPLES,
+            side: SIDE,
+            augment: None,
+            seed: 0,
+        };
+        let picture = flags.sheet.clone().unwrap_or_else(|| manifest.with_extension("png"));
+        let drawn = contact_sheet(&sheet).context(
+            "the inferred manifest does not fit everywhere, `polyptych data check` tells where",
+        )?;
+        drawn.save(&picture).with_context(|| picture.display().to_string())?;
+        say!("{}", picture.display());
+        say!("read both over, then: polyptych data check {} --root DIR", manifest.display());
+        Ok(ExitCode::SUCCESS)
     }
-    let inferred = infer_manifest(&name, folder)?;
-    std::fs::write(&manifest, &inferred.manifest)
-        .with_context(|| manifest.display().to_string())?;
-    say!("{}", manifest.display());
-    inferred.notes.iter().for_each(|note| say!("  note: {}", note.replace(['\n', '\r'], " ")));
-    for (split, size) in split_sizes(&manifest, &Root::new(folder, false))? {
-        say!("  {split}: {}", size_of(size));
-    }
-    let split = inferred.splits.iter().find(|split| split.starts_with("train"));
-    let sheet = ContactSheet {
-        manifest: manifest.clone(),
-        root: Some(folder.clone()),
-        follow_links: false,
-        split: split.or(inferred.splits.first()).cloned().unwrap_or_default(),
-        samples: SAMPLES,
-        side: SIDE,
-        augment: None,
-        seed: 0,
-    };
-    let picture = flags.sheet.clone().unwrap_or_else(|| manifest.with_extension("png"));
-    let drawn = contact_sheet(&sheet).context(
-        "the inferred manifest does not fit everywhere, `polyptych data check` tells where",
-    )?;
-    drawn.save(&picture).with_context(|| picture.display().to_string())?;
-    say!("{}", picture.display());
-    say!("read both over, then: polyptych data check {} --root DIR", manifest.display());
-    Ok(())
 }
 
 /// The manifest `<name>.toml` for `folder` where the program runs; written by looking at the folder

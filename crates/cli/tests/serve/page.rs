@@ -2,7 +2,6 @@
 //!
 //! `POLYPTYCH_PAGE_RUN` and `POLYPTYCH_PAGE_PHOTOGRAPH` name another model and photograph, and
 //! `POLYPTYCH_PAGE_OUT` a folder for pictures of the page: so `docs/images/serve.png` is renewed.
-#![allow(clippy::unwrap_used)]
 
 use std::path::PathBuf;
 

@@ -1,5 +1,4 @@
 //! Bad input: each has a status, a name for programs and a line for people.
-#![allow(clippy::unwrap_used)]
 
 use image::{GrayImage, ImageFormat};
 use serde_json::{Value, json};

@@ -1,5 +1,4 @@
 //! Triton's own client, where Python has it.
-#![allow(clippy::unwrap_used)]
 
 use std::process::Command;
 

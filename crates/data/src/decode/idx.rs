@@ -72,8 +72,6 @@ fn cut(error: std::io::Error) -> String {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use std::io::Write;
 
     use flate2::Compression;

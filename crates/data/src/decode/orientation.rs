@@ -71,8 +71,6 @@ impl From<Exif> for Orientation {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     /// Exif's bytes of either byte order.

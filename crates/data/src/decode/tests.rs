@@ -1,7 +1,5 @@
 //! Every decoder on bytes made here: round trips, and the message of each refusal.
 
-#![allow(clippy::unwrap_used)]
-
 use std::fs;
 use std::io::Cursor;
 

@@ -32,7 +32,7 @@ fn laplacian(regions: &Array2<f64>) -> Array2<u8> {
     })
 }
 
-/// Removes pixels from both sides in turn until nothing changes.
+/// Removes pixels from one side and the other until nothing changes.
 fn thin(map: &mut Array2<u8>) {
     loop {
         let removed = [false, true].map(|second| {

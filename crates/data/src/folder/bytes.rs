@@ -18,7 +18,7 @@ impl TaskEntry {
         match self.kind {
             TaskKind::Semseg | TaskKind::HumanParts => self.classes_of_bytes(map),
             TaskKind::Sal => Ok(Some(Label::Binary(looked_up(map, &self.binary(&numbers()))))),
-            TaskKind::Edge if !self.outline => {
+            TaskKind::Edge if !self.region_boundaries => {
                 Ok(Some(Label::Edges(vec![looked_up(map, &self.binary(&numbers()))])))
             }
             _ => self.label(Raw::Grid(map.mapv(f64::from))),

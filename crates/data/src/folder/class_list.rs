@@ -1,9 +1,10 @@
 //! What the key `classes` of a manifest holds.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What the key `classes` of a manifest holds.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "expected names of classes or the path of a file of them")]
 pub(crate) enum ClassList {
     /// The names; none where the key is absent.

@@ -45,7 +45,7 @@ use crate::{Result, TaskSpec};
 /// scale = 0.001                            # metres per stored unit
 /// ```
 ///
-/// | format | holds | further keys |
+/// | format | holds | more keys |
 /// |---|---|---|
 /// | `index_png` | grey value or palette index | `ignore`, `map` (pairs of stored value and class), `map_others`, `threshold`, `outline` |
 /// | `palette_png` | the same, or colours of `palette` in files that were turned to RGB | those of both |
@@ -74,7 +74,7 @@ use crate::{Result, TaskSpec};
 ///
 /// # Labels that differ from copy to copy
 ///
-/// `or = [{ label = "..", format = ".." }]` names further places: the first that has a file counts.
+/// `or = [{ label = "..", format = ".." }]` names more places: the first that has a file counts.
 /// `resize = true` brings a label of another size to that of its image instead of refusing it.
 /// `mask = { label = "..", format = "..", values = [3, 4] }` keeps a label only where another map
 /// has one of these values. `outline = true` takes the boundaries between numbered regions as edges

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::class_list::ClassList;
@@ -10,21 +11,33 @@ use super::label_location::{LabelLocation, Mask};
 use crate::{TaskKind, TaskSpec};
 
 /// A table of `[[tasks]]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TaskEntry {
+    /// Name of the task, which recipes use.
     pub(crate) name: String,
+    /// What the task predicts.
     pub(crate) kind: TaskKind,
+    /// Names of the classes in the order of their indices, or a file below the data set's folder
+    /// with lines `number name`; needed by kinds with classes alone.
     #[serde(default)]
     pub(crate) classes: ClassList,
+    /// One RGB colour per class, for colour labels and for pictures.
     #[serde(default)]
     pub(crate) palette: Vec<[u8; 3]>,
+    /// Pairs of class indices that swap in a mirror image, such as left arm and right arm.
     #[serde(default)]
     pub(crate) flip_pairs: Vec<[u8; 2]>,
     /// Pattern of the label files' paths.
     pub(crate) label: String,
+    /// How a label file stores its label: `index_png` (grey value or palette index), `palette_png`
+    /// (the same, or colours of the palette), `rgb_png` (colours of the palette), `png16` (grey of
+    /// up to 16 bits), `normals_png` (x, y and z from -1 at 0 to 1 at the largest value), `npy`,
+    /// `mat:VARIABLE` (MATLAB v5), `mat_boundaries` (BSDS500), `mat_parts:CLASS` (PASCAL-Part),
+    /// `names_txt` (names of classes, one a line); or, for one class per image, what the pattern
+    /// stands for: `path` (the class's name), `index` (its number), `idx` (MNIST's file).
     pub(crate) format: Format,
-    /// Where else the label may be, looked at in turn.
+    /// Where else the label may be, looked at in this order.
     #[serde(default)]
     pub(crate) or: Vec<LabelLocation>,
     /// Another file that says which pixels have a label.
@@ -57,7 +70,8 @@ pub(crate) struct TaskEntry {
     pub(crate) parts: BTreeMap<String, u8>,
     /// Whether stored values number regions whose outlines are the boundaries.
     #[serde(default)]
-    pub(crate) outline: bool,
+    #[serde(rename = "outline")]
+    pub(crate) region_boundaries: bool,
     /// Whether a label of another size than its image is resized to it instead of refused.
     #[serde(default)]
     pub(crate) resize: bool,

@@ -1,9 +1,12 @@
 //! How a label file stores its label.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use ndarray::{Array2, Array3, ArrayD, Axis, Ix2, Ix3};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::parts::{self, Part};
 use crate::decode::{Index, IndexOrColour, Value};
@@ -92,6 +95,19 @@ pub(crate) const FORMATS: [&str; 11] = [
     "index",
     "idx",
 ];
+
+impl JsonSchema for Format {
+    fn schema_name() -> Cow<'static, str> {
+        "Format".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let plain = FORMATS.iter().map(|name| json!({ "const": name }));
+        let with_a_name = ["mat:.+", "mat_parts:[0-9]+"];
+        let with_a_name = with_a_name.map(|form| json!({ "type": "string", "pattern": form }));
+        json_schema!({ "anyOf": plain.chain(with_a_name).collect::<Vec<_>>() })
+    }
+}
 
 impl From<Format> for String {
     fn from(format: Format) -> Self {

@@ -32,7 +32,9 @@ impl TaskEntry {
                 return Ok(parts::painted(&found, &self.parts)?.and_then(people));
             }
             (Sal, Raw::Grid(grid)) => Label::Binary(self.binary(&grid)),
-            (Edge, Raw::Grid(grid)) if self.outline => Label::Edges(vec![region_boundaries(&grid)]),
+            (Edge, Raw::Grid(grid)) if self.region_boundaries => {
+                Label::Edges(vec![region_boundaries(&grid)])
+            }
             (Edge, Raw::Grid(grid)) => Label::Edges(vec![self.binary(&grid)]),
             (Edge, Raw::Maps(maps)) => {
                 Label::Edges(maps.iter().map(|grid| self.binary(grid)).collect())

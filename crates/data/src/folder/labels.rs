@@ -33,7 +33,7 @@ pub(crate) enum Labels {
 pub(crate) struct LabelFiles {
     root: Root,
     entry: TaskEntry,
-    /// Looked at in turn.
+    /// Looked at in this order.
     places: Vec<FilePlace>,
     /// Which pixels count, and the values that say so.
     mask: Option<(FilePlace, HashSet<i64>)>,

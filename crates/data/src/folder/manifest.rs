@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::entry::TaskEntry;
@@ -11,32 +12,43 @@ use super::format::Format;
 use crate::Result;
 
 /// A data set's manifest.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Manifest {
     /// Name of the data set.
     pub(crate) name: String,
+    /// How the files lie.
     pub(crate) layout: Layout,
+    /// Which images belong to each split, by the split's name.
     pub(crate) splits: BTreeMap<String, Split>,
+    /// The tasks that images have labels for.
     pub(crate) tasks: Vec<TaskEntry>,
     /// Copies in circulation.
     #[serde(default)]
     pub(crate) variants: Vec<Variant>,
-    /// Where the data set comes from; read by who fetches it.
+    /// Where the data set comes from, for `cargo xtask data`: `homepage`, `citation`, `licence`,
+    /// and where they apply `terms` and `manual`, which says where to ask for the data and what to
+    /// put where.
     #[serde(default, rename = "source")]
+    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     _source: Option<toml::Value>,
-    /// What is fetched; read by who fetches it.
+    /// What `cargo xtask data fetch` downloads and unpacks, one table per file: `file`, `urls`,
+    /// `format` (`tar.gz`, `tar`, `zip` or `none`), and optionally `sha256`, `bytes`, `strip`,
+    /// `moves`, `into` and `unpacked_bytes`.
     #[serde(default)]
+    #[schemars(with = "Option<Vec<serde_json::Map<String, serde_json::Value>>>")]
     pub(crate) archive: Option<toml::Value>,
-    /// What must be asked for by hand; read by who fetches it.
+    /// Notes on what must be asked for by hand, for `cargo xtask data`.
     #[serde(default, rename = "manual")]
+    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     _manual: Option<toml::Value>,
 }
 
 /// What tells one copy of the data set from others.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Variant {
+    /// Name of the copy.
     pub(crate) name: String,
     /// Number of images by split.
     #[serde(default)]
@@ -50,11 +62,12 @@ pub(crate) struct Variant {
 }
 
 /// How the files lie.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Layout {
     /// Pattern of the images' paths.
     pub(crate) images: String,
+    /// How many images a file holds.
     #[serde(default)]
     pub(crate) format: Store,
     /// Files of ids and values, by the slot that the values fill.
@@ -66,7 +79,7 @@ pub(crate) struct Layout {
 }
 
 /// How many images a file holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Store {
     /// One.
@@ -77,7 +90,7 @@ pub(crate) enum Store {
 }
 
 /// Which images belong to a split.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Split {
     /// File of ids, one a line; absent: every file that the pattern finds.
@@ -99,7 +112,7 @@ pub(crate) struct Split {
 }
 
 /// What a slot must stand for.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "expected a text or several")]
 pub(crate) enum Only {
     /// This.

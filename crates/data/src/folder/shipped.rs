@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+// `manifests` is a link to the `datasets` of the repository, so that a package of this crate has them.
 macro_rules! shipped {
     ($($name:literal),* $(,)?) => {
-        &[$(($name, include_str!(concat!("../../../../datasets/", $name, ".toml")))),*]
+        &[$(($name, include_str!(concat!("../../manifests/", $name, ".toml")))),*]
     };
 }
 
@@ -37,7 +38,6 @@ pub fn shipped_manifest(path: &Path) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

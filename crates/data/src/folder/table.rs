@@ -148,8 +148,6 @@ pub(crate) fn is_inside(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     fn rows(name: &str, text: &str) -> std::result::Result<Vec<(String, String)>, String> {

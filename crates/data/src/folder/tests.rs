@@ -1,7 +1,5 @@
 //! Folder data sets laid out in temporary folders, and what is said against wrong ones.
 
-#![allow(clippy::unwrap_used)]
-
 mod exif;
 mod keys;
 mod names;

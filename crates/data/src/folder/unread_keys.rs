@@ -29,11 +29,11 @@ fn reads(key: &str, task: &TaskEntry, format: &Format) -> bool {
     let colours = matches!(file, Some(FileFormat::RgbPng | FileFormat::PalettePng));
     let classes = matches!(task.kind, Semseg | HumanParts);
     match key {
-        "ignore" => grid && task.kind != Normals && !(task.kind == Edge && task.outline),
+        "ignore" => grid && task.kind != Normals && !(task.kind == Edge && task.region_boundaries),
         "ignore_colors" => colours,
         "map" => classes && grid,
         "map_others" => classes && (grid || colours),
-        "threshold" => matches!(task.kind, Sal | Edge) && grid && !task.outline,
+        "threshold" => matches!(task.kind, Sal | Edge) && grid && !task.region_boundaries,
         "outline" => task.kind == Edge && grid,
         "scale" | "offset" | "disparity" => task.kind == Depth,
         "signs" => task.kind == Normals,
@@ -57,7 +57,7 @@ fn instead(key: &str, task: &TaskEntry) -> String {
     let colours = matches!(task.format, Format::File(FileFormat::RgbPng));
     match key {
         "ignore" if colours => format!("`ignore_colors` beside {format}"),
-        "ignore" if task.outline => "no such key beside `outline`".to_owned(),
+        "ignore" if task.region_boundaries => "no such key beside `outline`".to_owned(),
         "ignore" => {
             format!("no such key beside {format} of kind {kind}, which reads no stored values")
         }
@@ -69,7 +69,7 @@ fn instead(key: &str, task: &TaskEntry) -> String {
         "map" | "map_others" => {
             format!("no such key beside {format} of kind {kind}: it is for semseg and human_parts")
         }
-        "threshold" if task.outline => "no such key beside `outline`".to_owned(),
+        "threshold" if task.region_boundaries => "no such key beside `outline`".to_owned(),
         "threshold" => format!(
             "kind sal or edge beside it; `map` gives stored values of kind {kind} their classes"
         ),

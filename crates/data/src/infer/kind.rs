@@ -31,7 +31,7 @@ pub(super) struct Found {
     /// Values without label.
     pub(super) ignore: Vec<u32>,
     pub(super) palette: Vec<[u8; 3]>,
-    /// Further lines of the manifest.
+    /// More lines of the manifest.
     pub(super) keys: Vec<String>,
     /// What its owner should know.
     pub(super) notes: Vec<String>,

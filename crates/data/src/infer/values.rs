@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn softened_masks_are_told_from_classes() {
+    fn softened_masks_differ_from_classes() {
         let soft =
             counts(&[(0, 700), (32, 9), (64, 12), (96, 10), (159, 10), (191, 11), (255, 300)]);
         assert_eq!(soft.soft_mask(), Some(255));

@@ -1,5 +1,6 @@
 //! How batches are made.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{AugmentConfig, Error, Result};
@@ -8,19 +9,19 @@ use crate::{AugmentConfig, Error, Result};
 const IMAGENET: ([f32; 3], [f32; 3]) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
 
 /// How often each of several joined data sets is drawn from.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Sampling {
     /// In proportion to its size: every sample once an epoch.
     #[default]
     Union,
-    /// As often as any other, in turn: an epoch is as long as that of `union`, small data sets
+    /// As often as any other, round-robin: an epoch is as long as that of `union`, small data sets
     /// come several times, and of large ones a part.
     PerDataset,
 }
 
 /// What becomes of a training run when a sample cannot be used.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnBadSample {
     /// It ends with the sample's error.
@@ -38,7 +39,7 @@ impl OnBadSample {
 }
 
 /// Size, order and preparation of batches.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LoaderConfig {
     /// Samples in a batch; the last of an epoch may be smaller.
@@ -138,8 +139,6 @@ fn require(key: &str, expected: &str, holds: bool, found: impl ToString) -> Resu
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     fn message(change: impl FnOnce(&mut LoaderConfig)) -> String {

@@ -1,4 +1,4 @@
-//! One pass over the data: a background thread that stays a few batches ahead.
+//! One pass over the data: a background thread that prefetches a few batches.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -16,7 +16,7 @@ pub(crate) fn batches(parts: &[usize], config: &LoaderConfig, epoch: u64) -> Vec
     let order = match (config.shuffle, config.sampling) {
         (false, _) => (0..len).collect(),
         (true, Sampling::Union) => shuffled(0..len, config.seed, epoch, 0),
-        (true, Sampling::PerDataset) => in_turn(parts, len, config.seed, epoch),
+        (true, Sampling::PerDataset) => round_robin(parts, len, config.seed, epoch),
     };
     let whole = count(len, config);
     order.chunks(config.batch_size).take(whole).map(<[usize]>::to_vec).collect()
@@ -31,8 +31,8 @@ fn shuffled(range: Range<usize>, seed: u64, epoch: u64, pass: u64) -> Vec<usize>
     order
 }
 
-/// One sample of each data set in turn; one that is used up begins anew in another order.
-fn in_turn(parts: &[usize], len: usize, seed: u64, epoch: u64) -> Vec<usize> {
+/// One sample of each data set, round-robin; one that is used up begins anew in another order.
+fn round_robin(parts: &[usize], len: usize, seed: u64, epoch: u64) -> Vec<usize> {
     let ends = parts.iter().scan(0, |end, &part| {
         *end += part;
         Some(*end)
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn data_sets_come_in_turn_whatever_their_size() {
+    fn data_sets_come_round_robin_whatever_their_size() {
         let config = LoaderConfig { sampling: Sampling::PerDataset, ..config(true, false) };
         let order = batches(&[2, 0, 30, 4], &config, 5).concat();
         assert_eq!(order.len(), 36);

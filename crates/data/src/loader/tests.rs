@@ -1,7 +1,5 @@
 //! Order, restart, bounds and failures of the loader.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -18,9 +16,9 @@ struct Fake {
     /// Index that panics, and index that fails.
     bad: [Option<usize>; 2],
     read: AtomicUsize,
-    /// Batches that the test has taken, and most samples that were read ahead of them.
+    /// Batches that the test has taken, and most samples that were prefetched.
     taken: AtomicUsize,
-    ahead: AtomicUsize,
+    prefetched: AtomicUsize,
     pause: Duration,
 }
 
@@ -39,8 +37,8 @@ impl Fake {
             ("tags", TaskKind::Tags),
         ];
         let tasks = kinds.into_iter().map(task).collect();
-        let [read, taken, ahead] = [0; 3].map(AtomicUsize::new);
-        Self { tasks, len, bad: [None; 2], read, taken, ahead, pause: Duration::ZERO }
+        let [read, taken, prefetched] = [0; 3].map(AtomicUsize::new);
+        Self { tasks, len, bad: [None; 2], read, taken, prefetched, pause: Duration::ZERO }
     }
 }
 
@@ -60,7 +58,7 @@ impl Dataset for Fake {
     fn get(&self, index: usize) -> Result<Sample> {
         let read = self.read.fetch_add(1, Ordering::SeqCst) + 1;
         let taken = 4 * self.taken.load(Ordering::SeqCst);
-        self.ahead.fetch_max(read.saturating_sub(taken), Ordering::SeqCst);
+        self.prefetched.fetch_max(read.saturating_sub(taken), Ordering::SeqCst);
         std::thread::sleep(self.pause);
         assert_ne!(self.bad[0], Some(index), "broken on purpose");
         let category = if self.bad[1] == Some(index) { 9 } else { index as u32 % 2 };
@@ -151,7 +149,7 @@ fn images_are_normalised_channel_by_channel() {
 }
 
 #[test]
-fn dropping_an_epoch_stops_its_thread_and_reads_no_further() {
+fn dropping_an_epoch_stops_its_thread_and_reads_no_more() {
     let fake = Arc::new(Fake { pause: Duration::from_millis(2), ..Fake::new(4000) });
     let loader = Loader::new(fake.clone(), LoaderConfig { prefetch: 1, ..config() }).unwrap();
     let mut epoch = loader.epoch(0, 0).unwrap();
@@ -171,7 +169,7 @@ fn prefetching_is_bounded() {
     let fake = Arc::new(Fake::new(400));
     let loader = Loader::new(fake.clone(), LoaderConfig { prefetch: 2, ..config() }).unwrap();
     let _epoch = loader.epoch(0, 0).unwrap();
-    // A busy machine takes its time to read ahead.
+    // A busy machine takes its time to prefetch.
     let start = Instant::now();
     while fake.read.load(Ordering::SeqCst) < 12 && start.elapsed() < Duration::from_secs(30) {
         std::thread::sleep(Duration::from_millis(5));
@@ -197,9 +195,12 @@ fn memory_stays_within_its_bound() {
             fake.taken.fetch_add(1, Ordering::SeqCst);
         }
         assert!(epoch.next().is_none());
-        let ahead = fake.ahead.load(Ordering::SeqCst);
+        let prefetched = fake.prefetched.load(Ordering::SeqCst);
         let bound = 4 * (prefetch + 2);
-        assert!((4 * (prefetch + 1)..=bound).contains(&ahead), "{prefetch}: {ahead} of {bound}");
+        assert!(
+            (4 * (prefetch + 1)..=bound).contains(&prefetched),
+            "{prefetch}: {prefetched} of {bound}"
+        );
     }
 }
 

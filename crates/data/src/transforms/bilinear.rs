@@ -144,7 +144,7 @@ impl Source {
     }
 
     /// The colour right of and below the pixel `first`, by the shares of its neighbours; none
-    /// outside of the source. A neighbour beyond the border has no share.
+    /// outside of the source. A neighbour outside of the border has weight 0.
     #[inline(always)]
     fn between(&self, first: u32, [right, lower]: [f32; 2]) -> Option<Pixel> {
         let pair = |place: usize| self.pixels.get(place..place + 2);

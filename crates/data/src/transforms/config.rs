@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -15,8 +16,9 @@ const PRESETS: [&str; 4] =
 /// Ranges of the joint augmentation; each is drawn once per sample and epoch.
 ///
 /// In a recipe a table of these fields, or the name of a [preset](AugmentConfig::preset).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(remote = "Self", deny_unknown_fields)]
+#[schemars(transform = or_preset)]
 pub struct AugmentConfig {
     /// Probability of a mirror image, 0 to 1.
     pub flip: f32,
@@ -35,11 +37,21 @@ pub struct AugmentConfig {
     pub color_jitter: ColorJitter,
     /// What lies outside of a turned image.
     #[serde(default, skip_serializing_if = "Outside::is_default")]
+    #[schemars(extend("default" = "no_label"))]
     pub outside: Outside,
 }
 
+/// The schema of a table of fields, or of a preset's name.
+fn or_preset(schema: &mut Schema) {
+    let description = schema.remove("description");
+    let fields = std::mem::take(schema);
+    *schema = json_schema!({ "anyOf": [{ "enum": PRESETS }, fields] });
+    let fields = schema.ensure_object();
+    fields.extend(description.map(|text| ("description".to_owned(), text)));
+}
+
 /// What labels say outside of the image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outside {
     /// Nothing; the image has its mean colour there.
@@ -58,7 +70,7 @@ impl Outside {
 }
 
 /// Factors are drawn from `1 - strength` to `1 + strength`.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ColorJitter {
     /// Multiplies every value.
@@ -206,8 +218,6 @@ fn refused(key: &str, expected: String, found: impl ToString) -> Error {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     fn message(change: impl FnOnce(&mut AugmentConfig)) -> String {

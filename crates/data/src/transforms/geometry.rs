@@ -143,8 +143,6 @@ fn between([low, high]: [f32; 2], share: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     const STILL: Draw = Draw { flip: false, scale: 1.0, degrees: 0.0, side: 1.0, corner: [0.5; 2] };

@@ -1,7 +1,5 @@
 //! Image and labels move together, whatever is drawn.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeMap;
 
 use ndarray::{Array3, s};
@@ -191,7 +189,7 @@ proptest! {
         let image = bilinear::image(before.image.view(), &map, [0; 3], |image| image.to_owned());
         let Label::Classes(columns) = warped(&before.labels["column"], None, (&map, &lookup), IGNORE) else { panic!() };
         let Label::Depth(rows) = warped(&before.labels["row"], None, (&map, &lookup), IGNORE) else { panic!() };
-        // The filter that shrinks the source reaches two of its pixels and leans inwards at borders.
+        // The filter that shrinks the source covers two of its pixels and leans inwards at borders.
         let density = map.density();
         let margin = |k: usize| 2.5 * map.source[k] as f64 / density[k] as f64;
         let inside = |place: [f64; 2]| (0..2).all(|k| {

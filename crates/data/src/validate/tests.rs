@@ -1,7 +1,5 @@
 //! One folder with every fault, and what is said of each.
 
-#![allow(clippy::unwrap_used)]
-
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -101,7 +99,7 @@ impl Folder {
 }
 
 #[test]
-fn a_good_folder_has_no_problems_and_progress_is_told() {
+fn a_good_folder_has_no_problems_and_progress_is_reported() {
     let folder = Folder::new();
     let reported = AtomicUsize::new(0);
     let watch = |split: &str, done: usize, len: usize| {
@@ -119,7 +117,7 @@ fn a_good_folder_has_no_problems_and_progress_is_told() {
 }
 
 #[test]
-fn every_bad_file_is_told_at_once() {
+fn every_bad_file_is_reported_at_once() {
     let folder = Folder::new();
     folder.write("images/cut.jpg", b"\xff\xd8\xff\xe0");
     // A bad image does not hide its bad label.
@@ -152,7 +150,7 @@ fn every_bad_file_is_told_at_once() {
 }
 
 #[test]
-fn images_of_one_name_and_all_missing_ones_are_told() {
+fn images_of_one_name_and_all_missing_ones_are_reported() {
     let folder = Folder::new();
     fs::copy(folder.root().join("images/good.png"), folder.root().join("images/good.jpg")).unwrap();
     folder.write("list.txt", b"good\ngone\ngood\nlost\n");
@@ -173,7 +171,7 @@ fn images_of_one_name_and_all_missing_ones_are_told() {
 }
 
 #[test]
-fn images_in_two_splits_are_told_unless_the_manifest_says_so() {
+fn images_in_two_splits_are_reported_unless_the_manifest_says_so() {
     let folder = Folder::new();
     folder.write("list.txt", b"good\n");
     assert_eq!(folder.said(&[]), [""; 0]);
@@ -193,7 +191,7 @@ fn images_in_two_splits_are_told_unless_the_manifest_says_so() {
 
 #[cfg(unix)]
 #[test]
-fn odd_names_and_links_are_told() {
+fn odd_names_and_links_are_reported() {
     use std::ffi::OsStr;
     use std::os::unix::{ffi::OsStrExt, fs::symlink};
     let folder = Folder::new();
@@ -254,7 +252,7 @@ fn a_folder_or_manifest_that_is_not_there_is_an_error() {
 }
 
 #[test]
-fn idx_files_that_are_cut_are_told_with_the_split() {
+fn idx_files_that_are_cut_are_reported_with_the_split() {
     let folder = Folder::new();
     let manifest = "name = \"digits\"\n[layout]\nimages = \"{split}.idx\"\nformat = \"idx\"\n\
                     [splits]\ntest = {}\n[[tasks]]\nname = \"digit\"\nkind = \"classification\"\n\
@@ -272,7 +270,7 @@ fn idx_files_that_are_cut_are_told_with_the_split() {
 }
 
 #[test]
-fn labels_are_counted_and_near_misses_are_told() {
+fn labels_are_counted_and_near_misses_are_reported() {
     let folder = Folder::new();
     folder.write(
         "set.toml",
@@ -306,7 +304,7 @@ fn labels_are_counted_and_near_misses_are_told() {
 }
 
 #[test]
-fn images_that_the_pattern_nearly_fits_are_told() {
+fn images_that_the_pattern_nearly_fits_are_reported() {
     let folder = Folder::new();
     let manifest = MANIFEST.replace("{id}.{ext}", "{id}.png");
     folder.write("set.toml", manifest.replace("listed = ", "# ").as_bytes());

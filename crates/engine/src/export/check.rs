@@ -14,7 +14,6 @@ pub(crate) fn check(found: Difference, key: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

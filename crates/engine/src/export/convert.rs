@@ -164,7 +164,6 @@ fn difference(written: &Tensors, read: &Tensors) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use std::collections::HashMap;
 
     use polyptych_formats::pth;

@@ -55,7 +55,6 @@ fn largest_of(tensor: &Tensor) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn between(found: &[f32], expected: &[f32]) -> Difference {

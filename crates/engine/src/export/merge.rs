@@ -27,7 +27,8 @@ pub struct MergeReport {
     /// The same in the precision of the run, where that is not float32: what rounding makes of it.
     pub in_own_precision: BTreeMap<String, Difference>,
     /// Tensors that are gone because they are part of others now.
-    pub folded: usize,
+    #[serde(rename = "folded")]
+    pub merged: usize,
     /// Tensors of the method that stay: the small per-task part.
     pub kept: Vec<String>,
     /// Images in the probe batch.
@@ -103,9 +104,9 @@ fn report(run: &OpenRun, both: &Both, tensors: &Tensors) -> Result<MergeReport> 
     let kept = tensors.keys().filter(|name| is_method_parameter(name)).cloned().collect();
     let before = run.model.store.tensors();
     let gone = |name: &str| is_method_parameter(name) && !tensors.contains_key(name);
-    let folded = before.iter().filter(|(name, _)| gone(name)).count();
+    let merged = before.iter().filter(|(name, _)| gone(name)).count();
     let probe_images = batch.names.len();
-    Ok(MergeReport { differences, in_own_precision, folded, kept, probe_images })
+    Ok(MergeReport { differences, in_own_precision, merged, kept, probe_images })
 }
 
 /// The batch on which models are compared: the first of the evaluation data.

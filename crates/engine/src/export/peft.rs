@@ -6,7 +6,8 @@ use polyptych_adapters::{Form, PeftFactors, load_peft, save_peft};
 use polyptych_formats::file;
 use polyptych_tensor::{Tensor, Tensors};
 
-use super::{ExportReport, Subject, timm};
+use super::subject::{ExportReport, Subject};
+use super::timm;
 use crate::{Model, Result};
 
 const BASE: &str = "base_model.safetensors";

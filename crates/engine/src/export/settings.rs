@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use polyptych_formats::file;
 use serde_json::{Map, Value, json};
 
-use super::Subject;
+use super::subject::Subject;
 use crate::Result;
 
 /// Reads the settings and does what they say.

@@ -8,8 +8,10 @@ use polyptych_formats::file;
 use polyptych_tensor::{Kind, Tensor, Tensors};
 use serde_json::{Value, json};
 
-use super::{ExportReport, Subject, new_folder, settings};
+use super::settings;
+use super::subject::{ExportReport, Subject};
 use crate::Result;
+use crate::error::io;
 use crate::model::header::header;
 
 const WEIGHTS: &str = "model.safetensors";
@@ -20,7 +22,7 @@ const SETTINGS: &str = "polyptych.json";
 /// `create_model(architecture, checkpoint_path=.., **model_args)` takes the first alone.
 pub(super) fn write(subject: &Subject, out: &Path) -> Result<ExportReport> {
     let (weights, classes) = plain(subject)?;
-    new_folder(out)?;
+    std::fs::create_dir_all(out).map_err(io(out))?;
     let [path, config, extra] = [WEIGHTS, CONFIG, SETTINGS].map(|name| out.join(name));
     save(&path, &weights.tensors)?;
     file::write_aside(&extra, format!("{:#}\n", settings::settings(subject)).as_bytes())?;

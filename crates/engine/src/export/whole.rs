@@ -8,7 +8,7 @@ use polyptych_tensor::{Device, Precision, Tensor, no_grad};
 use serde_json::json;
 
 use super::settings::{settings, write_beside};
-use super::{ExportReport, Subject};
+use super::subject::{ExportReport, Subject};
 use crate::{Difference, Error, Result};
 
 /// Writes `forward(image)`: normalised images `[batch, 3, height, width]` of the recipe's size to

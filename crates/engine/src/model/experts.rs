@@ -121,7 +121,6 @@ fn cache() -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn tensors(last: f32) -> Tensors {

@@ -58,7 +58,6 @@ impl Cut {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use polyptych_tensor::Device;
 
     use super::*;

@@ -86,7 +86,6 @@ impl End {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use polyptych_tensor::{Device, Kind};
 
     use super::*;

@@ -132,7 +132,6 @@ fn default_loss(kind: TaskKind) -> LossConfig {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use polyptych_heads::linear::LinearConfig;
     use polyptych_heads::segformer::SegformerConfig;
     use polyptych_tensor::{Device, Kind};

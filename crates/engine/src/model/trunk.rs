@@ -6,18 +6,22 @@
 //! `tasks.<task>.backbone`. A merged copy is a whole backbone, since factors of tasks end up in
 //! the same weights.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
 
 use polyptych_adapters::Form;
-use polyptych_backbones::{Backbone, BackboneConfig, Intermediates, Options};
+use polyptych_backbones::{
+    Backbone, BackboneConfig, Built, Error as BackboneError, Intermediates, Options,
+};
 use polyptych_data::TaskSpec;
 use polyptych_heads::HeadInput;
-use polyptych_tensor::{Activations, Owner, Plan, Role, Store, Tensor, Tensors};
+use polyptych_tensor::{Activations, Owner, Parameter, Plan, Site, Store, Tensor, Tensors};
 
 use crate::model::features::Features;
-use crate::{Recipe, Result};
+use crate::model::heads;
+use crate::model::task::Task;
+use crate::{Error, Recipe, Result};
 
 /// Scope of the backbone's parameters.
 pub(crate) const BACKBONE: &str = "backbone";
@@ -31,10 +35,35 @@ pub(crate) struct Trunk {
     pub(crate) tasks: Range<usize>,
     pub(crate) plan: Rc<dyn Plan>,
     pub(crate) backbone: Box<dyn Backbone>,
+    /// What the backbone asked the plan for.
+    sites: Vec<Site>,
+    /// What building said of each of its parameters.
+    parameters: BTreeMap<String, Parameter>,
     /// Where the store has each of the backbone's tensors.
     places: BTreeMap<String, String>,
     /// Its tasks of whole images.
     image_level: Vec<String>,
+}
+
+/// The tasks that read a trunk.
+#[derive(Debug, Clone)]
+pub(crate) struct Readers<'s> {
+    /// All tasks of the model, in the order of the task axis.
+    pub(crate) specs: &'s [TaskSpec],
+    /// Those that read this trunk.
+    pub(crate) tasks: Range<usize>,
+}
+
+impl<'s> Readers<'s> {
+    fn own(&self) -> &'s [TaskSpec] {
+        &self.specs[self.tasks.clone()]
+    }
+
+    /// Those that are about whole images.
+    fn image_level(&self) -> Vec<String> {
+        let whole = self.own().iter().filter(|spec| !spec.is_dense());
+        whole.map(|spec| spec.name.clone()).collect()
+    }
 }
 
 /// The tasks of each trunk of `recipe`, as positions on the task axis.
@@ -46,22 +75,21 @@ pub(crate) fn shares(recipe: &Recipe, num_tasks: usize) -> Vec<Range<usize>> {
 }
 
 impl Trunk {
-    /// Builds the trunk that `tasks` of `specs` read, in `store`.
+    /// Builds the trunk that `readers` read, in `store`.
     ///
     /// # Errors
     /// An adapter that does not fit the backbone.
     pub(crate) fn new(
         recipe: &Recipe,
         config: &BackboneConfig,
-        (specs, tasks): (&[TaskSpec], Range<usize>),
+        readers: &Readers,
         form: Form,
         store: &Store,
     ) -> Result<Self> {
-        let own = &specs[tasks.clone()];
-        let owner = recipe.backbone.per_task.then(|| own[0].name.clone());
+        let owner = recipe.backbone.per_task.then(|| readers.own()[0].name.clone());
         let names = owner.as_ref().map_or_else(|| recipe.task_names(), |task| vec![task.clone()]);
         let plan = recipe.adapter.plan(&names, form)?;
-        let features_only = own.iter().all(TaskSpec::is_dense);
+        let features_only = readers.own().iter().all(TaskSpec::is_dense);
         let (pyramid, grad_checkpointing) =
             (recipe.backbone.pyramid, recipe.backbone.grad_checkpointing);
         let options = Options { features_only, pyramid, grad_checkpointing };
@@ -69,12 +97,13 @@ impl Trunk {
             Some(task) => store.root().pp("tasks").pp(task).pp(BACKBONE),
             None => store.root().pp(BACKBONE),
         };
-        let backbone = config.init(&scope, plan.as_ref(), options)?;
-        plan.finish().map_err(polyptych_adapters::Error::from)?;
-        let whole = own.iter().filter(|spec| !spec.is_dense()).map(|spec| spec.name.clone());
-        let (places, image_level) = (BTreeMap::new(), whole.collect());
-        let mut trunk = Self { owner, tasks, plan, backbone, places, image_level };
-        trunk.note_places(store);
+        let built = config.build(&scope, plan.as_ref(), options).map_err(of_adapter)?;
+        let Built { backbone, sites, parameters } = built;
+        let parameters = parameters.into_iter().map(|own| (own.name.clone(), own)).collect();
+        let (tasks, image_level) = (readers.tasks.clone(), readers.image_level());
+        let places = places(store, scope.path());
+        let mut trunk =
+            Self { owner, tasks, plan, backbone, sites, parameters, places, image_level };
         if trunk.owner.is_some() && form == Form::Adapted {
             trunk.share_frozen(store)?;
         }
@@ -109,6 +138,21 @@ impl Trunk {
         }
     }
 
+    /// Those of `params` that it has or that the heads of `tasks`, its own, have. As in a model of
+    /// the task alone, backbone first: norms are sums, whose last bits depend on the order.
+    pub(crate) fn part_of(
+        &self,
+        params: &[(String, Tensor)],
+        tasks: &[Task],
+    ) -> Vec<(String, Tensor)> {
+        let backbone = format!("{}.", self.prefix());
+        let heads: Vec<_> = tasks.iter().map(heads::prefix).collect();
+        let reads = |name: &str| heads.iter().any(|head| name.starts_with(head));
+        let own = params.iter().filter(|(name, _)| name.starts_with(&backbone));
+        let own = own.chain(params.iter().filter(|(name, _)| reads(name)));
+        own.map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect()
+    }
+
     /// The file that holds it once it is a plain backbone.
     pub(crate) fn file(&self) -> String {
         match &self.owner {
@@ -124,25 +168,26 @@ impl Trunk {
 
     /// Names in the store of what does not train.
     pub(crate) fn frozen(&self) -> impl Iterator<Item = &str> {
-        let trains = |name: &str| self.plan.trains(name) && self.is_read(name);
+        let trains = |name: &str| {
+            let parameter = self.parameters.get(name);
+            parameter.is_some_and(|parameter| parameter.trains && self.is_read(parameter))
+        };
         let frozen = self.places.iter().filter(move |(name, _)| !trains(name));
         frozen.map(|(_, place)| place.as_str())
     }
 
     /// The task that alone depends on what the store has at `place`.
-    pub(crate) fn owner_of<'n>(&self, place: &'n str) -> Option<&'n str> {
+    pub(crate) fn owner_of(&self, place: &str) -> Option<&str> {
         let name = place.strip_prefix(&self.prefix())?.strip_prefix('.')?;
-        Some(self.plan.owner(name)?.task)
+        self.parameters.get(name)?.owner.as_ref().map(|owner| owner.task.as_str())
     }
 
     /// Whether a head reads it: tasks of whole images read the features behind the last stage, and
     /// of none before.
-    fn is_read(&self, name: &str) -> bool {
+    fn is_read(&self, parameter: &Parameter) -> bool {
         let last = self.backbone.feature_info().len() - 1;
-        let read = |owner: Owner| {
-            owner.stage == last || !self.image_level.iter().any(|task| task == owner.task)
-        };
-        self.plan.owner(name).is_none_or(read)
+        let read = |owner: &Owner| owner.stage == last || !self.image_level.contains(&owner.task);
+        parameter.owner.as_ref().is_none_or(read)
     }
 
     /// The backbone's tensors, under its own names, with everything merged that can be.
@@ -153,31 +198,35 @@ impl Trunk {
         let found = self.places.iter().filter_map(|(name, place)| {
             stored.get(place).map(|tensor| (name.clone(), tensor.shallow_clone()))
         });
-        Ok(self.plan.merge(&found.collect())?)
-    }
-
-    fn note_places(&mut self, store: &Store) {
-        let prefix = format!("{}.", self.prefix());
-        store.for_each(|name, _| {
-            if let Some(short) = name.strip_prefix(&prefix) {
-                self.places.insert(short.to_owned(), name.to_owned());
-            }
-        });
+        Ok(self.plan.merge(&self.sites, &found.collect())?)
     }
 
     /// Leaves its frozen parameters where those of all tasks lie; the first task's values stay.
     fn share_frozen(&mut self, store: &Store) -> Result<()> {
-        let mut parameters = BTreeSet::new();
-        store.for_each(|name, entry| {
-            parameters.extend((entry.role == Role::Parameter).then(|| name.to_owned()));
-        });
-        for (name, place) in &mut self.places {
-            if parameters.contains(place) && !self.plan.trains(name) {
-                let common = format!("{BACKBONE}.{name}");
-                store.tie(place, &common)?;
-                *place = common;
-            }
+        for parameter in self.parameters.values().filter(|parameter| !parameter.trains) {
+            let Some(place) = self.places.get_mut(&parameter.name) else { continue };
+            let common = format!("{BACKBONE}.{}", parameter.name);
+            store.tie(place, &common)?;
+            *place = common;
         }
         Ok(())
     }
+}
+
+/// A plan that does not fit is a mistake of the recipe's `adapter`.
+fn of_adapter(cause: BackboneError) -> Error {
+    match cause {
+        BackboneError::Plan(cause) => polyptych_adapters::Error::from(cause).into(),
+        other => other.into(),
+    }
+}
+
+/// Names in `store` of the tensors below `scope`, by the names that they have there.
+fn places(store: &Store, scope: &str) -> BTreeMap<String, String> {
+    let mut places = BTreeMap::new();
+    store.for_each(|place, _| {
+        let name = place.strip_prefix(scope).and_then(|name| name.strip_prefix('.'));
+        places.extend(name.map(|name| (name.to_owned(), place.to_owned())));
+    });
+    places
 }

@@ -103,7 +103,7 @@ fn of_run(path: &Path) -> Result<Option<(Tensors, bool)>> {
 fn load_run(model: &Model, recipe: &BackboneRecipe, tensors: &Tensors) -> Result<LoadReport> {
     let own: BTreeMap<String, Vec<i64>> =
         model.store.tensors().into_iter().map(|(name, t)| (name, t.size())).collect();
-    check_outline(model, &recipe.weights, tensors)?;
+    check_architecture(model, &recipe.weights, tensors)?;
     let scope = format!("{BACKBONE}.");
     let short = |name: &str| name.strip_prefix(&scope).unwrap_or(name).to_owned();
     let (copies, plain): (Vec<_>, Vec<_>) =
@@ -141,7 +141,7 @@ fn load_run(model: &Model, recipe: &BackboneRecipe, tensors: &Tensors) -> Result
 }
 
 /// Checks that a run's backbone is of the recipe's architecture.
-fn check_outline(model: &Model, weights: &str, tensors: &Tensors) -> Result<()> {
+fn check_architecture(model: &Model, weights: &str, tensors: &Tensors) -> Result<()> {
     let scope = format!("{BACKBONE}.");
     let backbone = tensors
         .iter()
@@ -299,8 +299,6 @@ fn placed(model: &Model, tensors: &Tensors) -> Tensors {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use polyptych_tensor::{Device, Kind};
 

@@ -5,7 +5,8 @@ use polyptych_losses::balancers::{Balancer, BalancerConfig, BalancerKind, Balanc
 
 use polyptych_tensor::optim::{AdaTaskConfig, AdamWConfig};
 
-use super::config::{OptimiserRecipe, Recipe};
+use super::config::Recipe;
+use super::optimiser::OptimiserRecipe;
 use crate::{Error, Result};
 
 /// Whether a run balances step by step, or measures conflict, which needs the same passes.

@@ -7,15 +7,24 @@ use crate::Result;
 impl Recipe {
     /// The recipe of another row of the table, and the fields that it goes without: a row whose
     /// tasks share nothing that trains has no gradient aggregator and no other part that looks at
-    /// what they share.
+    /// what they share, and a row whose method cannot have copies for each task has none.
     ///
     /// # Errors
     /// A field that no recipe has, or a value that does not fit.
     pub fn compared(&self, row: &CompareRecipe) -> Result<(Self, Vec<&'static str>)> {
         let plain = Self { compare: Vec::new(), label: Some(row.name.clone()), ..self.clone() };
-        let (alone, left_out) = balancer::alone(plain.clone());
+        let (mut alone, mut left_out) = balancer::alone(plain.clone());
         let origin = format!("compare.{}", row.name);
         let parse = |recipe: &Self| Self::parse(&origin, &recipe.to_toml()?, &row.set);
+        if alone.backbone.per_task {
+            alone.backbone.per_task = false;
+            let shared = parse(&alone)?;
+            if shared.adapter.not_per_task().is_some() {
+                left_out.push("backbone.per_task");
+                return Ok((shared, left_out));
+            }
+            alone.backbone.per_task = true;
+        }
         let alone = parse(&alone)?;
         match alone.adapter.trains_backbone() && !alone.backbone.per_task {
             true => Ok((parse(&plain)?, Vec::new())),

@@ -9,14 +9,15 @@ use polyptych_formats::pth::Choice;
 use polyptych_heads::HeadConfig;
 use polyptych_losses::balancers::BalancerRecipe;
 use polyptych_losses::{LossConfig, QualityRetainingConfig};
-use polyptych_tensor::optim::{AdaTaskConfig, AdamWConfig, SgdConfig};
 use polyptych_tensor::{Precision, Pyramid, Schedule};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::optimiser::OptimiserRecipe;
 use super::source::SourceRecipe;
 
 /// A whole run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
     /// Name of the run; the run folder is called after it.
@@ -61,7 +62,7 @@ pub struct Recipe {
 }
 
 /// Another method, trained as the recipe says but for some fields.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CompareRecipe {
     /// Its name in tables.
@@ -81,7 +82,7 @@ pub struct CompareRecipe {
 }
 
 /// The network of a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BackboneRecipe {
     /// timm's name of the architecture.
@@ -97,10 +98,12 @@ pub struct BackboneRecipe {
     /// Whether weights averaged over training (`state_dict_ema`, `model_ema`, `teacher`) are read
     /// where a file has them, as in timm.
     #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    #[schemars(extend("default" = true))]
     pub use_ema: bool,
     /// Whether heads come from the weights too, where these have some for the recipe's tasks, as
     /// MTLoRA's, EMTAL's and runs have; `false` begins with new ones.
     #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    #[schemars(extend("default" = true))]
     pub heads: bool,
     /// Largest rate of stochastic depth; rates rise linearly over the blocks.
     pub drop_path_rate: f64,
@@ -129,14 +132,14 @@ impl BackboneRecipe {
 }
 
 /// What a run learns from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DataRecipe {
     /// Height and width that the network sees.
     pub img_size: [usize; 2],
     /// Images in one training step.
     pub batch_size: usize,
-    /// Batches that are prepared ahead.
+    /// Batches that are prefetched.
     pub prefetch: usize,
     /// Decoded samples that may stay in memory, in MiB; 0 keeps none.
     pub cache_mib: usize,
@@ -148,6 +151,7 @@ pub struct DataRecipe {
     /// ends the run, `skip` leaves it out and counts it in `metrics.jsonl`. Evaluation always
     /// stops, because scores of less than all samples compare with nothing.
     #[serde(default, skip_serializing_if = "OnBadSample::is_stop")]
+    #[schemars(extend("default" = "stop"))]
     pub on_bad_sample: OnBadSample,
     /// Whether training images may be measured on too, which a run refuses otherwise:
     /// its scores would be of what it has seen.
@@ -169,7 +173,7 @@ pub struct DataRecipe {
 }
 
 /// One task: its head, loss and weight.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TaskRecipe {
     /// Factor on the task's loss.
@@ -182,7 +186,7 @@ pub struct TaskRecipe {
 }
 
 /// How a run learns.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrainRecipe {
     /// Number of steps.
@@ -205,6 +209,7 @@ pub struct TrainRecipe {
     pub conflict_every: Option<u64>,
     /// Whether the folder of the run gets TensorBoard's event files.
     #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    #[schemars(extend("default" = true))]
     pub tensorboard: bool,
     /// Base learning rate.
     pub lr: f64,
@@ -230,23 +235,11 @@ fn default_max_skipped() -> u64 {
     10
 }
 
-/// Optimisers by name.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "name", rename_all = "lowercase")]
-pub enum OptimiserRecipe {
-    /// AdamW.
-    AdamW(AdamWConfig),
-    /// SGD with momentum.
-    Sgd(SgdConfig),
-    /// AdaTask: Adam with moments of their own for every task.
-    AdaTask(AdaTaskConfig),
-}
-
 /// Which run a recipe extends, and by what.
 ///
 /// The recipe has all tasks of that run beside the new ones. Values of the old ones and of all that
 /// tasks share come from its checkpoint and stay; only what the new tasks own learns.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExtendRecipe {
     /// Folder of the trained run.
@@ -259,7 +252,7 @@ pub struct ExtendRecipe {
 }
 
 /// How classification tasks learn in one space of labels: `[union]` of a recipe.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UnionRecipe {
     /// Share of the target that is spread over all classes of all tasks, in `[0, 1)`.

@@ -2,7 +2,8 @@
 
 use toml::Value;
 
-use super::config::{OptimiserRecipe, Recipe};
+use super::config::Recipe;
+use super::optimiser::OptimiserRecipe;
 use super::problems::Problem;
 
 /// Every number that is out of range.

@@ -118,7 +118,6 @@ impl<'a> Place<'a> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     const TEXT: &str = "seed = 1\n[train]\nlr = 0.5\n[[data]]\nlen = 3\n[[data]]\nlen = 4\n";

@@ -260,7 +260,6 @@ fn enter<'a>(value: &'a mut Value, parts: &[&str]) -> Option<&'a mut Value> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn problems(change: impl Fn(&mut Table)) -> Vec<String> {

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use polyptych_data::{Dataset, FolderDataset, Root, Subset, TaskSpec, shipped_manifest};
 use polyptych_synthetic::{FineGrained, FineGrainedConfig, Scenes, ScenesConfig};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
 /// One data set of a recipe.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "dataset", rename_all = "snake_case", deny_unknown_fields)]
 pub enum SourceRecipe {
     /// The built-in scenes.

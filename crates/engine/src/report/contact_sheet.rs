@@ -159,8 +159,6 @@ fn shown(task: &TaskSpec) -> usize {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use polyptych_synthetic::write_copy;
 

@@ -113,7 +113,6 @@ fn rows_as_bytes<'a>(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn numbers(all: &[(&str, f64)]) -> Vec<(String, f64)> {

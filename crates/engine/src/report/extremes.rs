@@ -286,7 +286,6 @@ fn error_words(kind: TaskKind, largest: f32) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn spec(kind: TaskKind) -> TaskSpec {

@@ -237,7 +237,6 @@ fn wrapped(words: &str, column: u32) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use ndarray::Array3;
 
     use super::*;

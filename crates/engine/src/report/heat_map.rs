@@ -30,7 +30,7 @@ pub fn heat_map(mean: &MeanConflict) -> RgbImage {
         let (row, column) = ((place / COLUMNS) as u32, (place % COLUMNS) as u32);
         let corner =
             [GAP + column * (layout.width() + GAP), GAP + LINE + row * (layout.height() + GAP)];
-        layout.draw(&mut image, corner, (group, &mean.tasks), cosines);
+        layout.draw(&mut image, corner, group, &mean.tasks, cosines);
     }
     image
 }
@@ -54,7 +54,8 @@ impl Layout {
         &self,
         image: &mut RgbImage,
         [left, top]: [u32; 2],
-        (group, tasks): (&str, &[String]),
+        group: &str,
+        tasks: &[String],
         cosines: &[Vec<Option<f64>>],
     ) {
         let cell = CELL.max(self.margin + 8);

@@ -85,7 +85,6 @@ pub(crate) fn value_range(map: ArrayView3<f32>) -> [f32; 2] {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn spec(kind: TaskKind) -> TaskSpec {

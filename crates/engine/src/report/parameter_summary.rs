@@ -33,8 +33,8 @@ pub struct ParameterSummary {
     /// Parameters that are kept for compatible files although no output depends on them.
     pub unused: Vec<(String, i64)>,
     /// What a gradient aggregator, or a measurement of conflict, holds beside the model.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub row_buffer: Option<TaskGradientBuffer>,
+    #[serde(rename = "row_buffer", skip_serializing_if = "Option::is_none")]
+    pub gradient_buffer: Option<TaskGradientBuffer>,
 }
 
 /// Room for one gradient per task over the shared trainable parameters.
@@ -59,11 +59,11 @@ impl ParameterSummary {
     pub fn of_recipe(recipe: &Recipe) -> Result<Self> {
         let specs = DataSets::describe(recipe)?;
         let model = Model::new(recipe, &specs, Form::Adapted, Device::Cpu)?;
-        let row_buffer = match num_buffers(recipe) as i64 {
+        let gradient_buffer = match num_buffers(recipe) as i64 {
             0 => None,
             buffers => Some(TaskGradientBuffer::of(&model, recipe.data.img_size, buffers)?),
         };
-        Ok(Self { row_buffer, ..Self::of(&model) })
+        Ok(Self { gradient_buffer, ..Self::of(&model) })
     }
 
     /// Counts the parameters of `model`.
@@ -82,7 +82,7 @@ impl ParameterSummary {
                 unused.push((name.to_owned(), count));
             }
         });
-        Self { rows: rows.into_values().collect(), unused, row_buffer: None }
+        Self { rows: rows.into_values().collect(), unused, gradient_buffer: None }
     }
 
     /// The sum of all groups.
@@ -129,16 +129,16 @@ impl fmt::Display for ParameterSummary {
                 grouped(*count)
             )
         })?;
-        self.row_buffer.iter().try_for_each(|rows| {
-            let [shared, bytes] = [rows.shared, rows.bytes].map(grouped);
-            let batches = match rows.buffers {
+        self.gradient_buffer.iter().try_for_each(|buffer| {
+            let [shared, bytes] = [buffer.shared, buffer.bytes].map(grouped);
+            let batches = match buffer.buffers {
                 1 => String::new(),
                 several => format!("{several} batches x "),
             };
             writeln!(
                 f,
-                "row buffer: {batches}{} tasks x {shared} shared x 4 bytes = {bytes} bytes",
-                rows.tasks
+                "gradient buffer: {batches}{} tasks x {shared} shared x 4 bytes = {bytes} bytes",
+                buffer.tasks
             )
         })
     }
@@ -203,10 +203,10 @@ mod tests {
             stored: 1001,
         };
         let rows = vec![row("backbone", 0), row("heads.depth", 1000)];
-        let row_buffer =
+        let gradient_buffer =
             Some(TaskGradientBuffer { buffers: 1, tasks: 2, shared: 1000, bytes: 8000 });
         let summary =
-            ParameterSummary { rows, unused: vec![("backbone.x".into(), 12)], row_buffer };
+            ParameterSummary { rows, unused: vec![("backbone.x".into(), 12)], gradient_buffer };
         assert_eq!(
             summary.total(),
             ParameterGroup { total: 2000, stored: 2002, ..row("all", 1000) }
@@ -217,6 +217,6 @@ mod tests {
         assert_eq!(words[3], ["all", "2,000", "1,000", "2,002"]);
         assert_eq!(words[4][..3], ["unused:", "backbone.x", "(12):"]);
         let last = text.lines().last();
-        assert_eq!(last, Some("row buffer: 2 tasks x 1,000 shared x 4 bytes = 8,000 bytes"));
+        assert_eq!(last, Some("gradient buffer: 2 tasks x 1,000 shared x 4 bytes = 8,000 bytes"));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! | name | number |
 //! |---|---|
-//! | `train/loss`, `train/lr`, `train/grad_norm`, `train/step_ms`, `train/loss_scale` | of a step |
+//! | `train/loss`, `train/lr`, `train/grad_norm`, `train/step_ms`, `train/loss_scale`, `train/penalty` | of a step |
 //! | `loss/<task>` | loss of a task, not weighted |
 //! | `weight/<task>` | what the balancer made of the task |
 //! | `evaluation/<task>/<metric>`, `evaluation/delta_m` | of an evaluation |
@@ -15,12 +15,13 @@ use serde_json::{Map, Value};
 pub(crate) const MIB: f64 = (1u64 << 20) as f64;
 
 /// Fields of a step's line and their names.
-const STEP: [(&str, &str); 5] = [
+const STEP: [(&str, &str); 6] = [
     ("loss", "train/loss"),
     ("lr", "train/lr"),
     ("grad_norm", "train/grad_norm"),
     ("wall_ms", "train/step_ms"),
     ("loss_scale", "train/loss_scale"),
+    ("penalty", "train/penalty"),
 ];
 
 /// Fields of other lines, in bytes.

@@ -31,8 +31,9 @@ pub struct Timing {
     pub passes: usize,
     /// The model as it was trained.
     pub adapted_ms: Spread,
-    /// The folded model, where it can be folded.
-    pub folded_ms: Option<Spread>,
+    /// The merged model, where it can be merged.
+    #[serde(rename = "folded_ms")]
+    pub merged_ms: Option<Spread>,
 }
 
 /// Times forward passes over `images` random images, alternating between the two forms of the model, so that
@@ -51,14 +52,14 @@ pub fn time(run: &OpenRun, images: usize, passes: usize) -> Result<Timing> {
             return Err(Error::Recipe { origin: "time".into(), key, reason });
         }
     }
-    let folded = run.model.unmergeable().is_none().then(|| folded(run)).transpose()?;
-    let models: Vec<&Model> = [Some(&run.model), folded.as_ref()].into_iter().flatten().collect();
+    let merged = run.model.unmergeable().is_none().then(|| merged(run)).transpose()?;
+    let models: Vec<&Model> = [Some(&run.model), merged.as_ref()].into_iter().flatten().collect();
     let mut spreads = alternate(&models, &batch(run, images), passes)?.into_iter();
     let adapted_ms = spreads.next().expect("there is a trained model");
-    Ok(Timing { images, passes, adapted_ms, folded_ms: spreads.next() })
+    Ok(Timing { images, passes, adapted_ms, merged_ms: spreads.next() })
 }
 
-fn folded(run: &OpenRun) -> Result<Model> {
+fn merged(run: &OpenRun) -> Result<Model> {
     let (recipe, specs) = (&run.recipe, run.folder.specs()?);
     let model = Model::new(recipe, &specs, Form::Merged, run.model.store.device())?;
     model.store.load("merged model", &run.model.merged()?, &LoadOptions::default())?;

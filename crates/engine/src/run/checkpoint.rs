@@ -174,7 +174,6 @@ pub(crate) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use polyptych_tensor::Tensor;
 
     use super::*;

@@ -39,8 +39,8 @@ impl DataSets {
     /// Opens the data sets of `recipe`, whose tasks that do not learn are described by `known`.
     ///
     /// # Errors
-    /// As [`DataSets::open`]; a task that the data describe otherwise; an image that is both learnt
-    /// from and measured on, unless the recipe allows it.
+    /// As [`DataSets::open`]; a task that the data describe otherwise; an image that is both trained
+    /// on and measured on, unless the recipe allows it.
     pub(crate) fn open_beside(recipe: &Recipe, known: &[TaskSpec]) -> Result<Self> {
         let train = open(recipe, &recipe.data.train, |task| recipe.learns(task))?;
         let eval = Self::open_eval(recipe)?;
@@ -155,7 +155,7 @@ fn specs(recipe: &Recipe, known: &[&TaskSpec], data: &[TaskSpec]) -> Result<Vec<
         match (old, new) {
             (Some(old), Some(new)) if (old.kind, &old.classes) != (new.kind, &new.classes) => {
                 let reason =
-                    "expected the classes that it was learnt with, found others in the data";
+                    "expected the classes that it was trained with, found others in the data";
                 Err(wrong(name, reason.into()))
             }
             (None, None) => {

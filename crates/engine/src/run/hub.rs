@@ -117,8 +117,6 @@ fn is_name(weights: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     const NAME: &str = "swin_tiny_patch4_window7_224.ms_in22k";

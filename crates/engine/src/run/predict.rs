@@ -170,7 +170,6 @@ fn normalised(image: &Array3<u8>, config: &LoaderConfig) -> Array4<f32> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn tags(kind: TaskKind) -> TaskSpec {

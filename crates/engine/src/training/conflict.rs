@@ -75,13 +75,13 @@ fn group_of(name: &str) -> String {
 }
 
 impl Conflict {
-    /// Measures `rows`, one for each of `tasks`.
+    /// Measures `gradients`, one for each of `tasks`.
     ///
     /// # Errors
-    /// A row that is not finite.
-    pub(crate) fn measure(tasks: Vec<String>, rows: &Tensor, layout: &Layout) -> Result<Self> {
+    /// A gradient that is not finite.
+    pub(crate) fn measure(tasks: Vec<String>, gradients: &Tensor, layout: &Layout) -> Result<Self> {
         let one = |(name, start, len): &(String, i64, i64)| {
-            let gram = gram_of_gradients(&rows.narrow(1, *start, *len))?;
+            let gram = gram_of_gradients(&gradients.narrow(1, *start, *len))?;
             Ok(ConflictGroup::new(name.clone(), *len, &gram))
         };
         let groups = layout.0.iter().map(one).collect::<Result<_>>()?;
@@ -175,7 +175,6 @@ fn mean(measured: &[Conflict], group: &str, one: &str, two: &str) -> Option<f64>
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn conflict(tasks: &[&str], rows: &[f32], columns: i64) -> Conflict {

@@ -1,6 +1,5 @@
 //! `metrics.jsonl`, one JSON object per line, and files of baselines.
 
-use std::cell::RefCell;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -45,7 +44,7 @@ pub(crate) struct Picture {
 #[derive(Debug)]
 pub(crate) struct Log {
     path: PathBuf,
-    follower: Option<RefCell<Box<dyn Follower>>>,
+    follower: Option<Box<dyn Follower>>,
 }
 
 impl Log {
@@ -62,29 +61,29 @@ impl Log {
 
     /// Every line goes to `follower`, too.
     pub(crate) fn followed_by(self, follower: impl Follower + 'static) -> Self {
-        Self { follower: Some(RefCell::new(Box::new(follower))), ..self }
+        Self { follower: Some(Box::new(follower)), ..self }
     }
 
     /// Whether anybody takes pictures.
     pub(crate) fn wants_pictures(&self) -> bool {
-        self.follower.as_ref().is_some_and(|follower| follower.borrow().wants_pictures())
+        self.follower.as_ref().is_some_and(|follower| follower.wants_pictures())
     }
 
     /// Takes pictures of samples at an evaluation.
-    pub(crate) fn pictures(&self, step: u64, pictures: Vec<Picture>) -> Result<()> {
-        let follower = self.follower.as_ref();
-        follower.map_or(Ok(()), |follower| follower.borrow_mut().pictures(step, pictures))
+    pub(crate) fn pictures(&mut self, step: u64, pictures: Vec<Picture>) -> Result<()> {
+        let follower = self.follower.as_mut();
+        follower.map_or(Ok(()), |follower| follower.pictures(step, pictures))
     }
 
     /// Writes one line at once, so that a cut loses at most the last one.
-    pub(crate) fn write(&self, line: &impl Serialize) -> Result<()> {
+    pub(crate) fn write(&mut self, line: &impl Serialize) -> Result<()> {
         let mut text = to_json(line);
         text.push('\n');
         let file = OpenOptions::new().create(true).append(true).open(&self.path);
         file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(io(&self.path))?;
-        let Some(follower) = &self.follower else { return Ok(()) };
+        let Some(follower) = &mut self.follower else { return Ok(()) };
         let line = serde_json::from_str(&text).expect("our own text is JSON");
-        follower.borrow_mut().line(&line)
+        follower.line(&line)
     }
 }
 
@@ -144,7 +143,6 @@ impl Baselines {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use serde_json::json;
 
     use super::*;
@@ -156,13 +154,13 @@ mod tests {
     fn lines_behind_the_checkpoint_are_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.jsonl");
-        let log = Log::open(path.clone(), 0).unwrap();
+        let mut log = Log::open(path.clone(), 0).unwrap();
         (1..=3).for_each(|step| log.write(&json!({"step": step})).unwrap());
         // What a cut leaves of a line.
         let mut text = std::fs::read_to_string(&path).unwrap();
         text.push_str("{\"step\": 2, \"lo");
         std::fs::write(&path, text).unwrap();
-        let log = Log::open(path.clone(), 2).unwrap();
+        let mut log = Log::open(path.clone(), 2).unwrap();
         log.write(&json!({"step": 3, "again": true})).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(text, "{\"step\":1}\n{\"step\":2}\n{\"step\":3,\"again\":true}\n");
@@ -170,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_log_that_cannot_be_written_is_named() {
-        let log = Log::open(PathBuf::from("/no/such/folder/metrics.jsonl"), 0).unwrap();
+        let mut log = Log::open(PathBuf::from("/no/such/folder/metrics.jsonl"), 0).unwrap();
         let message = log.write(&json!({})).unwrap_err().to_string();
         assert!(message.starts_with("/no/such/folder/metrics.jsonl: "), "{message}");
     }

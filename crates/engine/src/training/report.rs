@@ -21,6 +21,9 @@ pub struct StepReport {
     /// Loss of every task, not weighted; none, `null` in the log, where the batch has no label of
     /// the task. A loss that is not finite is `null` in the log too, and the step is `skipped`.
     pub losses: BTreeMap<String, Option<f64>>,
+    /// The method's own term, which `loss` lacks; none where it has no such term.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub penalty: Option<f64>,
     /// Joint norm of the gradients before clipping.
     pub grad_norm: f64,
     /// Wall time of the step, its data included.

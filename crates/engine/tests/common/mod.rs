@@ -194,7 +194,7 @@ pub(crate) fn refused(overrides: &[&str]) -> String {
     message
 }
 
-/// Stops after `until` steps and keeps what it was told.
+/// Stops after `until` steps and keeps what it is given.
 #[derive(Default)]
 pub(crate) struct Until {
     pub(crate) until: u64,

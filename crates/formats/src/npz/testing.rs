@@ -1,7 +1,5 @@
 //! A writer of archives, for tests.
 
-#![allow(clippy::unwrap_used)]
-
 use std::io::{Cursor, Write};
 
 use zip::write::SimpleFileOptions;
@@ -19,7 +17,7 @@ pub(crate) fn npy(descr: &str, fortran_order: bool, shape: &str, data: &[u8]) ->
     [b"\x93NUMPY\x01\x00", length.as_slice(), text.as_bytes(), data].concat()
 }
 
-/// Members by name, the first deflated, the second stored, and so on in turn; names of one letter
+/// Members by name, the first deflated, the second stored, and so on; names of one letter
 /// are stored.
 pub(crate) fn archive(members: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));

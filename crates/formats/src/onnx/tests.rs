@@ -1,7 +1,5 @@
 //! Functions of every kind through a file and back, at several sizes of the batch.
 
-#![allow(clippy::unwrap_used)]
-
 use std::path::Path;
 
 use tch::{Device, Kind};

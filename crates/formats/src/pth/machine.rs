@@ -31,7 +31,7 @@ pub(super) struct Machine<'a> {
     storages: Vec<Rc<StorageRef>>,
 }
 
-/// Follows one pickle to its end and not beyond.
+/// Follows one pickle to its end and no byte more.
 pub(super) fn run(input: &mut dyn Read) -> Checked<Pickle> {
     let mut machine = Machine {
         input: input.take(MAX_BYTES),
@@ -209,14 +209,14 @@ impl Machine<'_> {
     /// Of any other, nothing is called: an object stands for what it would make.
     fn call(&mut self) -> Checked<()> {
         let [callee, arguments] = self.pop_two()?;
-        let made = match self.heap.value(callee) {
+        let output = match self.heap.value(callee) {
             &Value::Global(global) => calls::call(&mut self.heap, global, arguments)?,
             Value::Unknown(..) | Value::Object { .. } | Value::Inert => {
                 self.heap.add(Value::Object { class: callee, entries: Vec::new() })
             }
             _ => return Err("a call of what is no function".into()),
         };
-        self.stack.push(made);
+        self.stack.push(output);
         Ok(())
     }
 

@@ -216,8 +216,6 @@ impl<'a> Reader<'a> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     fn integer(slope: i64, rest: i64) -> Expression {

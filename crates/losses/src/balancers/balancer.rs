@@ -50,7 +50,7 @@ pub struct BalancerState {
     /// Of a Gram aggregator.
     pub gram: State,
     /// Of a gradient aggregator.
-    pub rows: TensorState,
+    pub gradients: TensorState,
 }
 
 impl Balancer {
@@ -175,21 +175,25 @@ impl Balancer {
         Ok(GradientWeights { shared, private })
     }
 
-    /// The shared direction of `rows`, `[T, P]`, gradients of unweighted losses, which are scaled
+    /// The shared direction of `gradients`, `[T, P]`, gradients of unweighted losses, which are scaled
     /// in place; and the factors of each task's own gradients.
     ///
     /// # Errors
     /// As [`LossWeighting::weights`] and [`GradientAggregator::direction`]; without a gradient
     /// aggregator.
-    pub fn direction(&mut self, rows: &mut Tensor, info: &StepInfo) -> Result<(Tensor, Vec<f64>)> {
+    pub fn direction(
+        &mut self,
+        gradients: &mut Tensor,
+        info: &StepInfo,
+    ) -> Result<(Tensor, Vec<f64>)> {
         let (weights, info) = self.weighted(info)?;
         let max_norm = self.max_norm();
         let Some(Aggregator::Gradients(aggregator)) = &mut self.aggregator else {
             return Err(refused("gradient", "a balancer of kind rows", "another"));
         };
-        crate::balancers::gradient::matrix::norms(rows, &info)?;
-        *rows *= crate::balancers::gradient::matrix::column(rows, &weights);
-        let mut direction = aggregator.direction(rows, &info)?;
+        crate::balancers::gradient::matrix::norms(gradients, &info)?;
+        *gradients *= crate::balancers::gradient::matrix::column(gradients, &weights);
+        let mut direction = aggregator.direction(gradients, &info)?;
         if let Some(max) = max_norm {
             let norm = direction.norm().double_value(&[]);
             direction *= if norm > max { max / norm } else { 1.0 };
@@ -216,12 +220,12 @@ impl Balancer {
     /// What a checkpoint must hold.
     pub fn state(&self) -> BalancerState {
         let own = |state: Option<&State>| state.cloned().unwrap_or_default();
-        let (gram, rows) = match &self.aggregator {
+        let (gram, gradients) = match &self.aggregator {
             None => Default::default(),
             Some(Aggregator::Gram(aggregator)) => (own(aggregator.state()), TensorState::default()),
             Some(Aggregator::Gradients(aggregator)) => (State::default(), aggregator.state()),
         };
-        BalancerState { loss: own(self.loss.state()), gram, rows }
+        BalancerState { loss: own(self.loss.state()), gram, gradients }
     }
 
     /// Takes back what [`Balancer::state`] gave, bit for bit.
@@ -230,13 +234,16 @@ impl Balancer {
     /// [`Error::State`]; then the balancer must not be used.
     pub fn restore(&mut self, state: &BalancerState) -> Result<()> {
         restore(self.loss.state_mut(), &state.loss)?;
-        let (gram, rows) = match &mut self.aggregator {
+        let (gram, gradients) = match &mut self.aggregator {
             None => (None, None),
             Some(Aggregator::Gram(aggregator)) => (aggregator.state_mut(), None),
             Some(Aggregator::Gradients(aggregator)) => (None, Some(aggregator)),
         };
         restore(gram, &state.gram)?;
-        rows.map_or_else(|| state.rows.only(&[]), |aggregator| aggregator.restore(&state.rows))
+        gradients.map_or_else(
+            || state.gradients.only(&[]),
+            |aggregator| aggregator.restore(&state.gradients),
+        )
     }
 }
 
@@ -258,8 +265,6 @@ pub(crate) fn refused(key: &str, expected: &'static str, found: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::balancers::recipe::BalancerRecipe;
     use crate::balancers::step_seed::StepSeed;

@@ -40,8 +40,6 @@ impl BalancerConfig {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     fn parse(json: &str) -> Result<BalancerConfig, String> {

@@ -1,6 +1,7 @@
 //! What every balancer says about itself.
 
 use polyptych_registry::DynPart;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -151,7 +152,7 @@ impl BalancerKind {
 }
 
 /// How a gradient aggregator weights parameters that one task alone has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PrivateGrad {
     /// The gradient of the task's weighted loss.

@@ -1,7 +1,5 @@
 //! What every balancer must do, whatever its equation.
 
-#![allow(clippy::unwrap_used)]
-
 use ndarray::{Array2, arr1, arr2};
 use polyptych_tensor::Kind;
 
@@ -22,13 +20,13 @@ use crate::balancers::testing::{
 
 /// Every Gram aggregator at its defaults, new, with its settings.
 fn aggregators(tasks: usize) -> Vec<(BalancerConfig, Box<dyn GramAggregator>)> {
-    let made = BalancerConfig::examples().into_iter().filter_map(|config| {
+    let methods = BalancerConfig::examples().into_iter().filter_map(|config| {
         match config.init(tasks).unwrap() {
             Method::Gram(aggregator) => Some((config, aggregator)),
             _ => None,
         }
     });
-    made.collect()
+    methods.collect()
 }
 
 fn weights(aggregator: &mut dyn GramAggregator, gram: &Gram) -> Vec<f64> {
@@ -88,7 +86,7 @@ fn orthogonal_equally_long_rows_have_equal_weights() {
                 // Nash-MTL and FairGrad: task gradients of length 1.
                 _ => 1.0 / 3.0,
             };
-            // CAGrad goes c beyond the mean.
+            // CAGrad is c longer than the mean.
             let scale = if config.name() == "cagrad" { scale * 1.5 / 1.25 } else { scale };
             assert!((w[0] - scale).abs() < 1e-12, "{config:?}: {w:?}");
         }
@@ -155,8 +153,8 @@ fn all_balancers() -> Vec<(BalancerRecipe, Balancer)> {
             BalancerKind::Loss => BalancerRecipe { loss: Some(config), ..Default::default() },
             _ => BalancerRecipe { loss: famo.clone(), gradient: Some(config), private_grad: None },
         };
-        let made = config.init(4).unwrap();
-        (config, made)
+        let method = config.init(4).unwrap();
+        (config, method)
     };
     BalancerConfig::examples().into_iter().map(of).collect()
 }
@@ -195,8 +193,9 @@ fn saved(balancer: &Balancer) -> BalancerState {
     let state = balancer.state();
     let json = serde_json::to_string(&(&state.loss, &state.gram)).unwrap();
     let (loss, gram) = serde_json::from_str(&json).unwrap();
-    let copies = state.rows.tensors().iter().map(|(name, tensor)| (name.clone(), tensor.copy()));
-    BalancerState { loss, gram, rows: copies.collect() }
+    let copies =
+        state.gradients.tensors().iter().map(|(name, tensor)| (name.clone(), tensor.copy()));
+    BalancerState { loss, gram, gradients: copies.collect() }
 }
 
 #[test]
@@ -245,8 +244,8 @@ fn a_row_that_is_not_finite_changes_nothing() {
         );
         let after = saved(&balancer);
         assert_eq!((before.loss, before.gram), (after.loss, after.gram));
-        for (name, tensor) in before.rows.tensors() {
-            assert!(tensor.equal(&after.rows.tensors()[name]), "{name}");
+        for (name, tensor) in before.gradients.tensors() {
+            assert!(tensor.equal(&after.gradients.tensors()[name]), "{name}");
         }
     }
 }
@@ -269,11 +268,11 @@ fn one_task_gives_its_gradient() {
 #[test]
 fn rows_of_float32_give_the_same_directions() {
     for config in BalancerConfig::examples() {
-        let made = || match config.init(3).unwrap() {
+        let init = || match config.init(3).unwrap() {
             Method::Gradients(aggregator) => Some(aggregator),
             _ => None,
         };
-        let (Some(mut one), Some(mut other)) = (made(), made()) else { continue };
+        let (Some(mut one), Some(mut other)) = (init(), init()) else { continue };
         for _ in 0..2 {
             let rows = tensor(&rows3());
             let found = one.direction(&rows.to_kind(Kind::Float), &info_of(&j3())).unwrap();

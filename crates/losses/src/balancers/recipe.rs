@@ -1,5 +1,6 @@
 //! `[balancer]` of a recipe.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -9,7 +10,7 @@ use crate::balancers::loss::ew::Ew;
 use crate::balancers::part::{Method, PrivateGrad};
 
 /// Which loss weighting and which gradient aggregation a run has.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BalancerRecipe {
     /// A balancer of kind `loss`; `ew` when absent.

@@ -1,11 +1,12 @@
 //! Sum or mean of equal gradients.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Whether equal gradients count once for each task or once in all.
 ///
 /// Under SGD the two differ by a factor `T` in learning rate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reduction {
     /// `T` orthogonal task gradients of equal length give their sum.

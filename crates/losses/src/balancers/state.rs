@@ -80,8 +80,6 @@ fn mismatch(key: &str, expected: String, found: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     #[test]

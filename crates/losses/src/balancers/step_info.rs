@@ -155,8 +155,6 @@ impl StepInfo {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     const SEED: StepSeed = StepSeed { seed: 0, step: 0 };

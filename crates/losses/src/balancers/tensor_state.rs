@@ -71,8 +71,6 @@ fn mismatch(key: &str, expected: &str, found: String) -> Error {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     #[test]

@@ -1,7 +1,5 @@
 //! The test matrices of the field guide to balancing, and comparison with printed numbers.
 
-#![allow(clippy::unwrap_used)]
-
 use ndarray::{Array1, Array2, arr2};
 use polyptych_tensor::{Kind, Tensor};
 use serde::de::DeserializeOwned;

@@ -117,8 +117,6 @@ impl ClassRanges {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     fn refusal(ranges: &[(&str, Range<usize>)]) -> String {

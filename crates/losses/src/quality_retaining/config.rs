@@ -1,11 +1,12 @@
 //! Constants of the quality-retaining loss.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
 /// What is kept of the logits that a class had.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BankForm {
     /// The last two; the public code's `2sample`.
@@ -27,7 +28,7 @@ impl BankForm {
 
 /// Constants of [`QualityRetaining`](crate::QualityRetaining); the defaults are EMTAL's public
 /// code's, where it has the constant.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct QualityRetainingConfig {
     /// What the bank keeps.
@@ -96,8 +97,6 @@ fn require(key: &str, expected: &'static str, holds: bool, found: f64) -> Result
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     fn parse(json: &str) -> Result<QualityRetainingConfig, String> {

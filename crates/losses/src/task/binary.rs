@@ -2,6 +2,7 @@
 
 use polyptych_registry::Part;
 use polyptych_tensor::{Kind, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::task::loss::{LossValue, TaskLoss};
@@ -10,12 +11,12 @@ use crate::{Error, Result};
 
 /// `w softplus(-z)` where the target is at least 0.5, `(1 - w) softplus(z)` elsewhere; mean over
 /// labelled elements. `w` is the share of negative elements among those labelled in the batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BalancedBce {}
 
 /// As [`BalancedBce`], with a fixed `w`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WeightedBce {
     /// `w`, in `(0, 1)`.
@@ -95,8 +96,6 @@ fn weighted(pair: &Pair, positive: &Tensor, weight: &Tensor) -> LossValue {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use polyptych_tensor::Device;
 

@@ -3,6 +3,7 @@
 use polyptych_kernels::cross_entropy;
 use polyptych_registry::Part;
 use polyptych_tensor::{Kind, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::task::loss::{LossValue, TaskLoss};
@@ -16,7 +17,7 @@ use crate::{Error, Result};
 /// The target has one channel, which holds class indices. An index that is no class is an error
 /// on the CPU but stops a CUDA device for good, so data is checked before, with
 /// [`check_classes`](crate::check_classes).
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CrossEntropy {
     /// Share of the target that is spread over all classes, in `[0, 1)`; MTLoRA has 0.
@@ -98,8 +99,6 @@ fn smoothed(own: Tensor, log_p: &Tensor, share: f64) -> Tensor {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::task::testing::{agrees, classes, is_zero_without_labels, prediction, with_nan};
 

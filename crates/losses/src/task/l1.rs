@@ -2,6 +2,7 @@
 
 use polyptych_registry::Part;
 use polyptych_tensor::Tensor;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -9,7 +10,7 @@ use crate::task::loss::{LossValue, TaskLoss};
 use crate::task::pair::Pair;
 
 /// `|z - y|`; mean over labelled elements, in the units of the target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct L1 {}
 

@@ -2,6 +2,7 @@
 
 use polyptych_registry::Part;
 use polyptych_tensor::Tensor;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -9,7 +10,7 @@ use crate::task::loss::{LossValue, TaskLoss};
 use crate::task::pair::Pair;
 
 /// `y softplus(-z) + (1 - y) softplus(z)`, with `y` in `[0, 1]`; mean over labelled elements.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MultiLabelBce {}
 

@@ -3,6 +3,7 @@
 use polyptych_kernels::normals_l1;
 use polyptych_registry::Part;
 use polyptych_tensor::Tensor;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -10,7 +11,7 @@ use crate::task::loss::{LossValue, TaskLoss};
 use crate::task::pair::{Pair, elementwise, shape_error};
 
 /// `|z / (|z|_2 + 1e-12) - y|` per component; mean over labelled components, three a pixel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NormalsL1 {}
 
@@ -55,8 +56,6 @@ impl NormalsL1 {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::task::testing::{agrees, is_zero_without_labels, prediction, with_nan};
 

@@ -87,8 +87,6 @@ fn four_axes(key: &'static str, tensor: &Tensor) -> Result<Tensor> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use polyptych_tensor::Device;
 

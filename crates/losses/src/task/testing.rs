@@ -1,7 +1,5 @@
 //! Comparison of a loss with its formula, in float64 and by hand.
 
-#![allow(clippy::unwrap_used)]
-
 use polyptych_tensor::{Device, Kind, Tensor};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;

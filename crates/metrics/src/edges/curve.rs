@@ -56,7 +56,7 @@ pub(super) fn highest_f(per_threshold: &[Counts]) -> f64 {
     between.fold(best(per_threshold).f_measure(), f64::max)
 }
 
-/// Mean precision at recall 0.01, 0.02, ..., 1.00, and 0 where recall is out of reach.
+/// Mean precision at recall 0.01, 0.02, ..., 1.00, and 0 where no threshold has that recall.
 pub(super) fn average_precision(per_threshold: &[Counts]) -> f64 {
     let mut points: Vec<(f64, f64)> =
         per_threshold.iter().map(|counts| (counts.recall(), counts.precision())).collect();
@@ -69,7 +69,7 @@ pub(super) fn average_precision(per_threshold: &[Counts]) -> f64 {
 fn precision_at(points: &[(f64, f64)], recall: f64) -> f64 {
     let above = points.partition_point(|point| point.0 < recall);
     match (above.checked_sub(1).map(|below| points[below]), points.get(above)) {
-        (_, Some(&(reached, precision))) if reached == recall => precision,
+        (_, Some(&(known, precision))) if known == recall => precision,
         (Some((low, first)), Some(&(high, last))) => {
             mix(first, last, (recall - low) / (high - low))
         }
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn average_precision_counts_what_is_out_of_reach_as_zero() {
+    fn average_precision_counts_recalls_without_a_threshold_as_zero() {
         // Precision 1 from recall 0.25 to 0.75: 51 of 100 levels.
         let flat = [counts(75, 75, 75), counts(25, 25, 25)];
         assert!((average_precision(&flat) - 0.51).abs() < 1e-12);

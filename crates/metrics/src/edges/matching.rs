@@ -75,8 +75,8 @@ impl Matcher {
 }
 
 fn steps(radius: f64, stride: usize) -> Vec<isize> {
-    let reach = radius as isize;
-    let range = -reach..=reach;
+    let side = radius as isize;
+    let range = -side..=side;
     let mut all: Vec<_> = range.clone().flat_map(|y| range.clone().map(move |x| (y, x))).collect();
     all.retain(|(y, x)| ((y * y + x * x) as f64) <= radius * radius);
     all.sort_by_key(|(y, x)| y * y + x * x);
@@ -144,8 +144,8 @@ impl Matching {
         }
     }
 
-    /// Breadth-first layers from all free annotated pixels, up to the first one that reaches a
-    /// free predicted pixel. Says whether there is one.
+    /// Breadth-first layers from all free annotated pixels, up to the first one with a
+    /// free predicted neighbour. Says whether there is one.
     fn find_layers(&mut self) -> bool {
         let mut layer: Vec<u32> = (0..self.joined.len())
             .filter(|&root| !self.joined[root])
@@ -153,15 +153,15 @@ impl Matching {
             .collect();
         self.layers.fill(NONE);
         layer.iter().for_each(|&root| self.layers[root as usize] = 0);
-        let (mut depth, mut reached) = (0, false);
-        while !layer.is_empty() && !reached {
+        let (mut depth, mut found) = (0, false);
+        while !layer.is_empty() && !found {
             depth += 1;
             let mut next = Vec::new();
             for annotated in layer {
                 let annotated = annotated as usize;
                 for edge in self.graph.starts[annotated]..self.graph.starts[annotated + 1] {
                     match self.partners[self.graph.ends[edge] as usize] {
-                        NONE => reached = true,
+                        NONE => found = true,
                         partner if self.layers[partner as usize] == NONE => {
                             self.layers[partner as usize] = depth;
                             next.push(partner);
@@ -172,7 +172,7 @@ impl Matching {
             }
             layer = next;
         }
-        reached
+        found
     }
 
     /// Depth-first search along the layers for a path to a free predicted pixel; swaps the pairs

@@ -90,7 +90,6 @@ pub(super) async fn admit(State(service): State<Shared>, request: Request, next:
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

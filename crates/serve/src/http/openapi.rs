@@ -26,7 +26,6 @@ fn described(model: &str, tasks: &[&str]) -> Result<Value, Refusal> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use std::collections::BTreeSet;
 
     use super::*;

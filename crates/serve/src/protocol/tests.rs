@@ -1,5 +1,4 @@
 //! The protocol's bytes, without a server.
-#![allow(clippy::unwrap_used)]
 
 use ndarray::Array3;
 use serde_json::{Value, json};

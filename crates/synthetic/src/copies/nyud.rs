@@ -42,7 +42,7 @@ fn maps(copy: &mut CopyWriter, (split, id): (&str, &str), picture: &Picture) -> 
     let classes = picture.mapped(&FORTY);
     copy.folder.grey_png(&format!("segmentation/{id}.png"), &classes)?;
     copy.label(split, "semseg", &Label::Classes(classes.mapv(|class| class.wrapping_sub(1))));
-    // The camera sees nothing in the left columns, nor further than ten metres.
+    // The camera sees nothing in the left columns, nor anything more than ten metres away.
     let depth = Array2::from_shape_fn(picture.depth.dim(), |(y, x)| {
         let metres = picture.depth[[y, x]];
         if x < 3 || metres > 10.0 { 0.0 } else { metres }

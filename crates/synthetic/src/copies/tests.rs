@@ -1,7 +1,5 @@
 //! Every synthetic copy, read through the manifest of its original.
 
-#![allow(clippy::unwrap_used)]
-
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -13,10 +11,10 @@ fn manifest(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../datasets/{name}.toml"))
 }
 
-fn made(name: &str) -> (TempDir, CopyContents) {
+fn copy(name: &str) -> (TempDir, CopyContents) {
     let folder = tempfile::tempdir().unwrap();
-    let made = write_copy(name, folder.path()).unwrap();
-    (folder, made)
+    let written = write_copy(name, folder.path()).unwrap();
+    (folder, written)
 }
 
 /// What reading all splits of the copy gives.
@@ -40,11 +38,11 @@ fn read(name: &str, root: &Path) -> CopyContents {
 }
 
 #[test]
-fn copies_read_as_they_were_made() {
+fn copies_read_as_they_were_written() {
     for name in CopyContents::names() {
-        let (folder, made) = made(name);
+        let (folder, written) = copy(name);
         let found = read(name, folder.path());
-        assert_eq!(found, made, "{name}");
+        assert_eq!(found, written, "{name}");
     }
 }
 
@@ -52,10 +50,10 @@ fn copies_read_as_they_were_made() {
 #[test]
 fn outlines_are_those_of_the_regions_that_were_drawn() {
     for name in ["pascal_context", "cityscapes"] {
-        let (_folder, made) = made(name);
+        let (_folder, written) = copy(name);
         for split in ["train", "val"] {
-            let (count, histogram) = &made.labels[&(split.to_owned(), "edge".to_owned())];
-            assert_eq!(*count, made.images[split], "{name}");
+            let (count, histogram) = &written.labels[&(split.to_owned(), "edge".to_owned())];
+            assert_eq!(*count, written.images[split], "{name}");
             let share = histogram.0[&1] as f64 / histogram.0.values().sum::<u64>() as f64;
             assert!((0.005..0.2).contains(&share), "{name}: {share}");
         }
@@ -64,18 +62,18 @@ fn outlines_are_those_of_the_regions_that_were_drawn() {
 
 #[test]
 fn odd_cases_are_there() {
-    let (_folder, made) = made("pascal_context");
-    let people = &made.labels[&("train".to_owned(), "human_parts".to_owned())];
+    let (_folder, written) = copy("pascal_context");
+    let people = &written.labels[&("train".to_owned(), "human_parts".to_owned())];
     assert_eq!(people.0, 6);
     assert_eq!(people.1.0.len(), 7);
-    assert!(made.labels[&("train".to_owned(), "semseg".to_owned())].1.0.contains_key(&255));
-    let (_folder, made) = self::made("cityscapes");
-    assert_eq!(made.labels[&("train".to_owned(), "depth".to_owned())].0, 6);
+    assert!(written.labels[&("train".to_owned(), "semseg".to_owned())].1.0.contains_key(&255));
+    let (_folder, written) = copy("cityscapes");
+    assert_eq!(written.labels[&("train".to_owned(), "depth".to_owned())].0, 6);
 }
 
 #[test]
 fn tasks_that_nobody_wants_need_no_files() {
-    let (folder, _) = made("pascal_context");
+    let (folder, _) = copy("pascal_context");
     for gone in ["human_parts", "normals_distill", "sal_distill", "pascal-context"] {
         std::fs::remove_dir_all(folder.path().join(gone)).unwrap();
     }
@@ -95,7 +93,7 @@ fn tasks_that_nobody_wants_need_no_files() {
 
 #[test]
 fn only_new_folders_are_filled() {
-    let (folder, _) = made("cars");
+    let (folder, _) = copy("cars");
     let message = write_copy("cars", folder.path()).unwrap_err().to_string();
     assert!(message.contains("folder: expected a new folder"), "{message}");
     let message = write_copy("camvid", Path::new("x")).unwrap_err().to_string();
@@ -104,7 +102,7 @@ fn only_new_folders_are_filled() {
 
 #[test]
 fn files_of_other_versions_and_other_classes_say_what_to_do() {
-    let (folder, _) = made("pascal_context");
+    let (folder, _) = copy("pascal_context");
     let message = |spoilt: &str, bytes: &[u8]| {
         let path = folder.path().join(spoilt);
         let good = std::fs::read(&path).unwrap();

@@ -113,7 +113,7 @@ pub(super) fn subject(rng: &mut Stream, class: &Class, variety: f32) -> Subject 
         figure,
         support,
         lift: if flying { 30.0 } else { 1.7 },
-        // From ahead and aside, where engines, wings and tail are all seen.
+        // From the front and the side, where engines, wings and tail are all seen.
         heading: 2.2 + variety * rng.turn(),
         lean: if flying { attitude(rng, variety) } else { Basis::WORLD },
         pitch,
@@ -217,8 +217,8 @@ fn on_wing(
             let wing = vec3(0.0, root, 0.3 + 0.5 * class.sweep);
             let at = wing + outwards(side, class.sweep) * *out;
             let drop = if propellers { 0.0 } else { -0.42 };
-            let ahead = if propellers { 0.5 } else { 0.75 };
-            let at = at + vec3(0.0, drop, ahead);
+            let forward = if propellers { 0.5 } else { 0.75 };
+            let at = at + vec3(0.0, drop, forward);
             nacelle(figure, at, livery);
             if propellers {
                 propeller(figure, at + Vec3::Z * 0.75, livery);

@@ -89,7 +89,7 @@ impl Build {
     }
 }
 
-/// A car on the ground, from any side but straight ahead or behind, from a little above.
+/// A car on the ground, from any side but straight in front or behind, from a little above.
 pub(super) fn subject(rng: &mut Stream, class: &Class, variety: f32) -> Subject {
     let build = Build::draw(rng, class);
     let paint = paint(rng);

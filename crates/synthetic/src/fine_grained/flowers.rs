@@ -73,8 +73,8 @@ pub(super) fn subject(rng: &mut Stream, class: &Class, variety: f32) -> Subject 
 /// A frame whose y axis leaves the blossom, near the direction of a camera `height` radians up.
 fn face(rng: &mut Stream, height: f32, variety: f32) -> Basis {
     let (up, flat) = libm::sincosf(height + variety * rng.range(-0.4, 0.4));
-    let (aside, ahead) = libm::sincosf(variety * rng.range(-0.45, 0.45));
-    Basis::along(vec3(aside * flat, up, ahead * flat)).compose(Basis::yaw(rng.turn()))
+    let (aside, forward) = libm::sincosf(variety * rng.range(-0.45, 0.45));
+    Basis::along(vec3(aside * flat, up, forward * flat)).compose(Basis::yaw(rng.turn()))
 }
 
 /// Petals around the y axis of `face`, and the centre.

@@ -115,7 +115,7 @@ fn span(figure: &Thing, turn: Basis, axis: Vec3) -> (f32, f32) {
     let axis = turn.to_local(axis);
     figure.solids.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), solid| {
         let (centre, local) = (solid.centre.dot(axis), solid.basis.to_local(axis));
-        let (back, front) = (solid.shape.reach(-local), solid.shape.reach(local));
+        let (back, front) = (solid.shape.support(-local), solid.shape.support(local));
         (least(low, centre - back), most(high, centre + front))
     })
 }
@@ -123,8 +123,8 @@ fn span(figure: &Thing, turn: Basis, axis: Vec3) -> (f32, f32) {
 /// Up to three things behind the figure, about as large as it is.
 fn crowd(rng: &mut Stream, world: &mut World, radius: f32, distance: f32, aspect: f32) {
     let camera = world.camera;
-    let ahead = vec3(camera.basis.z.x, 0.0, camera.basis.z.z).unit();
-    let right = vec3(ahead.z, 0.0, -ahead.x);
+    let forward = vec3(camera.basis.z.x, 0.0, camera.basis.z.z).unit();
+    let right = vec3(forward.z, 0.0, -forward.x);
     for _ in 0..rng.below(4) {
         let class = rng.pick(&BEHIND);
         let thing = build(rng, class, Setting::Landscape);
@@ -132,7 +132,7 @@ fn crowd(rng: &mut Stream, world: &mut World, radius: f32, distance: f32, aspect
         let thing = thing.scaled(factor);
         let behind = radius * rng.range(2.5, 6.0);
         let wide = camera.tangent * aspect * (distance + behind);
-        let place = ahead * behind + right * (rng.range(-1.0, 1.0) * wide);
+        let place = forward * behind + right * (rng.range(-1.0, 1.0) * wide);
         world.place(&thing, place, Basis::yaw(rng.turn()));
     }
 }

@@ -1,7 +1,5 @@
 //! What the data set promises: the same bytes everywhere, balanced classes, named errors.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeSet;
 
 use super::{FineGrained, FineGrainedConfig};

@@ -17,10 +17,10 @@ pub(crate) const LOWER_ARM: u8 = 4;
 pub(crate) const UPPER_LEG: u8 = 5;
 pub(crate) const LOWER_LEG: u8 = 6;
 
-/// Angles of one limb in radians: forwards, sideways, and how far the lower half bends further.
+/// Angles of one limb in radians: forwards, sideways, and how far the lower half bends on top.
 #[derive(Clone, Copy)]
 struct Swing {
-    ahead: f32,
+    forward: f32,
     aside: f32,
     bend: f32,
 }
@@ -86,8 +86,8 @@ impl Body {
 }
 
 /// Unit vector of a limb that hangs down at angles zero; `side` is -1 left, 1 right.
-fn hang(ahead: f32, aside: f32, side: f32) -> Vec3 {
-    let ((sa, ca), (ss, cs)) = (libm::sincosf(ahead), libm::sincosf(aside));
+fn hang(forward: f32, aside: f32, side: f32) -> Vec3 {
+    let ((sa, ca), (ss, cs)) = (libm::sincosf(forward), libm::sincosf(aside));
     vec3(side * ss * ca, -cs * ca, sa)
 }
 
@@ -117,7 +117,7 @@ pub(crate) fn person(rng: &mut Stream) -> Thing {
 /// Torso, neck and head above the hips, which are the origin.
 fn upper(rng: &mut Stream, body: &mut Body, trunk: Basis, clothes: &Clothes) {
     let stout = body.stout;
-    let at = |height: f32, ahead: f32| trunk.y * height + trunk.z * ahead;
+    let at = |height: f32, forward: f32| trunk.y * height + trunk.z * forward;
     let hips = Shape::Ellipsoid(vec3(0.095 * stout, 0.075, 0.07 * stout));
     body.part(TORSO, hips, at(0.01, 0.0), trunk, clothes.trousers);
     let chest = Shape::Ellipsoid(vec3(0.108 * stout, 0.175, 0.068 * stout));
@@ -133,28 +133,28 @@ fn upper(rng: &mut Stream, body: &mut Body, trunk: Basis, clothes: &Clothes) {
 fn leg_swing(rng: &mut Stream, squat: bool, stride: f32) -> Swing {
     if squat {
         return Swing {
-            ahead: rng.range(1.0, 1.5),
+            forward: rng.range(1.0, 1.5),
             aside: rng.range(0.05, 0.4),
             bend: -rng.range(1.6, 2.1),
         };
     }
     let bend = if stride < 0.0 { rng.range(0.1, 1.1) } else { rng.range(0.0, 0.25) };
-    Swing { ahead: stride, aside: rng.range(0.02, 0.25), bend: -bend }
+    Swing { forward: stride, aside: rng.range(0.02, 0.25), bend: -bend }
 }
 
 fn arm_swing(rng: &mut Stream, stride: f32) -> Swing {
     match rng.below(4) {
         0 => Swing {
-            ahead: rng.range(-0.3, 0.4),
+            forward: rng.range(-0.3, 0.4),
             aside: rng.range(1.2, 2.7),
             bend: rng.range(-0.4, 0.9),
         },
         1 => Swing {
-            ahead: rng.range(0.6, 1.7),
+            forward: rng.range(0.6, 1.7),
             aside: rng.range(0.0, 0.5),
             bend: rng.range(0.0, 1.3),
         },
-        _ => Swing { ahead: -stride, aside: rng.range(0.1, 0.4), bend: rng.range(0.1, 0.9) },
+        _ => Swing { forward: -stride, aside: rng.range(0.1, 0.4), bend: rng.range(0.1, 0.9) },
     }
 }
 
@@ -163,12 +163,12 @@ fn leg(body: &mut Body, side: f32, swing: Swing, clothes: &Clothes) {
     let knee = body.rod(
         UPPER_LEG,
         hip,
-        hang(swing.ahead, swing.aside, side),
+        hang(swing.forward, swing.aside, side),
         [0.235, 0.048],
         clothes.trousers,
     );
     let shin = if clothes.long_legs { clothes.trousers } else { clothes.skin };
-    let down = hang(swing.ahead + swing.bend, swing.aside, side);
+    let down = hang(swing.forward + swing.bend, swing.aside, side);
     let ankle = body.rod(LOWER_LEG, knee, down, [0.225, 0.036], shin);
     let toes = (Vec3::Z + down * 0.2).unit();
     body.rod(LOWER_LEG, ankle - toes * 0.02, toes, [0.09, 0.03], clothes.shoes);
@@ -176,10 +176,10 @@ fn leg(body: &mut Body, side: f32, swing: Swing, clothes: &Clothes) {
 
 fn arm(body: &mut Body, trunk: Basis, side: f32, swing: Swing, clothes: &Clothes) {
     let shoulder = trunk.y * 0.275 + trunk.x * (0.115 * side * body.stout);
-    let upper = trunk.to_outer(hang(swing.ahead, swing.aside, side));
+    let upper = trunk.to_outer(hang(swing.forward, swing.aside, side));
     let elbow = body.rod(UPPER_ARM, shoulder, upper, [0.16, 0.034], clothes.shirt);
     let sleeve = if clothes.long_sleeves { clothes.shirt } else { clothes.skin };
-    let lower = trunk.to_outer(hang(swing.ahead + swing.bend, swing.aside, side));
+    let lower = trunk.to_outer(hang(swing.forward + swing.bend, swing.aside, side));
     let wrist = body.rod(LOWER_ARM, elbow, lower, [0.15, 0.027], sleeve);
     body.rod(LOWER_ARM, wrist, lower, [0.035, 0.03], clothes.skin);
 }

@@ -109,11 +109,11 @@ pub(crate) fn soil(rng: &mut Stream) -> Material {
 
 /// Up to five rounded hills between the things and the horizon; they are ground.
 pub(crate) fn hills(rng: &mut Stream, world: &mut World) {
-    let ahead = world.camera.basis.z;
-    let right = vec3(ahead.z, 0.0, -ahead.x);
+    let forward = world.camera.basis.z;
+    let right = vec3(forward.z, 0.0, -forward.x);
     for _ in 0..rng.below(6) {
         let distance = rng.range(48.0, 62.0);
-        let place = ahead * distance + right * (rng.range(-0.9, 0.9) * distance);
+        let place = forward * distance + right * (rng.range(-0.9, 0.9) * distance);
         let wide = rng.range(12.0, 28.0);
         let size = vec3(wide, wide * rng.range(0.15, 0.45), rng.range(7.0, 12.0));
         let slope = soil(rng);

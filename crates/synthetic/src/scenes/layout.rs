@@ -32,16 +32,16 @@ impl Floor {
             })
     }
 
-    /// A free place for a circle in view, between `near` and `far` metres ahead of the camera.
+    /// A free place for a circle in view, between `near` and `far` metres in front of the camera.
     fn spot(&self, rng: &mut Stream, world: &World, radius: f32, range: [f32; 2]) -> Option<Vec3> {
         let camera = world.camera;
-        let ahead = vec3(camera.basis.z.x, 0.0, camera.basis.z.z).unit();
-        let right = vec3(ahead.z, 0.0, -ahead.x);
+        let forward = vec3(camera.basis.z.x, 0.0, camera.basis.z.z).unit();
+        let right = vec3(forward.z, 0.0, -forward.x);
         (0..12).find_map(|_| {
             let share = rng.unit();
             let z = range[0] + radius + (range[1] - range[0]) * (0.4 * share + 0.6 * share * share);
             let x = rng.range(-1.0, 1.0) * (z * camera.tangent + 0.3 * radius);
-            let place = camera.eye + ahead * z + right * x;
+            let place = camera.eye + forward * z + right * x;
             self.fits(place.x, place.z, radius).then_some(vec3(place.x, 0.0, place.z))
         })
     }
@@ -52,13 +52,13 @@ impl Floor {
         let Some(place) = self.spot(rng, world, radius, range) else { return false };
         self.taken.push((place.x, place.z, radius));
         world.place(thing, place, Basis::yaw(rng.turn()));
-        if let Some((height, reach)) = thing.shelf {
+        if let Some((height, radius)) = thing.top {
             for side in [-0.5, 0.5] {
                 if rng.chance(0.4) {
                     let top = vec3(
-                        place.x + side * reach,
+                        place.x + side * radius,
                         height,
-                        place.z + rng.range(-0.5, 0.5) * reach,
+                        place.z + rng.range(-0.5, 0.5) * radius,
                     );
                     let small = trinket(rng);
                     world.place(&small, top, Basis::yaw(rng.turn()));

@@ -5,7 +5,7 @@
 
 use std::ops::{Add, Mul, Neg, Sub};
 
-/// Three numbers: a point or direction (x right, y up, z ahead) or a linear RGB colour.
+/// Three numbers: a point or direction (x right, y up, z forward) or a linear RGB colour.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Vec3 {
     pub(crate) x: f32,

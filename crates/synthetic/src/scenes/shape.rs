@@ -11,7 +11,7 @@ pub(crate) enum Shape {
     Block(Vec3),
     /// Cone or cylinder around y, with radius `low` at `-half` and `high` at `half`.
     Frustum { half: f32, low: f32, high: f32 },
-    /// Cylinder around y with round ends beyond `half`.
+    /// Cylinder around y with round ends outside of `half`.
     Capsule { half: f32, radius: f32 },
     /// Block whose width in x shrinks by the factor `top` from bottom to top: a roof, a cabin.
     Gable { half: Vec3, top: f32 },
@@ -78,8 +78,8 @@ impl Shape {
         }
     }
 
-    /// How far the shape, or a block around it, reaches along the unit vector `v` of its frame.
-    pub(crate) fn reach(&self, v: Vec3) -> f32 {
+    /// How far the shape, or a block around it, extends along the unit vector `v` of its frame.
+    pub(crate) fn support(&self, v: Vec3) -> f32 {
         let across = (1.0 - least(v.y * v.y, 1.0)).sqrt();
         match *self {
             Shape::Ellipsoid(half) => (half * v).length(),
@@ -139,11 +139,11 @@ fn block(half: Vec3, o: Vec3, d: Vec3) -> Option<Contact> {
     {
         let inverse = 1.0 / d;
         let middle = -o * inverse;
-        let reach = half * inverse.abs();
-        if middle - reach > enter {
-            (enter, axis) = (middle - reach, i);
+        let extent = half * inverse.abs();
+        if middle - extent > enter {
+            (enter, axis) = (middle - extent, i);
         }
-        leave = least(leave, middle + reach);
+        leave = least(leave, middle + extent);
     }
     let along = [d.x, d.y, d.z][axis];
     (enter <= leave).then(|| Contact { t: enter, face: facing(axis as u8, along) })
@@ -335,9 +335,9 @@ mod tests {
                 })
                 .filter(|&p| inside(&shape, p))
                 .fold(0.0, |far, p| most(far, p.dot(down)));
-            let reach = shape.reach(down);
-            assert!(reach >= farthest, "{shape:?}: {reach} < {farthest}");
-            assert!(reach < farthest + 0.12, "{shape:?}: {reach} > {farthest}");
+            let support = shape.support(down);
+            assert!(support >= farthest, "{shape:?}: {support} < {farthest}");
+            assert!(support < farthest + 0.12, "{shape:?}: {support} > {farthest}");
         }
     }
 

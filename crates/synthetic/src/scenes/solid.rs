@@ -33,8 +33,8 @@ impl Solid {
         path.dot(path) - along * along < half.dot(half)
     }
 
-    /// The lowest height that the solid reaches.
+    /// The lowest height of the solid.
     pub(crate) fn bottom(&self) -> f32 {
-        self.centre.y - self.shape.reach(self.basis.to_local(vec3(0.0, -1.0, 0.0)))
+        self.centre.y - self.shape.support(self.basis.to_local(vec3(0.0, -1.0, 0.0)))
     }
 }

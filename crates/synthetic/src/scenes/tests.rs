@@ -1,7 +1,5 @@
 //! What the data set promises: the same bytes everywhere, and labels that agree with each other.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeSet;
 
 use ndarray::{Array2, Array3};
@@ -215,7 +213,7 @@ fn task_specs_and_labels_name_the_same_tasks() {
 }
 
 /// A ball of 1 m at 5 m on a floor, and a camera 1 m high that looks along z.
-fn hand_made() -> (World, View) {
+fn small_world() -> (World, View) {
     let mut rng = Stream::new(0, 0, 0);
     let material = Material::any(&mut rng, 1.0);
     let camera = Camera { eye: Vec3::Y, basis: Basis::WORLD, tangent: 0.5 };
@@ -249,7 +247,7 @@ fn hand_made() -> (World, View) {
 
 #[test]
 fn a_ball_on_the_ground_has_the_depth_and_normals_of_its_formula() {
-    let (world, view) = hand_made();
+    let (world, view) = small_world();
     let sample = Sample {
         name: String::new(),
         image: Array3::zeros((64, 64, 3)),
@@ -281,7 +279,7 @@ fn a_ball_on_the_ground_has_the_depth_and_normals_of_its_formula() {
 
 #[test]
 fn the_ball_shadows_the_ground_below_it_alone() {
-    let (world, _) = hand_made();
+    let (world, _) = small_world();
     assert!(world.shadowed(vec3(0.3, 0.001, 5.2), Vec3::Y, f32::INFINITY));
     assert!(!world.shadowed(vec3(1.3, 0.001, 5.2), Vec3::Y, f32::INFINITY));
     assert!(!world.shadowed(vec3(0.0, 2.001, 5.0), Vec3::Y, f32::INFINITY));

@@ -13,12 +13,12 @@ pub(crate) struct Thing {
     pub(crate) class: u8,
     pub(crate) solids: Vec<Solid>,
     /// Height of a surface that carries small things, and its radius.
-    pub(crate) shelf: Option<(f32, f32)>,
+    pub(crate) top: Option<(f32, f32)>,
 }
 
 impl Thing {
     pub(crate) fn new(class: u8) -> Thing {
-        Thing { class, solids: Vec::with_capacity(16), shelf: None }
+        Thing { class, solids: Vec::with_capacity(16), top: None }
     }
 
     /// Adds an upright shape around `centre`.
@@ -59,8 +59,8 @@ impl Thing {
 
     /// Radius of the circle that the thing needs on the ground.
     pub(crate) fn radius(&self) -> f32 {
-        let reach = |solid: &Solid| {
-            let side = |v: Vec3| solid.shape.reach(solid.basis.to_local(v));
+        let extent = |solid: &Solid| {
+            let side = |v: Vec3| solid.shape.support(solid.basis.to_local(v));
             let half =
                 vec3(most(side(Vec3::X), side(-Vec3::X)), 0.0, most(side(Vec3::Z), side(-Vec3::Z)));
             vec3(solid.centre.x.abs() + half.x, 0.0, solid.centre.z.abs() + half.z)
@@ -68,7 +68,7 @@ impl Thing {
         let bounds = self
             .solids
             .iter()
-            .map(reach)
+            .map(extent)
             .fold(Vec3::ZERO, |a, b| vec3(most(a.x, b.x), 0.0, most(a.z, b.z)));
         most(bounds.x, bounds.z)
     }
@@ -80,7 +80,7 @@ impl Thing {
             solid.centre = solid.centre * factor;
             solid.material.frequency /= factor;
         }
-        self.shelf = self.shelf.map(|(height, radius)| (height * factor, radius * factor));
+        self.top = self.top.map(|(height, radius)| (height * factor, radius * factor));
         self
     }
 }

@@ -73,9 +73,9 @@ impl World {
         self.instances.iter().any(|instance| {
             let path = instance.centre - from;
             let along = path.dot(towards);
-            let reach = instance.radius * instance.radius;
+            let bound = instance.radius * instance.radius;
             along > -instance.radius
-                && path.dot(path) - along * along < reach
+                && path.dot(path) - along * along < bound
                 && self.solids[instance.first..instance.last].iter().any(|solid| {
                     solid.is_near(from, towards) && solid.contact(from, towards, distance).is_some()
                 })
@@ -87,8 +87,8 @@ impl World {
 fn ball(solids: &[Solid]) -> (Vec3, f32) {
     let (mut low, mut high) = (Vec3::splat(f32::INFINITY), Vec3::splat(f32::NEG_INFINITY));
     for solid in solids {
-        let reach = solid.shape.extent().length();
-        let (a, b) = (solid.centre - Vec3::splat(reach), solid.centre + Vec3::splat(reach));
+        let extent = solid.shape.extent().length();
+        let (a, b) = (solid.centre - Vec3::splat(extent), solid.centre + Vec3::splat(extent));
         low = vec3(least(low.x, a.x), least(low.y, a.y), least(low.z, a.z));
         high = vec3(most(high.x, b.x), most(high.y, b.y), most(high.z, b.z));
     }

@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 
-use crate::{Init, Result, Scope};
+use crate::{Init, ParameterKind, Result, Scope};
 use polyptych_kernels::{self as kernels, BatchNorm};
 
 /// `y = (x - mean) / sqrt(var + eps) * weight + bias` per channel; batch statistics in training,
@@ -24,9 +24,10 @@ impl BatchNorm2d {
     /// # Errors
     /// A name that is taken.
     pub fn new(scope: &Scope, chans: i64) -> Result<Self> {
+        let scope = scope.of_kind(ParameterKind::Norm);
         Ok(Self {
             weight: scope.param("weight", &[chans], Init::ONES)?,
-            bias: scope.param("bias", &[chans], Init::ZEROS)?,
+            bias: scope.bias(&[chans], Init::ZEROS)?,
             running_mean: scope.buffer("running_mean", &[chans], Init::ZEROS)?,
             running_var: scope.buffer("running_var", &[chans], Init::ONES)?,
         })

@@ -28,7 +28,7 @@ impl Conv2d {
     ) -> Result<Self> {
         let law = Init::fan_in(in_chans * kernel * kernel);
         let weight = scope.param("weight", &[out_chans, in_chans, kernel, kernel], law)?;
-        let bias = bias.then(|| scope.param("bias", &[out_chans], law)).transpose()?;
+        let bias = bias.then(|| scope.bias(&[out_chans], law)).transpose()?;
         Ok(Self { weight, bias, stride, padding: 0 })
     }
 

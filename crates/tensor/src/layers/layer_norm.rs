@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use crate::{Init, Result, Scope};
+use crate::{Init, ParameterKind, Result, Scope};
 use polyptych_kernels as kernels;
 
 /// Layer normalisation over the last axis.
@@ -19,8 +19,9 @@ impl LayerNorm {
     /// # Errors
     /// A name that is taken.
     pub fn new(scope: &Scope, dim: i64, eps: f64) -> Result<Self> {
+        let scope = scope.of_kind(ParameterKind::Norm);
         let weight = scope.param("weight", &[dim], Init::ONES)?;
-        let bias = scope.param("bias", &[dim], Init::ZEROS)?;
+        let bias = scope.bias(&[dim], Init::ZEROS)?;
         Ok(Self { weight, bias, eps })
     }
 

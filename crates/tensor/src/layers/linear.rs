@@ -24,7 +24,7 @@ impl Linear {
     pub fn new(scope: &Scope, in_features: i64, out_features: i64, bias: bool) -> Result<Self> {
         let weight =
             scope.param("weight", &[out_features, in_features], Init::TruncNormal(0.02))?;
-        let bias = bias.then(|| scope.param("bias", &[out_features], Init::ZEROS)).transpose()?;
+        let bias = bias.then(|| scope.bias(&[out_features], Init::ZEROS)).transpose()?;
         Ok(Self { weight, bias })
     }
 

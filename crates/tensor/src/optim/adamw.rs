@@ -1,5 +1,6 @@
 //! AdamW (Loshchilov and Hutter 2019, Algorithm 2), fused over all parameters of a group.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
@@ -8,7 +9,7 @@ use crate::{Error, Result, Tensors};
 use polyptych_kernels::AdamWStep;
 
 /// Constants of AdamW.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AdamWConfig {
     /// Decay rates of the first and second moment.

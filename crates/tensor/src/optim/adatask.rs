@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
@@ -11,7 +12,7 @@ use crate::{Error, Result, Tensors};
 use polyptych_kernels::AdamWStep;
 
 /// Constants of AdaTask.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdaTaskConfig {
     /// Decay rates of the first and second moment.
@@ -180,8 +181,6 @@ impl Slot {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::optim::{AdamW, AdamWConfig};
 

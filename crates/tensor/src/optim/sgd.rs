@@ -1,5 +1,6 @@
 //! Stochastic gradient descent with momentum, in PyTorch's form.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -9,7 +10,7 @@ use crate::{Result, Tensors};
 use polyptych_kernels::SgdStep;
 
 /// Constants of SGD.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SgdConfig {
     /// Decay rate of the momentum buffer.

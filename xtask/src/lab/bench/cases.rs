@@ -76,20 +76,20 @@ pub(super) const CASES: [Case; 8] = [
     case("vmt", "training step of VMT-Adapter on Swin-T with HRNet heads", true, &[]),
     case(
         "swin",
-        "forward pass of a folded Swin-T",
+        "forward pass of a merged Swin-T",
         false,
         &[
-            peer("timm", "folded.py", &["--backbone", "swin"]),
-            peer("timm, torch.compile", "folded.py", &["--backbone", "swin", "--compile", "1"]),
+            peer("timm", "merged.py", &["--backbone", "swin"]),
+            peer("timm, torch.compile", "merged.py", &["--backbone", "swin", "--compile", "1"]),
         ],
     ),
     case(
         "vit",
-        "forward pass of a folded ViT-B/16",
+        "forward pass of a merged ViT-B/16",
         false,
         &[
-            peer("timm", "folded.py", &["--backbone", "vit"]),
-            peer("timm, torch.compile", "folded.py", &["--backbone", "vit", "--compile", "1"]),
+            peer("timm", "merged.py", &["--backbone", "vit"]),
+            peer("timm, torch.compile", "merged.py", &["--backbone", "vit", "--compile", "1"]),
         ],
     ),
     // TorchVision cuts to 8 bits after each change of brightness, contrast and saturation, which
@@ -129,7 +129,7 @@ impl Case {
     /// Our program.
     pub(super) fn ours(&self, worker: &Path, folder: &Path, setting: &Setting) -> Command {
         let mut command = Command::new(worker);
-        command.arg(self.name).arg(folder).args(setting.args());
+        command.arg(self.name).arg(folder).args(setting.args()).args(["--device", &setting.device]);
         setting.limit(command)
     }
 
@@ -144,6 +144,7 @@ impl Case {
         let script = workspace::root().join("benches/peers").join(peer.script);
         let mut command = Command::new(python);
         command.arg(script).arg(folder).args(peer.args).args(setting.args());
+        command.args(["--device", &setting.device]);
         setting.limit(command)
     }
 }

@@ -35,6 +35,12 @@ pub(crate) struct Bench {
     /// Height and width of the images
     #[arg(long, value_delimiter = ',', default_value = "224")]
     pub(crate) size: Vec<usize>,
+    /// Where numbers live: cpu, cuda:N
+    #[arg(long, default_value = "cpu", conflicts_with = "roofline")]
+    pub(crate) device: String,
+    /// Our side, in place of a program that is built for it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) worker: Option<PathBuf>,
     /// Threads of each program
     #[arg(long, default_value_t = 1)]
     pub(crate) threads: usize,

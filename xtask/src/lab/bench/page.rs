@@ -18,7 +18,7 @@ use crate::lab::machine::Origin;
 use crate::lab::page;
 
 const HEAD: &str = "\
-    Each program is a process of its own; in every round each runs once, in turn. Times are medians \
+    Each program is a process of its own; every round runs each once. Times are medians \
     of rounds. A ratio is the peer's time over ours in the same round: its median, and its quartiles \
     in brackets; above 1 we are faster. Growth is our time over that of the first setting in \
     the same rounds. Memory is the most that a process held, start included, and \
@@ -114,7 +114,7 @@ impl Row {
     ) -> Self {
         Self {
             case: case.name.into(),
-            about: case.about.into(),
+            about: on_device(case.about, &setting.device),
             precision: setting.precision.clone(),
             tasks: case.has_tasks.then_some(setting.tasks),
             batch: setting.batch,
@@ -127,6 +127,7 @@ impl Row {
         }
     }
 
+    /// What later measurements of the same replace.
     fn key(&self) -> String {
         let Self { case, precision, batch, size, threads, .. } = self;
         let tasks = self.tasks.unwrap_or(0);
@@ -175,6 +176,11 @@ impl Row {
         };
         std::iter::once(&self.ours).chain(&self.peers).map(one).collect()
     }
+}
+
+/// The CPU is not named.
+fn on_device(about: &str, device: &str) -> String {
+    if device == "cpu" { about.into() } else { format!("{about}, on {device}") }
 }
 
 impl fmt::Display for Row {
@@ -236,7 +242,7 @@ fn block(all: &BTreeMap<String, Row>, origin: &Origin, grown: bool) -> String {
     format!(
         "{text}\nPeers: {}. The last of these runs:\n{}",
         versions.join("; "),
-        page::made_with(origin)
+        page::origin_line(origin)
     )
 }
 
@@ -261,7 +267,8 @@ mod tests {
         let difference = Difference { outputs: 1e-6, gradients: Some(2e-4) };
         let peer = Program::new("theirs", "b 2", &theirs, Some((&mine, difference)));
         let precision = "fp32".to_owned();
-        let setting = Setting { precision, tasks, batch: 4, size: 224, threads: 1 };
+        let device = "cpu".into();
+        let setting = Setting { precision, tasks, batch: 4, size: 224, threads: 1, device };
         Row::new(&CASES[0], &setting, 3, (ours, vec![peer]))
     }
 
@@ -270,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn ratios_are_formed_round_by_round() {
+    fn ratios_are_taken_round_by_round() {
         let text = row(4).to_string();
         let ours = "| ours | 1.000 | 4.00 | 0.00 | - | 2.00 (2.00 to 4.00) | - | - |";
         assert!(text.contains(ours), "{text}");

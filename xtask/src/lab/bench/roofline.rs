@@ -47,8 +47,10 @@ fn settings(flags: &Bench) -> Result<Vec<Setting>> {
     let batch = one("--batch", &flags.batch)?;
     let size = one("--size", &flags.size)?;
     let threads = flags.threads;
-    let setting =
-        |precision: &String| Setting { precision: precision.clone(), tasks, batch, size, threads };
+    let setting = |precision: &String| {
+        let (precision, device) = (precision.clone(), flags.device.clone());
+        Setting { precision, tasks, batch, size, threads, device }
+    };
     Ok(flags.precision.iter().map(setting).collect())
 }
 

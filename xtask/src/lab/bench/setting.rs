@@ -8,6 +8,7 @@ pub(super) struct Setting {
     pub(super) batch: usize,
     pub(super) size: usize,
     pub(super) threads: usize,
+    pub(super) device: String,
 }
 
 /// `1 thread`, `2 threads`.

@@ -79,7 +79,7 @@ impl Table {
 
     fn block(&self, origin: &Origin) -> String {
         let rows: String = self.0.values().map(|row| format!("{row}\n")).collect();
-        format!("{HEAD}{rows}\nThe last of these runs:\n{}", page::made_with(origin))
+        format!("{HEAD}{rows}\nThe last of these runs:\n{}", page::origin_line(origin))
     }
 }
 

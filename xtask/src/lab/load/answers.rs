@@ -112,7 +112,6 @@ fn same(found: &[f32], expected: &[f32]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn file(descr: &str, data: &[u8]) -> Vec<u8> {

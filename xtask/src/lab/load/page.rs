@@ -33,7 +33,7 @@ pub(super) fn write(
         "\n{} photographs, {} tasks; clients and servers share the machine.\n\nMade by `{command}`.\n{}",
         answers.photographs.len(),
         answers.tasks.len(),
-        page::made_with(origin)
+        page::origin_line(origin)
     );
     let old = std::fs::read_to_string(&path).ok();
     let text =

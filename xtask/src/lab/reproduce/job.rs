@@ -19,7 +19,7 @@ use crate::process;
 pub(crate) const INSPECT: &str = "inspect.json";
 /// Times of the model, as `polyptych time` takes them.
 pub(crate) const TIME: &str = "time.json";
-/// Why the model does not fold, where it does not.
+/// Why the model does not merge, where it does not.
 pub(crate) const REFUSED: &str = "merge-refused.txt";
 
 /// The last file that `polyptych merge` writes.
@@ -89,7 +89,7 @@ impl<'a> Job<'a> {
         if state != State::Done && !self.attempt(run, state)? {
             return Ok(false);
         }
-        self.fold(run)?;
+        self.merge(run)?;
         self.keep(run, TIME, self.program.command("time").arg(&run.folder).arg("--json"))?;
         let mut inspect = self.program.command("inspect");
         inspect.arg(&self.plan.recipe).args(&run.arguments).arg("--json");
@@ -141,8 +141,8 @@ impl<'a> Job<'a> {
         record.write(run)
     }
 
-    /// Folds the model, or keeps the reason why it does not fold.
-    fn fold(&self, run: &Run) -> Result<()> {
+    /// Merges the model, or keeps the reason why it does not merge.
+    fn merge(&self, run: &Run) -> Result<()> {
         let (merged, refused) = (run.folder.join("merged"), run.folder.join(REFUSED));
         if merged.join(MERGE).exists() || refused.exists() {
             return Ok(());
@@ -155,7 +155,7 @@ impl<'a> Job<'a> {
             return Ok(());
         }
         let reason = reason(&output);
-        eprintln!("not folded: {reason}");
+        eprintln!("not merged: {reason}");
         write_whole(&refused, reason.as_bytes())
     }
 

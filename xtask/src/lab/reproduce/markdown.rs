@@ -44,7 +44,7 @@ fn block(page: &Page, plots: &[&str]) -> String {
         };
         format!("![{0} {words}]({0}.{end})", page.plan.name)
     }));
-    parts.push(made(page));
+    parts.push(origins(page));
     parts.extend(other_table(page.rows));
     parts.join("\n\n")
 }
@@ -91,7 +91,7 @@ fn columns(rows: &[Summary]) -> Vec<Column<'_>> {
         columns.push(column("memory [MiB]", |row| Some(format!("{:.0}", row.peak_mib?.mean))));
     }
     columns.push(column("time [ms]", |row| Some(one_digit(row.adapted_ms?))));
-    columns.push(column("folded [ms]", |row| Some(one_digit(row.folded_ms?))));
+    columns.push(column("merged [ms]", |row| Some(one_digit(row.merged_ms?))));
     columns.push(column("seeds", |row| Some(row.seeds.to_string())));
     if rows.iter().any(|row| row.band.is_some()) {
         columns.push(column("expected", |row| Some(row.band.as_ref()?.to_string())));
@@ -161,7 +161,7 @@ fn escaped(text: &str) -> String {
     text.replace('|', "\\|")
 }
 
-fn made(page: &Page) -> String {
+fn origins(page: &Page) -> String {
     let origin = page.origin;
     let gpu = origin.gpu.as_ref().map(|gpu| format!(", {gpu}")).unwrap_or_default();
     let mut lines = vec![
@@ -206,14 +206,14 @@ fn times(rows: &[Summary]) -> Option<String> {
     };
     Some(format!(
         "Time is the median of `polyptych time` on {images} images, before and after \
-         folding{separate}."
+         merging{separate}."
     ))
 }
 
 fn refusals(rows: &[Summary]) -> Vec<String> {
     let refused = rows.iter().filter_map(|row| {
-        let reason = row.runs.iter().find_map(|run| run.fold_refused.as_ref())?;
-        Some(format!("{} is not folded: {}.", row.row.name, reason.trim()))
+        let reason = row.runs.iter().find_map(|run| run.merge_refused.as_ref())?;
+        Some(format!("{} is not merged: {}.", row.row.name, reason.trim()))
     });
     refused.collect()
 }

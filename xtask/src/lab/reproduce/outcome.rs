@@ -1,4 +1,4 @@
-//! What did one row with one seed reach? Read from the files of its runs alone.
+//! What did one row with one seed score? Read from the files of its runs alone.
 
 use std::path::Path;
 
@@ -49,10 +49,11 @@ pub(crate) struct Times {
 pub(crate) struct Timing {
     /// Images in one measurement.
     pub(crate) images: u64,
-    /// Before folding.
+    /// Before merging.
     pub(crate) adapted_ms: Times,
-    /// After folding, where the model folds.
-    pub(crate) folded_ms: Option<Times>,
+    /// After merging, where the model is merged.
+    #[serde(rename = "folded_ms", alias = "merged_ms")]
+    pub(crate) merged_ms: Option<Times>,
 }
 
 /// One run that is done.
@@ -75,8 +76,9 @@ pub(crate) struct Done {
     pub(crate) delta_m: Option<f64>,
     /// Its times.
     pub(crate) time: Timing,
-    /// Why it does not fold, where it does not.
-    pub(crate) fold_refused: Option<String>,
+    /// Why it does not merge, where it does not.
+    #[serde(rename = "fold_refused")]
+    pub(crate) merge_refused: Option<String>,
     /// What training took.
     #[serde(flatten)]
     pub(crate) cost: Cost,
@@ -104,11 +106,11 @@ struct DeltaM {
 
 #[derive(Deserialize)]
 struct ParameterSummary {
-    rows: Vec<LedgerRow>,
+    rows: Vec<CountRow>,
 }
 
 #[derive(Deserialize)]
-struct LedgerRow {
+struct CountRow {
     total: u64,
     trainable: u64,
 }
@@ -163,14 +165,14 @@ impl Outcome {
         self.runs.iter().map(|run| run.total).sum()
     }
 
-    /// Median time before folding, through all models.
+    /// Median time before merging, through all models.
     pub(crate) fn adapted_ms(&self) -> f64 {
         self.runs.iter().map(|run| run.time.adapted_ms.median).sum()
     }
 
-    /// Median time after folding, through all models; none unless all fold.
-    pub(crate) fn folded_ms(&self) -> Option<f64> {
-        self.runs.iter().map(|run| Some(run.time.folded_ms.as_ref()?.median)).sum()
+    /// Median time after merging, through all models; none unless all merge.
+    pub(crate) fn merged_ms(&self) -> Option<f64> {
+        self.runs.iter().map(|run| Some(run.time.merged_ms.as_ref()?.median)).sum()
     }
 }
 
@@ -188,7 +190,7 @@ impl Done {
             tasks: evaluation.tasks,
             delta_m: evaluation.delta_m.map(|delta| delta.percent),
             time: json(&run.folder.join(TIME))?,
-            fold_refused: std::fs::read_to_string(run.folder.join(REFUSED)).ok(),
+            merge_refused: std::fs::read_to_string(run.folder.join(REFUSED)).ok(),
             cost: Cost::read(&run.folder),
         })
     }

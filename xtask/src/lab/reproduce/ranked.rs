@@ -101,7 +101,6 @@ fn paint(root: &Area, title: &str, bars: &[Bar]) -> Painted {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use serde_json::json;
 
     use super::*;

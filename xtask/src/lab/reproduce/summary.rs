@@ -24,10 +24,11 @@ pub(crate) struct Summary {
     pub(crate) mean: Option<Spread>,
     /// Mean relative change against single-task models, in percent.
     pub(crate) delta_m: Option<Spread>,
-    /// Time before folding, in milliseconds.
+    /// Time before merging, in milliseconds.
     pub(crate) adapted_ms: Option<Spread>,
-    /// Time after folding, in milliseconds; none where the method does not fold.
-    pub(crate) folded_ms: Option<Spread>,
+    /// Time after merging, in milliseconds; none where the method does not merge.
+    #[serde(rename = "folded_ms")]
+    pub(crate) merged_ms: Option<Spread>,
     /// Median training step over that of the recipe's own method with the same seed; none of rows
     /// of separate models.
     pub(crate) step_ratio: Option<Spread>,
@@ -86,7 +87,7 @@ impl Summary {
             mean: over(&mean_headline),
             delta_m: over(&|outcome| delta_m(outcome, reference)),
             adapted_ms: over(&|outcome| Some(outcome.adapted_ms())),
-            folded_ms: over(&Outcome::folded_ms),
+            merged_ms: over(&Outcome::merged_ms),
             step_ratio: over(&|outcome| step_ratio(outcome, own)),
             peak_mib: over(&|outcome| Some(outcome.cost().peak_bytes? as f64 / 1_048_576.0)),
             seeds: outcomes.len(),

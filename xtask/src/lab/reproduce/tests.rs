@@ -142,7 +142,7 @@ fn numbers_agree_with_those_made_by_hand() {
     near(&full["adapted_ms"]["mean"], 25.0);
     assert_eq!(full["runs"].as_array().unwrap().len(), 4);
     assert!(lora["folded_ms"].is_null());
-    assert_eq!(lora["runs"][0]["fold_refused"], "lora: expected a method that folds");
+    assert_eq!(lora["runs"][0]["fold_refused"], "lora: expected a method that merges");
     assert_eq!(lora["band"]["differs"]["found"], 55.5);
     assert_eq!(full["band"]["in_band"], true);
 }

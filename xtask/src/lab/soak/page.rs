@@ -48,7 +48,7 @@ fn block(command: &str, series: &[Series], origin: &Origin) -> String {
         "![Resident memory over the steps](memory.svg)\n\n{lines}\n\
          Memory is what the process holds without pages of files (`RssAnon`), \
          read at every evaluation.\n\nMade by `{command}`.\n{}",
-        page::made_with(origin)
+        page::origin_line(origin)
     )
 }
 

@@ -73,7 +73,7 @@ impl Report {
             self.runs,
             self.memory(),
             self.seconds,
-            page::made_with(origin)
+            page::origin_line(origin)
         )
     }
 }

@@ -1,12 +1,13 @@
 //! What hypernetworks are made of, and where their parameters lie.
 
 use polyptych_tensor::{Init, Result, Scope, Site, SiteKind, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::kronecker::backbone_of;
 
 /// Which bottlenecks one set of hypernetworks serves.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Hypernetworks {
     /// Those of all blocks of one width: a stage of a Swin, a whole ViT.
@@ -17,7 +18,7 @@ pub enum Hypernetworks {
 }
 
 /// Where the biases of a bottleneck come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HyperBias {
     /// They are numbers of the layer, the same for all tasks.
@@ -44,7 +45,7 @@ impl HyperSite<'_> {
     /// The scope of the block.
     pub(crate) fn block(&self) -> Scope {
         let above = |path: &str| path.rsplit_once('.').map_or("", |(above, _)| above).to_owned();
-        self.scope.store().root().pp(above(&above(self.scope.path())))
+        self.scope.store().root().adapter().pp(above(&above(self.scope.path())))
     }
 
     /// `attn` or `mlp`: the branch that the bottleneck stands behind.
@@ -114,7 +115,8 @@ impl Bias {
     pub(crate) fn new(
         kind: HyperBias,
         place: &HyperSite,
-        (hypernetworks, side): (&Scope, &str),
+        hypernetworks: &Scope,
+        side: &str,
         [extent, dim]: [i64; 2],
         init: Init,
     ) -> Result<Self> {

@@ -1,5 +1,6 @@
 //! EMTAL's options.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::fading::Fading;
@@ -9,7 +10,7 @@ use crate::experts::kmeans::KMeansConfig;
 use crate::methods::lora::{Bias, LoraConfig};
 
 /// Where the experts come from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "method", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Experts {
     /// Hidden units are clustered when the backbone is loaded, and reordered by expert.
@@ -26,7 +27,7 @@ impl Default for Experts {
 }
 
 /// Configuration of EMTAL; the defaults are the published code's.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct EmtalConfig {
     /// Rank of the factors; the paper has 1, 2 and 4.
@@ -107,7 +108,6 @@ impl EmtalConfig {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use serde_json::json;
 
     use super::*;

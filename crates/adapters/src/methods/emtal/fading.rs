@@ -1,5 +1,6 @@
 //! How fast the router fades.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, config};
@@ -7,7 +8,7 @@ use crate::error::{Result, config};
 /// `alpha = clamp((n / N - start) / (end - start), 0, 1)` after `n` of `N` planned steps.
 ///
 /// An evaluation after `n` steps reads the same `alpha` as the step that follows it.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Fading {
     /// Share of the planned steps after which fading begins, in `[0, 1)`.

@@ -22,7 +22,7 @@ pub(super) struct Routing {
     pub(super) entropy: Tensor,
 }
 
-/// What was noted last, shared by the router and the plan.
+/// What was noted last, shared by the router and the plan; a cell, since a forward pass notes it.
 pub(super) type Seen = Rc<RefCell<Option<Routing>>>;
 
 /// `c = (1 - alpha) E softmax(W x / temperature) + alpha`, one factor per token and expert.
@@ -125,7 +125,6 @@ fn routing(gates: &Tensor) -> Routing {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use polyptych_tensor::{Device, SiteKind, Store};
 
     use super::*;

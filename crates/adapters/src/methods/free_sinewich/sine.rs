@@ -47,7 +47,6 @@ pub(super) fn core(scope: &Scope, r: i64) -> Result<Tensor> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use polyptych_tensor::Device;
 

@@ -3,7 +3,7 @@
 use polyptych_kernels::linear;
 use polyptych_tensor::{Activations, Kind, Linear, Projection, Tensor, cast};
 
-use crate::blocks::reweight::{TaskWeights, task_linear, task_rows, task_shape};
+use crate::blocks::reweight::{task_rows, task_shape};
 
 /// `W x + b` and the experts' mixture.
 #[derive(Debug)]
@@ -108,23 +108,8 @@ impl ModeLinear {
     }
 }
 
-/// The merged form of routing by task: every task has its weight, and no stream is shared.
-#[derive(Debug)]
-pub(super) struct ModeTasks {
-    pub(super) base: Linear,
-    pub(super) weights: TaskWeights,
-}
-
-impl Projection for ModeTasks {
-    fn forward(&self, x: &Activations, _train: bool) -> Activations {
-        let weights = self.weights.stacked();
-        Activations::PerTask(task_linear(x, &weights, self.base.bias.as_ref()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use polyptych_tensor::Device;
 

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 
 use polyptych_tensor::{Error as TensorError, Result as TensorResult, Site, SiteKind};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::per_stage::PerStage;
+use crate::blocks::body::Frozen;
 use crate::error::{Result, config};
 use crate::methods::lora::Bias;
 
 /// How the shared output and the task outputs of a layer are made, with `p = W x + b`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SharedMode {
     /// Shared: `p + s B A x`; task: `p + s_t B_t A_t x_t`.
@@ -27,7 +29,7 @@ pub enum SharedMode {
 
 /// Configuration of MTLoRA. Ranks, scales and dropout are one number for all stages or, as in the
 /// published files, a list with one number per stage.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MtLoraConfig {
     /// Rank of the shared factors.
@@ -115,6 +117,16 @@ impl MtLoraConfig {
             freeze_relative_position_bias: false,
             freeze_downsample_reduction: false,
             bias: Bias::None,
+        }
+    }
+
+    /// What of the backbone stays as it was.
+    pub(super) fn frozen(&self) -> Frozen {
+        Frozen {
+            patch_embed: self.freeze_patch_embed,
+            norm: self.freeze_norm,
+            relative_position_bias: self.freeze_relative_position_bias,
+            downsample_reduction: self.downsampler || self.freeze_downsample_reduction,
         }
     }
 
@@ -242,7 +254,6 @@ impl MtLoraConfig {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use serde_json::{Value, json};
 

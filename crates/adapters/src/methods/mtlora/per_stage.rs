@@ -1,10 +1,11 @@
 //! A number for all stages of a backbone, or one for each.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A field of the published configuration, which lists one number per stage; a single number stands
 /// for all stages.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum PerStage<T> {
     /// The same in all stages.

@@ -1,5 +1,6 @@
 //! Configuration of VMT-Adapter. Every choice that the paper leaves open is a field.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::parallel::AdapterInput;
@@ -8,7 +9,7 @@ use crate::blocks::width::Bottleneck;
 use crate::error::{Result, config};
 
 /// How the down- and the up-projection of one adapter hang together.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Projections {
     /// VMT-Adapter: two matrices, `[d, k]` and `[k, d]`.
@@ -25,7 +26,7 @@ pub enum Projections {
 }
 
 /// What stands between the projections.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AdapterActivation {
     /// `max(x, 0)`.
@@ -36,7 +37,7 @@ pub enum AdapterActivation {
 }
 
 /// How a task draws its own from what all share, with `h` the activated bottleneck.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum KnowledgeExtraction {
     /// Scale and shift of the bottleneck: `h_t = gamma_t h + beta_t`, `2 k` numbers.
@@ -49,7 +50,7 @@ pub enum KnowledgeExtraction {
 }
 
 /// Which blocks have knowledge-extraction modules.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum KeBlocks {
     /// The tapped ones.
@@ -62,7 +63,7 @@ pub enum KeBlocks {
 }
 
 /// What the heads of a task read at a tap.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DecoderInput {
     /// `z_t = z + a_t - a_0`: the task's adapter output in place of the shared one.
@@ -73,7 +74,7 @@ pub enum DecoderInput {
 }
 
 /// Configuration of VMT-Adapter and VMT-Adapter-Lite.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct VmtAdapterConfig {
     /// Width of the bottleneck; a sixteenth of the MLP's if absent.
@@ -168,7 +169,6 @@ impl VmtAdapterConfig {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use serde_json::{Value, json};
 
     use super::*;

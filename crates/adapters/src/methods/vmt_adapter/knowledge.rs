@@ -1,6 +1,6 @@
 //! The knowledge-extraction modules of one adapter: what each task draws from what all share.
 
-use polyptych_tensor::{Init, Result, Scope, Tap, Tensor, cast};
+use polyptych_tensor::{Init, Owner, Result, Scope, Tap, Tensor, cast};
 
 use super::config::KnowledgeExtraction;
 use super::pair::Pair;
@@ -27,6 +27,7 @@ impl Knowledge {
     pub(super) fn new(
         scope: &Scope,
         kind: KnowledgeExtraction,
+        stage: usize,
         [d, k]: [i64; 2],
         tasks: &[String],
     ) -> Result<Self> {
@@ -36,7 +37,8 @@ impl Knowledge {
             KnowledgeExtraction::Linear => (vec![k, k], k),
         };
         let module = |task: &String| {
-            let scope = scope.pp(SCOPE).pp(task);
+            let owner = Owner { task: task.clone(), stage };
+            let scope = scope.pp(SCOPE).pp(task).owned_by(owner);
             let weight = scope.param("weight", &shape, first(shape.len()))?;
             Ok(Module { weight, bias: scope.param("bias", &[width], Init::ZEROS)? })
         };
@@ -46,7 +48,7 @@ impl Knowledge {
     /// The terms of all tasks, `[tasks, .., d]`, without the adapter's scale.
     ///
     /// `h`, `[.., k]`: the activated bottleneck; `out`, `[.., d]`: what all tasks share of it. For
-    /// [`Tap::Sum`] the terms are what a task has beyond `out`, and exactly 0 at first; for
+    /// [`Tap::Sum`] the terms are what a task adds to `out`, and exactly 0 at first; for
     /// [`Tap::Concat`] they are whole.
     pub(super) fn terms(&self, pair: &Pair, h: &Tensor, out: &Tensor, tap: Tap) -> Tensor {
         let (bottleneck, output) = (h.flatten(0, -2), out.flatten(0, -2));

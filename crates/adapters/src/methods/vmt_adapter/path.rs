@@ -52,13 +52,14 @@ impl Path {
         self,
         scope: &Scope,
         config: &VmtAdapterConfig,
+        stage: usize,
         shape: [i64; 2],
         tasks: &[String],
         form: Form,
     ) -> Result<Self> {
         let kind = config.knowledge_extraction;
         let tasks = match form {
-            Form::Adapted => Tasks::Modules(Knowledge::new(scope, kind, shape, tasks)?),
+            Form::Adapted => Tasks::Modules(Knowledge::new(scope, kind, stage, shape, tasks)?),
             Form::Merged => Tasks::Merged(MergedTasks::new(scope, shape, tasks)?),
         };
         Ok(Self { tasks: Some(tasks), ..self })

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::config::{NORM_EPS, SwinConfig};
 use super::parameters;
-use crate::architectures::architecture::{Architecture, ModelArgs, TimmModel, has_rest};
+use crate::architectures::architecture::{Architecture, ModelArgs, TimmModel, has_rest, shared};
 use crate::architectures::summary::Summary;
 use crate::backbone::{Backbone, Options};
 use crate::error::Result;
@@ -25,8 +25,7 @@ impl Part for SwinConfig {
 
 impl Architecture for SwinConfig {
     fn variants(&self) -> Vec<(&'static str, Arc<dyn Architecture>)> {
-        let shared = |config| -> Arc<dyn Architecture> { Arc::new(config) };
-        Self::variants().into_iter().map(|(name, config)| (name, shared(config))).collect()
+        shared(Self::variants())
     }
 
     fn summary(&self) -> Summary {

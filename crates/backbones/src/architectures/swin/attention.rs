@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use polyptych_kernels::attention;
 use polyptych_tensor::{
-    Activations, Device, Init, Kind, Projection, Result, SiteKind, Tensor, cast,
+    Activations, Device, Init, Kind, ParameterKind, Projection, Result, SiteKind, Tensor, cast,
 };
 
 use super::prompts::{self, Layout};
@@ -21,6 +21,7 @@ pub(super) struct WindowAttention {
     relative_position_index: Tensor,
     windows: Windows,
     heads: i64,
+    /// Kept from pass to pass while images have one size; a cell, since a forward pass makes it.
     mask: RefCell<Option<Mask>>,
 }
 
@@ -45,11 +46,10 @@ impl WindowAttention {
         Ok(Self {
             qkv: scope.projection("qkv", SiteKind::Qkv, [dim, 3 * dim], qkv_bias)?,
             proj: scope.projection("proj", SiteKind::Proj, [dim, dim], true)?,
-            relative_position_bias_table: scope.params.param(
-                "relative_position_bias_table",
-                &table,
-                Init::TruncNormal(0.02),
-            )?,
+            relative_position_bias_table: scope
+                .params
+                .of_kind(ParameterKind::RelativePositionBias)
+                .param("relative_position_bias_table", &table, Init::TruncNormal(0.02))?,
             relative_position_index: windows.relative_position_index().to_device(device),
             windows,
             heads,
@@ -63,8 +63,10 @@ impl WindowAttention {
         let windows = &self.windows;
         if let Some(count) = layout.prompts() {
             let cut = x.map(|t| prompts::cut(windows, layout, count, t));
-            let (qkv, with) = (self.qkv.forward(&cut, train), (self.heads, &bias));
-            let mixed = qkv.map(|t| prompts::attend_with(windows, layout, count, t, with));
+            let mixed = self
+                .qkv
+                .forward(&cut, train)
+                .map(|qkv| prompts::attend_with(windows, layout, count, qkv, self.heads, &bias));
             return self.proj.forward(&mixed, train);
         }
         let qkv = self.qkv.forward(&x.map(|t| windows.cut(t)), train);

@@ -1,6 +1,7 @@
 //! The configuration of a Swin, in timm's words.
 
 use polyptych_tensor::Pyramid;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::window_size::WindowSize;
@@ -12,7 +13,7 @@ use crate::error::Result;
 pub(super) const NORM_EPS: f64 = 1e-5;
 
 /// A Swin in timm's words.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SwinConfig {
     /// Height and width that windows are planned for; any other size runs, padded.

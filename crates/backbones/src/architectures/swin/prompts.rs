@@ -76,7 +76,8 @@ pub(super) fn attend_with(
     layout: &Layout,
     prompts: i64,
     qkv: &Tensor,
-    (heads, bias): (i64, &Tensor),
+    heads: i64,
+    bias: &Tensor,
 ) -> Tensor {
     let [batch, dim] = [qkv.size()[0], qkv.size()[2]];
     let area = windows.area();
@@ -124,7 +125,7 @@ mod tests {
         layout.held = Some(PromptTokens::none(0));
         let qkv = random(&[batch, PROMPTS + count * area, 3 * dim]);
         let bias = random(&[count, HEADS, area, area]);
-        let found = attend_with(&windows, &layout, PROMPTS, &qkv, (HEADS, &bias));
+        let found = attend_with(&windows, &layout, PROMPTS, &qkv, HEADS, &bias);
         for image in 0..batch {
             let of = |window: i64| {
                 let own = qkv.select(0, image);

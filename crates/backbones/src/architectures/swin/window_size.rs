@@ -1,9 +1,10 @@
 //! Extent of windows: one for all stages, or one for each.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Positions along one side of a window, as timm's `window_size` has it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum WindowSize {
     /// The same in all stages.
@@ -50,8 +51,6 @@ impl From<Vec<i64>> for WindowSize {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     #[test]

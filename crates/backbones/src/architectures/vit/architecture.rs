@@ -8,7 +8,9 @@ use serde_json::{Map, Value, json};
 
 use super::config::{GlobalPool, NORM_EPS, VitConfig};
 use super::parameters;
-use crate::architectures::architecture::{Ambiguity, Architecture, ModelArgs, TimmModel, has_rest};
+use crate::architectures::architecture::{
+    Ambiguity, Architecture, ModelArgs, TimmModel, has_rest, shared,
+};
 use crate::architectures::summary::Summary;
 use crate::backbone::{Backbone, Options};
 use crate::error::Result;
@@ -33,8 +35,7 @@ impl Part for VitConfig {
 
 impl Architecture for VitConfig {
     fn variants(&self) -> Vec<(&'static str, Arc<dyn Architecture>)> {
-        let shared = |config| -> Arc<dyn Architecture> { Arc::new(config) };
-        Self::variants().into_iter().map(|(name, config)| (name, shared(config))).collect()
+        shared(Self::variants())
     }
 
     fn summary(&self) -> Summary {

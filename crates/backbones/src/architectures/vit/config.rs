@@ -1,5 +1,6 @@
 //! The configuration of a ViT, in timm's words.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::stages;
@@ -7,7 +8,7 @@ use crate::backbone::{FeatureInfo, check};
 use crate::error::Result;
 
 /// What the classifier reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum GlobalPool {
     /// The class token, behind the final norm.
@@ -20,7 +21,7 @@ pub enum GlobalPool {
 pub(super) const NORM_EPS: f64 = 1e-6;
 
 /// A ViT in timm's words.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VitConfig {
     /// Height and width that `pos_embed` is stored for; any other size runs, with the embedding

@@ -28,8 +28,6 @@ pub fn input_channels(tensor: &Tensor, channels: i64) -> Option<Tensor> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use polyptych_tensor::Device;
 

@@ -50,8 +50,6 @@ fn cat(whole: &str, parts: &BTreeMap<usize, Tensor>) -> Result<Tensor> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     fn parts(names: &[&str]) -> Tensors {

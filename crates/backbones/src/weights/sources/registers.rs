@@ -52,8 +52,6 @@ fn torch(e: polyptych_tensor::TchError) -> Error {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use polyptych_tensor::{Device, Kind};
 

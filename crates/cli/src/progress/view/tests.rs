@@ -1,5 +1,4 @@
 //! The view on a terminal that is not there, and its picture in the documentation.
-#![allow(clippy::unwrap_used)]
 
 use std::fmt::Write;
 use std::path::Path;

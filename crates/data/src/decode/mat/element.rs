@@ -82,7 +82,7 @@ const HEAD: u64 = 4096;
 pub(crate) fn inflate_head(data: &[u8]) -> Decoded<Vec<u8>> {
     let mut inflated = Vec::new();
     let read = ZlibDecoder::new(data).take(HEAD).read_to_end(&mut inflated);
-    // What is damaged further on matters to its own reader alone.
+    // What is damaged after it matters to its own reader alone.
     match read {
         Err(error) if inflated.len() < 64 => Err(format!("damaged compression: {error}")),
         _ => Ok(inflated.split_off(inflated.len().min(8))),

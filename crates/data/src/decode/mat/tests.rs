@@ -1,7 +1,5 @@
 //! The MATLAB reader on files written here, whole and broken.
 
-#![allow(clippy::unwrap_used)]
-
 use std::io::Write;
 
 use flate2::Compression;

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// The manifest of one task with these further lines, and what is said of it.
+/// The manifest of one task with these lines more, and what is said of it.
 fn said(task: &str) -> String {
     let text = format!(
         "name = \"set\"\n[layout]\nimages = \"images/{{id}}.png\"\n[splits]\nall = {{}}\n\
@@ -56,7 +56,7 @@ fn keys_that_a_format_does_not_read_are_refused() {
 }
 
 #[test]
-fn everything_wrong_is_told_at_once_with_what_was_meant() {
+fn everything_wrong_is_reported_at_once_with_what_was_meant() {
     let text = "nam = \"set\"\n[layout]\nimages = 3\n[splits]\ntrain = { lists = \"t.txt\" }\n\
                 val = { fraction = [0.5] }\n[[tasks]]\nname = \"a\"\nkind = \"segsem\"\n\
                 format = \"index-png\"\nlabel = \"l/{id}.png\"\nignor = [255]\n\

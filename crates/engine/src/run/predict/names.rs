@@ -69,9 +69,9 @@ pub fn output_names(files: &[PathBuf]) -> Vec<PathBuf> {
 }
 
 fn differ(names: &[PathBuf]) -> bool {
-    let folded: BTreeSet<String> =
+    let lowercase: BTreeSet<String> =
         names.iter().map(|name| name.to_string_lossy().to_lowercase()).collect();
-    folded.len() == names.len()
+    lowercase.len() == names.len()
 }
 
 /// The path of `file` with its folder's links resolved, so that one file has one path.
@@ -99,7 +99,6 @@ fn relative(file: &Path, folder: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

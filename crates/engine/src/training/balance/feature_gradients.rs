@@ -39,8 +39,9 @@ pub(super) fn combine(
         return Err(LossError::NonFinite { key, found: f64::NAN }.into());
     }
     let form = balancer.features().unwrap_or_default();
-    let rows: Vec<Tensor> = found.iter().map(|task| row(&task.leaves, form)).collect();
-    let weights = balancer.gradient_weights(&gram_of_gradients(&Tensor::stack(&rows, 0))?, info)?;
+    let gradients: Vec<Tensor> = found.iter().map(|task| row(&task.leaves, form)).collect();
+    let weights =
+        balancer.gradient_weights(&gram_of_gradients(&Tensor::stack(&gradients, 0))?, info)?;
     let seeds: Vec<Tensor> = (0..cut.leaves.len())
         .map(|leaf| {
             let parts = found.iter().zip(&weights.shared);
@@ -97,7 +98,6 @@ fn row(leaves: &[Tensor], form: FeatureGradients) -> Tensor {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

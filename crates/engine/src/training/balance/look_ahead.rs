@@ -4,7 +4,7 @@
 //! weight is that task's loss, so two more forward passes take the place of second derivatives.
 
 use polyptych_losses::Error as LossError;
-use polyptych_tensor::{Kind, Tensor, Tensors, no_grad};
+use polyptych_tensor::{Tensor, Tensors, no_grad};
 
 use crate::Result;
 use crate::training::balance::gradients::{GradOptions, gradients};
@@ -62,7 +62,7 @@ impl LookAhead<'_> {
         self.drift(-self.lr)?;
         let Some(judged) = judge()? else { return Ok(None) };
         let v = gradients(&judged, &wanted, options)?;
-        let norm = norm(&v);
+        let norm = norm(&v)?;
         if !norm.is_finite() {
             let key = "gradients of the second batch".to_owned();
             return Err(LossError::NonFinite { key, found: norm }.into());
@@ -113,15 +113,20 @@ impl LookAhead<'_> {
 }
 
 /// Joint length of those that are defined.
-fn norm(all: &[Tensor]) -> f64 {
+///
+/// Summed here, in order: LibTorch's sum of doubles depends on where they lie in memory, and a
+/// resumed run would differ in its last bits.
+fn norm(all: &[Tensor]) -> Result<f64> {
     let defined = all.iter().filter(|t| t.defined());
-    let norms: Vec<Tensor> = defined.map(|t| t.norm().to_kind(Kind::Double)).collect();
-    if norms.is_empty() { 0.0 } else { Tensor::stack(&norms, 0).norm().double_value(&[]) }
+    let norms: Vec<Tensor> = defined.map(Tensor::norm).collect();
+    if norms.is_empty() {
+        return Ok(0.0);
+    }
+    Ok(numbers(&norms)?.iter().map(|norm| norm * norm).sum::<f64>().sqrt())
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn theta() -> Vec<(String, Tensor)> {

@@ -140,7 +140,6 @@ impl ParameterSharing {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use polyptych_tensor::{Device, Kind};
 
     use super::*;

@@ -11,10 +11,10 @@ pub(crate) fn to_tensors(state: &BalancerState) -> Tensors {
         let arrays = state.arrays().iter();
         arrays.map(|(name, v)| (format!("{part}.{name}"), Tensor::from_slice(v))).collect()
     };
-    let rows = state.rows.tensors().iter();
+    let gradients = state.gradients.tensors().iter();
     let mut tensors = numbers("loss", &state.loss);
     tensors.extend(numbers("gram", &state.gram));
-    tensors.extend(rows.map(|(name, t)| (format!("rows.{name}"), t.shallow_clone())));
+    tensors.extend(gradients.map(|(name, t)| (format!("rows.{name}"), t.shallow_clone())));
     tensors
 }
 
@@ -35,13 +35,12 @@ pub(crate) fn from_tensors(tensors: &Tensors) -> Result<BalancerState> {
         };
         part(name).into_iter().map(|(name, t)| Ok((name, vector(&t)?))).collect()
     };
-    let rows: TensorState = part("rows").into_iter().collect();
-    Ok(BalancerState { loss: numbers("loss")?, gram: numbers("gram")?, rows })
+    let gradients: TensorState = part("rows").into_iter().collect();
+    Ok(BalancerState { loss: numbers("loss")?, gram: numbers("gram")?, gradients })
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use polyptych_formats::file;
 
     use super::*;
@@ -52,8 +51,8 @@ mod tests {
         let loss: State = [("logits".to_owned(), numbers.clone())].into_iter().collect();
         let y = Tensor::from_slice(&[1f32, -2.5]).view([1, 2]);
         let empty = Tensor::zeros([0], (Kind::Float, Device::Cpu));
-        let rows = [("y".to_owned(), y), ("empty".to_owned(), empty)].into_iter().collect();
-        let state = BalancerState { loss, gram: State::default(), rows };
+        let gradients = [("y".to_owned(), y), ("empty".to_owned(), empty)].into_iter().collect();
+        let state = BalancerState { loss, gram: State::default(), gradients };
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("memory.safetensors");
         file::save(&path, &to_tensors(&state), Default::default()).unwrap();
@@ -61,7 +60,7 @@ mod tests {
         let bits = |v: &[f64]| v.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
         assert_eq!(bits(&back.loss.arrays()["logits"]), bits(&numbers));
         assert!(back.gram.arrays().is_empty());
-        assert!(back.rows.tensors()["y"].equal(&state.rows.tensors()["y"]));
-        assert_eq!(back.rows.tensors()["empty"].numel(), 0);
+        assert!(back.gradients.tensors()["y"].equal(&state.gradients.tensors()["y"]));
+        assert_eq!(back.gradients.tensors()["empty"].numel(), 0);
     }
 }

@@ -156,8 +156,9 @@ fn cross(extra: &[GradientMatrix], tasks: &[usize]) -> Result<Option<Gram>> {
     }
 }
 
-/// `sum_i weights_i rows_i`, `[columns]`.
-fn weighted_sum(rows: &Tensor, weights: &[f64]) -> Tensor {
-    let weights = Tensor::from_slice(weights).to_kind(rows.kind()).to_device(rows.device());
-    weights.unsqueeze(0).matmul(rows).squeeze_dim(0)
+/// `sum_i weights_i gradients_i`, `[columns]`.
+fn weighted_sum(gradients: &Tensor, weights: &[f64]) -> Tensor {
+    let weights =
+        Tensor::from_slice(weights).to_kind(gradients.kind()).to_device(gradients.device());
+    weights.unsqueeze(0).matmul(gradients).squeeze_dim(0)
 }

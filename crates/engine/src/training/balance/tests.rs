@@ -3,8 +3,6 @@
 //! Losses are functions of two shared numbers and one of every task's own, so that their gradients
 //! can be chosen.
 
-#![allow(clippy::unwrap_used)]
-
 use polyptych_losses::balancers::{BalancerConfig, BalancerKind, BalancerRecipe};
 use polyptych_tensor::{Activations, Device, GradScaler, Kind, Tensor};
 

@@ -173,7 +173,7 @@ impl BalancedPass<'_> {
         };
         let loss = balanced.as_ref().map_or(f64::NAN, |balanced| balanced.total);
         let losses = self.losses.named(model, values);
-        Ok(Pass { loss, has_gradients: balanced.is_some(), losses, balanced })
+        Ok(Pass { loss, has_gradients: balanced.is_some(), losses, penalty: None, balanced })
     }
 
     /// Outputs of a training pass, whose gradients end at the cut if the method asks for one.

@@ -46,7 +46,7 @@ impl JointLabelsObjective {
         losses.extend(named(joint));
         backward(&total, scaler, &model.store.trainable())?;
         let loss = total.double_value(&[]);
-        Ok(Pass { loss, has_gradients: true, losses, balanced: None })
+        Ok(Pass { loss, has_gradients: true, losses, penalty: None, balanced: None })
     }
 
     /// What a resumed run needs.

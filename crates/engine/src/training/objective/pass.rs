@@ -15,6 +15,8 @@ pub(crate) struct Pass {
     pub(crate) has_gradients: bool,
     /// Parts that are reported by name, not weighted, those without a label too.
     pub(crate) losses: BTreeMap<String, LossValue>,
+    /// The method's own term, whose gradient was added behind the balancer's; none without one.
+    pub(crate) penalty: Option<f64>,
     /// What the balancer says of them, where there is one.
     pub(crate) balanced: Option<BalancedStep>,
 }
@@ -36,7 +38,8 @@ impl Pass {
     /// Whether the forward pass is finite, so that what is not can only be a gradient.
     pub(crate) fn losses_are_finite(&self) -> bool {
         let all = self.numbers();
-        let finite = all.values().flatten().all(|loss| loss.is_finite());
+        let mut finite = all.values().flatten().chain(&self.penalty);
+        let finite = finite.all(|loss| loss.is_finite());
         (self.loss.is_finite() || !self.has_gradients) && finite
     }
 }

@@ -47,6 +47,6 @@ impl WeightedSum {
         let total = terms.into_iter().reduce(|sum, term| sum + term);
         let loss = total.map_or(0.0, |total| total.double_value(&[]));
         let losses = self.losses.named(model, losses);
-        Ok(Pass { loss, has_gradients: true, losses, balanced: None })
+        Ok(Pass { loss, has_gradients: true, losses, penalty: None, balanced: None })
     }
 }

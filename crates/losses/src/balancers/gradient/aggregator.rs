@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 
 use polyptych_tensor::Tensor;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -59,7 +60,7 @@ pub trait GradientAggregator: Debug + Send {
     /// # Errors
     /// Task gradients of another shape, [`Error::NonFinite`](crate::Error::NonFinite), or a
     /// LibTorch call that fails.
-    fn direction(&mut self, rows: &Tensor, info: &StepInfo) -> Result<Tensor>;
+    fn direction(&mut self, gradients: &Tensor, info: &StepInfo) -> Result<Tensor>;
 
     /// What a checkpoint must hold.
     fn state(&self) -> TensorState {
@@ -76,7 +77,7 @@ pub trait GradientAggregator: Debug + Send {
 }
 
 /// What becomes of the batch in the gradients by a representation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FeatureGradients {
     /// Every image has numbers of its own, as in the paper.

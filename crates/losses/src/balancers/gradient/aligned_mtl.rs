@@ -2,6 +2,7 @@
 //! arXiv 2305.19000).
 
 use polyptych_registry::Part;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::balancers::check::expect_not_negative;
@@ -18,7 +19,7 @@ use crate::{Error, Result};
 ///
 /// Eigenvalues up to `T eps` of the largest are left out. `p` are preferences, all 1 or, for the
 /// mean, `1 / T`. Where all task gradients are 0 the weights are `p`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AlignedMtl {
     /// The common length `s` of the aligned task gradients.
@@ -31,7 +32,7 @@ pub struct AlignedMtl {
 }
 
 /// Which singular value the aligned task gradients are scaled to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AlignedScale {
     /// The smallest, as in the paper.
@@ -127,8 +128,6 @@ impl GramAggregator for Aligned {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use ndarray::Array2;
 
     use super::*;

@@ -3,31 +3,52 @@
 use ndarray::{Array1, Array2, Axis};
 
 use crate::Result;
+use crate::balancers::gradient::GramAggregator;
 use crate::balancers::gradient::gram::Gram;
 use crate::balancers::solve::power_balance;
 use crate::balancers::state::State;
 use crate::balancers::step_info::StepInfo;
 
-/// The last weight of every task; 0 before there is one.
+/// `w > 0` with `G w = w^(-1/alpha)`.
 #[derive(Debug)]
 pub(crate) struct Bargain {
-    pub(crate) state: State,
+    alpha: f64,
+    max_norm: Option<f64>,
+    update_weights_every: u64,
+    /// The last weight of every task; 0 before there is one.
+    state: State,
 }
 
 impl Bargain {
-    pub(crate) fn new(num_tasks: usize) -> Self {
-        Self { state: State::new([("last", vec![0.0; num_tasks])]) }
+    /// A solution in every step, without a limit of length.
+    pub(crate) fn new(num_tasks: usize, alpha: f64) -> Self {
+        let state = State::new([("last", vec![0.0; num_tasks])]);
+        Self { alpha, max_norm: None, update_weights_every: 1, state }
     }
 
+    /// The same with directions of length `max_norm` at most.
+    pub(crate) fn with_max_norm(self, max_norm: Option<f64>) -> Self {
+        Self { max_norm, ..self }
+    }
+
+    /// The same with a solution every so many steps, at least 1.
+    pub(crate) fn with_update_every(self, steps: u64) -> Self {
+        Self { update_weights_every: steps, ..self }
+    }
+
+    /// The last weights, if every task of the batch has had one.
+    fn last(&self, info: &StepInfo) -> Option<Vec<f64>> {
+        let last: Option<Vec<f64>> =
+            info.tasks().iter().map(|task| self.state["last"].get(*task).copied()).collect();
+        last.filter(|last| last.iter().all(|w| *w > 0.0))
+    }
+}
+
+impl GramAggregator for Bargain {
     /// The solution, or the last weights where there is none.
-    pub(crate) fn weights(
-        &mut self,
-        gram: &Gram,
-        info: &StepInfo,
-        solve: impl Fn(&Array2<f64>) -> Option<Vec<f64>>,
-    ) -> Result<Vec<f64>> {
+    fn weights(&mut self, gram: &Gram, info: &StepInfo) -> Result<Vec<f64>> {
         info.of(self.state["last"].len())?;
-        match solve(gram.of(info)?) {
+        match solve(gram.of(info)?, self.alpha) {
             Some(weights) => {
                 for (task, weight) in info.tasks().iter().zip(&weights).filter(|(_, w)| **w > 0.0) {
                     self.state["last"][*task] = *weight;
@@ -38,16 +59,26 @@ impl Bargain {
         }
     }
 
-    /// The last weights, if every task of the batch has had one.
-    pub(crate) fn last(&self, info: &StepInfo) -> Option<Vec<f64>> {
-        let last: Option<Vec<f64>> =
-            info.tasks().iter().map(|task| self.state["last"].get(*task).copied()).collect();
-        last.filter(|last| last.iter().all(|w| *w > 0.0))
+    fn reuse(&self, info: &StepInfo) -> Option<Vec<f64>> {
+        let refresh = info.seed().step.is_multiple_of(self.update_weights_every);
+        if refresh { None } else { self.last(info) }
+    }
+
+    fn max_norm(&self) -> Option<f64> {
+        self.max_norm
+    }
+
+    fn state(&self) -> Option<&State> {
+        Some(&self.state)
+    }
+
+    fn state_mut(&mut self) -> Option<&mut State> {
+        Some(&mut self.state)
     }
 }
 
 /// [`power_balance`] of the task gradients longer than 0; the others have weight 0.
-pub(crate) fn solve(gram: &Array2<f64>, alpha: f64) -> Option<Vec<f64>> {
+fn solve(gram: &Array2<f64>, alpha: f64) -> Option<Vec<f64>> {
     let long: Vec<usize> = (0..gram.nrows()).filter(|i| gram[[*i, *i]] > 0.0).collect();
     let part = gram.select(Axis(0), &long).select(Axis(1), &long);
     let mut weights = vec![0.0; gram.nrows()];

@@ -2,6 +2,7 @@
 
 use ndarray::{Array1, Array2, Axis};
 use polyptych_registry::Part;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -17,7 +18,7 @@ use crate::balancers::step_info::StepInfo;
 /// `w` is the minimum of `g_w . g_0 + c |g_0| |g_w|` over the simplex, `g_w = J^T w`, found
 /// exactly and on `G / trace`, so that tiny adapter gradients count like large ones. `c = 0` is
 /// the mean; a large `c` turns `d` to MGDA's. Where `g_0` or `g_w` is 0, `d` is `g_0`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Cagrad {
     /// How far `d` may go from the mean, in its length; 0.4 in the authors' dense runs.
@@ -167,8 +168,6 @@ impl Problem {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::balancers::testing::{
         agree, direction, gram, j2, j3, jp, random_rows, rows_p, rows2, rows3, subsets, weights,

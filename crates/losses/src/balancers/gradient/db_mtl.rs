@@ -2,6 +2,7 @@
 
 use polyptych_registry::Part;
 use polyptych_tensor::Tensor;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -19,7 +20,7 @@ use crate::balancers::tensor_state::TensorState;
 /// With `k` the step from 1: `y <- g + beta_k (y - g)`, `g` the task gradients over `L_i + 1e-8`,
 /// `beta_k = beta / k^beta_sigma`. `y` starts at 0, so with `beta = 0.9` the first step is a tenth
 /// of the gradients. A task gradient of length 0 stays 0.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DbMtl {
     /// How much of the past stays, below 1.
@@ -74,7 +75,7 @@ impl DbMtl {
     fn build(self, num_tasks: usize) -> Result<DualBalance> {
         expect((0.0..1.0).contains(&self.beta), "beta", "at least 0 and below 1", self.beta)?;
         expect_not_negative("beta_sigma", self.beta_sigma)?;
-        Ok(DualBalance { config: self, num_tasks, step: 0.0, rows: Buffer::default() })
+        Ok(DualBalance { config: self, num_tasks, step: 0.0, averages: Buffer::default() })
     }
 }
 
@@ -84,33 +85,33 @@ pub(crate) struct DualBalance {
     config: DbMtl,
     num_tasks: usize,
     step: f64,
-    rows: Buffer,
+    averages: Buffer,
 }
 
 impl GradientAggregator for DualBalance {
-    fn direction(&mut self, rows: &Tensor, info: &StepInfo) -> Result<Tensor> {
+    fn direction(&mut self, gradients: &Tensor, info: &StepInfo) -> Result<Tensor> {
         info.of(self.num_tasks)?;
-        norms(rows, info)?;
-        let target = rows * column(rows, &LogLoss {}.weights(info)?.weights);
+        norms(gradients, info)?;
+        let target = gradients * column(gradients, &LogLoss {}.weights(info)?.weights);
         norms(&target, info)?;
         let kept = self.config.beta / (self.step + 1.0).powf(self.config.beta_sigma);
-        let rows = self.rows.approach(&target, 1.0 - kept, info)?;
+        let gradients = self.averages.approach(&target, 1.0 - kept, info)?;
         self.step += 1.0;
-        let norms = norms(&rows, info)?;
+        let norms = norms(&gradients, info)?;
         let longest = norms.iter().copied().fold(0.0, f64::max);
         let factor = |norm: &f64| if *norm > 0.0 { longest / norm } else { 1.0 };
-        Ok(weighted_sum(&rows, &norms.iter().map(factor).collect::<Vec<f64>>()))
+        Ok(weighted_sum(&gradients, &norms.iter().map(factor).collect::<Vec<f64>>()))
     }
 
     fn state(&self) -> TensorState {
-        let rows = ("rows".to_owned(), self.rows.saved());
-        [rows, ("step".to_owned(), Tensor::from_slice(&[self.step]))].into_iter().collect()
+        let averages = ("rows".to_owned(), self.averages.saved());
+        [averages, ("step".to_owned(), Tensor::from_slice(&[self.step]))].into_iter().collect()
     }
 
     fn restore(&mut self, state: &TensorState) -> Result<()> {
         state.only(&["rows", "step"])?;
         let step = state.numbers("step", 1)?[0];
-        self.rows = Buffer(state.buffer("rows", self.num_tasks)?);
+        self.averages = Buffer(state.buffer("rows", self.num_tasks)?);
         self.step = step;
         Ok(())
     }
@@ -118,8 +119,6 @@ impl GradientAggregator for DualBalance {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use ndarray::Array2;
 
     use super::*;

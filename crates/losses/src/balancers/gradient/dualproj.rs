@@ -3,6 +3,7 @@
 
 use ndarray::Array1;
 use polyptych_registry::Part;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -16,7 +17,7 @@ use crate::balancers::step_info::StepInfo;
 /// The mean of the task gradients, projected once on the cone of directions that no task loses by.
 ///
 /// Constants as for UPGrad.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Dualproj {
     /// A matrix with a smaller trace counts as zeros.
@@ -71,8 +72,6 @@ impl GramAggregator for Dualproj {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use ndarray::arr1;
 
     use super::*;

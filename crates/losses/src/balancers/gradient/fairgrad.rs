@@ -1,22 +1,19 @@
 //! FairGrad (Ban and Ji, ICML 2024, arXiv 2402.15638).
 
 use polyptych_registry::Part;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
 use crate::balancers::check::expect_positive;
-use crate::balancers::gradient::GramAggregator;
-use crate::balancers::gradient::bargain::{Bargain, solve};
-use crate::balancers::gradient::gram::Gram;
+use crate::balancers::gradient::bargain::Bargain;
 use crate::balancers::part::{BalancerKind, BalancerPart, Method, PrivateGrad};
-use crate::balancers::state::State;
-use crate::balancers::step_info::StepInfo;
 
 /// `d = J^T w` with `w > 0` and `G w = w^(-1/alpha)`: fair in the sense of `alpha`.
 ///
 /// 1 is Nash-MTL without its limit of length; large values favour the task that gains least.
 /// Task gradients of length 0 and Pareto-stationary points are treated as by Nash-MTL.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Fairgrad {
     /// The kind of fairness, above 0.
@@ -61,41 +58,18 @@ impl BalancerPart for Fairgrad {
 }
 
 impl Fairgrad {
-    fn build(self, num_tasks: usize) -> Result<Fair> {
+    fn build(self, num_tasks: usize) -> Result<Bargain> {
         expect_positive("alpha", self.alpha)?;
-        Ok(Fair { alpha: self.alpha, bargain: Bargain::new(num_tasks) })
-    }
-}
-
-/// The last weights.
-#[derive(Debug)]
-pub(crate) struct Fair {
-    alpha: f64,
-    bargain: Bargain,
-}
-
-impl GramAggregator for Fair {
-    fn weights(&mut self, gram: &Gram, info: &StepInfo) -> Result<Vec<f64>> {
-        let alpha = self.alpha;
-        self.bargain.weights(gram, info, |matrix| solve(matrix, alpha))
-    }
-
-    fn state(&self) -> Option<&State> {
-        Some(&self.bargain.state)
-    }
-
-    fn state_mut(&mut self) -> Option<&mut State> {
-        Some(&mut self.bargain.state)
+        Ok(Bargain::new(num_tasks, self.alpha))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use ndarray::Array2;
 
     use super::*;
+    use crate::balancers::gradient::gram::Gram;
     use crate::balancers::testing::{agree, gram, j2, j3, refusal, weights};
 
     fn fair(alpha: f64, gram: &Gram) -> Vec<f64> {

@@ -3,6 +3,7 @@
 use polyptych_registry::Part;
 use polyptych_tensor::Tensor;
 use rand::Rng;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -20,7 +21,7 @@ use crate::balancers::step_info::StepInfo;
 ///
 /// This is the form on parameter gradients. For the published one pass `sign(Z) dL_i / dZ`,
 /// summed over the batch, and mask with what comes back.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Graddrop {
     /// The part of every gradient that is never dropped.
@@ -64,8 +65,8 @@ impl Graddrop {
         expect_fraction("leak", self.leak)
     }
 
-    fn drop(&self, rows: &Tensor, coin: &Tensor) -> Tensor {
-        let (positive, negative) = parts(rows);
+    fn drop(&self, gradients: &Tensor, coin: &Tensor) -> Tensor {
+        let (positive, negative) = parts(gradients);
         let sum = &positive + &negative;
         // Where all are 0, any P does.
         let chance =
@@ -76,30 +77,29 @@ impl Graddrop {
 }
 
 impl GradientAggregator for Graddrop {
-    fn direction(&mut self, rows: &Tensor, info: &StepInfo) -> Result<Tensor> {
-        norms(rows, info)?;
+    fn direction(&mut self, gradients: &Tensor, info: &StepInfo) -> Result<Tensor> {
+        norms(gradients, info)?;
         let mut rng = info.seed().rng(3);
-        let coin: Vec<f32> = (0..rows.size()[1]).map(|_| rng.random()).collect();
-        let coin = Tensor::from_slice(&coin).to_device(rows.device()).to_kind(rows.kind());
-        Ok(self.drop(rows, &coin))
+        let coin: Vec<f32> = (0..gradients.size()[1]).map(|_| rng.random()).collect();
+        let coin =
+            Tensor::from_slice(&coin).to_device(gradients.device()).to_kind(gradients.kind());
+        Ok(self.drop(gradients, &coin))
     }
 }
 
 /// Sums of the positive and of the negative numbers, row by row to spare memory.
-fn parts(rows: &Tensor) -> (Tensor, Tensor) {
-    let mut positive = rows.get(0).zeros_like();
+fn parts(gradients: &Tensor) -> (Tensor, Tensor) {
+    let mut positive = gradients.get(0).zeros_like();
     let mut negative = positive.zeros_like();
-    for row in 0..rows.size()[0] {
-        positive += rows.get(row).clamp_min(0.0);
-        negative += rows.get(row).clamp_max(0.0);
+    for row in 0..gradients.size()[0] {
+        positive += gradients.get(row).clamp_min(0.0);
+        negative += gradients.get(row).clamp_max(0.0);
     }
     (positive, negative)
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use ndarray::Array2;
     use polyptych_tensor::{Device, Kind};
 

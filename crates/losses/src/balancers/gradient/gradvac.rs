@@ -2,6 +2,7 @@
 
 use ndarray::{Array1, Array2};
 use polyptych_registry::Part;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -23,7 +24,7 @@ const LARGEST_COSINE: f64 = 1.0 - 1e-6;
 /// where `phi < u`, `h += g_j |h| (u sqrt(1 - phi^2) - phi sqrt(1 - u^2)) / (|g_j| sqrt(1 - u^2))`;
 /// then `u <- (1 - beta) u + beta phi`. Averages start at 0, where the first step is PCGrad's.
 /// A task gradient of length 0 takes no part. Groups of parameters: one aggregator for each.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Gradvac {
     /// Weight of the newest cosine; LibMTL's 0.5.
@@ -139,8 +140,6 @@ impl GramAggregator for Vaccine {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::balancers::testing::{
         agree, close, direction, gram, info_of, j2, j3, jp, random_rows, rows2, rows3, weights,

@@ -119,8 +119,6 @@ fn bad(expected: &str, found: String) -> Error {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use ndarray::arr2;
 
     use super::*;

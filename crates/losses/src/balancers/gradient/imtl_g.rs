@@ -2,6 +2,7 @@
 //! Learning).
 
 use polyptych_registry::Part;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -16,7 +17,7 @@ use crate::balancers::step_info::StepInfo;
 /// `a = v / sum v`, `v = pinv(G) n`. Weights may be negative where task gradients conflict
 /// strongly. Where `sum v` is below 1e-8 (in units of the task gradients' root of summed squares),
 /// as for opposite task gradients, they are `1 / T`. With `imtl_l` as loss weighting it is IMTL.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImtlG {}
 
@@ -68,8 +69,6 @@ impl GramAggregator for ImtlG {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use ndarray::{Array1, Array2, Axis};
 
     use super::*;

@@ -15,8 +15,8 @@ const CHUNK: i64 = 1 << 20;
 ///
 /// # Errors
 /// [`Error::Shape`], or as [`Gram::new`].
-pub fn gram_of_gradients(rows: &Tensor) -> Result<Gram> {
-    Gram::new(products(rows, rows)?)
+pub fn gram_of_gradients(gradients: &Tensor) -> Result<Gram> {
+    Gram::new(products(gradients, gradients)?)
 }
 
 /// The inner products of the same tasks' gradients from two independent batches, `[T, P]` each.
@@ -35,8 +35,9 @@ fn products(one: &Tensor, other: &Tensor) -> Result<Array2<f64>> {
     let [tasks, columns] = shape[..] else { return Err(bad_shape("[tasks, parameters]", one)) };
     let mut sum = Tensor::zeros([tasks, tasks], (Kind::Double, one.device()));
     for start in (0..columns).step_by(CHUNK as usize) {
-        let part =
-            |rows: &Tensor| rows.narrow(1, start, CHUNK.min(columns - start)).to_kind(Kind::Double);
+        let part = |gradients: &Tensor| {
+            gradients.narrow(1, start, CHUNK.min(columns - start)).to_kind(Kind::Double)
+        };
         sum += part(one).matmul(&part(other).transpose(0, 1));
     }
     let numbers = numbers(&sum.flatten(0, -1));
@@ -49,11 +50,15 @@ fn products(one: &Tensor, other: &Tensor) -> Result<Array2<f64>> {
 /// # Errors
 /// [`Error::Shape`] where there is not one task gradient for each task of the batch, or
 /// [`Error::NonFinite`], which names the task.
-pub(crate) fn norms(rows: &Tensor, info: &StepInfo) -> Result<Vec<f64>> {
-    if rows.dim() != 2 || rows.size()[0] != info.len() as i64 || !rows.is_floating_point() {
-        return Err(bad_shape(&format!("[{}, parameters]", info.len()), rows));
+pub(crate) fn norms(gradients: &Tensor, info: &StepInfo) -> Result<Vec<f64>> {
+    if gradients.dim() != 2
+        || gradients.size()[0] != info.len() as i64
+        || !gradients.is_floating_point()
+    {
+        return Err(bad_shape(&format!("[{}, parameters]", info.len()), gradients));
     }
-    let norms = numbers(&rows.norm_scalaropt_dim_dtype(2, [1i64].as_slice(), false, Kind::Double));
+    let norms =
+        numbers(&gradients.norm_scalaropt_dim_dtype(2, [1i64].as_slice(), false, Kind::Double));
     match info.tasks().iter().zip(&norms).find(|(_, norm)| !norm.is_finite()) {
         None => Ok(norms),
         Some((task, found)) => {
@@ -63,14 +68,14 @@ pub(crate) fn norms(rows: &Tensor, info: &StepInfo) -> Result<Vec<f64>> {
 }
 
 /// `sum_i weights_i rows_i`, `[P]`.
-pub(crate) fn weighted_sum(rows: &Tensor, weights: &[f64]) -> Tensor {
-    let weights = column(rows, weights).transpose(0, 1);
-    weights.matmul(rows).squeeze_dim(0)
+pub(crate) fn weighted_sum(gradients: &Tensor, weights: &[f64]) -> Tensor {
+    let weights = column(gradients, weights).transpose(0, 1);
+    weights.matmul(gradients).squeeze_dim(0)
 }
 
 /// One number for each task gradient, `[T, 1]`, as the task gradients' type.
-pub(crate) fn column(rows: &Tensor, numbers: &[f64]) -> Tensor {
-    Tensor::from_slice(numbers).unsqueeze(1).to_kind(rows.kind()).to_device(rows.device())
+pub(crate) fn column(gradients: &Tensor, numbers: &[f64]) -> Tensor {
+    Tensor::from_slice(numbers).unsqueeze(1).to_kind(gradients.kind()).to_device(gradients.device())
 }
 
 /// The moving task gradients of all tasks; those of tasks without labels stay.
@@ -101,10 +106,10 @@ impl Buffer {
         let tasks: Vec<i64> = info.tasks().iter().map(|task| *task as i64).collect();
         let tasks = Tensor::from_slice(&tasks).to_device(target.device());
         let mut buffer = buffer.to_kind(target.kind());
-        let rows = buffer.index_select(0, &tasks).lerp(target, fraction);
-        let _ = buffer.index_copy_(0, &tasks, &rows);
+        let gradients = buffer.index_select(0, &tasks).lerp(target, fraction);
+        let _ = buffer.index_copy_(0, &tasks, &gradients);
         self.0 = Some(buffer);
-        Ok(rows)
+        Ok(gradients)
     }
 
     /// A copy; an empty tensor before the first step.
@@ -119,14 +124,12 @@ fn numbers(vector: &Tensor) -> Vec<f64> {
     Vec::try_from(&vector).expect("it is a float64 vector")
 }
 
-fn bad_shape(expected: &str, rows: &Tensor) -> Error {
-    Error::Shape { key: "gradients", expected: expected.to_owned(), found: rows.size() }
+fn bad_shape(expected: &str, gradients: &Tensor) -> Error {
+    Error::Shape { key: "gradients", expected: expected.to_owned(), found: gradients.size() }
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::balancers::testing::{info, j3, rows3, tensor};
 

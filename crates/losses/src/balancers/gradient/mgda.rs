@@ -2,6 +2,7 @@
 
 use ndarray::Array1;
 use polyptych_registry::Part;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -18,7 +19,7 @@ use crate::balancers::step_info::StepInfo;
 /// digits. With a normalisation they are those of normalised task gradients, applied to the task
 /// gradients themselves, as by the original code. [`MgdaUb`](crate::balancers::gradient::mgda_ub::MgdaUb) is its
 /// cheaper form.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Mgda {
     /// What task gradients are divided by before the weights are sought.
@@ -26,7 +27,7 @@ pub struct Mgda {
 }
 
 /// What a task gradient is divided by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Normalization {
     /// 1.
@@ -94,8 +95,6 @@ impl GramAggregator for Mgda {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use ndarray::{Array2, Axis, arr1};
 
     use super::*;

@@ -1,6 +1,7 @@
 //! MGDA-UB: the upper bound of MGDA (Sener and Koltun, NeurIPS 2018, arXiv 1810.04650, equation 7).
 
 use polyptych_registry::Part;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -15,7 +16,7 @@ use crate::balancers::step_info::StepInfo;
 /// The gradients end at `Z`, so a step costs one pass through each head and one through the trunk.
 /// Where tasks have features of their own there is no common `Z`: the engine refuses the method
 /// then, and `mgda` is the one to take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MgdaUb {
     /// What task gradients are divided by before the weights are sought.

@@ -3,6 +3,7 @@
 use ndarray::Array1;
 use polyptych_registry::Part;
 use polyptych_tensor::Tensor;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -23,7 +24,7 @@ use crate::balancers::tensor_state::TensorState;
 /// uniform, or the projection on the simplex, as in the paper.
 ///
 /// Tasks without labels keep their `y` and `lambda`; the others share the rest of `lambda`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Moco {
     /// Rate of the task gradients at the first step.
@@ -41,7 +42,7 @@ pub struct Moco {
 }
 
 /// How weights are brought back to the simplex.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Projection {
     /// Softmax of the weights, as released.
@@ -100,7 +101,7 @@ impl Moco {
         expect_not_negative("gamma_sigma", self.gamma_sigma)?;
         expect_not_negative("rho", self.rho)?;
         let lambda = vec![1.0 / num_tasks as f64; num_tasks];
-        Ok(Corrected { config: self, lambda, step: 0.0, rows: Buffer::default() })
+        Ok(Corrected { config: self, lambda, step: 0.0, averages: Buffer::default() })
     }
 
     fn project(&self, lambda: Array1<f64>) -> Vec<f64> {
@@ -117,17 +118,17 @@ pub(crate) struct Corrected {
     config: Moco,
     lambda: Vec<f64>,
     step: f64,
-    rows: Buffer,
+    averages: Buffer,
 }
 
 impl Corrected {
     /// Moves the weights of the tasks of the batch and returns them, scaled to sum 1.
-    fn weight(&mut self, rows: &Tensor, tasks: &[usize]) -> Result<Vec<f64>> {
+    fn weight(&mut self, gradients: &Tensor, tasks: &[usize]) -> Result<Vec<f64>> {
         let share: f64 = tasks.iter().map(|task| self.lambda[*task]).sum();
         let even = 1.0 / tasks.len() as f64;
         let of = |task: &usize| if share > 0.0 { self.lambda[*task] / share } else { even };
         let lambda: Array1<f64> = tasks.iter().map(of).collect();
-        let slope = gram_of_gradients(rows)?.matrix().dot(&lambda) + &lambda * self.config.rho;
+        let slope = gram_of_gradients(gradients)?.matrix().dot(&lambda) + &lambda * self.config.rho;
         let rate = self.config.gamma / self.step.powf(self.config.gamma_sigma);
         let lambda = self.config.project(lambda - slope * rate);
         tasks.iter().zip(&lambda).for_each(|(task, value)| self.lambda[*task] = value * share);
@@ -136,21 +137,21 @@ impl Corrected {
 }
 
 impl GradientAggregator for Corrected {
-    fn direction(&mut self, rows: &Tensor, info: &StepInfo) -> Result<Tensor> {
+    fn direction(&mut self, gradients: &Tensor, info: &StepInfo) -> Result<Tensor> {
         info.of(self.lambda.len())?;
-        let norms = norms(rows, info)?;
+        let norms = norms(gradients, info)?;
         let factors = info.losses().iter().zip(norms).map(|(loss, norm)| loss / (norm + 1e-8));
-        let target = rows * column(rows, &factors.collect::<Vec<f64>>());
+        let target = gradients * column(gradients, &factors.collect::<Vec<f64>>());
         let rate = self.config.beta / (self.step + 1.0).powf(self.config.beta_sigma);
-        let rows = self.rows.approach(&target, rate, info)?;
+        let gradients = self.averages.approach(&target, rate, info)?;
         self.step += 1.0;
-        let lambda = self.weight(&rows, info.tasks())?;
-        Ok(weighted_sum(&rows, &lambda))
+        let lambda = self.weight(&gradients, info.tasks())?;
+        Ok(weighted_sum(&gradients, &lambda))
     }
 
     fn state(&self) -> TensorState {
         let arrays = [
-            ("rows".to_owned(), self.rows.saved()),
+            ("rows".to_owned(), self.averages.saved()),
             ("lambda".to_owned(), Tensor::from_slice(&self.lambda)),
             ("step".to_owned(), Tensor::from_slice(&[self.step])),
         ];
@@ -161,7 +162,7 @@ impl GradientAggregator for Corrected {
         state.only(&["rows", "lambda", "step"])?;
         let lambda = state.numbers("lambda", self.lambda.len())?;
         let step = state.numbers("step", 1)?[0];
-        self.rows = Buffer(state.buffer("rows", lambda.len())?);
+        self.averages = Buffer(state.buffer("rows", lambda.len())?);
         (self.lambda, self.step) = (lambda, step);
         Ok(())
     }
@@ -169,8 +170,6 @@ impl GradientAggregator for Corrected {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::balancers::step_seed::StepSeed;
     use crate::balancers::testing::{agree, info, numbers, refusal, rows2, rows3, tensor};
@@ -212,10 +211,10 @@ mod tests {
     fn tasks_without_labels_keep_what_is_remembered() {
         let mut balancer = Moco::default().build(3).unwrap();
         let _ = balancer.direction(&tensor(&rows3()), &info(&[2.0, 0.5, 1.0])).unwrap();
-        let before = (balancer.lambda[1], numbers(&balancer.rows.saved().get(1)));
+        let before = (balancer.lambda[1], numbers(&balancer.averages.saved().get(1)));
         let two = StepInfo::new(3, &[0, 2], &[2.0, 1.0], StepSeed { seed: 0, step: 1 }).unwrap();
         let d = balancer.direction(&tensor(&rows3()).narrow(0, 0, 2), &two).unwrap();
-        assert_eq!((balancer.lambda[1], numbers(&balancer.rows.saved().get(1))), before);
+        assert_eq!((balancer.lambda[1], numbers(&balancer.averages.saved().get(1))), before);
         assert!((balancer.lambda.iter().sum::<f64>() - 1.0).abs() < 1e-12);
         assert!(numbers(&d).iter().all(|v| v.is_finite()));
     }

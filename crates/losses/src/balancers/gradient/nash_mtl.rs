@@ -1,16 +1,13 @@
 //! Nash-MTL (Navon et al., ICML 2022, arXiv 2202.01017).
 
 use polyptych_registry::Part;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
 use crate::balancers::check::{expect, expect_not_negative};
-use crate::balancers::gradient::GramAggregator;
-use crate::balancers::gradient::bargain::{Bargain, solve};
-use crate::balancers::gradient::gram::Gram;
+use crate::balancers::gradient::bargain::Bargain;
 use crate::balancers::part::{BalancerKind, BalancerPart, Method, PrivateGrad};
-use crate::balancers::state::State;
-use crate::balancers::step_info::StepInfo;
 
 /// `d = J^T alpha` with `alpha > 0` and `G alpha = 1 / alpha`: the Nash bargaining solution.
 ///
@@ -18,7 +15,7 @@ use crate::balancers::step_info::StepInfo;
 /// where the release runs a sequence of convex programs. A task gradient of length 0 has weight 0;
 /// at a Pareto-stationary point, as for opposite task gradients, where no solution exists, the last
 /// weights stay, or `1 / n_i` before there are any.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct NashMtl {
     /// Longest `d`; 0 for no limit. With 1, the default, every step has length 1.
@@ -65,49 +62,21 @@ impl BalancerPart for NashMtl {
 }
 
 impl NashMtl {
-    fn build(self, num_tasks: usize) -> Result<Nash> {
+    fn build(self, num_tasks: usize) -> Result<Bargain> {
         expect_not_negative("max_norm", self.max_norm)?;
         let every = self.update_weights_every;
         expect(every > 0, "update_weights_every", "at least 1", every as f64)?;
-        Ok(Nash { config: self, bargain: Bargain::new(num_tasks) })
-    }
-}
-
-/// The last weights.
-#[derive(Debug)]
-pub(crate) struct Nash {
-    config: NashMtl,
-    bargain: Bargain,
-}
-
-impl GramAggregator for Nash {
-    fn weights(&mut self, gram: &Gram, info: &StepInfo) -> Result<Vec<f64>> {
-        self.bargain.weights(gram, info, |matrix| solve(matrix, 1.0))
-    }
-
-    fn reuse(&self, info: &StepInfo) -> Option<Vec<f64>> {
-        let refresh = info.seed().step.is_multiple_of(self.config.update_weights_every);
-        if refresh { None } else { self.bargain.last(info) }
-    }
-
-    fn max_norm(&self) -> Option<f64> {
-        (self.config.max_norm > 0.0).then_some(self.config.max_norm)
-    }
-
-    fn state(&self) -> Option<&State> {
-        Some(&self.bargain.state)
-    }
-
-    fn state_mut(&mut self) -> Option<&mut State> {
-        Some(&mut self.bargain.state)
+        let max_norm = (self.max_norm > 0.0).then_some(self.max_norm);
+        Ok(Bargain::new(num_tasks, 1.0).with_max_norm(max_norm).with_update_every(every))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
+    use crate::balancers::gradient::GramAggregator;
+    use crate::balancers::gradient::gram::Gram;
+    use crate::balancers::step_info::StepInfo;
     use crate::balancers::step_seed::StepSeed;
     use crate::balancers::testing::{
         agree, close, direction, gram, info_of, j2, j3, jp, of_a_larger_loss, refusal, rows_p,

@@ -19,8 +19,6 @@ pub(crate) fn orders(info: &StepInfo) -> Vec<Vec<usize>> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     fn ascending(tasks: usize) -> Vec<Vec<usize>> {

@@ -2,6 +2,7 @@
 
 use ndarray::{Array1, Array2};
 use polyptych_registry::Part;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -15,7 +16,7 @@ use crate::balancers::step_info::StepInfo;
 ///
 /// The `j` come in a random order, the `g_j` are always the original ones. Every `h_i` is a
 /// combination of task gradients, so the Gram matrix is enough.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pcgrad {}
 
@@ -75,8 +76,6 @@ fn surgery(gram: &Array2<f64>, orders: &[Vec<usize>]) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::balancers::testing::{
         agree, close, direction, info, j2, j3, jp, random_rows, rows2, rows3, weights,

@@ -3,6 +3,7 @@
 
 use ndarray::{Array1, Array2};
 use polyptych_registry::Part;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -19,7 +20,7 @@ use crate::balancers::step_info::StepInfo;
 /// `w` minimises `1/2 (w + lambda/T)^T A (w + lambda/T)` over the simplex, `A = J_1 J_2^T` of two
 /// batches independent of each other and of `J_0` ([`Gram::cross`]); one batch for all three is
 /// cheaper and biased.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Sdmgrad {
     /// How much the mean counts; the authors' class has 0.6.
@@ -38,7 +39,7 @@ pub struct Sdmgrad {
 }
 
 /// How SDMGrad's weights are found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SdmgradSolver {
     /// The minimum for this step's matrix.
@@ -85,7 +86,7 @@ impl BalancerPart for Sdmgrad {
     }
 
     fn needs(&self) -> &'static str {
-        "Gram matrix, two further batches"
+        "Gram matrix, two extra batches"
     }
 
     fn cost(&self) -> &'static str {
@@ -181,8 +182,6 @@ impl GramAggregator for Directed {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use ndarray::{Axis, arr1};
 
     use super::*;

@@ -2,6 +2,7 @@
 
 use ndarray::Array1;
 use polyptych_registry::Part;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -16,7 +17,7 @@ use crate::balancers::step_info::StepInfo;
 ///
 /// `d . g_i >= 0` for all tasks; without conflict `d` is the mean of the task gradients. Solved
 /// exactly; releases solve on `G / trace + 1e-4 I`, which `reg_eps` brings back.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Upgrad {
     /// A matrix with a smaller trace counts as zeros, so that `d` is the mean; 1e-4 in releases.
@@ -77,7 +78,7 @@ impl GramAggregator for Upgrad {
 #[cfg(test)]
 mod tests {
     // Printed digits may look like a constant.
-    #![allow(clippy::approx_constant, clippy::unwrap_used)]
+    #![allow(clippy::approx_constant)]
 
     use ndarray::{Array2, Axis, arr1};
 

@@ -1,6 +1,7 @@
 //! Auto-lambda (Liu, James, Davison, Johns, TMLR 2022, arXiv 2202.03091).
 
 use polyptych_registry::Part;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -19,7 +20,7 @@ use crate::balancers::step_info::StepInfo;
 /// weights so moved. Without a label of a primary task in the second batch they stay.
 ///
 /// Three backward and five forward passes a step, and a copy of the trainable parameters.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AutoLambda {
     /// Every weight at the start.
@@ -133,8 +134,6 @@ impl LossWeighting for Looking {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::balancers::step_seed::StepSeed;
     use crate::balancers::testing::{agree, info, refusal};

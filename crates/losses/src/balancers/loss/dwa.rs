@@ -1,6 +1,7 @@
 //! Dynamic weight average (Liu, Johns, Davison, MTAN, CVPR 2019, arXiv 1803.10704).
 
 use polyptych_registry::Part;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -15,7 +16,7 @@ use crate::balancers::step_info::StepInfo;
 ///
 /// Weights are 1 for two epochs. A task whose older mean is 0 has `r_i = 1`; the means of a task
 /// that had no labels in an epoch stay.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Dwa {
     /// How soft the softmax is.
@@ -138,8 +139,6 @@ impl LossWeighting for Average {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::balancers::step_seed::StepSeed;
     use crate::balancers::testing::{agree, info, refusal};

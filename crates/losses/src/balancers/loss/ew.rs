@@ -1,6 +1,7 @@
 //! Equal weighting: fixed weights.
 
 use polyptych_registry::Part;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::balancers::check::expect_not_negative;
@@ -13,7 +14,7 @@ use crate::{Error, Result};
 /// `sum_i w_i L_i`, or its `1 / T`.
 ///
 /// LibMTL's text says mean, its code sums; the sum is the default here too.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Ew {
     /// A weight for each task, in the order of tasks; all 1 when absent.
@@ -95,8 +96,6 @@ impl LossWeighting for Fixed {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::balancers::testing::{agree, direction, info, rows2, rows3};
 

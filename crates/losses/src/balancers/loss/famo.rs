@@ -1,6 +1,7 @@
 //! FAMO: fast adaptive multitask optimisation (Liu et al., NeurIPS 2023, arXiv 2306.03792).
 
 use polyptych_registry::Part;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::balancers::check::{expect, expect_not_negative, expect_positive};
@@ -20,7 +21,7 @@ const AFTER: &str = "the losses of the same batch after the step";
 /// After the step the losses of the same batch tell how much each task gained:
 /// `delta_i = log D_i - log D_i'`, and Adam moves the logits down `(diag(z) - z z^T) delta`. A
 /// loss at or below its floor counts as 1e-8 above it. A task without labels has no part in `z`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Famo {
     /// Learning rate of the logits.
@@ -140,8 +141,6 @@ impl LossWeighting for Adaptive {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::balancers::testing::{agree, info, refusal};
 

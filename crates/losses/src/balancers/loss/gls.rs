@@ -1,6 +1,7 @@
 //! Geometric loss strategy (Chennupati et al., MultiNet++, CVPR workshops 2019, arXiv 1904.08492).
 
 use polyptych_registry::Part;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -9,7 +10,7 @@ use crate::balancers::part::{BalancerKind, BalancerPart, Method};
 use crate::balancers::step_info::StepInfo;
 
 /// `GLS = (prod L_i)^(1/T)`, so `w_i = GLS / (T L_i)`; losses below 1e-8 count as 1e-8.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Gls {}
 
@@ -54,8 +55,6 @@ impl LossWeighting for Gls {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::balancers::testing::{agree, info};
 

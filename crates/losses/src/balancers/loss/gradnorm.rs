@@ -1,6 +1,7 @@
 //! GradNorm (Chen et al., ICML 2018, arXiv 1711.02257).
 
 use polyptych_registry::Part;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::balancers::check::{expect, expect_not_negative, expect_positive};
@@ -22,7 +23,7 @@ const LEAST: f64 = 1e-3;
 /// constants. `L_i(0)` is the mean of a task's first losses, until which its weight stays. A task
 /// that starts below 1e-8 counts as one that has not been trained yet. A task without labels keeps
 /// its weight; the others share the rest.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Gradnorm {
     /// How much slow tasks are helped; the paper has 0.12 to 1.5.
@@ -38,7 +39,7 @@ pub struct Gradnorm {
 }
 
 /// How GradNorm's weights keep their sum.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum GradnormForm {
     /// They are divided by their mean after every step, as in the paper.
@@ -232,8 +233,6 @@ impl LossWeighting for Normalised {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::balancers::step_seed::StepSeed;
     use crate::balancers::testing::{agree, info, j3, refusal};

@@ -2,6 +2,7 @@
 //! Learning).
 
 use polyptych_registry::Part;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -15,7 +16,7 @@ use crate::balancers::step_info::StepInfo;
 ///
 /// The optimum is `s_i = -log L_i`, where every scaled loss is 1; losses below 1e-8 count as
 /// 1e-8. The paper allows any base above 1; ours is e. The `s_i` have an Adam of their own.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ImtlL {
     /// Learning rate of the `s_i`; ours, as releases take the model's.
@@ -80,8 +81,6 @@ impl Objective for Impartial {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::balancers::loss::{LossWeighting, TaskWeights};
     use crate::balancers::testing::{agree, info, refusal};

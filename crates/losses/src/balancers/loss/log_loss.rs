@@ -1,6 +1,7 @@
 //! Logarithms of losses: the loss part of DB-MTL (Lin et al., arXiv 2308.12029).
 
 use polyptych_registry::Part;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -9,7 +10,7 @@ use crate::balancers::part::{BalancerKind, BalancerPart, Method};
 use crate::balancers::step_info::StepInfo;
 
 /// `sum_i log(L_i + 1e-8)`, so `w_i = 1 / (L_i + 1e-8)`: a loss's scale has no effect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LogLoss {}
 
@@ -50,8 +51,6 @@ impl LossWeighting for LogLoss {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::balancers::testing::{agree, info};
 

@@ -1,6 +1,7 @@
 //! Random loss weighting (Lin et al., TMLR 2022, arXiv 2111.10603).
 
 use polyptych_registry::Part;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -10,7 +11,7 @@ use crate::balancers::solve::softmax;
 use crate::balancers::step_info::StepInfo;
 
 /// `w = softmax(z)`, `z` standard normal and fresh in each step; the weights sum to 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rlw {}
 
@@ -56,8 +57,6 @@ impl LossWeighting for Rlw {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::balancers::step_seed::StepSeed;
     use crate::balancers::testing::agree;

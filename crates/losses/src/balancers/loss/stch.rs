@@ -1,6 +1,7 @@
 //! Smooth Tchebycheff scalarisation (Lin et al., ICML 2024, arXiv 2402.19078), as LibMTL trains it.
 
 use polyptych_registry::Part;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -16,7 +17,7 @@ use crate::balancers::step_info::StepInfo;
 /// The means of the warm-up's last epoch are the reference losses `q`. `w_i` is
 /// `T softmax_i(log(L / q) / mu) / L_i`; losses below 1e-8 count as 1e-8. A task without labels
 /// in that epoch has `q = 1`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Stch {
     /// How smooth the maximum is; near 0 only the worst task counts.
@@ -148,8 +149,6 @@ impl LossWeighting for Tchebycheff {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::balancers::testing::{agree, info};
 

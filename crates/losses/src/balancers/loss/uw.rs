@@ -1,6 +1,7 @@
 //! Uncertainty weighting (Kendall, Gal, Cipolla, CVPR 2018, arXiv 1705.07115).
 
 use polyptych_registry::Part;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -15,7 +16,7 @@ use crate::balancers::step_info::StepInfo;
 /// For fixed losses the optimum is `s_i = log L_i`, where every weighted loss is 1/2. The form is
 /// the same for all tasks: that of classification differs by a constant factor. The `s_i` have an
 /// Adam of their own, without weight decay, so that they do not depend on the model's optimiser.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Uw {
     /// Value of every `s_i` at the start: 0, where all weights are 1/2. LibMTL has -0.5.
@@ -86,7 +87,7 @@ impl Objective for Uncertainty {
 #[cfg(test)]
 mod tests {
     // Printed digits may look like a constant.
-    #![allow(clippy::approx_constant, clippy::unwrap_used)]
+    #![allow(clippy::approx_constant)]
 
     use super::*;
     use crate::balancers::loss::LossWeighting;

@@ -43,8 +43,6 @@ fn decompose(a: &Array2<f64>) -> Option<Array2<f64>> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use ndarray::{arr1, arr2};
 
     use super::*;

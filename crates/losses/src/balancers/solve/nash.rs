@@ -78,14 +78,12 @@ impl Problem {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use ndarray::arr2;
 
     use super::*;
     use crate::balancers::testing::random_rows;
 
-    /// Each coordinate in turn, by bisection: slow, and nothing like Newton's method.
+    /// One coordinate after the other, by bisection: slow, and nothing like Newton's method.
     fn brute(gram: &Array2<f64>, a: f64) -> Array1<f64> {
         let mut x = Array1::<f64>::ones(gram.nrows());
         for _ in 0..20_000 {

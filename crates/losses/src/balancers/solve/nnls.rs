@@ -56,7 +56,7 @@ impl Search {
         true
     }
 
-    /// Walks towards `wanted`, dropping the columns that reach 0 on the way.
+    /// Walks towards `wanted`, dropping the columns that become 0 on the way.
     fn settle(&mut self, mut wanted: Array1<f64>) {
         while let Some((fraction, first)) = self.first_zero(&wanted) {
             for (at, j) in self.inside.iter().enumerate() {
@@ -92,8 +92,6 @@ impl Search {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use ndarray::{arr1, arr2};
 
     use super::*;

@@ -46,12 +46,12 @@ pub(super) fn table(rng: &mut Stream) -> Thing {
         thing.turnery(under, height, radius, radius, top);
         thing.turnery(0.0, under, 0.06, 0.06, frame);
         thing.turnery(0.0, 0.05, radius * 0.55, radius * 0.5, frame);
-        thing.shelf = Some((height, radius * 0.6));
+        thing.top = Some((height, radius * 0.6));
     } else {
         thing.block(vec3(width, plate, depth), 0.0, under, 0.0, top);
         let (thick, round) = (rng.range(0.05, 0.1), rng.chance(0.5));
         legs(&mut thing, under, 0.5 * width - thick, 0.5 * depth - thick, thick, round, frame);
-        thing.shelf = Some((height, depth * 0.35));
+        thing.top = Some((height, depth * 0.35));
     }
     thing
 }

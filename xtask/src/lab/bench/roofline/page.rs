@@ -50,7 +50,7 @@ fn block(runs: &[&Run], origin: &Origin) -> String {
         "{HEAD}\n![Rate of every group against operations for each byte](roofline.svg)\n\n{}\n\
          The last of these runs:\n{}",
         sections.join("\n"),
-        page::made_with(origin)
+        page::origin_line(origin)
     )
 }
 

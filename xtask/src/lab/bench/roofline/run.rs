@@ -12,7 +12,7 @@ use super::super::spread::Spread;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Role {
-    /// Operations a second that products reach.
+    /// Operations a second of products.
     Products,
     /// Bytes a second that memory moves.
     Memory,
@@ -74,7 +74,7 @@ impl Piece {
 impl Run {
     /// Checks that there are ceilings, groups and a step, and that all have times.
     pub(super) fn new(setting: Setting, versions: String, pieces: Vec<Piece>) -> Result<Self> {
-        let Setting { precision, tasks, batch, size, threads } = setting;
+        let Setting { precision, tasks, batch, size, threads, .. } = setting;
         for (role, name, kind) in [
             (Role::Products, "products", "a ceiling"),
             (Role::Memory, "memory", "a ceiling"),
@@ -172,7 +172,14 @@ pub(super) mod tests {
 {"role": "step", "name": "forward and backward passes", "calls": 1, "flops": 0.0, "bytes": 0.0, "seconds": [4.0]}"#;
 
     pub(crate) fn setting() -> Setting {
-        Setting { precision: "fp32".into(), tasks: 4, batch: 4, size: 224, threads: 1 }
+        Setting {
+            precision: "fp32".into(),
+            tasks: 4,
+            batch: 4,
+            size: 224,
+            threads: 1,
+            device: "cpu".into(),
+        }
     }
 
     pub(crate) fn run() -> Run {

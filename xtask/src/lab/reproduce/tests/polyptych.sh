@@ -63,7 +63,7 @@ train() {
 case $verb in
     train) train "$@" ;;
     merge)
-        case $all in *lora*) echo 'error: lora: expected a method that folds' >&2; exit 1 ;; esac
+        case $all in *lora*) echo 'error: lora: expected a method that merges' >&2; exit 1 ;; esac
         mkdir "$3"
         echo '{}' > "$3/merge.json"
         ;;

@@ -1,7 +1,5 @@
 //! A small archive in the published layout, of which every number says where it lay.
 
-#![allow(clippy::unwrap_used)]
-
 use polyptych_tensor::{Device, Kind, LoadOptions, LoadReport, NoAdapter, Store, Tensor, Tensors};
 
 use super::augreg_vit;

@@ -21,12 +21,12 @@ def main():
         state[HEADS[options.backbone] + end] = values[f"heads.set.{end}"]
     classes = values["heads.set.bias"].numel()
     name = NAMES[options.backbone]
-    model = timm.create_model(name, num_classes=classes, img_size=options.size).eval()
+    model = timm.create_model(name, num_classes=classes, img_size=options.size).eval().to(options.device)
     model.load_state_dict(state)
-    images = load_file(f"{options.folder}/images.safetensors")["images"]
+    images = load_file(f"{options.folder}/images.safetensors", options.device)["images"]
     amp = contextlib.nullcontext()
     if options.precision == "bf16":
-        amp = torch.autocast("cpu", torch.bfloat16)
+        amp = torch.autocast(options.device.split(":")[0], torch.bfloat16)
     call = torch.compile(model) if options.compile else model
 
     def run():
@@ -35,7 +35,7 @@ def main():
 
     run()
     versions = f"torch {torch.__version__}, timm {timm.__version__}"
-    serve(run, lambda: {"output.set": run()}, options.batch, versions)
+    serve(run, lambda: {"output.set": run()}, options.batch, versions, options.device)
 
 
 main()

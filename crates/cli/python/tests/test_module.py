@@ -1,0 +1,88 @@
+"""The module against numbers of the program. `POLYPTYCH_RUN` names a run, and
+`POLYPTYCH_PHOTOGRAPH` a PNG; without them only what needs no program is tested."""
+
+import json
+import os
+import subprocess
+
+import numpy
+import polyptych
+import pytest
+import torch
+from PIL import Image
+
+
+class Toy(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"depth": x[:, :1] - 1.0, "semseg": x}
+
+
+SETTINGS = {
+    "preprocess": {"size": [4, 6], "scale": 1 / 255, "mean": [0.5] * 3, "std": [0.25] * 3},
+    "tasks": {
+        "depth": {
+            "kind": "depth",
+            "output": {
+                "activation": "clamp_min",
+                "min": 0.0,
+                "resize": {"mode": "bilinear"},
+                "values": "metres",
+            },
+        },
+        "semseg": {
+            "kind": "semseg",
+            "classes": ["a", "b", "c"],
+            "palette": [[0, 0, 0], [1, 1, 1], [2, 2, 2]],
+            "output": {"activation": "argmax", "resize": {"mode": "bilinear"}},
+        },
+    },
+}
+
+
+@pytest.fixture
+def exported(tmp_path):
+    file = tmp_path / "model.pt"
+    torch.jit.script(Toy()).save(str(file))
+    (tmp_path / "model.pt.json").write_text(json.dumps(SETTINGS))
+    return file
+
+
+def test_a_photograph_becomes_maps_of_its_own_size(exported):
+    model = polyptych.load(exported)
+    assert isinstance(model, torch.nn.Module) and model.size == (4, 6)
+    assert list(model.tasks) == ["depth", "semseg"]
+    assert model.tasks["semseg"].classes == ["a", "b", "c"]
+    assert model.tasks["depth"].values == "metres"
+    image = Image.new("RGB", (12, 8), (255, 0, 0))
+    assert model.preprocess(image).shape == (1, 3, 4, 6)
+    assert torch.allclose(model.preprocess(image)[0, :, 0, 0], torch.tensor([2.0, -2.0, -2.0]))
+    maps = polyptych.predict(model, image)
+    assert maps["semseg"].shape == (1, 8, 12) and not maps["semseg"].any()
+    assert maps["depth"].shape == (1, 8, 12) and torch.allclose(maps["depth"], torch.ones(1, 8, 12))
+
+
+def test_a_folder_that_is_no_run_is_named(tmp_path):
+    try:
+        polyptych.program()
+    except FileNotFoundError:
+        pytest.skip("the program is not here")
+    with pytest.raises(RuntimeError, match=str(tmp_path)):
+        polyptych.load(tmp_path)
+
+
+@pytest.mark.skipif("POLYPTYCH_RUN" not in os.environ, reason="POLYPTYCH_RUN names no run")
+def test_the_numbers_are_those_of_the_program(tmp_path):
+    run, photograph = os.environ["POLYPTYCH_RUN"], os.environ["POLYPTYCH_PHOTOGRAPH"]
+    maps = polyptych.load(run).predict(photograph)
+    words = ["predict", run, photograph, "--raw", "--out", str(tmp_path)]
+    subprocess.run(["polyptych", "-q", *words], check=True)
+    from safetensors.numpy import load_file
+
+    (file,) = tmp_path.glob("*.safetensors")
+    for name, expected in load_file(file).items():
+        found = maps[name].numpy().astype(expected.dtype)
+        if expected.dtype == numpy.int32:
+            assert (found != expected).mean() < 1e-3, name
+        else:
+            # Pillow and the program round a few pixels of the resized photograph otherwise.
+            assert numpy.abs(found - expected).mean() <= 1e-4 * numpy.abs(expected).max(), name

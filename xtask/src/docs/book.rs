@@ -1,0 +1,50 @@
+//! mdBook: a folder of Markdown as a site.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use mdbook_driver::MDBook;
+
+/// Light and dark follow the browser; nothing is asked of another server.
+const CONFIG: &str = r#"
+[book]
+title = "Polyptych"
+language = "en"
+src = "src"
+[build]
+build-dir = "site"
+create-missing = false
+[output.html]
+default-theme = "light"
+preferred-dark-theme = "navy"
+no-section-label = true
+input-404 = ""
+additional-css = ["site.css"]
+[output.html.playground]
+runnable = false
+[output.html.print]
+enable = false
+[output.html.fold]
+enable = true
+level = 0
+[output.html.search]
+limit-results = 20
+"#;
+
+/// Wide tables scroll by themselves, and pictures keep to the page.
+const CSS: &str = "\
+.content img { max-width: 100%; height: auto; }\n\
+.content table { margin: 0; display: block; overflow-x: auto; width: max-content; max-width: 100%; }\n\
+.content main { max-width: 85rem; }\n";
+
+/// Draws `folder/src` as `folder/site`.
+pub(super) fn draw(folder: &Path) -> Result<()> {
+    let write = |name: &str, text: &str| {
+        let path = folder.join(name);
+        fs::write(&path, text).with_context(|| path.display().to_string())
+    };
+    write("book.toml", CONFIG)?;
+    write("site.css", CSS)?;
+    MDBook::load(folder).and_then(|book| book.build()).context("mdBook")
+}
