@@ -26,6 +26,9 @@ fn main() {
     }
     build
         .file("cpp/kernels.cc")
+        .file("cpp/process_group.cc")
+        .define("USE_C10D_GLOO", None)
+        .include("cpp/declarations")
         .std("c++17")
         .include(root.join("include"))
         .include(root.join("include/torch/csrc/api/include"))

@@ -2,6 +2,7 @@
 // ones, which belong to the caller.
 #pragma once
 
+#include "polyptych-kernels/cpp/process_group.h"
 #include "rust/cxx.h"
 
 #include <ATen/core/Tensor.h>

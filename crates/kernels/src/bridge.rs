@@ -27,6 +27,8 @@ pub(crate) mod ffi {
         #[namespace = "at"]
         type Tensor;
         type FirstRun;
+        type KeyStore;
+        type ProcessGroup;
 
         fn no_tensors() -> UniquePtr<CxxVector<Tensor>>;
         fn push(tensors: Pin<&mut CxxVector<Tensor>>, tensor: &Tensor);
@@ -132,12 +134,42 @@ pub(crate) mod ffi {
             first_step: bool,
         ) -> Result<()>;
 
+        fn open_key_store(
+            host: &str,
+            port: u16,
+            serve: bool,
+            prefix: &str,
+            timeout_ms: i64,
+        ) -> Result<UniquePtr<KeyStore>>;
+        fn port(self: &KeyStore) -> u16;
+        fn set(self: &KeyStore, key: &str, value: &[u8]) -> Result<()>;
+        fn get(self: &KeyStore, key: &str, timeout_ms: i64) -> Result<Vec<u8>>;
+        fn has(self: &KeyStore, key: &str) -> Result<bool>;
+        fn add(self: &KeyStore, key: &str, amount: i64) -> Result<i64>;
+        fn open_process_group(
+            store: &KeyStore,
+            rank: i32,
+            size: i32,
+            interfaces: &str,
+            timeout_ms: i64,
+        ) -> Result<UniquePtr<ProcessGroup>>;
+        fn all_reduce(self: &ProcessGroup, tensor: &Tensor, op: u8) -> Result<()>;
+        fn broadcast(self: &ProcessGroup, tensor: &Tensor, root: i32) -> Result<()>;
+        fn all_gather(self: &ProcessGroup, all: &Tensor, own: &Tensor) -> Result<()>;
+        fn barrier(self: &ProcessGroup) -> Result<()>;
+
         fn keep_memory() -> bool;
         fn live_storages() -> i64;
         fn open_library(path: &str) -> Result<()>;
         fn torch_version() -> String;
     }
 }
+
+// SAFETY: c10d's stores lock, and its groups queue operations under a lock; neither is bound to the
+// thread that made it.
+unsafe impl Send for ffi::KeyStore {}
+unsafe impl Sync for ffi::KeyStore {}
+unsafe impl Send for ffi::ProcessGroup {}
 
 /// The `at::Tensor` that `tensor` owns.
 pub(crate) fn at(tensor: &Tensor) -> &ffi::Tensor {

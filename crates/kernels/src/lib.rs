@@ -11,6 +11,7 @@ mod gradients;
 mod layers;
 mod losses;
 mod optimisers;
+mod process_group;
 mod products;
 mod recompute;
 mod repeat;
@@ -26,6 +27,7 @@ pub use gradients::{backward, forget_gradients, joint_norm, scale_all, set_gradi
 pub use layers::{BatchNorm, add_branch, batch_norm_relu, dropout, gelu, layer_norm, upsample};
 pub use losses::{cross_entropy, normals_l1};
 pub use optimisers::{AdamWStep, SgdStep, adamw_step, sgd_step};
+pub use process_group::{KeyStore, ProcessGroup, ReduceOp};
 pub use products::{
     NARROW_RANK, linear, linear_gelu, low_rank_linear, task_hidden, task_low_rank, task_up,
 };

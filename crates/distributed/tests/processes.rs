@@ -1,0 +1,143 @@
+//! Real processes over loopback: this test's own program, started once for each rank.
+
+#![allow(clippy::unwrap_used)]
+
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use polyptych_distributed::{Environment, KeyStore, Ranks};
+use polyptych_tensor::{Device, Kind, Tensor};
+
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Starts `size` processes of the test `name`, whose part for ranks is `part`.
+fn start(name: &str, size: usize) -> (KeyStore, Vec<Child>) {
+    let store = KeyStore::serve("127.0.0.1", 0, "", TIMEOUT).unwrap();
+    let port = store.port().to_string();
+    let child = |rank: usize| {
+        Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name, "--nocapture", "--test-threads=1"])
+            .env("RANK", rank.to_string())
+            .env("WORLD_SIZE", size.to_string())
+            .env("MASTER_ADDR", "127.0.0.1")
+            .env("MASTER_PORT", &port)
+            .env("TORCHELASTIC_USE_AGENT_STORE", "True")
+            .env("GLOO_SOCKET_IFNAME", "lo")
+            .stderr(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    (store, (0..size).map(child).collect())
+}
+
+/// Runs `part` in `size` processes, all of which must succeed.
+fn in_processes(name: &str, size: usize, part: fn(Ranks)) {
+    if let Some(environment) = Environment::from_process().unwrap() {
+        return part(Ranks::join(environment, TIMEOUT).unwrap());
+    }
+    let (_store, children) = start(name, size);
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
+    }
+}
+
+#[test]
+fn numbers_of_all_ranks_become_one() {
+    in_processes("numbers_of_all_ranks_become_one", 3, |ranks| {
+        let rank = ranks.rank();
+        let own = Tensor::from_slice(&[rank as f32, 1.0]);
+        let other = Tensor::full([2, 2], 10f64.powi(rank as i32), (Kind::Double, Device::Cpu));
+        ranks.sum(&[&own, &other]).unwrap();
+        assert_eq!(Vec::<f32>::try_from(&own).unwrap(), [3.0, 3.0]);
+        assert_eq!(other.double_value(&[1, 1]), 111.0);
+        assert_eq!(ranks.largest(&[rank as f64, -1.0]).unwrap(), [2.0, -1.0]);
+        assert!(ranks.any(rank == 1).unwrap() && !ranks.any(false).unwrap());
+        let words = ranks.gather("ab"[..rank.min(2)].as_bytes()).unwrap();
+        assert_eq!(words, [&b""[..], b"a", b"ab"]);
+        let rows =
+            ranks.gather_rows(&Tensor::full([rank as i64 + 1, 2], 7.0, (Kind::Float, Device::Cpu)));
+        assert_eq!(
+            rows.unwrap().iter().map(|r| r.size()).collect::<Vec<_>>(),
+            [[1, 2], [2, 2], [3, 2]]
+        );
+        assert_eq!(ranks.of_first(["first", "b", ""][rank]).unwrap(), "first");
+        assert!(ranks.traffic().bytes > 0);
+        ranks.barrier().unwrap();
+    });
+}
+
+/// Whatever the order of sums, the parts of a batch give the gradient of the whole.
+#[test]
+fn gradients_of_parts_add_up_to_those_of_the_whole() {
+    in_processes("gradients_of_parts_add_up_to_those_of_the_whole", 2, |ranks| {
+        polyptych_tensor::manual_seed(3);
+        let options = (Kind::Double, Device::Cpu);
+        let (x, y) = (Tensor::randn([7, 5], options), Tensor::randn([7, 3], options));
+        let gradient = |rows: std::ops::Range<i64>| {
+            let weight = Tensor::ones([5, 3], options).set_requires_grad(true);
+            let part = |t: &Tensor| t.narrow(0, rows.start, rows.end - rows.start);
+            let sum = (part(&x).matmul(&weight).tanh() - part(&y)).square().sum(Kind::Double);
+            (sum / 7.0).backward();
+            weight.grad()
+        };
+        let own = gradient(if ranks.rank() == 0 { 0..3 } else { 3..7 });
+        ranks.sum(&[&own]).unwrap();
+        let difference = (own - gradient(0..7)).abs().max().double_value(&[]);
+        assert!(difference < 1e-12, "{difference}");
+    });
+}
+
+#[test]
+fn ranks_that_differ_are_named() {
+    in_processes("ranks_that_differ_are_named", 2, |ranks| {
+        ranks.agree("versions", "one").unwrap();
+        let text = if ranks.rank() == 0 { "seed = 1\nlr = 2" } else { "seed = 1\nlr = 3" };
+        let message = ranks.agree("recipe", text).unwrap_err().to_string();
+        let expected = "recipe: rank 1 has `lr = 3`, rank 0 has `lr = 2`; start all ranks alike";
+        assert_eq!(message, expected);
+    });
+}
+
+#[test]
+fn a_rank_that_fails_says_why_to_all() {
+    in_processes("a_rank_that_fails_says_why_to_all", 3, |ranks| {
+        if ranks.rank() == 1 {
+            return ranks.fail("images/7.png: cannot be decoded");
+        }
+        let message = ranks.sums(&[1.0]).unwrap_err().to_string();
+        assert_eq!(message, "rank 1 failed: images/7.png: cannot be decoded");
+    });
+}
+
+#[test]
+fn a_rank_that_is_killed_is_named() {
+    let part = |ranks: Ranks| {
+        ranks.barrier().unwrap();
+        if ranks.rank() == 2 {
+            // As a kill does: no destructor, no word.
+            std::process::abort();
+        }
+        if ranks.rank() == 0 {
+            std::thread::sleep(Duration::from_secs(7));
+        }
+        let message = ranks.sums(&[1.0]).unwrap_err().to_string();
+        // A rank that is late is not the one that is gone.
+        let late = message.starts_with("rank 2 is gone, or silent for more than 60 s");
+        assert!(late, "{message}");
+    };
+    if let Some(environment) = Environment::from_process().unwrap() {
+        return part(Ranks::join(environment, TIMEOUT).unwrap());
+    }
+    let (_store, children) = start("a_rank_that_is_killed_is_named", 3);
+    let begun = Instant::now();
+    for (rank, child) in children.into_iter().enumerate() {
+        let output = child.wait_with_output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert_eq!(output.status.success(), rank != 2, "{rank}: {said}");
+    }
+    assert!(begun.elapsed() < TIMEOUT, "{:?}", begun.elapsed());
+}
