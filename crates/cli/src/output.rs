@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 static QUIET: AtomicBool = AtomicBool::new(false);
+/// Not even results are wanted.
+static SILENT: AtomicBool = AtomicBool::new(false);
 static PLAIN: AtomicBool = AtomicBool::new(false);
 /// Lines for standard error while a live view has the terminal.
 static HELD: Mutex<Option<Vec<String>>> = Mutex::new(None);
@@ -30,6 +32,12 @@ pub(crate) fn configure(quiet: bool, plain: bool) {
     PLAIN.store(plain, Ordering::Relaxed);
 }
 
+/// From now on only errors are wanted: of several processes one speaks.
+pub(crate) fn be_silent() {
+    QUIET.store(true, Ordering::Relaxed);
+    SILENT.store(true, Ordering::Relaxed);
+}
+
 /// Whether only results and errors are wanted.
 pub(crate) fn is_quiet() -> bool {
     QUIET.load(Ordering::Relaxed)
@@ -42,6 +50,9 @@ pub(crate) fn is_plain() -> bool {
 
 /// Writes `text` and a line end.
 pub(crate) fn line(text: Arguments) {
+    if SILENT.load(Ordering::Relaxed) {
+        return;
+    }
     if let Err(e) = writeln!(stdout(), "{text}") {
         // `polyptych recipe show NAME | head` is no error.
         if e.kind() == ErrorKind::BrokenPipe {

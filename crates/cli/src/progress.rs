@@ -93,6 +93,7 @@ mod testing {
     /// A step with these losses.
     pub(super) fn report(losses: &[(&str, Option<f64>)], skipped: bool) -> StepReport {
         StepReport {
+            ranks: None,
             step: 1,
             lr: 0.1,
             loss: None,

@@ -4,19 +4,21 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Parser;
 use polyptych_engine::{
-    Baselines, Change, Evaluation, ExpertLayer, ParameterSummary, Recipe, RunFolder, TrainOutcome,
-    Trainer, summary, torch_version,
+    Baselines, Change, Environment, Evaluation, ExpertLayer, ParameterSummary, Ranks, Recipe,
+    RunFolder, TrainOutcome, Trainer, summary, torch_version,
 };
 
 use crate::command::Subcommand;
-use crate::output::{note, say};
+use crate::output::{self, note, say};
+use crate::processes::{self, Processes};
 use crate::progress::Progress;
 use crate::table::{self, Column};
-use crate::{interrupt, propose, recipes};
+use crate::{interrupt, launch, propose, recipes};
 
 /// Train the model of a recipe, or continue a run
 #[derive(Debug, Parser)]
@@ -38,25 +40,76 @@ pub(crate) struct Train {
     /// and other rates, schedules and devices by the same flag
     #[arg(long, value_name = "RUN", conflicts_with_all = ["recipe", "tasks", "out"])]
     resume: Option<PathBuf>,
+    /// Train in N processes of this machine, each on its part of every batch; for several machines
+    /// start this program by torchrun --no-python or srun instead
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    nproc_per_node: Option<u16>,
+    /// Print what every process would do, and train nothing
+    #[arg(long, conflicts_with = "resume")]
+    dry_run: bool,
+    /// How long a process waits for the others before it ends
+    #[arg(long, value_name = "SECONDS", default_value_t = 1800, value_parser = clap::value_parser!(u64).range(1..))]
+    dist_timeout: u64,
 }
 
 impl Subcommand for Train {
     fn run(flags: &Self) -> Result<ExitCode> {
+        let environment = Environment::from_process()?;
+        if flags.dry_run {
+            let alone = environment.as_ref().map_or(1, |environment| environment.world_size);
+            let size = flags.nproc_per_node.map_or(alone, usize::from);
+            return processes::plan(&opened(flags)?.0, size);
+        }
+        if let Some(count) = flags.nproc_per_node {
+            ensure!(
+                environment.is_none(),
+                "--nproc-per-node: expected no other program that starts processes, found RANK or \
+                 SLURM's variables; leave the flag out"
+            );
+            return launch::run(count.into());
+        }
         let stop = interrupt::flag()?;
-        if let Some(path) = &flags.resume {
-            return resume(path, &flags.recipe.overrides, &stop);
+        let restarts = environment.as_ref().map_or(0, |environment| environment.restarts);
+        let ranks = match environment {
+            Some(environment) => Ranks::join(environment, Duration::from_secs(flags.dist_timeout))?,
+            None => Ranks::alone(),
+        };
+        if !ranks.is_first() {
+            output::be_silent();
         }
-        let mut asked = flags.recipe.clone();
-        if let Some(data) = &flags.data {
-            asked.recipe = propose::for_data(data, &asked.overrides)?.display().to_string();
-        }
-        let (recipe, baselines) = recipes::open(&asked)?;
-        start(recipe, baselines.as_ref(), flags.out.clone(), &stop)
+        let processes = Processes { ranks, restarted: restarts > 0 };
+        let done = run_as(flags, &processes, &stop);
+        done.inspect_err(|error| processes.ranks.fail(&error.to_string()))
     }
 }
 
-fn resume(path: &Path, overrides: &[String], stop: &Arc<AtomicBool>) -> Result<ExitCode> {
-    let (trainer, changes) = Trainer::resume_with(path, overrides)?;
+fn run_as(flags: &Train, processes: &Processes, stop: &Arc<AtomicBool>) -> Result<ExitCode> {
+    if let Some(path) = &flags.resume {
+        return resume(&processes.ranks, path, &flags.recipe.overrides, stop);
+    }
+    if let Some(path) = processes.begun(flags.out.as_deref())? {
+        note!("{}: started anew, going on with the newest checkpoint", path.display());
+        return resume(&processes.ranks, &path, &[], stop);
+    }
+    let (recipe, baselines) = opened(flags)?;
+    start_among(processes, recipe, baselines.as_ref(), flags.out.clone(), stop)
+}
+
+fn opened(flags: &Train) -> Result<(Recipe, Option<Baselines>)> {
+    let mut asked = flags.recipe.clone();
+    if let Some(data) = &flags.data {
+        asked.recipe = propose::for_data(data, &asked.overrides)?.display().to_string();
+    }
+    recipes::open(&asked)
+}
+
+fn resume(
+    ranks: &Ranks,
+    path: &Path,
+    overrides: &[String],
+    stop: &Arc<AtomicBool>,
+) -> Result<ExitCode> {
+    let (trainer, changes) = Trainer::resume_among(ranks, path, overrides)?;
     if !changes.is_empty() {
         let changed: Vec<String> = changes.iter().map(ToString::to_string).collect();
         note!("{}: from step {} on {}", path.display(), trainer.step(), changed.join(", "));
@@ -72,8 +125,22 @@ pub(crate) fn start(
     out: Option<PathBuf>,
     stop: &Arc<AtomicBool>,
 ) -> Result<ExitCode> {
-    let out = out.unwrap_or_else(|| free_folder(&recipe.name));
-    let (trainer, preparation) = Trainer::start(recipe, baselines, &out)?;
+    let processes = Processes { ranks: Ranks::alone(), restarted: false };
+    start_among(&processes, recipe, baselines, out, stop)
+}
+
+fn start_among(
+    processes: &Processes,
+    recipe: Recipe,
+    baselines: Option<&Baselines>,
+    out: Option<PathBuf>,
+    stop: &Arc<AtomicBool>,
+) -> Result<ExitCode> {
+    let ranks = &processes.ranks;
+    let out = out.unwrap_or_else(|| free_folder(&recipe.name)).display().to_string();
+    let out = PathBuf::from(ranks.of_first(&out)?);
+    let (trainer, preparation) = Trainer::start_among(ranks, recipe, baselines, &out)?;
+    processes.remember(&out)?;
     let recipe = trainer.recipe();
     if let Some(report) = preparation.weights {
         note!("backbone {}: {}", recipe.backbone.weights, summary(&report));
@@ -95,10 +162,10 @@ fn complete(mut trainer: Trainer, stop: &Arc<AtomicBool>) -> Result<ExitCode> {
         return Ok(interrupted(&path, &outcome));
     }
     let baselines = trainer.folder().baselines()?;
-    let recipe = trainer.recipe().clone();
+    let (recipe, ranks) = (trainer.recipe().clone(), trainer.ranks().clone());
     drop(trainer);
     let Some(main) = finished(outcome, &path)? else { return Ok(ExitCode::SUCCESS) };
-    match compare(&recipe, baselines.as_ref(), &path, stop)? {
+    match compare(&ranks, &recipe, baselines.as_ref(), &path, stop)? {
         None => Ok(ExitCode::from(interrupt::INTERRUPTED)),
         Some(others) => {
             conclude(&recipe, baselines.as_ref(), &main, &others, &path);
@@ -122,7 +189,7 @@ fn introduce(trainer: &Trainer) {
     let recipe = trainer.recipe();
     let count = ParameterSummary::of(trainer.model()).total();
     note!(
-        "{}: {}, {} on {}, {} of {} parameters train, LibTorch {}",
+        "{}: {}, {} on {}, {} of {} parameters train, {}LibTorch {}",
         trainer.folder().path().display(),
         match recipe.tasks.len() {
             1 => "1 task".to_owned(),
@@ -132,6 +199,10 @@ fn introduce(trainer: &Trainer) {
         recipe.backbone.name,
         count.trainable,
         count.total,
+        match trainer.ranks().size() {
+            1 => String::new(),
+            size => format!("{size} processes, "),
+        },
         torch_version(),
     );
 }
@@ -166,6 +237,7 @@ fn finished(outcome: TrainOutcome, path: &Path) -> Result<Option<Evaluation>> {
 
 /// Trains the closing rows of the recipe at the same budget, below the folder of the run.
 fn compare(
+    ranks: &Ranks,
     recipe: &Recipe,
     baselines: Option<&Baselines>,
     path: &Path,
@@ -179,7 +251,7 @@ fn compare(
             note!("{name}: without {left_out}: its tasks share nothing that trains");
         }
         let folder = path.join("compare").join(name.replace(' ', "_"));
-        let mut trainer = started(other, baselines, &folder)?;
+        let mut trainer = started(ranks, other, baselines, &folder)?;
         introduce(&trainer);
         let outcome = train(&mut trainer, stop)?;
         match outcome.evaluation {
@@ -194,14 +266,20 @@ fn compare(
 }
 
 /// A row's run: new, or that of an earlier call, whose steps and rates become those of `recipe`.
-fn started(recipe: Recipe, baselines: Option<&Baselines>, folder: &Path) -> Result<Trainer> {
-    if !folder.join("recipe.toml").exists() {
-        return Ok(Trainer::start(recipe, baselines, folder)?.0);
+fn started(
+    ranks: &Ranks,
+    recipe: Recipe,
+    baselines: Option<&Baselines>,
+    folder: &Path,
+) -> Result<Trainer> {
+    let known = folder.join("recipe.toml").exists().to_string();
+    if ranks.of_first(&known)? == "false" {
+        return Ok(Trainer::start_among(ranks, recipe, baselines, folder)?.0);
     }
     let known = RunFolder::open(folder)?.recipe()?.0;
     let set = |change: &Change| format!("{}={}", change.key, change.new);
     let changes: Vec<String> = known.changes(&recipe).iter().map(set).collect();
-    Ok(Trainer::resume_with(folder, &changes)?.0)
+    Ok(Trainer::resume_among(ranks, folder, &changes)?.0)
 }
 
 fn conclude(

@@ -26,6 +26,18 @@ pub(crate) use self::worker::guarded;
 #[derive(Clone)]
 pub struct Loader {
     worker: Worker,
+    part: Part,
+}
+
+/// Which part of every epoch a loader gives.
+#[derive(Debug, Clone, Copy)]
+enum Part {
+    /// All of it.
+    Whole,
+    /// The `index`-th of `count` parts of every batch.
+    OfBatches { index: usize, count: usize },
+    /// Every `count`-th batch from the `index`-th on.
+    Batches { index: usize, count: usize },
 }
 
 impl Loader {
@@ -48,16 +60,40 @@ impl Loader {
         let threads = threads.map_err(|source| Error::Threads { reason: source.to_string() })?;
         let (config, transform) = (Arc::new(config), Arc::new(transform));
         let (threads, pool) = (Arc::new(threads), Arc::default());
-        Ok(Self { worker: Worker { dataset, config, transform, threads, pool } })
+        let worker = Worker { dataset, config, transform, threads, pool };
+        Ok(Self { worker, part: Part::Whole })
     }
 
     /// The same samples in another order and with other augmentation, on the same threads.
     pub fn reseeded(&self, seed: u64) -> Self {
         let config = Arc::new(LoaderConfig { seed, ..(*self.worker.config).clone() });
-        Self { worker: Worker { config, ..self.worker.clone() } }
+        Self { worker: Worker { config, ..self.worker.clone() }, part: self.part }
     }
 
-    /// Batches of an epoch.
+    /// The same batches, of which it gives the `index`-th of `count` parts: parts are as long as
+    /// each other or one sample longer, and stand behind each other in the batch. Samples are
+    /// changed at random as in the whole batch.
+    pub fn part_of_batches(&self, index: usize, count: usize) -> Self {
+        Self { part: Part::OfBatches { index, count }, ..self.clone() }
+    }
+
+    /// The same batches, of which it gives every `count`-th from the `index`-th on.
+    pub fn some_batches(&self, index: usize, count: usize) -> Self {
+        Self { part: Part::Batches { index, count }, ..self.clone() }
+    }
+
+    /// The same batches, made on `threads` threads of its own.
+    ///
+    /// # Errors
+    /// [`Error::Threads`] if threads cannot start.
+    pub fn with_threads(&self, threads: usize) -> Result<Self> {
+        let threads = ThreadPoolBuilder::new().num_threads(threads).build();
+        let threads = threads.map_err(|source| Error::Threads { reason: source.to_string() })?;
+        let worker = Worker { threads: Arc::new(threads), ..self.worker.clone() };
+        Ok(Self { worker, part: self.part })
+    }
+
+    /// Batches of an epoch, of all parts.
     pub fn num_batches(&self) -> usize {
         order::count(self.worker.dataset.len(), &self.worker.config)
     }
@@ -82,7 +118,25 @@ impl Loader {
         let parts = self.worker.dataset.parts();
         let mut batches = order::batches(&parts, &self.worker.config, epoch);
         batches.drain(..first_batch.min(batches.len()));
-        Epoch::start(self.worker.clone(), batches, epoch)
+        Epoch::start(self.worker.clone(), self.part.of(batches), epoch)
+    }
+}
+
+impl Part {
+    fn of(self, batches: Vec<Vec<usize>>) -> Vec<Vec<usize>> {
+        match self {
+            Self::Whole => batches,
+            Self::OfBatches { index, count } => {
+                let part = |batch: Vec<usize>| {
+                    let at = |index: usize| batch.len() * index / count;
+                    batch[at(index)..at(index + 1)].to_vec()
+                };
+                batches.into_iter().map(part).collect()
+            }
+            Self::Batches { index, count } => {
+                batches.into_iter().skip(index).step_by(count).collect()
+            }
+        }
     }
 }
 

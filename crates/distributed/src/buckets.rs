@@ -5,22 +5,22 @@ use polyptych_tensor::{Kind, TchError, Tensor};
 /// Bytes of a flat tensor, unless one tensor alone has more: that of PyTorch's DDP.
 const BUCKET_BYTES: usize = 25 << 20;
 
-/// Tensors of one type that are reduced together.
-pub(crate) struct Bucket<'a> {
-    tensors: Vec<&'a Tensor>,
+/// Places of tensors of one type that are reduced together.
+pub(crate) struct Bucket {
+    places: Vec<usize>,
 }
 
 /// `tensors` in buckets: of one type each, in their order.
-pub(crate) fn buckets<'a>(tensors: &[&'a Tensor]) -> Vec<Bucket<'a>> {
+pub(crate) fn buckets(tensors: &[&Tensor]) -> Vec<Bucket> {
     let mut all: Vec<(Kind, usize, Bucket)> = Vec::new();
-    for &tensor in tensors {
+    for (place, tensor) in tensors.iter().enumerate() {
         let (kind, bytes) = (tensor.kind(), bytes(tensor));
         match all.iter_mut().rfind(|(of, _, _)| *of == kind) {
             Some((_, sum, bucket)) if *sum + bytes <= BUCKET_BYTES => {
                 *sum += bytes;
-                bucket.tensors.push(tensor);
+                bucket.places.push(place);
             }
-            _ => all.push((kind, bytes, Bucket { tensors: vec![tensor] })),
+            _ => all.push((kind, bytes, Bucket { places: vec![place] })),
         }
     }
     all.into_iter().map(|(_, _, bucket)| bucket).collect()
@@ -31,29 +31,27 @@ pub(crate) fn bytes(tensor: &Tensor) -> usize {
     tensor.numel() * tensor.kind().elt_size_in_bytes()
 }
 
-impl Bucket<'_> {
-    /// All numbers, one behind the other.
+impl Bucket {
+    /// All numbers of its tensors among `tensors`, one behind the other, in memory of its own.
     ///
     /// # Errors
     /// Tensors of several devices.
-    pub(crate) fn flat(&self) -> Result<Tensor, TchError> {
-        let parts: Vec<Tensor> = self.tensors.iter().map(|t| t.detach().reshape([-1])).collect();
-        Tensor::f_cat(&parts, 0)
+    pub(crate) fn flat(&self, tensors: &[&Tensor]) -> Result<Tensor, TchError> {
+        let part = |&place: &usize| tensors[place].detach().reshape([-1]);
+        match &self.places[..] {
+            [one] => Ok(part(one).copy()),
+            places => Tensor::f_cat(&places.iter().map(part).collect::<Vec<_>>(), 0),
+        }
     }
 
-    /// Writes the numbers of `flat` back.
-    ///
-    /// # Errors
-    /// What LibTorch reports.
-    pub(crate) fn fill(&self, flat: &Tensor) -> Result<(), TchError> {
+    /// Puts views of `flat`, shaped as its tensors among `tensors`, to their places in `into`.
+    pub(crate) fn take_apart(&self, flat: &Tensor, tensors: &[&Tensor], into: &mut [Tensor]) {
         let mut start = 0;
-        for tensor in &self.tensors {
-            let len = tensor.numel() as i64;
-            let part = flat.narrow(0, start, len).view_as(*tensor);
-            tensor.detach().f_copy_(&part)?;
+        for &place in &self.places {
+            let len = tensors[place].numel() as i64;
+            into[place] = flat.narrow(0, start, len).view_as(tensors[place]);
             start += len;
         }
-        Ok(())
     }
 }
 
@@ -70,22 +68,22 @@ mod tests {
         let zeros = |count: i64, kind| Tensor::zeros([count], (kind, Device::Cpu));
         let (small, other) = (zeros(3, Kind::Float), zeros(2, Kind::Double));
         let large = zeros(7 << 20, Kind::Float);
-        let all = [&small, &other, &large, &small];
-        let sizes = |all: &[&Tensor]| {
-            buckets(all).iter().map(|bucket| bucket.tensors.len()).collect::<Vec<_>>()
+        let places = |all: &[&Tensor]| {
+            buckets(all).into_iter().map(|bucket| bucket.places).collect::<Vec<_>>()
         };
-        assert_eq!(sizes(&all), [1, 1, 1, 1]);
-        assert_eq!(sizes(&[&small, &other, &small]), [2, 1]);
+        assert_eq!(places(&[&small, &other, &large, &small]), [vec![0], vec![1], vec![2], vec![3]]);
+        assert_eq!(places(&[&small, &other, &small]), [vec![0, 2], vec![1]]);
     }
 
     #[test]
-    fn numbers_come_back_to_their_places() {
+    fn numbers_come_back_in_their_shapes() {
         let (a, b) = (Tensor::from_slice(&[1f32, 2.0]).view([1, 2]), Tensor::from(3f32));
         let all = [&a, &b];
         let bucket = &buckets(&all)[0];
-        let flat = bucket.flat().unwrap();
-        bucket.fill(&(flat * 2.0)).unwrap();
-        assert_eq!(Vec::<f32>::try_from(&a.view([-1])).unwrap(), [2.0, 4.0]);
-        assert_eq!(b.double_value(&[]), 6.0);
+        let mut sums = [Tensor::new(), Tensor::new()];
+        bucket.take_apart(&(bucket.flat(&all).unwrap() * 2.0), &all, &mut sums);
+        assert_eq!((sums[0].size(), sums[1].size()), (vec![1, 2], vec![]));
+        assert_eq!((sums[0].double_value(&[0, 1]), sums[1].double_value(&[])), (4.0, 6.0));
+        assert_eq!(a.double_value(&[0, 1]), 2.0);
     }
 }

@@ -102,6 +102,27 @@ impl Group {
         Ok(all.to_device(own.device()))
     }
 
+    /// The sum of `tensor` over all ranks, whose backward pass sums the gradients of all ranks.
+    ///
+    /// # Errors
+    /// As [`Group::all_reduce`].
+    pub(crate) fn differentiable_sum(&self, tensor: &Tensor) -> Result<Tensor> {
+        let here = tensor.to_device(Device::Cpu);
+        let mut sum = Tensor::new();
+        self.call("all_reduce", bytes(tensor), |group| {
+            sum = group.differentiable_sum(&here)?;
+            Ok(())
+        })?;
+        Ok(sum.to_device(tensor.device()))
+    }
+
+    /// Who is to blame for an error that LibTorch reports of an operation within a backward pass.
+    pub(crate) fn blame(&self, reason: &str) -> Error {
+        self.part();
+        let reason = reason.lines().next().unwrap_or_default().to_owned();
+        self.roll_call().find("all_reduce", self.timeout, reason)
+    }
+
     /// Waits until all ranks are here.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use polyptych_kernels::ReduceOp;
-use polyptych_tensor::{Kind, Tensor, no_grad};
+use polyptych_tensor::{BatchSum, Kind, Tensor, no_grad};
 
 use crate::buckets::buckets;
 use crate::group::Group;
@@ -21,6 +21,9 @@ pub struct Ranks {
 }
 
 impl Ranks {
+    /// A process that trains alone, for those who borrow it.
+    pub const ALONE: &'static Self = &Self { group: None };
+
     /// A process that trains alone.
     pub fn alone() -> Self {
         Self::default()
@@ -67,19 +70,22 @@ impl Ranks {
         self.group.is_some()
     }
 
-    /// Adds up each of `tensors` over all ranks, in place, in flat buckets.
+    /// The sum of each of `tensors` over all ranks; views of flat buckets, without a graph.
     ///
     /// # Errors
     /// A rank that is gone, late or failed, or other tensors there.
-    pub fn sum(&self, tensors: &[&Tensor]) -> Result<()> {
-        let Some(group) = &self.group else { return Ok(()) };
+    pub fn sum(&self, tensors: &[&Tensor]) -> Result<Vec<Tensor>> {
+        let Some(group) = &self.group else {
+            return Ok(tensors.iter().map(|tensor| tensor.detach()).collect());
+        };
         no_grad(|| {
+            let mut sums: Vec<Tensor> = tensors.iter().map(|_| Tensor::new()).collect();
             for bucket in buckets(tensors) {
-                let flat = bucket.flat()?;
+                let flat = bucket.flat(tensors)?;
                 group.all_reduce(&flat, ReduceOp::Sum)?;
-                bucket.fill(&flat)?;
+                bucket.take_apart(&flat, tensors, &mut sums);
             }
-            Ok(())
+            Ok(sums)
         })
     }
 
@@ -207,9 +213,26 @@ impl Ranks {
         self.group.as_ref().map_or(Ok(None), |group| group.kept(key))
     }
 
+    /// The error of an operation within a backward pass, of which LibTorch gives the words alone;
+    /// none where the words are not of one.
+    pub fn blame(&self, words: &str) -> Option<Error> {
+        let marks = ["gloo", "Connection closed by peer", "Connection reset by peer", "Timed out"];
+        let group =
+            self.group.as_ref().filter(|_| marks.iter().any(|mark| words.contains(mark)))?;
+        Some(group.blame(words))
+    }
+
     /// What this rank has said to the others so far.
     pub fn traffic(&self) -> Traffic {
         self.group.as_ref().map_or_else(Traffic::default, |group| group.traffic())
+    }
+}
+
+impl BatchSum for Ranks {
+    fn sum(&self, tensor: &Tensor) -> polyptych_tensor::Result<Tensor> {
+        let Some(group) = &self.group else { return Ok(tensor.shallow_clone()) };
+        let sum = group.differentiable_sum(tensor);
+        sum.map_err(|error| polyptych_tensor::Error::BatchSum { reason: error.to_string() })
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use polyptych_distributed::{Environment, KeyStore, Ranks};
-use polyptych_tensor::{Device, Kind, Tensor};
+use polyptych_tensor::{BatchSum, Device, Kind, Tensor};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -50,9 +50,9 @@ fn numbers_of_all_ranks_become_one() {
         let rank = ranks.rank();
         let own = Tensor::from_slice(&[rank as f32, 1.0]);
         let other = Tensor::full([2, 2], 10f64.powi(rank as i32), (Kind::Double, Device::Cpu));
-        ranks.sum(&[&own, &other]).unwrap();
-        assert_eq!(Vec::<f32>::try_from(&own).unwrap(), [3.0, 3.0]);
-        assert_eq!(other.double_value(&[1, 1]), 111.0);
+        let sums = ranks.sum(&[&own, &other]).unwrap();
+        assert_eq!(Vec::<f32>::try_from(&sums[0]).unwrap(), [3.0, 3.0]);
+        assert_eq!(sums[1].double_value(&[1, 1]), 111.0);
         assert_eq!(ranks.largest(&[rank as f64, -1.0]).unwrap(), [2.0, -1.0]);
         assert!(ranks.any(rank == 1).unwrap() && !ranks.any(false).unwrap());
         let words = ranks.gather("ab"[..rank.min(2)].as_bytes()).unwrap();
@@ -84,9 +84,25 @@ fn gradients_of_parts_add_up_to_those_of_the_whole() {
             weight.grad()
         };
         let own = gradient(if ranks.rank() == 0 { 0..3 } else { 3..7 });
-        ranks.sum(&[&own]).unwrap();
-        let difference = (own - gradient(0..7)).abs().max().double_value(&[]);
+        let sum = ranks.sum(&[&own]).unwrap().remove(0);
+        let difference = (sum - gradient(0..7)).abs().max().double_value(&[]);
         assert!(difference < 1e-12, "{difference}");
+    });
+}
+
+/// A loss that divides by a sum of all ranks: their gradients meet in it.
+#[test]
+fn a_sum_of_all_ranks_has_the_gradient_of_the_whole() {
+    in_processes("a_sum_of_all_ranks_has_the_gradient_of_the_whole", 2, |ranks| {
+        let whole = Tensor::from_slice(&[1.0f64, 2.0, 4.0]);
+        let rows = if ranks.rank() == 0 { 0..1 } else { 1..3 };
+        let own = whole.narrow(0, rows.start, rows.end - rows.start).set_requires_grad(true);
+        let sum = BatchSum::sum(&ranks, &own.sum(Kind::Double)).unwrap();
+        (own.square() / sum).sum(Kind::Double).backward();
+        let all = whole.set_requires_grad(true);
+        (all.square() / all.sum(Kind::Double)).sum(Kind::Double).backward();
+        let expected = all.grad().narrow(0, rows.start, rows.end - rows.start);
+        assert!((own.grad() - expected).abs().max().double_value(&[]) < 1e-15);
     });
 }
 

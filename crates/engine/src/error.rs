@@ -91,6 +91,9 @@ pub enum Error {
     /// A data set or sample.
     #[error(transparent)]
     Data(#[from] polyptych_data::Error),
+    /// Other processes of the run.
+    #[error(transparent)]
+    Distributed(#[from] polyptych_distributed::Error),
     /// A head.
     #[error(transparent)]
     Heads(#[from] polyptych_heads::Error),

@@ -31,6 +31,9 @@ pub use polyptych_data::{
     Orientation, Problem, Root, SplitFacts, TaskFacts, TaskSpec, ValidationReport, infer_manifest,
     manifest_schema, shipped_manifest, split_sizes,
 };
+pub use polyptych_distributed::{
+    Environment, Error as RankError, KeyStore, Ranks, Result as RankResult,
+};
 pub use polyptych_formats::pth::Choice;
 pub use polyptych_kernels::{library_folder, torch_version};
 pub use polyptych_losses::balancers::{BalancerInfo, BalancerKind, balancers};
@@ -68,7 +71,9 @@ pub use run::peak::Peak;
 pub use run::predict::{Prediction, Predictor, image_files, output_names, passed_over};
 pub use training::conflict::{Conflict, ConflictGroup, MeanConflict};
 pub use training::log::Baselines;
-pub use training::{Number, Observer, Preparation, StepDump, StepReport, TrainOutcome, Trainer};
+pub use training::{
+    Number, Observer, Preparation, RankReport, StepDump, StepReport, TrainOutcome, Trainer,
+};
 
 /// The README's program, compiled and run by the tests.
 #[cfg(doctest)]

@@ -1,6 +1,7 @@
 //! A multi-task model: a trunk for all tasks or one for each, and one head per task.
 
 pub(crate) mod activate;
+mod build;
 pub(crate) mod experts;
 pub(crate) mod features;
 pub(crate) mod header;
@@ -15,18 +16,17 @@ mod trainable;
 pub(crate) mod trunk;
 pub(crate) mod weights;
 
-use polyptych_adapters::Form;
 use polyptych_backbones::BackboneConfig;
-use polyptych_data::TaskSpec;
-use polyptych_tensor::{Device, Kind, Store, Tensor, Tensors, manual_seed};
+use polyptych_distributed::Ranks;
+use polyptych_tensor::{Kind, Store, Tensor, Tensors, manual_seed};
 
 use crate::model::features::Features;
 use crate::model::heads::Heads;
 use crate::model::merged::merged;
 use crate::model::sequential_heads::SequentialHeads;
 use crate::model::trainable::Trainable;
-use crate::model::trunk::{Readers, Trunk, shares};
-use crate::{Recipe, Result, Task};
+use crate::model::trunk::Trunk;
+use crate::{Result, Task};
 
 /// A network for all tasks of a recipe.
 #[derive(Debug)]
@@ -42,41 +42,11 @@ pub struct Model {
     kind: Kind,
     learning: Vec<usize>,
     trainable: Trainable,
+    /// The processes that train it, each on its part of every batch.
+    pub(crate) ranks: Ranks,
 }
 
 impl Model {
-    /// Builds the model of `recipe` with random values and the recipe's trainable set.
-    ///
-    /// Copies per task begin with the values that they would have in a model of their task alone.
-    ///
-    /// # Errors
-    /// A backbone that does not exist, an adapter or head that does not fit.
-    pub fn new(recipe: &Recipe, specs: &[TaskSpec], form: Form, device: Device) -> Result<Self> {
-        let store = Store::new(device);
-        let size = recipe.data.img_size.map(|extent| extent as i64);
-        let backbone_config = BackboneConfig::from_name(&recipe.backbone.name)?
-            .with_img_size(size)
-            .with_num_classes(0)
-            .with_drop_path_rate(recipe.backbone.drop_path_rate);
-        let tasks = tasks::tasks(recipe, specs)?;
-        let (mut trunks, mut heads) = (Vec::new(), Heads::default());
-        for share in shares(recipe, tasks.len()) {
-            manual_seed(recipe.seed as i64);
-            let readers = Readers { specs, tasks: share.clone() };
-            let trunk = Trunk::new(recipe, &backbone_config, &readers, form, &store)?;
-            for task in &tasks[share] {
-                heads.push(&store, trunk.backbone.as_ref(), task)?;
-            }
-            trunks.push(trunk);
-        }
-        let kind = recipe.precision.kind();
-        let learns = |&index: &usize| recipe.learns(&specs[index].name);
-        let learning: Vec<usize> = (0..specs.len()).filter(learns).collect();
-        let trainable = Trainable::new(&store, &trunks, &tasks, &learning);
-        trainable.apply(&store);
-        Ok(Self { store, tasks, trunks, backbone_config, heads, kind, learning, trainable })
-    }
-
     /// Positions of the tasks that learn: all of them, but for a recipe that extends a run.
     pub fn learning(&self) -> &[usize] {
         &self.learning

@@ -11,11 +11,15 @@ mod dump;
 mod learner;
 pub(crate) mod log;
 pub(crate) mod objective;
+mod prepare;
+mod ranks;
+pub(crate) mod reduce;
 mod report;
 mod standing;
 mod start;
 mod trainer;
 
 pub use dump::{Number, StepDump};
+pub use ranks::RankReport;
 pub use report::{Observer, Preparation, StepReport, TrainOutcome};
 pub use trainer::Trainer;

@@ -19,7 +19,7 @@ impl ConvModule {
     }
 
     /// `[batch, height, width, from]` to `[batch, height, width, to]`.
-    pub(crate) fn forward(&self, x: &Tensor, train: bool) -> Tensor {
+    pub(crate) fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         let mixed = match self.kernel {
             1 => self.conv.pointwise(x),
             _ => channels_last(&self.conv.forward(&x.permute([0, 3, 1, 2]))),

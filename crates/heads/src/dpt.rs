@@ -152,7 +152,7 @@ impl Head for DptHead {
         }
         let fused = coarse.unwrap_or_else(|| pyramid[0].shallow_clone());
         let hidden = channels_last(&self.hidden.forward(&fused));
-        let hidden = self.norm.forward_relu(&hidden, train).permute([0, 3, 1, 2]);
+        let hidden = self.norm.forward_relu(&hidden, train)?.permute([0, 3, 1, 2]);
         let dropped = hidden.feature_dropout(self.dropout, train);
         Ok(channels_first(&self.output.pointwise(&dropped.permute([0, 2, 3, 1]))))
     }

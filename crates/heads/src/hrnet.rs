@@ -96,7 +96,7 @@ impl Head for HrnetHead {
         let finest = check_levels(&features.levels, &self.feature_chs, train)?;
         let reduced = features.levels.iter().zip(&self.downsample);
         let reduced: Vec<Tensor> = reduced.map(|(x, conv)| conv.pointwise(x)).collect();
-        let hidden = self.norm.forward_relu(&fuse(&self.hidden, &reduced, finest), train);
+        let hidden = self.norm.forward_relu(&fuse(&self.hidden, &reduced, finest), train)?;
         Ok(channels_first(&self.output.pointwise(&hidden)))
     }
 }

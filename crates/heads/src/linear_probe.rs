@@ -81,7 +81,7 @@ impl Head for LinearProbe {
             ProbedLevels::Last => &features.levels[features.levels.len() - 1..],
         };
         let together = Tensor::cat(&read.iter().map(resized).collect::<Vec<_>>(), -1);
-        let normed = self.norm.forward(&together.permute([0, 3, 1, 2]), train);
+        let normed = self.norm.forward(&together.permute([0, 3, 1, 2]), train)?;
         Ok(channels_first(&self.output.pointwise(&channels_last(&normed))))
     }
 }

@@ -89,7 +89,7 @@ impl Head for SegformerHead {
         let finest = check_levels(&features.levels, &self.feature_chs, train)?;
         let coarsest_first = features.levels.iter().zip(&self.projections).rev();
         let projected: Vec<Tensor> = coarsest_first.map(|(x, linear)| linear.forward(x)).collect();
-        let fused = self.norm.forward_relu(&fuse(&self.fuse, &projected, finest), train);
+        let fused = self.norm.forward_relu(&fuse(&self.fuse, &projected, finest), train)?;
         // Whole channels fall, which LibTorch expects in front of the positions.
         let dropped = fused.permute([0, 3, 1, 2]).feature_dropout(self.dropout, train);
         Ok(channels_first(&self.output.pointwise(&dropped.permute([0, 2, 3, 1]))))

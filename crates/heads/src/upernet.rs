@@ -105,30 +105,32 @@ impl HeadBuilder for UperNetConfig {
 
 impl UperNet {
     /// The coarsest level beside its means.
-    fn pool(&self, level: &Tensor, train: bool) -> Tensor {
+    fn pool(&self, level: &Tensor, train: bool) -> Result<Tensor> {
         let size = [level.size()[1], level.size()[2]];
         let map = level.permute([0, 3, 1, 2]);
         let pooled = self.pool_scales.iter().zip(&self.pooled).map(|(&scale, module)| {
             let cells = channels_last(&map.adaptive_avg_pool2d([scale; 2]));
-            resized(&module.forward(&cells, train), size)
+            Ok(resized(&module.forward(&cells, train)?, size))
         });
-        let all: Vec<Tensor> = [level.shallow_clone()].into_iter().chain(pooled).collect();
-        self.bottleneck.forward(&Tensor::cat(&all, -1), train)
+        let all = [Ok(level.shallow_clone())].into_iter().chain(pooled);
+        let all = all.collect::<Result<Vec<Tensor>>>()?;
+        Ok(self.bottleneck.forward(&Tensor::cat(&all, -1), train)?)
     }
 
     /// Every level, its coarser ones added, `[batch, height, width, channels]` each.
-    fn pyramid(&self, levels: &[Tensor], train: bool) -> Vec<Tensor> {
+    fn pyramid(&self, levels: &[Tensor], train: bool) -> Result<Vec<Tensor>> {
         let finer = levels.iter().zip(&self.lateral);
-        let mut sums: Vec<Tensor> = finer.map(|(level, conv)| conv.forward(level, train)).collect();
-        sums.extend(levels.last().map(|coarsest| self.pool(coarsest, train)));
+        let finer = finer.map(|(level, conv)| Ok(conv.forward(level, train)?));
+        let mut sums = finer.collect::<Result<Vec<Tensor>>>()?;
+        sums.extend(levels.last().map(|coarsest| self.pool(coarsest, train)).transpose()?);
         for at in (1..sums.len()).rev() {
             let fine = &sums[at - 1];
             sums[at - 1] = fine + resized(&sums[at], [fine.size()[1], fine.size()[2]]);
         }
         for (sum, conv) in sums.iter_mut().zip(&self.pyramid) {
-            *sum = conv.forward(sum, train);
+            *sum = conv.forward(sum, train)?;
         }
-        sums
+        Ok(sums)
     }
 }
 
@@ -139,9 +141,9 @@ impl Head for UperNet {
             // A mean over the whole map has one position per image.
             return Err(Error::OnePosition);
         }
-        let all: Vec<Tensor> =
-            self.pyramid(&features.levels, train).iter().map(|t| resized(t, finest)).collect();
-        let fused = self.fuse.forward(&Tensor::cat(&all, -1), train);
+        let all = self.pyramid(&features.levels, train)?;
+        let all: Vec<Tensor> = all.iter().map(|t| resized(t, finest)).collect();
+        let fused = self.fuse.forward(&Tensor::cat(&all, -1), train)?;
         let dropped = fused.permute([0, 3, 1, 2]).feature_dropout(self.dropout, train);
         Ok(channels_first(&self.output.pointwise(&dropped.permute([0, 2, 3, 1]))))
     }

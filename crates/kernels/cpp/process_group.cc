@@ -2,6 +2,7 @@
 // declarations that no other unit should see.
 #include "polyptych-kernels/cpp/process_group.h"
 
+#include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
@@ -58,10 +59,31 @@ void wait(const c10::intrusive_ptr<c10d::Work> &work) {
   if (!work->wait()) throw std::runtime_error("the operation did not end");
 }
 
+using GroupPtr = c10::intrusive_ptr<c10d::ProcessGroupGloo>;
+
+at::Tensor sum(const at::Tensor &tensor, const GroupPtr &group) {
+  std::vector<at::Tensor> tensors{tensor.detach().clone(at::MemoryFormat::Contiguous)};
+  wait(group->allreduce(tensors));
+  return tensors[0];
+}
+
+struct DifferentiableSum : torch::autograd::Function<DifferentiableSum> {
+  static at::Tensor forward(torch::autograd::AutogradContext *ctx, const at::Tensor &tensor,
+                            const GroupPtr &group) {
+    ctx->saved_data["group"] = c10::IValue::make_capsule(group);
+    return sum(tensor, group);
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext *ctx,
+                                                 torch::autograd::variable_list grads) {
+    auto group = ctx->saved_data["group"].toCapsule();
+    return {sum(grads[0], c10::static_intrusive_pointer_cast<c10d::ProcessGroupGloo>(group)), {}};
+  }
+};
+
 class GlooProcessGroup final : public ProcessGroup {
  public:
-  explicit GlooProcessGroup(c10::intrusive_ptr<c10d::ProcessGroupGloo> group)
-      : group_(std::move(group)) {}
+  explicit GlooProcessGroup(GroupPtr group) : group_(std::move(group)) {}
 
   void all_reduce(const at::Tensor &tensor, std::uint8_t op) const override {
     static const c10d::ReduceOp::RedOpType ops[] = {c10d::ReduceOp::SUM, c10d::ReduceOp::MIN,
@@ -86,8 +108,12 @@ class GlooProcessGroup final : public ProcessGroup {
 
   void barrier() const override { wait(group_->barrier()); }
 
+  std::unique_ptr<at::Tensor> differentiable_sum(const at::Tensor &tensor) const override {
+    return std::make_unique<at::Tensor>(DifferentiableSum::apply(tensor, group_));
+  }
+
  private:
-  c10::intrusive_ptr<c10d::ProcessGroupGloo> group_;
+  GroupPtr group_;
 };
 
 void add_devices(c10d::ProcessGroupGloo::Options &options, const std::string &interfaces) {

@@ -36,6 +36,8 @@ class ProcessGroup {
   // `all`: the tensors of every rank, one behind the other.
   virtual void all_gather(const at::Tensor &all, const at::Tensor &own) const = 0;
   virtual void barrier() const = 0;
+  // The sum over all ranks; its backward pass sums the gradients of all ranks.
+  virtual std::unique_ptr<at::Tensor> differentiable_sum(const at::Tensor &tensor) const = 0;
 };
 
 // `interfaces`: of the network, parted by commas; empty for the one of the machine's name.

@@ -157,6 +157,7 @@ pub(crate) mod ffi {
         fn broadcast(self: &ProcessGroup, tensor: &Tensor, root: i32) -> Result<()>;
         fn all_gather(self: &ProcessGroup, all: &Tensor, own: &Tensor) -> Result<()>;
         fn barrier(self: &ProcessGroup) -> Result<()>;
+        fn differentiable_sum(self: &ProcessGroup, tensor: &Tensor) -> Result<UniquePtr<Tensor>>;
 
         fn keep_memory() -> bool;
         fn live_storages() -> i64;

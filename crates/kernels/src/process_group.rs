@@ -6,7 +6,7 @@ use std::time::Duration;
 use cxx::UniquePtr;
 use tch::Tensor;
 
-use crate::bridge::{at, ffi};
+use crate::bridge::{at, ffi, optional_output};
 use crate::error::{Result, torch};
 
 /// Keys and values that all processes see: c10d's `TCPStore`.
@@ -140,6 +140,16 @@ impl ProcessGroup {
     /// As [`ProcessGroup::all_reduce`].
     pub fn all_gather(&self, all: &Tensor, own: &Tensor) -> Result<()> {
         self.group.all_gather(at(all), at(own)).map_err(torch("all_gather"))
+    }
+
+    /// The sum of `tensor` over all ranks. Its backward pass is one more operation of all ranks,
+    /// which sums their gradients.
+    ///
+    /// # Errors
+    /// As [`ProcessGroup::all_reduce`].
+    pub fn differentiable_sum(&self, tensor: &Tensor) -> Result<Tensor> {
+        let sum = self.group.differentiable_sum(at(tensor)).map_err(torch("all_reduce"))?;
+        Ok(optional_output(sum).unwrap_or_default())
     }
 
     /// Waits until all ranks are here.

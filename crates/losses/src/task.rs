@@ -54,6 +54,43 @@ mod tests {
         assert_eq!(message, format!("unknown variant `l2`, expected one of `{names}`"));
     }
 
+    /// Parts with few, many and no labels.
+    #[test]
+    fn the_shares_of_parts_add_up_to_the_loss_of_the_whole() {
+        polyptych_tensor::manual_seed(2);
+        let weighted = CrossEntropy { background_weight: 0.2, label_smoothing: 0.1 };
+        for config in LossConfig::examples().into_iter().chain([LossConfig::from(weighted)]) {
+            let z = Tensor::randn([6, 3, 4, 4], (Kind::Float, Device::Cpu)).set_requires_grad(true);
+            let target = |channels: i64| {
+                let y = Tensor::rand([6, channels, 4, 4], (Kind::Float, Device::Cpu)).round();
+                let unlabelled = y.rand_like().lt(0.3);
+                let _ = unlabelled.narrow(0, 3, 2).fill_(1);
+                y.masked_fill(&unlabelled, f64::NAN)
+            };
+            let y = if config.forward(&z, &target(3)).is_ok() { target(3) } else { target(1) };
+            let whole = config.forward(&z, &y).unwrap();
+            whole.loss.backward();
+            let expected = z.grad().copy();
+            z.shallow_clone().zero_grad();
+            let part = |t: &Tensor, start, len| t.narrow(0, start, len);
+            let ranges = [(0, 1), (1, 2), (3, 2), (5, 1)];
+            let sums = ranges.map(|(start, len)| config.label_sums(&part(&y, start, len)));
+            let all: Vec<f64> =
+                (0..sums[0].len()).map(|index| sums.iter().map(|own| own[index]).sum()).collect();
+            assert_eq!(all, config.label_sums(&y), "{config:?}");
+            let mut sum = 0.0;
+            for (start, len) in ranges {
+                let (z, y) = (part(&z, start, len), part(&y, start, len));
+                let share = config.share(&z, &y, &all).unwrap();
+                share.loss.backward();
+                sum += share.loss.double_value(&[]);
+                assert_eq!(share.labelled.int64_value(&[]), whole.labelled.int64_value(&[]));
+            }
+            assert!((sum - whole.loss.double_value(&[])).abs() < 1e-6, "{config:?}");
+            assert!(z.grad().allclose(&expected, 1e-5, 1e-7, false), "{config:?}");
+        }
+    }
+
     /// Three outputs suit every loss; where all is unlabelled the loss is exactly 0.
     #[test]
     fn every_loss_is_0_without_labels() {

@@ -5,7 +5,8 @@ use ndarray::{ArrayView3, Zip};
 use crate::check;
 use crate::error::{MetricError, Result};
 use crate::metric::{Metric, Score};
-use crate::{Details, ErrorHistogram};
+use crate::seen::SeenMut;
+use crate::{Details, ErrorHistogram, ExactSum};
 
 const NAME: &str = "depth";
 
@@ -26,9 +27,9 @@ const MIN_DEPTH: f64 = 1e-9;
 #[derive(Debug, Clone)]
 pub struct Depth {
     pixels: u64,
-    squared: f64,
-    log_squared: f64,
-    relative: f64,
+    squared: ExactSum,
+    log_squared: ExactSum,
+    relative: ExactSum,
     within: u64,
     /// Pixels by the size of `|z - y|`.
     histogram: [u64; BINS],
@@ -39,10 +40,19 @@ const BINS_PER_DECADE: f64 = 12.0;
 const SMALLEST: f64 = 1e-4;
 const BINS: usize = 7 * BINS_PER_DECADE as usize;
 
+/// Sums over the pixels of one image.
+#[derive(Debug, Default)]
+struct Sums {
+    squared: f64,
+    log_squared: f64,
+    relative: f64,
+}
+
 impl Default for Depth {
     fn default() -> Self {
         let histogram = [0; BINS];
-        Self { pixels: 0, squared: 0.0, log_squared: 0.0, relative: 0.0, within: 0, histogram }
+        let [squared, log_squared, relative] = [(); 3].map(|()| ExactSum::default());
+        Self { pixels: 0, squared, log_squared, relative, within: 0, histogram }
     }
 }
 
@@ -52,12 +62,12 @@ impl Depth {
         Self::default()
     }
 
-    fn add(&mut self, predicted: f64, label: f64) {
+    fn add(&mut self, predicted: f64, label: f64, image: &mut Sums) {
         let predicted = predicted.max(MIN_DEPTH);
         self.pixels += 1;
-        self.squared += (predicted - label).powi(2);
-        self.log_squared += (predicted / label).ln().powi(2);
-        self.relative += (predicted - label).abs() / label;
+        image.squared += (predicted - label).powi(2);
+        image.log_squared += (predicted / label).ln().powi(2);
+        image.relative += (predicted - label).abs() / label;
         let decades = ((predicted - label).abs() / SMALLEST).log10();
         // Errors of 0 are in the first bin: their logarithm is below all others.
         let bin = (decades * BINS_PER_DECADE).max(0.0) as usize;
@@ -71,12 +81,22 @@ impl Metric for Depth {
         check::shapes(NAME, (&prediction, 1), (&target, 1))?;
         check::prediction(NAME, &prediction, "a depth", |_| true)?;
         check::target(NAME, &target, "a positive depth", |depth| depth > 0.0)?;
+        let mut image = Sums::default();
         Zip::from(&prediction).and(&target).for_each(|&predicted, &label| {
             if !label.is_nan() {
-                self.add(predicted.into(), label.into());
+                self.add(predicted.into(), label.into(), &mut image);
             }
         });
+        self.squared.add(image.squared);
+        self.log_squared.add(image.log_squared);
+        self.relative.add(image.relative);
         Ok(())
+    }
+
+    fn seen_mut(&mut self) -> SeenMut<'_> {
+        let Self { pixels, squared, log_squared, relative, within, histogram } = self;
+        let counts = histogram.iter_mut().chain([pixels, within]).collect();
+        SeenMut { counts, sums: vec![squared, log_squared, relative], ..SeenMut::default() }
     }
 
     fn compute(&self) -> Result<Vec<Score>> {
@@ -85,9 +105,9 @@ impl Metric for Depth {
         }
         let pixels = self.pixels as f64;
         Ok(vec![
-            Score::error("rmse_m", (self.squared / pixels).sqrt(), "m"),
-            Score::error("log_rmse", (self.log_squared / pixels).sqrt(), ""),
-            Score::error("abs_rel", self.relative / pixels, ""),
+            Score::error("rmse_m", (self.squared.value() / pixels).sqrt(), "m"),
+            Score::error("log_rmse", (self.log_squared.value() / pixels).sqrt(), ""),
+            Score::error("abs_rel", self.relative.value() / pixels, ""),
             Score::percent("delta_1_25", self.within as f64 / pixels),
         ])
     }

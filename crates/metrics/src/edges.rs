@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::check;
 use crate::error::{MetricError, Result};
 use crate::metric::{Metric, Score};
+use crate::seen::SeenMut;
 use crate::{Details, PrecisionRecall};
 use curve::Counts;
 use matching::Matcher;
@@ -127,6 +128,13 @@ impl Metric for Edges {
             total.add(counts);
         }
         Ok(())
+    }
+
+    fn seen_mut(&mut self) -> SeenMut<'_> {
+        let Self { images, per_threshold, best_per_image, .. } = self;
+        let all = per_threshold.iter_mut().chain([best_per_image]);
+        let counts = all.flat_map(Counts::numbers_mut).chain([images]).collect();
+        SeenMut { counts, ..SeenMut::default() }
     }
 
     fn compute(&self) -> Result<Vec<Score>> {

@@ -5,6 +5,7 @@ use ndarray::ArrayView3;
 use crate::check;
 use crate::error::{MetricError, Result};
 use crate::metric::{ClassScore, Metric, Score};
+use crate::seen::SeenMut;
 
 const NAME: &str = "mean_average_precision";
 
@@ -53,6 +54,10 @@ impl Metric for MeanAveragePrecision {
 
     /// # Errors
     /// Also if labels were seen but none of them positive, for then no ranking has a precision.
+    fn seen_mut(&mut self) -> SeenMut<'_> {
+        SeenMut { lists: self.ranked.iter_mut().collect(), ..SeenMut::default() }
+    }
+
     fn compute(&self) -> Result<Vec<Score>> {
         let known: Vec<f64> =
             self.ranked.iter().filter_map(|images| average_precision(images)).collect();

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::Details;
 use crate::error::Result;
+use crate::seen::{Seen, SeenMut};
 
 /// A measure of one task over a set of images.
 pub trait Metric: Send {
@@ -25,6 +26,20 @@ pub trait Metric: Send {
     /// # Errors
     /// [`MetricError::NoLabel`](crate::MetricError::NoLabel) if no labelled pixel was seen.
     fn compute(&self) -> Result<Vec<Score>>;
+
+    /// All that it adds up over images.
+    fn seen_mut(&mut self) -> SeenMut<'_>;
+
+    /// A copy of all that it has added up.
+    fn seen(&mut self) -> Seen {
+        self.seen_mut().copy()
+    }
+
+    /// Adds what another metric of the same kind and options has seen: the scores are those of one
+    /// metric that has seen all, to the last digit.
+    fn merge(&mut self, other: &Seen) {
+        self.seen_mut().add(other);
+    }
 
     /// The value of each class, in the order of classes; nothing for a measure without classes.
     fn per_class(&self) -> Vec<ClassScore> {

@@ -8,7 +8,8 @@ use ndarray::{ArrayView1, ArrayView3, Axis};
 use crate::check;
 use crate::error::{MetricError, Result};
 use crate::metric::{Metric, Score};
-use crate::{Details, ErrorHistogram};
+use crate::seen::SeenMut;
+use crate::{Details, ErrorHistogram, ExactSum};
 
 const NAME: &str = "normals";
 
@@ -33,8 +34,8 @@ const NUM_BINS: usize = 180 * BINS_PER_DEGREE as usize + 1;
 #[derive(Debug, Clone)]
 pub struct Normals {
     pixels: u64,
-    sum: f64,
-    squared: f64,
+    sum: ExactSum,
+    squared: ExactSum,
     within: [u64; 3],
     histogram: Vec<u64>,
 }
@@ -44,7 +45,8 @@ const LIMITS: [(&str, f64); 3] =
 
 impl Default for Normals {
     fn default() -> Self {
-        Self { pixels: 0, sum: 0.0, squared: 0.0, within: [0; 3], histogram: vec![0; NUM_BINS] }
+        let (sum, squared) = (ExactSum::default(), ExactSum::default());
+        Self { pixels: 0, sum, squared, within: [0; 3], histogram: vec![0; NUM_BINS] }
     }
 }
 
@@ -56,8 +58,6 @@ impl Normals {
 
     fn add(&mut self, angle: f64) {
         self.pixels += 1;
-        self.sum += angle;
-        self.squared += angle * angle;
         for (count, (_, limit)) in self.within.iter_mut().zip(LIMITS) {
             *count += u64::from(angle < limit);
         }
@@ -81,12 +81,24 @@ impl Metric for Normals {
         check::prediction(NAME, &prediction, "a component", |_| true)?;
         check::target(NAME, &target, "a finite component", |_| true)?;
         let labels = unit_targets(&target)?;
+        let (mut sum, mut squared) = (0.0, 0.0);
         for (predicted, label) in prediction.lanes(Axis(0)).into_iter().zip(labels) {
             if let Some(label) = label {
-                self.add(angle_deg(unit(predicted).unwrap_or_default(), label));
+                let angle = angle_deg(unit(predicted).unwrap_or_default(), label);
+                self.add(angle);
+                sum += angle;
+                squared += angle * angle;
             }
         }
+        self.sum.add(sum);
+        self.squared.add(squared);
         Ok(())
+    }
+
+    fn seen_mut(&mut self) -> SeenMut<'_> {
+        let Self { pixels, sum, squared, within, histogram } = self;
+        let counts = histogram.iter_mut().chain(within).chain([pixels]).collect();
+        SeenMut { counts, sums: vec![sum, squared], ..SeenMut::default() }
     }
 
     fn compute(&self) -> Result<Vec<Score>> {
@@ -95,9 +107,9 @@ impl Metric for Normals {
         }
         let pixels = self.pixels as f64;
         let mut scores = vec![
-            Score::error("mean_angle_deg", self.sum / pixels, "deg"),
+            Score::error("mean_angle_deg", self.sum.value() / pixels, "deg"),
             Score::error("median_angle_deg", self.median(), "deg"),
-            Score::error("rmse_angle_deg", (self.squared / pixels).sqrt(), "deg"),
+            Score::error("rmse_angle_deg", (self.squared.value() / pixels).sqrt(), "deg"),
         ];
         scores.extend(
             LIMITS

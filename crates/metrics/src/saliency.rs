@@ -8,7 +8,8 @@ use ndarray::ArrayView3;
 use crate::check;
 use crate::error::{MetricError, Result};
 use crate::metric::{Metric, Score};
-use crate::{Details, PrecisionRecall};
+use crate::seen::SeenMut;
+use crate::{Details, ExactSum, PrecisionRecall};
 
 const NAME: &str = "saliency";
 /// Keeps precision and recall defined where a map is empty.
@@ -37,11 +38,11 @@ pub struct Saliency {
     pooled: [Counts; 19],
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct Means {
-    iou: f64,
-    precision: f64,
-    recall: f64,
+    iou: ExactSum,
+    precision: ExactSum,
+    recall: ExactSum,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -84,16 +85,24 @@ impl Metric for Saliency {
         Ok(())
     }
 
+    fn seen_mut(&mut self) -> SeenMut<'_> {
+        let Self { images, per_image, pooled } = self;
+        let counts =
+            pooled.iter_mut().flat_map(|c| [&mut c.hits, &mut c.predicted, &mut c.labelled]);
+        let sums = per_image.iter_mut().flat_map(|m| [&mut m.iou, &mut m.precision, &mut m.recall]);
+        let (counts, sums) = (counts.chain([images]).collect(), sums.collect());
+        SeenMut { counts, sums, ..SeenMut::default() }
+    }
+
     fn compute(&self) -> Result<Vec<Score>> {
         if self.images == 0 {
             return Err(MetricError::NoLabel { metric: NAME });
         }
         let images = self.images as f64;
-        let miou = max(self.per_image.iter().map(|means| means.iou / images));
-        let max_f = max(self
-            .per_image
-            .iter()
-            .map(|means| f_measure(means.precision / images, means.recall / images, 1.0)));
+        let miou = max(self.per_image.iter().map(|means| means.iou.value() / images));
+        let max_f = max(self.per_image.iter().map(|means| {
+            f_measure(means.precision.value() / images, means.recall.value() / images, 1.0)
+        }));
         let beta_max_f = max(self
             .pooled
             .iter()
@@ -119,9 +128,9 @@ impl Metric for Saliency {
 
 impl Means {
     fn add(&mut self, counts: Counts) {
-        self.iou += counts.iou();
-        self.precision += counts.precision();
-        self.recall += counts.recall();
+        self.iou.add(counts.iou());
+        self.precision.add(counts.precision());
+        self.recall.add(counts.recall());
     }
 }
 

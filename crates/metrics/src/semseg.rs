@@ -9,6 +9,7 @@ use crate::Details;
 use crate::check;
 use crate::error::{MetricError, Result};
 use crate::metric::{ClassScore, Metric, Score};
+use crate::seen::SeenMut;
 
 const NAME: &str = "semseg_iou";
 
@@ -70,6 +71,10 @@ impl Metric for SemsegIou {
             }
         });
         Ok(())
+    }
+
+    fn seen_mut(&mut self) -> SeenMut<'_> {
+        SeenMut { counts: self.confusion.iter_mut().collect(), ..SeenMut::default() }
     }
 
     fn compute(&self) -> Result<Vec<Score>> {

@@ -8,6 +8,7 @@ use crate::Details;
 use crate::check;
 use crate::error::{MetricError, Result};
 use crate::metric::{ClassScore, Metric, Score};
+use crate::seen::SeenMut;
 
 const NAME: &str = "top_k";
 /// A task of more classes has no table of what is taken for what: it grows with their square.
@@ -104,6 +105,14 @@ impl Metric for TopK {
             self.within.count(rank(&prediction, class, self.own.clone()));
         }
         Ok(())
+    }
+
+    fn seen_mut(&mut self) -> SeenMut<'_> {
+        let Self { by_class, confusion, images, all, within, .. } = self;
+        let counts = by_class.iter_mut().flat_map(|(images, hits)| [images, hits]);
+        let counts = counts.chain(confusion.iter_mut().flatten());
+        let others = [images, &mut all.top1, &mut all.top5, &mut within.top1, &mut within.top5];
+        SeenMut { counts: counts.chain(others).collect(), ..SeenMut::default() }
     }
 
     fn compute(&self) -> Result<Vec<Score>> {

@@ -22,6 +22,12 @@ pub enum Error {
         /// What LibTorch said.
         reason: String,
     },
+    /// A part of a batch that another process has.
+    #[error("statistics of batches: {reason}")]
+    BatchSum {
+        /// What the other processes say.
+        reason: String,
+    },
     /// Two parameters of one name.
     #[error("parameter `{name}`: the name is taken already")]
     DuplicateName {

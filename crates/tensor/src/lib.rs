@@ -5,6 +5,7 @@
 //! architecture.
 
 mod activations;
+mod batch_sum;
 pub mod device;
 mod error;
 mod grad_checkpoint;
@@ -28,6 +29,7 @@ mod tensors;
 mod testing;
 
 pub use activations::Activations;
+pub use batch_sum::BatchSum;
 pub use error::{Error, Result};
 pub use grad_checkpoint::grad_checkpoint;
 pub use grad_scaler::GradScaler;

@@ -8,9 +8,11 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use tch::{Device, Kind, Tensor};
 
+use crate::batch_sum::BatchSum;
 use crate::marks::{Marks, Owner, ParameterKind};
 use crate::{Error, Init, Result};
 use polyptych_kernels as kernels;
@@ -48,6 +50,7 @@ pub struct Entry {
 pub struct Store {
     entries: Rc<RefCell<BTreeMap<String, Entry>>>,
     device: Device,
+    batch_sum: Option<Arc<dyn BatchSum>>,
 }
 
 /// A place in the tree of names.
@@ -61,7 +64,13 @@ pub struct Scope {
 impl Store {
     /// An empty store for `device`.
     pub fn new(device: Device) -> Self {
-        Self { entries: Rc::default(), device }
+        Self { entries: Rc::default(), device, batch_sum: None }
+    }
+
+    /// The same store for layers that normalise by statistics of batches of which other processes
+    /// have parts too.
+    pub fn with_batch_sum(self, batch_sum: Arc<dyn BatchSum>) -> Self {
+        Self { batch_sum: Some(batch_sum), ..self }
     }
 
     /// The top of the tree.
@@ -184,6 +193,11 @@ impl Store {
 }
 
 impl Scope {
+    /// How statistics of batches are summed over processes, where they are.
+    pub(crate) fn batch_sum(&self) -> Option<Arc<dyn BatchSum>> {
+        self.store.batch_sum.clone()
+    }
+
     /// Goes down into `name`.
     pub fn pp(&self, name: impl Display) -> Scope {
         Scope { path: self.join(name), ..self.clone() }

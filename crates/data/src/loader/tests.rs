@@ -266,3 +266,26 @@ fn another_seed_is_another_order_of_the_same_samples() {
     };
     assert_eq!(sorted(order(&plain)), sorted(order(&other)));
 }
+
+#[test]
+fn parts_of_all_batches_make_the_whole() {
+    let whole = loader(Fake::new(11), config());
+    let batches = all(&whole, 1, 0);
+    let parts: Vec<_> = (0..3).map(|index| all(&whole.part_of_batches(index, 3), 1, 0)).collect();
+    for (at, batch) in batches.iter().enumerate() {
+        let indices: Vec<usize> = parts.iter().flat_map(|part| part[at].indices.clone()).collect();
+        assert_eq!(indices, batch.indices);
+        let images: Vec<f32> = parts.iter().flat_map(|p| p[at].images.iter().copied()).collect();
+        assert_eq!(images, batch.images.iter().copied().collect::<Vec<_>>());
+    }
+    // Four samples and three samples over three parts.
+    let lens = |part: &[Batch]| part.iter().map(|batch| batch.indices.len()).collect::<Vec<_>>();
+    assert_eq!(
+        parts.iter().map(|part| lens(part)).collect::<Vec<_>>(),
+        [[1; 3], [1; 3], [2, 2, 1]]
+    );
+    assert_eq!(bits(&all(&whole.part_of_batches(1, 3), 1, 2)), bits(&parts[1][2..]));
+    let some = all(&whole.some_batches(1, 2), 1, 0);
+    assert_eq!(bits(&some), bits(&batches[1..2]));
+    assert_eq!(whole.reseeded(5).part_of_batches(0, 2).num_batches(), 3);
+}

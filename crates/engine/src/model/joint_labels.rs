@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use polyptych_data::{Batch, TaskKind, TaskSpec};
+use polyptych_distributed::Ranks;
 use polyptych_losses::{ClassRanges, CrossEntropy, QualityRetaining, TaskLoss};
 use polyptych_tensor::{Device, Kind, Tensor, Tensors};
 
@@ -98,11 +99,17 @@ impl JointLabels {
     /// The loss of one training batch, which the quality-retaining bank remembers.
     ///
     /// `outputs`: `[batch, classes]` of every task of the model. Images without a class in any
-    /// task are left out.
+    /// task are left out. The loss and what is remembered are of the parts of all `ranks`, in their
+    /// order; its graph is that of this rank's part.
     ///
     /// # Errors
     /// An image with a class in several tasks.
-    pub(crate) fn forward(&mut self, outputs: &[Tensor], batch: &Batch) -> Result<JointLoss> {
+    pub(crate) fn forward(
+        &mut self,
+        ranks: &Ranks,
+        outputs: &[Tensor],
+        batch: &Batch,
+    ) -> Result<JointLoss> {
         let classes = classes(&self.ranges, batch)?;
         let labelled: Vec<i64> = (0i64..)
             .zip(&classes)
@@ -112,7 +119,9 @@ impl JointLabels {
         let classes: Vec<i64> = classes.into_iter().flatten().map(|class| class as i64).collect();
         let logits = logits(outputs, &self.joined);
         let rows = Tensor::from_slice(&labelled).to_device(logits.device());
-        let logits = logits.index_select(0, &rows);
+        let logits = of_all_ranks(ranks, logits.index_select(0, &rows))?;
+        let classes = ranks.gather_rows(&Tensor::from_slice(&classes))?;
+        let classes = Vec::<i64>::try_from(&Tensor::cat(&classes, 0))?;
         let target = Tensor::from_slice(&classes);
         let column = target.unsqueeze(1).to_kind(Kind::Float).to_device(logits.device());
         let cross_entropy = self.cross_entropy.forward(&logits, &column)?.loss;
@@ -162,6 +171,16 @@ impl JointLabels {
             None => Ok(()),
         }
     }
+}
+
+/// The rows of all ranks, in their order; those of this one keep their graph.
+fn of_all_ranks(ranks: &Ranks, own: Tensor) -> Result<Tensor> {
+    if !ranks.are_many() {
+        return Ok(own);
+    }
+    let mut all = ranks.gather_rows(&own)?;
+    all[ranks.rank()] = own;
+    Ok(Tensor::cat(&all, 0))
 }
 
 /// The logits of the tasks at `joined`, one behind the other: `[batch, classes]`.

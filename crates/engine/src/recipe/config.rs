@@ -213,6 +213,14 @@ pub struct TrainRecipe {
     pub tensorboard: bool,
     /// Base learning rate.
     pub lr: f64,
+    /// Parts that a step's batch is gone through in, one after the other: less memory for the
+    /// same gradients. Statistics of batches, and dropout, are those of the parts.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub accumulate: usize,
+    /// Whether batch normalisation takes its statistics over the parts of all processes, as
+    /// PyTorch's `SyncBatchNorm`; each process takes those of its own part otherwise.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sync_batch_norm: bool,
     /// Weight decay of matrices.
     pub weight_decay: f64,
     /// Largest joint norm of the gradients.
@@ -221,6 +229,14 @@ pub struct TrainRecipe {
     pub optimiser: OptimiserRecipe,
     /// Shape of the learning rate.
     pub schedule: Schedule,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn is_one(count: &usize) -> bool {
+    *count == 1
 }
 
 fn yes() -> bool {

@@ -48,6 +48,8 @@ save_total_limit = 1
 max_skipped = 1
 conflict_every = 1
 lr = 1.0
+accumulate = 1
+sync_batch_norm = false
 weight_decay = 0.0
 clip_grad_norm = 1.0
 optimiser = { name = "adamw", betas = [0.9, 0.999], eps = 1e-8 }

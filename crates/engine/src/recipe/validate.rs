@@ -19,6 +19,7 @@ impl Recipe {
             ("train.save_every", self.train.save_every),
             ("train.save_total_limit", self.train.save_total_limit as u64),
             ("train.max_skipped", self.train.max_skipped),
+            ("train.accumulate", self.train.accumulate as u64),
             ("data.batch_size", self.data.batch_size as u64),
         ];
         let zeros = positive.iter().filter(|(_, value)| *value == 0);
@@ -37,6 +38,17 @@ impl Recipe {
             if sources.is_empty() {
                 return wrong(key, "expected at least one data set, found none".into());
             }
+        }
+        let accumulate = self.train.accumulate;
+        if accumulate > 1 && (balancer::balances(self) || self.union.is_some()) {
+            let reason = "expected 1 beside a balancer, conflict_every, adatask or a union, which \
+                          need the losses of a whole batch at once";
+            return wrong("train.accumulate", format!("{reason}, found {accumulate}"));
+        }
+        if accumulate > self.data.batch_size {
+            let most = self.data.batch_size;
+            let reason = format!("expected at most data.batch_size {most}, found {accumulate}");
+            return wrong("train.accumulate", reason);
         }
         balancer::validate(self, origin)?;
         per_task::validate(self, origin)?;

@@ -8,6 +8,7 @@ use polyptych_data::{
     Cached, Dataset, Facts, Loader, LoaderConfig, Root, TaskSpec, Union, ValidationReport,
     folder_of, require_disjoint,
 };
+use polyptych_distributed::Ranks;
 use polyptych_tensor::{Device, Tensor};
 
 use crate::run::data_record::DataRecord;
@@ -69,6 +70,24 @@ impl DataSets {
         }
         let record = DataRecord::Sets { train: train.records(), eval: eval.dataset().records() };
         Ok(Self { train: Loader::new(train, config)?, eval, specs, record })
+    }
+
+    /// Batches for one of several processes: a part of every one to learn from, and some of those
+    /// to measure on, whole, so that an output is what it is in one process.
+    /// The threads of a machine are divided among its processes.
+    ///
+    /// # Errors
+    /// Threads that cannot be started.
+    pub(crate) fn part_of(self, ranks: &Ranks) -> Result<Self> {
+        if !ranks.are_many() {
+            return Ok(self);
+        }
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = (cores / ranks.local_size()).max(1);
+        let (rank, size) = (ranks.rank(), ranks.size());
+        let train = self.train.part_of_batches(rank, size).with_threads(threads)?;
+        let eval = self.eval.some_batches(rank, size).with_threads(threads)?;
+        Ok(Self { train, eval, ..self })
     }
 
     /// The tasks of `recipe` alone: data sets that are not here are known by their manifests.

@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 
 use ndarray::{ArrayView3, ArrayView4, Axis};
 use polyptych_data::{Batch, Loader};
+use polyptych_distributed::Ranks;
 use polyptych_metrics::{
-    Baseline, ClassScore, DeltaM, Details, Metric, MetricError, Score, delta_m,
+    Baseline, ClassScore, DeltaM, Details, ExactSum, Metric, MetricError, Score, Seen, delta_m,
 };
 use polyptych_tensor::{Device, Kind, Tensor, no_grad};
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::run::peak::Peak;
-use crate::{Model, Result, Task, to_tensor};
+use crate::training::log::to_json;
+use crate::{Error, Model, Result, Task, to_tensor};
 
 /// Scores of every task.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -131,6 +133,7 @@ pub fn evaluate_watched(
         note(model, &batch, &mut observed)?;
         watch(done + 1, &batch, &outputs)?;
     }
+    of_all_ranks(&model.ranks, &mut metrics, &mut observed)?;
     let scores = |((task, metric), observed): ((&Task, &dyn Metric), Sums)| {
         let scores = match metric.compute() {
             Err(MetricError::NoLabel { .. }) => Vec::new(),
@@ -151,6 +154,37 @@ pub fn evaluate_watched(
     Ok(evaluation)
 }
 
+/// What the metrics of one rank have seen, and what the method noted there.
+#[derive(Serialize, Deserialize)]
+struct SeenByRank {
+    metrics: Vec<Seen>,
+    observed: Vec<Sums>,
+}
+
+/// Adds what other ranks have seen of their batches; all have the same numbers then.
+fn of_all_ranks(
+    ranks: &Ranks,
+    metrics: &mut [Box<dyn Metric>],
+    observed: &mut [Sums],
+) -> Result<()> {
+    if !ranks.are_many() {
+        return Ok(());
+    }
+    let seen = metrics.iter_mut().map(|metric| metric.seen()).collect();
+    let own = SeenByRank { metrics: seen, observed: observed.to_vec() };
+    let all = ranks.gather(to_json(&own).as_bytes())?;
+    for (rank, bytes) in all.iter().enumerate().filter(|(rank, _)| *rank != ranks.rank()) {
+        let other: SeenByRank = serde_json::from_slice(bytes).map_err(|e| Error::Recipe {
+            origin: format!("rank {rank}"),
+            key: "evaluation".into(),
+            reason: e.to_string(),
+        })?;
+        metrics.iter_mut().zip(&other.metrics).for_each(|(metric, seen)| metric.merge(seen));
+        observed.iter_mut().zip(&other.observed).for_each(|(sums, more)| sums.merge(more));
+    }
+    Ok(())
+}
+
 fn named(task: &Task, metric: &dyn Metric) -> Vec<NamedClass> {
     let pairs = task.spec.classes.iter().zip(metric.per_class());
     pairs.map(|(class, score)| NamedClass { class: class.clone(), score }).collect()
@@ -164,20 +198,31 @@ pub(crate) fn predict_batch(model: &Model, batch: &Batch) -> Result<Vec<ndarray:
 }
 
 /// Sums over images of what the method noted.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Sums {
     images: usize,
-    by_name: BTreeMap<String, Vec<f64>>,
+    by_name: BTreeMap<String, Vec<ExactSum>>,
 }
 
 impl Sums {
     fn add(&mut self, name: &str, values: &[f64]) {
-        let sums = self.by_name.entry(name.to_owned()).or_insert_with(|| vec![0.0; values.len()]);
-        sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+        let sums = self.by_name.entry(name.to_owned()).or_default();
+        sums.resize_with(values.len(), ExactSum::default);
+        sums.iter_mut().zip(values).for_each(|(sum, value)| sum.add(*value));
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.images += other.images;
+        for (name, more) in &other.by_name {
+            let sums = self.by_name.entry(name.clone()).or_default();
+            sums.resize_with(more.len(), ExactSum::default);
+            sums.iter_mut().zip(more).for_each(|(sum, more)| sum.merge(more));
+        }
     }
 
     fn means(self) -> BTreeMap<String, Vec<f64>> {
-        let mean = |sums: Vec<f64>| sums.iter().map(|sum| sum / self.images as f64).collect();
+        let images = self.images as f64;
+        let mean = |sums: Vec<ExactSum>| sums.iter().map(|sum| sum.value() / images).collect();
         self.by_name.into_iter().map(|(name, sums)| (name, mean(sums))).collect()
     }
 }

@@ -7,6 +7,7 @@ use polyptych_tensor::{Tensor, Tensors, seed_of_step};
 use super::objective::Objective;
 use super::objective::pass::Pass;
 use super::objective::step::{StepBatch, StepInputs};
+use super::ranks::{ByRank, average_running_statistics};
 use crate::run::RECIPE;
 use crate::training::balance::step::Clipping;
 use crate::{
@@ -64,6 +65,7 @@ impl Learner {
         let lr = self.lr(step);
         let images = to_tensor(&batch.images, self.model.store.device());
         let pass = self.backward(step, &images, batch)?;
+        average_running_statistics(&self.model)?;
         if step == 0 && pass.has_gradients {
             self.model.store.check_gradients()?;
         }
@@ -135,7 +137,8 @@ impl Learner {
     }
 
     fn step_batch<'a>(&self, step: u64, images: &'a Tensor, batch: &'a Batch) -> StepBatch<'a> {
-        StepBatch { images, batch, step, seed: seed_of_step(self.seed, step) }
+        let seed = self.model.ranks.seed(seed_of_step(self.seed, step));
+        StepBatch { images, batch, step, seed }
     }
 
     /// The joint norm of the gradients before clipping.

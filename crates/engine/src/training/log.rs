@@ -30,7 +30,7 @@ pub(crate) trait Follower: std::fmt::Debug + Send {
 }
 
 /// A sample as a picture.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Picture {
     /// Place in the data set and name.
     pub(crate) name: String,
@@ -43,7 +43,8 @@ pub(crate) struct Picture {
 /// Appends to `metrics.jsonl`.
 #[derive(Debug)]
 pub(crate) struct Log {
-    path: PathBuf,
+    /// None where another process writes.
+    path: Option<PathBuf>,
     follower: Option<Box<dyn Follower>>,
 }
 
@@ -56,7 +57,12 @@ impl Log {
             let kept: String = kept.map(|line| format!("{line}\n")).collect();
             polyptych_formats::file::write_aside(&path, kept.as_bytes())?;
         }
-        Ok(Self { path, follower: None })
+        Ok(Self { path: Some(path), follower: None })
+    }
+
+    /// A log of which nothing is kept, of a process beside the one that writes.
+    pub(crate) fn silent() -> Self {
+        Self { path: None, follower: None }
     }
 
     /// Every line goes to `follower`, too.
@@ -77,10 +83,11 @@ impl Log {
 
     /// Writes one line at once, so that a cut loses at most the last one.
     pub(crate) fn write(&mut self, line: &impl Serialize) -> Result<()> {
+        let Some(path) = &self.path else { return Ok(()) };
         let mut text = to_json(line);
         text.push('\n');
-        let file = OpenOptions::new().create(true).append(true).open(&self.path);
-        file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(io(&self.path))?;
+        let file = OpenOptions::new().create(true).append(true).open(path);
+        file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(io(path))?;
         let Some(follower) = &mut self.follower else { return Ok(()) };
         let line = serde_json::from_str(&text).expect("our own text is JSON");
         follower.line(&line)

@@ -72,7 +72,7 @@ impl Objective {
         let losses = match joint {
             _ if balances(recipe) => Losses::Balanced(Balanced::new(recipe, model, params, train)?),
             Some(joint) => Losses::JointLabels(JointLabelsObjective::new(model, joint)),
-            None => Losses::WeightedSum(WeightedSum::new(model)?),
+            None => Losses::WeightedSum(WeightedSum::new(model, recipe.train.accumulate)?),
         };
         let scaler = recipe.precision.scales_losses().then(GradScaler::default);
         Ok(Self { losses, scaler })

@@ -1,12 +1,14 @@
 //! What a run tells of itself: its preparation, every step, and how it ended.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use polyptych_adapters::ExpertLayer;
 use polyptych_tensor::LoadReport;
 use serde::Serialize;
 
 use crate::Evaluation;
+use crate::training::ranks::RankReport;
 
 /// What a training step was like.
 #[derive(Debug, Clone, Serialize)]
@@ -43,6 +45,9 @@ pub struct StepReport {
     /// What is wrong with each of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub bad_sample_errors: Vec<String>,
+    /// What the processes of the run say of it; none where there is one process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ranks: Option<RankReport>,
 }
 
 fn is_zero(count: &usize) -> bool {
@@ -85,4 +90,10 @@ pub struct Preparation {
     pub extended: Option<LoadReport>,
     /// The experts that were found in it, for methods that have them.
     pub experts: Vec<ExpertLayer>,
+}
+
+/// Milliseconds since `started`, which becomes now.
+pub(super) fn lap(started: &mut Instant) -> f64 {
+    let since = std::mem::replace(started, Instant::now());
+    since.elapsed().as_secs_f64() * 1e3
 }

@@ -61,11 +61,14 @@ impl Standing {
         }
     }
 
-    /// Writes a checkpoint.
+    /// Writes a checkpoint, as the first of the run's processes.
     ///
     /// # Errors
     /// Whatever the file system says.
     pub(super) fn save(&self, learner: &Learner) -> Result<()> {
+        if !learner.model.ranks.is_first() {
+            return Ok(());
+        }
         self.checkpoint(learner).save(&self.folder.checkpoints(), self.train.save_total_limit)
     }
 

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use ndarray::Array4;
 use polyptych_data::{Batch, TaskSpec};
+use polyptych_distributed::Ranks;
 use polyptych_formats::file;
 use polyptych_tensor::memory;
 use serde_json::json;
@@ -12,7 +13,8 @@ use serde_json::json;
 use super::dump::{self, StepDump};
 use super::learner::Gradients;
 use super::log::{Baselines, to_json};
-use super::report::{Observer, Preparation, StepReport, TrainOutcome};
+use super::ranks::{ByRank, RankReport, pictures_of_all};
+use super::report::{Observer, Preparation, StepReport, TrainOutcome, lap};
 use super::start::{self, OpenedRun};
 use crate::error::io;
 use crate::report::samples::SamplePicker;
@@ -34,7 +36,21 @@ impl Trainer {
         baselines: Option<&Baselines>,
         path: &Path,
     ) -> Result<(Self, Preparation)> {
-        let (run, preparation) = start::start(recipe, baselines, path)?;
+        Self::start_among(Ranks::ALONE, recipe, baselines, path)
+    }
+
+    /// As [`Trainer::start`], as one of several processes, each of which goes through its part of
+    /// every batch; the first one writes.
+    ///
+    /// # Errors
+    /// As [`Trainer::start`], of any process; processes whose recipe, data or versions differ.
+    pub fn start_among(
+        ranks: &Ranks,
+        recipe: Recipe,
+        baselines: Option<&Baselines>,
+        path: &Path,
+    ) -> Result<(Self, Preparation)> {
+        let (run, preparation) = ranks.heard(start::start(ranks, recipe, baselines, path))?;
         Ok((Self { run }, preparation))
     }
 
@@ -56,7 +72,19 @@ impl Trainer {
     /// # Errors
     /// As [`Trainer::resume`]; a field that may not change; fewer steps than are done.
     pub fn resume_with(path: &Path, overrides: &[String]) -> Result<(Self, Vec<Change>)> {
-        let (run, changes) = start::resume(path, overrides)?;
+        Self::resume_among(Ranks::ALONE, path, overrides)
+    }
+
+    /// As [`Trainer::resume_with`], as one of several processes, however many the run had before.
+    ///
+    /// # Errors
+    /// As [`Trainer::resume_with`], of any process; processes whose recipe, data or versions differ.
+    pub fn resume_among(
+        ranks: &Ranks,
+        path: &Path,
+        overrides: &[String],
+    ) -> Result<(Self, Vec<Change>)> {
+        let (run, changes) = ranks.heard(start::resume(ranks, path, overrides))?;
         Ok((Self { run }, changes))
     }
 
@@ -100,6 +128,11 @@ impl Trainer {
         &self.run.standing.folder
     }
 
+    /// The processes of the run.
+    pub fn ranks(&self) -> &Ranks {
+        &self.model().ranks
+    }
+
     /// Steps done.
     pub fn step(&self) -> u64 {
         self.run.standing.state.step
@@ -115,6 +148,10 @@ impl Trainer {
     /// gradient in the first step, or a checkpoint that cannot be written.
     pub fn run(&mut self, observer: &mut dyn Observer) -> Result<TrainOutcome> {
         let outcome = self.run_steps(observer);
+        let outcome = self.ranks().heard(outcome);
+        if !self.ranks().is_first() {
+            return outcome;
+        }
         let dumped = matches!(outcome, Err(Error::NotFinite { .. }));
         if outcome.is_err() && !dumped && !self.folder().has_checkpoint().unwrap_or(true) {
             self.folder().discard();
@@ -150,7 +187,7 @@ impl Trainer {
             let report = self.step_on(&batch?, &mut started)?;
             observer.step(&report, steps);
             self.run.log.write(&report)?;
-            if observer.stop() {
+            if self.ranks().any(observer.stop())? {
                 return Ok(true);
             }
             if self.run.standing.evaluation_is_due() {
@@ -167,7 +204,7 @@ impl Trainer {
     /// The step of `batch`, which was waited for since `started`: down the gradients, unless a
     /// number is not finite.
     fn step_on(&mut self, batch: &Batch, started: &mut Instant) -> Result<StepReport> {
-        let step = self.step();
+        let (step, traffic) = (self.step(), self.ranks().traffic());
         let found = self.run.learner.gradients(step, batch)?;
         let loss_scale = self.run.learner.objective.loss_scale();
         match found.are_finite() {
@@ -190,6 +227,7 @@ impl Trainer {
             weights: self.run.learner.objective.named_weights(&found.pass),
             bad_samples: batch.skipped.len(),
             bad_sample_errors: batch.skipped.clone(),
+            ranks: RankReport::of(self.ranks(), batch, &traffic)?,
         })
     }
 
@@ -218,10 +256,12 @@ impl Trainer {
         }
         let run = standing.folder.path();
         let path = dump::folder(run);
-        std::fs::create_dir_all(&path).map_err(io(&path))?;
-        standing.checkpoint(learner).save(&path, 1)?;
-        let params = learner.model.store.trainable();
-        StepDump::new(step, batch, found.pass.numbers(), &params).write(run)?;
+        if learner.model.ranks.is_first() {
+            std::fs::create_dir_all(&path).map_err(io(&path))?;
+            standing.checkpoint(learner).save(&path, 1)?;
+            let params = learner.model.store.trainable();
+            StepDump::new(step, batch, found.pass.numbers(), &params).write(run)?;
+        }
         Err(Error::NotFinite { step: step + 1, what: "loss or gradient".into(), count, path })
     }
 
@@ -230,31 +270,30 @@ impl Trainer {
         let OpenedRun { recipe, data, learner, standing, baselines, log, .. } = &mut self.run;
         let (step, loader) = (standing.state.step, &data.eval);
         learner.model.set_progress(step, recipe.train.steps);
-        let mut picker = SamplePicker::new(loader.dataset().len(), log.wants_pictures());
+        let ranks = &learner.model.ranks;
+        let wanted = ranks.any(log.wants_pictures())?;
+        let mut picker = SamplePicker::new(loader.dataset().len(), wanted);
+        let batches = loader.num_batches();
         let watch = &mut |done: usize, batch: &Batch, outputs: &[Array4<f32>]| {
-            observer.evaluating(done, loader.num_batches());
+            observer.evaluating((done * ranks.size()).min(batches), batches);
             picker.look(&learner.model, batch, outputs);
             Ok(())
         };
         let mut evaluation = evaluate_watched(&learner.model, loader, baselines.as_deref(), watch)?;
-        log.pictures(step, picker.pictures)?;
+        log.pictures(step, pictures_of_all(ranks, picker.pictures)?)?;
         standing.note_peaks(&mut evaluation);
         log.write(&json!({
             "step": step,
             "evaluation": &evaluation,
             "resident_bytes": memory::resident_bytes(),
         }))?;
-        let path = standing.folder.path().join("evaluation.json");
-        file::write_aside(&path, to_json(&evaluation.with_details()).as_bytes())?;
+        if ranks.is_first() {
+            let path = standing.folder.path().join("evaluation.json");
+            file::write_aside(&path, to_json(&evaluation.with_details()).as_bytes())?;
+        }
         standing.note_best(&evaluation);
         standing.save(learner)?;
         observer.evaluated(step, &evaluation);
         Ok(evaluation)
     }
-}
-
-/// Milliseconds since `started`, which becomes now.
-fn lap(started: &mut Instant) -> f64 {
-    let since = std::mem::replace(started, Instant::now());
-    since.elapsed().as_secs_f64() * 1e3
 }

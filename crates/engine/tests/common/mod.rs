@@ -2,6 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 pub(crate) mod methods;
+pub(crate) mod processes;
 
 use polyptych_engine::{Evaluation, Observer, Recipe, StepReport, TrainOutcome, Trainer};
 use polyptych_losses::balancers::{BalancerConfig, BalancerKind};

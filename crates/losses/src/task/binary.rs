@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::task::loss::{LossValue, TaskLoss};
-use crate::task::pair::Pair;
+use crate::task::pair::{Pair, labelled_of};
 use crate::{Error, Result};
 
 /// `w softplus(-z)` where the target is at least 0.5, `(1 - w) softplus(z)` elsewhere; mean over
@@ -51,6 +51,20 @@ impl TaskLoss for BalancedBce {
         let labelled = pair.labelled();
         let negative = &labelled - positive.sum(Kind::Int64);
         Ok(weighted(&pair, &positive, &(negative / labelled.clamp_min(1))))
+    }
+
+    fn label_sums(&self, target: &Tensor) -> Vec<f64> {
+        let positive = target.ge(0.5).sum(Kind::Int64).int64_value(&[]);
+        vec![labelled_of(target), positive as f64]
+    }
+
+    /// `w` is the share of the whole batch.
+    fn share(&self, prediction: &Tensor, target: &Tensor, all: &[f64]) -> Result<LossValue> {
+        let pair = Pair::elementwise(prediction, target)?;
+        let negative = (all[0] - all[1]) / all[0].max(1.0);
+        let weight = Tensor::full([0i64; 0], negative, (Kind::Float, pair.prediction.device()));
+        let own = labelled_of(target) / all[0].max(1.0);
+        Ok(weighted(&pair, &positives(&pair), &weight).times(own, all))
     }
 }
 

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::task::loss::{LossValue, TaskLoss};
-use crate::task::pair::{Pair, indexed, shape_error};
+use crate::task::pair::{Pair, indexed, labelled_of, shape_error};
 use crate::{Error, Result};
 
 /// `-(1 - e) log p_y - e mean_c log p_c`, with `p` the softmax of the outputs and `e` the label
@@ -69,9 +69,25 @@ impl TaskLoss for CrossEntropy {
             None => self.plain(&Pair::parted(&logits, &classes)),
         }
     }
+
+    fn label_sums(&self, target: &Tensor) -> Vec<f64> {
+        let background = target.eq(0.0).sum(Kind::Int64).int64_value(&[]);
+        vec![labelled_of(target), background as f64]
+    }
+
+    fn share(&self, prediction: &Tensor, target: &Tensor, all: &[f64]) -> Result<LossValue> {
+        let (own, all_weight) = (self.weight_of(&self.label_sums(target)), self.weight_of(all));
+        let factor = if all_weight > 0.0 { own / all_weight } else { 0.0 };
+        Ok(self.forward(prediction, target)?.times(factor, all))
+    }
 }
 
 impl CrossEntropy {
+    /// What the loss divides by: `sum w_y`.
+    fn weight_of(&self, sums: &[f64]) -> f64 {
+        sums[0] + (self.background_weight - 1.0) * sums[1]
+    }
+
     /// In LibTorch's operations.
     fn plain(&self, pair: &Pair) -> Result<LossValue> {
         let log_p = pair.prediction.log_softmax(1, Kind::Float);

@@ -4,6 +4,7 @@ use polyptych_registry::DynPart;
 use polyptych_tensor::Tensor;
 
 use crate::Result;
+use crate::task::pair::labelled_of;
 
 /// The loss of one task over one batch.
 ///
@@ -43,4 +44,37 @@ pub trait TaskLoss: DynPart {
     /// # Errors
     /// Shapes or devices that do not fit each other.
     fn forward(&self, prediction: &Tensor, target: &Tensor) -> Result<LossValue>;
+
+    /// What [`TaskLoss::share`] must know of the labels of a whole batch: sums over elements, so
+    /// that those of its parts add up. The first is the number of labelled elements.
+    fn label_sums(&self, target: &Tensor) -> Vec<f64> {
+        vec![labelled_of(target)]
+    }
+
+    /// The share of one part in the loss of a batch, of whose labels `all` are the
+    /// [`TaskLoss::label_sums`]: the shares of all parts add up to [`TaskLoss::forward`] of the
+    /// whole. `labelled` is the number of the whole.
+    ///
+    /// By default for a mean over labelled elements. A loss that divides by something else, or
+    /// whose terms depend on the whole batch, has its own.
+    ///
+    /// # Errors
+    /// As [`TaskLoss::forward`].
+    fn share(&self, prediction: &Tensor, target: &Tensor, all: &[f64]) -> Result<LossValue> {
+        let own = self.label_sums(target);
+        Ok(self.forward(prediction, target)?.scaled(own[0], all))
+    }
+}
+
+impl LossValue {
+    /// A mean over a part that counts as `own`, in a mean over all that counts as the first of
+    /// `all`.
+    fn scaled(self, own: f64, all: &[f64]) -> Self {
+        self.times(if all[0] > 0.0 { own / all[0] } else { 0.0 }, all)
+    }
+
+    /// The loss of a part times `factor`, in a batch with `all[0]` labelled elements.
+    pub(crate) fn times(self, factor: f64, all: &[f64]) -> Self {
+        Self { loss: self.loss * factor, labelled: Tensor::from(all[0] as i64) }
+    }
 }

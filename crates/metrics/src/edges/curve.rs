@@ -21,6 +21,10 @@ impl Counts {
         self.annotated += other.annotated;
     }
 
+    pub(super) fn numbers_mut(&mut self) -> [&mut u64; 4] {
+        [&mut self.right, &mut self.predicted, &mut self.found, &mut self.annotated]
+    }
+
     pub(super) fn f_measure(&self) -> f64 {
         f_measure(self.precision(), self.recall())
     }

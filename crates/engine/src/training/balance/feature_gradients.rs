@@ -1,17 +1,20 @@
 //! Gradients by the features that all tasks read: one pass through each head, one through the
 //! trunk.
 
+use ndarray::Array2;
+use polyptych_distributed::Ranks;
 use polyptych_kernels::set_gradient;
 use polyptych_losses::Error as LossError;
-use polyptych_losses::balancers::gradient::{FeatureGradients, gram_of_gradients};
+use polyptych_losses::balancers::gradient::{FeatureGradients, Gram, gram_of_gradients};
 use polyptych_losses::balancers::{Balancer, StepInfo};
-use polyptych_tensor::{Kind, Tensor, no_grad};
+use polyptych_tensor::{Device, Kind, Tensor, no_grad};
 
 use crate::Result;
 use crate::model::features::Cut;
-use crate::training::balance::gradients::{GradOptions, all_finite, gradients};
+use crate::training::balance::gradients::{GradOptions, all_finite, gradients_of_part};
 use crate::training::balance::parameter_sharing::SharedParams;
 use crate::training::balance::step::StepLosses;
+use crate::training::reduce::{sum_gradients, sum_parameter_gradients};
 
 /// One task's gradients: by each of the cut's leaves, and by its own parameters.
 struct Task {
@@ -39,9 +42,8 @@ pub(super) fn combine(
         return Err(LossError::NonFinite { key, found: f64::NAN }.into());
     }
     let form = balancer.features().unwrap_or_default();
-    let gradients: Vec<Tensor> = found.iter().map(|task| row(&task.leaves, form)).collect();
-    let weights =
-        balancer.gradient_weights(&gram_of_gradients(&Tensor::stack(&gradients, 0))?, info)?;
+    let rows: Vec<Tensor> = found.iter().map(|task| row(&task.leaves, form)).collect();
+    let weights = balancer.gradient_weights(&gram(inputs.ranks, form, &rows)?, info)?;
     let seeds: Vec<Tensor> = (0..cut.leaves.len())
         .map(|leaf| {
             let parts = found.iter().zip(&weights.shared);
@@ -51,6 +53,7 @@ pub(super) fn combine(
         .collect();
     cut.backward(&seeds)?;
     inputs.scaler.map_or(Ok(()), |scaler| scaler.unscale(params))?;
+    sum_parameter_gradients(inputs.ranks, params)?;
     no_grad(|| {
         for ((task, own), factor) in info.tasks().iter().zip(&found).zip(&weights.private) {
             let mut pairs = sharing.private[*task].iter().zip(&own.private);
@@ -74,16 +77,38 @@ fn collect(
         let private = sharing.private[task].iter().map(|&index| &params[index].1);
         let wanted: Vec<&Tensor> = cut.leaves.iter().chain(private).collect();
         let retain_graph = position + 1 < tasks.len();
-        let options = GradOptions { scale: inputs.scale(), retain_graph };
-        let mut found = gradients(&inputs.losses[task], &wanted, options)?.into_iter();
+        let options = GradOptions { ranks: inputs.ranks, scale: inputs.scale(), retain_graph };
+        let found = gradients_of_part(&inputs.losses[task], &wanted, options)?;
+        let mut found = found.into_iter();
         let or_zeros = |(leaf, grad): (&Tensor, Tensor)| {
             let grad = if grad.defined() { grad } else { leaf.zeros_like() };
             grad.detach().to_kind(Kind::Float)
         };
         let leaves = cut.leaves.iter().zip(found.by_ref()).map(or_zeros).collect();
-        Ok(Task { leaves, private: found.collect() })
+        let private = sum_gradients(inputs.ranks, found.collect(), &wanted[cut.leaves.len()..])?;
+        Ok(Task { leaves, private })
     };
     tasks.iter().enumerate().map(one).collect()
+}
+
+/// The inner products of the `rows` of all images. Features belong to one image each, so that those
+/// of parts of a batch stand beside each other in a row, and their inner products add up.
+fn gram(ranks: &Ranks, form: FeatureGradients, rows: &[Tensor]) -> Result<Gram> {
+    let own = Tensor::stack(rows, 0);
+    if !ranks.are_many() {
+        return Ok(gram_of_gradients(&own)?);
+    }
+    match form {
+        FeatureGradients::Flatten => {
+            let own = own.to_kind(Kind::Double);
+            let all = ranks.sum(&[&own.matmul(&own.tr())])?.remove(0).to_device(Device::Cpu);
+            let shape = (rows.len(), rows.len());
+            let numbers = Vec::<f64>::try_from(&all.reshape([-1]))?;
+            let all = Array2::from_shape_vec(shape, numbers).expect("a row of each task");
+            Ok(Gram::new(all)?)
+        }
+        FeatureGradients::Sum => Ok(gram_of_gradients(&ranks.sum(&[&own])?.remove(0))?),
+    }
 }
 
 fn row(leaves: &[Tensor], form: FeatureGradients) -> Tensor {

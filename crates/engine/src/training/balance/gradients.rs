@@ -1,8 +1,10 @@
 //! Gradients of one loss, as `torch.autograd.grad` gives them.
 
+use polyptych_distributed::Ranks;
 use polyptych_tensor::{Kind, Tensor, no_grad};
 
 use crate::Result;
+use crate::training::reduce::sum_gradients;
 
 /// Whether the gradients that are defined are finite.
 pub(crate) fn all_finite<'a>(gradients: impl Iterator<Item = &'a Tensor>) -> bool {
@@ -13,21 +15,36 @@ pub(crate) fn all_finite<'a>(gradients: impl Iterator<Item = &'a Tensor>) -> boo
 
 /// How a backward pass is done.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct GradOptions {
+pub(crate) struct GradOptions<'a> {
+    /// The processes whose gradients add up.
+    pub(crate) ranks: &'a Ranks,
     /// What the loss is multiplied by; no gradient keeps it.
     pub(crate) scale: f64,
     /// Whether the graph stays for another pass.
     pub(crate) retain_graph: bool,
 }
 
-/// Gradients of `loss` by `params`, not defined where it does not depend on one.
+/// Gradients of `loss` by `params`, of all ranks together; not defined where it does not depend on
+/// one.
 ///
 /// # Errors
-/// What LibTorch reports.
+/// What LibTorch reports, or a rank that is gone.
 pub(crate) fn gradients(
     loss: &Tensor,
     params: &[&Tensor],
-    GradOptions { scale, retain_graph }: GradOptions,
+    options: GradOptions,
+) -> Result<Vec<Tensor>> {
+    sum_gradients(options.ranks, gradients_of_part(loss, params, options)?, params)
+}
+
+/// As [`gradients`], of this rank's part of the batch alone.
+///
+/// # Errors
+/// What LibTorch reports.
+pub(crate) fn gradients_of_part(
+    loss: &Tensor,
+    params: &[&Tensor],
+    GradOptions { scale, retain_graph, .. }: GradOptions,
 ) -> Result<Vec<Tensor>> {
     // LibTorch crashes on a loss without a graph, and asked for nothing it fills all gradients.
     if params.is_empty() || !loss.requires_grad() {

@@ -3,6 +3,7 @@
 //! Auto-lambda (arXiv 2202.03091, equations 5 and 6): the derivative of the weighted loss by a
 //! weight is that task's loss, so two more forward passes take the place of second derivatives.
 
+use polyptych_distributed::Ranks;
 use polyptych_losses::Error as LossError;
 use polyptych_tensor::{Tensor, Tensors, no_grad};
 
@@ -22,6 +23,8 @@ pub(crate) struct LookAhead<'a> {
     pub(crate) drift: Tensors,
     /// Learning rate of the step.
     pub(crate) lr: f64,
+    /// The processes that have a part of both batches each.
+    pub(crate) ranks: &'a Ranks,
     /// What losses are multiplied by in backward passes; no gradient keeps it.
     pub(crate) scale: f64,
 }
@@ -56,7 +59,7 @@ impl LookAhead<'_> {
         losses: impl Fn() -> Result<Vec<Tensor>>,
     ) -> Result<Option<Vec<f64>>> {
         let wanted: Vec<&Tensor> = self.all().collect();
-        let options = GradOptions { scale: self.scale, retain_graph: false };
+        let options = GradOptions { ranks: self.ranks, scale: self.scale, retain_graph: false };
         let grads = gradients(&total()?, &wanted, options)?;
         self.shift(&grads, -self.lr)?;
         self.drift(-self.lr)?;
@@ -139,7 +142,7 @@ mod tests {
     }
 
     fn gains(params: &[(String, Tensor)], drift: Tensors, factor: f64) -> Result<Option<Vec<f64>>> {
-        LookAhead { params, drift, lr: 0.1, scale: 1.0 }.gains(
+        LookAhead { params, drift, lr: 0.1, ranks: Ranks::ALONE, scale: 1.0 }.gains(
             || Ok(losses(params).into_iter().reduce(|one, other| one + other).unwrap() * 0.1),
             || {
                 let judged = losses(params).remove(0) * factor;
@@ -167,7 +170,13 @@ mod tests {
     #[test]
     fn without_a_judge_or_a_slope_there_are_no_gains() {
         let params = theta();
-        let ahead = LookAhead { params: &params, drift: Tensors::new(), lr: 0.1, scale: 1.0 };
+        let ahead = LookAhead {
+            params: &params,
+            drift: Tensors::new(),
+            lr: 0.1,
+            ranks: Ranks::ALONE,
+            scale: 1.0,
+        };
         let first = || Ok(losses(&params).remove(0));
         assert!(ahead.gains(first, || Ok(None), || Ok(losses(&params))).unwrap().is_none());
         assert!(gains(&params, Tensors::new(), 0.0).unwrap().is_none());

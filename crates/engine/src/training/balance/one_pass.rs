@@ -1,10 +1,12 @@
 //! Weighted losses and their one backward pass.
 
+use polyptych_distributed::Ranks;
 use polyptych_tensor::{GradScaler, Tensor};
 
 use super::shared_clip::SharedClip;
 use super::step::StepLosses;
 use crate::Result;
+use crate::training::reduce::sum_parameter_gradients;
 
 /// One backward pass of the sum of weighted losses; the sum. Losses of tasks without labels are 0:
 /// they stay in the sum, so that it is the sum that a recipe without balancer has.
@@ -19,7 +21,7 @@ pub(super) fn one_pass(
     clip: Option<&SharedClip>,
 ) -> Result<f64> {
     let total = weighted_total(inputs.losses, tasks, weights);
-    backward(&total, inputs.scaler, params)?;
+    backward(&total, inputs.scaler, inputs.ranks, params)?;
     if let Some(clip) = clip {
         clip.apply();
     }
@@ -34,16 +36,23 @@ pub(super) fn weighted_total(losses: &[Tensor], tasks: &[usize], weights: &[f64]
     terms.reduce(|sum, term| sum + term).expect("a recipe has at least one task")
 }
 
-/// Fills the gradients of `params` with those of `loss`, whose backward pass `scaler` scales.
+/// Fills the gradients of `params` with those of `loss`, of all ranks together; `scaler` scales the
+/// backward pass.
 ///
 /// # Errors
-/// What LibTorch reports.
+/// What LibTorch reports, or a rank that is gone.
 pub(crate) fn backward(
     loss: &Tensor,
     scaler: Option<&GradScaler>,
+    ranks: &Ranks,
     params: &[(String, Tensor)],
 ) -> Result<()> {
-    let Some(scaler) = scaler else { return Ok(loss.f_backward()?) };
-    (loss * scaler.scale()).f_backward()?;
-    Ok(scaler.unscale(params)?)
+    match scaler {
+        None => loss.f_backward()?,
+        Some(scaler) => {
+            (loss * scaler.scale()).f_backward()?;
+            scaler.unscale(params)?;
+        }
+    }
+    sum_parameter_gradients(ranks, params)
 }

@@ -5,15 +5,20 @@
 //! tasks are one batched operation, and gradients alone cannot either, since adapters begin with
 //! zeros. So the question is asked once, of gradients at slightly shifted values.
 
+use polyptych_distributed::Ranks;
 use polyptych_kernels::set_gradient;
 use polyptych_tensor::{Kind, Tensor, manual_seed, no_grad};
 
-use crate::training::balance::gradients::{GradOptions, gradients};
+use crate::training::balance::gradients::{GradOptions, gradients_of_part};
 use crate::training::conflict::Layout;
 use crate::{Model, Result};
 
 /// Shift of every trainable number, times a standard normal one.
 const SHIFT: f64 = 0.02;
+
+/// What a value depends on by its graph alone, and by its gradient.
+const LINKED: f64 = 1.0;
+const MOVED: f64 = 2.0;
 
 /// Shared and private parameters, as indices among the trainable ones in the order of names.
 #[derive(Debug)]
@@ -67,7 +72,7 @@ impl ParameterSharing {
         })?;
         let found = model.forward(images, false).and_then(|outputs| {
             let squares: Vec<_> = outputs.iter().map(|raw| raw.square().sum(Kind::Float)).collect();
-            Self::of(&squares, params)
+            Self::of_ranks(&model.ranks, &squares, params)
         });
         no_grad(|| {
             let mut pairs = params.iter().zip(&kept);
@@ -77,19 +82,32 @@ impl ParameterSharing {
     }
 
     /// Follows each of `values` back to `params`; the graphs are kept.
+    #[cfg(test)]
     pub(super) fn of(values: &[Tensor], params: &[(String, Tensor)]) -> Result<Self> {
-        let options = GradOptions { scale: 1.0, retain_graph: true };
+        Self::of_ranks(Ranks::ALONE, values, params)
+    }
+
+    /// As above, where every rank has values of its part of the batch: what depends on a parameter
+    /// in one part depends on it.
+    fn of_ranks(ranks: &Ranks, values: &[Tensor], params: &[(String, Tensor)]) -> Result<Self> {
+        let options = GradOptions { ranks, scale: 1.0, retain_graph: true };
         let all: Vec<&Tensor> = params.iter().map(|(_, param)| param).collect();
+        let mut found = Vec::new();
+        for value in values {
+            let grads = gradients_of_part(value, &all, options)?;
+            found.extend(grads.iter().map(|grad| match grad.defined() {
+                true if grad.abs().max().double_value(&[]) == 0.0 => LINKED,
+                true => MOVED,
+                false => 0.0,
+            }));
+        }
+        let found = ranks.largest(&found)?;
         let mut linked = vec![Vec::new(); all.len()];
         let mut moved = linked.clone();
-        for (task, value) in values.iter().enumerate() {
-            for (index, grad) in gradients(value, &all, options)?.into_iter().enumerate() {
-                if grad.defined() {
-                    linked[index].push(task);
-                    let zero = grad.abs().max().double_value(&[]) == 0.0;
-                    moved[index].extend((!zero).then_some(task));
-                }
-            }
+        for (place, found) in found.into_iter().enumerate() {
+            let (task, index) = (place / all.len(), place % all.len());
+            linked[index].extend((found >= LINKED).then_some(task));
+            moved[index].extend((found == MOVED).then_some(task));
         }
         // Where no gradient tells, the graph does: a unit may be silent for these images.
         let pairs = moved.into_iter().zip(linked);

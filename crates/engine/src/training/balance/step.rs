@@ -1,5 +1,6 @@
 //! What goes into the gradients of a step, and what comes out.
 
+use polyptych_distributed::Ranks;
 use polyptych_losses::balancers::{GradientWeights, StepInfo};
 use polyptych_tensor::{GradScaler, Tensor};
 
@@ -17,6 +18,9 @@ pub(crate) struct StepLosses<'a> {
     pub(crate) cut: Option<&'a Cut>,
     /// Every task's gain, where the method looks ahead.
     pub(crate) gains: Option<&'a [f64]>,
+    /// The processes that have a part of the batch each; losses are those of the whole batch, and
+    /// their graphs those of the part.
+    pub(crate) ranks: &'a Ranks,
     /// For backward passes in float16, whose scale no gradient keeps.
     pub(crate) scaler: Option<&'a GradScaler>,
     /// Steps done before.

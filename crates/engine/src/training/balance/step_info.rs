@@ -36,7 +36,7 @@ pub(super) fn step_info(
 /// Lengths of the gradients of `tasks` by `params`; the graphs stay.
 fn norms(params: &[Tensor], inputs: StepLosses, tasks: &[usize]) -> Result<Vec<f64>> {
     let wanted: Vec<&Tensor> = params.iter().collect();
-    let options = GradOptions { scale: inputs.scale(), retain_graph: true };
+    let options = GradOptions { ranks: inputs.ranks, scale: inputs.scale(), retain_graph: true };
     let one = |&task: &usize| -> Result<f64> {
         let found = gradients(&inputs.losses[task], &wanted, options)?.into_iter();
         let squares = found.filter(Tensor::defined).map(|grad| {

@@ -49,7 +49,8 @@ impl TaskGradientStore {
         let shared = SharedParams { sharing: &self.sharing, params };
         self.extra.truncate(index);
         let mut matrix = GradientMatrix::new(inputs.losses.len(), &self.sharing, params);
-        let options = GradOptions { scale: inputs.scale(), retain_graph: false };
+        let options =
+            GradOptions { ranks: inputs.ranks, scale: inputs.scale(), retain_graph: false };
         matrix.collect(inputs.losses, &inputs.tasks(), shared, options)?;
         matrix.forget_private();
         self.extra.push(matrix);
@@ -68,7 +69,7 @@ impl TaskGradientStore {
         retain_graph: bool,
     ) -> Result<()> {
         let shared = SharedParams { sharing: &self.sharing, params };
-        let options = GradOptions { scale: inputs.scale(), retain_graph };
+        let options = GradOptions { ranks: inputs.ranks, scale: inputs.scale(), retain_graph };
         self.matrix.collect(inputs.losses, tasks, shared, options)
     }
 

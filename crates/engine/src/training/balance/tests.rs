@@ -3,6 +3,7 @@
 //! Losses are functions of two shared numbers and one of every task's own, so that their gradients
 //! can be chosen.
 
+use polyptych_distributed::Ranks;
 use polyptych_losses::balancers::{BalancerConfig, BalancerKind, BalancerRecipe};
 use polyptych_tensor::{Activations, Device, GradScaler, Kind, Tensor};
 
@@ -49,7 +50,15 @@ impl Toy {
             let params = &self.balancer.params;
             let losses = &values(self.losses, params, &features(params))[..];
             let (labelled, scaler) = (&labelled[..], self.scaler.as_ref());
-            let inputs = StepLosses { losses, labelled, cut: None, gains: None, scaler, step };
+            let inputs = StepLosses {
+                losses,
+                labelled,
+                cut: None,
+                gains: None,
+                ranks: Ranks::ALONE,
+                scaler,
+                step,
+            };
             let (balancer, prepared) = (&mut self.balancer, &mut self.prepared);
             PreparedBalancer { balancer, prepared }.collect_extra(index, inputs).unwrap();
         }
@@ -62,7 +71,7 @@ impl Toy {
         let gains = self.balancer.primary().map(|_| &gains[..]);
         let (losses, labelled) = (&losses[..], &labelled[..]);
         let (cut, scaler) = (cut.as_ref(), self.scaler.as_ref());
-        let inputs = StepLosses { losses, labelled, cut, gains, scaler, step };
+        let inputs = StepLosses { losses, labelled, cut, gains, ranks: Ranks::ALONE, scaler, step };
         let (balancer, prepared) = (&mut self.balancer, &mut self.prepared);
         let found = PreparedBalancer { balancer, prepared }
             .backward(inputs)

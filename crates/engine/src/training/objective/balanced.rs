@@ -163,7 +163,8 @@ impl BalancedPass<'_> {
         let weighted = self.losses.weighted(model, &values);
         let (losses, labelled, cut, step) =
             (&weighted[..], &labelled[..], cut.as_ref(), batch.step);
-        let losses = StepLosses { losses, labelled, cut, gains: None, scaler, step };
+        let ranks = &model.ranks;
+        let losses = StepLosses { losses, labelled, cut, gains: None, ranks, scaler, step };
         let balanced = match &gains {
             Gains::Unknown => self.balancer.backward(losses)?,
             Gains::Known(gains) => {
@@ -217,7 +218,8 @@ impl BalancedPass<'_> {
             let batch = StepBatch { images: &images, batch, ..inputs.batch };
             let (losses, labelled) = self.train_pass(model, batch)?;
             let (losses, labelled) = (&losses[..], &labelled[..]);
-            let inputs = StepLosses { losses, labelled, cut: None, gains: None, scaler, step };
+            let (ranks, cut, gains) = (&model.ranks, None, None);
+            let inputs = StepLosses { losses, labelled, cut, gains, ranks, scaler, step };
             self.balancer.collect_extra(index, inputs)?;
         }
         Ok(())
@@ -235,7 +237,8 @@ impl BalancedPass<'_> {
         let Some(primary) = balancer.primary() else { return Ok(Gains::Unknown) };
         let params = model.store.trainable();
         let scale = scaler.map_or(1.0, GradScaler::scale);
-        let look_ahead = LookAhead { params: &params, drift: optimiser.drift(), lr, scale };
+        let (drift, ranks) = (optimiser.drift(), &model.ranks);
+        let look_ahead = LookAhead { params: &params, drift, lr, ranks, scale };
         let images = to_tensor(&judge.images, model.store.device());
         let judge = StepBatch { images: &images, batch: judge, ..batch };
         let gains = look_ahead.gains(

@@ -37,14 +37,14 @@ impl JointLabelsObjective {
         model.store.zero_grad();
         let others = self.others.forward(model, &outputs, batch.batch)?;
         let terms = self.others.weighted(model, &others).into_iter();
-        let joint = self.joint.forward(&outputs, batch.batch)?;
+        let joint = self.joint.forward(&model.ranks, &outputs, batch.batch)?;
         let total = match terms.reduce(|sum, term| sum + term) {
             Some(sum) => sum + &joint.total,
             None => joint.total.shallow_clone(),
         };
         let mut losses = self.others.named(model, others);
         losses.extend(named(joint));
-        backward(&total, scaler, &model.store.trainable())?;
+        backward(&total, scaler, &model.ranks, &model.store.trainable())?;
         let loss = total.double_value(&[]);
         Ok(Pass { loss, has_gradients: true, losses, penalty: None, balanced: None })
     }

@@ -1,10 +1,11 @@
 //! The losses of the tasks that learn by one of their own.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use polyptych_data::Batch;
 use polyptych_losses::{LossValue, LossWeights};
-use polyptych_tensor::Tensor;
+use polyptych_tensor::{Device, Tensor};
 
 use crate::training::balance::numbers::numbers;
 use crate::{Model, Result, to_tensor};
@@ -51,18 +52,63 @@ impl TaskLosses {
         Ok(LossWeights::new(self.tasks.iter().map(weight))?)
     }
 
-    /// The losses, not weighted; `outputs` are those of all tasks that learn.
+    /// The losses, not weighted; `outputs` are those of all tasks that learn. Where the model has
+    /// several ranks their numbers are those of the whole batch, and their graphs those of this
+    /// rank's part: gradients of all ranks add up to those of the whole.
     ///
     /// # Errors
-    /// Targets of another shape.
+    /// Targets of another shape, or a rank that is gone.
     pub(super) fn forward(
         &self,
         model: &Model,
         outputs: &[Tensor],
         batch: &Batch,
     ) -> Result<Vec<LossValue>> {
-        let one = |task: &TaskPosition| loss_of(model, task.index, &outputs[task.output], batch);
-        self.tasks.iter().map(one).collect()
+        if !model.ranks.are_many() {
+            let one =
+                |task: &TaskPosition| loss_of(model, task.index, &outputs[task.output], batch);
+            return self.tasks.iter().map(one).collect();
+        }
+        let sums = self.label_sums(model, batch)?;
+        let shares = self.tasks.iter().zip(&sums).map(|(task, all)| {
+            let part = PartOfBatch { batch, rows: 0..batch.names.len(), all };
+            share_of(model, task.index, &outputs[task.output], part)
+        });
+        self.of_whole(model, shares.collect::<Result<_>>()?)
+    }
+
+    /// What losses must know of the labels of the whole batch, of whose parts `batch` is one.
+    ///
+    /// # Errors
+    /// A rank that is gone.
+    pub(super) fn label_sums(&self, model: &Model, batch: &Batch) -> Result<Vec<Vec<f64>>> {
+        let own = self.tasks.iter().map(|task| {
+            let task = &model.tasks[task.index];
+            let target = to_tensor(&batch.targets[&task.spec.name], Device::Cpu);
+            task.loss.label_sums(&target)
+        });
+        let own: Vec<Vec<f64>> = own.collect();
+        let mut all = model.ranks.sums(&own.concat())?.into_iter();
+        Ok(own.iter().map(|sums| all.by_ref().take(sums.len()).collect()).collect())
+    }
+
+    /// Losses with the numbers of the whole batch and the graphs of the `shares` of this rank.
+    ///
+    /// # Errors
+    /// A rank that is gone.
+    pub(super) fn of_whole(&self, model: &Model, shares: Vec<LossValue>) -> Result<Vec<LossValue>> {
+        if !model.ranks.are_many() || shares.is_empty() {
+            return Ok(shares);
+        }
+        let own: Vec<Tensor> = shares.iter().map(|share| share.loss.shallow_clone()).collect();
+        let all = model.ranks.sums(&numbers(&own)?)?;
+        let whole = |(share, number): (LossValue, f64)| {
+            // Exactly 0, but for what is not finite and must stay so.
+            let nothing = &share.loss - share.loss.detach();
+            let loss = nothing + f64::from(number as f32);
+            LossValue { loss, labelled: share.labelled }
+        };
+        Ok(shares.into_iter().zip(all).map(whole).collect())
     }
 
     /// As [`TaskLosses::forward`], and which tasks have labels.
@@ -96,6 +142,31 @@ impl TaskLosses {
         let names = self.tasks.iter().map(|task| model.tasks[task.index].spec.name.clone());
         names.zip(losses).collect()
     }
+}
+
+/// Rows of a batch that is a part of a larger one.
+pub(super) struct PartOfBatch<'a> {
+    pub(super) batch: &'a Batch,
+    pub(super) rows: Range<usize>,
+    /// What the loss must know of the labels of the whole.
+    pub(super) all: &'a [f64],
+}
+
+/// The share of a part in the loss of the task at `index` of the task axis; `output` is of the
+/// part's rows.
+///
+/// # Errors
+/// Targets of another shape.
+pub(super) fn share_of(
+    model: &Model,
+    index: usize,
+    output: &Tensor,
+    PartOfBatch { batch, rows, all }: PartOfBatch,
+) -> Result<LossValue> {
+    let task = &model.tasks[index];
+    let target = to_tensor(&batch.targets[&task.spec.name], model.store.device());
+    let target = target.narrow(0, rows.start as i64, rows.len() as i64);
+    Ok(task.loss.share(output, &target, all)?)
 }
 
 /// The loss of the task at `index` of the task axis.
