@@ -5,6 +5,7 @@
 //! [`main`]: it has every command, for recipes that name its parts.
 
 mod add_task;
+mod closing;
 mod command;
 mod completions;
 mod conflict;

@@ -13,11 +13,11 @@ use polyptych_engine::{
     RunFolder, TrainOutcome, Trainer, summary, torch_version,
 };
 
+use crate::closing::conclude;
 use crate::command::Subcommand;
-use crate::output::{self, note, say};
+use crate::output::{self, note};
 use crate::processes::{self, Processes};
 use crate::progress::Progress;
-use crate::table::{self, Column};
 use crate::{interrupt, launch, propose, recipes};
 
 /// Train the model of a recipe, or continue a run
@@ -280,31 +280,6 @@ fn started(
     let set = |change: &Change| format!("{}={}", change.key, change.new);
     let changes: Vec<String> = known.changes(&recipe).iter().map(set).collect();
     Ok(Trainer::resume_among(ranks, folder, &changes)?.0)
-}
-
-fn conclude(
-    recipe: &Recipe,
-    baselines: Option<&Baselines>,
-    main: &Evaluation,
-    others: &[(String, Evaluation)],
-    path: &Path,
-) {
-    let recorded = baselines.map(|baselines| Column {
-        title: "single task (recorded)".into(),
-        values: baselines.single_task.iter().map(|b| (b.task.as_str(), b.value)).collect(),
-        delta_m: Some(0.0),
-    });
-    let others = others.iter().map(|(name, evaluation)| Column::of(name, evaluation));
-    let main_column = Column::of(recipe.label(), main);
-    let columns: Vec<Column> = recorded.into_iter().chain(others).chain([main_column]).collect();
-    say!("{}", table::comparison(main, &columns));
-    if recipe.train.eval_every < recipe.train.steps {
-        say!("{}", table::peaks(main));
-    }
-    say!("run: {}", path.display());
-    say!("report: polyptych report {} --open", path.display());
-    say!("look: polyptych predict {} PHOTOGRAPH..", path.display());
-    say!("merge: polyptych merge {}", path.display());
 }
 
 /// `runs/<name>`, or `runs/<name>-2` and so on where that is taken.

@@ -43,12 +43,12 @@ pub use polyptych_tensor::memory;
 pub use recipe::change::Change;
 pub use recipe::config::{
     BackboneRecipe, CompareRecipe, DataRecipe, ExtendRecipe, Recipe, TaskRecipe, TrainRecipe,
-    UnionRecipe,
 };
 pub use recipe::optimiser::OptimiserRecipe;
 pub use recipe::problems::closest;
 pub use recipe::propose::{Proposal, propose};
 pub use recipe::source::SourceRecipe;
+pub use recipe::union::UnionRecipe;
 pub use reference::backbones::BackboneInfo;
 pub use reference::explain::Explained;
 pub use reference::keys::Key;

@@ -13,4 +13,5 @@ mod per_task;
 pub(crate) mod problems;
 pub(crate) mod propose;
 pub(crate) mod source;
+pub(crate) mod union;
 mod validate;

@@ -2,6 +2,15 @@
 
 use std::collections::BTreeSet;
 
+/// What a stored tensor is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Trained, when it is in the trainable set.
+    Parameter,
+    /// Kept and saved but never trained: running means.
+    Buffer,
+}
+
 /// What a parameter of a backbone is, in the words of methods that train some of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ParameterKind {

@@ -1,7 +1,7 @@
 //! The parameters of a backbone, and what was said of each where it was made.
 
-use crate::marks::{Owner, ParameterKinds};
-use crate::scope::{Role, Scope};
+use crate::marks::{Owner, ParameterKinds, Role};
+use crate::scope::Scope;
 
 /// A parameter of a backbone that was built with a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]

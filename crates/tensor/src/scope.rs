@@ -13,18 +13,9 @@ use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 
 use crate::batch_sum::BatchSum;
-use crate::marks::{Marks, Owner, ParameterKind};
+use crate::marks::{Marks, Owner, ParameterKind, Role};
 use crate::{Error, Init, Result};
 use polyptych_kernels as kernels;
-
-/// What a stored tensor is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// Trained, when it is in the trainable set.
-    Parameter,
-    /// Kept and saved but never trained: running means.
-    Buffer,
-}
 
 /// One named tensor.
 #[derive(Debug)]

@@ -7,14 +7,15 @@ use polyptych_adapters::AdapterConfig;
 use polyptych_data::{AugmentConfig, LoaderConfig, OnBadSample, Sampling};
 use polyptych_formats::pth::Choice;
 use polyptych_heads::HeadConfig;
+use polyptych_losses::LossConfig;
 use polyptych_losses::balancers::BalancerRecipe;
-use polyptych_losses::{LossConfig, QualityRetainingConfig};
 use polyptych_tensor::{Precision, Pyramid, Schedule};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::optimiser::OptimiserRecipe;
 use super::source::SourceRecipe;
+use super::union::UnionRecipe;
 
 /// A whole run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -265,17 +266,6 @@ pub struct ExtendRecipe {
     /// Whether its best checkpoint is taken instead of its last one.
     #[serde(default)]
     pub best: bool,
-}
-
-/// How classification tasks learn in one space of labels: `[union]` of a recipe.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct UnionRecipe {
-    /// Share of the target that is spread over all classes of all tasks, in `[0, 1)`.
-    pub label_smoothing: f64,
-    /// Holds each class to the logits it had; nothing if absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub quality_retaining: Option<QualityRetainingConfig>,
 }
 
 impl Recipe {

@@ -5,8 +5,8 @@ use polyptych_tensor::{Kind, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::task::loss::{LossValue, TaskLoss};
-use crate::task::pair::{Pair, labelled_of};
+use crate::task::loss::{LossValue, TaskLoss, labelled_of};
+use crate::task::pair::Pair;
 use crate::{Error, Result};
 
 /// `w softplus(-z)` where the target is at least 0.5, `(1 - w) softplus(z)` elsewhere; mean over

@@ -6,8 +6,8 @@ use polyptych_tensor::{Kind, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::task::loss::{LossValue, TaskLoss};
-use crate::task::pair::{Pair, indexed, labelled_of, shape_error};
+use crate::task::loss::{LossValue, TaskLoss, labelled_of};
+use crate::task::pair::{Pair, indexed, shape_error};
 use crate::{Error, Result};
 
 /// `-(1 - e) log p_y - e mean_c log p_c`, with `p` the softmax of the outputs and `e` the label

@@ -1,10 +1,9 @@
 //! What every loss of one task is.
 
 use polyptych_registry::DynPart;
-use polyptych_tensor::Tensor;
+use polyptych_tensor::{Kind, Tensor};
 
 use crate::Result;
-use crate::task::pair::labelled_of;
 
 /// The loss of one task over one batch.
 ///
@@ -77,4 +76,9 @@ impl LossValue {
     pub(crate) fn times(self, factor: f64, all: &[f64]) -> Self {
         Self { loss: self.loss * factor, labelled: Tensor::from(all[0] as i64) }
     }
+}
+
+/// Number of labelled elements of `target`.
+pub(crate) fn labelled_of(target: &Tensor) -> f64 {
+    target.isnan().logical_not().sum(Kind::Int64).int64_value(&[]) as f64
 }

@@ -17,11 +17,6 @@ pub(crate) struct Pair {
     pub(crate) unlabelled: Tensor,
 }
 
-/// Number of labelled elements of `target`.
-pub(crate) fn labelled_of(target: &Tensor) -> f64 {
-    target.isnan().logical_not().sum(Kind::Int64).int64_value(&[]) as f64
-}
-
 impl Pair {
     /// A target with as many channels as the prediction has outputs.
     pub(crate) fn elementwise(prediction: &Tensor, target: &Tensor) -> Result<Self> {
