@@ -79,22 +79,23 @@ fn still(method: &str) -> String {
 
 /// Every method with the next balancer, and every balancer that is left with LoRA.
 fn cases() -> Vec<Case> {
-    let mut balancers = BalancerConfig::examples().into_iter();
+    // A cut in front of the heads asks for features that all tasks read.
+    let (cuts, others): (Vec<_>, Vec<_>) =
+        BalancerConfig::examples().into_iter().partition(|b| b.kind() == BalancerKind::Features);
+    let mut balancers = others.into_iter();
     let mut cases = Vec::new();
     for method in methods() {
-        let shares = !["decoder_only", "emtal"].contains(&method.as_str());
-        let next = if shares { balancers.next() } else { None };
-        cases.push(match (&next, method.as_str()) {
-            (_, "emtal") => Case { name: "emtal".into(), recipe: union() },
-            (None, _) => case(&method, "none", &[]),
-            // A cut in front of the heads asks for features that all tasks read.
-            (Some(next), _) if next.kind() == BalancerKind::Features => {
-                case("lora", next.name(), &[&balanced(next)])
-            }
-            (Some(next), _) => case(&method, next.name(), &[&balanced(next)]),
+        cases.push(match method.as_str() {
+            "emtal" => Case { name: method, recipe: union() },
+            // Their tasks share nothing that trains.
+            "decoder_only" | "rcm" => case(&method, "none", &[]),
+            _ => match balancers.next() {
+                None => case(&method, "none", &[]),
+                Some(next) => case(&method, next.name(), &[&balanced(&next)]),
+            },
         });
     }
-    cases.extend(balancers.map(|next| case("lora", next.name(), &[&balanced(&next)])));
+    cases.extend(balancers.chain(cuts).map(|b| case("lora", b.name(), &[&balanced(&b)])));
     cases
 }
 
