@@ -1,5 +1,6 @@
 //! Every registered method on every architecture: it starts as the plain backbone and merges
 //! without changing outputs, or is refused by name.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 
@@ -27,6 +28,9 @@ fn refusal(architecture: &str, method: &str) -> Option<&'static str> {
         "relative_bias" => Some("relative_bias: expected a backbone with relative position tables"),
         "vpt" | "mpt" if ["pvt_v2", "convnext"].contains(&architecture) => {
             Some("adapter: expected a backbone with a place for prompts")
+        }
+        "side_branch" if ["pvt_v2", "convnext"].contains(&architecture) => {
+            Some("adapter: expected a backbone whose stages are alike or joined by patch merging")
         }
         "emtal" if gated => Some("adapter: expected a backbone whose perceptrons have a place"),
         "lora" | "dora" if apart => {

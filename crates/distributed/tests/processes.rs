@@ -55,7 +55,7 @@ fn numbers_of_all_ranks_become_one() {
         assert_eq!(sums[1].double_value(&[1, 1]), 111.0);
         assert_eq!(ranks.largest(&[rank as f64, -1.0]).unwrap(), [2.0, -1.0]);
         assert!(ranks.any(rank == 1).unwrap() && !ranks.any(false).unwrap());
-        let words = ranks.gather("ab"[..rank.min(2)].as_bytes()).unwrap();
+        let words = ranks.gather(&b"ab"[..rank.min(2)]).unwrap();
         assert_eq!(words, [&b""[..], b"a", b"ab"]);
         let rows =
             ranks.gather_rows(&Tensor::full([rank as i64 + 1, 2], 7.0, (Kind::Float, Device::Cpu)));

@@ -1,4 +1,5 @@
 //! A method's own term of the loss joins behind whatever balances the tasks.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

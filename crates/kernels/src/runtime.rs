@@ -14,8 +14,8 @@ pub fn library_folder() -> PathBuf {
 
 /// The folder of the library `name` among the files that Linux lists in `maps`.
 fn loaded_from(maps: &str, name: &str) -> Option<PathBuf> {
-    let paths = maps.lines().filter_map(|line| Some(Path::new(&line[line.find('/')?..])));
-    let library = paths.filter(|path| path.file_name().is_some_and(|file| file == name)).last()?;
+    let mut paths = maps.lines().filter_map(|line| Some(Path::new(&line[line.find('/')?..])));
+    let library = paths.rfind(|path| path.file_name().is_some_and(|file| file == name))?;
     library.parent().map(Path::to_path_buf)
 }
 

@@ -164,6 +164,23 @@ impl SideBranch {
             }),
         }
     }
+
+    /// Checks that the trunk has a matrix wherever the branch must become wider.
+    fn check_reductions(&self, widths: &[i64]) -> TensorResult<()> {
+        let stages = self.stages.borrow();
+        let widened = widths.windows(2).zip(stages.iter());
+        match widened
+            .into_iter()
+            .all(|(pair, stage)| pair[0] == pair[1] || stage.reduction.is_some())
+        {
+            true => Ok(()),
+            false => Err(TensorError::Config {
+                key: "adapter".into(),
+                expected: "a backbone whose stages are alike or joined by patch merging".into(),
+                found: format!("stages of {widths:?} channels without it"),
+            }),
+        }
+    }
 }
 
 fn linear(scope: &Scope, shape: [i64; 2], init: Init) -> TensorResult<Linear> {
@@ -192,6 +209,7 @@ impl Plan for SideBranch {
 
     fn neck(&self, scope: &Scope, channels: &[i64]) -> TensorResult<Option<Box<dyn Neck>>> {
         let (scope, widths) = (&scope.adapter(), self.check_widths(channels)?);
+        self.check_reductions(&widths)?;
         let mut lifts = self.lifts(scope, &widths)?.into_iter();
         let stage = |(level, known): (usize, Known)| {
             let experts = self.experts(scope, level, known.width)?;

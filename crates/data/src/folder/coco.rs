@@ -7,7 +7,7 @@
 //! | `edge` | boundaries between regions (Laplacian not zero, thinned); no label within crowds |
 //! | `tags` | the classes that have a region |
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ndarray::Array2;
 
@@ -58,7 +58,7 @@ fn open(request: IndexRequest) -> Result<Box<dyn SplitLabels>> {
     Ok(Box::new(CocoLabels { path, index, kind, classes: classes.len(), others, names }))
 }
 
-fn nothing_shared(path: &PathBuf, index: &CocoIndex, image: Option<&String>) -> Error {
+fn nothing_shared(path: &Path, index: &CocoIndex, image: Option<&String>) -> Error {
     let image = image.map_or("none", String::as_str);
     let expected = format!("the end of a path of an image, such as {image}");
     refused(&path.display().to_string(), "images.file_name", expected, index.any_name())

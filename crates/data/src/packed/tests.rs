@@ -81,10 +81,10 @@ fn a_shard_that_was_cut_is_named() {
     fs::write(&path, &whole[..512 + 1024]).unwrap();
     assert!(refused(&path).ends_with("found none: the file was cut off"));
     fs::write(&path, [&whole[..512 + 512], &[0; 1024]].concat()).unwrap();
-    open(&[path.clone()]).unwrap();
+    open(std::slice::from_ref(&path)).unwrap();
     let records = {
         fs::write(&path, &whole).unwrap();
-        open(&[path.clone()]).unwrap()
+        open(std::slice::from_ref(&path)).unwrap()
     };
     fs::write(&path, &whole[..1024]).unwrap();
     let message = records.read(0, "jpg").unwrap_err().to_string();
@@ -124,7 +124,7 @@ fn a_table_that_was_cut_or_spoilt_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.parquet");
     let whole = table();
-    let open = || (parquet::FORMAT.open)(&[path.clone()]);
+    let open = || (parquet::FORMAT.open)(std::slice::from_ref(&path));
     for length in (0..whole.len()).step_by(97) {
         fs::write(&path, &whole[..length]).unwrap();
         let message = open().unwrap_err().to_string();
@@ -174,7 +174,7 @@ fn an_arrow_file_that_was_cut_or_spoilt_is_named() {
     let whole = fs::read(whole).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.arrow");
-    let open = || (arrow::FORMAT.open)(&[path.clone()]);
+    let open = || (arrow::FORMAT.open)(std::slice::from_ref(&path));
     fs::write(&path, &whole).unwrap();
     assert_eq!(open().unwrap().read(2, "note").unwrap().unwrap(), b"row 2");
     for length in (0..whole.len()).step_by(101) {

@@ -102,7 +102,7 @@ fn samples_go_on(last: &Entry, shard: usize, key: &str) -> bool {
 /// Whole shards end with blocks of zeros; one that was cut does not, wherever it was cut.
 fn require_end(file: &mut (impl Read + Seek), path: &Path, length: u64) -> Result<()> {
     let mut last = vec![1; BLOCK as usize];
-    let whole = length >= 2 * BLOCK && length % BLOCK == 0;
+    let whole = length >= 2 * BLOCK && length.is_multiple_of(BLOCK);
     if whole {
         file.seek(SeekFrom::Start(length - BLOCK)).map_err(unreadable(path))?;
         file.read_exact(&mut last).map_err(unreadable(path))?;

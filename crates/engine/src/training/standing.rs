@@ -49,12 +49,17 @@ impl Standing {
         step != 0 && step != self.state.measured && self.evaluation_is_due()
     }
 
-    /// Counts a step, and saves where that is due and no evaluation saves anyway.
+    /// Counts a step.
+    pub(super) fn advance(&mut self) {
+        self.state.step += 1;
+    }
+
+    /// Saves where that is due behind the step and no evaluation saves anyway; to be called once
+    /// the step is logged, so that a run that is killed between the two lacks no line.
     ///
     /// # Errors
     /// As [`Standing::save`].
-    pub(super) fn advance(&mut self, learner: &Learner) -> Result<()> {
-        self.state.step += 1;
+    pub(super) fn save_if_due(&self, learner: &Learner) -> Result<()> {
         match self.is_due(self.train.save_every) && !self.evaluation_is_due() {
             true => self.save(learner),
             false => Ok(()),

@@ -187,6 +187,7 @@ impl Trainer {
             let report = self.step_on(&batch?, &mut started)?;
             observer.step(&report, steps);
             self.run.log.write(&report)?;
+            self.run.standing.save_if_due(&self.run.learner)?;
             if self.ranks().any(observer.stop())? {
                 return Ok(true);
             }
@@ -212,7 +213,7 @@ impl Trainer {
             false => self.skip(batch, &found)?,
         }
         self.run.learner.objective.update_loss_scale(found.are_finite());
-        self.run.standing.advance(&self.run.learner)?;
+        self.run.standing.advance();
         let losses = found.pass.numbers();
         Ok(StepReport {
             step: step + 1,

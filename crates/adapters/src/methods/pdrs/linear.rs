@@ -90,6 +90,8 @@ impl Projection for PdrsLinear {
 
 #[cfg(test)]
 mod tests {
+    use std::f32::consts::SQRT_2;
+
     use super::*;
     use polyptych_tensor::{Device, Store};
 
@@ -119,7 +121,7 @@ mod tests {
         let lora = adapted(PdrsForm::Lora, [0.0, 0.0]).weight(&weight, true);
         close(&lora, &[4.0, 3.0, 1.0, 1.0]);
         let dora = adapted(PdrsForm::Dora, [0.0, 0.0]).weight(&weight, true);
-        close(&dora, &[4.0, 3.0, 1.414214, 1.414214]);
+        close(&dora, &[4.0, 3.0, SQRT_2, SQRT_2]);
         close(&y(&dora), &[10.0, 4.242641]);
         let anchored = adapted(PdrsForm::AnchoredDora, [0.0, 0.0]).weight(&weight, true);
         close(&anchored, &[4.961389, -0.620174, 2.0, 0.0]);
