@@ -31,6 +31,8 @@ enum Command {
     Heads,
     /// Losses of tasks: the value of tasks.NAME.loss.name
     Losses,
+    /// Data sources: the value of data.train.N.dataset
+    Sources,
     /// Backbones by timm's names: the value of backbone.name
     Backbones,
     /// Names of balancers, what each needs and costs, and its paper
@@ -87,6 +89,7 @@ impl Subcommand for Recipes {
             Command::Methods => reference::list("adapter method"),
             Command::Heads => reference::list("head"),
             Command::Losses => reference::list("loss"),
+            Command::Sources => reference::list("data source"),
             Command::Backbones => reference::list_backbones(),
             Command::Balancers => reference::list_balancers(),
             Command::Metrics => reference::list_metrics(),

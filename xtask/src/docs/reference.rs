@@ -63,7 +63,7 @@ struct Metric {
 }
 
 /// Pages of kinds of parts: kind, page, title, what stands above the list.
-const KINDS: [(&str, &str, &str, &str); 5] = [
+const KINDS: [(&str, &str, &str, &str); 6] = [
     (
         "adapter method",
         "methods",
@@ -82,6 +82,12 @@ const KINDS: [(&str, &str, &str, &str); 5] = [
         "losses",
         "Losses",
         "The loss of a task. Without one, a task takes the loss of its kind.",
+    ),
+    (
+        "data source",
+        "sources",
+        "Data sources",
+        "An entry of `data.train` or `data.eval`. `folder` reads a data set by its manifest, the others draw.",
     ),
     (
         "backbone",

@@ -79,7 +79,10 @@ mod tests {
     #[test]
     fn a_key_is_found_by_its_path_and_by_its_end() {
         assert_eq!(found("train.lr"), ["recipe  train.lr"]);
-        assert_eq!(found("data.train.0.follow_links"), ["recipe  data.train.N.follow_links"]);
+        assert_eq!(
+            found("data.train.0.follow_links"),
+            ["data source folder data.train.N.follow_links"]
+        );
         assert_eq!(found("tasks.depth.weight"), ["recipe  tasks.NAME.weight"]);
         assert!(found("adapter.r").contains(&"adapter method lora adapter.r".to_owned()));
         assert_eq!(found("clip_grad_norm"), ["recipe  train.clip_grad_norm"]);

@@ -11,11 +11,12 @@ use serde_json::Value;
 
 use super::keys::{Key, keys};
 use super::links::plain;
+use crate::recipe::source::SourceRecipe;
 
 /// A part and what its settings mean.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PartInfo {
-    /// `adapter method`, `balancer`, `head`, `loss` or `backbone`.
+    /// `adapter method`, `balancer`, `head`, `loss`, `data source` or `backbone`.
     pub kind: &'static str,
     /// Its name in recipes.
     pub name: String,
@@ -37,6 +38,7 @@ pub(super) fn parts() -> Vec<PartInfo> {
         of::<BalancerConfig>("balancer", balancer),
         of::<HeadConfig>("head", |_| "tasks.NAME.head"),
         of::<LossConfig>("loss", |_| "tasks.NAME.loss"),
+        of::<SourceRecipe>("data source", |_| "data.train.N"),
         of::<BackboneConfig>("backbone", |_| ""),
     ]
     .concat()
@@ -104,13 +106,17 @@ mod tests {
                     .iter()
                     .map(|part| of(serde_json::to_value(part)))
                     .collect(),
+                "data source" => SourceRecipe::examples()
+                    .iter()
+                    .map(|part| of(serde_json::to_value(part)))
+                    .collect(),
                 _ => BackboneConfig::examples()
                     .iter()
                     .map(|part| of(serde_json::to_value(part)))
                     .collect(),
             }
         };
-        for kind in ["adapter method", "balancer", "head", "loss", "backbone"] {
+        for kind in ["adapter method", "balancer", "head", "loss", "data source", "backbone"] {
             let infos: Vec<&PartInfo> = all.iter().filter(|part| part.kind == kind).collect();
             let values = values(kind);
             assert_eq!(infos.len(), values.len(), "{kind}");

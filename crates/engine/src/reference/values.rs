@@ -83,12 +83,11 @@ fn of_branches(root: &Value, schema: &Value) -> String {
     if words.is_empty() { "any value".to_owned() } else { words.join(" or ") }
 }
 
-/// `integer, 0 or more` as `integers, 0 or more`.
+/// `integer, 0 or more` as `integers, 0 or more`, `data source` as `data sources`.
 fn several(word: &str) -> String {
-    match word.split_once([',', ' ']) {
-        Some((noun, _)) => format!("{noun}s{}", &word[noun.len()..]),
-        None => format!("{word}s"),
-    }
+    let end = [",", " of ", " or "].iter().filter_map(|mark| word.find(mark)).min();
+    let (noun, rest) = word.split_at(end.unwrap_or(word.len()));
+    format!("{noun}s{rest}")
 }
 
 /// The words that may stand there; `owner` is the table around them.
