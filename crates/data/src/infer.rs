@@ -39,8 +39,8 @@ const KINDS: [Recognise; 2] = [coco::recognise, packed::recognise];
 /// Infers the manifest of a data set called `name` that `folder` holds.
 ///
 /// # Errors
-/// [`Error::Config`] if there are no photographs, or none with labels, with what was seen instead;
-/// [`Error::Io`].
+/// [`Error::Config`](crate::Error::Config) if there are no photographs, or none with labels, with
+/// what was seen instead; [`Error::Io`](crate::Error::Io).
 pub fn infer_manifest(name: &str, folder: &Path) -> Result<InferredManifest> {
     for recognise in KINDS {
         if let Some(found) = recognise(name, folder)? {

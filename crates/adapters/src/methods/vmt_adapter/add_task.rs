@@ -8,7 +8,7 @@ use crate::error::{Error, Result, config};
 /// Gives the trained, unmerged VMT-Adapter in `tensors` a module for `task` wherever other tasks
 /// have one; it starts without effect. All other tensors are those of `tensors`.
 ///
-/// To learn the task alone, train what it is the [`owner`](polyptych_tensor::Plan::owner) of.
+/// To learn the task alone, train what it is the [`owner`](polyptych_tensor::Parameter::owner) of.
 ///
 /// # Errors
 /// A task that the model has, a name with dots, tensors without knowledge-extraction modules.
