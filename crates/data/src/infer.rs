@@ -33,7 +33,7 @@ use crate::Result;
 /// Looks at a whole folder: the manifest, if it is of this kind.
 type Recognise = fn(&str, &Path) -> Result<Option<InferredManifest>>;
 
-/// Kinds of folders that are told by a file of theirs, before files are looked at one by one.
+/// Kinds of folders that one file gives away, before files are examined one by one.
 const KINDS: [Recognise; 2] = [coco::recognise, packed::recognise];
 
 /// Infers the manifest of a data set called `name` that `folder` holds.

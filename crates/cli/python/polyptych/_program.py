@@ -24,7 +24,7 @@ def program() -> str:
 
 
 def environment() -> dict[str, str]:
-    """The environment for the program. Beside torch it needs none; elsewhere it is told where."""
+    """The environment for the program: where torch is not beside it, the path to its libraries."""
     beside = _OWN.parent.parent.parent / "torch" / "lib"
     spec = None if beside.is_dir() else importlib.util.find_spec("torch")
     if spec is None or spec.origin is None:

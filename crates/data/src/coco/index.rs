@@ -47,7 +47,7 @@ pub(crate) struct Region {
     pub(crate) number: usize,
     /// What its category was asked for as.
     pub(crate) kind: usize,
-    /// Whether it is several instances that nobody has told apart.
+    /// Whether it is several instances that are not separated.
     pub(crate) crowd: bool,
 }
 

@@ -22,7 +22,7 @@ pub(super) struct PartLabels {
     records: Arc<dyn Records>,
     /// Records of the split.
     rows: Vec<usize>,
-    /// Looked at in turn.
+    /// Places of the labels, searched in this order.
     places: Vec<(String, FileFormat)>,
     mask: Option<(String, FileFormat, HashSet<i64>)>,
 }

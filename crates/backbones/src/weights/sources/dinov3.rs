@@ -32,7 +32,7 @@ const TOP: [(&str, &str); 4] = [
     ("norm.", "norm."),
 ];
 
-/// Of a block; that of `mlp.up_proj` is told by whether a gate stands beside it.
+/// Of a block; that of `mlp.up_proj` depends on whether a gate stands beside it.
 const BLOCK: [(&str, &str); 13] = [
     ("attention.q_proj.weight", "attn.qkv.q.weight"),
     ("attention.k_proj.weight", "attn.qkv.k.weight"),
