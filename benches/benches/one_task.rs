@@ -172,7 +172,7 @@ fn page(table: &str) -> String {
          it.\n\n\
          {table}\n\
          MTLoRA keeps small parts of each task in the last block of each stage, also when it is \
-         merged: the streams of all six tasks are computed whichever is asked for.\n\n\
+         merged: the stream of the task that is asked for is computed beside the shared one.\n\n\
          Machine: {}.\n\
          This page was written by\n\n```console\n\
          $ OMP_NUM_THREADS=1 POLYPTYCH_PAGE=$PWD/docs/results/one-task.md cargo bench -p \

@@ -1,5 +1,6 @@
 """Writes small models of timm, TorchVision and Hugging Face with random values, one image each and
-the outputs that their own packages give, for `cargo xtask parity`.
+what their own packages give, for `cargo xtask parity`: logits, or tokens where there is no
+classifier, and of timm's models the pooled features and the levels too.
 
 Needs: torch, timm, torchvision, transformers, safetensors. Run: python benches/peers/parity.py DIR
 """
@@ -13,6 +14,11 @@ import timm
 import torch
 import torchvision
 import transformers
+
+# No compiled file beside the tests.
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "crates/backbones/tests/timm"))
+import make as families
 
 SIDES = (100, 112, 120, 192, 208, 224, 240, 256, 368, 384)
 OBLONG = ((208, 240), (112, 224), (120, 368))
@@ -121,12 +127,58 @@ def cases():
                 yield source, make, size, f"patch {patch}", patch, vit_config(size, patch, **more)
 
 
-def saved(folder, model):
-    """The tensors under the names of the package's files, which Hugging Face's modules lack."""
-    if not hasattr(model, "save_pretrained"):
-        return model.state_dict()
-    model.save_pretrained(folder / "saved")
-    return safetensors.torch.load_file(folder / "saved/model.safetensors")
+# Sides of images by architecture: of whole patches, strides or units.
+OTHER_SIZES = {
+    "vit": ((24, 24), (16, 28), (20, 12)),
+    "eva": ((24, 24), (16, 28), (20, 12)),
+    "beit": ((24, 24), (16, 28), (20, 12)),
+    "swin": (),
+    "swinv2": ((96, 96), (64, 128), (96, 64)),
+    "pvt_v2": ((48, 48), (32, 56), (40, 96)),
+    "convnext": ((96, 96), (64, 128), (96, 64)),
+    "hiera": ((96, 96), (64, 96), (80, 48)),
+}
+
+
+def family_cases():
+    """Every family of timm's that the tests have: built for a size, and built for its own and asked
+    for another."""
+    for name, family in families.FAMILIES.items():
+        _, config, _ = family()
+        own = tuple(config["img_size"])
+        label = f"timm {name}"
+        for size in (own, *OTHER_SIZES[config["architecture"]]):
+            yield label, of_family(name, family, size, size), size, "built for the size"
+            if size != own and config["architecture"] != "hiera":
+                yield label, of_family(name, family, own, size), size, f"built for {own[0]}"
+    for name, (make, run_of, config, source) in families.HUGGING_FACE.items():
+        own = config()["img_size"][0]
+        for side in (own, own * 3 // 2 if name != "huggingface_swinv2" else own * 2):
+            yield (f"{source}: {name.removeprefix('huggingface_')}",
+                   of_hugging_face(make, run_of, config, side), (side, side), "built for the size")
+
+
+def of_family(name, family, planned, size):
+    def case(image):
+        own = {} if planned == tuple(family()[1]["img_size"]) else dict(img_size=planned)
+        model, config, stages = family(**own)
+        weights = {key: value.clone() for key, value in spread(model).state_dict().items()}
+        if planned != size:
+            model = families.at_size(name, model, image)
+        features = model.forward_features(image)
+        logits = model.forward_head(features)
+        levels = families.levels_of(model, image, stages)
+        outputs = dict(output=logits, pooled=model.forward_head(features, pre_logits=True))
+        return weights, config, outputs | {f"level{i}": level for i, level in enumerate(levels)}
+    return case
+
+
+def of_hugging_face(make, run_of, config, side):
+    def case(image):
+        model = spread(make(side))
+        _, logits = run_of(model)(image)
+        return families.saved(model), config() | dict(img_size=[side, side]), dict(output=logits)
+    return case
 
 
 def write(folder, index, case):
@@ -138,11 +190,27 @@ def write(folder, index, case):
         output = read(spread(model)(image))
     except (RuntimeError, ValueError, AssertionError, TypeError) as error:
         return dict(entry, failed=str(error).splitlines()[0][:120])
-    weights = {f"weights.{name}": tensor for name, tensor in saved(folder, model).items()}
-    tensors = dict(weights, image=image, output=output)
+    weights = families.saved(model) if hasattr(model, "save_pretrained") else model.state_dict()
+    save(folder, index, weights, dict(image=image, output=output))
+    return entry
+
+
+def save(folder, index, weights, outputs):
+    tensors = {f"weights.{name}": tensor for name, tensor in weights.items()} | outputs
     tensors = {name: tensor.contiguous().clone() for name, tensor in tensors.items()}
     safetensors.torch.save_file(tensors, folder / f"{index}.safetensors")
-    return entry
+
+
+def write_family(folder, index, case):
+    source, run, size, what = case
+    image = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(index))
+    try:
+        weights, config, outputs = run(image)
+    except (RuntimeError, ValueError, AssertionError, TypeError) as error:
+        return dict(source=source, size=size, what=what, config=vit_config((16, 16), 4),
+                    failed=str(error).splitlines()[0][:120])
+    save(folder, index, weights, dict(outputs, image=image))
+    return dict(source=source, size=size, what=what, config=config)
 
 
 def main(folder):
@@ -151,6 +219,9 @@ def main(folder):
     versions = {name: importlib.metadata.version(name) for name in names}
     with torch.no_grad():
         entries = [write(folder, index, case) for index, case in enumerate(cases())]
+        start = len(entries)
+        for index, case in enumerate(family_cases(), start):
+            entries.append(write_family(folder, index, case))
     (folder / "cases.json").write_text(json.dumps(dict(versions=versions, cases=entries)))
 
 

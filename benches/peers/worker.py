@@ -29,6 +29,9 @@ def arguments(**defaults):
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     found = parser.parse_args()
+    # As ours: float32 is computed in float32.
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
     torch.set_num_threads(found.threads)
     torch.manual_seed(0)
     return found

@@ -68,7 +68,7 @@ impl Step {
     /// # Errors
     /// What the optimiser reports.
     pub fn learn(&mut self) -> Result<()> {
-        clip_grad_norm(&self.trainable, 5.0);
+        let _norm = clip_grad_norm(&self.trainable, 5.0);
         Ok(self.optimiser.step(1e-6)?)
     }
 }

@@ -51,6 +51,8 @@ pub struct Subject {
     pub device: Device,
     /// Type of activations.
     pub precision: Precision,
+    /// Whether dense tasks share a decoder, in place of a published head each.
+    pub shared_decoder: bool,
     /// Whether dropout and stochastic depth are left out.
     pub certain: bool,
     /// Whether blocks are run once more in the backward pass instead of keeping what they need.
@@ -94,7 +96,7 @@ impl Subject {
     /// Four tasks on the CPU in float32, with dropout: 4 images of 224 x 224 pixels.
     pub fn usual(method: Method) -> Self {
         let precision = Precision::Fp32;
-        let (certain, grad_checkpointing) = (false, false);
+        let (shared_decoder, certain, grad_checkpointing) = (false, false, false);
         let device = Device::Cpu;
         Self {
             method,
@@ -103,6 +105,7 @@ impl Subject {
             size: 224,
             device,
             precision,
+            shared_decoder,
             certain,
             grad_checkpointing,
         }
@@ -125,7 +128,11 @@ impl Subject {
     /// The recipe of the method.
     fn recipe(&self) -> Result<Recipe> {
         let (method, specs, chance) = (self.method, self.specs(), !self.certain);
-        let head = if method.is_dense() { "hrnet" } else { "linear" };
+        let head = match (method.is_dense(), self.shared_decoder) {
+            (true, true) => "shared_decoder",
+            (true, false) => "hrnet",
+            (false, _) => "linear",
+        };
         let tasks = specs.iter().map(|spec| {
             let weight = weight(spec);
             format!("tasks.{}={{ weight={weight:?}, head={{ name='{head}' }} }}", spec.name)
@@ -215,6 +222,17 @@ mod tests {
         let subject = Subject { tasks: 6, ..Subject::usual(Method::MtLora) };
         let names: Vec<String> = subject.specs().into_iter().map(|spec| spec.name).collect();
         assert_eq!(names, ["human_parts", "human_parts1", "normals", "sal", "semseg", "semseg1"]);
+    }
+
+    #[test]
+    fn dense_tasks_share_a_decoder_where_they_should() {
+        for (method, shared_decoder, head) in
+            [(Method::Vmt, false, "hrnet"), (Method::Vmt, true, "shared_decoder")]
+        {
+            let subject = Subject { shared_decoder, ..Subject::usual(method) };
+            let recipe = subject.recipe().unwrap();
+            assert!(recipe.tasks.values().all(|task| task.head.name() == head));
+        }
     }
 
     #[test]

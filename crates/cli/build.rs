@@ -24,8 +24,10 @@ fn main() {
 /// nothing on others.
 fn run_path() {
     println!("cargo::rerun-if-env-changed=POLYPTYCH_PORTABLE");
-    for beside in ["$ORIGIN/../lib", "$ORIGIN/../../torch/lib"] {
-        println!("cargo::rustc-link-arg-bins=-Wl,-rpath,{beside}");
+    let is_macos = env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "macos");
+    let own_folder = if is_macos { "@loader_path" } else { "$ORIGIN" };
+    for lib in ["../lib", "../../torch/lib"] {
+        println!("cargo::rustc-link-arg-bins=-Wl,-rpath,{own_folder}/{lib}");
     }
     if env::var_os("POLYPTYCH_PORTABLE").is_none() {
         let lib = env::var("DEP_POLYPTYCH_ENGINE_LIB_DIR").expect("the engine crate tells it");

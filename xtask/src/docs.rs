@@ -8,6 +8,8 @@
 mod book;
 pub(crate) mod flags;
 #[cfg(any(feature = "book", test))]
+mod gallery;
+#[cfg(any(feature = "book", test))]
 mod html;
 mod links;
 mod markdown;

@@ -31,10 +31,14 @@ const COMMANDS: &[Entry] = &[
     entry::<lab::baselines::Baselines>(),
     entry::<lab::reproduce::flags::Reproduce>(),
     entry::<lab::reproduce::rank::Rank>(),
+    entry::<lab::claims::Claims>(),
     entry::<lab::torture::flags::Torture>(),
     entry::<lab::soak::flags::Soak>(),
     entry::<lab::load::flags::Load>(),
+    entry::<lab::pictures::Pictures>(),
     entry::<lab::bench::flags::Bench>(),
+    entry::<lab::scaling::flags::Scaling>(),
+    entry::<lab::copies::Copies>(),
     entry::<lab::gpu::Gpu>(),
     entry::<lab::parity::Parity>(),
     entry::<ci::test::Test>(),
@@ -68,6 +72,12 @@ mod tests {
     #[test]
     fn grammar_is_consistent() {
         grammar().debug_assert();
+    }
+
+    #[test]
+    fn commands_of_pages_are_ones_that_exist() {
+        let wrong = tidy::commands::wrong(&workspace::root(), &grammar());
+        assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
     }
 
     #[test]

@@ -4,13 +4,15 @@
 
 mod arrows;
 mod circles;
+#[cfg(test)]
+pub(crate) mod commands;
 mod files;
 mod known;
 mod lengths;
 mod links;
 mod pages;
 mod rooms;
-mod table;
+pub(crate) mod table;
 mod text;
 mod words;
 

@@ -8,6 +8,7 @@
 //! `blocks` are what several of them are made of.
 
 mod blocks;
+mod deltas;
 mod error;
 mod experts;
 mod method;
@@ -21,11 +22,14 @@ pub use blocks::parallel::{AdapterInput, LayerNormOption};
 pub use blocks::slots::RankShrinking;
 pub use blocks::targets::TargetModules;
 pub use blocks::width::Bottleneck;
+pub use deltas::{apply_delta, changed_by};
 pub use error::{Error, Result};
 pub use experts::kmeans::{AssignmentCost, KMeansConfig};
 pub use experts::{ExpertLayer, construct_experts, moefy};
-pub use method::{AddTask, Form, Method};
+pub use method::{AddTask, Form, Fusion, Grouping, Language, Method, Pruned, Sources, Take};
 pub use methods::AdapterConfig;
+pub use methods::fame_vil::CrossAttention;
+pub use methods::lv_adapter::LanguageNeck;
 pub use parameters::{is_method_parameter, method_parameters};
 pub use peft::adapter::{PeftAdapter, load_peft};
 pub use peft::config::PeftConfig;

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use polyptych_registry::DynPart;
+use polyptych_registry::{DynPart, Value};
 use polyptych_tensor::{Plan, Tensors};
 
 use crate::error::Result;
@@ -20,6 +20,64 @@ pub enum Form {
 
 /// Gives the tensors of a trained, unmerged model what the named task needs; all others stay.
 pub type AddTask = fn(&Tensors, &str) -> Result<Tensors>;
+
+/// What a method takes of finished runs.
+pub struct Sources {
+    /// How many runs.
+    pub count: usize,
+    /// What `adapter` of their recipes has, as far as it matters.
+    pub adapter: serde_json::Value,
+    /// Turns the method's parameters of the run at a position, under the backbone's names, into those
+    /// of a model of the named tasks.
+    pub take: Take,
+}
+
+/// See [`Sources::take`].
+pub type Take = Box<dyn Fn(&Tensors, usize, &[String]) -> Result<Tensors>>;
+
+/// Tasks whose image tower and text tower meet behind every block, and what they meet by.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fusion {
+    /// The tasks.
+    pub tasks: Vec<String>,
+    /// Width of the bottleneck behind the cross-attention.
+    pub bottleneck: i64,
+    /// First value of the factor on it.
+    pub scale: f64,
+    /// Heads of the cross-attention.
+    pub num_heads: i64,
+}
+
+/// How the levels of a pyramid read the names of classes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Language {
+    /// Prompts that each task learns in front of the names of its classes.
+    pub num_tokens: i64,
+    /// Heads of the attention to classes.
+    pub num_heads: i64,
+    /// Temperature of the scores of classes.
+    pub temperature: f64,
+}
+
+/// A merged model without what its constants leave unused.
+#[derive(Debug)]
+pub struct Pruned {
+    /// The method's settings, with which its merged form has exactly these tensors.
+    pub settings: Value,
+    /// The backbone's tensors.
+    pub tensors: Tensors,
+}
+
+/// What is measured before tasks are grouped.
+#[derive(Debug)]
+pub struct Grouping {
+    /// The method's settings with all tasks together in every stage.
+    pub together: Value,
+    /// Batches.
+    pub batches: usize,
+    /// Stages of the backbone that the groups are for.
+    pub stages: usize,
+}
 
 /// A way to adapt a backbone to tasks: the settings of one entry of a recipe.
 ///
@@ -56,8 +114,41 @@ pub trait Method: DynPart {
         Err("which could learn a task only by changing what others depend on")
     }
 
+    /// What the method takes of finished runs, which `compose.runs` of a recipe names; nothing where it
+    /// takes none.
+    fn sources(&self) -> Option<Sources> {
+        None
+    }
+
+    /// What is left of `tensors`, a merged backbone under its own names, when everything goes that no
+    /// output depends on; nothing where merged models have no such parts.
+    fn pruned(&self, _tasks: &[String], _tensors: &Tensors) -> Option<Result<Pruned>> {
+        None
+    }
+
+    /// What has to be measured before the model of `tasks` can be built; nothing where its groups are
+    /// known.
+    fn grouping(&self, _tasks: &[String]) -> Option<Grouping> {
+        None
+    }
+
+    /// The settings with groups of `tasks` by their similarities, one matrix for every stage.
+    fn grouped(&self, _tasks: &[String], _similarities: &[Vec<Vec<f64>>]) -> Value {
+        self.to_value()
+    }
+
     /// How many experts are to be found in every MLP of the backbone before training, and how.
     fn experts(&self) -> Option<(usize, &KMeansConfig)> {
+        None
+    }
+
+    /// How two towers meet, for tasks that ask in images and texts; nothing where they do not.
+    fn fusion(&self) -> Option<Fusion> {
+        None
+    }
+
+    /// How levels read the names of classes by a text tower; nothing where they do not.
+    fn language(&self) -> Option<Language> {
         None
     }
 

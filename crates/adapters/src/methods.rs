@@ -2,6 +2,7 @@
 
 pub mod adaptformer;
 pub mod ase;
+pub mod attempt;
 pub mod bitfit;
 pub mod block_lora;
 pub mod compacter;
@@ -10,6 +11,7 @@ pub mod diff_pruning;
 pub mod ditask;
 pub mod dora;
 pub mod emtal;
+pub mod fame_vil;
 pub mod free_sinewich;
 pub mod full;
 pub mod houlsby;
@@ -17,29 +19,36 @@ pub mod hyperformer;
 pub mod interrogate;
 pub mod lora;
 pub mod low_rank_adapter;
+pub mod lv_adapter;
 pub mod mode;
+pub mod moore;
 pub mod mor1e;
 pub mod mpt;
 pub mod mtlora;
 pub mod parallel_adapter;
 pub mod pdrs;
+pub mod pdrs_sinewich;
 pub mod phm;
 pub mod polyhistor;
 pub mod progressive;
 pub mod rcm;
 pub mod relative_bias;
+pub mod scalearn;
 pub mod side_branch;
 pub mod sine_lora;
 pub mod ssf;
+pub mod tadformer;
 pub mod taps;
+pub mod tdss;
+pub mod ts_pd;
 pub mod vmt_adapter;
 pub mod vpt;
 
-use polyptych_registry::parts;
+use polyptych_registry::{Value, parts};
 use polyptych_tensor::Tensors;
 
 use crate::error::{Error, Result, config};
-use crate::method::{AddTask, Method};
+use crate::method::{AddTask, Method, Pruned};
 use crate::peft::factors::PeftFactors;
 
 parts! {
@@ -63,7 +72,10 @@ parts! {
     hyperformer::HyperFormerConfig,
     polyhistor::PolyhistorConfig,
     mtlora::MtLoraConfig,
+    tadformer::TadFormerConfig,
     free_sinewich::FreeSinewichConfig,
+    ts_pd::TsPdConfig,
+    pdrs_sinewich::PdrsSinewichConfig,
     ditask::DiTaskConfig,
     emtal::EmtalConfig,
     taps::TapsConfig,
@@ -73,12 +85,18 @@ parts! {
     rcm::RcmConfig,
     mode::ModeConfig,
     mor1e::Mor1eConfig,
+    moore::MooreConfig,
     ase::AseConfig,
     block_lora::BlockLoraConfig,
     vmt_adapter::VmtAdapterConfig,
     side_branch::SideBranchConfig,
+    tdss::TdssConfig,
     vpt::VptConfig,
     mpt::MptConfig,
+    attempt::AttemptConfig,
+    scalearn::ScaLearnConfig,
+    fame_vil::FameVilConfig,
+    lv_adapter::LvAdapterConfig,
 }
 
 impl AdapterConfig {
@@ -93,6 +111,32 @@ impl AdapterConfig {
                 format!("{able}, whose tasks own modules beside a trunk that stays as it is");
             config("method", expected, format!("{}, {reason}", self.name()))
         })
+    }
+
+    /// The settings of a merged model without what its constants leave unused, and its tensors; see
+    /// [`Method::pruned`].
+    ///
+    /// # Errors
+    /// A method whose merged models have no such parts, a tensor that is absent.
+    pub fn prune(&self, tasks: &[String], tensors: &Tensors) -> Result<(Self, Tensors)> {
+        let refused = || {
+            let able = names_where(|method| {
+                method.pruned(&["task".to_owned()], &Tensors::new()).is_some()
+            });
+            config("method", format!("one that prunes, {able}"), self.name())
+        };
+        let Pruned { settings, tensors } = self.pruned(tasks, tensors).ok_or_else(refused)??;
+        Ok((self.with(settings)?, tensors))
+    }
+
+    /// The same method with other `settings`.
+    ///
+    /// # Errors
+    /// Settings that are not the method's.
+    pub fn with(&self, settings: Value) -> Result<Self> {
+        let wrong = |found: String| config("method", "settings of the method", found);
+        let entry = Self::registry().find(self.name()).ok_or_else(|| wrong(self.name().into()))?;
+        entry.read(settings).map(Self).map_err(|e| wrong(e.to_string()))
     }
 
     /// The parameters in `tensors`, a trained backbone under its own names, as an adapter of PEFT's.
@@ -117,15 +161,17 @@ fn names_where(has: impl Fn(&AdapterConfig) -> bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::decoder_only::DecoderOnlyConfig;
+    use super::rcm::RcmConfig;
     use super::relative_bias::RelativeBiasConfig;
     use super::vmt_adapter::VmtAdapterConfig;
     use super::*;
 
     #[test]
-    fn only_vmt_adapter_takes_new_tasks() {
+    fn methods_whose_tasks_share_nothing_that_trains_take_new_tasks() {
         AdapterConfig::from(VmtAdapterConfig::default()).takes_new_tasks().unwrap();
-        let expected = "method: expected vmt_adapter, whose tasks own modules beside a trunk that stays as it \
-             is, found ";
+        AdapterConfig::from(RcmConfig::default()).takes_new_tasks().unwrap();
+        let expected = "method: expected rcm, vmt_adapter, whose tasks own modules beside a trunk that stays \
+             as it is, found ";
         for (method, found) in [
             (RelativeBiasConfig {}.into(), "relative_bias, which could learn a task only by "),
             (DecoderOnlyConfig {}.into(), "decoder_only, whose tasks are independent: train "),

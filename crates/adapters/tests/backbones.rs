@@ -24,12 +24,15 @@ const SELECTING: [&str; 6] =
 fn refusal(architecture: &str, method: &str) -> Option<&'static str> {
     let apart = ["pvt_v2", "eva, gated", "convnext"].contains(&architecture);
     let gated = ["pvt_v2", "eva, gated", "eva, packed"].contains(&architecture);
+    let pyramid = ["pvt_v2", "convnext", "hiera"].contains(&architecture);
     match method {
+        "relative_bias" if architecture == "beit" => None,
         "relative_bias" => Some("relative_bias: expected a backbone with relative position tables"),
-        "vpt" | "mpt" if ["pvt_v2", "convnext"].contains(&architecture) => {
+        "vpt" | "mpt" | "attempt" if pyramid => {
             Some("adapter: expected a backbone with a place for prompts")
         }
-        "side_branch" if ["pvt_v2", "convnext"].contains(&architecture) => {
+        "tadformer" => Some("adapter: expected a backbone whose windows take prompts of tasks"),
+        "side_branch" if pyramid => {
             Some("adapter: expected a backbone whose stages are alike or joined by patch merging")
         }
         "emtal" if gated => Some("adapter: expected a backbone whose perceptrons have a place"),
@@ -70,6 +73,10 @@ fn backbones() -> Vec<(&'static str, BackboneConfig)> {
         "img_size": [32, 32], "num_classes": 0, "dims": [12, 24], "depths": [2, 2],
         "ls_init_value": 1.0, "drop_path_rate": 0.0,
     });
+    let units = json!({
+        "img_size": [32, 32], "num_classes": 0, "embed_dim": 12, "num_heads": 1, "stages": [1, 2],
+        "mask_unit_size": 4, "mask_unit_attn": [true, false], "mlp_ratio": 2.0,
+    });
     let gated = json!({
         "swiglu_mlp": true, "scale_mlp": true, "qkv_fused": false, "qkv_bias": true,
         "scale_attn_inner": true,
@@ -80,6 +87,8 @@ fn backbones() -> Vec<(&'static str, BackboneConfig)> {
         ("swinv2", backbone("swinv2", pyramid)),
         ("pvt_v2", backbone("pvt_v2", pvt)),
         ("convnext", backbone("convnext", convolved)),
+        ("hiera", backbone("hiera", units)),
+        ("beit", backbone("beit", with(json!({"use_abs_pos_emb": true})))),
         ("eva", backbone("eva", with(json!({"qkv_bias": true})))),
         ("eva, gated", backbone("eva", with(gated))),
         ("eva, packed", backbone("eva", with(json!({"swiglu_mlp": true})))),
@@ -159,8 +168,9 @@ fn every_method_starts_plain_and_merges_or_is_refused_by_name() {
                 (Ok(_), Some(_)) => panic!("{what}: expected a refusal"),
                 (Err(found), None) => panic!("{what}: {found}"),
             };
-            // Every token attends to prompts from the first step on.
-            if !["vpt", "mpt"].contains(&method.as_str()) {
+            // Every token attends to prompts, and what finished runs know counts, from the first
+            // step on.
+            if !["vpt", "mpt", "attempt", "scalearn"].contains(&method.as_str()) {
                 starts_plain(&format!("{what}, start"), &backbone, &built);
             }
             if built.plan.unmergeable().is_none() {

@@ -95,6 +95,39 @@ fn adapters_beside_mlps_count_as_their_equations() {
 }
 
 #[test]
+fn what_composes_runs_counts_as_its_equations() {
+    // Sum of the widths of the stages.
+    let (s, stages) = (3, 96 + 192 + 384 + 768);
+    let scalearn = |variant: &str| json!({"method": "scalearn", "sources": s, "variant": variant});
+    assert_eq!(trainable(scalearn("scalearn")), s * WIDTHS);
+    assert_eq!(trainable(scalearn("uniform")), s * 12);
+    assert_eq!(trainable(scalearn("plus_plus")), s * stages);
+    assert_eq!(trainable(scalearn("uniform_plus_plus")), s);
+    // A prompt of each task; two matrices without biases and a norm for all of them.
+    let attempt = json!({"method": "attempt", "sources": s, "num_tokens": 10});
+    assert_eq!(trainable(attempt), TASKS.len() as i64 * 10 * 96 + 2 * 100 * 96 + 2 * 96);
+    // A shared prompt, and factors of each task.
+    let mpt = json!({"method": "mpt", "num_tokens": 10});
+    assert_eq!(trainable(mpt), 10 * 96 + TASKS.len() as i64 * (10 + 96));
+}
+
+/// Eight sources on a ViT-B: `S d L`, `S L`, `S d` and `S`, as published.
+#[test]
+fn scales_count_as_published() {
+    let count = |variant: &str| {
+        let backbone = BackboneConfig::from_name("vit_base_patch16_224").unwrap();
+        let method = json!({"method": "scalearn", "sources": 8, "variant": variant});
+        let plan = adapter(method).plan(&tasks(&TASKS), Form::Adapted).unwrap();
+        let store = Store::new(Device::Cpu);
+        let _ = backbone.build(&store.root(), plan.as_ref(), Options::default()).unwrap();
+        plan.set_trainable(&store);
+        store.trainable().iter().map(|(_, tensor)| tensor.numel() as i64).sum::<i64>()
+    };
+    let found = ["scalearn", "uniform", "plus_plus", "uniform_plus_plus"].map(count);
+    assert_eq!(found, [73_728, 96, 6_144, 8]);
+}
+
+#[test]
 fn prompts_count_as_published() {
     assert_eq!(trainable(json!({"method": "vpt"})), 50 * 96);
     assert_eq!(trainable(json!({"method": "vpt"})) * COPIES, 19_200);
@@ -147,6 +180,25 @@ fn switched_bases_count_as_their_equations() {
         let shared = json!({"method": "free_sinewich", "r": r, "core": false});
         assert_eq!(trainable(shared), own - 8 * r * r + BODY, "{r}");
     }
+}
+
+/// With decoders of 1,946,624 numbers, and 5,952 of norms that the released code makes in blocks where
+/// nothing reads them, the published totals.
+#[test]
+fn prompted_tasks_count_as_published() {
+    let (decoders, unread) = (1_946_624, 2 * (96 + 192 + 5 * 384 + 768));
+    let count = |r: i64, filter: &str| {
+        let fields = json!({"method": "tadformer", "r": r, "filter": filter});
+        trainable(fields) - 2 * 768 + decoders + unread
+    };
+    assert_eq!(unread, 5_952);
+    for (r, expected) in [(64, 7_379_262), (32, 4_776_126), (16, 3_557_502)] {
+        assert_eq!(count(r, "dynamic"), expected, "{r}");
+        let filters = 12 * (9 * r * r + 27 * r);
+        assert_eq!(count(r, "none"), expected - filters, "{r}");
+    }
+    // As the released code runs.
+    assert_eq!(count(64, "static"), 6_946_878);
 }
 
 #[test]
@@ -210,8 +262,17 @@ fn routed_experts_count_as_their_equations() {
     let mixed = (4 + 32) * inputs + 8 * outputs + layers;
     assert_eq!(trainable(mor1e("nothing")), mixed);
     assert_eq!(trainable(mor1e("task")), mixed + layers * (tasks * 32 + 1));
+    // Clusters are found, not trained.
+    assert_eq!(trainable(mor1e("images")), mixed + layers);
     let diagonal = json!({"method": "mor1e", "r": 4, "guide": "nothing"});
     assert_eq!(trainable(diagonal), (4 + 4) * inputs + 4 * outputs + layers);
+    // Singular vectors of all layers, of every part of a fused qkv apart, and what these read.
+    let (vectors, read) = (6 * WIDTHS + 2 * 672, 9 * WIDTHS + 4 * 672);
+    for (r, n, d) in [(8, 128, 64), (0, 16, 32)] {
+        let moore = json!({"method": "moore", "r": r, "router_dim": n, "token_dim": d});
+        let own = vectors * (d + n) + read * (n + r) + layers * tasks * d;
+        assert_eq!(trainable(moore), own, "{r}, {n}, {d}");
+    }
     // Factors of 16 experts, and routers to 16 experts in 2 groups.
     let (r, n, outputs, hidden) = (16, 16, 32, 64);
     let factors = (r + n * r) * WIDTHS;
@@ -230,9 +291,14 @@ fn methods_whose_tasks_part_count_as_their_equations() {
     let (all, two) = (json!([TASKS]), json!([TASKS[..2], TASKS[2..]]));
     let split = json!([all, two, two, two]);
     assert_eq!(trainable(grouped(split)), 8 * 16 * (2 * WIDTHS - 2 * 96));
+    // As many groups, whichever they will be.
+    let found = json!({"method": "progressive", "r": 8, "num_groups": [1, 2, 2, 2]});
+    assert_eq!(trainable(found), 8 * 16 * (2 * WIDTHS - 2 * 96));
     // Outputs of all layers, patch merging included.
     let outputs = 9 * WIDTHS + 2 * 672;
     assert_eq!(trainable(json!({"method": "rcm", "r": 4})), tasks * (2 * 4 + 1) * outputs);
+    let turned = json!({"method": "rcm", "r": 4, "response_init": true});
+    assert_eq!(trainable(turned), tasks * (2 * 4 + 1) * outputs);
     let full = json!({"method": "rcm", "target_modules": ["proj"]});
     assert_eq!(trainable(full), tasks * (SQUARES + WIDTHS));
     let mpt = |deep: bool| json!({"method": "mpt", "num_tokens": 10, "deep": deep});
@@ -250,6 +316,48 @@ fn shrinking_ranks_count_as_their_equations() {
     assert_eq!(trainable(pdrs("lora")), 64 * 16 * WIDTHS);
     assert_eq!(trainable(pdrs("dora")), 64 * 16 * WIDTHS + 9 * WIDTHS);
     assert_eq!(trainable(pdrs("anchored_dora")), 64 * 16 * WIDTHS + 9 * WIDTHS);
+}
+
+/// Filters of all tasks on levels of these channels.
+fn spectra(bins: i64, channels: &[i64]) -> i64 {
+    let level = |dim: &i64| (bins + 2) * dim + 1 + 4;
+    TASKS.len() as i64 * channels.iter().map(level).sum::<i64>()
+}
+
+#[test]
+fn filters_on_spectra_count_as_their_equation() {
+    assert_eq!(trainable(json!({"method": "ts_pd"})), spectra(16, &[96, 192, 384, 768]));
+    // As published, on the four maps of the reference's decoder.
+    assert_eq!(spectra(16, &[18, 36, 72, 144]), 19_520);
+}
+
+#[test]
+fn gated_skills_count_as_their_equation() {
+    let tasks = TASKS.len() as i64;
+    for (k, n, d) in [(4, 16, 64), (2, 8, 32)] {
+        let fields = json!({"method": "tdss", "num_skills": k, "bottleneck": n, "token_dim": d});
+        let gates = k * (WIDTHS + 12 * d);
+        assert_eq!(trainable(fields), 2 * k * n * WIDTHS + gates + tasks * d + 4);
+    }
+}
+
+#[test]
+fn the_composition_counts_as_its_parts() {
+    // Inputs and outputs of fc1 and fc2 in the last blocks, 10 widths of each stage.
+    let (stages, tasks) = (96 + 192 + 384 + 768, TASKS.len() as i64);
+    for (r, switched, filters) in [(8, 32, false), (16, 16, true)] {
+        let mut fields = json!({"method": "pdrs_sinewich", "shared": {"r": r, "form": "dora"}, "switched": {"r": switched}});
+        let shared = (16 * WIDTHS - 10 * stages) * r + 9 * WIDTHS - 5 * stages;
+        let base = 10 * stages * switched + 8 * switched * switched + 96 * tasks + 98;
+        let mut expected = shared + base + BODY;
+        if filters {
+            fields["spectra"] = json!({});
+            // Levels behind patch merging.
+            expected += spectra(16, &[192, 384, 768, 768]);
+        }
+        assert_eq!(trainable(fields), expected);
+    }
+    assert_eq!(56_256 * 8 + 32_544 + 14_400 * 32 + 8 * 32 * 32 + 482 + 51_258, 1_003_324);
 }
 
 /// With decoders of 1,946,624 numbers the first is 29.8 % of MTLoRA's.

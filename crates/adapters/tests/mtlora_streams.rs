@@ -198,6 +198,40 @@ fn a_tasks_factors_change_that_task_alone() {
 }
 
 #[test]
+fn streams_of_tasks_that_are_not_asked_for_do_not_run() {
+    let _alone = alone();
+    let image = image();
+    for (shared_mode, form) in [
+        ("matrix", Form::Adapted),
+        ("matrix", Form::Merged),
+        ("matrixv2", Form::Merged),
+        ("addition", Form::Adapted),
+    ] {
+        let built = Built::adapted(&support::swin(), &config(shared_mode, 0.0), form);
+        redraw(&built.store, 0.3, |name| name.contains("lora_"));
+        let all = built.eval(&image);
+        for asked in [&[1usize] as &[usize], &[0, 2]] {
+            let apart = built.plan.ask_for(Some(asked));
+            // There the shared stream is the sum of those of all tasks.
+            assert_eq!(apart, shared_mode != "addition");
+            let some = built.eval(&image);
+            let tasks: Vec<usize> = if apart { asked.to_vec() } else { vec![0, 1, 2] };
+            for (level, (found, expected)) in some.levels.iter().zip(&all.levels).enumerate() {
+                assert_eq!(found.per_task().unwrap().size()[0], tasks.len() as i64);
+                for (place, task) in tasks.iter().enumerate() {
+                    let what = format!("{shared_mode}, {form:?}, level {level}, task {task}");
+                    let (found, expected) = (found.task(place as i64), expected.task(*task as i64));
+                    close(&what, &found, &expected, TOLERANCE);
+                }
+            }
+            built.plan.ask_for(None);
+        }
+        let again = built.eval(&image);
+        assert!(again.levels.iter().all(|level| level.per_task().unwrap().size()[0] == 3));
+    }
+}
+
+#[test]
 fn task_streams_never_come_back_into_the_backbone() {
     let _alone = alone();
     let built = Built::adapted(&support::swin(), &config("matrix", 0.0), Form::Adapted);

@@ -288,7 +288,7 @@ fn modules_have_owners_and_nothing_else_has() {
     for (name, _) in built.store.tensors() {
         let owner = built.owner(&name);
         assert_eq!(owner.is_some(), name.contains(".vmt_ke."), "{name}");
-        if let Some(Owner { task, stage }) = owner {
+        if let Some(Owner { task, stage: Some(stage) }) = owner {
             let start = format!("layers.{stage}.blocks.1.mlp.vmt_ke.{task}.");
             assert!(name.starts_with(&start), "{name} {task} {stage}");
         }

@@ -9,7 +9,9 @@ use std::path::Path;
 
 use polyptych_backbones::{BackboneConfig, Checkpoint, Options, computed};
 use polyptych_formats::{TensorFile, file};
-use polyptych_tensor::{Device, LoadOptions, NoAdapter, Store, Tensor, Tensors, no_grad};
+use polyptych_tensor::{
+    Activations, Device, LoadOptions, NoAdapter, Store, Tensor, Tensors, no_grad,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -51,40 +53,83 @@ fn main() -> Outcome<()> {
     let versions = noted.versions.iter().map(|(name, version)| format!("{name} {version}"));
     println!("{}.", versions.collect::<Vec<_>>().join(", "));
     for ((source, what), cells) in rows {
-        println!("\n## {source}, {what}\n\n| image | largest difference |\n|---|---|");
-        cells.iter().for_each(|(size, cell)| println!("| {size} | {cell} |"));
+        let (head, rule) = HEADS[usize::from(cells.iter().any(|(_, cell)| cell.contains('|')))];
+        println!("\n## {source}, {what}\n\n{head}\n{rule}");
+        let columns = rule.matches('|').count() - 2;
+        for (size, cell) in &cells {
+            let rest = " |".repeat(columns - 1 - cell.matches('|').count());
+            println!("| {size} | {cell} |{rest}");
+        }
     }
     Ok(())
 }
 
+/// Of sources whose output alone is noted, and of those whose pooled features and levels are too.
+const HEADS: [(&str, &str); 2] = [
+    ("| image | largest difference |", "|---|---|"),
+    ("| image | logits | pooled | levels |", "|---|---|---|---|"),
+];
+
 fn cell(path: &Path, case: &Case) -> String {
+    let number = |worst: f64| match worst <= TOLERANCE {
+        true => format!("{worst:.1e}"),
+        false => format!("**{worst:.1e}**"),
+    };
     match compare(path, case) {
-        Ok(worst) if worst <= TOLERANCE => format!("{worst:.1e}"),
-        Ok(worst) => format!("**{worst:.1e}**"),
+        Ok(all) => all.into_iter().map(number).collect::<Vec<_>>().join(" | "),
         Err(e) => format!("**refused here: {e}**"),
     }
 }
 
-/// Largest difference relative to the largest output.
-fn compare(path: &Path, case: &Case) -> Outcome<f64> {
+/// Largest differences relative to the largest number: of the output, and where they are noted of
+/// pooled features and of the worst level.
+fn compare(path: &Path, case: &Case) -> Outcome<Vec<f64>> {
     let mut tensors = file::load(path)?.tensors;
     let take = |tensors: &mut Tensors, name: &str| tensors.remove(name).ok_or(name.to_owned());
     let (image, expected) = (take(&mut tensors, "image")?, take(&mut tensors, "output")?);
     let weights = tensors
-        .into_iter()
-        .filter_map(|(name, tensor)| Some((name.strip_prefix("weights.")?.to_owned(), tensor)));
+        .iter()
+        .filter_map(|(name, t)| Some((name.strip_prefix("weights.")?.to_owned(), t.copy())));
     let weights = TensorFile { tensors: weights.collect(), metadata: Default::default() };
     let checkpoint = Checkpoint::of(&case.source, weights)?;
     checkpoint.check(&case.config)?;
-    let found = forward(&checkpoint, &case.config, &image)?;
+    let found = forward(&checkpoint, &case.config, &image, &expected)?;
+    let mut all = vec![difference(&found.output, &expected)?];
+    if let Some(pooled) = tensors.remove("pooled") {
+        all.push(difference(&found.pooled, &pooled)?);
+    }
+    let mut worst: Option<f64> = None;
+    for (index, level) in found.levels.iter().enumerate() {
+        if let Some(expected) = tensors.remove(&format!("level{index}")) {
+            let of_level = difference(&level.permute([0, 3, 1, 2]), &expected)?;
+            worst = Some(worst.map_or(of_level, |worst| worst.max(of_level)));
+        }
+    }
+    all.extend(worst);
+    Ok(all)
+}
+
+fn difference(found: &Tensor, expected: &Tensor) -> Outcome<f64> {
     if found.size() != expected.size() {
         return Err(format!("{:?} and not {:?}", found.size(), expected.size()).into());
     }
     let worst = |tensor: &Tensor| tensor.abs().max().double_value(&[]);
-    Ok(worst(&(found - &expected)) / worst(&expected))
+    Ok(worst(&(found - expected)) / worst(expected))
 }
 
-fn forward(checkpoint: &Checkpoint, config: &BackboneConfig, image: &Tensor) -> Outcome<Tensor> {
+/// What a backbone gives.
+struct Found {
+    output: Tensor,
+    pooled: Tensor,
+    levels: Vec<Tensor>,
+}
+
+fn forward(
+    checkpoint: &Checkpoint,
+    config: &BackboneConfig,
+    image: &Tensor,
+    expected: &Tensor,
+) -> Outcome<Found> {
     let store = Store::new(Device::Cpu);
     let backbone = config.init(&store.root(), &NoAdapter::Frozen, Options::default())?;
     let allow_unused = &[&computed()[..], &["embeddings.mask_token", "pooler.*"]].concat();
@@ -94,10 +139,13 @@ fn forward(checkpoint: &Checkpoint, config: &BackboneConfig, image: &Tensor) -> 
     let options = LoadOptions { allow_unused, resample: Some(&resample), ..Default::default() };
     store.load(&checkpoint.origin, &checkpoint.tensors, &options)?;
     no_grad(|| {
-        let features = backbone.forward_features(image, false)?;
-        Ok(match config.num_classes() {
-            0 => features.into_shared(),
-            _ => backbone.forward_head(&features, false).into_shared(),
-        })
+        let out = backbone.forward_intermediates(image, false)?;
+        let head = |pre_logits| backbone.forward_head(&out.features, pre_logits).into_shared();
+        let (pooled, logits) = (head(true), head(false));
+        let levels = out.levels.into_iter().map(Activations::into_shared).collect();
+        // Without a classifier the packages give tokens, or pooled features.
+        let tokens = config.num_classes() == 0 && expected.dim() == 3;
+        let output = if tokens { out.features.into_shared() } else { logits };
+        Ok(Found { output, pooled, levels })
     })
 }

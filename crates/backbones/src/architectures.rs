@@ -1,9 +1,11 @@
 //! The architectures that are built in, and every backbone by name.
 
 pub(crate) mod architecture;
+pub(crate) mod beit;
 pub(crate) mod convnext;
 pub(crate) mod eva;
-mod names;
+pub(crate) mod hiera;
+pub(crate) mod names;
 pub(crate) mod pvt_v2;
 pub(crate) mod summary;
 pub(crate) mod swin;
@@ -21,8 +23,10 @@ use summary::Summary;
 parts! {
     /// An architecture and its numbers; `architecture` is its name.
     pub struct BackboneConfig(dyn Architecture), kind = "backbone", tag = "architecture";
+    beit::BeitConfig,
     convnext::ConvNextConfig,
     eva::EvaConfig,
+    hiera::HieraConfig,
     pvt_v2::PvtV2Config,
     swin::SwinConfig,
     swin::SwinV2Config,
@@ -199,7 +203,6 @@ mod tests {
         for name in [
             "absolute_pos_embed",
             "blocks.0.attn.q_norm.weight",
-            "blocks.0.attn.relative_position_bias_table",
             "blocks.0.attn.rel_pos.relative_position_bias_table",
             "stages.0.blocks.0.mlp.grn.weight",
             "blocks.0.ls1.beta",

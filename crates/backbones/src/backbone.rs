@@ -31,6 +31,27 @@ pub trait Backbone: Debug {
         Ok(self.forward_intermediates(x, train)?.features)
     }
 
+    /// Blocks behind which another tower's stream can meet this one's; none where blocks are not all
+    /// of one resolution.
+    fn meeting_blocks(&self) -> usize {
+        0
+    }
+
+    /// As [`Backbone::forward_features`]; behind each of [`Backbone::meeting_blocks`], by its index,
+    /// `meet` says what goes on in place of the stream, `[batch, tokens, dim]`.
+    ///
+    /// # Errors
+    /// As [`Backbone::forward_intermediates`].
+    fn forward_meeting(
+        &self,
+        x: &Tensor,
+        train: bool,
+        meet: &mut dyn FnMut(usize, Activations) -> Activations,
+    ) -> Result<Activations> {
+        let _ = meet;
+        self.forward_features(x, train)
+    }
+
     /// Pools `features` to `[batch, num_features]` and, unless `pre_logits`, classifies them to
     /// `[batch, num_classes]` where the backbone has a classifier.
     fn forward_head(&self, features: &Activations, pre_logits: bool) -> Activations;

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use polyptych_tensor::{
     Gate, Neck, Parallel, Parameter, Plan, Projection, Prompts, Pyramid, Result as TensorResult,
-    Scope, Site,
+    Scope, Site, TaskPrompts, quantizable,
 };
 
 use crate::architectures::BackboneConfig;
@@ -40,10 +40,10 @@ impl BackboneConfig {
 
 /// The part of a plan that backbones ask, with a note of what they asked for.
 #[derive(Debug)]
-struct Recorder<'p> {
-    plan: &'p dyn Plan,
+pub(crate) struct Recorder<'p> {
+    pub(crate) plan: &'p dyn Plan,
     /// In a cell, since layers ask one plan through shared references.
-    sites: RefCell<Vec<Site>>,
+    pub(crate) sites: RefCell<Vec<Site>>,
 }
 
 impl Recorder<'_> {
@@ -55,7 +55,7 @@ impl Recorder<'_> {
 impl Plan for Recorder<'_> {
     fn projection(&self, scope: &Scope, site: &Site) -> TensorResult<Box<dyn Projection>> {
         self.note(site);
-        self.plan.projection(scope, site)
+        Ok(quantizable(self.plan.projection(scope, site)?, scope))
     }
 
     fn gate(&self, scope: &Scope, fc1: &Site) -> TensorResult<Option<Box<dyn Gate>>> {
@@ -75,6 +75,14 @@ impl Plan for Recorder<'_> {
     ) -> TensorResult<Option<Box<dyn Prompts>>> {
         self.note(block);
         self.plan.prompts(scope, block, patch)
+    }
+
+    fn task_prompts(
+        &self,
+        scope: &Scope,
+        block: &Site,
+    ) -> TensorResult<Option<Box<dyn TaskPrompts>>> {
+        self.plan.task_prompts(scope, block)
     }
 
     fn neck(&self, scope: &Scope, channels: &[i64]) -> TensorResult<Option<Box<dyn Neck>>> {

@@ -243,7 +243,7 @@ fn a_name_that_is_taken_is_refused() {
     let config = config(MICRO[0]);
     config.init(&store.root(), &NoAdapter::Full, Options::default()).unwrap();
     let again = config.init(&store.root(), &NoAdapter::Full, Options::default());
-    assert!(message(again).ends_with("the name is taken already"));
+    assert!(message(again).ends_with("this name is already in use"));
 }
 
 const TABLE: &str = "relative_position_bias_table";

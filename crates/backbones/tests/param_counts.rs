@@ -19,7 +19,7 @@ fn counts() -> BTreeMap<String, i64> {
 }
 
 /// One variant of each size but large.
-const WHOLE: [&str; 16] = [
+const WHOLE: [&str; 19] = [
     "swin_micro_patch4_window4_128",
     "swin_tiny_patch4_window7_224",
     "swin_small_patch4_window7_224",
@@ -36,6 +36,9 @@ const WHOLE: [&str; 16] = [
     "vit_small_patch16_dinov3",
     "eva02_tiny_patch14_336",
     "convnext_tiny",
+    "beit_base_patch16_224",
+    "hiera_tiny_224",
+    "hiera_small_abswin_256",
 ];
 
 /// timm's layers, all zero.
@@ -68,11 +71,20 @@ fn count(config: &BackboneConfig, times: impl Fn(&str) -> i64) -> i64 {
 fn thin(config: &BackboneConfig) -> (BackboneConfig, impl Fn(&str) -> i64 + use<>) {
     let depths = config.summary().depths;
     let mut json = serde_json::to_value(config).unwrap();
-    match json.get("depths").is_some() {
-        true => json["depths"] = vec![1; depths.len()].into(),
-        false => json["depth"] = 1.into(),
+    let numbered_through = json.get("stages").is_some();
+    if numbered_through {
+        // The first block of a stage differs from those behind it.
+        json["stages"] = depths.iter().map(|&depth| depth.min(2)).collect::<Vec<_>>().into();
+    } else if json.get("depths").is_some() {
+        json["depths"] = vec![1; depths.len()].into();
+    } else {
+        json["depth"] = 1.into();
     }
     let times = move |name: &str| {
+        if numbered_through {
+            let block = name.strip_prefix("blocks.").and_then(|rest| rest.split('.').next());
+            return block.map_or(1, |block| times_through(&depths, block.parse().unwrap()));
+        }
         if !name.contains("blocks.0.") {
             return 1;
         }
@@ -81,6 +93,19 @@ fn thin(config: &BackboneConfig) -> (BackboneConfig, impl Fn(&str) -> i64 + use<
         depths[stage] as i64
     };
     (serde_json::from_value(json).unwrap(), times)
+}
+
+/// How often block `index` stands in the whole, where stages of two blocks or fewer are numbered
+/// through.
+fn times_through(depths: &[usize], mut index: usize) -> i64 {
+    for &depth in depths {
+        let kept = depth.min(2);
+        if index < kept {
+            return if index == 0 { 1 } else { depth as i64 - 1 };
+        }
+        index -= kept;
+    }
+    1
 }
 
 #[test]
@@ -116,6 +141,8 @@ fn zeros_stand_where_timms_layers_do() {
         "pvt_v2_micro_128",
         "convnext_micro_128",
         "vit_micro_patch8_dinov3_128",
+        "beit_micro_patch8_128",
+        "hiera_micro_128",
     ] {
         let config = BackboneConfig::from_name(name).unwrap();
         assert_eq!(shapes(&config, &Zeros), shapes(&config, &NoAdapter::Full));

@@ -12,14 +12,14 @@ use crate::command::Subcommand;
 use crate::recipes::RecipeFlags;
 use crate::{interrupt, recipes, train};
 
-/// Give a trained run the tasks of a recipe that it lacks; its own stay as they are
+/// Add the new tasks of a recipe to a trained run; its existing tasks do not change
 #[derive(Debug, Parser)]
 #[command(
     name = "add-task",
     after_help = "Examples:\n  polyptych add-task runs/vmt-scenes vmt-scenes-add"
 )]
 pub(crate) struct AddTask {
-    /// Folder of the trained run, whose method is vmt_adapter
+    /// Folder of the trained run, whose method is vmt_adapter or rcm
     run: PathBuf,
     /// A shipped recipe's name, or a TOML file, with all tasks of the run and the new ones
     recipe: String,

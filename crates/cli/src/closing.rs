@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use polyptych_engine::{Baselines, Evaluation, Recipe};
+use polyptych_engine::{Baselines, Evaluation, Recipe, StageTable};
 
-use crate::output::say;
+use crate::output::{note, say};
+use crate::stage_table::stages;
 use crate::table::{self, Column};
 
 /// Prints the table of `main` beside `others` and recorded baselines, and the next commands.
@@ -26,6 +27,12 @@ pub(crate) fn conclude(
     say!("{}", table::comparison(main, &columns));
     if recipe.train.eval_every < recipe.train.steps {
         say!("{}", table::peaks(main));
+    }
+    if recipe.stage.len() > 1 {
+        match StageTable::of_run(path) {
+            Ok(found) => say!("{}", stages(&found, baselines)),
+            Err(e) => note!("{e}"),
+        }
     }
     say!("run: {}", path.display());
     say!("report: polyptych report {} --open", path.display());

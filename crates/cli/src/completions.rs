@@ -5,7 +5,7 @@ use clap_complete::Shell;
 
 use crate::output::say;
 
-/// Print what a shell needs to complete commands and flags
+/// Print a completion script for a shell
 #[derive(Debug, Parser)]
 #[command(
     name = "completions",

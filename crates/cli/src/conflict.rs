@@ -10,7 +10,7 @@ use polyptych_engine::{MeanConflict, heat_map};
 use crate::command::Subcommand;
 use crate::output::say;
 
-/// Draw how much the tasks of a run disagree, as a heat map of mean cosines
+/// Draw how much the gradients of the tasks conflict, as a heat map of mean cosines
 #[derive(Debug, Parser)]
 #[command(
     name = "conflict",

@@ -17,7 +17,7 @@ use crate::output::say;
     after_help = "Examples:\n  polyptych convert swin_tiny_patch4_window7_224.ms_in22k --out swin.safetensors\n  polyptych convert vit.pth --adapter lora --out vit.safetensors"
 )]
 pub(crate) struct Convert {
-    /// A file or folder of weights, or timm's name of some
+    /// A file or folder of weights, or a name of timm
     weights: String,
     /// New safetensors file
     #[arg(long)]
@@ -25,11 +25,11 @@ pub(crate) struct Convert {
     /// Folder of a LoRA or DoRA adapter of PEFT's that is merged in
     #[arg(long)]
     adapter: Option<PathBuf>,
-    /// Of a file with several models, the one below this key (state_dict, student, ..), or whose
-    /// names stand behind it
+    /// Which of several models in the file to read: its key (state_dict, student, ..) or the prefix
+    /// of its names
     #[arg(long)]
     key: Option<String>,
-    /// Pass over weights that were averaged over training (state_dict_ema, model_ema, teacher)
+    /// Ignore averaged weights (state_dict_ema, model_ema, teacher)
     #[arg(long)]
     no_ema: bool,
 }
@@ -48,7 +48,9 @@ impl Subcommand for Convert {
         );
         match done.outputs {
             Some(worst) => say!("outputs: largest difference {worst} over {PROBE_IMAGES} images"),
-            None => say!("outputs: not compared, the weights are no whole backbone"),
+            None => {
+                say!("outputs: not compared, because the weights are only a part of a backbone")
+            }
         }
         done.notes.iter().for_each(|note| say!("{note}"));
         if !done.left_out.is_empty() {

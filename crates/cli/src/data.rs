@@ -6,6 +6,7 @@ mod facts;
 mod make;
 mod messages;
 mod new;
+mod pack;
 mod show;
 
 pub(crate) use new::manifest_of;
@@ -28,4 +29,5 @@ const COMMANDS: &[Entry] = &[
     entry::<show::Show>(),
     entry::<new::New>(),
     entry::<make::Make>(),
+    entry::<pack::Pack>(),
 ];

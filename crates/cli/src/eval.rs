@@ -29,10 +29,10 @@ pub(crate) struct Eval {
     /// Print JSON instead of tables: one object, or one for each run by its folder
     #[arg(long)]
     json: bool,
-    /// Where the JSON of one run is kept, with all confusions [default: RUN/eval.json]
+    /// File for the JSON of one run, with all confusion matrices [default: RUN/eval.json]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Override a field of the recipe for this measurement: --set data.batch_size=1
+    /// Override a field of the recipe for this evaluation: --set data.batch_size=1
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
     /// Manifest of the data instead of the recipe's

@@ -24,7 +24,7 @@ pub(crate) fn flag() -> Result<Arc<AtomicBool>> {
         if asked.load(Ordering::Relaxed) {
             std::process::exit(i32::from(INTERRUPTED));
         }
-        note!("interrupt: finishing this step; interrupt again to leave without saving");
+        note!("interrupt: finishing this step; interrupt again to exit without saving");
         asked.store(true, Ordering::Relaxed);
     };
     on_interrupt(heard).context("interrupts cannot be waited for")?;

@@ -11,6 +11,8 @@ mod completions;
 mod conflict;
 mod convert;
 mod data;
+mod delta;
+mod doctor;
 mod eval;
 mod export;
 mod inspect;
@@ -25,15 +27,21 @@ mod predict;
 mod processes;
 mod progress;
 mod propose;
+mod prune;
+mod quantize;
 mod recipe;
 mod recipes;
 mod reference;
 mod replay;
 mod report;
+mod rows;
 mod serve;
+mod stage_table;
+mod stages;
 mod table;
 mod time;
 mod train;
+mod trainer;
 mod version;
 
 use std::process::ExitCode;
@@ -52,6 +60,9 @@ const COMMANDS: &[Entry] = &[
     entry::<predict::Predict>(),
     entry::<serve::Serve>(),
     entry::<merge::Merge>(),
+    entry::<prune::Prune>(),
+    entry::<quantize::Quantize>(),
+    entry::<delta::Delta>(),
     entry::<export::Export>(),
     entry::<convert::Convert>(),
     entry::<moefy::Moefy>(),
@@ -62,6 +73,7 @@ const COMMANDS: &[Entry] = &[
     entry::<replay::Replay>(),
     data::COMMAND,
     entry::<recipe::Recipes>(),
+    entry::<doctor::Doctor>(),
     COMPLETIONS,
 ];
 

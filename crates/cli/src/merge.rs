@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Parser;
-use polyptych_engine::{OpenRun, merge};
+use polyptych_engine::{OpenRun, merge, merge_delta};
 
 use crate::command::Subcommand;
 use crate::output::say;
@@ -17,11 +17,16 @@ use crate::output::say;
     after_help = "Examples:\n  polyptych merge runs/quickstart\n  polyptych merge runs/quickstart --best --half --out merged"
 )]
 pub(crate) struct Merge {
-    /// Folder of a run
+    /// Folder of a run, or a file of `polyptych delta`
     run: PathBuf,
-    /// Folder of the merged model [default: RUN/merged]
-    #[arg(long, value_name = "DIR")]
+    /// Folder of the merged model [default: RUN/merged]; for a file of `polyptych delta` the
+    /// checkpoint [default: beside it, as .merged.safetensors]
+    #[arg(long, value_name = "PATH")]
     out: Option<PathBuf>,
+    /// The backbone that a file of `polyptych delta` belongs to, where it is no longer what the
+    /// file names
+    #[arg(long, value_name = "WEIGHTS")]
+    weights: Option<String>,
     /// Take the best checkpoint instead of the last one
     #[arg(long)]
     best: bool,
@@ -32,6 +37,12 @@ pub(crate) struct Merge {
 
 impl Subcommand for Merge {
     fn run(flags: &Self) -> Result<ExitCode> {
+        if flags.run.is_file() {
+            return one_file(flags);
+        }
+        if flags.weights.is_some() {
+            bail!("--weights: expected none beside a run, which has its backbone, found some");
+        }
         let run = OpenRun::open(&flags.run, flags.best, None)?;
         let out = flags.out.clone().unwrap_or_else(|| flags.run.join("merged"));
         let report = merge(&run, &out, flags.half)?;
@@ -46,4 +57,17 @@ impl Subcommand for Merge {
         say!("{}", out.display());
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// An ordinary checkpoint of a task's difference and its backbone.
+fn one_file(flags: &Merge) -> Result<ExitCode> {
+    if flags.best || flags.half {
+        bail!("--best and --half: expected neither beside a file of `polyptych delta`, found one");
+    }
+    let beside = || flags.run.with_extension("merged.safetensors");
+    let out = flags.out.clone().unwrap_or_else(beside);
+    let changed = merge_delta(&flags.run, flags.weights.as_deref(), &out)?;
+    say!("{changed} tensors changed");
+    say!("{}", out.display());
+    Ok(ExitCode::SUCCESS)
 }

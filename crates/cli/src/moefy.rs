@@ -24,7 +24,7 @@ pub(crate) struct Moefy {
     /// Experts in every MLP
     #[arg(long, default_value_t = 16)]
     experts: usize,
-    /// Times that clustering begins anew; the best result counts
+    /// Number of restarts of the clustering; the best result is kept
     #[arg(long, default_value_t = 10)]
     restarts: usize,
     /// Seed of the clustering

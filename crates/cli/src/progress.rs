@@ -8,13 +8,14 @@ mod history;
 mod live;
 mod means;
 mod plain;
+mod samples;
 mod view;
 mod words;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use polyptych_engine::{Evaluation, Observer, StepReport, Trainer};
+use polyptych_engine::{Evaluation, Observer, SamplePicture, StepReport, Trainer};
 
 pub(crate) use counter::Counter;
 use live::Live;
@@ -63,6 +64,16 @@ impl Observer for Progress {
         }
     }
 
+    fn wants_samples(&self) -> bool {
+        matches!(&self.shown, Shown::Live(live) if live.wants_samples())
+    }
+
+    fn samples(&mut self, _step: u64, samples: &[SamplePicture]) {
+        if let Shown::Live(live) = &mut self.shown {
+            live.samples(samples);
+        }
+    }
+
     fn evaluated(&mut self, step: u64, evaluation: &Evaluation) {
         if let Shown::Live(live) = &mut self.shown {
             live.evaluated(evaluation);
@@ -99,6 +110,7 @@ mod testing {
             loss: None,
             losses: losses.iter().map(|(task, loss)| ((*task).to_owned(), *loss)).collect(),
             penalty: None,
+            distillation: None,
             grad_norm: 1.0,
             wall_ms: 1.0,
             skipped,

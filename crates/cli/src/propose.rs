@@ -28,7 +28,7 @@ pub(crate) fn for_data(data: &Path, overrides: &[String]) -> Result<PathBuf> {
     };
     let recipe = default_name(&manifest);
     if recipe.exists() {
-        note!("{}: is there and taken; remove it to have a new one", recipe.display());
+        note!("{}: exists and is used; remove it to write a new one", recipe.display());
         return Ok(recipe);
     }
     let set = |text: &String| text.trim().strip_prefix("train.steps=")?.trim().parse().ok();
@@ -65,7 +65,7 @@ fn write(manifest: &Path, root: Option<&Path>, steps: Option<usize>, out: &Path)
 fn described(folder: &Path) -> Result<PathBuf> {
     let (manifest, notes) = manifest_of(folder)?;
     match notes {
-        None => note!("{}: is there and taken", manifest.display()),
+        None => note!("{}: exists and is used", manifest.display()),
         Some(notes) => {
             note!("{}: a manifest for {}", manifest.display(), folder.display());
             notes.iter().for_each(|note| note!("  {note}"));

@@ -13,7 +13,7 @@ use crate::propose;
 use crate::recipes::{self, SHIPPED};
 use crate::reference::{self, SchemaKind};
 
-/// Recipes that ship with the program, and what they can name
+/// List and explain recipes, their keys and their parts
 #[derive(Debug, Parser)]
 #[command(name = "recipe")]
 pub(crate) struct Recipes {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use polyptych_engine::{Baselines, Recipe, closest};
+use polyptych_engine::{Baselines, Recipe, StagedRun, closest};
 
 /// Names and texts of the recipes that ship with the program, the first one first to be tried.
 pub(crate) const SHIPPED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/recipes.rs"));
@@ -21,7 +21,7 @@ pub(crate) struct RecipeFlags {
     /// Override a field: --set train.steps=100
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
-    /// Learn only these tasks of the recipe, separated by commas
+    /// Train only these tasks of the recipe, separated by commas
     #[arg(long, value_delimiter = ',', value_name = "TASK")]
     pub(crate) tasks: Vec<String>,
 }
@@ -69,8 +69,8 @@ pub(crate) fn open(flags: &RecipeFlags) -> Result<(Recipe, Option<Baselines>)> {
 }
 
 fn from_file(path: &str, overrides: &[String]) -> Result<Recipe> {
-    if Path::new(path).join("recipe.toml").exists() {
-        bail!("{path}: expected a recipe, found a run; go on with it by --resume {path}");
+    if Path::new(path).join("recipe.toml").exists() || StagedRun::is(Path::new(path)) {
+        bail!("{path}: expected a recipe, found a run; continue it with --resume {path}");
     }
     if Path::new(path).is_dir() {
         bail!("{path}: expected a recipe, found a folder; to learn from it: --data {path}");

@@ -26,8 +26,8 @@ pub(crate) struct Report {
     /// Open the page in a browser
     #[arg(long)]
     open: bool,
-    /// Samples among which the worst and the best of each task are looked for; 0 shows none and
-    /// needs no data
+    /// Number of samples to search for the best and worst of each task; 0 shows none and needs no
+    /// data
     #[arg(long, value_name = "N", default_value_t = 100)]
     samples: usize,
     /// Device instead of the recipe's: auto, cpu, cuda:N
@@ -44,7 +44,8 @@ impl Subcommand for Report {
         std::fs::write(&out, page.html).with_context(|| out.display().to_string())?;
         say!("{}", out.display());
         if flags.open {
-            open::that(&out).with_context(|| format!("{}: no program opens it", out.display()))?;
+            open::that(&out)
+                .with_context(|| format!("{}: found no program that opens it", out.display()))?;
         }
         Ok(ExitCode::SUCCESS)
     }

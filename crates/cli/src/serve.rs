@@ -29,10 +29,10 @@ const TOKEN: &str = "POLYPTYCH_TOKEN";
 pub(crate) struct Serve {
     /// Folder of a run or of a merged model; a merged one answers faster
     run: PathBuf,
-    /// Answer for these tasks alone, separated by commas
+    /// Serve only these tasks, separated by commas
     #[arg(long, value_delimiter = ',', value_name = "TASK")]
     tasks: Vec<String>,
-    /// Where to listen; port 0 lets the system choose. An address that other machines can ask
+    /// Where to listen; port 0 lets the system choose. An address that is open to other machines
     /// needs a token in POLYPTYCH_TOKEN
     #[arg(long, default_value = "127.0.0.1:8000")]
     addr: SocketAddr,
@@ -41,13 +41,13 @@ pub(crate) struct Serve {
     name: Option<String>,
     #[command(flatten)]
     open: OpenFlags,
-    /// Most images that go through the model together
+    /// Largest batch of images
     #[arg(long, value_name = "IMAGES", default_value_t = 8)]
     batch_size: usize,
-    /// How long an image waits for others, milliseconds
+    /// How long an image waits for others, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 2)]
     batch_delay: u64,
-    /// Most images in hand; requests that find no room get status 503
+    /// Most images in progress; more requests get status 503
     #[arg(long, value_name = "IMAGES", default_value_t = 64)]
     queue: usize,
     /// Most bytes of a request
@@ -56,10 +56,10 @@ pub(crate) struct Serve {
     /// Most pixels of a photograph
     #[arg(long, value_name = "PIXELS", default_value_t = 50_000_000)]
     max_pixels: usize,
-    /// How long a request may take, seconds
+    /// How long a request may take, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     timeout: u64,
-    /// Read the model anew whenever its folder changes
+    /// Reload the model whenever its folder changes
     #[arg(long)]
     watch: bool,
     /// Write the log as JSON, one object per line
@@ -114,7 +114,7 @@ fn controlled() -> Result<Arc<OnceLock<Control>>> {
     let heard = move |interrupt| match (found.get(), interrupt) {
         (Some(control), Interrupt::HangUp) => control.reload(),
         (Some(control), Interrupt::Stop) if !ending.swap(true, Ordering::Relaxed) => {
-            note!("interrupt: answering what was taken; interrupt again to leave at once");
+            note!("interrupt: answering accepted requests; interrupt again to exit at once");
             control.stop();
         }
         _ => std::process::exit(i32::from(INTERRUPTED)),

@@ -158,13 +158,13 @@ pub(crate) fn peaks(evaluation: &Evaluation) -> String {
     format!("best: {}", all.join(", "))
 }
 
-fn bare(head: &[&str]) -> Table {
+pub(crate) fn bare(head: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::ASCII_MARKDOWN).set_header(head.to_vec());
     table
 }
 
-fn align(table: &mut Table, numbers: &[usize]) {
+pub(crate) fn align(table: &mut Table, numbers: &[usize]) {
     for &index in numbers {
         if let Some(column) = table.column_mut(index) {
             column.set_cell_alignment(CellAlignment::Right);

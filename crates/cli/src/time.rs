@@ -19,7 +19,7 @@ pub(crate) struct Time {
     /// Images in the batch
     #[arg(long, default_value_t = 8)]
     images: usize,
-    /// Passes that count, after three that do not
+    /// Number of measured passes, after three warm-up passes
     #[arg(long, default_value_t = 31)]
     passes: usize,
     /// Device instead of the recipe's: auto, cpu, cuda:N

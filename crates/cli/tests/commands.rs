@@ -30,6 +30,45 @@ fn a_run_from_training_to_merged_predictions() {
 }
 
 #[test]
+fn tasks_are_stored_as_differences_and_drawn_layer_by_layer() {
+    let playground = Playground::new();
+    let taps = "adapter={ method = \"taps\", r = 2 }";
+    playground.succeed(&["train", "recipe.toml", "--out", "run", "--set", taps]);
+    let drawn = playground.succeed(&["inspect", "run"]);
+    assert!(drawn.contains("semseg") && drawn.contains("layers.0.blocks.0.attn.qkv"), "{drawn}");
+    assert!(drawn.lines().last().unwrap().ends_with("100.0%"), "{drawn}");
+    let message = playground.refused(&["inspect", "run", "--set", "seed=1"]);
+    assert!(message.contains("expected no --set and no --tasks beside a run"), "{message}");
+    playground.succeed(&["report", "run", "--samples", "0"]);
+    let page = std::fs::read_to_string(playground.path("run/report.html")).unwrap();
+    assert!(page.contains("Layers of tasks"));
+
+    let stored = playground.succeed(&["delta", "run"]);
+    assert!(stored.contains("% of the backbone)"), "{stored}");
+    let file = "run/deltas/delta.safetensors";
+    let message = playground.refused(&["merge", file]);
+    assert!(message.contains("name a file of its backbone by --weights"), "{message}");
+    let message = playground.refused(&["merge", "run", "--weights", "x"]);
+    assert!(message.contains("--weights: expected none beside a run"), "{message}");
+    playground.succeed(&["merge", "run"]);
+    let weights = "run/merged/backbone.safetensors";
+    let message = playground.refused(&["merge", file, "--weights", weights]);
+    assert!(message.contains("expected the backbone that"), "{message}");
+    let message = playground.refused(&["prune", "run"]);
+    assert!(message.contains("expected one that prunes, interrogate, found taps"), "{message}");
+}
+
+#[test]
+fn closed_gates_are_pruned() {
+    let playground = Playground::new();
+    let gates = "adapter={ method = \"interrogate\", r = 2, task_r = 2, alpha_init = 0.0 }";
+    playground.succeed(&["train", "recipe.toml", "--out", "run", "--set", gates]);
+    let pruned = playground.succeed(&["prune", "run", "--images", "1", "--passes", "1"]);
+    assert!(pruned.contains("multiply-adds per image"), "{pruned}");
+    assert!(playground.succeed(&["eval", "run/pruned"]).contains("miou"));
+}
+
+#[test]
 fn resuming_a_finished_run_says_so() {
     let playground = Playground::new();
     playground.succeed(&["train", "recipe.toml", "--out", "run"]);
@@ -60,7 +99,7 @@ fn an_interrupt_saves_and_says_how_to_go_on() {
     let said = |start: &str| rest.iter().position(|line| line.starts_with(start)).unwrap();
     assert!(said("interrupt: finishing this step") < said("stopped after step "), "{rest:?}");
     let hint = &rest[said("stopped after step ")];
-    assert!(hint.ends_with("go on with: polyptych train --resume run"), "{hint}");
+    assert!(hint.ends_with("continue with: polyptych train --resume run"), "{hint}");
     assert!(playground.succeed(&["eval", "run"]).contains("miou"));
 }
 
@@ -101,6 +140,32 @@ fn the_version_says_what_a_report_of_a_problem_needs() {
     assert!(text.starts_with(&version), "{text}");
     for word in ["\ncommit: ", "\nLibTorch: 2.11.0 in ", "\nCUDA: ", "\nvector instructions: "] {
         assert!(text.contains(word), "{text}");
+    }
+}
+
+#[test]
+fn the_doctor_says_what_kernels_use_and_refuses_what_is_not_there() {
+    let playground = Playground::new();
+    let forced = |word: &str, args: &[&str]| {
+        let output = common::program(&playground.path("."))
+            .env("POLYPTYCH_CPU", word)
+            .args(args)
+            .output()
+            .unwrap();
+        let [text, errors] = [output.stdout, output.stderr].map(|t| String::from_utf8(t).unwrap());
+        (output.status.success(), text, errors)
+    };
+    let (fine, text, _) = forced("none", &["doctor"]);
+    assert!(fine && text.contains("instructions in use: none, forced by POLYPTYCH_CPU"), "{text}");
+    assert!(text.contains("\nproducts in float32: oneDNN\n"), "{text}");
+    let (fine, text, _) = forced("", &["doctor"]);
+    assert!(fine && text.contains(", the best that this processor has"), "{text}");
+    for args in [&["doctor"][..], &["train", "recipe.toml", "--out", "run"]] {
+        let (fine, _, errors) = forced("sse9", args);
+        let expected =
+            "POLYPTYCH_CPU: expected none, avx2, avx512, avx512_bf16 or amx, found \"sse9\"";
+        assert!(!fine && errors.contains(expected), "{errors}");
+        assert_eq!(errors.lines().count(), 1, "{errors}");
     }
 }
 

@@ -34,7 +34,12 @@ impl Checkout {
 
     /// Learns for two epochs of eight images at most, measures and predicts.
     fn learn(&self, name: &str, tasks: &[&str], images: &str) {
-        let mut data = DATA.replace("NAME", name);
+        self.learn_for(name, tasks, images, "val", 3);
+    }
+
+    /// The same, measured on the split `eval`, with so many photographs to predict at least.
+    fn learn_for(&self, name: &str, tasks: &[&str], images: &str, eval: &str, photographs: usize) {
+        let mut data = DATA.replace("NAME", name).replace("\"val\"", &format!("{eval:?}"));
         for task in tasks {
             let head = "{ name = \"segformer\", embed_dim = 8, dropout = 0.0 }";
             data += &format!("[tasks.{task}]\nweight = 1.0\nhead = {head}\n");
@@ -46,7 +51,7 @@ impl Checkout {
         let scores: serde_json::Value = serde_json::from_str(&scores).unwrap();
         assert_eq!(scores["tasks"].as_array().unwrap().len(), tasks.len());
         let seen = self.succeed(&["predict", "run", images, "--out", "seen"]);
-        assert!(seen.lines().count() >= 3, "{seen}");
+        assert!(seen.lines().count() >= photographs, "{seen}");
     }
 }
 
@@ -104,6 +109,50 @@ fn cityscapes_from_facts_to_predictions() {
     assert!(facts.starts_with(COPY) && facts.contains("  depth: 6 labels; "), "{facts}");
     let images = "data/cityscapes/leftImg8bit/val/frankfurt";
     checkout.learn("cityscapes", &["depth", "edge", "semseg"], images);
+}
+
+#[test]
+fn ade20k_from_facts_to_predictions() {
+    let checkout = Checkout::with(&["ade20k"]);
+    let facts = checkout.succeed(&["data", "facts", "datasets/ade20k.toml"]);
+    assert!(facts.starts_with(COPY) && facts.contains("  semseg: 7 labels; "), "{facts}");
+    checkout.learn("ade20k", &["semseg"], "data/ade20k/images/validation");
+}
+
+#[test]
+fn mapillary_vistas_from_facts_to_predictions() {
+    let checkout = Checkout::with(&["mapillary_vistas"]);
+    let facts = checkout.succeed(&["data", "facts", "datasets/mapillary_vistas.toml"]);
+    assert!(facts.starts_with(COPY) && facts.contains("  edge: 7 labels; "), "{facts}");
+    let images = "data/mapillary_vistas/validation/images";
+    checkout.learn("mapillary_vistas", &["edge", "semseg"], images);
+}
+
+#[test]
+fn sun_rgbd_from_facts_to_predictions() {
+    let checkout = Checkout::with(&["sun_rgbd"]);
+    let facts = checkout.succeed(&["data", "facts", "datasets/sun_rgbd.toml"]);
+    assert!(facts.starts_with(COPY) && facts.contains("  depth: 6 labels; "), "{facts}");
+    let images = "data/sun_rgbd/kv1/NYUdata/NYU0107/image";
+    checkout.learn_for("sun_rgbd", &["depth", "semseg"], images, "test", 1);
+}
+
+#[test]
+fn scannet_from_facts_to_predictions() {
+    let checkout = Checkout::with(&["scannet"]);
+    let facts = checkout.succeed(&["data", "facts", "datasets/scannet.toml"]);
+    assert!(facts.starts_with(COPY) && facts.contains("  depth: 7 labels; "), "{facts}");
+    let images = "data/scannet/scene0000_00/color";
+    checkout.learn("scannet", &["depth", "edge", "semseg"], images);
+}
+
+#[test]
+fn hypersim_from_facts_to_predictions() {
+    let checkout = Checkout::with(&["hypersim"]);
+    let facts = checkout.succeed(&["data", "facts", "datasets/hypersim.toml"]);
+    assert!(facts.starts_with(COPY) && facts.contains("  normals: 6 labels; "), "{facts}");
+    let images = "data/hypersim/ai_003_001/images/scene_cam_00_final_preview";
+    checkout.learn("hypersim", &["depth", "edge", "normals", "semseg"], images);
 }
 
 #[test]

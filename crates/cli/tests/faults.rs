@@ -87,13 +87,40 @@ fn a_run_that_is_killed_again_and_again_is_the_same_run() {
 }
 
 #[test]
+fn a_run_in_stages_that_is_killed_is_the_same_run() {
+    let playground = Playground::new();
+    let full = "{ name = \"all\", set = [\"adapter={ method = \\\"full\\\" }\"] }";
+    let stages = format!("stage=[{{ name = \"adapt\", result = \"merge\" }}, {full}]");
+    let sets = ["--set", stages.as_str()];
+    let planned = playground.succeed(&[&train("none", &sets)[..], &["--dry-run"]].concat());
+    let first = "stage 1 of 2, adapt: lora, from none, 30 steps of semseg, merged\n";
+    assert!(planned.starts_with(first), "{planned}");
+    assert!(planned.contains("stage 2 of 2, all: full, from RUN/stages/adapt/merged, 30 steps"));
+    let said = playground.succeed(&train("whole", &sets));
+    assert!(said.contains("forgetting"), "{said}");
+    let mut killed = Running::start(&playground, &train("killed", &sets));
+    for (folder, step) in [("killed/stages/adapt", 3), ("killed/stages/adapt", 21), ("killed", 11)]
+    {
+        killed.wait_for_step(&playground.path(folder), step);
+        killed.signal("-KILL");
+        assert!(!killed.child.wait().unwrap().success());
+        killed = Running::start(&playground, &["train", "--resume", "killed"]);
+    }
+    assert!(killed.child.wait().unwrap().success());
+    for stage in ["", "stages/adapt"] {
+        let ends = ["whole", "killed"].map(|run| bytes(&playground.path(run).join(stage), 30));
+        assert!(ends[0] == ends[1], "{stage}");
+    }
+}
+
+#[test]
 fn a_terminated_run_saves_and_goes_on() {
     let playground = Playground::new();
     playground.succeed(&train("whole", &[]));
     let mut run = Running::start(&playground, &train("stopped", &["--set", "train.save_every=30"]));
     run.wait_for_step(&playground.path("stopped"), 3);
     run.signal("-TERM");
-    run.wait_for("go on with: polyptych train --resume stopped");
+    run.wait_for("continue with: polyptych train --resume stopped");
     assert_eq!(run.child.wait().unwrap().code(), Some(130));
     playground.succeed(&["train", "--resume", "stopped"]);
     let ends = ["whole", "stopped"].map(|run| bytes(&playground.path(run), 30));

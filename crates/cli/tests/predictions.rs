@@ -34,10 +34,82 @@ fn photographs_of_one_name_are_all_kept() {
     playground.succeed(&["predict", "run", "a/x.jpg", "b/x.jpg", "--out", "two"]);
     assert!(playground.path("two/a/x.png").exists() && playground.path("two/b/x.png").exists());
     let over = playground.refused(&["predict", "run", "a/x.png", "b/x.jpg", "--out", "."]);
-    assert!(
-        over.starts_with("./a/x.png: expected to write a new picture, found one of "),
-        "{over}"
-    );
+    assert!(over.starts_with("./a/x.png: expected to write a new file, found one of "), "{over}");
+}
+
+#[test]
+fn folders_within_folders_and_patterns_are_read() {
+    let playground = trained();
+    std::fs::create_dir_all(playground.path("all/deep/er")).unwrap();
+    std::fs::copy(playground.photograph("a"), playground.path("all/deep/er/y.jpg")).unwrap();
+    playground.write("all/deep/notes.txt", "no image");
+    let args = ["predict", "run", "all", "a/*.jpg", "--out", "all/seen"];
+    for _ in 0..2 {
+        // The second time its own pictures are there, and are no photographs.
+        let output = playground.run(&args);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{said}");
+        assert!(said.contains("skipped, not photographs (1): all/deep/notes.txt"), "{said}");
+        let written = std::fs::read_dir(playground.path("all/seen")).unwrap().count();
+        assert_eq!(written, 2, "x.png and y.png");
+    }
+    let none = playground.refused(&["predict", "run", "a/*.webp"]);
+    assert_eq!(none, "a/*.webp: expected photographs, found no file of such a name");
+}
+
+#[test]
+fn predictions_stand_beside_the_truth() {
+    let playground = trained();
+    let args = ["predict", "run", "--truth", "--samples", "2", "--split", "train"];
+    let written = playground.succeed(&args);
+    assert_eq!(written.lines().count(), 2, "{written}");
+    let first = image::open(playground.path("predictions/000000_a.png")).unwrap();
+    let alone = playground.succeed(&["predict", "run", "toy/images/train/a.jpg", "--out", "one"]);
+    let alone = image::open(playground.path(alone.trim())).unwrap();
+    assert!(first.height() > 2 * alone.height(), "three rows");
+    let refused = playground.run(&["predict", "run", "a", "--truth"]);
+    assert!(!refused.status.success(), "either photographs or samples");
+    for wrong in ["10,1", "near"] {
+        let output = playground.run(&["predict", "run", "a", "--depth-range", wrong]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("expected two depths in metres"), "{said}");
+    }
+}
+
+#[test]
+fn videos_are_predicted_frame_by_frame() {
+    let ffmpeg = |args: &[&str]| std::process::Command::new("ffmpeg").args(args).output();
+    if ffmpeg(&["-version"]).is_err() {
+        println!("skipped: no ffmpeg here");
+        return;
+    }
+    let playground = trained();
+    let film = playground.path("film.mp4").display().to_string();
+    let source = "testsrc=size=33x17:rate=5:duration=1";
+    let made = ffmpeg(&["-v", "error", "-f", "lavfi", "-i", source, &film]).unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    playground.write("bad.mp4", "no video");
+    let message = playground.refused(&["predict", "run", "film.mp4", "bad.mp4", "--out", "seen"]);
+    assert!(message.starts_with("1 of 2 photographs were left out: bad.mp4: "), "{message}");
+    let seen = playground.path("seen/film.mp4").display().to_string();
+    let probe = std::process::Command::new("ffprobe")
+        .args([
+            "-v",
+            "error",
+            "-count_frames",
+            "-show_entries",
+            "stream=width,height,nb_read_frames",
+        ])
+        .args(["-of", "csv=p=0", &seen])
+        .output()
+        .unwrap();
+    // Two pictures of 33 pixels, or of 34 where a film has whole colours, and 4 between them.
+    let said = String::from_utf8(probe.stdout).unwrap();
+    assert!(["70,18,5", "72,18,5"].contains(&said.trim().trim_end_matches(',')), "{said}");
+    let left = std::fs::read_dir(playground.path("seen")).unwrap().count();
+    assert_eq!(left, 1, "nothing half-written");
+    let raw = playground.refused(&["predict", "run", "film.mp4", "--raw", "--out", "raw"]);
+    assert!(raw.contains("expected photographs with --raw, found a video"), "{raw}");
 }
 
 #[test]

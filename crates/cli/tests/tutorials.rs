@@ -1,5 +1,5 @@
-//! The commands of the tutorials, run one after the other as a reader types them, but for few
-//! steps and on small data.
+//! The commands of the README, the first page and the tutorials, run one after the other as a reader
+//! types them, but for few steps and on small data.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -37,13 +37,14 @@ fn overrides(recipe: &str) -> Vec<String> {
     sets
 }
 
-/// Runs the commands of a tutorial in `folder`.
+/// Runs the commands of a page in `folder`.
 fn follow(folder: &Path, page: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/tutorials").join(page);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(page);
     let text = std::fs::read_to_string(path).unwrap();
     let commands: Vec<&str> = text.lines().filter(|line| line.starts_with("polyptych ")).collect();
     assert!(commands.len() > 2, "{page} has {} commands", commands.len());
     for command in commands {
+        let (command, _) = command.split_once(" #").unwrap_or((command, ""));
         let mut words = shell(command);
         words.remove(0);
         // A server does not end, a test has no browser, and CamVid must be fetched.
@@ -52,7 +53,7 @@ fn follow(folder: &Path, page: &str) {
         }
         words.retain(|word| word != "--open");
         if words[0] == "train" {
-            let sets = overrides(&words[1]);
+            let sets = overrides(words.get(1).map_or("quickstart", String::as_str));
             words.extend(sets.into_iter().flat_map(|set| ["--set".to_owned(), set]));
         }
         succeed(folder, &words.iter().map(String::as_str).collect::<Vec<_>>());
@@ -96,6 +97,20 @@ fn garden(folder: &Path) {
 }
 
 #[test]
+fn the_readme_and_the_first_page() {
+    for page in ["README.md", "docs/start.md"] {
+        let folder = tempfile::tempdir().unwrap();
+        garden(folder.path());
+        let from = folder.path().join("garden/photos/0000.jpg");
+        std::fs::copy(from, folder.path().join("photograph.jpg")).unwrap();
+        follow(folder.path(), page);
+        for made in ["runs/quickstart/merged", "runs/garden", "predictions/photograph.png"] {
+            assert!(folder.path().join(made).exists(), "{page}: {made}");
+        }
+    }
+}
+
+#[test]
 fn a_folder_of_ones_own() {
     let folder = tempfile::tempdir().unwrap();
     garden(folder.path());
@@ -103,14 +118,14 @@ fn a_folder_of_ones_own() {
     std::fs::create_dir(folder.path().join("photos")).unwrap();
     let from = folder.path().join("garden/photos/0000.jpg");
     std::fs::copy(from, folder.path().join("photos/mine.jpg")).unwrap();
-    follow(folder.path(), "own-folder.md");
+    follow(folder.path(), "docs/tutorials/own-folder.md");
     assert!(folder.path().join("predictions/mine.png").exists());
 }
 
 #[test]
 fn several_data_sets() {
     let folder = tempfile::tempdir().unwrap();
-    follow(folder.path(), "several-data-sets.md");
+    follow(folder.path(), "docs/tutorials/several-data-sets.md");
     assert!(folder.path().join("runs/emtal-quickstart/merged").exists());
 }
 
@@ -121,13 +136,13 @@ fn merging_and_exports() {
     let sets = sets.iter().flat_map(|set| ["--set", set.as_str()]);
     let train: Vec<&str> = ["train", "quickstart"].into_iter().chain(sets).collect();
     succeed(folder.path(), &train);
-    follow(folder.path(), "merge-and-serve.md");
+    follow(folder.path(), "docs/tutorials/merge-and-serve.md");
     assert!(folder.path().join("quickstart.onnx").exists());
 }
 
 #[test]
 fn comparing_methods() {
     let folder = tempfile::tempdir().unwrap();
-    follow(folder.path(), "compare-methods.md");
+    follow(folder.path(), "docs/tutorials/compare-methods.md");
     assert!(folder.path().join("compare.html").exists());
 }

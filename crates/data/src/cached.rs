@@ -47,6 +47,10 @@ impl Dataset for Cached {
         self.dataset.parts()
     }
 
+    fn shards(&self) -> Vec<usize> {
+        self.dataset.shards()
+    }
+
     fn records(&self) -> Vec<DatasetRecord> {
         self.dataset.records()
     }
@@ -88,5 +92,7 @@ fn label_size(label: &Label) -> usize {
         Label::Depth(map) => 4 * map.len(),
         Label::Category(_) => 4,
         Label::Tags(flags) => flags.len(),
+        Label::Caption(text) => text.len(),
+        Label::Modified { text, image } => text.len() + image.len(),
     }
 }

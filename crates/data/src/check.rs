@@ -73,6 +73,10 @@ impl Label {
                 Err(Fault::new(format!("{classes} flags"), flags.len().to_string()))
             }
             Label::Tags(_) => Ok(()),
+            Label::Caption(text) | Label::Modified { text, .. } if text.trim().is_empty() => {
+                Err(Fault::new("words", "none"))
+            }
+            Label::Caption(_) | Label::Modified { .. } => Ok(()),
         }
     }
 
@@ -85,6 +89,7 @@ impl Label {
             Label::Normals(map) => map.iter().all(|&v| v == 0.0),
             Label::Depth(map) => map.iter().all(|&v| v == 0.0),
             Label::Category(_) | Label::Tags(_) => false,
+            Label::Caption(_) | Label::Modified { .. } => false,
         }
     }
 
@@ -97,6 +102,8 @@ impl Label {
             Label::Depth(_) => kind == TaskKind::Depth,
             Label::Category(_) => kind == TaskKind::Classification,
             Label::Tags(_) => kind == TaskKind::Tags,
+            Label::Caption(_) => kind == TaskKind::Retrieval,
+            Label::Modified { .. } => kind == TaskKind::ModifiedRetrieval,
         };
         let fault = || Fault::new(format!("a {kind:?} label"), self.variant());
         fits.then_some(()).ok_or_else(fault)
@@ -111,6 +118,8 @@ impl Label {
             Label::Depth(_) => "a depth map",
             Label::Category(_) => "a category",
             Label::Tags(_) => "tags",
+            Label::Caption(_) => "a caption",
+            Label::Modified { .. } => "a modification",
         }
     }
 
@@ -128,7 +137,8 @@ impl Label {
             // Not three components: no size fits.
             Label::Normals(_) => vec![[0, 0]],
             Label::Depth(map) => vec![[map.nrows(), map.ncols()]],
-            Label::Category(_) | Label::Tags(_) => Vec::new(),
+            Label::Modified { image, .. } => vec![[image.dim().0, image.dim().1]],
+            Label::Category(_) | Label::Tags(_) | Label::Caption(_) => Vec::new(),
         }
     }
 }

@@ -34,6 +34,12 @@ pub trait Dataset: Send + Sync {
         vec![self.len()]
     }
 
+    /// Lengths of the files of many samples that hold the samples, one after the other; of data sets
+    /// without such files, those of [`Dataset::parts`].
+    fn shards(&self) -> Vec<usize> {
+        self.parts()
+    }
+
     /// What each of the data sets that this one joins looks like from outside: another record where
     /// samples came, went, changed names or are files of another length, or where labels are read
     /// otherwise.

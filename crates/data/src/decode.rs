@@ -5,6 +5,7 @@
 mod bounds;
 pub(crate) mod exr;
 mod file;
+pub(crate) mod hdf5;
 pub(crate) mod idx;
 pub(crate) mod jpeg;
 pub(crate) mod mat;
@@ -14,6 +15,7 @@ pub(crate) mod other;
 pub(crate) mod pfm;
 mod photograph;
 pub(crate) mod png;
+pub(crate) mod safetensors;
 mod text;
 pub(crate) mod tiff;
 
@@ -24,6 +26,7 @@ use ndarray::{Array3, ArrayD};
 pub(crate) use self::bounds::{Decoded, MAX_BYTES, bounded};
 pub(crate) use self::file::read;
 pub(crate) use self::file::{damaged, unreadable};
+pub(crate) use self::hdf5::{About, Hdf5, is_matlab};
 pub(crate) use self::mat::Value;
 pub use self::orientation::Orientation;
 pub(crate) use self::photograph::Photograph;
@@ -35,6 +38,8 @@ use crate::Result;
 /// Endings of files that are images.
 pub(crate) const IMAGE_ENDINGS: [&str; 8] =
     ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "jpe"];
+/// What a file of maps that is refused should be.
+const SAFETENSORS: &str = "safetensors file";
 /// Formats that photographs may have.
 const ANY_IMAGE: &str = "JPEG, PNG, WebP, TIFF or BMP image";
 /// Photographs with less than this many pixels on a side show nothing: a place holder that a
@@ -126,6 +131,17 @@ pub(crate) fn exr_array(bytes: &[u8], path: &Path) -> Result<ArrayD<f64>> {
     exr::array(bytes).map_err(|reason| damaged(path, "EXR image", reason))
 }
 
+/// Reads the map `name` of a safetensors file.
+pub(crate) fn safetensors_array(bytes: &[u8], path: &Path, name: &str) -> Result<ArrayD<f64>> {
+    safetensors::array(bytes, name).map_err(|reason| damaged(path, SAFETENSORS, reason))
+}
+
+/// Reads the classes that are the largest of the map `name` of a safetensors file.
+pub(crate) fn safetensors_argmax(bytes: &[u8], path: &Path, name: &str) -> Result<Index> {
+    let map = safetensors::argmax(bytes, name);
+    map.map(Index::Bytes).map_err(|reason| damaged(path, SAFETENSORS, reason))
+}
+
 /// Reads a portable float map.
 pub(crate) fn pfm_array(bytes: &[u8], path: &Path) -> Result<ArrayD<f64>> {
     pfm::array(bytes).map_err(|reason| damaged(path, "PFM image", reason))
@@ -153,6 +169,11 @@ pub(crate) fn read_array(path: &Path) -> Result<(&'static str, ArrayD<f64>)> {
 pub(crate) fn mat_variable(bytes: &[u8], path: &Path, variable: &str) -> Result<Value> {
     let found = mat::variable(bytes, variable);
     found.map_err(|reason| damaged(path, "MATLAB v5 file", reason))
+}
+
+/// Reads an array of an HDF5 file, MATLAB's v7.3 among them.
+pub(crate) fn hdf5_array(bytes: &[u8], path: &Path, name: &str) -> Result<ArrayD<f64>> {
+    hdf5::array(bytes, name).map_err(|reason| damaged(path, "HDF5 file", reason))
 }
 
 /// Names of the variables of a MATLAB v5 file.

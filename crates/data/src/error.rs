@@ -22,6 +22,18 @@ pub enum Error {
         /// The cause.
         source: std::io::Error,
     },
+    /// A server did not give a file.
+    #[error("{address}: {reason} (attempt {attempt} of {most})")]
+    Fetch {
+        /// The address.
+        address: String,
+        /// What the server answered, or why it did not.
+        reason: String,
+        /// Which attempt was the last.
+        attempt: u32,
+        /// How many there may be.
+        most: u32,
+    },
     /// A file's bytes are not what its format says.
     #[error("{}: not a readable {format}: {reason}", path.display())]
     Decode {
@@ -144,7 +156,7 @@ pub enum Error {
     },
     /// Files that nearly fit the pattern of images are passed over.
     #[error(
-        "{}: passed over, {pattern} does not fit it{}; name its ending, or `{{ext}}` for any",
+        "{}: skipped, {pattern} does not fit it{}; name its ending, or `{{ext}}` for any",
         first.display(),
         and_more(*count)
     )]

@@ -27,6 +27,13 @@ fn arrays(value: &decode::Value) {
     }
 }
 
+/// HDF5 files, MATLAB's v7.3 among them.
+pub fn hdf5(bytes: &[u8]) {
+    for name in ["dataset", "images", "depths"] {
+        let _ = decode::hdf5::array(bytes, name);
+    }
+}
+
 /// idx files, plain and packed.
 pub fn idx(bytes: &[u8]) {
     let _ = decode::idx::images(bytes);
@@ -76,8 +83,10 @@ pub fn arrow(bytes: &[u8]) {
     packed::fuzz::arrow(bytes);
 }
 
-/// Numbers as EXR, PFM and TIFF.
+/// Numbers as EXR, PFM, TIFF and safetensors.
 pub fn numbers(bytes: &[u8]) {
+    let _ = decode::safetensors::array(bytes, "depth");
+    let _ = decode::safetensors::argmax(bytes, "depth");
     let _ = decode::exr::array(bytes);
     let _ = decode::pfm::array(bytes);
     let _ = decode::tiff::array(bytes);

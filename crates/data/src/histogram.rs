@@ -11,7 +11,7 @@ use crate::sample::IGNORE;
 ///
 /// Maps count pixels: of classes the class, of saliency and boundaries 0 and 1, of depth and
 /// normals 1 where there is a label; 255 everywhere where there is none. Labels of whole images
-/// count images by class.
+/// count images by class, captions and modifications those that have one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Histogram(pub BTreeMap<u32, u64>);
 
@@ -28,6 +28,7 @@ impl Histogram {
                 normals.into_iter().for_each(|n| self.count(known(n.iter().any(|&v| v != 0.0))));
             }
             Label::Category(class) => self.count(*class),
+            Label::Caption(_) | Label::Modified { .. } => self.count(1),
             Label::Tags(flags) => {
                 (0..).zip(flags).filter(|(_, on)| **on).for_each(|(class, _)| self.count(class));
             }

@@ -8,6 +8,7 @@ mod config;
 mod epoch;
 mod order;
 mod pool;
+mod shards;
 mod worker;
 
 use std::sync::Arc;
@@ -108,6 +109,16 @@ impl Loader {
         &self.worker.config
     }
 
+    /// Indices of every batch of an epoch.
+    fn batches(&self, epoch: u64) -> Vec<Vec<usize>> {
+        let Worker { dataset, config, .. } = &self.worker;
+        let parts = match config.sampling {
+            Sampling::Shards => dataset.shards(),
+            Sampling::Union | Sampling::PerDataset => dataset.parts(),
+        };
+        order::batches(&parts, config, epoch)
+    }
+
     /// The batches of epoch `epoch` from batch `first_batch` on, which is how a run goes on in
     /// the middle of an epoch.
     ///
@@ -115,8 +126,7 @@ impl Loader {
     /// [`Error::Threads`] if the background thread cannot start; errors of samples come out of
     /// the iterator, which then ends.
     pub fn epoch(&self, epoch: u64, first_batch: usize) -> Result<Epoch> {
-        let parts = self.worker.dataset.parts();
-        let mut batches = order::batches(&parts, &self.worker.config, epoch);
+        let mut batches = self.batches(epoch);
         batches.drain(..first_batch.min(batches.len()));
         Epoch::start(self.worker.clone(), self.part.of(batches), epoch)
     }

@@ -35,13 +35,34 @@ pub enum Label {
     Category(u32),
     /// Classes present in the image, one flag per class.
     Tags(Vec<bool>),
+    /// What is said of the image.
+    Caption(String),
+    /// What is to change in the image, and an image of the same size where it has.
+    Modified {
+        /// What is to change.
+        text: String,
+        /// RGB, `[height, width, 3]`.
+        image: Array3<u8>,
+    },
+}
+
+impl Label {
+    /// The text that belongs to the image.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Label::Caption(text) | Label::Modified { text, .. } => Some(text),
+            _ => None,
+        }
+    }
 }
 
 impl Label {
     /// The label as numbers, `[channels, height, width]`, NaN where there is no label.
     ///
     /// Channels: 1 for class, binary and depth maps, 3 for normals, one per annotator for edges,
-    /// 1 for a category (`[1, 1, 1]`), one per class for tags (`[classes, 1, 1]`).
+    /// 1 for a category (`[1, 1, 1]`), one per class for tags (`[classes, 1, 1]`). A caption is the
+    /// number of its text, a modification that of its image, `[3, 1, 1]`: equal ones have equal
+    /// numbers.
     pub fn to_array(&self) -> Array3<f32> {
         match self {
             Label::Classes(map) | Label::Binary(map) => {
@@ -65,6 +86,8 @@ impl Label {
             Label::Tags(flags) => Array3::from_shape_fn((flags.len(), 1, 1), |(c, _, _)| {
                 f32::from(u8::from(flags[c]))
             }),
+            Label::Caption(text) => number_of(text.bytes()),
+            Label::Modified { image, .. } => number_of(image.iter().copied()),
         }
     }
 
@@ -94,6 +117,14 @@ impl Label {
             _ => self.to_target().iter().zip(place).for_each(|(v, to)| *to = *v),
         }
     }
+}
+
+/// 64 bits that tell texts or images apart (FNV-1a), in three whole numbers that float32 has exactly.
+fn number_of(bytes: impl Iterator<Item = u8>) -> Array3<f32> {
+    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325, step);
+    let parts = [0, 22, 44].map(|shift| ((hash >> shift) & 0x3f_ffff) as f32);
+    Array3::from_shape_fn((3, 1, 1), |(c, _, _)| parts[c])
 }
 
 fn index(value: u8) -> f32 {
@@ -132,6 +163,8 @@ mod tests {
             Label::Normals(normals),
             Label::Category(7),
             Label::Tags(vec![true, false]),
+            Label::Caption("a red ball".into()),
+            Label::Modified { text: "make it blue".into(), image: Array3::zeros((3, 4, 3)) },
         ];
         for label in labels {
             let target = label.to_target();

@@ -23,6 +23,10 @@ pub enum TaskKind {
     Classification,
     /// Any number of classes per image.
     Tags,
+    /// The text that was written for an image, among those of others, and the image of a text.
+    Retrieval,
+    /// The image that another image and a text together ask for, among others.
+    ModifiedRetrieval,
 }
 
 impl TaskKind {
@@ -37,6 +41,8 @@ impl TaskKind {
             Self::Edge => "edge",
             Self::Classification => "classification",
             Self::Tags => "tags",
+            Self::Retrieval => "retrieval",
+            Self::ModifiedRetrieval => "modified_retrieval",
         }
     }
 }
@@ -61,17 +67,24 @@ pub struct TaskSpec {
 }
 
 impl TaskSpec {
-    /// Number of channels of a prediction: classes, 3 for normals, else 1.
+    /// Number of channels of a prediction: classes, 3 for normals, else 1. How long the embeddings of
+    /// retrieval are is the head's to say.
     pub fn num_outputs(&self) -> usize {
         match self.kind {
             TaskKind::Normals => 3,
             TaskKind::Sal | TaskKind::Depth | TaskKind::Edge => 1,
+            TaskKind::Retrieval | TaskKind::ModifiedRetrieval => 1,
             _ => self.classes.len(),
         }
     }
 
     /// Whether there is one prediction per pixel rather than one per image.
     pub fn is_dense(&self) -> bool {
-        !matches!(self.kind, TaskKind::Classification | TaskKind::Tags)
+        !matches!(self.kind, TaskKind::Classification | TaskKind::Tags) && !self.reads_texts()
+    }
+
+    /// Whether a text belongs to every image.
+    pub fn reads_texts(&self) -> bool {
+        matches!(self.kind, TaskKind::Retrieval | TaskKind::ModifiedRetrieval)
     }
 }

@@ -120,7 +120,14 @@ impl Transform {
         };
         let moved = |(name, label): (&String, &Label)| {
             let task = tasks.iter().find(|task| task.name == *name);
-            (name.clone(), warped(label, task, (&map, &lookup), outside))
+            let label = match label {
+                Label::Modified { text, image } => Label::Modified {
+                    text: if map.flip { mirrored(text) } else { text.clone() },
+                    image: bilinear::image(image.view(), &map, fill, |image| colours.apply(image)),
+                },
+                other => warped(other, task, (&map, &lookup), outside),
+            };
+            (name.clone(), label)
         };
         Sample {
             name: sample.name.clone(),
@@ -168,8 +175,20 @@ fn warped(
             let zoom = map.zoom as f32;
             Label::Depth(lookup.nearest(depth.view(), 0.0).mapv_into(|v| v / zoom))
         }
-        Label::Category(_) | Label::Tags(_) => label.clone(),
+        Label::Caption(text) if map.flip => Label::Caption(mirrored(text)),
+        Label::Category(_) | Label::Tags(_) | Label::Caption(_) => label.clone(),
+        Label::Modified { .. } => label.clone(),
     }
+}
+
+/// What a caption says of the mirror image.
+fn mirrored(text: &str) -> String {
+    let swapped = text.split(' ').map(|word| match word {
+        "left" => "right",
+        "right" => "left",
+        other => other,
+    });
+    swapped.collect::<Vec<_>>().join(" ")
 }
 
 /// A label at another size, as evaluation sees it.
@@ -182,7 +201,10 @@ pub(crate) fn resized(label: &Label, size: [usize; 2]) -> Label {
         }
         Label::Normals(normals) => Label::Normals(resize::normals(normals.view(), size)),
         Label::Depth(depth) => Label::Depth(resize::nearest(depth.view(), size)),
-        Label::Category(_) | Label::Tags(_) => label.clone(),
+        Label::Category(_) | Label::Tags(_) | Label::Caption(_) => label.clone(),
+        Label::Modified { text, image } => {
+            Label::Modified { text: text.clone(), image: resize_image(image.view(), size) }
+        }
     }
 }
 

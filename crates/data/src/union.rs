@@ -52,6 +52,10 @@ impl Dataset for Union {
         self.parts.iter().map(|part| part.len()).collect()
     }
 
+    fn shards(&self) -> Vec<usize> {
+        self.parts.iter().flat_map(|part| part.shards()).collect()
+    }
+
     fn records(&self) -> Vec<DatasetRecord> {
         self.parts.iter().flat_map(|part| part.records()).collect()
     }

@@ -65,8 +65,22 @@ pub enum Error {
         /// What this rank has.
         found: String,
     },
+    /// The program that started this process, and kept the store, has ended.
+    #[error("the program that started rank {rank} and kept the store at {address} is gone")]
+    NoStarter {
+        /// The own rank.
+        rank: usize,
+        /// Where the store was.
+        address: String,
+    },
+    /// NCCL takes tensors of GPUs alone.
+    #[error("--dist-backend nccl: expected a model on a GPU, found one on {found}; use gloo")]
+    NotOnGpu {
+        /// Where it is.
+        found: String,
+    },
     /// The group has ended with an earlier error.
-    #[error("{op}: the processes have parted after an earlier error")]
+    #[error("{op}: the process group is closed after an earlier error")]
     Parted {
         /// The operation.
         op: &'static str,

@@ -1,9 +1,10 @@
 //! The process group of a run: operations that say who is missing.
 
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use polyptych_kernels::{KeyStore, ProcessGroup, ReduceOp};
+use polyptych_kernels::{GradientGroup, KeyStore, ProcessGroup, ReduceOp};
 use polyptych_tensor::{Device, Tensor, no_grad};
 
 use crate::buckets::bytes;
@@ -15,21 +16,30 @@ use crate::{Environment, Error, Result};
 /// Prefix of all our keys, since the store may be shared with the program that started us.
 const PREFIX: &str = "polyptych";
 
+/// How long it is tried to connect to a store that another program keeps. That one kept it before
+/// it started this process, so a store that does not answer is gone.
+const KEPT: Duration = Duration::from_secs(10);
+
 /// The processes that train together, as one of them sees them.
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(crate) environment: Environment,
     /// Keys of this start of the processes.
-    store: KeyStore,
+    pub(crate) store: KeyStore,
     /// Keys that outlive a restart of the processes, where the store does.
     lasting: KeyStore,
     keeps_store: bool,
-    timeout: Duration,
+    pub(crate) timeout: Duration,
     /// Operations one after the other, as all ranks must call them in one order.
     /// None after an error: others wait for this rank until its connections are closed.
     group: Mutex<Option<ProcessGroup>>,
+    /// For gradients alone, whose sums go on while the other group is asked: operations are matched
+    /// by their order within a group.
+    pub(crate) gradients: Mutex<Option<GradientGroup>>,
+    /// Communicators of NCCL so far.
+    pub(crate) communicators: AtomicUsize,
     traffic: Mutex<Traffic>,
-    _heartbeat: Heartbeat,
+    heartbeat: Heartbeat,
 }
 
 impl Group {
@@ -40,31 +50,47 @@ impl Group {
     pub(crate) fn join(environment: Environment, timeout: Duration) -> Result<Self> {
         let (rank, size) = (environment.rank, environment.world_size);
         let keeps_store = rank == 0 && !environment.agent_store;
-        let not_met = |reason: String| Error::Meeting {
+        let patience = if environment.agent_store { timeout.min(KEPT) } else { timeout };
+        let not_met = |waited: Duration, reason: String| Error::Meeting {
             rank,
             size,
             address: environment.address(),
-            seconds: timeout.as_secs(),
+            seconds: waited.as_secs(),
             reason,
         };
         let open = |serve: bool, prefix: &str| {
             let (host, port) = (environment.master_addr.as_str(), environment.master_port);
             let opened = match serve {
                 true => KeyStore::serve(host, port, prefix, timeout),
-                false => KeyStore::connect(host, port, prefix, timeout),
+                false => KeyStore::connect(host, port, prefix, patience, timeout),
             };
-            opened.map_err(|error| not_met(error.to_string()))
+            opened.map_err(|error| not_met(patience, error.to_string()))
         };
         let lasting = open(keeps_store, PREFIX)?;
         let prefix = format!("{PREFIX}/start_{}", environment.restarts);
         let store = open(false, &prefix)?;
         let (index, count) = (rank as i32, size as i32);
-        let group = ProcessGroup::new(&store, index, count, &environment.interfaces, timeout);
-        let group = Mutex::new(Some(group.map_err(|error| not_met(error.to_string()))?));
+        let meet = |store: &KeyStore| {
+            let met = ProcessGroup::new(store, index, count, &environment.interfaces, timeout);
+            met.map_err(|error| not_met(timeout, error.to_string()))
+        };
+        let group = Mutex::new(Some(meet(&store)?));
+        let gradients = meet(&open(false, &format!("{prefix}/gradients"))?)?;
+        let gradients = Mutex::new(Some(GradientGroup::Gloo(gradients)));
         let heartbeat = Heartbeat::start(open(false, &prefix)?, rank)?;
         let traffic = Mutex::default();
-        let _heartbeat = heartbeat;
-        Ok(Self { environment, store, lasting, keeps_store, timeout, group, traffic, _heartbeat })
+        Ok(Self {
+            environment,
+            store,
+            lasting,
+            keeps_store,
+            timeout,
+            group,
+            gradients,
+            communicators: AtomicUsize::new(0),
+            traffic,
+            heartbeat,
+        })
     }
 
     /// Combines the numbers of `tensor`, of any device, over all ranks, in place.
@@ -168,32 +194,52 @@ impl Group {
         bytes: usize,
         work: impl FnOnce(&ProcessGroup) -> polyptych_kernels::Result<()>,
     ) -> Result<()> {
+        self.refuse_without_starter()?;
         let start = Instant::now();
         let done = match &*self.group.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(group) => work(group),
             None => return Err(Error::Parted { op }),
         };
-        let mut traffic = self.traffic.lock().unwrap_or_else(PoisonError::into_inner);
-        traffic.add(bytes as u64, start.elapsed());
+        self.count(bytes, start.elapsed());
         done.map_err(|error| {
             self.part();
             self.roll_call().find(op, self.timeout, reason(&error))
         })
     }
 
+    /// Ends a process that nobody could end any more. A store of rank 0 goes with rank 0 alone, of
+    /// which connections tell.
+    pub(crate) fn refuse_without_starter(&self) -> Result<()> {
+        if !self.environment.agent_store || !self.heartbeat.store_is_gone() {
+            return Ok(());
+        }
+        self.part();
+        let Environment { rank, .. } = self.environment;
+        Err(Error::NoStarter { rank, address: self.environment.address() })
+    }
+
+    pub(crate) fn count(&self, bytes: usize, time: Duration) {
+        let mut traffic = self.traffic.lock().unwrap_or_else(PoisonError::into_inner);
+        traffic.add(bytes as u64, time);
+    }
+
     /// Closes the connections of this rank.
-    fn part(&self) {
+    pub(crate) fn part(&self) {
+        // Within a backward pass its own frame does it.
+        if let Ok(mut gradients) = self.gradients.try_lock() {
+            drop(gradients.take());
+        }
         drop(self.group.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
-    fn roll_call(&self) -> RollCall<'_> {
+    pub(crate) fn roll_call(&self) -> RollCall<'_> {
         let Environment { rank, world_size: size, .. } = self.environment;
         RollCall { store: &self.store, rank, size, keeps_store: self.keeps_store }
     }
 }
 
 /// What LibTorch said, without the names of its source files.
-fn reason(error: &polyptych_kernels::Error) -> String {
+pub(crate) fn reason(error: &polyptych_kernels::Error) -> String {
     let text = error.to_string();
     let said = text.lines().next().unwrap_or_default();
     let said = said.split_once("] ").filter(|(place, _)| place.contains('[')).map_or(said, |s| s.1);

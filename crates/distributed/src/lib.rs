@@ -4,9 +4,12 @@
 //! PyTorch's are, by `torchrun`, by SLURM, or by anything that sets `RANK` and its like.
 //! [`Ranks`] is one process or many: code that works with it is the same for both.
 
+mod backend;
 mod buckets;
 mod environment;
 mod error;
+mod gradient_buckets;
+mod gradient_sums;
 mod group;
 mod heartbeat;
 mod ranks;
@@ -16,8 +19,10 @@ mod slurm;
 mod traffic;
 mod variables;
 
+pub use backend::Backend;
 pub use environment::Environment;
 pub use error::{Error, Result};
+pub use gradient_buckets::GradientBuckets;
 pub use polyptych_kernels::{KeyStore, ReduceOp};
 pub use ranks::Ranks;
 pub use traffic::Traffic;

@@ -9,7 +9,7 @@ use polyptych_tensor::{BatchSum, Kind, Tensor, no_grad};
 use crate::buckets::buckets;
 use crate::group::Group;
 use crate::traffic::Traffic;
-use crate::{Environment, Error, Result};
+use crate::{Backend, Environment, Error, GradientBuckets, Result};
 
 /// The processes that train together. Where a process trains alone every function gives back what
 /// it got.
@@ -18,11 +18,12 @@ use crate::{Environment, Error, Result};
 #[derive(Debug, Clone, Default)]
 pub struct Ranks {
     group: Option<Arc<Group>>,
+    backend: Backend,
 }
 
 impl Ranks {
     /// A process that trains alone, for those who borrow it.
-    pub const ALONE: &'static Self = &Self { group: None };
+    pub const ALONE: &'static Self = &Self { group: None, backend: Backend::Gloo };
 
     /// A process that trains alone.
     pub fn alone() -> Self {
@@ -37,7 +38,13 @@ impl Ranks {
         if environment.world_size == 1 {
             return Ok(Self::alone());
         }
-        Ok(Self { group: Some(Arc::new(Group::join(environment, timeout)?)) })
+        let group = Some(Arc::new(Group::join(environment, timeout)?));
+        Ok(Self { group, backend: Backend::Gloo })
+    }
+
+    /// The same processes, whose gradients go over `backend`.
+    pub fn with_backend(self, backend: Backend) -> Self {
+        Self { backend, ..self }
     }
 
     /// Number of this process, `0..size`.
@@ -58,6 +65,11 @@ impl Ranks {
     /// Number of processes of this machine.
     pub fn local_size(&self) -> usize {
         self.group.as_ref().map_or(1, |group| group.environment.local_world_size)
+    }
+
+    /// What gradients go over, by PyTorch's name; none where a process trains alone.
+    pub fn backend(&self) -> Option<&'static str> {
+        self.group.as_ref().map(|_| self.backend.name())
     }
 
     /// Whether this is the one process that writes.
@@ -87,6 +99,19 @@ impl Ranks {
             }
             Ok(sums)
         })
+    }
+
+    /// Buckets for the gradients of `params`, which stand in the order of a forward pass; none where
+    /// a process trains alone.
+    ///
+    /// # Errors
+    /// What LibTorch or NCCL reports; NCCL for parameters that are not on a GPU.
+    pub fn gradient_buckets(&self, params: &[&Tensor]) -> Result<Option<GradientBuckets>> {
+        let Some(group) = &self.group else { return Ok(None) };
+        if let (Backend::Nccl, Some(first)) = (self.backend, params.first()) {
+            group.sum_over_nccl(first.device())?;
+        }
+        Ok(Some(GradientBuckets::new(group.clone(), params)?))
     }
 
     /// The sums of `numbers` over all ranks.

@@ -5,7 +5,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use polyptych_distributed::{Environment, KeyStore, Ranks};
+use polyptych_distributed::{Environment, Error, KeyStore, Ranks};
 use polyptych_tensor::{BatchSum, Device, Kind, Tensor};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -90,6 +90,47 @@ fn gradients_of_parts_add_up_to_those_of_the_whole() {
     });
 }
 
+/// Gradients that arrive in order, twice, on one rank alone and on none.
+#[test]
+fn buckets_give_the_sums_of_all_gradients() {
+    in_processes("buckets_give_the_sums_of_all_gradients", 3, |ranks| {
+        // Each of the first three fills a bucket of its own.
+        let param =
+            |len: i64| Tensor::ones([len], (Kind::Float, Device::Cpu)).set_requires_grad(true);
+        let [a, b, c, of_one, of_none] = [300_000, 300_000, 300_000, 2, 2].map(param);
+        let all = [&of_one, &of_none, &a, &b, &c];
+        let buckets = ranks.gradient_buckets(&all).unwrap().unwrap();
+        let own = ranks.rank() as f64 + 1.0;
+        let back = |param: &Tensor, factor: f64| (param * factor).sum(Kind::Float).backward();
+        let mut bytes = Vec::new();
+        for step in 0..3 {
+            polyptych_kernels::forget_gradients(&all);
+            let before = ranks.traffic();
+            let done: Result<i32, Error> = buckets.around(|| {
+                back(&c, own);
+                back(&b, own);
+                // Its bucket is on its way in the first step.
+                back(&c, 10.0);
+                if ranks.rank() == 1 {
+                    back(&of_one, 5.0);
+                }
+                back(&a, own * 2.0);
+                Ok(step)
+            });
+            assert_eq!(done.unwrap(), step);
+            bytes.push(ranks.traffic().since(&before).bytes);
+            let sums = [&a, &b, &c, &of_one].map(|param| param.grad());
+            let first = sums.each_ref().map(|sum| sum.double_value(&[1]));
+            assert_eq!(first, [12.0, 6.0, 36.0, 5.0], "step {step}");
+            assert_eq!(sums[0].sum(Kind::Double).double_value(&[]), 12.0 * 300_000.0);
+            assert!(!of_none.grad().defined());
+        }
+        assert!(bytes[0] > bytes[1] && bytes[1] == bytes[2], "{bytes:?}");
+        let failed: Result<(), Error> = buckets.around(|| Err(Error::Parted { op: "step" }));
+        assert_eq!(failed.unwrap_err().to_string(), Error::Parted { op: "step" }.to_string());
+    });
+}
+
 /// A loss that divides by a sum of all ranks: their gradients meet in it.
 #[test]
 fn a_sum_of_all_ranks_has_the_gradient_of_the_whole() {
@@ -156,4 +197,57 @@ fn a_rank_that_is_killed_is_named() {
         assert_eq!(output.status.success(), rank != 2, "{rank}: {said}");
     }
     assert!(begun.elapsed() < TIMEOUT, "{:?}", begun.elapsed());
+}
+
+/// As long as ranks compute and say nothing to the store, nothing else would end them.
+#[test]
+fn ranks_end_without_the_program_that_started_them() {
+    let part = |ranks: Ranks| {
+        let begun = Instant::now();
+        let error = loop {
+            match ranks.barrier() {
+                Ok(()) => assert!(begun.elapsed() < TIMEOUT, "no error"),
+                Err(error) => break error.to_string(),
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        // The other one may have noticed it first, and cannot say so.
+        let known = ["and kept the store at", "is gone", "are gone", "a connection is"];
+        assert!(known.iter().any(|text| error.contains(text)), "{error}");
+    };
+    if let Some(environment) = Environment::from_process().unwrap() {
+        return part(Ranks::join(environment, TIMEOUT).unwrap());
+    }
+    let (store, children) = start("ranks_end_without_the_program_that_started_them", 2);
+    let seen = KeyStore::connect("127.0.0.1", store.port(), "polyptych/start_0", TIMEOUT, TIMEOUT)
+        .unwrap();
+    // Both are there.
+    for key in ["beat/0", "beat/1"] {
+        seen.get(key, TIMEOUT).unwrap();
+    }
+    drop((seen, store));
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
+    }
+}
+
+/// The program that started a process, and kept the store, may be gone before they have met.
+#[test]
+fn a_store_that_went_with_its_program_is_not_waited_for() {
+    let port = KeyStore::serve("127.0.0.1", 0, "", TIMEOUT).unwrap().port();
+    let environment = Environment {
+        rank: 0,
+        world_size: 2,
+        local_rank: 0,
+        local_world_size: 2,
+        master_addr: "127.0.0.1".into(),
+        master_port: port,
+        restarts: 0,
+        agent_store: true,
+        interfaces: "lo".into(),
+    };
+    let error = Ranks::join(environment, Duration::from_secs(1800)).unwrap_err();
+    assert!(matches!(error, Error::Meeting { seconds: 10, .. }), "{error}");
 }

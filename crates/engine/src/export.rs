@@ -2,9 +2,12 @@
 
 mod check;
 pub(crate) mod convert;
+pub(crate) mod delta;
 pub(crate) mod difference;
 pub(crate) mod merge;
 mod peft;
+pub(crate) mod prune;
+pub(crate) mod quantize;
 mod settings;
 pub(crate) mod subject;
 mod timm;
@@ -37,7 +40,7 @@ pub enum ExportFormat {
 /// others to repeat it: `images`, our `output.<task>`, `level.<index>` and `logits`.
 ///
 /// # Errors
-/// A model that the format cannot express, something at `out` already, or a file that gives other
+/// A model that the format cannot express, as all but ONNX cannot a quantised one, something at `out` already, or a file that gives other
 /// outputs than the trained model by more than 1e-4 of the largest; both are compared in float32.
 pub fn export(
     run: &OpenRun,
@@ -57,6 +60,13 @@ pub fn export(
     if whole {
         let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
         folder.map_or(Ok(()), |folder| std::fs::metadata(folder).map(drop).map_err(io(folder)))?;
+    }
+    if run.quantized.is_some() && format != ExportFormat::Onnx {
+        let reason = format!(
+            "expected ONNX as the format of a quantised model, found {format:?}: export the merged \
+             model that it was made from"
+        );
+        return Err(Error::Run { path: run.folder.path().into(), reason });
     }
     let subject = Subject::new(run)?;
     let written = match format {

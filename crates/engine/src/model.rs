@@ -1,29 +1,49 @@
 //! A multi-task model: a trunk for all tasks or one for each, and one head per task.
 
 pub(crate) mod activate;
+mod backward;
 mod build;
 pub(crate) mod experts;
 pub(crate) mod features;
+pub(crate) mod fusion;
+mod grown;
 pub(crate) mod header;
-mod heads;
+pub(crate) mod heads;
+pub(crate) mod inputs;
+pub(crate) mod int8;
 pub(crate) mod joint_labels;
+pub(crate) mod language;
+pub(crate) mod load_summary;
 mod merged;
 mod method;
+pub(crate) mod plain_pass;
+pub(crate) mod readers;
 pub(crate) mod sequential_heads;
+mod shared_gradients;
+pub(crate) mod tapped;
 pub(crate) mod task;
 mod tasks;
+pub(crate) mod text;
+pub(crate) mod text_weights;
 mod trainable;
 pub(crate) mod trunk;
 pub(crate) mod weights;
 
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+
 use polyptych_backbones::BackboneConfig;
-use polyptych_distributed::Ranks;
+use polyptych_data::{Batch, TaskSpec};
+use polyptych_distributed::{GradientBuckets, Ranks};
 use polyptych_tensor::{Kind, Store, Tensor, Tensors, manual_seed};
 
 use crate::model::features::Features;
+use crate::model::fusion::FusedTowers;
 use crate::model::heads::Heads;
+use crate::model::inputs::{Inputs, Texts};
+use crate::model::language::LanguageLevels;
 use crate::model::merged::merged;
-use crate::model::sequential_heads::SequentialHeads;
+use crate::model::text::TextTrunk;
 use crate::model::trainable::Trainable;
 use crate::model::trunk::Trunk;
 use crate::{Result, Task};
@@ -31,12 +51,16 @@ use crate::{Result, Task};
 /// A network for all tasks of a recipe.
 #[derive(Debug)]
 pub struct Model {
-    /// Owner of all parameters: `backbone.*`, `heads.<task>.*` and, where every task has a copy of
-    /// what trains in the backbone, `tasks.<task>.backbone.*`.
+    /// Owner of all parameters: `backbone.*`, `text.*`, `heads.<task>.*`, `decoder.*`, which heads
+    /// share, and, where every task has a copy of what trains in the backbone,
+    /// `tasks.<task>.backbone.*`.
     pub store: Store,
     /// Tasks in the order of the task axis.
     pub tasks: Vec<Task>,
     trunks: Vec<Trunk>,
+    text: Option<TextTrunk>,
+    fusion: Option<FusedTowers>,
+    language: Option<LanguageLevels>,
     backbone_config: BackboneConfig,
     heads: Heads,
     kind: Kind,
@@ -44,6 +68,7 @@ pub struct Model {
     trainable: Trainable,
     /// The processes that train it, each on its part of every batch.
     pub(crate) ranks: Ranks,
+    gradient_buckets: OnceCell<GradientBuckets>,
 }
 
 impl Model {
@@ -55,37 +80,50 @@ impl Model {
     /// Raw outputs of every task: `[batch, outputs, height, width]` at the size of the image, or
     /// `[batch, outputs]` for tasks of whole images; float32.
     ///
-    /// `images`: `[batch, 3, height, width]`.
+    /// Of images alone, `[batch, 3, height, width]`, tasks of retrieval give the embeddings of
+    /// images; with [`Model::texts`] those of images and texts.
     ///
     /// # Errors
     /// An image of another shape.
-    pub fn forward(&self, images: &Tensor, train: bool) -> Result<Vec<Tensor>> {
-        self.forward_some(images, train, |_| true)
+    pub fn forward<'a>(&self, inputs: impl Into<Inputs<'a>>, train: bool) -> Result<Vec<Tensor>> {
+        self.forward_some(inputs, train, |_| true)
+    }
+
+    /// The texts of `batch`; none where the model reads none.
+    ///
+    /// # Errors
+    /// A text that the tokenizer refuses.
+    pub fn texts(&self, batch: &Batch) -> Result<Option<Texts>> {
+        let specs: Vec<&TaskSpec> = self.tasks.iter().map(|task| &task.spec).collect();
+        let device = self.store.device();
+        self.text.as_ref().map(|text| text.texts(&specs, batch, device)).transpose()
     }
 
     /// As [`Model::forward`], of the tasks alone that `wanted` accepts. Heads of the others do not
-    /// run, nor do trunks that none of them reads.
+    /// run, nor do trunks that none of them reads; outside of training their streams do not run
+    /// either where the method can leave them out ([`Plan::ask_for`](polyptych_tensor::Plan::ask_for)).
     ///
     /// # Errors
     /// As [`Model::forward`].
-    pub fn forward_some(
+    pub fn forward_some<'a>(
         &self,
-        images: &Tensor,
+        inputs: impl Into<Inputs<'a>>,
         train: bool,
         wanted: impl Fn(&Task) -> bool,
     ) -> Result<Vec<Tensor>> {
+        let inputs = inputs.into();
         let mut outputs = Vec::new();
         for trunk in &self.trunks {
             let asked: Vec<usize> =
                 trunk.tasks.clone().filter(|&index| wanted(&self.tasks[index])).collect();
-            outputs.extend(self.through(trunk, &asked, images, train)?);
+            outputs.extend(self.through(trunk, &asked, inputs, train)?);
         }
         Ok(outputs)
     }
 
-    /// As [`Model::forward`] in training, of the tasks that learn, with LibTorch's generator
-    /// seeded before every trunk, so that copies per task draw the dropout of a run of their task
-    /// alone.
+    /// As [`Model::forward`] in training, of the tasks that learn, at the sizes of their losses,
+    /// with LibTorch's generator seeded before every trunk, so that copies per task draw the
+    /// dropout of a run of their task alone.
     ///
     /// # Errors
     /// As [`Model::forward`].
@@ -93,44 +131,13 @@ impl Model {
         let mut outputs = Vec::new();
         for trunk in &self.trunks {
             manual_seed(seed);
-            outputs.extend(self.through(trunk, &self.learning_in(trunk), images, true)?);
+            let asked = self.learning_in(trunk);
+            if !asked.is_empty() {
+                let features = self.features(trunk, &asked, images.into(), true)?;
+                outputs.extend(self.outputs_of_losses(trunk, &features, &asked)?);
+            }
         }
         Ok(outputs)
-    }
-
-    /// Goes through the model and back, in training: `loss` turns the output of every task that
-    /// learns, by its position, into what is minimised. One head after the other, so that the
-    /// activations of one head exist at a time, and those of one trunk where tasks have copies.
-    ///
-    /// The generator is seeded as in training: anew before every trunk.
-    ///
-    /// # Errors
-    /// An image of another shape, or what `loss` reports.
-    pub fn backward_by_head(
-        &self,
-        images: &Tensor,
-        seed: i64,
-        mut loss: impl FnMut(usize, &Tensor) -> Result<Tensor>,
-    ) -> Result<()> {
-        for trunk in &self.trunks {
-            let asked = self.learning_in(trunk);
-            if asked.is_empty() {
-                continue;
-            }
-            manual_seed(seed);
-            let features = self.features(trunk, &asked, images, true)?;
-            let (size, heads) = (features.size, SequentialHeads::new(features));
-            for index in asked {
-                let input = heads.input(index - trunk.tasks.start);
-                let output = self.heads.output(index, &input, size, true)?;
-                let minimised = loss(index, &output)?;
-                if minimised.requires_grad() {
-                    minimised.f_backward()?;
-                }
-            }
-            heads.backward()?;
-        }
-        Ok(())
     }
 
     /// What heads read of the one trunk of a model without copies per task.
@@ -139,16 +146,17 @@ impl Model {
     /// An image of another shape.
     pub(crate) fn encode(&self, images: &Tensor, train: bool) -> Result<Features> {
         let trunk = self.common();
-        self.features(trunk, &self.learning_in(trunk), images, train)
+        self.features(trunk, &self.learning_in(trunk), images.into(), train)
     }
 
-    /// The outputs of the tasks that learn for `features` of [`Model::encode`].
+    /// The outputs of the tasks that learn for `features` of [`Model::encode`], in training, at the
+    /// sizes of their losses.
     ///
     /// # Errors
     /// A head that fails.
-    pub(crate) fn decode(&self, features: &Features, train: bool) -> Result<Vec<Tensor>> {
+    pub(crate) fn decode(&self, features: &Features) -> Result<Vec<Tensor>> {
         let trunk = self.common();
-        self.outputs(trunk, features, &self.learning_in(trunk), train)
+        self.outputs_of_losses(trunk, features, &self.learning_in(trunk))
     }
 
     /// The trunk that all tasks share. Recipes whose balancer cuts it from the heads have no other:
@@ -165,13 +173,13 @@ impl Model {
         &self,
         trunk: &Trunk,
         asked: &[usize],
-        images: &Tensor,
+        inputs: Inputs,
         train: bool,
     ) -> Result<Vec<Tensor>> {
         if asked.is_empty() {
             return Ok(Vec::new());
         }
-        let features = self.features(trunk, asked, images, train)?;
+        let features = self.features(trunk, asked, inputs, train)?;
         self.outputs(trunk, &features, asked, train)
     }
 
@@ -179,11 +187,29 @@ impl Model {
         &self,
         trunk: &Trunk,
         asked: &[usize],
-        images: &Tensor,
+        inputs: Inputs,
         train: bool,
     ) -> Result<Features> {
         let image_level = asked.iter().any(|&index| !self.tasks[index].spec.is_dense());
-        trunk.forward(&images.to_kind(self.kind), image_level, train)
+        let images = inputs.images.to_kind(self.kind);
+        let inputs = Inputs { images: &images, ..inputs };
+        // Texts are read beside the streams of all tasks.
+        let features = match train || self.text.is_some() {
+            true => trunk.forward(&images, image_level, train)?,
+            false => trunk.forward_some(&images, asked, image_level)?,
+        };
+        let texts = match &self.text {
+            Some(text) => text.forward(inputs, asked, (trunk, self.fusion.as_ref()), train)?,
+            None => BTreeMap::new(),
+        };
+        let levels = match (&self.language, &self.text) {
+            (Some(language), Some(text)) => {
+                language.forward(text.tower(), &features.levels, self.kind, train)?
+            }
+            _ => features.levels,
+        };
+        let hidden = self.heads.hidden(asked, &levels)?;
+        Ok(Features { texts, levels, hidden, ..features })
     }
 
     fn outputs(
@@ -195,6 +221,19 @@ impl Model {
     ) -> Result<Vec<Tensor>> {
         let output = |&index: &usize| {
             self.heads.output(index, &trunk.input(features, index), features.size, train)
+        };
+        asked.iter().map(output).collect()
+    }
+
+    fn outputs_of_losses(
+        &self,
+        trunk: &Trunk,
+        features: &Features,
+        asked: &[usize],
+    ) -> Result<Vec<Tensor>> {
+        let output = |&index: &usize| {
+            let size = self.tasks[index].loss_size(features.size);
+            self.heads.output(index, &trunk.input(features, index), size, true)
         };
         asked.iter().map(output).collect()
     }
@@ -245,6 +284,6 @@ impl Model {
     /// # Errors
     /// A parameter of the method that is absent.
     pub fn merged(&self) -> Result<Tensors> {
-        merged(&self.store, &self.trunks)
+        merged(&self.store, &self.trunks, self.text.as_ref())
     }
 }

@@ -11,6 +11,7 @@ pub(crate) mod parts;
 pub(crate) mod values;
 
 use polyptych_data::manifest_schema;
+use polyptych_losses::balancers::{BalancerInfo, balancers};
 use schemars::schema_for;
 use serde::Serialize;
 use serde_json::Value;
@@ -34,6 +35,8 @@ pub struct Reference {
     pub backbones: Vec<BackboneInfo>,
     /// What evaluation prints, by kind of task.
     pub metrics: &'static [MetricInfo],
+    /// What each balancer needs and costs.
+    pub balancers: Vec<BalancerInfo>,
 }
 
 /// The reference of all parts that are registered.
@@ -44,6 +47,7 @@ pub fn reference() -> Reference {
         parts: parts::parts(),
         backbones: backbones::backbones(),
         metrics: METRICS,
+        balancers: balancers(),
     }
 }
 

@@ -7,6 +7,7 @@
 pub(crate) mod build;
 pub(crate) mod contact_sheet;
 mod csv_log;
+pub(crate) mod error_map;
 mod extremes;
 pub(crate) mod figure;
 pub(crate) mod heat_map;
@@ -17,6 +18,7 @@ pub(crate) mod provenance;
 pub(crate) mod samples;
 mod scalars;
 mod stored;
+pub(crate) mod taken;
 mod tensorboard;
 pub(crate) mod text;
 pub(crate) mod timing;

@@ -12,12 +12,15 @@
 //! | `evaluation.json` | the last evaluation |
 //! | `dump/` | what a step started from that ended the run by numbers that are not finite |
 //! | `run.lock` | held by the trainer at work |
+//! | `stages/` | of a run in stages: its recipe, what is done, and the run of every stage but the last, which is the run itself |
 //!
 //! A merged model is a folder too: `recipe.toml`, `tasks.json`, `baselines.json`, `merge.json`,
 //! `model.safetensors` and, for timm, `backbone.safetensors`, or `backbone.<task>.safetensors` for
-//! every task where each has a backbone of its own.
+//! every task where each has a backbone of its own. A quantised model has `quantize.json` beside
+//! them, and no backbone for timm.
 
 pub(crate) mod checkpoint;
+pub(crate) mod compose;
 pub(crate) mod data;
 pub(crate) mod data_record;
 pub(crate) mod evaluate;
@@ -26,6 +29,7 @@ pub(crate) mod hub;
 pub(crate) mod open_run;
 pub(crate) mod peak;
 pub(crate) mod predict;
+pub(crate) mod quantized;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -34,6 +38,7 @@ use polyptych_data::TaskSpec;
 use polyptych_formats::file;
 
 use crate::error::io;
+use crate::recipe::runs::STAGES;
 use crate::run::checkpoint::{read_json, sha256};
 use crate::training::log::to_json;
 use crate::{Baselines, Change, Checkpoint, Error, Recipe, Result};
@@ -41,6 +46,8 @@ use crate::{Baselines, Change, Checkpoint, Error, Recipe, Result};
 pub(crate) const RECIPE: &str = "recipe.toml";
 pub(crate) const TASKS: &str = "tasks.json";
 pub(crate) const BASELINES: &str = "baselines.json";
+/// The recipe of a run in stages.
+pub(crate) const STAGED: &str = "stages/stages.toml";
 pub(crate) const MERGE: &str = "merge.json";
 const LOCK: &str = "run.lock";
 pub(crate) const MERGED_MODEL: &str = "model.safetensors";
@@ -62,6 +69,12 @@ impl RunFolder {
         specs: &[TaskSpec],
         baselines: Option<&Baselines>,
     ) -> Result<Self> {
+        if path.join(STAGED).exists() && !path.join(RECIPE).exists() {
+            // The last stage, in the folder of the whole run; the recipe, which makes it one, comes last.
+            let folder = Self { path: path.into() };
+            folder.describe(recipe, specs, baselines)?;
+            return Ok(folder);
+        }
         require_new(path)?;
         let mut name = path.as_os_str().to_owned();
         name.push(".part");
@@ -92,7 +105,19 @@ impl RunFolder {
     /// Removes the folder of a run that failed before there was anything to keep.
     pub(crate) fn discard(&self) {
         // The cause is on its way up; a folder that cannot be removed adds nothing to it.
-        let _ = std::fs::remove_dir_all(&self.path);
+        if !self.path.join(STAGED).exists() {
+            let _ = std::fs::remove_dir_all(&self.path);
+            return;
+        }
+        // Other stages are finished.
+        for entry in std::fs::read_dir(&self.path).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let _ = match path.is_dir() {
+                _ if entry.file_name() == STAGES => Ok(()),
+                true => std::fs::remove_dir_all(path),
+                false => std::fs::remove_file(path),
+            };
+        }
     }
 
     /// An existing run.
@@ -161,16 +186,7 @@ impl RunFolder {
     /// # Errors
     /// Another trainer at work, or a folder that cannot be written.
     pub(crate) fn lock(&self) -> Result<File> {
-        let path = self.path.join(LOCK);
-        let file = File::create(&path).map_err(io(&path))?;
-        match fs4::FileExt::try_lock(&file) {
-            Ok(()) => Ok(file),
-            Err(fs4::TryLockError::WouldBlock) => {
-                let reason = "expected no other trainer in this folder, found one at work".into();
-                Err(Error::Run { path: self.path.clone(), reason })
-            }
-            Err(fs4::TryLockError::Error(source)) => Err(io(&path)(source)),
-        }
+        lock(&self.path)
     }
 
     /// Where checkpoints lie.
@@ -179,8 +195,25 @@ impl RunFolder {
     }
 }
 
+/// Keeps other trainers out of `folder` until the file is dropped.
+///
+/// # Errors
+/// Another trainer at work, or a folder that cannot be written.
+pub(crate) fn lock(folder: &Path) -> Result<File> {
+    let path = folder.join(LOCK);
+    let file = File::create(&path).map_err(io(&path))?;
+    match fs4::FileExt::try_lock(&file) {
+        Ok(()) => Ok(file),
+        Err(fs4::TryLockError::WouldBlock) => {
+            let reason = "expected no other trainer in this folder, found one at work".into();
+            Err(Error::Run { path: folder.into(), reason })
+        }
+        Err(fs4::TryLockError::Error(source)) => Err(io(&path)(source)),
+    }
+}
+
 /// Gives a folder that was written aside its name, where nothing or an empty folder is.
-fn place(aside: &Path, path: &Path) -> Result<()> {
+pub(crate) fn place(aside: &Path, path: &Path) -> Result<()> {
     if path.exists() {
         std::fs::remove_dir(path).map_err(io(path))?;
     }
@@ -188,11 +221,11 @@ fn place(aside: &Path, path: &Path) -> Result<()> {
 }
 
 /// Refuses a folder that holds anything: a run that fails removes its folder with all that is in it.
-fn require_new(path: &Path) -> Result<()> {
+pub(crate) fn require_new(path: &Path) -> Result<()> {
     let refused = |reason: &str| Err(Error::Run { path: path.into(), reason: reason.into() });
     if path.join(RECIPE).exists() {
         return refused(
-            "expected a new folder, found a run; go on with --resume, or name another folder with \
+            "expected a new folder, found a run; continue it with --resume, or name another folder with \
              --out",
         );
     }

@@ -7,12 +7,14 @@
 
 pub(crate) mod balance;
 pub(crate) mod conflict;
+mod distil;
 mod dump;
+mod grouping;
 mod learner;
 pub(crate) mod log;
 pub(crate) mod objective;
 mod prepare;
-mod ranks;
+pub(crate) mod ranks;
 pub(crate) mod reduce;
 mod report;
 mod standing;

@@ -11,7 +11,7 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use common::methods::{VIT, chosen, methods};
+use common::methods::{VIT, chosen, methods, on_swin_alone};
 use common::{Until, alone, balanced, classes, try_recipe};
 use polyptych_engine::{BalancerKind, Error, ExportFormat, OpenRun, Recipe, Trainer, export};
 use polyptych_losses::balancers::BalancerConfig;
@@ -29,7 +29,7 @@ struct Case {
 
 /// Whether a combiner of gradients finds any that two tasks share.
 fn combines(method: &str) -> bool {
-    !["decoder_only", "emtal", "rcm"].contains(&method)
+    !["decoder_only", "emtal", "rcm", "ts_pd", "fame_vil"].contains(&method)
 }
 
 /// Every balancer with the next method, and every method that has none.
@@ -62,8 +62,7 @@ fn cases() -> Vec<Case> {
 
 fn case(method: &str, balancer: &str, more: &[&str]) -> Case {
     let adapter = chosen(method);
-    // A ViT has no relative position tables.
-    let backbone = if method == "relative_bias" { &VIT[1..] } else { &VIT };
+    let backbone = if on_swin_alone(method) { &VIT[1..] } else { &VIT };
     let recipe = try_recipe(&[&QUICK, backbone, &[&adapter], more].concat());
     let name = format!("{method} with {balancer}");
     let recipe = recipe.unwrap_or_else(|e| panic!("{name}: {e}"));

@@ -188,13 +188,13 @@ fn what_cannot_be_extended_is_refused_before_the_run_is_read() {
         ),
         (
             &["adapter={method=\"lora\", r=2, target_modules=[\"qkv\"]}", NORMALS, normals],
-            "adapter.method: expected vmt_adapter, whose tasks own modules beside a trunk that \
+            "adapter.method: expected rcm, vmt_adapter, whose tasks own modules beside a trunk that \
              stays as it is, found lora, which could learn a task only by changing what others \
              depend on",
         ),
         (
             &["adapter={method=\"decoder_only\"}", NORMALS, normals],
-            "adapter.method: expected vmt_adapter, whose tasks own modules beside a trunk that \
+            "adapter.method: expected rcm, vmt_adapter, whose tasks own modules beside a trunk that \
              stays as it is, found decoder_only, whose tasks are independent: train the new ones \
              by themselves",
         ),
@@ -297,4 +297,29 @@ fn a_recipe_that_does_not_fit_the_run_is_refused() {
     for (overrides, expected) in cases {
         assert_eq!(refused(overrides), expected);
     }
+}
+
+/// RCM's tasks share nothing that trains: one more leaves the others bit-equal, with axes or without.
+#[test]
+fn a_task_more_leaves_the_others_of_rcm_bit_equal() {
+    let _alone = alone();
+    for more in ["", ", response_init=true, response_images=4"] {
+        let rcm = format!("adapter={{method=\"rcm\", r=2{more}}}");
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = (folder.path().join("old"), folder.path().join("new"));
+        let old = old(&first, &[&rcm]);
+        let recipe = more_of(&first, &rcm);
+        drop(train(recipe, &second));
+        let new = OpenRun::open(&second, false, None).unwrap();
+        old_tasks_are_equal(&old, &new);
+        let own = |(name, t): &(String, Tensor)| {
+            name.ends_with("rcm_B.normals") && t.abs().max().double_value(&[]) > 0.0
+        };
+        let trained = new.model.store.tensors().iter().filter(|one| own(one)).count();
+        assert!(trained > 0);
+    }
+}
+
+fn more_of(path: &Path, adapter: &str) -> Recipe {
+    recipe(&[adapter, NORMALS, &extend(path, "\"normals\""), "seed=5", "train.lr=0.1"])
 }

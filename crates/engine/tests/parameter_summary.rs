@@ -142,7 +142,10 @@ fn comparison_methods_count_as_published() {
     let kind = TaskKind::Classification;
     specs.push(TaskSpec { name: "zoo".into(), kind, ..specs[3].clone() });
     let head = LinearConfig {}.into();
-    recipe.tasks.insert("zoo".into(), TaskRecipe { weight: 1.0, head, loss: None });
+    recipe.tasks.insert(
+        "zoo".into(),
+        TaskRecipe { weight: 1.0, head, loss: None, downsample_label_ratio: None },
+    );
     let model = Model::new(&recipe, &specs, Form::Adapted, Device::Cpu).unwrap();
     assert_eq!(encoder(&ParameterSummary::of(&model)), 302_184 / 4);
 }

@@ -180,6 +180,31 @@ fn every_balancer_balances_the_gradients_of_all_processes() {
     assert!(far.is_empty(), "{}", far.join(", "));
 }
 
+/// Gradients overflow where labels of the heavy task are, and every process skips the step.
+#[test]
+fn processes_agree_on_what_overflows() {
+    let name = "processes_agree_on_what_overflows";
+    if let Some(Asked { ranks, folder, .. }) = asked() {
+        let overflows = [
+            "precision=\"fp16\"",
+            "tasks.birds.weight=1e6",
+            "train.steps=8",
+            "train.eval_every=8",
+            "adapter={method=\"lora\", r=2, target_modules=[\"qkv\"], lora_dropout=0.0}",
+        ];
+        let recipe = without_union(classes(&overflows));
+        let seen = go(&ranks, recipe, &folder.join("run"));
+        let scales: Vec<_> =
+            seen.reports.iter().map(|step| (step.skipped, step.loss_scale)).collect();
+        assert!(scales.iter().any(|(skipped, _)| *skipped), "{scales:?}");
+        ranks.agree("steps", &format!("{scales:?}")).unwrap();
+        return;
+    }
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    run_well(name, "", 2, folder.path());
+}
+
 fn bytes(path: &Path, step: u64, file: &str) -> Vec<u8> {
     std::fs::read(path.join(format!("checkpoints/step-{step:08}")).join(file)).unwrap()
 }

@@ -236,5 +236,5 @@ fn an_unknown_name_is_answered_with_near_and_registered_ones() {
 fn a_name_is_registered_once() {
     register();
     let message = HeadConfig::register::<FinestConfig>().unwrap_err().to_string();
-    assert!(message.starts_with("head `finest`: expected a name of its own"), "{message}");
+    assert!(message.starts_with("head `finest`: expected a new name"), "{message}");
 }

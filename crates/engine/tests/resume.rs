@@ -274,7 +274,7 @@ fn a_run_folder_is_not_written_twice() {
     drop(Trainer::start(recipe(&[]), None, &path).unwrap());
     let message = Trainer::start(recipe(&[]), None, &path).err().unwrap().to_string();
     assert!(
-        message.contains("expected a new folder, found a run; go on with --resume"),
+        message.contains("expected a new folder, found a run; continue it with --resume"),
         "{message}"
     );
 }

@@ -1,10 +1,10 @@
 //! What a kind of head says about itself.
 
 use polyptych_registry::DynPart;
-use polyptych_tensor::Scope;
+use polyptych_tensor::{Scope, Tensor};
 
 use crate::error::Result;
-use crate::head::Head;
+use crate::head::{Head, SharedDecoder};
 
 /// Lengths of the last axes of what a backbone gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct FeatureDims<'a> {
     pub levels: &'a [i64],
     /// Of the features of whole images.
     pub pooled: i64,
+    /// Of the features of texts; 0 without a text tower.
+    pub text: i64,
 }
 
 /// The settings of one kind of head.
@@ -34,6 +36,38 @@ pub trait HeadBuilder: DynPart {
     /// such heads are the classifier of a plain backbone, once it is merged or exported.
     fn is_linear(&self) -> bool {
         false
+    }
+
+    /// Whether the rows are embeddings of images and of texts, for tasks of retrieval.
+    fn is_embedding(&self) -> bool {
+        false
+    }
+
+    /// Whether the heads of all tasks read one decoder: [`HeadBuilder::build_decoder`] gives it.
+    fn shares_decoder(&self) -> bool {
+        false
+    }
+
+    /// Builds below `scope` what the heads of all tasks with these settings share; nothing where
+    /// each head is whole.
+    ///
+    /// [`HeadConfig::init_decoder`](crate::HeadConfig::init_decoder) has checked what
+    /// [`HeadBuilder::build`] can rely on.
+    ///
+    /// # Errors
+    /// As [`HeadBuilder::build`].
+    fn build_decoder(
+        &self,
+        _scope: &Scope,
+        _features: FeatureDims,
+    ) -> Result<Option<Box<dyn SharedDecoder>>> {
+        Ok(None)
+    }
+
+    /// What `tensor`, the head's parameter `name` of a smaller label set, becomes for one whose parameter
+    /// has the shape `wanted`; nothing where classes cannot be added.
+    fn grown(&self, _name: &str, _tensor: &Tensor, _wanted: &[i64]) -> Option<Tensor> {
+        None
     }
 
     /// Checks the settings alone.

@@ -37,6 +37,9 @@ pub enum Error {
     /// A head of whole images got no pooled features.
     #[error("pooled: expected features of whole images, found none")]
     NoPooled,
+    /// A head behind a shared decoder got nothing from it.
+    #[error("hidden: expected what the shared decoder makes of the levels, found none")]
+    NoHidden,
     /// Batch normalisation cannot learn from one position.
     #[error(
         "levels[0]: expected 2 or more positions in a training batch, found 1 \

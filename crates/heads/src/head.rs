@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use polyptych_tensor::{Kind, Tensor};
+use polyptych_tensor::{Activations, Kind, Tensor};
 
 use crate::{Error, Result};
 
@@ -11,8 +11,15 @@ use crate::{Error, Result};
 pub struct HeadInput {
     /// The pyramid, finest level first: `[batch, height, width, dim]` each.
     pub levels: Vec<Tensor>,
+    /// What a [`SharedDecoder`] makes of the pyramid, `[batch, height, width, hidden]`, for heads
+    /// that read it in place of the levels.
+    pub hidden: Option<Tensor>,
     /// Features of the whole image, `[batch, dim]`, where the backbone has them.
     pub pooled: Option<Tensor>,
+    /// Features of the texts of a task that has some, `[batch, dim]`.
+    pub text: Option<Tensor>,
+    /// Features of the images that an image and its text ask for, `[batch, dim]`.
+    pub candidate: Option<Tensor>,
 }
 
 /// Turns features into one task's output.
@@ -30,6 +37,23 @@ pub trait Head: Debug {
     /// Features of another shape than the head was built for; in training, a dense head with
     /// batch normalisation over a single position.
     fn forward(&self, features: &HeadInput, train: bool) -> Result<Tensor>;
+
+    /// The token of the task, `[dim]`, and the factor on its squared cosines with those of other
+    /// tasks; nothing where the head has no such token.
+    fn task_token(&self) -> Option<(&Tensor, f64)> {
+        None
+    }
+}
+
+/// What the heads of several tasks read in place of the levels: the part of a decoder that they
+/// share, which a step computes once.
+pub trait SharedDecoder: Debug {
+    /// `[batch, height, width, hidden]` of the finest level's size, in the type of `levels`. Where
+    /// tasks have streams of their own, these pass stacked in the batch, with the same weights.
+    ///
+    /// # Errors
+    /// Levels of other shapes than the decoder was built for.
+    fn forward(&self, levels: &[Activations]) -> Result<Activations>;
 }
 
 /// Checks the levels against the dims in `feature_chs`, and that batch normalisation can learn
@@ -39,22 +63,38 @@ pub(crate) fn check_levels(
     feature_chs: &[i64],
     train: bool,
 ) -> Result<[i64; 2]> {
-    if levels.len() != feature_chs.len() {
-        return Err(Error::NumLevels { expected: feature_chs.len(), found: levels.len() });
+    let sizes: Vec<Vec<i64>> = levels.iter().map(Tensor::size).collect();
+    let [batch, height, width] = check_sizes(&sizes, feature_chs)?;
+    if train {
+        check_positions([batch, height, width])?
     }
-    let batch = levels.first().and_then(|level| level.size().first().copied());
-    for (i, (level, dim)) in levels.iter().zip(feature_chs).enumerate() {
-        let found = level.size();
+    Ok([height, width])
+}
+
+/// Checks that batch normalisation can learn from `batch * height * width` positions.
+pub(crate) fn check_positions(extents: [i64; 3]) -> Result<()> {
+    if extents.iter().product::<i64>() < 2 { Err(Error::OnePosition) } else { Ok(()) }
+}
+
+/// Checks the shapes of levels against the dims in `feature_chs`; gives batch, height and width of
+/// the finest.
+pub(crate) fn check_sizes(sizes: &[Vec<i64>], feature_chs: &[i64]) -> Result<[i64; 3]> {
+    if sizes.len() != feature_chs.len() {
+        return Err(Error::NumLevels { expected: feature_chs.len(), found: sizes.len() });
+    }
+    let batch = sizes.first().and_then(|size| size.first().copied());
+    for (i, (found, dim)) in sizes.iter().zip(feature_chs).enumerate() {
         let fits = matches!(found[..], [b, h, w, d]
             if Some(b) == batch && d == *dim && b.min(h).min(w) > 0);
         if !fits {
             let batch = batch.filter(|_| i > 0).map_or("batch".into(), |b| b.to_string());
             let expected = format!("[{batch}, height, width, {dim}]");
+            let found = found.clone();
             return Err(Error::Shape { key: format!("levels[{i}]"), expected, found });
         }
     }
-    let [batch, height, width, _] = levels[0].size()[..] else { unreachable!("four axes") };
-    if train && batch * height * width < 2 { Err(Error::OnePosition) } else { Ok([height, width]) }
+    let [batch, height, width, _] = sizes[0][..] else { unreachable!("four axes") };
+    Ok([batch, height, width])
 }
 
 /// The output of a head in the order that losses and metrics read, in float32.

@@ -164,13 +164,14 @@ mod tests {
         let [fine, coarse] =
             <[Tensor; 2]>::try_from(levels(&[4, 6], 2, Kind::Float).levels).unwrap();
         let alone = head.forward(
-            &HeadInput { levels: vec![fine.shallow_clone(), coarse * 0.0], pooled: None },
+            &HeadInput { levels: vec![fine.shallow_clone(), coarse * 0.0], ..HeadInput::default() },
             false,
         );
         let column = tensors(&store)["last_layer.0.weight"].narrow(1, 2, 3);
         tch::no_grad(|| drop(column.shallow_clone().zero_()));
         let other = levels(&[4, 6], 2, Kind::Float).levels.pop().unwrap();
-        let cut = head.forward(&HeadInput { levels: vec![fine, other], pooled: None }, false);
+        let cut =
+            head.forward(&HeadInput { levels: vec![fine, other], ..HeadInput::default() }, false);
         assert!(alone.unwrap().allclose(&cut.unwrap(), 1e-5, 1e-6, false));
     }
 

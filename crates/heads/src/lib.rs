@@ -10,7 +10,9 @@
 
 mod builder;
 mod conv_module;
+pub mod decoupled;
 pub mod dpt;
+pub mod embedding;
 mod error;
 mod fuse;
 mod head;
@@ -18,6 +20,8 @@ pub mod hrnet;
 pub mod linear;
 pub mod linear_probe;
 pub mod segformer;
+pub mod shared_decoder;
+pub mod task_attention;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -30,7 +34,7 @@ use polyptych_tensor::Scope;
 
 pub use builder::{FeatureDims, HeadBuilder};
 pub use error::{Error, Result};
-pub use head::{Head, HeadInput};
+pub use head::{Head, HeadInput, SharedDecoder};
 pub use upsample::upsample;
 
 parts! {
@@ -38,10 +42,14 @@ parts! {
     pub struct HeadConfig(dyn HeadBuilder), kind = "head", tag = "name";
     hrnet::HrnetConfig,
     segformer::SegformerConfig,
+    shared_decoder::SharedDecoderConfig,
     dpt::DptConfig,
     upernet::UperNetConfig,
     linear_probe::LinearProbeConfig,
     linear::LinearConfig,
+    task_attention::TaskAttentionConfig,
+    decoupled::DecoupledConfig,
+    embedding::EmbeddingConfig,
 }
 
 impl HeadConfig {
@@ -60,14 +68,51 @@ impl HeadConfig {
         pooled_dim: i64,
         outputs: i64,
     ) -> Result<Box<dyn Head>> {
+        self.init_beside_text(
+            scope,
+            FeatureDims { levels: feature_chs, pooled: pooled_dim, text: 0 },
+            outputs,
+        )
+    }
+
+    /// As [`HeadConfig::init`], in a model that may have a text tower.
+    ///
+    /// # Errors
+    /// As [`HeadConfig::init`].
+    pub fn init_beside_text(
+        &self,
+        scope: &Scope,
+        features: FeatureDims,
+        outputs: i64,
+    ) -> Result<Box<dyn Head>> {
         self.validate()?;
         if outputs < 1 {
             return Err(Error::config("outputs", "1 or more", outputs));
         }
+        self.check_dims(features)?;
+        self.build(scope, features, outputs)
+    }
+
+    /// Builds below `scope` what the heads of all tasks with these settings share, behind the same
+    /// features as the heads; nothing for most, which are whole.
+    ///
+    /// # Errors
+    /// As [`HeadConfig::init`].
+    pub fn init_decoder(
+        &self,
+        scope: &Scope,
+        features: FeatureDims,
+    ) -> Result<Option<Box<dyn SharedDecoder>>> {
+        self.validate()?;
+        self.check_dims(features)?;
+        self.build_decoder(scope, features)
+    }
+
+    fn check_dims(&self, FeatureDims { levels: feature_chs, .. }: FeatureDims) -> Result<()> {
         if self.is_dense() && (feature_chs.is_empty() || feature_chs.iter().any(|&c| c < 1)) {
             let found = format!("{feature_chs:?}");
             return Err(Error::config("feature_chs", "one dim of 1 or more per level", found));
         }
-        self.build(scope, FeatureDims { levels: feature_chs, pooled: pooled_dim }, outputs)
+        Ok(())
     }
 }

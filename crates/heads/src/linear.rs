@@ -70,12 +70,12 @@ mod tests {
     use polyptych_tensor::{Device, Store};
 
     fn pooled(dim: i64) -> FeatureDims<'static> {
-        FeatureDims { levels: &[], pooled: dim }
+        FeatureDims { levels: &[], pooled: dim, text: 0 }
     }
 
     fn input(shape: &[i64], kind: Kind) -> HeadInput {
         let pooled = Tensor::randn(shape, (Kind::Float, Device::Cpu)).to_kind(kind);
-        HeadInput { levels: Vec::new(), pooled: Some(pooled) }
+        HeadInput { pooled: Some(pooled), ..HeadInput::default() }
     }
 
     #[test]

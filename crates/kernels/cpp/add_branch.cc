@@ -1,26 +1,11 @@
 // The residual sum at the end of a branch.
+#include "polyptych-kernels/cpp/loops.h"
 #include "polyptych-kernels/cpp/tasks.h"
+#include "polyptych-kernels/cpp/types.h"
 
 namespace polyptych {
 
 namespace {
-
-// out = x + factor branch.
-#define POLYPTYCH_ADD_SCALED(NAME, T)                                                        \
-  POLYPTYCH_WIDE void NAME(const T *x, const T *branch, float factor, T *out,                \
-                           int64_t count) {                                                  \
-    for (int64_t i = 0; i < count; i++)                                                      \
-      narrow(wide(x[i]) + factor * wide(branch[i]), out[i]);                                 \
-  }
-POLYPTYCH_ADD_SCALED(add_scaled_floats, float)
-POLYPTYCH_ADD_SCALED(add_scaled_bf16, uint16_t)
-
-#define POLYPTYCH_SCALED(NAME, T)                                                            \
-  POLYPTYCH_WIDE void NAME(const T *x, float factor, T *out, int64_t count) {                \
-    for (int64_t i = 0; i < count; i++) narrow(factor * wide(x[i]), out[i]);                 \
-  }
-POLYPTYCH_SCALED(scaled_floats, float)
-POLYPTYCH_SCALED(scaled_bf16, uint16_t)
 
 // Entries of the leading axis of `branch`; those of x come again after the last.
 template <class F>
@@ -41,12 +26,11 @@ struct AddBranch : Function<AddBranch> {
     by_entries(other, [&](int64_t e, int64_t each) {
       auto factor = factors.has_value() ? floats(*factors)[e] : 1.0f;
       auto at = e * each, again = e % from.size(0) * each;
-      if (other.scalar_type() == at::kFloat)
-        add_scaled_floats(floats(from) + again, floats(other) + at, factor, floats_of(out) + at,
-                          each);
-      else
-        add_scaled_bf16(bf16(from) + again, bf16(other) + at, factor, bf16_of(out) + at,
-                        each);
+      by_type(other, [&](auto type) {
+        using T = decltype(type);
+        POLYPTYCH_BEST(add_scaled_rows<T>(numbers<T>(from) + again, numbers<T>(other) + at, factor,
+                                          numbers_of<T>(out) + at, each));
+      });
     });
     ctx->save_for_backward({factors.value_or(Tensor())});
     ctx->saved_data["shape"] = x.sizes().vec();
@@ -67,10 +51,11 @@ struct AddBranch : Function<AddBranch> {
     auto out = at::empty_like(g);
     by_entries(g, [&](int64_t e, int64_t each) {
       auto factor = floats(factors)[e];
-      if (g.scalar_type() == at::kFloat)
-        scaled_floats(floats(g) + e * each, factor, floats_of(out) + e * each, each);
-      else
-        scaled_bf16(bf16(g) + e * each, factor, bf16_of(out) + e * each, each);
+      by_type(g, [&](auto type) {
+        using T = decltype(type);
+        POLYPTYCH_BEST(scaled_rows<T>(numbers<T>(g) + e * each, factor,
+                                      numbers_of<T>(out) + e * each, each));
+      });
     });
     return out;
   }

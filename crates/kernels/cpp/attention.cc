@@ -1,82 +1,35 @@
 #include "polyptych-kernels/cpp/attention_tiles.cc"
-#include "polyptych-kernels/cpp/normal.h"
+#include "polyptych-kernels/cpp/loops.h"
+#include "polyptych-kernels/cpp/product.h"
 #include "polyptych-kernels/cpp/rows.h"
+#include "polyptych-kernels/cpp/types.h"
 
 namespace polyptych {
 
 namespace {
 
-POLYPTYCH_INLINE float largest(const float *x, int64_t count) {
-  float lanes[16];
-  for (int64_t l = 0; l < 16; l++) lanes[l] = x[l];
-  for (int64_t j = 16; j < count; j += 16)
-    for (int64_t l = 0; l < 16; l++) lanes[l] = lanes[l] < x[j + l] ? x[j + l] : lanes[l];
-  for (int64_t l = 1; l < 16; l++) lanes[0] = lanes[0] < lanes[l] ? lanes[l] : lanes[0];
-  return lanes[0];
-}
-
-// Rows of scores to softmax(scale scores + bias) in place. bias repeats after `period` rows.
-#define POLYPTYCH_SOFTMAX(NAME, T)                                                            \
-  POLYPTYCH_WIDE void NAME(T *scores, const T *bias, float scale, int64_t period,            \
-                           int64_t begin, int64_t end, int64_t count) {                      \
-    float x[LONGEST];                                                                        \
-    for (int64_t j = count; j < whole(count); j++) x[j] = -std::numeric_limits<float>::max();\
-    for (int64_t row = begin; row < end; row++) {                                            \
-      T *own = scores + row * count;                                                         \
-      const T *added = bias == nullptr ? nullptr : bias + row % period * count;              \
-      if (added == nullptr)                                                                  \
-        for (int64_t j = 0; j < count; j++) x[j] = wide(own[j]) * scale;                     \
-      else                                                                                   \
-        for (int64_t j = 0; j < count; j++) x[j] = wide(own[j]) * scale + wide(added[j]);    \
-      float most = largest(x, whole(count));                                                 \
-      float e[LONGEST];                                                                      \
-      for (int64_t j = 0; j < whole(count); j++) e[j] = exp(x[j] - most);                  \
-      for (int64_t j = count; j < whole(count); j++) e[j] = 0.0f;                            \
-      float inverse = 1.0f / total(e, whole(count));                                           \
-      for (int64_t j = 0; j < count; j++) narrow(e[j] * inverse, own[j]);                      \
-    }                                                                                        \
-  }
-POLYPTYCH_SOFTMAX(softmax, float)
-POLYPTYCH_SOFTMAX(softmax_bf16, uint16_t)
-
-// Gradients by rows of probabilities, in place, to scale times those by what the softmax reads.
-#define POLYPTYCH_SOFTMAX_GRADIENT(NAME, T)                                                   \
-  POLYPTYCH_WIDE void NAME(T *g, const T *probabilities, float scale, int64_t begin, int64_t end,   \
-                           int64_t count) {                                                  \
-    float product[LONGEST];                                                                  \
-    for (int64_t j = count; j < whole(count); j++) product[j] = 0.0f;                        \
-    for (int64_t row = begin; row < end; row++) {                                            \
-      T *own = g + row * count;                                                              \
-      const T *p = probabilities + row * count;                                                 \
-      for (int64_t j = 0; j < count; j++) product[j] = wide(own[j]) * wide(p[j]);        \
-      float sum = total(product, whole(count));                                              \
-      for (int64_t j = 0; j < count; j++)                                                    \
-        narrow(scale * (product[j] - wide(p[j]) * sum), own[j]);                         \
-    }                                                                                        \
-  }
-POLYPTYCH_SOFTMAX_GRADIENT(softmax_gradient, float)
-POLYPTYCH_SOFTMAX_GRADIENT(softmax_gradient_bf16, uint16_t)
-
 void softmax_of(Tensor &scores, const Tensor &bias, double scale) {
   auto count = scores.size(-1), period = bias.defined() ? bias.numel() / count : 1;
-  by_rows(scores, [&](int64_t begin, int64_t end) {
-    auto factor = static_cast<float>(scale);
-    if (scores.scalar_type() == at::kFloat)
-      softmax(floats_of(scores), bias.defined() ? floats(bias) : nullptr, factor, period, begin,
-             end, count);
-    else
-      softmax_bf16(bf16_of(scores), bias.defined() ? bf16(bias) : nullptr, factor, period,
-                  begin, end, count);
+  by_type(scores, [&](auto type) {
+    using T = decltype(type);
+    auto to = numbers_of<T>(scores);
+    auto added = bias.defined() ? numbers<T>(bias) : nullptr;
+    by_rows(scores, [&](int64_t begin, int64_t end) {
+      POLYPTYCH_BEST(
+          softmax<T>(to, added, static_cast<float>(scale), period, begin, end, count));
+    });
   });
 }
 
 void softmax_gradient_of(Tensor &g, const Tensor &probabilities, double scale) {
-  by_rows(g, [&](int64_t begin, int64_t end) {
-    auto factor = static_cast<float>(scale);
-    if (g.scalar_type() == at::kFloat)
-      softmax_gradient(floats_of(g), floats(probabilities), factor, begin, end, g.size(-1));
-    else
-      softmax_gradient_bf16(bf16_of(g), bf16(probabilities), factor, begin, end, g.size(-1));
+  by_type(g, [&](auto type) {
+    using T = decltype(type);
+    auto to = numbers_of<T>(g);
+    auto from = numbers<T>(probabilities);
+    by_rows(g, [&](int64_t begin, int64_t end) {
+      POLYPTYCH_BEST(
+          softmax_gradient<T>(to, from, static_cast<float>(scale), begin, end, g.size(-1)));
+    });
   });
 }
 
@@ -172,6 +125,20 @@ Tensor plain_attention(const Tensor &qkv, const Tensor &bias, int64_t heads) {
   return scores.softmax(-1).matmul(split[2]).transpose(1, 2).reshape({batch, tokens, -1});
 }
 
+// LibTorch's fused forms, which GPUs have. Bias of several windows is laid out for the whole batch.
+Tensor device_attention(const Tensor &qkv, const Tensor &bias, int64_t heads) {
+  auto batch = qkv.size(0), tokens = qkv.size(1);
+  auto split = qkv.reshape({batch, tokens, 3, heads, -1}).permute({2, 0, 3, 1, 4});
+  std::optional<Tensor> mask;
+  if (bias.defined())
+    mask = bias.to(qkv.scalar_type())
+               .unsqueeze(0)
+               .expand({batch / bias.size(0), -1, -1, -1, -1})
+               .reshape({batch, heads, tokens, tokens});
+  auto mixed = at::scaled_dot_product_attention(split[0], split[1], split[2], mask);
+  return mixed.transpose(1, 2).reshape({batch, tokens, -1});
+}
+
 }  // namespace
 
 Owned attention(const Tensor &in, const Tensor &mask, std::int64_t heads) {
@@ -183,9 +150,15 @@ Owned attention(const Tensor &in, const Tensor &mask, std::int64_t heads) {
                                   mask.size(2) == in.size(1) && mask.size(3) == in.size(1)),
               "attention: expected bias [windows, ", heads, ", tokens, tokens] for ", in.sizes(),
               ", found ", mask.sizes());
+  if (!traced() && in.numel() > 0 && !in.is_cpu())
+    return owned(device_attention(in, mask, heads));
   if (traced() || in.numel() == 0 || !readable(in) || in.size(1) > LONGEST)
     return owned(plain_attention(in, mask, heads));
   if (fits_tiles(in, mask, heads)) return owned(tile_attention(in, mask, heads));
+  if (in_floats_alone(in)) {
+    auto added = mask.defined() ? widened(mask) : mask;
+    return owned(attention(widened(in), added, heads)->to(at::kBFloat16));
+  }
   if (!mask.defined() && in.scalar_type() == at::kFloat && !learns({&in})) {
     // The one case in which LibTorch's own kernel is faster.
     auto batch = in.size(0), tokens = in.size(1);

@@ -1,5 +1,8 @@
 #include "polyptych-kernels/cpp/mask.h"
 
+#include "polyptych-kernels/cpp/loops.h"
+#include "polyptych-kernels/cpp/types.h"
+
 #include <ATen/CPUGeneratorImpl.h>
 
 #include <mutex>
@@ -7,31 +10,6 @@
 namespace polyptych {
 
 namespace {
-
-// out = x * mask.
-#define POLYPTYCH_MASKED(NAME, T)                                                        \
-  POLYPTYCH_WIDE void NAME(const T *x, T *out, int64_t begin, int64_t end, Mask mask) {  \
-    int64_t i = begin;                                                                   \
-    for (; i + VEC <= end; i += VEC)                                                     \
-      store_vec(load_vec(x + i) * mask.from(static_cast<uint32_t>(i)), out + i);         \
-    for (; i < end; i++)                                                                 \
-      narrow(wide(x[i]) * mask.at(static_cast<uint32_t>(i)), out[i]);                    \
-  }
-// out += x * mask.
-#define POLYPTYCH_ADD_MASKED(NAME, T)                                                    \
-  POLYPTYCH_WIDE void NAME(const T *x, T *out, int64_t begin, int64_t end, Mask mask) {  \
-    int64_t i = begin;                                                                   \
-    for (; i + VEC <= end; i += VEC) {                                                   \
-      Vec term = load_vec(x + i) * mask.from(static_cast<uint32_t>(i));                  \
-      store_vec(load_vec(out + i) + term, out + i);                                      \
-    }                                                                                    \
-    for (; i < end; i++)                                                                 \
-      narrow(wide(out[i]) + wide(x[i]) * mask.at(static_cast<uint32_t>(i)), out[i]);     \
-  }
-POLYPTYCH_MASKED(masked, float)
-POLYPTYCH_MASKED(masked_bf16, uint16_t)
-POLYPTYCH_ADD_MASKED(add_masked, float)
-POLYPTYCH_ADD_MASKED(add_masked_bf16, uint16_t)
 
 struct Dropout : Function<Dropout> {
   static Tensor forward(AutogradContext *ctx, const Tensor &x, int64_t seed, double p) {
@@ -53,22 +31,20 @@ Tensor dropped(const Tensor &x, const Mask &mask) {
   auto from = x.contiguous();
   auto out = at::empty_like(from);
   in_parallel(from.numel(), [&](int64_t begin, int64_t end) {
-    if (from.scalar_type() == at::kFloat)
-      masked(from.const_data_ptr<float>(), out.data_ptr<float>(), begin, end, mask);
-    else
-      masked_bf16(bf16(from),
-                  bf16_of(out), begin, end, mask);
+    by_type(from, [&](auto type) {
+      using T = decltype(type);
+      POLYPTYCH_BEST(masked<T>(numbers<T>(from), numbers_of<T>(out), begin, end, mask));
+    });
   });
   return out;
 }
 
 void add_dropped(const Tensor &x, Tensor &onto, const Mask &mask) {
   in_parallel(x.numel(), [&](int64_t begin, int64_t end) {
-    if (x.scalar_type() == at::kFloat)
-      add_masked(x.const_data_ptr<float>(), onto.data_ptr<float>(), begin, end, mask);
-    else
-      add_masked_bf16(bf16(x),
-                      bf16_of(onto), begin, end, mask);
+    by_type(x, [&](auto type) {
+      using T = decltype(type);
+      POLYPTYCH_BEST(add_masked<T>(numbers<T>(x), numbers_of<T>(onto), begin, end, mask));
+    });
   });
 }
 

@@ -1,5 +1,5 @@
 // Gradients of many parameters at once.
-#include "polyptych-kernels/cpp/vector.h"
+#include "polyptych-kernels/cpp/loops.h"
 
 #include <ATen/ops/_foreach_mul.h>
 #include <ATen/ops/_foreach_norm.h>
@@ -11,33 +11,21 @@ namespace {
 // Numbers whose squares are summed in float32; their sums are in float64.
 constexpr int64_t PIECE = 4096;
 
-POLYPTYCH_WIDE float squares(const float *x, int64_t count) {
-  Vec sums[4] = {};
-  int64_t j = 0;
-  for (; j + 4 * VEC <= count; j += 4 * VEC)
-    for (int64_t k = 0; k < 4; k++) {
-      Vec part = load_vec(x + j + k * VEC);
-      sums[k] += part * part;
-    }
-  float rest = 0.0f;
-  for (; j < count; j++) rest += x[j] * x[j];
-  return sum_of((sums[0] + sums[1]) + (sums[2] + sums[3])) + rest;
-}
-
 double square_of(const Tensor &x) {
   auto from = floats(x);
   auto count = x.numel();
   std::vector<float> pieces((count + PIECE - 1) / PIECE);
   at::parallel_for(0, pieces.size(), GRAIN / PIECE, [&](int64_t begin, int64_t end) {
     for (int64_t p = begin; p < end; p++)
-      pieces[p] = squares(from + p * PIECE, std::min(PIECE, count - p * PIECE));
+      pieces[p] = POLYPTYCH_BEST(squares(from + p * PIECE, std::min(PIECE, count - p * PIECE)));
   });
   return std::accumulate(pieces.begin(), pieces.end(), 0.0);
 }
 
 }  // namespace
 
-double joint_norm(const Tensors &gradients) {
+// On the device of the gradients, so that nobody waits for it.
+Owned joint_norm(const Tensors &gradients) {
   c10::AutoGradMode no_grad(false);
   double sum = 0.0;
   std::vector<Tensor> others;
@@ -46,13 +34,18 @@ double joint_norm(const Tensors &gradients) {
       sum += square_of(g);
     else
       others.push_back(g);
-  if (others.empty()) return std::sqrt(sum);
+  if (others.empty()) return owned(at::scalar_tensor(std::sqrt(sum), at::kDouble));
   auto norms = at::stack(at::_foreach_norm(others, 2, at::kFloat));
-  auto rest = at::linalg_vector_norm(norms).item<double>();
-  return std::sqrt(sum + rest * rest);
+  auto rest = at::linalg_vector_norm(norms).to(at::kDouble);
+  return owned((rest * rest + sum).sqrt());
 }
 
 void scale_all(const Tensors &gradients, double factor) {
+  c10::AutoGradMode no_grad(false);
+  at::_foreach_mul_(gradients, factor);
+}
+
+void scale_all_on_device(const Tensors &gradients, const Tensor &factor) {
   c10::AutoGradMode no_grad(false);
   at::_foreach_mul_(gradients, factor);
 }

@@ -2,6 +2,8 @@
 // ones, which belong to the caller.
 #pragma once
 
+#include "polyptych-kernels/cpp/gradient_buckets.h"
+#include "polyptych-kernels/cpp/nccl.h"
 #include "polyptych-kernels/cpp/process_group.h"
 #include "rust/cxx.h"
 
@@ -18,6 +20,16 @@ using Tensors = std::vector<at::Tensor>;
 using Extents = rust::Slice<const std::int64_t>;
 struct Repeat;
 
+// The rules of `cpu.h`, for kinds of instructions by their number.
+std::uint8_t best_instructions();
+std::uint8_t instructions_in_use();
+std::uint8_t product_by(std::uint8_t level, bool bf16, std::int64_t depth, std::int64_t width,
+                        std::int64_t rank);
+std::uint8_t low_rank_plan(std::int64_t rows, std::int64_t in, std::int64_t out, std::int64_t rank,
+                           bool forms, bool input_learns, bool weight_learns);
+bool attention_in_tiles(std::uint8_t level, bool bf16, std::int64_t tokens, std::int64_t width);
+bool int8_in_tiles(std::uint8_t level);
+
 std::unique_ptr<Tensors> no_tensors();
 void push(Tensors &tensors, const at::Tensor &tensor);
 
@@ -25,6 +37,16 @@ Owned linear(const at::Tensor &x, const at::Tensor &weight, const at::Tensor &bi
 Owned linear_gelu(const at::Tensor &x, const at::Tensor &weight, const at::Tensor &bias);
 Owned low_rank_linear(const at::Tensor &x, const at::Tensor &weight, const at::Tensor &bias,
                       const at::Tensor &a, const at::Tensor &b, double scale, double dropout);
+// The same without dropout, computed as a plan of `low_rank_plan` says.
+Owned low_rank_linear_by(std::uint8_t plan, const at::Tensor &x, const at::Tensor &weight,
+                         const at::Tensor &bias, const at::Tensor &a, const at::Tensor &b,
+                         double scale);
+// W [out, in] of int8 as `int8_linear` reads it here; nothing where no instructions multiply bytes.
+Owned pack_int8(const at::Tensor &weight);
+// x W^T s + b with x as bytes, by the range of each row or by `input_scale` and `input_zero_point`.
+Owned int8_linear(const at::Tensor &x, const at::Tensor &weight, const at::Tensor &packed,
+                  const at::Tensor &weight_scale, const at::Tensor &bias, double input_scale,
+                  std::int64_t input_zero_point, bool per_token, bool gelu);
 Owned dropout(const at::Tensor &x, double p);
 Owned batch_norm_relu(const at::Tensor &x, const at::Tensor &weight, const at::Tensor &bias,
                       const at::Tensor &running_mean, const at::Tensor &running_var,
@@ -58,8 +80,9 @@ class FirstRun {
 std::unique_ptr<FirstRun> begin_first_run(rust::Box<Repeat> repeat, const at::Tensor &x);
 
 void backward(const Tensors &outputs, const Tensors &gradients);
-double joint_norm(const Tensors &gradients);
+Owned joint_norm(const Tensors &gradients);
 void scale_all(const Tensors &gradients, double factor);
+void scale_all_on_device(const Tensors &gradients, const at::Tensor &factor);
 void set_gradient(const at::Tensor &parameter, const at::Tensor &gradient);
 void forget_gradients(const Tensors &parameters);
 void adamw_step(const Tensors &params, const Tensors &grads, const Tensors &exp_avgs,
@@ -67,6 +90,15 @@ void adamw_step(const Tensors &params, const Tensors &grads, const Tensors &exp_
                 double beta2, double weight_decay, double eps);
 void sgd_step(const Tensors &params, const Tensors &grads, const Tensors &momentum_buffers,
               double lr, double momentum, double weight_decay, bool nesterov, bool first_step);
+
+Owned pinned_floats(std::int64_t count, bool pinned);
+void write_floats(const at::Tensor &to, std::int64_t start, rust::Slice<const float> values);
+Owned to_device_of(const at::Tensor &host, const at::Tensor &on_device);
+void round_nothing_to_tf32();
+std::int64_t peak_device_bytes(std::int32_t cuda_index);
+
+void open_counting_device();
+rust::Vec<rust::String> take_transfers();
 
 bool keep_memory();
 std::int64_t live_storages();

@@ -81,6 +81,15 @@ struct DifferentiableSum : torch::autograd::Function<DifferentiableSum> {
   }
 };
 
+class PendingWork final : public PendingReduction {
+ public:
+  explicit PendingWork(c10::intrusive_ptr<c10d::Work> work) : work_(std::move(work)) {}
+  void wait() override { polyptych::wait(work_); }
+
+ private:
+  c10::intrusive_ptr<c10d::Work> work_;
+};
+
 class GlooProcessGroup final : public ProcessGroup {
  public:
   explicit GlooProcessGroup(GroupPtr group) : group_(std::move(group)) {}
@@ -108,6 +117,13 @@ class GlooProcessGroup final : public ProcessGroup {
 
   void barrier() const override { wait(group_->barrier()); }
 
+  bool takes(const at::Tensor &tensor) const override { return tensor.is_cpu(); }
+
+  std::unique_ptr<PendingReduction> begin_sum(const at::Tensor &tensor) const override {
+    std::vector<at::Tensor> tensors{tensor};
+    return std::make_unique<PendingWork>(group_->allreduce(tensors));
+  }
+
   std::unique_ptr<at::Tensor> differentiable_sum(const at::Tensor &tensor) const override {
     return std::make_unique<at::Tensor>(DifferentiableSum::apply(tensor, group_));
   }
@@ -130,13 +146,15 @@ void add_devices(c10d::ProcessGroupGloo::Options &options, const std::string &in
 }  // namespace
 
 std::unique_ptr<KeyStore> open_key_store(rust::Str host, std::uint16_t port, bool serve,
-                                         rust::Str prefix, std::int64_t timeout_ms) {
+                                         rust::Str prefix, std::int64_t connect_ms,
+                                         std::int64_t timeout_ms) {
   c10d::TCPStoreOptions options;
   options.port = port;
   options.isServer = serve;
   options.waitWorkers = false;
-  options.timeout = Milliseconds(timeout_ms);
+  options.timeout = Milliseconds(connect_ms);
   auto tcp = c10::make_intrusive<c10d::TCPStore>(owned(host), options);
+  tcp->setTimeout(Milliseconds(timeout_ms));
   return std::make_unique<TcpKeyStore>(tcp, owned(prefix));
 }
 

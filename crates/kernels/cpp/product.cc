@@ -1,5 +1,6 @@
 #include "polyptych-kernels/cpp/product.h"
 
+#include "polyptych-kernels/cpp/cpu.h"
 #include "polyptych-kernels/cpp/tiled_product.h"
 
 #include <ATen/core/dispatch/Dispatcher.h>
@@ -51,9 +52,29 @@ static Tensor dense(const Tensor &x) {
 
 static Tensor of(const std::optional<Tensor> &t) { return t.value_or(Tensor()); }
 
+bool in_floats_alone(const Tensor &x) {
+  bool bf16 = x.scalar_type() == at::kBFloat16;
+  return x.is_cpu() && product_rule_without_tiles(level(), bf16) == Product::onednn_in_floats;
+}
+
+Tensor widened(const Tensor &x) { return x.to(at::kFloat); }
+
+static Tensor narrowed(const Tensor &x) { return x.to(at::kBFloat16); }
+
+// Of float64 oneDNN has no products.
+static bool is_double(const Tensor &x) { return x.scalar_type() == at::kDouble; }
+
 Tensor product(const Tensor &x, const Tensor &weight, const std::optional<Tensor> &bias,
                std::string_view then) {
+  if (is_double(x)) {
+    auto out = at::linear(x, weight, bias);
+    return then == "gelu" ? at::gelu(out) : out;
+  }
   if (tiles_fit(x, weight)) return tiled_product(x, weight, {of(bias), {}, then == "gelu"});
+  if (in_floats_alone(x)) {
+    auto added = bias.has_value() ? std::make_optional(widened(*bias)) : std::nullopt;
+    return narrowed(product(widened(x), widened(weight), added, then));
+  }
   // Of the two algorithms of a GELU this is the exact one.
   auto algorithm = then == "gelu" ? "none" : "";
   return pointwise()->call(dense(x), dense(weight), bias, then, c10::List<std::optional<at::Scalar>>(),
@@ -61,7 +82,10 @@ Tensor product(const Tensor &x, const Tensor &weight, const std::optional<Tensor
 }
 
 Tensor product_onto(const Tensor &other, const Tensor &x, const Tensor &weight) {
+  if (is_double(x)) return other + at::linear(x, weight);
   if (tiles_fit(x, weight)) return tiled_product(x, weight, {{}, other, false});
+  if (in_floats_alone(x))
+    return narrowed(product_onto(widened(other), widened(x), widened(weight)));
   return binary()->call(dense(x), dense(other), dense(weight), std::nullopt, "add");
 }
 
@@ -69,15 +93,21 @@ Tensor product_onto(const Tensor &other, const Tensor &x, const Tensor &weight) 
 // LibTorch itself asks oneDNN, and hands it over as rows.
 Tensor input_gradient(const Tensor &g, const Tensor &weight) {
   if (tiles_fit(g, weight.t())) return tiled_product(g, weight.t(), {});
-  return g.scalar_type() == at::kBFloat16 ? g.mm(weight) : product(g, weight.t());
+  bool asks = g.scalar_type() == at::kBFloat16 && !in_floats_alone(g);
+  return asks ? g.mm(weight) : product(g, weight.t());
 }
 
 // Of the two orders the one is faster whose result is the longer way round; in bfloat16 LibTorch
 // itself asks oneDNN, and blocks the rows better.
 Tensor weight_gradient(const Tensor &g, const Tensor &x) {
+  if (in_floats_alone(g)) return narrowed(weight_gradient(widened(g), widened(x)));
   bool straight = x.size(1) >= g.size(1);
   if (x.scalar_type() == at::kBFloat16) return straight ? g.t().mm(x) : x.t().mm(g).t();
   return straight ? product(g.t(), x.t()) : product(x.t(), g.t()).t();
+}
+
+Tensor batched(const Tensor &x, const Tensor &y) {
+  return in_floats_alone(x) ? narrowed(at::bmm(widened(x), widened(y))) : at::bmm(x, y);
 }
 
 }  // namespace polyptych

@@ -254,6 +254,14 @@ class Engine final : public torch::autograd::Engine {
     static Engine engine;
     return engine;
   }
+
+ private:
+  // LibTorch starts threads for devices once in a process, those of the engine that goes back
+  // first. So its own gets them now, and this one starts those that it would lack.
+  Engine() {
+    get_base_engine().initialize_device_threads_pool();
+    start_device_threads();
+  }
 };
 
 class FirstRunOfFrame final : public FirstRun {

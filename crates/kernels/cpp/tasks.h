@@ -1,21 +1,11 @@
 // Products of rows with narrow matrices, one for each task.
 #pragma once
 
+#include "polyptych-kernels/cpp/arguments.h"
 #include "polyptych-kernels/cpp/product.h"
-#include "polyptych-kernels/cpp/vector.h"
 
 namespace polyptych {
 
-// Ranks up to which a loop over rows, bound by memory, beats a product of matrices.
-constexpr int64_t NARROW = 16;
-// The same for the maps of tasks, which are as many small products.
-constexpr int64_t NARROW_OF_TASKS = 64;
-// Columns that are treated together.
-constexpr int64_t STRIP = 64;
-// The usual rank of a task, whose lines fit into registers.
-constexpr int64_t RANK_OF_TASK = 4;
-// Rows that are treated together: what they sum stays in the nearest cache.
-constexpr int64_t TASK_ROWS = 32;
 // Rows whose gradients are summed in one place.
 constexpr int64_t STRETCH = 256;
 
@@ -24,36 +14,9 @@ inline Tensor by_task(const Tensor &x) { return x.reshape({x.size(0), -1, x.size
 
 inline Tensor in_floats(const Tensor &x) { return x.to(at::kFloat).contiguous(); }
 
-// Width of a line that ends with a strip.
-inline int64_t padded(int64_t width) { return (width + STRIP - 1) / STRIP * STRIP; }
-
 // x in float32, its lines padded with zeros to whole strips.
 inline Tensor lines(const Tensor &x) {
   return at::constant_pad_nd(x.to(at::kFloat), {0, padded(x.size(2)) - x.size(2)}).contiguous();
-}
-
-// The first `count` numbers of a strip, and zeros.
-template <class T>
-POLYPTYCH_INLINE void load(const T *from, int64_t count, float *to) {
-  if (count == STRIP) {
-    for (int64_t j = 0; j < STRIP; j++) to[j] = wide(from[j]);
-  } else {
-    for (int64_t j = 0; j < STRIP; j++) to[j] = 0.0f;
-    for (int64_t j = 0; j < count; j++) to[j] = wide(from[j]);
-  }
-}
-
-template <class T>
-POLYPTYCH_INLINE void store(const float *from, int64_t count, T *to) {
-  if (count == STRIP)
-    for (int64_t j = 0; j < STRIP; j++) narrow(from[j], to[j]);
-  else
-    for (int64_t j = 0; j < count; j++) narrow(from[j], to[j]);
-}
-
-// onto += factor x.
-POLYPTYCH_INLINE void add_scaled(float factor, const float *x, float *onto) {
-  for (int64_t j = 0; j < STRIP; j++) onto[j] += factor * x[j];
 }
 
 template <class F>
@@ -67,7 +30,7 @@ void by_stretches(int64_t count, F f) {
 template <class F>
 void by_blocks(int64_t count, int64_t sums, F f) {
   at::parallel_for(0, (count + STRETCH - 1) / STRETCH, 1, [&](int64_t first, int64_t last) {
-    std::vector<float> room(TASK_ROWS * sums * VEC);
+    std::vector<float> room(TASK_ROWS * sums * WIDEST);
     for (int64_t s = first; s < last; s++)
       for (int64_t row = s * STRETCH; row < std::min(count, (s + 1) * STRETCH); row += TASK_ROWS)
         f(s, row, std::min({count, (s + 1) * STRETCH, row + TASK_ROWS}), room.data());
@@ -76,8 +39,8 @@ void by_blocks(int64_t count, int64_t sums, F f) {
 
 // x in rows that end with a whole vector, the rest of it zeros.
 inline Tensor in_vectors(const Tensor &x) {
-  auto over = x.size(-1) % VEC;
-  return over == 0 ? x.contiguous() : at::constant_pad_nd(x, {0, VEC - over}).contiguous();
+  auto over = x.size(-1) % WIDEST;
+  return over == 0 ? x.contiguous() : at::constant_pad_nd(x, {0, WIDEST - over}).contiguous();
 }
 
 // The first columns of what has rows like the above.

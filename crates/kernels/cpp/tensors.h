@@ -20,14 +20,11 @@
 #include <utility>
 #include <vector>
 
-// One copy of a loop for each width of vectors, chosen when the program starts.
+// Kinds of vectors beside those that every processor has: see `loops.h`.
 #if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__)
-#define POLYPTYCH_WIDE __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#define POLYPTYCH_INLINE inline __attribute__((always_inline))
-#else
-#define POLYPTYCH_WIDE
-#define POLYPTYCH_INLINE inline
+#define POLYPTYCH_X86_LEVELS
 #endif
+#define POLYPTYCH_INLINE inline __attribute__((always_inline))
 
 namespace polyptych {
 
@@ -90,26 +87,6 @@ inline const uint16_t *bf16(const Tensor &t) {
 }
 inline uint16_t *bf16_of(const Tensor &t) {
   return reinterpret_cast<uint16_t *>(t.data_ptr<at::BFloat16>());
-}
-
-// Sum of 16 numbers, pairwise; compilers take scalars one by one where nothing says otherwise.
-POLYPTYCH_INLINE float sum_of(const float *lanes) {
-#if defined(__GNUC__)
-  typedef float Eight __attribute__((vector_size(32)));
-  Eight low, high;
-  std::memcpy(&low, lanes, sizeof low);
-  std::memcpy(&high, lanes + 8, sizeof high);
-  auto eight = low + high;
-  auto four = __builtin_shufflevector(eight, eight, 0, 1, 2, 3) +
-              __builtin_shufflevector(eight, eight, 4, 5, 6, 7);
-  auto two = four + __builtin_shufflevector(four, four, 2, 3, 0, 1);
-  return two[0] + two[1];
-#else
-  float eight[8], four[4];
-  for (int l = 0; l < 8; l++) eight[l] = lanes[l] + lanes[l + 8];
-  for (int l = 0; l < 4; l++) four[l] = eight[l] + eight[l + 4];
-  return (four[0] + four[2]) + (four[1] + four[3]);
-#endif
 }
 
 template <class F>

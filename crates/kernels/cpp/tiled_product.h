@@ -1,13 +1,12 @@
-// Products in tiles of sums that stay in registers, for processors of AVX-512.
+// Products in tiles of sums that stay in registers.
 #pragma once
 
 #include "polyptych-kernels/cpp/mask.h"
 
 namespace polyptych {
 
-// Whether x W^T, or x W^T + low up^T, is computed here: in float32, or in bfloat16 on a processor that
-// multiplies pairs of them and over whole pairs, where x [.., in] and low [.., r] lie row after row
-// and W [out, in] or its transpose does; and of a width for which oneDNN is not as quick.
+// Whether x W^T, or x W^T + low up^T, is computed here: by the rule for products, and where x
+// [.., in] and low [.., r] lie row after row and W [out, in] or its transpose does.
 bool tiles_fit(const Tensor &x, const Tensor &weight, const Tensor &low = {});
 
 // What is added to a product, and what becomes of it before it is rounded; what is not there is not

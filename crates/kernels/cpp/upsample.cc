@@ -1,30 +1,10 @@
 // Bilinear resizing of maps whose channels come last, and of planes; pixels as areas.
-#include "polyptych-kernels/cpp/rows.h"
+#include "polyptych-kernels/cpp/loops.h"
 #include "polyptych-kernels/cpp/types.h"
-#include "polyptych-kernels/cpp/vector.h"
 
 namespace polyptych {
 
 namespace {
-
-// What each new position of an axis is the weighted sum of: positions one after the other, from
-// `first` on.
-struct Taps {
-  std::vector<int64_t> first;
-  std::vector<std::vector<float>> weights;
-
-  explicit Taps(int64_t count) : first(count), weights(count) {}
-
-  void add(int64_t to, int64_t from, float weight) {
-    auto &own = weights[to];
-    if (own.empty()) first[to] = from;
-    // At the end of an axis both neighbours are its last position.
-    if (from < first[to] + static_cast<int64_t>(own.size()))
-      own.back() += weight;
-    else
-      own.push_back(weight);
-  }
-};
 
 // f(new, old, weight) for what each of `to` positions reads of `from` ones.
 template <class F>
@@ -52,144 +32,6 @@ Taps resizing_back(int64_t from, int64_t to) {
   return out;
 }
 
-// sum += the rows from `from` on, by their weights.
-template <int N, class T>
-POLYPTYCH_INLINE void add_rows(const std::vector<float> &weights, const T *from, int64_t stride,
-                               Vec *sum) {
-  for (auto weight : weights) {
-    auto by = splat(weight);
-#pragma GCC unroll 8
-    for (int n = 0; n < N; n++) sum[n] += by * load_vec(from + n * VEC);
-    from += stride;
-  }
-}
-
-// One of the maps that are summed, [batch, height, width, channels].
-template <class T>
-struct Side {
-  const T *map;
-  int64_t height, width;
-  Taps down, across;
-};
-
-// Row `y` of the sum of all sides, N vectors of channels from `c` on: first what each position of a
-// side has at that height, which stays in the first cache, then what each new position has of those.
-template <int N, class T>
-POLYPTYCH_INLINE void mix(const std::vector<Side<T>> &sides, int64_t map, int64_t y, const T *onto,
-                          int64_t width, int64_t channels, int64_t c, float *lines, T *out) {
-  constexpr int64_t STEP = N * VEC;
-  float *line = lines;
-  for (auto &side : sides) {
-    auto from = side.map + (map * side.height + side.down.first[y]) * side.width * channels + c;
-    for (int64_t x = 0; x < side.width; x++, line += STEP) {
-      Vec sum[N] = {};
-      add_rows<N>(side.down.weights[y], from + x * channels, side.width * channels, sum);
-      for (int n = 0; n < N; n++) store_vec(sum[n], line + n * VEC);
-    }
-  }
-  for (int64_t x = 0; x < width; x++) {
-    Vec sum[N] = {};
-    if (onto != nullptr)
-      for (int n = 0; n < N; n++) sum[n] = load_vec(onto + x * channels + c + n * VEC);
-    line = lines;
-    for (auto &side : sides) {
-      add_rows<N>(side.across.weights[x], line + side.across.first[x] * STEP, STEP, sum);
-      line += side.width * STEP;
-    }
-    for (int n = 0; n < N; n++) store_vec(sum[n], out + x * channels + c + n * VEC);
-  }
-}
-
-// The last vectors overlap those before.
-template <int N, class T>
-POLYPTYCH_INLINE void mix_all(const std::vector<Side<T>> &sides, int64_t map, int64_t y,
-                              const T *onto, int64_t width, int64_t channels, float *lines, T *out) {
-  for (int64_t c = 0; c < channels; c += N * VEC)
-    mix<N>(sides, map, y, onto, width, channels, std::min(c, channels - N * VEC), lines, out);
-}
-
-// Vectors of channels, or of a plane's row, that are summed side by side.
-constexpr int64_t MIXED_VECS = 4;
-
-// out = rows of `from` by their weights.
-template <int N, class T, class U>
-POLYPTYCH_INLINE void blend(const std::vector<float> &weights, const T *from, int64_t width, U *out) {
-  for (int64_t c = 0; c < width; c += N * VEC) {
-    auto at = std::min(c, width - N * VEC);
-    Vec sum[N] = {};
-    add_rows<N>(weights, from + at, width, sum);
-    for (int n = 0; n < N; n++) store_vec(sum[n], out + at + n * VEC);
-  }
-}
-
-// Weights of positions that one row of a plane consists of, each a whole number of vectors.
-struct Across {
-  std::vector<int64_t> first;
-  std::vector<float> weights;
-  int64_t each = VEC;
-
-  explicit Across(const Taps &taps) : first(taps.first) {
-    for (auto &own : taps.weights) each = std::max(each, whole(static_cast<int64_t>(own.size())));
-    weights.resize(first.size() * each);
-    for (size_t i = 0; i < first.size(); i++)
-      std::copy(taps.weights[i].begin(), taps.weights[i].end(), weights.begin() + i * each);
-  }
-};
-
-template <class T>
-POLYPTYCH_INLINE void mix_along(const float *row, const Across &across, T *out) {
-  auto weights = across.weights.data();
-  for (size_t i = 0; i < across.first.size(); i++, weights += across.each) {
-    Vec sum = {};
-    for (int64_t t = 0; t < across.each; t += VEC)
-      sum += load_vec(row + across.first[i] + t) * load_vec(weights + t);
-    narrow(sum_of(sum), out[i]);
-  }
-}
-
-// Compilers make copies for each width of vectors of plain functions alone.
-#define POLYPTYCH_RESIZING_LOOPS(T)                                                          \
-  POLYPTYCH_WIDE void mix_row(const std::vector<Side<T>> &sides, int64_t map, int64_t y,     \
-                              const T *onto, int64_t width, int64_t channels, float *lines,  \
-                              T *out) {                                                      \
-    if (channels >= MIXED_VECS * VEC)                                                           \
-      mix_all<MIXED_VECS>(sides, map, y, onto, width, channels, lines, out);                    \
-    else                                                                                     \
-      mix_all<1>(sides, map, y, onto, width, channels, lines, out);                          \
-  }                                                                                          \
-  /* A plane first along its rows, then down. */                                             \
-  POLYPTYCH_WIDE void stretch(const T *plane, int64_t height, int64_t width,                 \
-                              const Across &across, const Taps &down, float *row,            \
-                              float *lines, T *out) {                                        \
-    int64_t to = across.first.size(), rows = down.first.size();                              \
-    for (int64_t y = 0; y < height; y++) {                                                   \
-      for (int64_t x = 0; x < width; x++) row[x] = wide(plane[y * width + x]);               \
-      mix_along(row, across, lines + y * to);                                                \
-    }                                                                                        \
-    for (int64_t y = 0; y < rows; y++) {                                                     \
-      auto from = lines + down.first[y] * to;                                                \
-      if (to >= MIXED_VECS * VEC)                                                               \
-        blend<MIXED_VECS>(down.weights[y], from, to, out + y * to);                             \
-      else                                                                                   \
-        blend<1>(down.weights[y], from, to, out + y * to);                                   \
-    }                                                                                        \
-  }                                                                                          \
-  /* A plane first down, then along its rows. */                                             \
-  POLYPTYCH_WIDE void gather(const T *plane, int64_t width, const Across &across,            \
-                             const Taps &down, float *row, T *out) {                         \
-    int64_t to = across.first.size(), rows = down.first.size();                              \
-    for (int64_t y = 0; y < rows; y++) {                                                     \
-      auto from = plane + down.first[y] * width;                                             \
-      if (width >= MIXED_VECS * VEC)                                                            \
-        blend<MIXED_VECS>(down.weights[y], from, width, row);                                   \
-      else                                                                                   \
-        blend<1>(down.weights[y], from, width, row);                                         \
-      mix_along(row, across, out + y * to);                                                  \
-    }                                                                                        \
-  }
-POLYPTYCH_RESIZING_LOOPS(float)
-POLYPTYCH_RESIZING_LOOPS(uint16_t)
-
 // f(begin, end) over `count` pieces of `each` numbers.
 template <class F>
 void by_pieces(int64_t count, int64_t each, F f) {
@@ -203,12 +45,12 @@ void mix_maps(const std::vector<Side<T>> &sides, const Tensor &onto, const Tenso
   int64_t positions = 0;
   for (auto &side : sides) positions += side.width;
   by_pieces(out.size(0) * height, width * channels, [&](int64_t begin, int64_t end) {
-    std::vector<float> lines(positions * MIXED_VECS * VEC);
+    std::vector<float> lines(positions * MIXED_VECS * WIDEST);
     for (int64_t row = begin; row < end; row++) {
       auto at = row * width * channels;
       auto under = onto.defined() ? numbers<T>(onto) + at : nullptr;
-      mix_row(sides, row / height, row % height, under, width, channels, lines.data(),
-              numbers_of<T>(out) + at);
+      POLYPTYCH_BEST(mix_row<T>(sides, row / height, row % height, under, width, channels,
+                                lines.data(), numbers_of<T>(out) + at));
     }
   });
 }
@@ -231,8 +73,8 @@ void resize(const std::vector<Tensor> &levels, const Tensor &onto, const Tensor 
   by_pieces(out.size(0), height * width, [&](int64_t begin, int64_t end) {
     std::vector<float> row(columns + across.each), lines(rows * width);
     for (int64_t b = begin; b < end; b++)
-      stretch(from + b * rows * columns, rows, columns, across, down, row.data(), lines.data(),
-              numbers_of<T>(out) + b * height * width);
+      POLYPTYCH_BEST(stretch<T>(from + b * rows * columns, rows, columns, across, down, row.data(),
+                                lines.data(), numbers_of<T>(out) + b * height * width));
   });
 }
 
@@ -247,8 +89,8 @@ void resize_back(const Tensor &g, const Tensor &out) {
   by_pieces(out.size(0), height * width, [&](int64_t begin, int64_t end) {
     std::vector<float> row(width + across.each);
     for (int64_t b = begin; b < end; b++)
-      gather(numbers<T>(g) + b * height * width, width, across, down, row.data(),
-             numbers_of<T>(out) + b * rows * columns);
+      POLYPTYCH_BEST(gather<T>(numbers<T>(g) + b * height * width, width, across, down, row.data(),
+                               numbers_of<T>(out) + b * rows * columns));
   });
 }
 
@@ -310,8 +152,8 @@ Owned upsample(const Tensors &all, const Tensor &under, std::int64_t height, std
               under.sizes());
   // Vectors run over channels, or over the rows of single planes.
   auto channels = all[0].size(3);
-  bool planes = channels == 1 && all.size() == 1 && !under.defined() && width >= VEC;
-  bool fit = !traced() && (channels >= VEC || planes);
+  bool planes = channels == 1 && all.size() == 1 && !under.defined() && width >= WIDEST;
+  bool fit = !traced() && (channels >= WIDEST || planes);
   for (auto &level : all)
     fit = fit && readable(level) && level.numel() > 0 && level.scalar_type() == all[0].scalar_type();
   if (!fit || (under.defined() && under.scalar_type() != all[0].scalar_type()))

@@ -19,7 +19,8 @@ pub(crate) mod ffi {
         fn run(self: &Repeat) -> Result<()>;
     }
 
-    // SAFETY: the functions keep no reference after the call, and what they throw is `Err`. Those
+    // SAFETY: the functions keep no reference after the call, and what they throw is `Err`; but
+    // `begin` keeps the group, which `GradientBuckets::around` borrows for as long. Those
     // whose loops read memory themselves check types and shapes, or take what LibTorch checked.
     unsafe extern "C++" {
         include!("polyptych-kernels/cpp/kernels.h");
@@ -29,6 +30,23 @@ pub(crate) mod ffi {
         type FirstRun;
         type KeyStore;
         type ProcessGroup;
+        type GradientBuckets;
+        type SumGroup;
+
+        fn best_instructions() -> u8;
+        fn instructions_in_use() -> Result<u8>;
+        fn product_by(level: u8, bf16: bool, depth: i64, width: i64, rank: i64) -> u8;
+        fn low_rank_plan(
+            rows: i64,
+            input: i64,
+            out: i64,
+            rank: i64,
+            forms: bool,
+            input_learns: bool,
+            weight_learns: bool,
+        ) -> u8;
+        fn attention_in_tiles(level: u8, bf16: bool, tokens: i64, width: i64) -> bool;
+        fn int8_in_tiles(level: u8) -> bool;
 
         fn no_tensors() -> UniquePtr<CxxVector<Tensor>>;
         fn push(tensors: Pin<&mut CxxVector<Tensor>>, tensor: &Tensor);
@@ -43,6 +61,27 @@ pub(crate) mod ffi {
             b: &Tensor,
             scale: f64,
             dropout: f64,
+        ) -> Result<UniquePtr<Tensor>>;
+        fn low_rank_linear_by(
+            plan: u8,
+            x: &Tensor,
+            weight: &Tensor,
+            bias: &Tensor,
+            a: &Tensor,
+            b: &Tensor,
+            scale: f64,
+        ) -> Result<UniquePtr<Tensor>>;
+        fn pack_int8(weight: &Tensor) -> Result<UniquePtr<Tensor>>;
+        fn int8_linear(
+            x: &Tensor,
+            weight: &Tensor,
+            packed: &Tensor,
+            weight_scale: &Tensor,
+            bias: &Tensor,
+            input_scale: f64,
+            input_zero_point: i64,
+            per_token: bool,
+            gelu: bool,
         ) -> Result<UniquePtr<Tensor>>;
         fn dropout(x: &Tensor, p: f64) -> Result<UniquePtr<Tensor>>;
         fn batch_norm_relu(
@@ -107,8 +146,9 @@ pub(crate) mod ffi {
 
         fn begin_first_run(repeat: Box<Repeat>, x: &Tensor) -> Result<UniquePtr<FirstRun>>;
         fn backward(outputs: &CxxVector<Tensor>, gradients: &CxxVector<Tensor>) -> Result<()>;
-        fn joint_norm(gradients: &CxxVector<Tensor>) -> Result<f64>;
+        fn joint_norm(gradients: &CxxVector<Tensor>) -> Result<UniquePtr<Tensor>>;
         fn scale_all(gradients: &CxxVector<Tensor>, factor: f64) -> Result<()>;
+        fn scale_all_on_device(gradients: &CxxVector<Tensor>, factor: &Tensor) -> Result<()>;
         fn set_gradient(parameter: &Tensor, gradient: &Tensor) -> Result<()>;
         fn forget_gradients(parameters: &CxxVector<Tensor>) -> Result<()>;
         fn adamw_step(
@@ -139,6 +179,7 @@ pub(crate) mod ffi {
             port: u16,
             serve: bool,
             prefix: &str,
+            connect_ms: i64,
             timeout_ms: i64,
         ) -> Result<UniquePtr<KeyStore>>;
         fn port(self: &KeyStore) -> u16;
@@ -159,6 +200,32 @@ pub(crate) mod ffi {
         fn barrier(self: &ProcessGroup) -> Result<()>;
         fn differentiable_sum(self: &ProcessGroup, tensor: &Tensor) -> Result<UniquePtr<Tensor>>;
 
+        fn open_gradient_buckets(
+            parameters: &CxxVector<Tensor>,
+            bucket_bytes: i64,
+        ) -> Result<UniquePtr<GradientBuckets>>;
+        fn as_sum_group(group: &ProcessGroup) -> &SumGroup;
+        fn nccl_unique_id() -> Result<Vec<u8>>;
+        fn open_nccl(
+            unique_id: &[u8],
+            rank: i32,
+            size: i32,
+            device: i32,
+            timeout_ms: i64,
+        ) -> Result<UniquePtr<SumGroup>>;
+        fn begin(self: &GradientBuckets, group: &SumGroup) -> Result<()>;
+        fn finish(self: &GradientBuckets) -> Result<i64>;
+        fn cancel(self: &GradientBuckets) -> Result<()>;
+
+        fn pinned_floats(count: i64, pinned: bool) -> Result<UniquePtr<Tensor>>;
+        fn write_floats(to: &Tensor, start: i64, values: &[f32]) -> Result<()>;
+        fn to_device_of(host: &Tensor, on_device: &Tensor) -> Result<UniquePtr<Tensor>>;
+        fn round_nothing_to_tf32() -> Result<()>;
+        fn peak_device_bytes(cuda_index: i32) -> Result<i64>;
+
+        fn open_counting_device() -> Result<()>;
+        fn take_transfers() -> Vec<String>;
+
         fn keep_memory() -> bool;
         fn live_storages() -> i64;
         fn open_library(path: &str) -> Result<()>;
@@ -171,6 +238,8 @@ pub(crate) mod ffi {
 unsafe impl Send for ffi::KeyStore {}
 unsafe impl Sync for ffi::KeyStore {}
 unsafe impl Send for ffi::ProcessGroup {}
+// SAFETY: NCCL's communicators are bound to no thread; one of them at a time uses them.
+unsafe impl Send for ffi::SumGroup {}
 
 /// The `at::Tensor` that `tensor` owns.
 pub(crate) fn at(tensor: &Tensor) -> &ffi::Tensor {

@@ -16,6 +16,12 @@ pub enum Error {
         /// What the loader said.
         reason: String,
     },
+    /// Instructions were asked for that are not there.
+    #[error("{reason}")]
+    Instructions {
+        /// What was expected and found.
+        reason: String,
+    },
     /// LibTorch refused a call.
     #[error("{op}: {reason}")]
     Torch {

@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use crate::bridge::{all, at, ffi};
+use crate::bridge::{all, at, ffi, output};
 use crate::error::{Result, torch};
 
 /// Carries `gradients` of `outputs`, of the same shapes and types, back to all leaves.
@@ -14,12 +14,13 @@ pub fn backward(outputs: &[&Tensor], gradients: &[&Tensor]) -> Result<()> {
     ffi::backward(&outputs, &gradients).map_err(torch("backward"))
 }
 
-/// The Euclidean norm of all `gradients` as one vector; squares in float32, their sums in float64.
+/// The Euclidean norm of all `gradients` as one vector, a float64 scalar on their device, which
+/// nobody waits for. On the CPU squares are in float32 and their sums in float64.
 ///
 /// # Panics
 /// As [`linear`](crate::linear).
-pub fn joint_norm(gradients: &[Tensor]) -> f64 {
-    ffi::joint_norm(&all(gradients)).unwrap_or_else(|error| panic!("joint_norm: {error}"))
+pub fn joint_norm(gradients: &[Tensor]) -> Tensor {
+    output("joint_norm", ffi::joint_norm(&all(gradients)))
 }
 
 /// Multiplies all `gradients` by `factor`, in place.
@@ -28,6 +29,15 @@ pub fn joint_norm(gradients: &[Tensor]) -> f64 {
 /// As [`linear`](crate::linear).
 pub fn scale_all(gradients: &[Tensor], factor: f64) {
     ffi::scale_all(&all(gradients), factor).unwrap_or_else(|error| panic!("scale_all: {error}"));
+}
+
+/// As [`scale_all`], by a scalar on the device of `gradients`.
+///
+/// # Panics
+/// As [`linear`](crate::linear).
+pub fn scale_all_on_device(gradients: &[Tensor], factor: &Tensor) {
+    let done = ffi::scale_all_on_device(&all(gradients), at(factor));
+    done.unwrap_or_else(|error| panic!("scale_all_on_device: {error}"));
 }
 
 /// Makes a copy of `gradient` that of `parameter`, whose shape it has.

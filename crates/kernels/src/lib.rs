@@ -6,10 +6,15 @@
 
 mod attention;
 mod bridge;
+mod counting_device;
+mod cpu;
 mod error;
+mod gradient_buckets;
 mod gradients;
+mod int8;
 mod layers;
 mod losses;
+mod nccl;
 mod optimisers;
 mod process_group;
 mod products;
@@ -20,16 +25,26 @@ mod runtime;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod transfers;
 
 pub use attention::{attention, cut_windows, join_windows};
+pub use counting_device::{open_counting_device, take_transfers};
+pub use cpu::{Instructions, Product, ProductShape, VARIABLE as CPU_VARIABLE};
 pub use error::{Error, Result};
-pub use gradients::{backward, forget_gradients, joint_norm, scale_all, set_gradient};
+pub use gradient_buckets::{GradientBuckets, GradientGroup};
+pub use gradients::{
+    backward, forget_gradients, joint_norm, scale_all, scale_all_on_device, set_gradient,
+};
+pub use int8::{Int8Weight, QuantizedInput};
 pub use layers::{BatchNorm, add_branch, batch_norm_relu, dropout, gelu, layer_norm, upsample};
 pub use losses::{cross_entropy, normals_l1};
+pub use nccl::NcclGroup;
 pub use optimisers::{AdamWStep, SgdStep, adamw_step, sgd_step};
 pub use process_group::{KeyStore, ProcessGroup, ReduceOp};
 pub use products::{
-    NARROW_RANK, linear, linear_gelu, low_rank_linear, task_hidden, task_low_rank, task_up,
+    LowRankPlan, LowRankShape, NARROW_RANK, linear, linear_gelu, low_rank_linear,
+    low_rank_linear_by, task_hidden, task_low_rank, task_up,
 };
 pub use recompute::recompute;
 pub use runtime::{keep_memory, library_folder, live_storages, open_library, torch_version};
+pub use transfers::{peak_device_bytes, round_nothing_to_tf32, upload};

@@ -39,19 +39,33 @@ impl KeyStore {
     /// # Errors
     /// A port that is taken.
     pub fn serve(host: &str, port: u16, prefix: &str, timeout: Duration) -> Result<Self> {
-        Self::open(host, port, true, prefix, timeout)
+        Self::open(host, port, true, prefix, [timeout; 2])
     }
 
-    /// Connects to the store on `port` of `host`; `prefix` stands before all keys.
+    /// Connects to the store on `port` of `host`; `prefix` stands before all keys, and `timeout` is
+    /// that of what is asked later.
     ///
     /// # Errors
-    /// Nothing that answers within `timeout`.
-    pub fn connect(host: &str, port: u16, prefix: &str, timeout: Duration) -> Result<Self> {
-        Self::open(host, port, false, prefix, timeout)
+    /// Nothing that answers within `patience`.
+    pub fn connect(
+        host: &str,
+        port: u16,
+        prefix: &str,
+        patience: Duration,
+        timeout: Duration,
+    ) -> Result<Self> {
+        Self::open(host, port, false, prefix, [patience, timeout])
     }
 
-    fn open(host: &str, port: u16, serve: bool, prefix: &str, timeout: Duration) -> Result<Self> {
-        let opened = ffi::open_key_store(host, port, serve, prefix, millis(timeout));
+    fn open(
+        host: &str,
+        port: u16,
+        serve: bool,
+        prefix: &str,
+        [patience, timeout]: [Duration; 2],
+    ) -> Result<Self> {
+        let (patience, timeout) = (millis(patience), millis(timeout));
+        let opened = ffi::open_key_store(host, port, serve, prefix, patience, timeout);
         Ok(Self { store: opened.map_err(torch("TCPStore"))? })
     }
 
@@ -152,6 +166,11 @@ impl ProcessGroup {
         Ok(optional_output(sum).unwrap_or_default())
     }
 
+    /// The group of the bridge, for sums.
+    pub(crate) fn ffi(&self) -> &ffi::SumGroup {
+        ffi::as_sum_group(&self.group)
+    }
+
     /// Waits until all ranks are here.
     ///
     /// # Errors
@@ -173,6 +192,6 @@ impl fmt::Debug for ProcessGroup {
     }
 }
 
-fn millis(duration: Duration) -> i64 {
+pub(crate) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

@@ -26,7 +26,8 @@ pub fn linear_gelu(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor
 /// `bias` `[out]`, `a` `[r, in]` and `b` `[out, r]` in any type, `y` `[.., out]`.
 ///
 /// Kept for the backward pass are `x` and its image of width `r`; neither the mask of dropout nor
-/// either addend is. A `dropout` of 0 is none.
+/// either addend is. A `dropout` of 0 is none; then the shape decides how it is computed, see
+/// [`LowRankPlan::of`].
 ///
 /// # Panics
 /// As [`linear`].
@@ -40,6 +41,70 @@ pub fn low_rank_linear(
     let none = Tensor::new();
     let bias = at(bias.unwrap_or(&none));
     let y = ffi::low_rank_linear(at(x), at(weight), bias, at(a), at(b), scale, dropout);
+    output("low_rank_linear", y)
+}
+
+/// How a linear map with a low-rank one beside it is computed, forward and back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum LowRankPlan {
+    /// `x A^T` and everything behind it beside the weight.
+    Beside,
+    /// Factors beside the weight, and their gradients from `g^T x` of full width.
+    FullGradient,
+    /// `W + s B A` in place of the weight, both ways, and gradients from `g^T x`.
+    Merged,
+}
+
+/// What the choice of a [`LowRankPlan`] depends on: `x` `[rows, input]`, `weight` `[out, input]`.
+#[derive(Debug, Clone, Copy)]
+pub struct LowRankShape {
+    /// Rows of `x`.
+    pub rows: i64,
+    /// Width of `x`.
+    pub input: i64,
+    /// Width of the output.
+    pub out: i64,
+    /// Rank of the factors.
+    pub rank: i64,
+    /// Whether numbers are bfloat16, which has no room for factors added to a weight.
+    pub bf16: bool,
+    /// Whether the gradient by `x` is asked for.
+    pub input_learns: bool,
+    /// Whether that by the weight is.
+    pub weight_learns: bool,
+}
+
+impl LowRankPlan {
+    /// The plan of the fewest operations, which [`low_rank_linear`] takes where there is no dropout
+    /// and factors learn. Beside those of the weight itself these are, for `n` rows, `i` inputs,
+    /// `o` outputs and rank `r`: `3 n r (i + o)` beside, `2 n r (i + o) + n i o + 2 i o r` with the
+    /// full gradient, `n i o + 3 i o r` merged; less where gradients by `x` are not asked for, or
+    /// the weight learns too.
+    pub fn of(shape: LowRankShape) -> Self {
+        let LowRankShape { rows, input, out, rank, bf16, input_learns, weight_learns } = shape;
+        match ffi::low_rank_plan(rows, input, out, rank, !bf16, input_learns, weight_learns) {
+            0 => Self::Beside,
+            1 => Self::FullGradient,
+            _ => Self::Merged,
+        }
+    }
+}
+
+/// [`low_rank_linear`] without dropout, computed as `plan` says; float64 too.
+///
+/// # Panics
+/// As [`linear`].
+pub fn low_rank_linear_by(
+    plan: LowRankPlan,
+    x: &Tensor,
+    (weight, bias): (&Tensor, Option<&Tensor>),
+    (a, b): (&Tensor, &Tensor),
+    scale: f64,
+) -> Tensor {
+    let none = Tensor::new();
+    let bias = at(bias.unwrap_or(&none));
+    let y = ffi::low_rank_linear_by(plan as u8, at(x), at(weight), bias, at(a), at(b), scale);
     output("low_rank_linear", y)
 }
 

@@ -1,5 +1,9 @@
 //! The fast form of each kernel against its plain one.
 
+mod int8;
+
+use std::process::Command;
+
 use tch::{Device, Kind, Tensor, manual_seed, no_grad};
 
 use super::*;
@@ -31,6 +35,62 @@ fn agree(fast: &[Tensor], plain: &[Tensor], tolerance: f64) {
 
 /// Rounding of each type, over sums of some dozens.
 const TYPES: [(Kind, f64); 2] = [(Kind::Float, 1e-5), (Kind::BFloat16, 2e-2)];
+
+/// Variables by which LibTorch and oneDNN use no more than the kernels do.
+fn environment(on: Instructions) -> [(&'static str, &'static str); 2] {
+    match on {
+        Instructions::None => [("ATEN_CPU_CAPABILITY", "default"), ("ONEDNN_MAX_CPU_ISA", "SSE41")],
+        Instructions::Avx2 => [("ATEN_CPU_CAPABILITY", "avx2"), ("ONEDNN_MAX_CPU_ISA", "AVX2")],
+        Instructions::Avx512 => {
+            [("ATEN_CPU_CAPABILITY", "avx512"), ("ONEDNN_MAX_CPU_ISA", "AVX512_CORE")]
+        }
+        Instructions::Avx512Bf16 => {
+            [("ATEN_CPU_CAPABILITY", "avx512"), ("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16")]
+        }
+        Instructions::Amx => {
+            [("ATEN_CPU_CAPABILITY", "avx512"), ("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_AMX")]
+        }
+    }
+}
+
+/// Instructions are chosen once per process: each kind that this machine has and does not use by
+/// itself gets these tests again in a process of its own.
+#[test]
+fn all_of_this_holds_for_the_other_instructions_of_this_machine() {
+    if std::env::var_os(CPU_VARIABLE).is_some() {
+        return;
+    }
+    let best = Instructions::best();
+    for on in Instructions::ALL.into_iter().filter(|on| *on < best) {
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["tests::", "--test-threads", "2"])
+            .env(CPU_VARIABLE, on.to_string())
+            .envs(environment(on))
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        assert!(output.status.success(), "{on}: {}{}", said[0], said[1]);
+        assert!(said[0].contains("linear_is_that_of_libtorch ... ok"), "{}", said[0]);
+    }
+}
+
+/// A wrong word is an error before anything is computed, and so are instructions that are not there.
+#[test]
+fn instructions_that_are_not_there_are_refused() {
+    let best = Instructions::best();
+    let more = Instructions::ALL.into_iter().find(|on| *on > best).map(|on| on.to_string());
+    for word in more.into_iter().chain(["sse9".into()]) {
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["what_is_in_use_is_what_the_variable_says", "--nocapture"])
+            .env(CPU_VARIABLE, &word)
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(101), "{said}");
+        assert!(said.contains("POLYPTYCH_CPU: expected"), "{said}");
+        assert!(said.contains(&format!("found \\\"{word}\\\"")), "{said}");
+    }
+}
 
 #[test]
 fn linear_is_that_of_libtorch() {
@@ -146,6 +206,93 @@ fn the_low_rank_path_is_the_sum_of_its_parts() {
         });
         agree(&fast, &plain, tolerance);
     }
+}
+
+/// Sum and gradients in LibTorch's operations.
+fn plain_low_rank(t: &[Tensor], scale: f64) -> Tensor {
+    let kind = t[0].kind();
+    let low = t[0].linear(&t[3].to_kind(kind), None::<&Tensor>);
+    t[0].linear(&t[1], Some(&t[2])) + low.linear(&t[4].to_kind(kind), None::<&Tensor>) * scale
+}
+
+const PLANS: [LowRankPlan; 3] =
+    [LowRankPlan::Beside, LowRankPlan::FullGradient, LowRankPlan::Merged];
+
+#[test]
+fn every_plan_of_a_low_rank_map_is_the_plain_form() {
+    let _drawing = alone();
+    let types = [(Kind::Double, 1e-10), (Kind::Float, 1e-5), (Kind::BFloat16, 3e-2)];
+    for ((kind, tolerance), r) in types.into_iter().flat_map(|of| [(of, 3), (of, 20)]) {
+        let draw = |shape: &[i64], kind| {
+            Tensor::randn(shape, (Kind::Double, Device::Cpu)).to_kind(kind).set_requires_grad(true)
+        };
+        let own = if kind == Kind::BFloat16 { Kind::Float } else { kind };
+        let (x, w, c) = (draw(&[2, 35, 48], kind), draw(&[40, 48], kind), draw(&[40], kind));
+        let (a, b) = (draw(&[r, 48], own), draw(&[40, r], own));
+        let all = [&x, &w, &c, &a, &b];
+        let plain = passes(&all, |t| plain_low_rank(t, 1.7));
+        for plan in PLANS {
+            // A sum in bfloat16 has no room for both.
+            if plan == LowRankPlan::Merged && kind == Kind::BFloat16 {
+                continue;
+            }
+            let fast = passes(&all, |t| {
+                low_rank_linear_by(plan, &t[0], (&t[1], Some(&t[2])), (&t[3], &t[4]), 1.7)
+            });
+            let double = |all: &[Tensor]| all.iter().map(|t| t.to_kind(Kind::Double)).collect();
+            let [fast, plain]: [Vec<Tensor>; 2] = [double(&fast), double(&plain)];
+            for (index, (fast, plain)) in fast.iter().zip(&plain).enumerate() {
+                let apart = ((fast - plain).norm() / plain.norm()).double_value(&[]);
+                assert!(apart < tolerance, "{kind:?} {plan:?} {index}: {apart}");
+            }
+        }
+    }
+}
+
+#[test]
+fn gradients_that_nobody_asks_for_are_left_out_whatever_the_plan() {
+    let _drawing = alone();
+    let own = |shape: &[i64]| random(shape, Kind::Float);
+    let (x, w) = (own(&[70, 48]).detach(), own(&[40, 48]).detach());
+    for plan in PLANS {
+        let (a, b) = (own(&[20, 48]), own(&[40, 20]));
+        low_rank_linear_by(plan, &x, (&w, None), (&a, &b), 1.0).sum(Kind::Float).backward();
+        assert!(a.grad().defined() && b.grad().defined() && !x.grad().defined());
+        assert!(!w.grad().defined());
+        let below = x.copy().set_requires_grad(true);
+        let (a, b) = (a.detach(), b.detach());
+        low_rank_linear_by(plan, &below, (&w, None), (&a, &b), 1.0).sum(Kind::Float).backward();
+        let expected =
+            Tensor::ones([70, 40], (Kind::Float, Device::Cpu)).matmul(&(&w + b.matmul(&a)));
+        agree(&[below.grad()], &[expected], 1e-5);
+    }
+}
+
+#[test]
+fn the_plan_is_that_of_the_fewest_operations() {
+    let of = |rows, input, out, rank, bf16| {
+        let (input_learns, weight_learns) = (true, false);
+        LowRankPlan::of(LowRankShape { rows, input, out, rank, bf16, input_learns, weight_learns })
+    };
+    // Swin-T's stages at rank 64, then a ViT-B at rank 16, whose matrices are wide.
+    assert_eq!(of(12544, 96, 288, 64, false), LowRankPlan::Merged);
+    assert_eq!(of(3136, 192, 192, 64, false), LowRankPlan::Merged);
+    assert_eq!(of(784, 384, 1536, 64, false), LowRankPlan::Beside);
+    assert_eq!(of(788, 768, 768, 16, false), LowRankPlan::Beside);
+    assert_eq!(of(12544, 96, 96, 64, true), LowRankPlan::FullGradient);
+    assert_eq!(of(12544, 96, 384, 64, true), LowRankPlan::Beside);
+    // Few rows are not worth a sum of matrices.
+    assert_eq!(of(8, 96, 96, 64, false), LowRankPlan::Beside);
+    let shape = LowRankShape {
+        rows: 788,
+        input: 768,
+        out: 768,
+        rank: 16,
+        bf16: false,
+        input_learns: true,
+        weight_learns: true,
+    };
+    assert_eq!(LowRankPlan::of(shape), LowRankPlan::Merged);
 }
 
 #[test]

@@ -52,6 +52,7 @@ pub mod loss {
     pub mod ew;
     pub mod famo;
     pub mod gls;
+    pub mod go4align;
     pub mod gradnorm;
     pub mod imtl_l;
     pub mod log_loss;
@@ -71,21 +72,27 @@ pub mod gradient {
     mod bargain;
     pub mod cagrad;
     mod cone;
+    pub mod conflict_free;
     pub mod db_mtl;
     pub mod dualproj;
+    pub mod excess_mtl;
     pub mod fairgrad;
+    pub mod ferero;
     pub mod graddrop;
     pub mod gradvac;
     pub(crate) mod gram;
     pub mod imtl_g;
+    pub mod krum;
     pub(crate) mod matrix;
     pub mod mgda;
     pub mod mgda_ub;
     pub mod moco;
+    pub mod modo;
     pub mod nash_mtl;
     mod orders;
     pub mod pcgrad;
     pub mod sdmgrad;
+    pub mod trimmed_mean;
     pub mod upgrad;
 
     pub use aggregator::{FeatureGradients, GradientAggregator, GramAggregator};

@@ -21,7 +21,7 @@ pub use quality_retaining::{
     BankForm, ClassRanges, QrLoss, QualityRetaining, QualityRetainingConfig,
 };
 pub use task::{
-    BalancedBce, CrossEntropy, L1, LossConfig, LossValue, MultiLabelBce, NormalsL1, TaskLoss,
-    WeightedBce,
+    BalancedBce, Contrastive, CrossEntropy, L1, LossConfig, LossValue, MultiLabelBce, NormalsL1,
+    TaskLoss, WeightedBce,
 };
 pub use weights::{DEFAULT_WEIGHTS, LossWeights, default_weight};

@@ -1,6 +1,7 @@
 //! How wrong is one task?
 
 mod binary;
+mod contrastive;
 mod cross_entropy;
 mod l1;
 mod loss;
@@ -11,6 +12,7 @@ mod pair;
 mod testing;
 
 pub use binary::{BalancedBce, WeightedBce};
+pub use contrastive::Contrastive;
 pub use cross_entropy::CrossEntropy;
 pub use l1::L1;
 pub use loss::{LossValue, TaskLoss};
@@ -26,6 +28,7 @@ polyptych_registry::parts! {
     normals::NormalsL1,
     l1::L1,
     multi_label::MultiLabelBce,
+    contrastive::Contrastive,
 }
 
 #[cfg(test)]
@@ -59,7 +62,8 @@ mod tests {
     fn the_shares_of_parts_add_up_to_the_loss_of_the_whole() {
         polyptych_tensor::manual_seed(2);
         let weighted = CrossEntropy { background_weight: 0.2, label_smoothing: 0.1 };
-        for config in LossConfig::examples().into_iter().chain([LossConfig::from(weighted)]) {
+        let apart = LossConfig::examples().into_iter().filter(|config| !config.compares_images());
+        for config in apart.chain([LossConfig::from(weighted)]) {
             let z = Tensor::randn([6, 3, 4, 4], (Kind::Float, Device::Cpu)).set_requires_grad(true);
             let target = |channels: i64| {
                 let y = Tensor::rand([6, channels, 4, 4], (Kind::Float, Device::Cpu)).round();
@@ -79,9 +83,9 @@ mod tests {
                 (0..sums[0].len()).map(|index| sums.iter().map(|own| own[index]).sum()).collect();
             assert_eq!(all, config.label_sums(&y), "{config:?}");
             let mut sum = 0.0;
-            for (start, len) in ranges {
+            for ((start, len), own) in ranges.into_iter().zip(&sums) {
                 let (z, y) = (part(&z, start, len), part(&y, start, len));
-                let share = config.share(&z, &y, &all).unwrap();
+                let share = config.share(&z, &y, own, &all).unwrap();
                 share.loss.backward();
                 sum += share.loss.double_value(&[]);
                 assert_eq!(share.labelled.int64_value(&[]), whole.labelled.int64_value(&[]));
@@ -95,7 +99,8 @@ mod tests {
     #[test]
     fn every_loss_is_0_without_labels() {
         for config in LossConfig::examples() {
-            let z = Tensor::ones([2, 3, 4, 4], (Kind::Float, Device::Cpu)).set_requires_grad(true);
+            let shape = if config.compares_images() { vec![2, 4] } else { vec![2, 3, 4, 4] };
+            let z = Tensor::ones(shape, (Kind::Float, Device::Cpu)).set_requires_grad(true);
             let nan =
                 |channels| Tensor::full([2, channels, 4, 4], f64::NAN, (Kind::Float, Device::Cpu));
             let value =

@@ -14,6 +14,8 @@
 //! | edges | [`Edges`] | `ods_f` |
 //! | classification | [`TopK`] | `top1` |
 //! | tags | [`MeanAveragePrecision`] | `map` |
+//! | images and texts | [`Retrieval`] | `i2t_r1` |
+//! | images and modifying texts | [`Retrieval`] | `r1` |
 //!
 //! ```
 //! use ndarray::array;
@@ -40,6 +42,7 @@ mod exact_sum;
 mod mean_average_precision;
 mod metric;
 mod normals;
+mod retrieval;
 mod saliency;
 mod seen;
 mod semseg;
@@ -54,6 +57,7 @@ pub use exact_sum::ExactSum;
 pub use mean_average_precision::MeanAveragePrecision;
 pub use metric::{ClassScore, Metric, Score};
 pub use normals::Normals;
+pub use retrieval::Retrieval;
 pub use saliency::Saliency;
 pub use seen::{Seen, SeenMut};
 pub use semseg::SemsegIou;

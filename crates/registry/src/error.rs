@@ -7,7 +7,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// Its name belongs to another part of the kind.
-    #[error("{kind} `{name}`: expected a name of its own, found one that is registered already")]
+    #[error("{kind} `{name}`: expected a new name, found one that is already registered")]
     Taken {
         /// The kind of part.
         kind: &'static str,

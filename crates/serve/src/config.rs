@@ -24,7 +24,7 @@ pub struct ServeConfig {
     /// What requests must carry as `Authorization: Bearer TOKEN`. Required where `addr` can be
     /// reached from other machines.
     pub token: Option<String>,
-    /// Most images that go through the model together.
+    /// Largest batch of images.
     pub batch_size: usize,
     /// How long an image waits for others.
     pub batch_delay: Duration,

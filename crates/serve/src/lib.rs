@@ -31,6 +31,7 @@ mod refusal;
 mod render;
 mod server;
 mod service;
+mod threads;
 mod watch;
 mod worker;
 

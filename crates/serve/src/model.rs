@@ -43,10 +43,13 @@ pub(crate) struct Input {
 pub(crate) type Selection = Arc<[usize]>;
 
 impl Description {
+    /// Tasks that read texts are left out: a question has an image alone.
+    ///
     /// # Errors
     /// A task of `config` that the model does not have.
     pub(crate) fn of(run: &OpenRun, config: &ServeConfig) -> Result<Self> {
-        let all = &run.model.tasks;
+        let all = run.model.tasks.iter().filter(|task| !task.spec.reads_texts());
+        let all: Vec<_> = all.collect();
         let known = || all.iter().map(|task| task.spec.name.clone()).collect::<Vec<_>>();
         let has = |name: &str| all.iter().any(|task| task.spec.name == name);
         if let Some(task) = config.tasks.iter().find(|name| !has(name)) {

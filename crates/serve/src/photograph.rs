@@ -4,7 +4,7 @@ use std::io::Cursor;
 use std::path::Path;
 
 use image::ImageReader;
-use ndarray::{Array3, ArrayView3};
+use ndarray::{Array3, ArrayView3, Axis};
 use polyptych_data::{decode_image, resize_image};
 
 use crate::model::Input;
@@ -47,12 +47,16 @@ pub(crate) fn bounded(width: usize, height: usize, limit: usize) -> Result<(), R
 /// A photograph as the network reads it: resized, normalised, `[3, height, width]`.
 pub(crate) fn prepare(pixels: ArrayView3<u8>, input: &Input) -> Vec<f32> {
     let small = resize_image(pixels, input.size);
-    let [height, width] = input.size;
-    let value = |c: usize, y: usize, x: usize| {
-        (f32::from(small[[y, x, c]]) / 255.0 - input.mean[c]) / input.std[c]
-    };
-    let places = (0..3).flat_map(|c| (0..height).map(move |y| (c, y)));
-    places.flat_map(|(c, y)| (0..width).map(move |x| value(c, y, x))).collect()
+    let mut planes = Vec::with_capacity(small.len());
+    for channel in 0..3 {
+        // There are fewer bytes than pixels.
+        let values: [f32; 256] = std::array::from_fn(|byte| {
+            (byte as f32 / 255.0 - input.mean[channel]) / input.std[channel]
+        });
+        let bytes = small.index_axis(Axis(2), channel);
+        planes.extend(bytes.iter().map(|&byte| values[usize::from(byte)]));
+    }
+    planes
 }
 
 /// Height and width scaled down, where needed, to sides of at most `max_side`.

@@ -2,10 +2,10 @@
 //!
 //! A batch holds images that ask for the same tasks, so that no head runs for an image that did not
 //! ask for it. The image that has waited longest says which tasks are next; it waits for others no
-//! longer than the delay, and not at all where a batch is full.
+//! longer than the delay, and not at all where a batch is full or no other request is on its way.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
@@ -37,14 +37,30 @@ pub(crate) struct Queue {
 #[derive(Debug)]
 struct State {
     jobs: VecDeque<Job>,
+    /// Requests that are read or decoded, whose images are still to come.
+    coming: usize,
     /// The model that takes batches; earlier ones end.
     generation: u64,
     closed: bool,
 }
 
+/// A request whose images are still to come, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Coming(Arc<Queue>);
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.coming -= 1;
+        if state.coming == 0 {
+            self.0.changed.notify_all();
+        }
+    }
+}
+
 impl Queue {
     pub(crate) fn new(batch_size: usize, batch_delay: Duration) -> Self {
-        let state = State { jobs: VecDeque::new(), generation: 1, closed: false };
+        let state = State { jobs: VecDeque::new(), coming: 0, generation: 1, closed: false };
         Self { state: Mutex::new(state), changed: Condvar::new(), batch_size, batch_delay }
     }
 
@@ -55,6 +71,12 @@ impl Queue {
             state.jobs.push_back(job);
             self.changed.notify_all();
         }
+    }
+
+    /// Notes a request, so that images wait for its own.
+    pub(crate) fn expect(self: &Arc<Self>) -> Coming {
+        self.lock().coming += 1;
+        Coming(self.clone())
     }
 
     /// Images that wait.
@@ -76,7 +98,8 @@ impl Queue {
                 continue;
             };
             let waited = first.arrived.elapsed();
-            if state.closed || waited >= self.batch_delay || state.alike() >= self.batch_size {
+            let alone = state.closed || state.coming == 0;
+            if alone || waited >= self.batch_delay || state.alike() >= self.batch_size {
                 return Some(state.batch(self.batch_size));
             }
             let left = self.batch_delay - waited;
@@ -132,8 +155,6 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     type Reply = oneshot::Receiver<Result<Answer, Refusal>>;
@@ -171,14 +192,34 @@ mod tests {
     }
 
     #[test]
-    fn a_full_batch_does_not_wait_and_a_lone_image_does() {
+    fn an_image_waits_for_requests_on_their_way_and_a_full_batch_does_not() {
         let (queue, _replies) = filled(&[(1, &[0]), (2, &[0])], Duration::from_secs(60));
+        let queue = Arc::new(queue);
+        let _coming = queue.expect();
         assert_eq!(numbers(queue.take(1)), [1, 2]);
-        let delay = Duration::from_millis(30);
-        let (queue, _replies) = filled(&[(1, &[0])], delay);
+        let (queue, _replies) = filled(&[(1, &[0])], Duration::from_millis(30));
+        let queue = Arc::new(queue);
+        let _coming = queue.expect();
         let began = Instant::now();
         assert_eq!(numbers(queue.take(1)), [1]);
         assert!(began.elapsed() >= Duration::from_millis(20));
+    }
+
+    #[test]
+    fn a_lone_image_does_not_wait() {
+        let (queue, _replies) = filled(&[(1, &[0])], Duration::from_secs(60));
+        assert_eq!(numbers(queue.take(1)), [1]);
+        let (queue, _replies) = filled(&[(2, &[0])], Duration::from_secs(60));
+        let queue = Arc::new(queue);
+        let coming = queue.expect();
+        let taken = std::thread::spawn({
+            let queue = queue.clone();
+            move || numbers(queue.take(1))
+        });
+        std::thread::sleep(Duration::from_millis(20));
+        // It was refused: nothing else will come.
+        drop(coming);
+        assert_eq!(taken.join().unwrap(), [2]);
     }
 
     #[test]

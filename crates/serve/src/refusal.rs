@@ -35,17 +35,17 @@ pub(crate) enum Refusal {
     UnknownVersion { version: String, known: u64 },
     #[error("{path}: expected a path of /openapi.json, found none")]
     UnknownPath { path: String },
-    #[error("{path}: expected another method, found {method}")]
+    #[error("{path}: method {method} is not allowed")]
     Method { path: String, method: String },
-    #[error("the body broke off: {0}")]
+    #[error("the request body ended early: {0}")]
     Broken(String),
-    #[error("expected room for a request, found {in_hand} images in hand; try again")]
+    #[error("the server is full: {in_hand} images are in progress; try again")]
     Overloaded { in_hand: usize },
     #[error("the request took longer than {seconds} s")]
     Timeout { seconds: u64 },
     #[error("the model failed: {0}")]
     Model(String),
-    #[error("the server is ending")]
+    #[error("the server is shutting down")]
     Ending,
 }
 

@@ -17,6 +17,8 @@ use crate::refusal::Refusal;
 
 /// Classes of whole images that an answer names.
 const TOP: usize = 5;
+/// Bytes of an archive's entry beside its values, at most: headers, the name twice.
+const ENTRY: usize = 1024;
 /// Colours of a bar from the least to the largest value.
 const BAR: usize = 256;
 
@@ -195,8 +197,13 @@ fn data_url(image: &RgbImage) -> Result<Value, Refusal> {
 ///
 /// Format: <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>, version 1.0.
 pub(crate) fn npy(served: &Served, map: &Array3<f32>) -> Vec<u8> {
+    let (mut bytes, words) = (npy_header(served, map.dim()), words(served, map));
+    bytes.extend_from_slice(bytemuck::cast_slice(&words));
+    bytes
+}
+
+fn npy_header(served: &Served, (a, b, c): (usize, usize, usize)) -> Vec<u8> {
     const MAGIC: &[u8] = b"\x93NUMPY\x01\x00";
-    let (a, b, c) = map.dim();
     let descr = if served.is_index() { "<i4" } else { "<f4" };
     let mut header =
         format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({a}, {b}, {c}), }}");
@@ -207,7 +214,6 @@ pub(crate) fn npy(served: &Served, map: &Array3<f32>) -> Vec<u8> {
     let mut bytes = MAGIC.to_vec();
     bytes.extend((length as u16).to_le_bytes());
     bytes.extend(header.into_bytes());
-    bytes.extend(stored(served, map));
     bytes
 }
 
@@ -219,22 +225,32 @@ pub(crate) fn npz<'a>(
     maps: impl Iterator<Item = (&'a Served, &'a Array3<f32>)>,
 ) -> Result<Vec<u8>, Refusal> {
     let failed = |error: String| Refusal::Model(format!("npz: {error}"));
-    let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
+    let maps: Vec<_> = maps.collect();
+    let room = maps.iter().map(|(_, map)| 4 * map.len() + ENTRY).sum();
+    let mut archive = ZipWriter::new(Cursor::new(Vec::with_capacity(room)));
     let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
     for (served, map) in maps {
+        let (header, words) = (npy_header(served, map.dim()), words(served, map));
         let name = format!("{}.npy", served.spec.name);
         archive.start_file(name, options).map_err(|error| failed(error.to_string()))?;
-        archive.write_all(&npy(served, map)).map_err(|error| failed(error.to_string()))?;
+        let written = archive.write_all(&header);
+        let written = written.and_then(|()| archive.write_all(bytemuck::cast_slice(&words)));
+        written.map_err(|error| failed(error.to_string()))?;
     }
     let written = archive.finish().map_err(|error| failed(error.to_string()))?;
     Ok(written.into_inner())
 }
 
-/// Values as they are stored, little-endian: int32 for indices of classes, else float32.
-pub(crate) fn stored(served: &Served, map: &Array3<f32>) -> Vec<u8> {
+/// Appends a map as it is stored, little-endian: int32 for indices of classes, else float32.
+pub(crate) fn store(served: &Served, map: &Array3<f32>, bytes: &mut Vec<u8>) {
+    bytes.extend_from_slice(bytemuck::cast_slice(&words(served, map)));
+}
+
+/// The same as words of four bytes.
+fn words(served: &Served, map: &Array3<f32>) -> Vec<u32> {
     match served.is_index() {
-        true => map.iter().flat_map(|&value| (value as i32).to_le_bytes()).collect(),
-        false => map.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        true => map.iter().map(|&value| (value as i32 as u32).to_le()).collect(),
+        false => map.iter().map(|value| value.to_bits().to_le()).collect(),
     }
 }
 

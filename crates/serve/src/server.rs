@@ -9,6 +9,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use polyptych_tensor::get_num_threads;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -16,6 +17,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use crate::control::Control;
 use crate::http::router;
 use crate::service::Service;
+use crate::threads;
 use crate::watch::{Fingerprint, watch as watch_folder};
 use crate::{Error, Result, ServeConfig};
 
@@ -49,11 +51,13 @@ impl Server {
     /// free, a model that cannot be opened or lacks a task.
     pub fn open(config: ServeConfig) -> Result<Self> {
         config.validate()?;
+        let model_threads = get_num_threads();
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let runtime = Builder::new_multi_thread()
             .worker_threads(HTTP_THREADS)
             .max_blocking_threads(cores + 2)
             .thread_name("http")
+            .on_thread_start(threads::compute_alone)
             .enable_all()
             .build()?;
         let addr = config.addr;
@@ -61,7 +65,7 @@ impl Server {
         let listener = runtime.block_on(TcpListener::bind(addr)).map_err(bind)?;
         let addr = listener.local_addr().map_err(bind)?;
         let fingerprint = Fingerprint::of(&config.run);
-        let service = Arc::new(runtime.block_on(Service::open(config))?);
+        let service = Arc::new(runtime.block_on(Service::open(config, model_threads))?);
         let ((stop, stopped), (reload, reloads)) = (watch::channel(false), mpsc::channel(1));
         let control = Control::new(stop, reload);
         Ok(Self { runtime, listener, service, addr, control, stopped, reloads, fingerprint })

@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use crate::answer::Answer;
 use crate::measures::Measures;
 use crate::model::{Description, Selection};
-use crate::queue::{Job, Queue};
+use crate::queue::{Coming, Job, Queue};
 use crate::refusal::Refusal;
 use crate::worker;
 use crate::{Error, Result, ServeConfig};
@@ -28,6 +28,7 @@ pub(crate) struct Service {
     pub(crate) config: Arc<ServeConfig>,
     pub(crate) measures: Arc<Measures>,
     queue: Arc<Queue>,
+    model_threads: i32,
     /// One permit per image in hand.
     room: Arc<Semaphore>,
     current: RwLock<Current>,
@@ -52,15 +53,15 @@ pub(crate) struct Question {
 }
 
 impl Service {
-    /// Opens the model of `config`.
+    /// Opens the model of `config`, which computes with so many threads.
     ///
     /// # Errors
     /// A model that cannot be opened, or a task that it lacks.
-    pub(crate) async fn open(config: ServeConfig) -> Result<Self> {
+    pub(crate) async fn open(config: ServeConfig, model_threads: i32) -> Result<Self> {
         let config = Arc::new(config);
         let queue = Arc::new(Queue::new(config.batch_size, config.batch_delay));
         let measures = Arc::new(Measures::new());
-        let shared = (config.clone(), queue.clone(), measures.clone());
+        let shared = (config.clone(), queue.clone(), measures.clone(), model_threads);
         let (description, go, thread) = opened(shared, 1).await?;
         // The thread that said so a moment ago waits for it.
         let _ = go.send(());
@@ -75,6 +76,7 @@ impl Service {
             config,
             queue,
             measures,
+            model_threads,
         })
     }
 
@@ -86,6 +88,11 @@ impl Service {
     /// Its number: 1 for the first, one more for each that took its place.
     pub(crate) fn generation(&self) -> u64 {
         self.current.read().unwrap_or_else(PoisonError::into_inner).generation
+    }
+
+    /// Notes a request whose images are still to come, until what this gives is dropped.
+    pub(crate) fn expect(&self) -> Coming {
+        self.queue.expect()
     }
 
     /// Images that wait for the model.
@@ -148,7 +155,8 @@ impl Service {
 
     async fn swap(&self) -> Result<u64> {
         let generation = self.newest.fetch_add(1, Ordering::Relaxed) + 1;
-        let shared = (self.config.clone(), self.queue.clone(), self.measures.clone());
+        let (queue, measures) = (self.queue.clone(), self.measures.clone());
+        let shared = (self.config.clone(), queue, measures, self.model_threads);
         // Where this is refused, `go` is dropped and the new thread ends.
         let (description, go, thread) = opened(shared, generation).await?;
         self.model().require_same(&description)?;
@@ -185,7 +193,7 @@ impl Service {
     }
 }
 
-type Parts = (Arc<ServeConfig>, Arc<Queue>, Arc<Measures>);
+type Parts = (Arc<ServeConfig>, Arc<Queue>, Arc<Measures>, i32);
 
 /// A thread with an open model that waits for its go.
 async fn opened(

@@ -14,20 +14,22 @@ use crate::measures::Measures;
 use crate::model::Description;
 use crate::queue::{Job, Queue};
 use crate::refusal::Refusal;
+use crate::threads::compute_with;
 use crate::{Result, ServeConfig};
 
 /// What a model's thread says once the model is open, or why it is not.
 pub(crate) type Opened = Result<Description>;
 
-/// A thread that opens the model of `config` and says so by `opened`; what it hears on `go` lets it
+/// A thread that opens the model of `config`, which computes with `threads` threads, and says so by `opened`; what it hears on `go` lets it
 /// take batches as the model `generation`, or end.
 pub(crate) fn start(
-    (config, queue, measures): (Arc<ServeConfig>, Arc<Queue>, Arc<Measures>),
+    (config, queue, measures, threads): (Arc<ServeConfig>, Arc<Queue>, Arc<Measures>, i32),
     generation: u64,
     opened: oneshot::Sender<Opened>,
     go: std::sync::mpsc::Receiver<()>,
 ) -> std::io::Result<std::thread::JoinHandle<()>> {
     let work = move || {
+        compute_with(threads);
         let open = open(&config);
         let (worker, description) = match open {
             Ok((run, description)) => {

@@ -3,13 +3,19 @@
 //! The pictures are the built-in scenes and figures; files, folders, lists, number types and odd
 //! cases are those of the originals. What runs on a copy runs on the archive.
 
+mod ade20k;
 mod cityscapes;
 mod files;
 mod fine_grained;
+mod hdf5;
+mod hypersim;
+mod mapillary_vistas;
 mod mat;
 mod nyud;
 mod pascal;
 mod picture;
+mod scannet;
+mod sun_rgbd;
 mod taskonomy;
 #[cfg(test)]
 mod tests;
@@ -25,14 +31,19 @@ use polyptych_data::{Error, Result};
 type Writer = fn(&mut CopyWriter) -> Result<()>;
 
 /// Every copy that can be made, by the name of its manifest.
-const COPIES: [(&str, Writer); 8] = [
+const COPIES: [(&str, Writer); 13] = [
+    ("ade20k", ade20k::write),
     ("aircraft", fine_grained::aircraft),
     ("cars", fine_grained::cars),
     ("cityscapes", cityscapes::write),
     ("cub", fine_grained::cub),
     ("flowers", fine_grained::flowers),
+    ("hypersim", hypersim::write),
+    ("mapillary_vistas", mapillary_vistas::write),
     ("nyud", nyud::write),
     ("pascal_context", pascal::write),
+    ("scannet", scannet::write),
+    ("sun_rgbd", sun_rgbd::write),
     ("taskonomy_tiny", taskonomy::write),
 ];
 

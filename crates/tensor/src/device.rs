@@ -2,13 +2,20 @@
 //!
 //! One program serves CPU and GPU. LibTorch remembers the first answer to "is there CUDA?", so
 //! [`resolve`] opens `libtorch_cuda.so` before it asks.
+//!
+//! Tests have one more, [`COUNTING`]: the CPU in the place of a GPU, with a count of all that a GPU
+//! would have to wait for.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use tch::Device;
+use polyptych_kernels::Instructions;
+use tch::{Device, Kind, Tensor};
 
 use crate::{Error, Result};
+
+/// The word for the device of tests, [`polyptych_kernels::open_counting_device`].
+pub const COUNTING: &str = "counting";
 
 /// Turns `auto`, `cpu`, `cuda` or `cuda:N` into a device.
 ///
@@ -16,12 +23,16 @@ use crate::{Error, Result};
 ///
 /// # Errors
 /// A CUDA device that is not there, or another word. It never falls back to the CPU quietly.
+/// Instructions that `POLYPTYCH_CPU` names and the processor lacks.
 pub fn resolve(name: &str) -> Result<Device> {
+    // Kernels ask too, but can only panic.
+    Instructions::in_use().map_err(|error| refused(name, error.to_string()))?;
     match name {
         "cpu" => Ok(Device::Cpu),
-        "auto" if cuda_count().is_ok_and(|n| n > 0) => Ok(Device::Cuda(0)),
-        "auto" => Ok(Device::Cpu),
+        "auto" => Ok(cuda(name, 0).unwrap_or(Device::Cpu)),
         "cuda" => cuda(name, 0),
+        COUNTING => polyptych_kernels::open_counting_device()
+            .map_err(|error| refused(name, error.to_string())),
         _ => match name.strip_prefix("cuda:").map(str::parse) {
             Some(Ok(index)) => cuda(name, index),
             _ => Err(refused(name, "expected `auto`, `cpu` or `cuda:N`".into())),
@@ -33,8 +44,19 @@ pub fn resolve(name: &str) -> Result<Device> {
 pub fn name(device: Device) -> String {
     match device {
         Device::Cuda(index) => format!("cuda:{index}"),
+        Device::Mps => COUNTING.into(),
         _ => "cpu".into(),
     }
+}
+
+/// A few numbers as a vector of `kind` on `device`, without a copy that somebody waits for: there
+/// each comes with an order to write it.
+pub fn vector(numbers: &[f64], kind: Kind, device: Device) -> Tensor {
+    if device == Device::Cpu || numbers.is_empty() {
+        return Tensor::from_slice(numbers).to_kind(kind).to_device(device);
+    }
+    let one = |number: &f64| Tensor::full([1], *number, (kind, device));
+    Tensor::cat(&numbers.iter().map(one).collect::<Vec<_>>(), 0)
 }
 
 /// Waits until `device` has done all that it was asked to do; the CPU always has.
@@ -46,7 +68,11 @@ pub fn synchronize(device: Device) {
 
 fn cuda(asked: &str, index: usize) -> Result<Device> {
     match cuda_count() {
-        Ok(count) if index < count => Ok(Device::Cuda(index)),
+        Ok(count) if index < count => {
+            polyptych_kernels::round_nothing_to_tf32()
+                .map_err(|error| refused(asked, error.to_string()))?;
+            Ok(Device::Cuda(index))
+        }
         Ok(count) => Err(refused(asked, format!("expected an index below {count} CUDA devices"))),
         Err(reason) => Err(refused(asked, reason)),
     }

@@ -29,7 +29,7 @@ pub enum Error {
         reason: String,
     },
     /// Two parameters of one name.
-    #[error("parameter `{name}`: the name is taken already")]
+    #[error("parameter `{name}`: this name is already in use")]
     DuplicateName {
         /// The full name.
         name: String,

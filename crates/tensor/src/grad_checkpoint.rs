@@ -7,8 +7,40 @@
 
 use std::rc::Rc;
 
+use tch::Tensor;
+
 use crate::Activations;
 use polyptych_kernels::recompute;
+
+/// What goes into a part that is run again.
+pub trait CheckpointInput {
+    /// The same numbers, which ask for gradients where these do, but do not hand them on.
+    fn cut_off(&self) -> Self;
+
+    /// One of the tensors, for the device.
+    fn any(&self) -> &Tensor;
+}
+
+impl CheckpointInput for Activations {
+    fn cut_off(&self) -> Self {
+        self.each(cut_off)
+    }
+
+    fn any(&self) -> &Tensor {
+        Activations::any(self)
+    }
+}
+
+/// Streams, and tokens that come with them.
+impl CheckpointInput for (Activations, Option<Tensor>) {
+    fn cut_off(&self) -> Self {
+        (self.0.cut_off(), self.1.as_ref().map(cut_off))
+    }
+
+    fn any(&self) -> &Tensor {
+        self.0.any()
+    }
+}
 
 /// `run(x)`, of which only `x` is kept for the backward pass.
 ///
@@ -22,15 +54,17 @@ use polyptych_kernels::recompute;
 /// alone, or by LibTorch's thread of a device while that waits. A backward pass that another thread
 /// asks for is an error. [`recompute`] says what this changes in the whole process: LibTorch's
 /// autograd engine, and with it the hooks for tensors that are kept.
-pub fn grad_checkpoint<R>(x: &Activations, run: impl Fn(&Activations) -> R + 'static) -> R {
+pub fn grad_checkpoint<X: CheckpointInput + 'static, R>(
+    x: &X,
+    run: impl Fn(&X) -> R + 'static,
+) -> R {
     let run = Rc::new(run);
-    let (again, kept) = (run.clone(), cut_off(x));
+    let (again, kept) = (run.clone(), x.cut_off());
     recompute(x.any(), move || drop(again(&kept)), || run(x))
 }
 
-/// The same numbers, which ask for gradients where `x` does, but do not hand them on.
-fn cut_off(x: &Activations) -> Activations {
-    x.each(|t| t.detach().set_requires_grad(t.requires_grad()))
+fn cut_off(t: &Tensor) -> Tensor {
+    t.detach().set_requires_grad(t.requires_grad())
 }
 
 #[cfg(test)]

@@ -35,8 +35,9 @@ pub type ParameterKinds = BTreeSet<ParameterKind>;
 pub struct Owner {
     /// The task.
     pub task: String,
-    /// Index of the stage whose level alone depends on the parameter.
-    pub stage: usize,
+    /// Index of the stage whose level alone depends on the parameter; nothing where later levels do
+    /// too.
+    pub stage: Option<usize>,
 }
 
 /// What a scope says of the parameters that are made there and below.

@@ -1,6 +1,7 @@
 //! How much memory does this process hold, and does it grow?
 
 use polyptych_kernels as kernels;
+use tch::Device;
 
 /// Lets this process keep memory that tensors have freed, instead of having the system clear new
 /// pages for every large one: a tenth of a training step on the CPU. For programs to call once at
@@ -34,6 +35,16 @@ pub fn peak_resident_bytes() -> Option<u64> {
     of_status("VmHWM:", &status()?)
 }
 
+/// The most memory that `device` has held for this process at a time, in bytes: on the CPU that of
+/// [`peak_resident_bytes`], on a GPU that of all tensors, as `torch.cuda.max_memory_allocated` says.
+pub fn peak_bytes(device: Device) -> Option<u64> {
+    match device {
+        Device::Cpu => peak_resident_bytes(),
+        Device::Cuda(index) => kernels::peak_device_bytes(index).ok(),
+        _ => None,
+    }
+}
+
 fn status() -> Option<String> {
     std::fs::read_to_string("/proc/self/status").ok()
 }
@@ -58,6 +69,9 @@ mod tests {
         if cfg!(target_os = "linux") {
             let (now, peak) = (resident_bytes(), peak_resident_bytes());
             assert!(now > Some(1 << 20) && now < peak, "{now:?} {peak:?}");
+            assert!(peak_bytes(Device::Cpu) >= peak);
+            // No GPU, or one that this process has not asked for.
+            assert_eq!(peak_bytes(Device::Cuda(0)), None);
         }
     }
 }

@@ -77,7 +77,7 @@ mod tests {
     fn what_a_method_makes_is_marked_where_it_is_made() {
         let store = Store::new(Device::Cpu);
         let top = store.root().pp("mlp");
-        let owner = Owner { task: "depth".into(), stage: 2 };
+        let owner = Owner { task: "depth".into(), stage: Some(2) };
         let own = top.adapter();
         let _ = Linear::new(&top.pp("fc1").training(ParameterKind::Bias), 1, 1, true).unwrap();
         let _ = own.pp("down").param("weight", &[1], Init::ONES).unwrap();

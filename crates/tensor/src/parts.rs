@@ -43,11 +43,46 @@ pub trait Prompts: Debug {
     /// tasks have prompts of their own, `batch` is that of the first task, then of the second, ...
     fn forward(&self, batch: i64, train: bool) -> Tensor;
 
+    /// As [`Prompts::forward`], where prompts depend on the tokens that they join, `[batch, tokens, dim]`.
+    fn forward_among(&self, tokens: &Tensor, train: bool) -> Tensor {
+        self.forward(tokens.size()[0], train)
+    }
+
     /// How many tasks have prompts of their own, and so streams from here on; nothing where prompts
     /// are everybody's.
     fn tasks(&self) -> Option<i64> {
         None
     }
+}
+
+/// Tokens of tasks that pass through the blocks beside an image's, one for each task.
+///
+/// Every window of a block attends together with a copy of them. They have the block's norms and
+/// matrices, as far as these serve all tasks, and a residual of their own around both branches:
+/// `p + mlp(norm2(proj(mean of what attention made of the copies)))`.
+pub trait TaskPrompts: Debug {
+    /// The tokens in front of the block, `[batch, tasks, dim]`; `before` are those that the block
+    /// before left, nothing in front of the first.
+    fn enter(&self, before: Option<Tensor>, batch: i64) -> Tensor;
+
+    /// What parts tasks in this block; nothing where all streams are shared.
+    fn reader(&self) -> Option<&dyn TaskReader>;
+
+    /// Whether another block follows, which tokens go on to.
+    fn goes_on(&self) -> bool;
+}
+
+/// What tasks read of an image by the attention of their prompts to it.
+pub trait TaskReader: Debug {
+    /// From `attended`, `[windows, rows, columns, dim]`, what attention made of the image's tokens,
+    /// and `logits`, `[tasks, windows, rows, columns, heads]`, the products of each prompt's query
+    /// and each token's key without a scale: the streams that `attn.proj` reads, and what
+    /// [`TaskReader::leave`] gets; `[tasks, windows, rows, columns, dim]` both.
+    fn read(&self, attended: &Tensor, logits: &Tensor) -> [Tensor; 2];
+
+    /// The streams that leave the block, of `z`, those behind its MLP, and of what was kept,
+    /// `[tasks, batch, height, width, dim]`.
+    fn leave(&self, z: Activations, kept: &Tensor) -> Activations;
 }
 
 /// What a path parallel to an MLP makes.

@@ -13,8 +13,8 @@ use tch::{Kind, Tensor};
 use crate::parameter::parameters;
 use crate::site::Site;
 use crate::{
-    Activations, Gate, Linear, Neck, Parallel, Parameter, ParameterKinds, Prompts, Result, Scope,
-    Store, Tensors,
+    Activations, Gate, Linear, Neck, Parallel, Parameter, ParameterKinds, PlainPass, Prompts,
+    Result, Scope, Store, TaskPrompts, Tensors,
 };
 use polyptych_kernels::gelu;
 
@@ -41,6 +41,11 @@ pub trait Projection: Debug {
     fn narrow(&self) -> Option<&dyn Narrow> {
         None
     }
+
+    /// The linear map that the projection is, if it is that alone, for every stream alike.
+    fn linear(&self) -> Option<&Linear> {
+        None
+    }
 }
 
 /// A projection that reads the stream of a task through a matrix of low rank and in no other way.
@@ -55,7 +60,8 @@ pub trait Narrow {
     fn forward_narrow(&self, shared: &Tensor, low: &Tensor, train: bool) -> Activations;
 }
 
-/// What a plan saw of every image of a batch: `[batch, values]` under the name of the site.
+/// What a plan saw of every image of a batch, under the name of the site: `[rows, values]`, where as
+/// many rows as an image has parts follow each other, or `[tasks, rows, values]` where tasks differ.
 pub type Observed = Vec<(String, Tensor)>;
 
 /// Which activations a stage hands to the heads.
@@ -70,6 +76,10 @@ pub enum Pyramid {
 
 /// What a method puts at a backbone's sites.
 pub trait Plan: Debug {
+    /// Says before anything is made that heads read what comes out of the last stage alone: streams
+    /// of tasks need not leave stages before it.
+    fn read_last_stage_alone(&self) {}
+
     /// Makes the projection at `site`, with its parameters below `scope`; timm's own layer unless
     /// the method has another.
     ///
@@ -113,6 +123,16 @@ pub trait Plan: Debug {
         Ok(None)
     }
 
+    /// Makes the tokens of tasks that pass `block` beside the image's, with their parameters below
+    /// `scope`, the block's own; for all blocks of a backbone, or for none. A backbone asks for them
+    /// whose blocks attend within windows, by scaled products.
+    ///
+    /// # Errors
+    /// A configuration that does not fit the block.
+    fn task_prompts(&self, _scope: &Scope, _block: &Site) -> Result<Option<Box<dyn TaskPrompts>>> {
+        Ok(None)
+    }
+
     /// Makes what stands behind the levels, which have `channels` numbers each, with its parameters below
     /// `scope`, the backbone's own; nothing unless the method has such a part. It is asked for last.
     ///
@@ -124,6 +144,18 @@ pub trait Plan: Debug {
 
     /// Tells the plan where the run stands: `step` of `steps` were done before what comes next.
     fn set_progress(&self, _step: u64, _steps: u64) {}
+
+    /// Says that passes from now on are for the task at `index` of the plan's task axis alone, until
+    /// they are for all tasks again (`None`). A method may run its stream alone then, as the shared
+    /// one; one that does not care runs all of them.
+    fn choose_task(&self, _index: Option<usize>) {}
+
+    /// Says that passes outside of training are from now on for the tasks at `indices` of the plan's
+    /// task axis, until they are for all tasks again (`None`). Gives whether streams of tasks are
+    /// those of `indices` alone then, in that order; a method that does not care runs all of them.
+    fn ask_for(&self, _indices: Option<&[usize]>) -> bool {
+        false
+    }
 
     /// Lets the plan read the gradients of a step, which are complete and clipped, before the optimiser
     /// moves anything. A step that is skipped does not get here.
@@ -145,6 +177,32 @@ pub trait Plan: Debug {
     /// Takes what the plan noted in the last forward pass outside of training.
     fn observed(&self) -> Observed {
         Observed::new()
+    }
+
+    /// Takes the number of multiply-adds that the merged form of the method noted since it was last
+    /// asked; nothing unless it counts them.
+    fn multiply_adds(&self) -> Option<u64> {
+        None
+    }
+
+    /// What part of every layer tasks have for themselves, by the layer's name: from 0 for the frozen
+    /// layer to 1, one number for all tasks or one for each; nothing where the method chooses none.
+    fn taken(&self) -> Option<Vec<(String, Vec<f64>)>> {
+        None
+    }
+
+    /// What has to be kept of `tensors`, those of the backbone that was built with the plan, beside a
+    /// copy of the frozen backbone; nothing where the method has no such form.
+    ///
+    /// # Errors
+    /// A tensor that the plan made and the map lacks.
+    fn delta(&self, _sites: &[Site], _tensors: &Tensors) -> Result<Option<Tensors>> {
+        Ok(None)
+    }
+
+    /// The method as one that has to see what the plain backbone makes of images, if it has to.
+    fn plain_pass(&self) -> Option<&dyn PlainPass> {
+        None
     }
 
     /// Checks what only the whole backbone can show: `sites` are all that it asked for, in its
@@ -231,5 +289,9 @@ impl Projection for Plain {
         train: bool,
     ) -> Activations {
         next.forward(&x.map(|t| self.0.forward_gelu(t)), train)
+    }
+
+    fn linear(&self) -> Option<&Linear> {
+        Some(&self.0)
     }
 }

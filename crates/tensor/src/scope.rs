@@ -13,9 +13,12 @@ use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 
 use crate::batch_sum::BatchSum;
+use crate::linear_form::LinearForm;
 use crate::marks::{Marks, Owner, ParameterKind, Role};
 use crate::{Error, Init, Result};
 use polyptych_kernels as kernels;
+
+mod frozen;
 
 /// One named tensor.
 #[derive(Debug)]
@@ -28,6 +31,7 @@ pub struct Entry {
     pub unused: bool,
     /// What was said of it where it was made.
     pub marks: Marks,
+    pub(crate) created_after: usize,
     /// What layers hold that were made under other names, see [`Store::tie`]; the numbers are
     /// those of `tensor`.
     tied: Vec<Tensor>,
@@ -40,6 +44,8 @@ pub struct Entry {
 #[derive(Debug, Clone)]
 pub struct Store {
     entries: Rc<RefCell<BTreeMap<String, Entry>>>,
+    /// How the linear maps of a backbone are computed, by their names.
+    linears: Rc<RefCell<BTreeMap<String, LinearForm>>>,
     device: Device,
     batch_sum: Option<Arc<dyn BatchSum>>,
 }
@@ -55,7 +61,7 @@ pub struct Scope {
 impl Store {
     /// An empty store for `device`.
     pub fn new(device: Device) -> Self {
-        Self { entries: Rc::default(), device, batch_sum: None }
+        Self { entries: Rc::default(), linears: Rc::default(), device, batch_sum: None }
     }
 
     /// The same store for layers that normalise by statistics of batches of which other processes
@@ -111,34 +117,6 @@ impl Store {
                 entry.tied.iter_mut().for_each(|own| own.set_data(&stored));
             }
         }
-    }
-
-    /// Makes the frozen parameter `name` one with `common`, so that its numbers exist once, in
-    /// memory and in files: who was made with `name` reads the numbers of `common` from now on.
-    /// If nothing is called `common` yet, the parameter takes that name.
-    ///
-    /// # Errors
-    /// A name that does not exist, or two shapes.
-    pub fn tie(&self, name: &str, common: &str) -> Result<()> {
-        let mut entries = self.entries.borrow_mut();
-        let size = |name: &str| entries.get(name).map(|entry| entry.tensor.size());
-        let unknown = || Error::UnknownName { name: name.into() };
-        let (found, kept) = (size(name).ok_or_else(unknown)?, size(common));
-        if let Some(expected) = kept.filter(|kept| *kept != found) {
-            let expected = format!("{expected:?} of {common}");
-            return Err(Error::Shape { key: name.into(), expected, found });
-        }
-        let mut entry = entries.remove(name).ok_or_else(unknown)?;
-        entry.tensor = entry.tensor.set_requires_grad(false);
-        let Some(kept) = entries.get_mut(common) else {
-            entries.insert(common.into(), entry);
-            return Ok(());
-        };
-        for mut own in entry.tied.into_iter().chain([entry.tensor]) {
-            own.set_data(&kept.tensor);
-            kept.tied.push(own);
-        }
-        Ok(())
     }
 
     /// Notes that no output depends on the parameter `name`.
@@ -285,6 +263,7 @@ impl Scope {
             role,
             unused: false,
             marks: self.marks.clone(),
+            created_after: self.store.entries.borrow().len(),
             tied: Vec::new(),
         };
         self.store.insert(key, entry)?;
@@ -306,7 +285,7 @@ mod tests {
         let scope = store.root().pp("blocks").pp(3);
         let _ = scope.param("weight", &[2, 3], Init::ZEROS).unwrap();
         let message = scope.param("weight", &[2, 3], Init::ZEROS).unwrap_err().to_string();
-        assert_eq!(message, "parameter `blocks.3.weight`: the name is taken already");
+        assert_eq!(message, "parameter `blocks.3.weight`: this name is already in use");
     }
 
     #[test]

@@ -48,7 +48,10 @@ const FUZZ_LOCK: Step = step(&[
 // After the tests, which have built the program that it asks.
 const SITE: Step = step(&["xtask", "docs", "--check"]);
 
-const STEPS: &[Step] = &[FORMAT, FUZZ_LOCK, CLIPPY, DOC, step(&["xtask", "test"]), SITE];
+// As the site: of programs that the tests have built.
+const BUNDLE: Step = step(&["xtask", "gpu", "--check"]);
+
+const STEPS: &[Step] = &[FORMAT, FUZZ_LOCK, CLIPPY, DOC, step(&["xtask", "test"]), SITE, BUNDLE];
 
 /// Everything that must pass before a change lands, cheapest first
 #[derive(Parser)]
@@ -186,7 +189,7 @@ mod tests {
             let words = |line: &str| line.split(' ').take(2).collect::<Vec<_>>().join(" ");
             let ran: Vec<String> = ran.iter().map(|line| words(line)).collect();
             let clippy = ["clippy --version", "clippy --workspace"];
-            let rest = ["doc --workspace", "xtask test", "xtask docs"];
+            let rest = ["doc --workspace", "xtask test", "xtask docs", "xtask gpu"];
             let format = ["fmt --version", "fmt --all", "tree --quiet"];
             assert_eq!(ran, [&format[..], &clippy, &rest].concat());
         }
@@ -194,7 +197,7 @@ mod tests {
         #[test]
         fn each_failing_step_fails_the_gate_and_ends_it() {
             let broken = ["fmt --all --check", "tree", "clippy --workspace", "doc", "xtask test"];
-            for broken in broken.into_iter().chain(["xtask docs"]) {
+            for broken in broken.into_iter().chain(["xtask docs", "xtask gpu"]) {
                 let (outcome, ran) = through(broken, ExitCode::SUCCESS);
                 let message = outcome.unwrap_err().to_string();
                 assert!(message.starts_with(&format!("`cargo {broken}")), "{message}");

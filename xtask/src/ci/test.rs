@@ -1,20 +1,21 @@
-//! `cargo xtask test`: every test of the workspace.
+//! `cargo xtask test`: every test of the workspace, and every example.
 
 use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 use clap::Parser;
 
+use super::{examples, programs};
 use crate::command::Subcommand;
 use crate::process;
 use crate::setup::ensure;
 use crate::workspace;
 
-/// Run every test of the workspace
+/// Run every test of the workspace, and every example
 #[derive(Parser)]
 #[command(name = "test")]
 pub(crate) struct Test {
-    /// Passed on to `cargo test --workspace`
+    /// Passed on to `cargo test --workspace`; examples do not run then
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) extra: Vec<String>,
 }
@@ -22,17 +23,20 @@ pub(crate) struct Test {
 impl Subcommand for Test {
     fn run(flags: &Self) -> Result<ExitCode> {
         ensure::libtorch()?;
-        process::become_child(&mut command(&flags.extra))
+        if !flags.extra.is_empty() {
+            return process::become_child(&mut command(&flags.extra));
+        }
+        programs::run(command(&[]))?;
+        process::step(&mut command(&["--doc".into()]))?;
+        examples::run()?;
+        Ok(ExitCode::SUCCESS)
     }
 }
 
 fn command(extra: &[String]) -> Command {
     let mut command = Command::new(workspace::cargo());
     command.current_dir(workspace::root()).arg("test");
-    // Tests run side by side already; a team of LibTorch threads in each would only wait.
-    if std::env::var_os("OMP_NUM_THREADS").is_none() {
-        command.env("OMP_NUM_THREADS", "1");
-    }
+    programs::one_thread(&mut command);
     // Naming packages narrows the run, which `--workspace` would not allow.
     let narrowed = extra.iter().any(|arg| arg == "-p" || arg.starts_with("--package"));
     command.args((!narrowed).then_some("--workspace")).args(extra);

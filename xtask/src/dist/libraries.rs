@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::process;
-use crate::workspace;
+use crate::setup::libtorch::home;
 
 /// What every system with glibc has; taking it along would break others.
 const SYSTEM: [&str; 9] = [
@@ -23,11 +23,9 @@ const SYSTEM: [&str; 9] = [
 
 /// The libraries of `program` and of its libraries, by the loader's own search.
 pub(super) fn of(program: &Path) -> Result<Vec<PathBuf>> {
-    let lib = workspace::root().join(".libtorch/lib");
-    let lib = std::env::var_os("LIBTORCH").map_or(lib, |own| PathBuf::from(own).join("lib"));
     let mut command = Command::new("ldd");
     // The program for others looks beside itself, where nothing is yet.
-    command.arg(program).env("LD_LIBRARY_PATH", lib);
+    command.arg(program).env("LD_LIBRARY_PATH", home::linked_libraries());
     let text = process::output(&mut command);
     parse(&text.with_context(|| format!("`{}` failed", process::shown(&command)))?)
 }

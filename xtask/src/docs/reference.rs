@@ -35,11 +35,11 @@ struct Choice {
 }
 
 #[derive(Deserialize)]
-struct Part {
-    kind: String,
-    name: String,
-    summary: String,
-    about: String,
+pub(super) struct Part {
+    pub(super) kind: String,
+    pub(super) name: String,
+    pub(super) summary: String,
+    pub(super) about: String,
     at: String,
     keys: Vec<Key>,
 }
@@ -232,7 +232,7 @@ fn metrics_page(metrics: &[Metric]) -> String {
 }
 
 /// `text` without what Markdown would take for HTML or emphasis, code left as it is.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let escape = |(index, part): (usize, &str)| {
         if index % 2 == 0 {
             part.replace('<', "&lt;").replace('*', "\\*")

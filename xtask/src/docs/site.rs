@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::{book, html, reference, stage};
+use super::{book, gallery, html, reference, stage};
 use crate::process;
 use crate::setup::ensure;
 use crate::workspace;
@@ -18,7 +18,10 @@ pub(super) fn run(check: bool, open: bool) -> Result<ExitCode> {
     ensure::libtorch()?;
     let root = workspace::root();
     let folder = tempfile::tempdir_in(root.join("target"))?;
-    let pages = stage::pages(&root, reference::pages(&said(&root)?)?)?;
+    let said = said(&root)?;
+    let mut written = reference::pages(&said)?;
+    written.extend(gallery::pages(&root, &said)?);
+    let pages = stage::pages(&root, written)?;
     stage::write(&root, &pages, &folder.path().join("src"))?;
     book::draw(folder.path())?;
     let site = folder.path().join("site");

@@ -22,6 +22,9 @@ pub(crate) struct Baselines {
     /// Name of a shipped recipe, or a TOML file; it must say where its baselines lie
     #[arg(default_value = "quickstart")]
     pub(crate) recipe: String,
+    /// Use this program, rather than one that is built now
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) program: Option<PathBuf>,
     /// Say what would be run
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -41,7 +44,7 @@ impl Subcommand for Baselines {
         }
         let job = folder(&runs, flags, "");
         let _lock = program::lock(&job)?;
-        let program = Program::build(&job)?;
+        let program = Program::given_or_built(flags.program.as_deref(), &job)?;
         for task in &tasks {
             // A task that is done stays done: the job goes on where it was interrupted.
             if !folder(&runs, flags, task).join("evaluation.json").exists() {

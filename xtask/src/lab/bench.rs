@@ -66,14 +66,15 @@ fn dry_run(flags: &Bench, chosen: &[&Case]) {
             let mut commands = vec![case.ours(Path::new("worker"), folder, setting)];
             if flags.peers {
                 let peer = |peer| case.peer(peer, &flags.python, folder, setting);
-                commands.extend(case.peers.iter().map(peer));
+                commands.extend(case.peers_at(setting).map(peer));
             }
             commands.iter().for_each(|command| println!("would run `{}`", process::shown(command)));
         }
     }
 }
 
-/// Settings that take turns: those that differ in tasks, batch or size alone.
+/// Settings that take turns: those that differ in tasks, batch or size alone, and int8 with the
+/// bfloat16 of the rest of its model.
 fn groups(flags: &Bench, case: &Case) -> Vec<Vec<Setting>> {
     let of = |precision: &String| {
         let sizes = flags.size.iter().flat_map(|&size| {
@@ -92,7 +93,16 @@ fn groups(flags: &Bench, case: &Case) -> Vec<Vec<Setting>> {
         settings.dedup();
         settings
     };
-    flags.precision.iter().map(of).collect()
+    let mut groups: Vec<Vec<Setting>> = Vec::new();
+    for precision in &flags.precision {
+        let beside =
+            |group: &&mut Vec<Setting>| precision == "int8" && group[0].precision == "bf16";
+        match groups.iter_mut().find(beside) {
+            Some(group) => group.extend(of(precision)),
+            None => groups.push(of(precision)),
+        }
+    }
+    groups
 }
 
 /// The programs of one setting.
@@ -134,7 +144,7 @@ fn entry<'s>(
         let mut certain = case.ours(ours, folder, setting);
         certain.arg("--certain");
         Worker::start(certain)?.check()?;
-        for peer in case.peers {
+        for peer in case.peers_at(setting) {
             let mut worker = Worker::start(case.peer(peer, &flags.python, folder, setting))?;
             worker.check()?;
             differences.push(agreement::compare(folder, &setting.precision, case.outputs)?);
@@ -202,6 +212,15 @@ mod tests {
         let groups = groups(&flags, case);
         assert_eq!(groups.iter().map(Vec::len).collect::<Vec<_>>(), [4, 4]);
         assert!(groups[1].iter().all(|setting| setting.precision == "bf16"));
+    }
+
+    #[test]
+    fn int8_takes_turns_with_what_it_is_compared_with() {
+        let flags = flags(&["--precision", "fp32,bf16,int8", "--batch", "1,8"]);
+        let case = cases::chosen(&["vit".into()]).unwrap()[0];
+        let groups = groups(&flags, case);
+        assert_eq!(groups.iter().map(Vec::len).collect::<Vec<_>>(), [2, 4]);
+        assert_eq!(groups[1][2].precision, "int8");
     }
 
     #[test]

@@ -40,7 +40,7 @@ const fn target(
     Target { name, parses, samples, libtorch }
 }
 
-const TARGETS: [Target; 15] = [
+const TARGETS: [Target; 16] = [
     target("npy", "NumPy arrays of labels", None, false),
     target("mat", "MATLAB v5 files", None, false),
     target("idx", "idx files, plain and packed", None, false),
@@ -50,6 +50,7 @@ const TARGETS: [Target; 15] = [
     target("webdataset", "members of tar shards", Some("crates/data/tests/webdataset"), false),
     target("parquet", "directories of Parquet files", None, false),
     target("numbers", "numbers as EXR, PFM and TIFF", Some("crates/data/tests/exr"), false),
+    target("hdf5", "arrays of HDF5 files", Some("crates/data/tests/hdf5"), false),
     target("arrow", "Arrow's streams", Some("crates/data/tests/arrow/val"), false),
     target("manifest", "manifests of data sets", Some("datasets"), false),
     target("safetensors", "safetensors", None, true),

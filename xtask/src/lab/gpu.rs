@@ -2,18 +2,22 @@
 //!
 //! A GPU is often lent for minutes, on a machine without network or compiler. The bundle holds
 //! stripped programs, the peers' scripts and [`RUN`], which runs stages in the order of their worth,
-//! each with a limit of time. `--rehearse` runs it here on the CPU, from a copy in an empty folder.
+//! each with a limit of time. `--rehearse` runs it here on the CPU, from a copy in an empty folder;
+//! `--check` runs its first stages so, with the programs that tests have built.
+
+mod folder;
+mod rehearsal;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
-use std::time::Instant;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use sha2::{Digest, Sha256};
 
-use super::program::{built, built_test};
+use self::folder::{copied, files, mib};
+use super::program::{Profile, built_as, built_test_as};
 use crate::command::Subcommand;
 use crate::process;
 use crate::setup::ensure;
@@ -31,39 +35,66 @@ pub(crate) struct Gpu {
     /// Folder of the bundle
     #[arg(long, default_value = "target/gpu", value_name = "DIR")]
     pub(crate) out: PathBuf,
-    /// Run the bundle here, on the CPU, at small sizes
+    /// Run the bundle here, on the CPU, at small sizes, and write the page of it
     #[arg(long)]
     pub(crate) rehearse: bool,
+    /// Run its first stages with programs as tests build them, a few cases, without Python
+    #[arg(long, conflicts_with = "rehearse")]
+    pub(crate) check: bool,
+    /// Programs as tests build them: a rehearsal without a build for release
+    #[arg(long)]
+    pub(crate) dev: bool,
     /// Python with torch, timm, peft and torchvision, for the rehearsal
     #[arg(long, default_value = "python3", value_name = "PROGRAM")]
     pub(crate) python: PathBuf,
+    /// Page of the rehearsal
+    #[arg(long, default_value = "docs/results/gpu-rehearsal.md", value_name = "FILE")]
+    pub(crate) page: PathBuf,
 }
 
 impl Subcommand for Gpu {
     fn run(flags: &Self) -> Result<ExitCode> {
-        let bytes = bundle(&flags.out)?;
-        println!("{}: {:.1} MiB", flags.out.display(), bytes as f64 / f64::from(1 << 20));
+        if flags.check {
+            return check();
+        }
+        let profile = if flags.dev { Profile::Dev } else { Profile::Release };
+        let bytes = bundle(&flags.out, profile)?;
+        if bytes > MAX_BYTES && !flags.dev {
+            bail!("{}: expected at most {MAX_BYTES} bytes, found {bytes}", flags.out.display());
+        }
+        println!("{}: {}", flags.out.display(), mib(bytes));
         match flags.rehearse {
-            true => rehearse(&flags.out, &flags.python),
+            true => rehearsal::rehearse(&flags.out, profile, &flags.python, &flags.page),
             false => Ok(ExitCode::SUCCESS),
         }
     }
 }
 
+/// Makes a bundle of programs for tests and runs its first stages.
+fn check() -> Result<ExitCode> {
+    let folder = tempfile::tempdir()?;
+    bundle(folder.path(), Profile::Dev)?;
+    rehearsal::check(folder.path())
+}
+
 /// Makes the bundle anew and says how large it is.
-fn bundle(folder: &Path) -> Result<u64> {
+fn bundle(folder: &Path, profile: Profile) -> Result<u64> {
     ensure::libtorch()?;
     let programs = [
-        ("polyptych", built("polyptych-cli", "polyptych")?),
-        ("worker", built("polyptych-benches", "worker")?),
-        ("xtask", built("xtask", "xtask")?),
-        ("devices", built_test("polyptych-engine", "devices")?),
+        ("polyptych", built_as(profile, "polyptych")?),
+        ("worker", built_as(profile, "worker")?),
+        ("xtask", built_as(profile, "xtask")?),
+        ("devices", built_test_as(profile, "devices")?),
     ];
     if folder.exists() {
         std::fs::remove_dir_all(folder).with_context(|| folder.display().to_string())?;
     }
     for (name, path) in &programs {
-        stripped(path, &folder.join("bin").join(name))?;
+        let program = folder.join("bin").join(name);
+        stripped(path, &program)?;
+        if profile == Profile::Release {
+            compressed(&program)?;
+        }
     }
     let peers = workspace::root().join("benches/peers");
     for entry in std::fs::read_dir(&peers).with_context(|| peers.display().to_string())? {
@@ -76,11 +107,7 @@ fn bundle(folder: &Path) -> Result<u64> {
     let script = folder.join("run.sh");
     std::fs::write(&script, RUN).with_context(|| script.display().to_string())?;
     executable(&script)?;
-    let bytes = sums(folder)?;
-    if bytes > MAX_BYTES {
-        bail!("{}: expected at most {MAX_BYTES} bytes, found {bytes}", folder.display());
-    }
-    Ok(bytes)
+    sums(folder)
 }
 
 /// Copies a program without its symbols.
@@ -89,11 +116,9 @@ fn stripped(from: &Path, to: &Path) -> Result<()> {
     process::step(Command::new("strip").arg(to))
 }
 
-fn copied(from: &Path, to: &Path) -> Result<()> {
-    let folder = to.parent().context("expected a path with a folder, found none")?;
-    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    std::fs::copy(from, to).with_context(|| from.display().to_string())?;
-    Ok(())
+/// Leaves `PROGRAM.xz` in the place of a program: four of them are larger than a bundle may be.
+fn compressed(program: &Path) -> Result<()> {
+    process::step(Command::new("xz").arg("-9e").arg(program))
 }
 
 #[cfg(unix)]
@@ -124,52 +149,6 @@ fn sums(folder: &Path) -> Result<u64> {
     Ok(bytes)
 }
 
-/// All files below `folder`, in the order of their names.
-fn files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    let mut folders = vec![folder.to_path_buf()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
-            let path = entry?.path();
-            if path.is_dir() { folders.push(path) } else { found.push(path) }
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
-/// Runs a copy of the bundle on the CPU, with nothing of this checkout in sight.
-fn rehearse(bundle: &Path, python: &Path) -> Result<ExitCode> {
-    let folder = tempfile::tempdir()?;
-    for path in files(bundle)? {
-        copied(&path, &folder.path().join(workspace::below(bundle, &path)))?;
-    }
-    let mut command = Command::new("bash");
-    command.arg(folder.path().join("run.sh")).arg("cpu").arg(folder.path().join("results"));
-    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
-    command.env("PYTHON", found(python)).env("HOME", folder.path());
-    command.current_dir(folder.path()).stdin(Stdio::null());
-    let start = Instant::now();
-    let status = command.status().with_context(|| process::shown(&command))?;
-    println!("rehearsed in {:.0} s", start.elapsed().as_secs_f64());
-    if !status.success() {
-        for path in files(&folder.path().join("results"))? {
-            if path.extension().is_some_and(|end| end == "log") {
-                println!("--- {}\n{}", path.display(), std::fs::read_to_string(&path)?);
-            }
-        }
-    }
-    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// A path is meant from here, a name from the search path.
-fn found(program: &Path) -> PathBuf {
-    match program.components().count() {
-        1 => program.into(),
-        _ => std::path::absolute(program).unwrap_or_else(|_| program.into()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,7 +170,7 @@ mod tests {
         let limits = RUN.lines().filter_map(|line| line.strip_prefix("stage "));
         let limits: Vec<u64> =
             limits.map(|line| line.split(' ').nth(1).unwrap().parse().unwrap()).collect();
-        assert_eq!(limits.len(), 9);
+        assert_eq!(limits.len(), 10);
         assert!(limits.iter().sum::<u64>() <= 14 * 60, "{limits:?}");
     }
 

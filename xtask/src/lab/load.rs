@@ -4,7 +4,7 @@
 //! each answer with what `polyptych predict` wrote for the same photograph: an answer that is lost,
 //! or was another client's, is counted. Then four times as many ask, and then the server is killed
 //! and started again. With `--peer` the same model in PyTorch behind FastAPI takes the same
-//! requests, round about with the server.
+//! requests, round about with the server: operation by operation, and as TorchScript.
 
 mod answers;
 mod client;
@@ -12,6 +12,7 @@ pub(crate) mod flags;
 mod page;
 mod rows;
 mod server;
+mod subject;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -28,23 +29,33 @@ use client::{Ask, Crowd};
 use flags::Load;
 use rows::{Compared, ROUNDS, Row};
 use server::Server;
+use subject::Subject;
 
 /// Folder of what is written on the way, below the current one.
 const RUNS: &str = "runs/load";
 /// How many times as many clients an overload has.
 const OVERLOAD: usize = 4;
+/// Part of the time that comes before what counts.
+const WARM_UP: u32 = 6;
+/// How often memory is read while clients ask.
+const QUARTERS: u32 = 4;
+/// How long each server of a comparison is asked before what counts.
+const WARM_PEERS: Duration = Duration::from_secs(3);
+/// The servers of a comparison, ours first.
+const NAMES: [&str; 3] =
+    ["`polyptych serve`", "eager PyTorch behind FastAPI", "TorchScript behind FastAPI"];
 
 impl Subcommand for Load {
     fn run(flags: &Self) -> Result<ExitCode> {
         let folder = Path::new(RUNS);
         let _lock = program::lock(folder)?;
-        let program = match &flags.program {
-            Some(path) => Program(std::path::absolute(path)?),
-            None => Program::build(folder)?,
-        };
+        let program = Program::given_or_built(flags.program.as_deref(), folder)?;
         let origin = Origin::read();
-        let answers = Answers::write(&program, flags, &folder.join("offline"))?;
-        let job = Job { flags, program, answers, log: folder.join("server.log") };
+        let subject = Subject::of(flags, &program, folder)?;
+        let asked = (subject.run.as_path(), subject.photographs.as_path());
+        let answers = Answers::write(&program, asked, &folder.join("offline"))?;
+        let job =
+            Job { flags, program, run: &subject.run, answers, log: folder.join("server.log") };
         let rows = vec![job.saturated()?, job.overloaded()?, job.killed()?];
         let compared = match &flags.peer {
             Some(python) => job.compared(python, &folder.join("model.pt"))?,
@@ -82,13 +93,14 @@ fn remove_export(model: &Path) -> Result<()> {
 struct Job<'a> {
     flags: &'a Load,
     program: Program,
+    run: &'a Path,
     answers: Answers,
     log: PathBuf,
 }
 
 impl Job<'_> {
     fn server(&self) -> Result<Server> {
-        Server::start(&self.program, &self.flags.run, server::free_port()?, &self.log)
+        Server::start(&self.program, self.run, server::free_port()?, &self.log)
     }
 
     fn time(&self) -> Duration {
@@ -107,14 +119,19 @@ impl Job<'_> {
         self.asked("overload", OVERLOAD * self.flags.clients)
     }
 
-    /// Memory is read once every tensor and buffer has been needed.
     fn asked(&self, what: &str, clients: usize) -> Result<Row> {
         let server = self.server()?;
         let crowd = self.crowd(clients, Ask::Mixed);
-        crowd.ask(&server.address, self.time() / 6)?;
-        let before = server.memory()?;
-        let tally = crowd.ask(&server.address, self.time())?;
-        let memory = Some([before, server.memory()?]);
+        crowd.ask(&server.address, self.time() / WARM_UP)?;
+        let mut memory = vec![server.memory()?];
+        let tally = std::thread::scope(|scope| {
+            let asked = scope.spawn(|| crowd.ask(&server.address, self.time()));
+            for _ in 0..QUARTERS {
+                std::thread::sleep(self.time() / QUARTERS);
+                memory.push(server.memory()?);
+            }
+            asked.join().map_err(|_| anyhow::anyhow!("a client panicked"))?
+        })?;
         Ok(Row { what: what.into(), clients, tally, memory })
     }
 
@@ -127,28 +144,28 @@ impl Job<'_> {
             let asked = scope.spawn(|| crowd.ask(&address, self.time()));
             std::thread::sleep(self.time() / 3);
             server.kill()?;
-            server = Server::start(&self.program, &self.flags.run, port, &self.log)?;
+            server = Server::start(&self.program, self.run, port, &self.log)?;
             asked.join().map_err(|_| anyhow::anyhow!("a client panicked"))?
         })?;
-        Ok(Row { what: "killed and started again".into(), clients, tally, memory: None })
+        Ok(Row { what: "killed and started again".into(), clients, tally, memory: Vec::new() })
     }
 
     fn compared(&self, python: &Path, model: &Path) -> Result<Vec<Compared>> {
         remove_export(model)?;
         let mut export = self.program.command("export");
-        export.arg(&self.flags.run).args(["--format", "torchscript", "--out"]).arg(model);
+        export.arg(self.run).args(["--format", "torchscript", "--out"]).arg(model);
         process::step(&mut export)?;
-        let ours = self.server()?;
-        let theirs = Server::start_peer(python, model, server::free_port()?, &self.log)?;
-        let mut compared = [
-            Compared { name: "`polyptych serve`", all: vec![], one: vec![] },
-            Compared { name: "TorchScript behind FastAPI", all: vec![], one: vec![] },
-        ];
-        let crowd = |ask| self.crowd(self.flags.clients, ask);
+        let peer =
+            |how: &str| Server::start_peer(python, (model, how), server::free_port()?, &self.log);
+        let servers = [self.server()?, peer("eager")?, peer("script")?];
+        let mut compared = NAMES.map(|name| Compared { name, all: vec![], one: vec![] });
+        for server in &servers {
+            self.crowd(self.flags.clients, Ask::Mixed).ask(&server.address, WARM_PEERS)?;
+        }
         for _ in 0..ROUNDS {
-            for (server, row) in [&ours, &theirs].into_iter().zip(&mut compared) {
-                let time = self.time() / ROUNDS;
-                let asked = |ask| crowd(ask).ask(&server.address, time);
+            for (server, row) in servers.iter().zip(&mut compared) {
+                let time = Duration::from_secs(self.flags.peer_seconds);
+                let asked = |ask| self.crowd(self.flags.clients, ask).ask(&server.address, time);
                 row.all.push(asked(Ask::All).with_context(|| row.name)?);
                 row.one.push(asked(Ask::One).with_context(|| row.name)?);
             }

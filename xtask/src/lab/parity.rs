@@ -15,16 +15,20 @@ use crate::workspace;
 const SCRIPT: &str = "benches/peers/parity.py";
 const PAGE: &str = "docs/results/parity.md";
 const HEAD: &str = "# Parity\n
-What our ViTs and Swins give beside the packages that their weights come from.
-`cargo xtask parity --python PYTHON` made this page: small models with random values, one image
-each, float32 on the CPU; logits, or tokens where there is no classifier.
+What our backbones give beside the packages that their weights come from.
+`cargo xtask parity --python PYTHON` wrote this page: small models with random values that the
+package drew, one image each, float32 on the CPU; logits, or tokens where there is no classifier,
+and beside timm's newer models the pooled features and the levels for dense heads.
 A number is the largest difference over the largest output. One in bold is above 1e-4.\n
 Our Swin is timm's: windows are no larger than a stage's map, by each side, and a map is rolled
 before it is padded to whole windows.
 TorchVision and Hugging Face pad a map before they roll it, and leave windows and their tables as
 large as they are; so they give other numbers where windows do not fill every map.
 Their weights load at such sizes, tables fitted as timm fits them, and compute what timm computes.\n
-ViTs are measured at sizes that whole patches fill.\n
+ViTs are measured at sizes that whole patches fill, and so are Swin V2, PVT v2, ConvNeXt and Hiera
+at sizes of whole strides or units.
+\"Built for N\" is a model for images of N x N that is asked for another size: positions and tables
+are resampled in both packages. timm's Hiera runs at the size that it was built for alone.\n
 ";
 
 /// Compare backbones with timm's, TorchVision's and Hugging Face's at many sizes, as a page

@@ -21,16 +21,20 @@ impl Program {
         Self("polyptych".into())
     }
 
-    /// Builds `polyptych` and keeps it in `folder`: a job uses one program, whatever is built
-    /// while it runs.
-    pub(crate) fn build(folder: &Path) -> Result<Self> {
+    /// Keeps the program `given`, or one that is built now, in `folder`: a job uses one program,
+    /// whatever is built while it runs.
+    pub(crate) fn given_or_built(given: Option<&Path>, folder: &Path) -> Result<Self> {
         ensure::libtorch()?;
-        let built = built("polyptych-cli", "polyptych")?;
+        let built = given.map_or_else(|| built("polyptych-cli", "polyptych"), |p| Ok(p.into()))?;
         let kept = folder.join(format!("polyptych{}", std::env::consts::EXE_SUFFIX));
-        if kept.exists() {
-            std::fs::remove_file(&kept).with_context(|| kept.display().to_string())?;
+        // One that an earlier job kept here may be given again.
+        if kept.canonicalize().ok() != built.canonicalize().ok() {
+            if kept.exists() {
+                std::fs::remove_file(&kept).with_context(|| kept.display().to_string())?;
+            }
+            std::fs::copy(&built, &kept)
+                .with_context(|| format!("{} to {}", built.display(), kept.display()))?;
         }
-        std::fs::copy(&built, &kept).with_context(|| kept.display().to_string())?;
         // A path without a separator, or below a link, is looked up elsewhere.
         Ok(Self(std::path::absolute(kept)?))
     }
@@ -43,9 +47,40 @@ impl Program {
     }
 }
 
+/// How programs are built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Profile {
+    /// As users run them.
+    Release,
+    /// As tests do.
+    Dev,
+}
+
+impl Profile {
+    fn flags(self) -> &'static [&'static str] {
+        match self {
+            Profile::Release => &["--release"],
+            Profile::Dev => &[],
+        }
+    }
+}
+
 /// Builds the program `name` of `package` and says where it lies.
 pub(crate) fn built(package: &str, name: &str) -> Result<PathBuf> {
     built_with(package, name, &[])
+}
+
+/// Builds the program `name` with the features of the whole workspace, as tests do: programs that
+/// are built so share what they depend on.
+pub(crate) fn built_as(profile: Profile, name: &str) -> Result<PathBuf> {
+    let mut command = Command::new(workspace::cargo());
+    command.arg("build").args(profile.flags()).args(["--workspace", "--bin", name]);
+    if profile == Profile::Dev {
+        // A test among the targets turns on the features that tests have, so that what they have
+        // built serves.
+        command.args(["--test", "devices"]);
+    }
+    program_of(command, name)
 }
 
 /// The same with these variables for the build.
@@ -53,30 +88,32 @@ pub(crate) fn built_with(package: &str, name: &str, vars: &[(&str, &str)]) -> Re
     let mut command = Command::new(workspace::cargo());
     command.envs(vars.iter().copied());
     command.args(["build", "--release", "--package", package, "--bin", name]);
-    program_of(command)
+    program_of(command, name)
 }
 
-/// Builds the test program `name` of `package` and says where it lies.
-pub(crate) fn built_test(package: &str, name: &str) -> Result<PathBuf> {
+/// The same for the test program `name`.
+pub(crate) fn built_test_as(profile: Profile, name: &str) -> Result<PathBuf> {
     let mut command = Command::new(workspace::cargo());
-    command.args(["test", "--no-run", "--release", "--package", package, "--test", name]);
-    program_of(command)
+    command.args(["test", "--no-run"]).args(profile.flags()).args(["--workspace", "--test", name]);
+    program_of(command, name)
 }
 
-/// Runs cargo, and finds the program that it made.
-fn program_of(mut command: Command) -> Result<PathBuf> {
+/// Runs cargo, and finds the program `name` that it made.
+fn program_of(mut command: Command, name: &str) -> Result<PathBuf> {
     command.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());
     let output = command.output().with_context(|| process::shown(&command))?;
     if !output.status.success() {
         bail!("`{}` failed: {}", process::shown(&command), output.status);
     }
     let messages = String::from_utf8_lossy(&output.stdout);
-    let found = messages.lines().rev().find_map(executable);
+    let found = messages.lines().find_map(|message| executable(message, name));
     found.with_context(|| format!("`{}`: expected a program, found none", process::shown(&command)))
 }
 
-fn executable(message: &str) -> Option<PathBuf> {
+/// What a message of cargo says of the program `name`; none where it is of something else.
+fn executable(message: &str, name: &str) -> Option<PathBuf> {
     let message: Value = serde_json::from_str(message).ok()?;
+    (message.pointer("/target/name")? == name).then_some(())?;
     Some(PathBuf::from(message.get("executable")?.as_str()?))
 }
 
@@ -96,10 +133,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_program_is_named_in_the_last_message_that_has_one() {
-        assert_eq!(executable(r#"{"executable":"a/polyptych"}"#), Some("a/polyptych".into()));
-        assert_eq!(executable(r#"{"executable":null}"#), None);
-        assert_eq!(executable("text"), None);
+    fn the_message_of_a_program_names_its_file() {
+        let message = r#"{"target":{"name":"polyptych"},"executable":"a/polyptych"}"#;
+        assert_eq!(executable(message, "polyptych"), Some("a/polyptych".into()));
+        assert_eq!(executable(message, "worker"), None);
+        let library = r#"{"target":{"name":"polyptych"},"executable":null}"#;
+        assert_eq!(executable(library, "polyptych"), None);
+        assert_eq!(executable("text", "polyptych"), None);
     }
 
     #[test]

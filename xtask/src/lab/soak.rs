@@ -45,7 +45,7 @@ impl Subcommand for Soak {
         let shown = |run: &Run| process::shown(&train(&Program::undecided(), &plan, run, flags));
         let waiting: Vec<&Run> = runs.iter().filter(|run| !has_ended(run, &shown(run))).collect();
         if !waiting.is_empty() {
-            let program = Program::build(&plan.folder)?;
+            let program = Program::given_or_built(flags.program.as_deref(), &plan.folder)?;
             in_parallel(flags.jobs, &waiting, |run| one(&program, &plan, run, flags))?;
         }
         let series = runs.iter().map(|run| Series::read(&plan.rows[run.row].name, &run.folder));

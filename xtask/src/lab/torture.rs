@@ -6,6 +6,7 @@
 
 pub(crate) mod flags;
 mod moment;
+mod ranks;
 mod report;
 mod victim;
 
@@ -24,6 +25,7 @@ use crate::lab::recipe;
 use crate::lab::soak::series::Series;
 use crate::process;
 use flags::Torture;
+use ranks::{End, Target};
 use report::Report;
 use victim::Victim;
 
@@ -37,7 +39,7 @@ impl Subcommand for Torture {
     fn run(flags: &Self) -> Result<ExitCode> {
         let folder = Path::new(RUNS);
         let _lock = program::lock(folder)?;
-        let program = Program::build(folder)?;
+        let program = Program::given_or_built(flags.program.as_deref(), folder)?;
         let origin = Origin::read();
         let job = Job { flags, program, recipe: recipe::file(&flags.recipe) };
         let started = Instant::now();
@@ -89,10 +91,39 @@ impl Job<'_> {
             let life = (report.kills < self.flags.kills).then_some(life);
             let mut command =
                 if victim.is_run() { self.resume(folder) } else { self.start(folder) };
-            if live(&mut command, life)? {
+            if self.ends(&mut command, life, rng, report)? {
                 return Ok(());
             }
             report.count(&victim.look()?)?;
+        }
+    }
+
+    /// Whether `command` ended by itself within `life`; it, or one of its processes, is killed
+    /// otherwise.
+    fn ends(
+        &self,
+        command: &mut Command,
+        life: Option<Duration>,
+        rng: &mut Pcg64,
+        report: &mut Report,
+    ) -> Result<bool> {
+        let count = usize::from(self.flags.nproc);
+        let Some(life) = life.filter(|_| count > 1) else { return live(command, life) };
+        let drawn = rng.random_range(0..=count);
+        let target = if drawn == count { Target::Starter } else { Target::Rank(drawn) };
+        match ranks::live(command, life, target)? {
+            End::Done => Ok(true),
+            End::Killed { named } => {
+                report.count_target(target, named);
+                Ok(false)
+            }
+        }
+    }
+
+    /// The flag of several processes.
+    fn among(&self, command: &mut Command) {
+        if self.flags.nproc > 1 {
+            command.args(["--nproc-per-node", &self.flags.nproc.to_string()]);
         }
     }
 
@@ -109,6 +140,7 @@ impl Job<'_> {
             command.args(["--set", &set]);
         }
         command.args(self.flags.sets.iter().flat_map(|set| ["--set", set]));
+        self.among(&mut command);
         command.stdout(Stdio::null());
         command
     }
@@ -116,6 +148,7 @@ impl Job<'_> {
     fn resume(&self, folder: &Path) -> Command {
         let mut command = self.program.command("train");
         command.arg("--resume").arg(folder).stdout(Stdio::null());
+        self.among(&mut command);
         command
     }
 }

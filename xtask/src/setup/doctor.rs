@@ -177,7 +177,9 @@ fn cuda() -> State {
 }
 
 fn driver() -> Option<PathBuf> {
-    let folders = ["/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/lib/wsl/lib"];
+    let arch = std::env::consts::ARCH;
+    let folders =
+        [&format!("/usr/lib/{arch}-linux-gnu"), "/usr/lib64", "/usr/lib", "/usr/lib/wsl/lib"];
     folders.iter().map(|folder| Path::new(folder).join("libcuda.so.1")).find(|path| path.exists())
 }
 

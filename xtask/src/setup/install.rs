@@ -14,6 +14,7 @@ use crate::setup::download::file::Download;
 use crate::setup::folder;
 use crate::setup::libtorch;
 use crate::setup::libtorch::pip::Pip;
+use crate::setup::libtorch::platform::Platform;
 use crate::setup::libtorch::user::Choice;
 use crate::setup::record::Depth;
 use crate::workspace;
@@ -28,6 +29,10 @@ pub(crate) struct Setup {
     /// Take an official LibTorch zip instead of the wheels; needs no Python
     #[arg(long, value_name = "PATH|URL")]
     pub(crate) archive: Option<String>,
+    /// Bring the LibTorch of another kind of machine, such as aarch64-unknown-linux-gnu, for a cross
+    /// compiler, and say where it is
+    #[arg(long, value_name = "TRIPLE", conflicts_with_all = ["cuda", "archive"])]
+    pub(crate) target: Option<String>,
     /// Check every hash, and set up again where one differs
     #[arg(long)]
     pub(crate) force: bool,
@@ -39,6 +44,9 @@ pub(crate) struct Setup {
 impl Subcommand for Setup {
     fn run(flags: &Self) -> Result<ExitCode> {
         let choice = libtorch::user::choice(&workspace::root());
+        if let Some(target) = &flags.target {
+            return of_another(flags, Platform::of(target)?);
+        }
         if choice == Choice::Ours {
             ours(flags)?;
         } else {
@@ -46,6 +54,20 @@ impl Subcommand for Setup {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Sets up the LibTorch of `platform` beside that of this machine; no link leads to it.
+fn of_another(flags: &Setup, platform: &'static Platform) -> Result<ExitCode> {
+    let mut places = Places::new()?;
+    places.home = libtorch::home::folder_of(&places.cache, platform.target);
+    if !flags.dry_run {
+        let _lock = folder::lock(&places.cache)?;
+        folder::remove_leftovers(&places.cache)?;
+        places.mend(flags, || Ok(platform))?;
+        remove_if_there(&places.downloads)?;
+    }
+    println!("LIBTORCH={}", places.home.display());
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Sets up the LibTorch of the cache, whatever the user's environment says.
@@ -58,7 +80,7 @@ pub(crate) fn ours(flags: &Setup) -> Result<()> {
     let start = Instant::now();
     let _lock = folder::lock(&places.cache)?;
     folder::remove_leftovers(&places.cache)?;
-    places.mend(flags)?;
+    places.mend(flags, Platform::here)?;
     if flags.cuda {
         places.mend_cuda(flags)?;
     }
@@ -108,28 +130,26 @@ impl Places {
         }
     }
 
-    fn mend(&self, flags: &Setup) -> Result<()> {
+    fn mend(&self, flags: &Setup, platform: impl Fn() -> Result<&'static Platform>) -> Result<()> {
         let Err(reason) = libtorch::home::whole(&self.home, depth(flags)) else { return Ok(()) };
         eprintln!("filling {}: {reason:#}", self.home.display());
         folder::swap(&self.home, |fresh| {
             match &flags.archive {
                 Some(archive) => libtorch::archive::from_archive(&self.local(archive)?, fresh)?,
-                None => self.unpack_wheels(fresh)?,
+                None => {
+                    let pip = Pip::of("python3", platform()?)?;
+                    libtorch::wheels::from_wheels(&pip, &self.downloads, fresh)?;
+                }
             }
             libtorch::cuda::keep(&self.home, fresh)
         })
     }
 
     fn mend_cuda(&self, flags: &Setup) -> Result<()> {
-        libtorch::wheels::supported()?;
+        let platform = Platform::here()?;
         let Err(reason) = libtorch::cuda::whole(&self.home, depth(flags)) else { return Ok(()) };
         eprintln!("adding the GPU's libraries: {reason:#}");
-        libtorch::cuda::from_wheels(&Pip::of("python3")?, &self.downloads, &self.home)
-    }
-
-    fn unpack_wheels(&self, fresh: &Path) -> Result<()> {
-        libtorch::wheels::supported()?;
-        libtorch::wheels::from_wheels(&Pip::of("python3")?, &self.downloads, fresh)
+        libtorch::cuda::from_wheels(&Pip::of("python3", platform)?, &self.downloads, &self.home)
     }
 
     /// The archive as a local file, downloaded where it is an address.

@@ -8,5 +8,7 @@ pub(super) mod cuda;
 pub(crate) mod home;
 pub(super) mod link;
 pub(super) mod pip;
+pub(super) mod platform;
 pub(super) mod user;
+mod wheel;
 pub(super) mod wheels;

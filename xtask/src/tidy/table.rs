@@ -1,7 +1,7 @@
 //! Tables of our Markdown pages.
 
 /// Rows of the table below the first line whose cells `is_header` accepts.
-pub(super) fn rows(page: &str, is_header: impl Fn(&[String]) -> bool) -> Option<Vec<Vec<String>>> {
+pub(crate) fn rows(page: &str, is_header: impl Fn(&[String]) -> bool) -> Option<Vec<Vec<String>>> {
     let mut lines = page.lines().skip_while(|line| !is_header(&cells(line)));
     lines.next()?;
     let rows = lines.take_while(|line| line.trim_start().starts_with('|')).skip(1);

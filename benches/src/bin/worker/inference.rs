@@ -2,13 +2,17 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::rc::Rc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use polyptych_adapters::Form;
 use polyptych_benches::Subject;
-use polyptych_engine::Model;
-use polyptych_formats::file;
-use polyptych_tensor::{LoadOptions, Tensor, Tensors, manual_seed, no_grad};
+use polyptych_engine::{Error as EngineError, Model};
+use polyptych_formats::{Onnx, ScriptConfig, Traced, file};
+use polyptych_tensor::{
+    Int8, Int8Weight, LinearForm, LoadOptions, Precision, QuantizedInput, Tensor, Tensors,
+    manual_seed, no_grad,
+};
 
 use crate::case::Case;
 
@@ -19,20 +23,52 @@ pub(crate) struct Inference {
     names: Vec<String>,
 }
 
-/// Merges a model and writes what remains, and the images, into `folder`.
-pub(crate) fn merge(subject: &Subject, folder: &Path) -> Result<()> {
+/// Merges a model and writes what remains, and the images, into `folder`; in int8 its ONNX too.
+pub(crate) fn merge(subject: &Subject, int8: bool, folder: &Path) -> Result<()> {
     manual_seed(0);
     let batch = Tensors::from([("images".to_owned(), subject.images())]);
     file::save(&stored(folder, "images"), &batch, Default::default())?;
     let adapted = subject.stirred()?;
     let merged = no_grad(|| adapted.merged())?;
     drop(adapted);
-    Ok(file::save(&stored(folder, "weights"), &merged, Default::default())?)
+    file::save(&stored(folder, "weights"), &merged, Default::default())?;
+    if int8 { onnx(subject, &batch["images"], folder) } else { Ok(()) }
+}
+
+/// `model.onnx` with the ranges of `images`, for runtimes of others.
+fn onnx(subject: &Subject, images: &Tensor, folder: &Path) -> Result<()> {
+    let subject = Subject { precision: Precision::Fp32, ..*subject };
+    let model = load(&subject, folder)?;
+    quantize(&model, images)?;
+    let names: Vec<String> = subject.specs().into_iter().map(|spec| spec.name).collect();
+    let image = [3, subject.size, subject.size];
+    let config = ScriptConfig { image, outputs: &names, extra: "{}" };
+    let path = folder.join("model.onnx");
+    let traced = Traced::new::<EngineError>(&path, &config, |x| model.forward(x, false))?;
+    Ok(Onnx::save(&traced)?)
+}
+
+/// All linear maps of the backbone in int8, with the ranges of `images`.
+fn quantize(model: &Model, images: &Tensor) -> Result<()> {
+    let weights = model.store.tensors().into_iter();
+    let linear = weights.filter_map(|(name, weight)| {
+        Some((model.store.linear(name.strip_suffix(".weight")?)?, weight))
+    });
+    let linear: Vec<(LinearForm, Tensor)> = linear.collect();
+    linear.iter().for_each(|(form, _)| form.observe());
+    no_grad(|| model.forward(images, false))?;
+    for (form, weight) in linear {
+        let [least, most] = form.observed().context("every linear map has an input")?;
+        let weight = Rc::new(Int8Weight::quantize(&weight));
+        let input = QuantizedInput::between(least, most);
+        form.set_int8(Some(Int8 { weight, input, per_token: true }));
+    }
+    Ok(())
 }
 
 impl Inference {
     /// Reads what [`merge`] writes in a process of its own: its memory would hide that of the passes.
-    pub(crate) fn new(subject: Subject, folder: &Path) -> Result<Self> {
+    pub(crate) fn new(subject: Subject, int8: bool, folder: &Path) -> Result<Self> {
         let mut merging = Command::new(std::env::current_exe()?);
         merging.args(std::env::args_os().skip(1)).arg("--merge").stdin(Stdio::null());
         let status = merging.status()?;
@@ -43,6 +79,9 @@ impl Inference {
         let images = file::load(&stored(folder, "images"))?.tensors["images"]
             .to_device(subject.device)
             .copy();
+        if int8 {
+            quantize(&model, &images)?;
+        }
         let names = subject.specs().into_iter().map(|spec| spec.name).collect();
         Ok(Self { model, images, names })
     }

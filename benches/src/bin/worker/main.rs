@@ -16,7 +16,7 @@ use clap::Parser;
 use polyptych_benches::Clock;
 use polyptych_engine::{memory, torch_version};
 use polyptych_formats::file;
-use polyptych_tensor::{Device, device};
+use polyptych_tensor::device;
 use serde_json::{Value, json};
 
 use case::Case;
@@ -51,7 +51,7 @@ fn answer(case: &mut dyn Case, order: &str, options: &Options) -> Result<Value> 
                 "seconds": seconds,
                 "core_seconds": core_seconds,
                 "items": case.items(),
-                "peak_bytes": (device == Device::Cpu).then(memory::peak_resident_bytes).flatten(),
+                "peak_bytes": memory::peak_bytes(device),
             }))
         }
         "check" => {

@@ -53,6 +53,8 @@ pub(crate) struct Options {
 pub(crate) enum Name {
     /// Training step of MTLoRA on Swin-T
     Mtlora,
+    /// The same with a decoder that all tasks share
+    MtloraShared,
     /// Training step of EMTAL on ViT-B/16
     Emtal,
     /// Training step of LoRA on ViT-B/16
@@ -61,6 +63,8 @@ pub(crate) enum Name {
     Full,
     /// Training step of VMT-Adapter on Swin-T
     Vmt,
+    /// The same with a decoder that all tasks share
+    VmtShared,
     /// Forward pass of a merged Swin-T
     Swin,
     /// Forward pass of a merged ViT-B/16
@@ -76,13 +80,15 @@ pub(crate) enum Type {
     Fp32,
     /// bfloat16
     Bf16,
+    /// bfloat16 with linear maps of int8
+    Int8,
 }
 
 impl Type {
     fn precision(self) -> Precision {
         match self {
             Type::Fp32 => Precision::Fp32,
-            Type::Bf16 => Precision::Bf16,
+            Type::Bf16 | Type::Int8 => Precision::Bf16,
         }
     }
 }
@@ -92,7 +98,18 @@ impl Options {
     fn subject(&self, method: Method) -> Result<Subject> {
         let Self { tasks, batch, size, certain, grad_checkpointing, .. } = *self;
         let (precision, device) = (self.precision.precision(), device::resolve(&self.device)?);
-        Ok(Subject { method, tasks, batch, size, device, precision, certain, grad_checkpointing })
+        let shared_decoder = matches!(self.case, Name::MtloraShared | Name::VmtShared);
+        Ok(Subject {
+            method,
+            tasks,
+            batch,
+            size,
+            device,
+            precision,
+            shared_decoder,
+            certain,
+            grad_checkpointing,
+        })
     }
 
     /// Merges the model whose forward pass is timed.
@@ -102,7 +119,15 @@ impl Options {
             Name::Vit => Method::Lora,
             _ => bail!("--merge: expected swin or vit"),
         };
-        inference::merge(&self.subject(method)?, &self.folder)
+        inference::merge(&self.subject(method)?, self.int8(), &self.folder)
+    }
+
+    fn int8(&self) -> bool {
+        self.precision == Type::Int8
+    }
+
+    fn inference(&self, method: Method) -> Result<Box<dyn Case>> {
+        Ok(Box::new(Inference::new(self.subject(method)?, self.int8(), &self.folder)?))
     }
 
     /// Builds the case; training leaves its first values and its batch in the folder.
@@ -110,13 +135,18 @@ impl Options {
         let folder = &self.folder;
         Ok(match self.case {
             Name::Loader => Box::new(Loading::new(self)?),
-            Name::Swin => Box::new(Inference::new(self.subject(Method::LoraSwin)?, folder)?),
-            Name::Vit => Box::new(Inference::new(self.subject(Method::Lora)?, folder)?),
-            Name::Mtlora => Box::new(Training::new(self.subject(Method::MtLora)?, folder)?),
+            Name::Swin => self.inference(Method::LoraSwin)?,
+            Name::Vit => self.inference(Method::Lora)?,
+            _ if self.int8() => bail!("--precision int8: expected swin or vit"),
+            Name::Mtlora | Name::MtloraShared => {
+                Box::new(Training::new(self.subject(Method::MtLora)?, folder)?)
+            }
             Name::Emtal => Box::new(Training::new(self.subject(Method::Emtal)?, folder)?),
             Name::Lora => Box::new(Training::new(self.subject(Method::Lora)?, folder)?),
             Name::Full => Box::new(Training::new(self.subject(Method::Full)?, folder)?),
-            Name::Vmt => Box::new(Training::new(self.subject(Method::Vmt)?, folder)?),
+            Name::Vmt | Name::VmtShared => {
+                Box::new(Training::new(self.subject(Method::Vmt)?, folder)?)
+            }
         })
     }
 }

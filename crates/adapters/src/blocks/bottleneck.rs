@@ -48,7 +48,7 @@ impl BottleneckOptions {
         }
     }
 
-    fn width(&self, dim: i64) -> i64 {
+    pub(crate) fn width(&self, dim: i64) -> i64 {
         let width = (dim / self.reduction_factor).max(1);
         (width + self.multiple - 1) / self.multiple * self.multiple
     }

@@ -5,6 +5,8 @@ use polyptych_tensor::{
     Activations, Init, Linear, Projection, Result, Scope, Site, Tensor, Tensors, cast,
 };
 
+use crate::blocks::asked::Asked;
+
 /// What becomes of a frozen weight `W`, `[out, in]`, float32 or wider.
 pub(crate) trait Reweight: std::fmt::Debug {
     /// The weight that the shared stream reads, `[out, in]`.
@@ -24,8 +26,16 @@ pub(crate) trait Reweight: std::fmt::Debug {
 /// A frozen projection behind a [`Reweight`].
 #[derive(Debug)]
 pub(crate) struct Reweighted<R> {
-    pub(crate) base: Linear,
-    pub(crate) reweight: R,
+    base: Linear,
+    reweight: R,
+    asked: Asked,
+}
+
+impl<R> Reweighted<R> {
+    /// Of a plan that is asked for tasks through `asked`.
+    pub(crate) fn new(base: Linear, reweight: R, asked: &Asked) -> Self {
+        Self { base, reweight, asked: asked.clone() }
+    }
 }
 
 impl<R: Reweight> Projection for Reweighted<R> {
@@ -39,6 +49,7 @@ impl<R: Reweight> Projection for Reweighted<R> {
         match self.reweight.tasks(&self.base.weight) {
             None => x.map(apply),
             Some(weights) => {
+                let weights = self.asked.select(weights);
                 streams(x.shared().map(apply), task_linear(x, &weights, bias.as_ref()))
             }
         }
@@ -97,6 +108,11 @@ impl TaskWeights {
         let one =
             |task: &String| scope.pp(group).param(format!("{task}.weight"), &shape, Init::ZEROS);
         Ok(Self(tasks.iter().map(one).collect::<Result<_>>()?))
+    }
+
+    /// How many tasks there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// `[tasks, out, in]`.

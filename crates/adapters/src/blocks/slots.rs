@@ -11,6 +11,8 @@
 //! Components stay where they are and `order` says which comes first, so that an optimiser's moments
 //! need not move. `order`, `s` and `cap` are buffers: a checkpoint has them.
 
+use std::cell::Cell;
+
 use polyptych_tensor::{Init, Kind, Result, Scope, Tensor, no_grad};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -93,6 +95,9 @@ pub(crate) struct Slots {
     order: Tensor,
     /// `cap`, and how often it has shrunk, `[2]`.
     cap: Tensor,
+    /// How often it should have shrunk when it was asked last, since a device is waited for where
+    /// `cap` is read.
+    asked: Cell<Option<u64>>,
 }
 
 impl Slots {
@@ -105,6 +110,7 @@ impl Slots {
             score: buffer("score", &[r])?,
             order: buffer("order", &[r])?,
             cap: buffer("cap", &[2])?,
+            asked: Cell::new(None),
         };
         no_grad(|| {
             let order = Tensor::arange(r, (Kind::Float, slots.order.device()));
@@ -116,7 +122,8 @@ impl Slots {
 
     /// The buffers of `take`, which returns one by its name.
     pub(crate) fn taken(mut take: impl FnMut(&str) -> Result<Tensor>) -> Result<Self> {
-        Ok(Self { score: take("score")?, order: take("order")?, cap: take("cap")? })
+        let (score, order, cap) = (take("score")?, take("order")?, take("cap")?);
+        Ok(Self { score, order, cap, asked: Cell::new(None) })
     }
 
     /// `factors` with what is not in use at 0: in training behind a component that is drawn.
@@ -154,6 +161,9 @@ impl Slots {
     /// Shrinks where that is due: `due` counts how often it should have been so far. What was missed
     /// is not caught up with, since nothing new is known.
     pub(crate) fn shrink_to(&self, options: &RankShrinking, due: u64) {
+        if self.asked.replace(Some(due)) == Some(due) {
+            return;
+        }
         no_grad(|| {
             let done = self.cap.double_value(&[1]);
             if due as f64 > done {

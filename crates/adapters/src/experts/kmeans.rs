@@ -136,7 +136,7 @@ fn seeds(points: &Points, experts: usize, rng: &mut Pcg64) -> Vec<usize> {
 }
 
 /// An index with a probability proportional to its weight; `None` if all are zero.
-fn draw(weights: &[f64], rng: &mut Pcg64) -> Option<usize> {
+pub(crate) fn draw(weights: &[f64], rng: &mut Pcg64) -> Option<usize> {
     let mut rest = rng.random::<f64>() * weights.iter().sum::<f64>();
     let mut last = None;
     for (index, &weight) in weights.iter().enumerate().filter(|(_, weight)| **weight > 0.0) {

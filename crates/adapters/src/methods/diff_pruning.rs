@@ -23,8 +23,8 @@ use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::{
-    Error as TensorError, Init, Linear, Parameter, Plain, Plan, Projection, Result as TensorResult,
-    Scope, Site, Tensor, Tensors, no_grad,
+    Error as TensorError, Init, Kind, Linear, Parameter, Plain, Plan, Projection,
+    Result as TensorResult, Scope, Site, Tensor, Tensors, no_grad,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,7 @@ use linear::{Diff, DiffLinear};
 use crate::blocks::kronecker::backbone_of;
 use crate::blocks::targets::{TargetModules, Targets};
 use crate::blocks::tensors::{copy, take, widened};
+use crate::deltas::sparse;
 use crate::error::{Result, config};
 use crate::method::{Form, Method};
 
@@ -260,21 +261,47 @@ impl Plan for DiffPruning {
         }
         let pruned = take(&mut merged, PRUNED)?.double_value(&[0]) != 0.0;
         for (path, name) in built.keys() {
-            let mut own = |part: &str| take(&mut merged, &format!("{path}.diff_{part}.{name}"));
-            let (w, alpha) = (own("w")?, own("alpha")?);
-            let diff = Diff { w, alpha, group: own("group")?, mask: own("mask")? };
+            let diff = taken(&mut merged, path, name)?;
             let place = format!("{path}.{name}");
             let tensor = widened(&take(&mut merged, &place)?) + diff.delta(&gates, pruned, false);
             merged.insert(place, tensor);
         }
         Ok(merged)
     }
+
+    fn taken(&self) -> Option<Vec<(String, Vec<f64>)>> {
+        if self.form == Form::Merged || !self.pruned.get() {
+            return None;
+        }
+        let built = self.built.borrow();
+        let share = |((path, name), diff): (&(String, &str), &Diff)| {
+            let kept = no_grad(|| diff.mask.mean(Kind::Double).double_value(&[]));
+            (format!("{path}.{name}"), vec![kept])
+        };
+        Some(built.iter().map(share).collect())
+    }
+
+    fn delta(&self, _sites: &[Site], tensors: &Tensors) -> TensorResult<Option<Tensors>> {
+        let (mut tensors, mut kept) = (copy(tensors), Tensors::new());
+        for (path, name) in self.built.borrow().keys() {
+            let Diff { w, mask, .. } = taken(&mut tensors, path, name)?;
+            kept.extend(sparse(&format!("{path}.{name}"), &(w * &mask), &mask));
+        }
+        Ok(Some(kept))
+    }
+}
+
+/// The difference of the tensor `name` at `path` in `tensors`, taken out of them.
+fn taken(tensors: &mut Tensors, path: &str, name: &str) -> TensorResult<Diff> {
+    let mut own = |part: &str| take(tensors, &format!("{path}.diff_{part}.{name}"));
+    let (w, alpha) = (own("w")?, own("alpha")?);
+    Ok(Diff { w, alpha, group: own("group")?, mask: own("mask")? })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use polyptych_tensor::{Activations, Device, Kind, SiteKind, Store, manual_seed};
+    use polyptych_tensor::{Activations, Device, SiteKind, Store, manual_seed};
     use serde_json::{Value, json};
 
     fn plan(fields: Value) -> Result<Rc<dyn Plan>> {

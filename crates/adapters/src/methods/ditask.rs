@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use spectrum::Spectrum;
 
+use crate::blocks::asked::Asked;
 use crate::blocks::body::Frozen;
 use crate::blocks::reweight::{Reweight, Reweighted, TaskWeights, put_task_weights};
 use crate::blocks::tasks::check_tasks;
@@ -113,7 +114,7 @@ impl Method for DiTaskConfig {
     fn plan(&self, tasks: &[String], form: Form) -> Result<Rc<dyn Plan>> {
         self.validate(tasks)?;
         let (config, tasks) = (self.clone(), tasks.to_vec());
-        Ok(Rc::new(DiTask { config, tasks, form }))
+        Ok(Rc::new(DiTask { config, tasks, form, asked: Asked::default() }))
     }
 
     fn parameters(&self) -> &'static [&'static str] {
@@ -130,6 +131,7 @@ struct DiTask {
     config: DiTaskConfig,
     tasks: Vec<String>,
     form: Form,
+    asked: Asked,
 }
 
 /// An adapted site.
@@ -183,7 +185,7 @@ impl DiTask {
             return Ok(Box::new(Plain(base)));
         }
         let reweight = TaskWeights::new(&scope.adapter(), GROUP, site, &self.tasks)?;
-        Ok(Box::new(Reweighted { base, reweight }))
+        Ok(Box::new(Reweighted::new(base, reweight, &self.asked)))
     }
 }
 
@@ -195,11 +197,16 @@ impl Plan for DiTask {
             return self.merged(scope, site, base, built);
         }
         let reweight = self.spectrum(scope, site, built)?;
-        Ok(Box::new(Reweighted { base, reweight }))
+        Ok(Box::new(Reweighted::new(base, reweight, &self.asked)))
     }
 
     fn pyramid(&self) -> Pyramid {
         Pyramid::AfterMerging
+    }
+
+    fn ask_for(&self, indices: Option<&[usize]>) -> bool {
+        self.asked.set(indices);
+        true
     }
 
     fn trains(&self, kinds: &ParameterKinds) -> bool {

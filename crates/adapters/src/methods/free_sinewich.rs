@@ -33,6 +33,7 @@ use serde::{Deserialize, Serialize};
 use clock::Clock;
 use linear::{SineLinear, Switch};
 
+use crate::blocks::asked::Asked;
 use crate::blocks::body::Frozen;
 use crate::blocks::kronecker::backbone_of;
 use crate::blocks::low_rank::{LowRank, LowRankInit};
@@ -134,7 +135,7 @@ impl Method for FreeSinewichConfig {
     fn plan(&self, tasks: &[String], form: Form) -> Result<Rc<dyn Plan>> {
         self.validate(tasks)?;
         let (config, tasks) = (self.clone(), tasks.to_vec());
-        Ok(Rc::new(FreeSinewich { config, tasks, form }))
+        Ok(Rc::new(FreeSinewich { config, tasks, form, asked: Asked::default() }))
     }
 
     fn parameters(&self) -> &'static [&'static str] {
@@ -146,18 +147,20 @@ impl Method for FreeSinewichConfig {
     }
 }
 
+/// Whether the base of the layer at `site` is switched.
+pub(super) fn is_switched(site: &Site) -> bool {
+    site.last_in_stage && matches!(site.kind, SiteKind::Fc1 | SiteKind::Fc2)
+}
+
 #[derive(Debug)]
 struct FreeSinewich {
     config: FreeSinewichConfig,
     tasks: Vec<String>,
     form: Form,
+    asked: Asked,
 }
 
 impl FreeSinewich {
-    fn is_switched(site: &Site) -> bool {
-        site.last_in_stage && matches!(site.kind, SiteKind::Fc1 | SiteKind::Fc2)
-    }
-
     fn is_adapted(site: &Site) -> bool {
         site.is_projection() && site.kind != SiteKind::Reduction
     }
@@ -181,7 +184,7 @@ impl FreeSinewich {
     fn adapted(&self, scope: &Scope, site: &Site, base: Linear) -> TensorResult<SineLinear> {
         let shape = [site.in_features, site.out_features, self.config.r];
         let factors = LowRank::new(scope, ("sine_A", "sine_B"), shape, LowRankInit::Identity)?;
-        let switch = Self::is_switched(site).then(|| self.switch(scope, site)).transpose()?;
+        let switch = is_switched(site).then(|| self.switch(scope, site)).transpose()?;
         let (scale, dropout) = (self.config.scale, self.config.lora_dropout);
         Ok(SineLinear { base, factors, scale, dropout, tasks: switch })
     }
@@ -192,11 +195,11 @@ impl FreeSinewich {
         site: &Site,
         base: Linear,
     ) -> TensorResult<Box<dyn Projection>> {
-        if !Self::is_switched(site) {
+        if !is_switched(site) {
             return Ok(Box::new(Plain(base)));
         }
         let reweight = TaskWeights::new(scope, GROUP, site, &self.tasks)?;
-        Ok(Box::new(Reweighted { base, reweight }))
+        Ok(Box::new(Reweighted::new(base, reweight, &self.asked)))
     }
 
     /// The clock of `tensors`, taken out of it.
@@ -230,6 +233,12 @@ impl Plan for FreeSinewich {
         Pyramid::AfterMerging
     }
 
+    /// Weights of tasks stand apart once they are merged.
+    fn ask_for(&self, indices: Option<&[usize]>) -> bool {
+        self.asked.set(indices);
+        self.form == Form::Merged
+    }
+
     fn trains(&self, kinds: &ParameterKinds) -> bool {
         self.config.frozen().trains(kinds)
     }
@@ -242,7 +251,7 @@ impl Plan for FreeSinewich {
             let mut own = |name: &str| take(&mut merged, &format!("{path}.{name}"));
             let weight = widened(&own("weight")?);
             let factors = LowRank { a: own("sine_A")?, b: own("sine_B")? };
-            if Self::is_switched(site) {
+            if is_switched(site) {
                 let core = self.config.core.then(|| own("sine_core")).transpose()?;
                 let (clock, low_pass) = (clock.clone(), self.config.low_pass);
                 let weights = Switch { core, clock, low_pass }.weights(&weight, &factors);

@@ -15,111 +15,33 @@
 //!
 //! All tasks have streams through the whole trunk, beside the one that they share.
 
+mod config;
 mod gate;
 mod linear;
+mod merge;
+mod pruned;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use polyptych_registry::Part;
+use polyptych_registry::{DynPart, Part};
 use polyptych_tensor::{
-    Init, Kind, Linear, Plain, Plan, Projection, Result as TensorResult, Scope, Site, SiteKind,
-    Tensor, Tensors, no_grad,
+    Error as TensorError, Init, Kind, Linear, Plain, Plan, Projection, Result as TensorResult,
+    Scope, Site, SiteKind, Tensor, Tensors, no_grad,
 };
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
+pub use config::InterroGateConfig;
 use gate::{Gates, excess};
 use linear::{InterroLinear, TaskMaps};
+use merge::merge_layer;
+use pruned::{GROUP, PrunedLinear, Rows};
 
 use crate::blocks::low_rank::{LowRank, LowRankInit};
 use crate::blocks::reweight::TaskWeights;
-use crate::blocks::tasks::check_tasks;
-use crate::blocks::tensors::{copy, take, widened};
-use crate::error::{Result, config};
-use crate::method::{Form, Method};
-
-/// Where merged weights of tasks lie.
-const GROUP: &str = "interro_tasks";
-
-/// Configuration of InterroGate.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct InterroGateConfig {
-    /// Rank of the shared factors.
-    pub r: i64,
-    /// Rank of every task's factors.
-    pub task_r: i64,
-    /// `s`, not divided by the rank.
-    pub scale: f64,
-    /// Mean of the first values of `alpha`.
-    pub alpha_init: f64,
-    /// Their standard deviation. At 0 all channels would start as the tasks' own, and the shared
-    /// factors would learn nothing until gates close.
-    pub alpha_std: f64,
-    /// `tau`: what part of its channels a task may have for itself.
-    pub tau: f64,
-    /// `tau` of single tasks.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub tau_per_task: BTreeMap<String, f64>,
-    /// Weight of what exceeds `tau`, 0 for no budget.
-    pub lambda: f64,
-    /// What part of the run is done when gates become constants; 1 for never.
-    pub harden_at: f64,
-}
-
-impl Default for InterroGateConfig {
-    fn default() -> Self {
-        Self {
-            r: 4,
-            task_r: 4,
-            scale: 1.0,
-            alpha_init: 1.0,
-            alpha_std: 1.0,
-            tau: 0.5,
-            tau_per_task: BTreeMap::new(),
-            lambda: 1.0,
-            harden_at: 0.75,
-        }
-    }
-}
-
-impl InterroGateConfig {
-    fn validate(&self, tasks: &[String]) -> Result<()> {
-        check_tasks(tasks)?;
-        for (key, extent) in [("r", self.r), ("task_r", self.task_r)] {
-            if extent < 1 {
-                return Err(config(key, "at least 1", extent));
-            }
-        }
-        for (key, value) in [("scale", self.scale), ("alpha_init", self.alpha_init)] {
-            if !value.is_finite() {
-                return Err(config(key, "a finite number", value));
-            }
-        }
-        for (key, value) in [("alpha_std", self.alpha_std), ("lambda", self.lambda)] {
-            if !(value >= 0.0 && value.is_finite()) {
-                return Err(config(key, "at least 0", value));
-            }
-        }
-        if let Some(name) = self.tau_per_task.keys().find(|name| !tasks.contains(name)) {
-            let expected = format!("one of the tasks {}", tasks.join(", "));
-            return Err(config("tau_per_task", expected, name));
-        }
-        let budgets =
-            self.tau_per_task.iter().map(|(task, tau)| (format!("tau_per_task.{task}"), *tau));
-        let parts = [("tau".to_owned(), self.tau), ("harden_at".to_owned(), self.harden_at)];
-        match budgets.chain(parts).find(|(_, part)| !(*part > 0.0 && *part <= 1.0)) {
-            Some((key, part)) => Err(config(key, "above 0 and at most 1", part)),
-            None => Ok(()),
-        }
-    }
-
-    fn tau(&self, task: &str) -> f64 {
-        self.tau_per_task.get(task).copied().unwrap_or(self.tau)
-    }
-}
+use crate::blocks::tensors::copy;
+use crate::error::Result;
+use crate::method::{Form, Method, Pruned};
 
 impl Part for InterroGateConfig {
     const NAME: &'static str = "interrogate";
@@ -134,8 +56,16 @@ impl Method for InterroGateConfig {
     fn plan(&self, tasks: &[String], form: Form) -> Result<Rc<dyn Plan>> {
         self.validate(tasks)?;
         let (config, tasks) = (self.clone(), tasks.to_vec());
-        let (hardened, alphas) = (Rc::default(), RefCell::default());
-        Ok(Rc::new(InterroGate { config, tasks, form, hardened, alphas }))
+        let (hardened, alphas, counted) = (Rc::default(), RefCell::default(), Rc::default());
+        Ok(Rc::new(InterroGate { config, tasks, form, hardened, alphas, counted }))
+    }
+
+    fn pruned(&self, tasks: &[String], tensors: &Tensors) -> Option<Result<Pruned>> {
+        let pruned = |(pruned, tensors): (BTreeMap<String, Rows>, Tensors)| {
+            let settings = Self { pruned, ..self.clone() }.to_value();
+            Pruned { settings, tensors }
+        };
+        Some(pruned::prune(tasks, tensors).map(pruned).map_err(Into::into))
     }
 
     fn parameters(&self) -> &'static [&'static str] {
@@ -154,8 +84,10 @@ struct InterroGate {
     form: Form,
     /// Whether gates are constants.
     hardened: Rc<Cell<bool>>,
-    /// `alpha` of every task in every layer.
-    alphas: RefCell<Vec<Vec<Tensor>>>,
+    /// `alpha` of every task in every layer, by the layer's name.
+    alphas: RefCell<Vec<(String, Vec<Tensor>)>>,
+    /// Multiply-adds of merged layers.
+    counted: Rc<Cell<u64>>,
 }
 
 impl InterroGate {
@@ -188,9 +120,24 @@ impl InterroGate {
         for alpha in &alpha {
             let _ = no_grad(|| alpha.shallow_clone().g_add_scalar_(alpha_init));
         }
-        self.alphas.borrow_mut().push(alpha.iter().map(Tensor::shallow_clone).collect());
+        let own = alpha.iter().map(Tensor::shallow_clone).collect();
+        self.alphas.borrow_mut().push((site.path.clone(), own));
         let beta = shares.then(|| zeros("interro_beta")).transpose()?;
         Ok(Gates::Trained { alpha, beta, hardened: self.hardened.clone() })
+    }
+
+    /// The layer that is left at `site`.
+    fn pruned(&self, scope: &Scope, site: &Site, rows: &Rows) -> TensorResult<Box<dyn Projection>> {
+        if self.form == Form::Adapted {
+            return Err(TensorError::Config {
+                key: "pruned".into(),
+                expected: "none in a recipe that trains: what is pruned is a merged model".into(),
+                found: format!("{} layers", self.config.pruned.len()),
+            });
+        }
+        let gates = self.gates(&scope.adapter(), site)?;
+        let counted = self.counted.clone();
+        Ok(Box::new(PrunedLinear::new(scope, site, &self.tasks, (rows, gates), counted)?))
     }
 
     /// Whether anybody reads the shared stream behind `site`: it ends in the very last block.
@@ -214,10 +161,14 @@ impl InterroGate {
 
 impl Plan for InterroGate {
     fn projection(&self, scope: &Scope, site: &Site) -> TensorResult<Box<dyn Projection>> {
-        let base = Linear::new(scope, site.in_features, site.out_features, site.bias)?;
+        let plain = || Linear::new(scope, site.in_features, site.out_features, site.bias);
         if !Self::is_adapted(site) {
-            return Ok(Box::new(Plain(base)));
+            return Ok(Box::new(Plain(plain()?)));
         }
+        if let Some(rows) = self.config.pruned.get(&site.path) {
+            return self.pruned(scope, site, rows);
+        }
+        let base = plain()?;
         let (scope, scale) = (&scope.adapter(), self.config.scale);
         let gates = self.gates(scope, site)?;
         let maps = match self.form {
@@ -227,11 +178,25 @@ impl Plan for InterroGate {
                 TaskMaps::Factors { shared, tasks, scale }
             }
         };
-        Ok(Box::new(InterroLinear { base, maps, gates }))
+        let counted = self.counted.clone();
+        Ok(Box::new(InterroLinear { base, maps, gates, counted }))
     }
 
     fn keeps_streams(&self) -> bool {
         true
+    }
+
+    fn taken(&self) -> Option<Vec<(String, Vec<f64>)>> {
+        let share =
+            |alpha: &Tensor| no_grad(|| gate::hard(alpha).mean(Kind::Double).double_value(&[]));
+        let alphas = self.alphas.borrow();
+        let layers =
+            alphas.iter().map(|(path, own)| (path.clone(), own.iter().map(share).collect()));
+        (!alphas.is_empty()).then(|| layers.collect())
+    }
+
+    fn multiply_adds(&self) -> Option<u64> {
+        Some(self.counted.take())
     }
 
     fn set_progress(&self, step: u64, steps: u64) {
@@ -244,7 +209,7 @@ impl Plan for InterroGate {
             return None;
         }
         let excess = |(index, task): (usize, &String)| {
-            let own: Vec<&Tensor> = layers.iter().map(|layer| &layer[index]).collect();
+            let own: Vec<&Tensor> = layers.iter().map(|(_, layer)| &layer[index]).collect();
             excess(&own, self.config.tau(task))
         };
         let terms: Vec<Tensor> = self.tasks.iter().enumerate().map(excess).collect();
@@ -254,38 +219,10 @@ impl Plan for InterroGate {
     fn merge(&self, sites: &[Site], tensors: &Tensors) -> TensorResult<Tensors> {
         let mut merged = copy(tensors);
         for site in sites.iter().filter(|site| Self::is_adapted(site)) {
-            self.merge_layer(&mut merged, site)?;
+            let has_shares = Self::has_shares(site);
+            merge_layer(&mut merged, &site.path, &self.tasks, (self.config.scale, has_shares))?;
         }
         Ok(merged)
-    }
-}
-
-impl InterroGate {
-    fn merge_layer(&self, tensors: &mut Tensors, site: &Site) -> TensorResult<()> {
-        let (path, scale) = (&site.path, self.config.scale);
-        let mut own = |name: &str| take(tensors, &format!("{path}.{name}"));
-        let weight = widened(&own("weight")?);
-        let pair = |a, b: Tensor| b.matmul(&a) * scale;
-        let shared = pair(own("interro_shared_A")?, own("interro_shared_B")?);
-        let mut of_tasks = |name: &str| {
-            let all = self.tasks.iter().map(|task| own(&format!("{name}.{task}")));
-            all.collect::<TensorResult<Vec<_>>>()
-        };
-        let (a, b) = (of_tasks("interro_A")?, of_tasks("interro_B")?);
-        let gates: Vec<Tensor> = of_tasks("interro_alpha")?.iter().map(gate::hard).collect();
-        let beta = Self::has_shares(site).then(|| of_tasks("interro_beta")).transpose()?;
-        let shares = beta.map(|beta| gate::softmax(&beta));
-        for (index, (task, gate)) in self.tasks.iter().zip(&gates).enumerate() {
-            // A channel that is shared needs no row of the task's own.
-            let rows = (&weight + pair(a[index].shallow_clone(), b[index].shallow_clone()))
-                * gate.unsqueeze(1);
-            tensors.insert(format!("{path}.{GROUP}.{task}.weight"), rows);
-            tensors.insert(format!("{path}.interro_gate.{task}"), gate.shallow_clone());
-            let share = shares.as_ref().map(|all| all.get(index as i64).contiguous());
-            tensors.extend(share.map(|share| (format!("{path}.interro_share.{task}"), share)));
-        }
-        tensors.insert(format!("{path}.weight"), weight + shared);
-        Ok(())
     }
 }
 

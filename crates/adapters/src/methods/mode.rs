@@ -16,16 +16,18 @@
 
 mod linear;
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::{
-    Init, Linear, Parameter, Plain, Plan, Projection, Result as TensorResult, Scope, Site, Tensors,
+    Init, Linear, Observed, Parameter, Plain, Plan, Projection, Result as TensorResult, Scope,
+    Site, Tensors,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use linear::{Experts, ModeLinear, Router};
+use linear::{Choices, Experts, ModeLinear, Router, Seen};
 
 use crate::blocks::reweight::{OwnWeights, TaskWeights, put_task_weights};
 use crate::blocks::targets::{TargetModules, Targets};
@@ -115,7 +117,7 @@ impl Method for ModeConfig {
         self.validate(tasks)?;
         let targets = Targets::new(&self.target_modules)?;
         let (config, tasks) = (self.clone(), tasks.to_vec());
-        Ok(Rc::new(Mode { config, tasks, form, targets }))
+        Ok(Rc::new(Mode { config, tasks, form, targets, seen: RefCell::default() }))
     }
 
     fn parameters(&self) -> &'static [&'static str] {
@@ -134,6 +136,8 @@ struct Mode {
     tasks: Vec<String>,
     form: Form,
     targets: Targets,
+    /// What the routers of every layer chose.
+    seen: RefCell<Vec<(String, Seen)>>,
 }
 
 impl Mode {
@@ -180,7 +184,9 @@ impl Plan for Mode {
             return Ok(Box::new(OwnWeights { base, weights }));
         }
         let (experts, router) = (self.experts(scope, site)?, self.router(scope, site)?);
-        Ok(Box::new(ModeLinear { base, experts, router }))
+        let seen = Seen::default();
+        self.seen.borrow_mut().push((site.path.clone(), seen.clone()));
+        Ok(Box::new(ModeLinear { base, experts, router, seen }))
     }
 
     fn check(&self, sites: &[Site], _parameters: &[Parameter]) -> TensorResult<()> {
@@ -190,6 +196,17 @@ impl Plan for Mode {
 
     fn keeps_streams(&self) -> bool {
         !self.is_by_token()
+    }
+
+    fn observed(&self) -> Observed {
+        let mut observed = Observed::new();
+        for (path, seen) in self.seen.borrow().iter() {
+            if let Some(Choices { load, entropy }) = seen.take() {
+                observed.push((format!("{path}.load"), load));
+                observed.push((format!("{path}.entropy"), entropy));
+            }
+        }
+        observed
     }
 
     fn unmergeable(&self) -> Option<String> {

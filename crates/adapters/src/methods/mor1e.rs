@@ -9,21 +9,25 @@
 //! of them, as T-REX has it. The first version has `n = r` experts on the diagonal of `M`.
 //!
 //! `c` is the guide, `[n]`: as published it compares a sentence with 32 clusters of the training set,
-//! so that `n` is 32 there. For images of many tasks it is the task here, `n` trained numbers for
-//! each, which gives every task a stream of its own; or there is none, and `w` is 1.
+//! so that `n` is 32 there. For images it compares what the plain backbone makes of the image with
+//! `n` clusters of the training images, or it is the task's, `n` trained numbers for each, which gives
+//! every task a stream of its own; or there is none, and `w` is 1.
 
+mod clusters;
 mod linear;
 
 use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::{
-    Init, Linear, Parameter, Plain, Plan, Projection, Result as TensorResult, Scope, Site,
+    Error as TensorError, Init, Linear, Parameter, Plain, PlainPass, Plan, Projection,
+    Result as TensorResult, Scope, Site, Tensor,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use linear::{Guide, Mixture, Mor1eLinear};
+use clusters::Clusters;
+use linear::{Guide, Mixture, Mor1eLinear, Source};
 
 use crate::blocks::targets::{TargetModules, Targets};
 use crate::blocks::tasks::check_tasks;
@@ -37,6 +41,9 @@ pub enum GuidedBy {
     /// The task: every task has its numbers, and a stream of its own.
     #[default]
     Task,
+    /// The image: how near it is to clusters of the training images, by the last level of the plain
+    /// backbone. There are as many clusters as experts; all tasks share one stream.
+    Images,
     /// Nothing: all tasks share one stream.
     Nothing,
 }
@@ -89,7 +96,8 @@ impl Mor1eConfig {
 
 impl Part for Mor1eConfig {
     const NAME: &'static str = "mor1e";
-    const SUMMARY: &'static str = "mixtures of rank-1 experts, guided by the task (MoR1E, T-REX)";
+    const SUMMARY: &'static str =
+        "mixtures of rank-1 experts, guided by task or image (MoR1E, T-REX)";
 
     fn example() -> Self {
         Self { r2: Some(3), ..Self::default() }
@@ -101,7 +109,9 @@ impl Method for Mor1eConfig {
         self.validate(tasks)?;
         let targets = Targets::new(&self.target_modules)?;
         let (config, tasks) = (self.clone(), tasks.to_vec());
-        Ok(Rc::new(Mor1e { config, tasks, targets }))
+        let by_image = self.guide == GuidedBy::Images;
+        let clusters = by_image.then(|| Rc::new(Clusters::new(self.experts())));
+        Ok(Rc::new(Mor1e { config, tasks, targets, clusters }))
     }
 
     fn parameters(&self) -> &'static [&'static str] {
@@ -119,6 +129,8 @@ struct Mor1e {
     config: Mor1eConfig,
     tasks: Vec<String>,
     targets: Targets,
+    /// What guides by images.
+    clusters: Option<Rc<Clusters>>,
 }
 
 impl Mor1e {
@@ -140,21 +152,29 @@ impl Mor1e {
     }
 
     fn guide(&self, scope: &Scope, n: i64) -> TensorResult<Option<Guide>> {
-        if self.config.guide == GuidedBy::Nothing {
-            return Ok(None);
-        }
+        let omega = || scope.param("mor1e_omega", &[1], Init::ZEROS);
+        let source = match (&self.clusters, self.config.guide) {
+            (Some(images), _) => Source::Images(images.clone()),
+            (None, GuidedBy::Task) => Source::Tasks(self.guides_of_tasks(scope, n)?),
+            (None, _) => return Ok(None),
+        };
+        Ok(Some(Guide { source, omega: omega()? }))
+    }
+
+    fn guides_of_tasks(&self, scope: &Scope, n: i64) -> TensorResult<Vec<Tensor>> {
         let own = scope.pp("mor1e_guide");
         // As long as a unit vector, like a comparison with clusters.
         let init = Init::Normal(1.0 / (n as f64).sqrt());
-        let tasks = self.tasks.iter().map(|task| own.param(task, &[n], init));
-        let tasks = tasks.collect::<TensorResult<_>>()?;
-        Ok(Some(Guide { tasks, omega: scope.param("mor1e_omega", &[1], Init::ZEROS)? }))
+        self.tasks.iter().map(|task| own.param(task, &[n], init)).collect()
     }
 }
 
 impl Plan for Mor1e {
     fn projection(&self, scope: &Scope, site: &Site) -> TensorResult<Box<dyn Projection>> {
         let base = Linear::new(scope, site.in_features, site.out_features, site.bias)?;
+        if let Some(clusters) = &self.clusters {
+            clusters.at(scope, site)?;
+        }
         if !self.targets.adapts(site) {
             return Ok(Box::new(Plain(base)));
         }
@@ -162,7 +182,19 @@ impl Plan for Mor1e {
     }
 
     fn check(&self, sites: &[Site], _parameters: &[Parameter]) -> TensorResult<()> {
-        self.targets.check(sites.iter().any(|site| self.targets.adapts(site)))
+        self.targets.check(sites.iter().any(|site| self.targets.adapts(site)))?;
+        match &self.clusters {
+            Some(clusters) if !clusters.have_room() => Err(TensorError::Config {
+                key: "guide".into(),
+                expected: "a backbone whose last stage has MLPs for images".into(),
+                found: "one without".into(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn plain_pass(&self) -> Option<&dyn PlainPass> {
+        self.clusters.as_deref().map(|clusters| clusters as &dyn PlainPass)
     }
 
     fn keeps_streams(&self) -> bool {

@@ -10,23 +10,27 @@
 //! Prompts that are `own` are free numbers of each task. `lora_r` puts low-rank factors beside `qkv`,
 //! `proj`, `fc1` and `fc2`, which all tasks share.
 //!
-//! The paper's teachers, its distillation and its second stage for a target task are not part of this
-//! method. Every task has a stream of its own.
+//! A target task begins with the `P` of a run of source tasks and the means of their factors
+//! (`prompt_tuning_init`). Teachers of single tasks are `[distil]` of a recipe. Every task has a stream
+//! of its own.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::{
-    Activations, Error as TensorError, Init, Linear, Parameter, Plain, Plan, Projection, Prompts,
-    Result as TensorResult, Scope, Site, SiteKind, Tensor,
+    Activations, Init, Kind, Linear, Parameter, Plain, Plan, Projection, Prompts,
+    Result as TensorResult, Scope, Site, SiteKind, Tensor, Tensors,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::blocks::low_rank::{LowRank, LowRankInit};
+use crate::blocks::prompts::{UNMERGEABLE, check_place};
 use crate::blocks::tasks::check_tasks;
 use crate::error::{Result, config};
-use crate::method::{Form, Method};
+use crate::method::{Form, Method, Sources};
 
 /// What the prompt of a task is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -37,6 +41,16 @@ pub enum TaskPrompt {
     Product,
     /// Numbers of the task's own.
     Own,
+}
+
+/// What a target task begins with, in PEFT's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PromptTuningInit {
+    /// The shared prompt, and the means of the sources' factors, of `u` and of `v` apart.
+    AverageSourceTasks,
+    /// The shared prompt alone.
+    OnlySourceShared,
 }
 
 /// Configuration of MPT.
@@ -55,12 +69,24 @@ pub struct MptConfig {
     pub lora_r: i64,
     /// Factor on those, not divided by the rank.
     pub lora_scale: f64,
+    /// What target tasks begin with, of the run of source tasks that `compose.runs` names; values of
+    /// their own if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_tuning_init: Option<PromptTuningInit>,
 }
 
 impl Default for MptConfig {
     fn default() -> Self {
         let prompt = TaskPrompt::Product;
-        Self { num_tokens: 10, deep: false, prompt, r: 1, lora_r: 0, lora_scale: 1.0 }
+        Self {
+            num_tokens: 10,
+            deep: false,
+            prompt,
+            r: 1,
+            lora_r: 0,
+            lora_scale: 1.0,
+            prompt_tuning_init: None,
+        }
     }
 }
 
@@ -73,6 +99,10 @@ impl MptConfig {
             if extent < least {
                 return Err(config(key, format!("at least {least}"), extent));
             }
+        }
+        if self.prompt_tuning_init.is_some() && self.prompt == TaskPrompt::Own {
+            let found = "own, of which sources share nothing";
+            return Err(config("prompt", "product beside prompt_tuning_init", found));
         }
         match self.lora_scale.is_finite() {
             true => Ok(()),
@@ -103,6 +133,43 @@ impl Method for MptConfig {
     fn not_per_task(&self) -> Option<&'static str> {
         Some("has parts of its own for every task in one trunk")
     }
+
+    fn sources(&self) -> Option<Sources> {
+        let init = self.prompt_tuning_init?;
+        let adapter = json!({
+            "method": "mpt",
+            "num_tokens": self.num_tokens,
+            "deep": self.deep,
+            "prompt": self.prompt,
+            "r": self.r,
+            "lora_r": self.lora_r,
+            "lora_scale": self.lora_scale,
+        });
+        let take = move |run: &Tensors, _: usize, tasks: &[String]| Ok(target(run, tasks, init));
+        Some(Sources { count: 1, adapter, take: Box::new(take) })
+    }
+}
+
+/// What target `tasks` begin with, of the parameters of source tasks in `run`.
+fn target(run: &Tensors, tasks: &[String], init: PromptTuningInit) -> Tensors {
+    let mut begun = Tensors::new();
+    let mut factors: BTreeMap<String, Vec<Tensor>> = BTreeMap::new();
+    for (name, tensor) in run {
+        match name.rsplit_once('.') {
+            Some((site, _)) if site.ends_with("mpt_u") || site.ends_with("mpt_v") => {
+                factors.entry(site.to_owned()).or_default().push(tensor.shallow_clone());
+            }
+            _ => drop(begun.insert(name.clone(), tensor.shallow_clone())),
+        }
+    }
+    if init == PromptTuningInit::AverageSourceTasks {
+        for (site, sources) in factors {
+            let mean = Tensor::stack(&sources, 0).mean_dim([0i64].as_slice(), false, Kind::Float);
+            let all = tasks.iter().map(|task| (format!("{site}.{task}"), mean.shallow_clone()));
+            begun.extend(all);
+        }
+    }
+    begun
 }
 
 #[derive(Debug)]
@@ -171,18 +238,11 @@ impl Plan for Mpt {
     }
 
     fn check(&self, sites: &[Site], _parameters: &[Parameter]) -> TensorResult<()> {
-        match sites.iter().any(|site| site.kind == SiteKind::Block) {
-            true => Ok(()),
-            false => Err(TensorError::Config {
-                key: "adapter".into(),
-                expected: "a backbone with a place for prompts, such as a ViT or a Swin".into(),
-                found: "mpt on one without".into(),
-            }),
-        }
+        check_place("mpt", sites)
     }
 
     fn unmergeable(&self) -> Option<String> {
-        Some("prompts are tokens among an image's, and no weight can hold them".into())
+        Some(UNMERGEABLE.into())
     }
 }
 
@@ -235,7 +295,7 @@ impl Projection for SharedLora {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
+    use serde_json::Value;
 
     #[test]
     fn prompts_are_the_shared_one_times_factors() {
@@ -254,6 +314,22 @@ mod tests {
     }
 
     #[test]
+    fn a_target_begins_with_means_of_the_sources() {
+        let of = |values: &[f32]| Tensor::from_slice(values);
+        let run = Tensors::from([
+            ("blocks.0.mpt_prompt".to_owned(), of(&[7.0])),
+            ("blocks.0.mpt_u.depth".to_owned(), of(&[1.0, 4.0])),
+            ("blocks.0.mpt_u.edge".to_owned(), of(&[3.0, 0.0])),
+        ]);
+        let tasks = ["sal".to_owned()];
+        let found = target(&run, &tasks, PromptTuningInit::AverageSourceTasks);
+        assert_eq!(found["blocks.0.mpt_prompt"], of(&[7.0]));
+        assert_eq!(found["blocks.0.mpt_u.sal"], of(&[2.0, 2.0]));
+        let found = target(&run, &tasks, PromptTuningInit::OnlySourceShared);
+        assert_eq!(found.keys().collect::<Vec<_>>(), ["blocks.0.mpt_prompt"]);
+    }
+
+    #[test]
     fn fields_out_of_range_are_named() {
         let message = |fields: Value| {
             let config: MptConfig = serde_json::from_value(fields).unwrap();
@@ -262,6 +338,10 @@ mod tests {
         for (fields, expected) in [
             (json!({"num_tokens": 0}), "num_tokens: expected at least 1, found 0"),
             (json!({"r": 0}), "r: expected at least 1, found 0"),
+            (
+                json!({"prompt": "own", "prompt_tuning_init": "average_source_tasks"}),
+                "prompt: expected product beside prompt_tuning_init, found own, of which sources share nothing",
+            ),
             (json!({"lora_r": -1}), "lora_r: expected at least 0, found -1"),
         ] {
             assert_eq!(message(fields), expected);

@@ -11,6 +11,7 @@ mod linear;
 mod peft;
 mod per_stage;
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use polyptych_registry::Part;
@@ -23,6 +24,7 @@ pub use config::{MtLoraConfig, SharedMode};
 use linear::{MtLoraLinear, Shared};
 pub use per_stage::PerStage;
 
+use crate::blocks::asked::Asked;
 use crate::blocks::tensors::{copy, take};
 use crate::error::Result;
 use crate::method::{Form, Method};
@@ -62,6 +64,9 @@ pub struct MtLora {
     config: MtLoraConfig,
     tasks: Vec<String>,
     form: Form,
+    asked: Asked,
+    /// Whether streams that leave before the last stage are read.
+    reads_all: Cell<bool>,
 }
 
 /// What becomes of the shared factors of a site when the model merges.
@@ -82,7 +87,8 @@ impl MtLora {
     /// As [`MtLoraConfig::validate`].
     pub fn new(config: MtLoraConfig, tasks: &[String], form: Form) -> Result<Self> {
         config.validate(tasks)?;
-        Ok(Self { config, tasks: tasks.to_vec(), form })
+        let (asked, reads_all) = (Asked::default(), Cell::new(true));
+        Ok(Self { config, tasks: tasks.to_vec(), form, asked, reads_all })
     }
 
     fn has_tasks(&self, site: &Site) -> bool {
@@ -134,6 +140,10 @@ impl MtLora {
 }
 
 impl Plan for MtLora {
+    fn read_last_stage_alone(&self) {
+        self.reads_all.set(false);
+    }
+
     fn projection(&self, scope: &Scope, site: &Site) -> TensorResult<Box<dyn Projection>> {
         let base = self.base(scope, site)?;
         if !self.config.adapts(site.kind) {
@@ -147,11 +157,23 @@ impl Plan for MtLora {
             self.mark_dead(scope)?;
         }
         let tasks = if self.has_tasks(site) { self.tasks.as_slice() } else { &[] };
-        Ok(Box::new(MtLoraLinear::new(scope, site, base, shared, &self.config, tasks)?))
+        let layer = MtLoraLinear::new(scope, site, base, shared, &self.config, tasks)?;
+        let layer = layer.asked_by(&self.asked);
+        let is_read = self.reads_all.get() || site.last_stage;
+        // The sum over tasks is part of the shared output.
+        let needs_all = self.config.shared_mode == SharedMode::Addition;
+        Ok(Box::new(if is_read || needs_all { layer } else { layer.without_streams() }))
     }
 
     fn pyramid(&self) -> Pyramid {
         Pyramid::AfterMerging
+    }
+
+    /// With `addition` the shared stream is made of those of all tasks.
+    fn ask_for(&self, indices: Option<&[usize]>) -> bool {
+        let apart = self.config.shared_mode != SharedMode::Addition;
+        self.asked.set(indices.filter(|_| apart));
+        apart
     }
 
     fn trains(&self, kinds: &ParameterKinds) -> bool {
@@ -183,8 +205,10 @@ impl Plan for MtLora {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use polyptych_tensor::{Activations, Kind, Tensor};
     use serde_json::{Value, json};
+
+    use super::*;
 
     use ParameterKind::{Bias, Norm, PatchEmbed, PatchMerging, RelativePositionBias};
 
@@ -205,6 +229,41 @@ mod tests {
         let plan = MtLora::new(config, &["semseg".to_owned()], Form::Adapted).unwrap();
         let trains = |&index: &usize| plan.trains(&KINDS[index].iter().copied().collect());
         (0..KINDS.len()).filter(trains).collect()
+    }
+
+    /// What `fc2` of the last block of a stage, the last one or another, makes of the same numbers.
+    fn behind_a_stage(last_stage: bool, reads_all: bool) -> Activations {
+        let tasks = ["depth", "semseg"].map(str::to_owned);
+        let config = MtLoraConfig::new(4, 4, &tasks);
+        let plan = MtLora::new(config, &tasks, Form::Adapted).unwrap();
+        if !reads_all {
+            plan.read_last_stage_alone();
+        }
+        let site = Site {
+            path: "fc2".into(),
+            kind: SiteKind::Fc2,
+            in_features: 8,
+            out_features: 6,
+            bias: true,
+            stage: 1,
+            last_in_stage: true,
+            last_stage,
+        };
+        polyptych_tensor::manual_seed(2);
+        let store = polyptych_tensor::Store::new(polyptych_tensor::Device::Cpu);
+        let layer = plan.projection(&store.root().pp("fc2"), &site).unwrap();
+        let x = Tensor::ones([3, 8], (Kind::Float, polyptych_tensor::Device::Cpu));
+        layer.forward(&Activations::Shared(x), false)
+    }
+
+    #[test]
+    fn streams_that_nobody_reads_are_not_made() {
+        let read = behind_a_stage(false, true);
+        assert_eq!(read.per_task().unwrap().size(), [2, 3, 6]);
+        let unread = behind_a_stage(false, false);
+        assert!(unread.per_task().is_none());
+        assert!(unread.expect_shared().equal(read.expect_shared()));
+        assert!(behind_a_stage(true, false).per_task().is_some());
     }
 
     #[test]

@@ -8,14 +8,16 @@
 //! `groups` says who belongs together in every stage. A group only ever splits. As long as there is
 //! one group, all tasks share one stream; from the first split on every task has its own. It merges.
 //!
-//! The paper finds groups by the similarity of the tasks' gradients; here the recipe gives them.
+//! Groups are the recipe's, or with `num_groups` they are found before training by the similarity of the
+//! tasks' gradients, as in the paper.
 
 mod groups;
 mod linear;
+mod similarity;
 
 use std::rc::Rc;
 
-use polyptych_registry::Part;
+use polyptych_registry::{DynPart, Part, Value};
 use polyptych_tensor::{
     Error as TensorError, Linear, Parameter, Plain, Plan, Projection, Result as TensorResult,
     Scope, Site, Tensors,
@@ -25,6 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use groups::{check_groups, groups_of};
 use linear::{GroupedLinear, weights};
+use similarity::{check_numbers, groups};
 
 use crate::blocks::low_rank::{LowRank, LowRankInit};
 use crate::blocks::reweight::{OwnWeights, TaskWeights, put_task_weights};
@@ -32,7 +35,7 @@ use crate::blocks::targets::{TargetModules, Targets};
 use crate::blocks::tasks::check_tasks;
 use crate::blocks::tensors::{copy, take, widened};
 use crate::error::{Result, config};
-use crate::method::{Form, Method};
+use crate::method::{Form, Grouping, Method};
 
 /// Where merged weights of tasks lie.
 const GROUP: &str = "progressive_tasks";
@@ -49,6 +52,12 @@ pub struct ProgressiveConfig {
     /// stage, where each is one of its own.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<Vec<Vec<String>>>,
+    /// How many groups every stage has, where `groups` are to be found by similarity: `[1, 1, 2, 4]`.
+    /// The run's own recipe has the groups that were found in its place.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub num_groups: Vec<usize>,
+    /// How many batches similarity is measured on.
+    pub similarity_batches: usize,
     /// Which projections carry factors; parts of a fused `qkv` have none of their own.
     pub target_modules: TargetModules,
 }
@@ -57,7 +66,14 @@ impl Default for ProgressiveConfig {
     fn default() -> Self {
         let names = ["qkv", "proj", "fc1", "fc2"].map(str::to_owned).to_vec();
         let target_modules = TargetModules::Names(names);
-        Self { r: 8, lora_alpha: 8.0, groups: Vec::new(), target_modules }
+        Self {
+            r: 8,
+            lora_alpha: 8.0,
+            groups: Vec::new(),
+            num_groups: Vec::new(),
+            similarity_batches: 8,
+            target_modules,
+        }
     }
 }
 
@@ -71,6 +87,13 @@ impl ProgressiveConfig {
             return Err(config("lora_alpha", "a positive number", self.lora_alpha));
         }
         check_groups(&self.groups, tasks)?;
+        check_numbers(&self.num_groups, tasks.len())?;
+        if !self.num_groups.is_empty() && !self.groups.is_empty() {
+            return Err(config("num_groups", "none beside groups, which say all", "some"));
+        }
+        if self.similarity_batches == 0 {
+            return Err(config("similarity_batches", "at least 1", 0));
+        }
         self.target_modules.validate()
     }
 }
@@ -100,6 +123,25 @@ impl Method for ProgressiveConfig {
     fn not_per_task(&self) -> Option<&'static str> {
         Some("has parts of its own for every task in one trunk")
     }
+
+    fn grouping(&self, tasks: &[String]) -> Option<Grouping> {
+        let stages = self.num_groups.len();
+        let together = Self {
+            groups: vec![vec![tasks.to_vec()]; stages],
+            num_groups: Vec::new(),
+            ..self.clone()
+        };
+        (stages > 0).then(|| Grouping {
+            together: together.to_value(),
+            batches: self.similarity_batches,
+            stages,
+        })
+    }
+
+    fn grouped(&self, tasks: &[String], similarities: &[Vec<Vec<f64>>]) -> Value {
+        let groups = groups(tasks, &self.num_groups, similarities);
+        Self { groups, num_groups: Vec::new(), ..self.clone() }.to_value()
+    }
 }
 
 #[derive(Debug)]
@@ -115,6 +157,7 @@ impl Progressive {
     fn groups(&self, site: &Site) -> TensorResult<Vec<usize>> {
         let (stages, count) = (&self.config.groups, self.tasks.len());
         match stages.get(site.stage) {
+            _ if !self.config.num_groups.is_empty() => self.not_found_yet(site),
             _ if stages.is_empty() && site.last_stage => Ok((0..count).collect()),
             _ if stages.is_empty() => Ok(vec![0; count]),
             Some(_) if site.last_stage && stages.len() != site.stage + 1 => {
@@ -125,11 +168,27 @@ impl Progressive {
         }
     }
 
+    /// As many groups as there will be, of tasks in their order: training finds the groups before its
+    /// first step, and whoever counts parameters need not know them.
+    fn not_found_yet(&self, site: &Site) -> TensorResult<Vec<usize>> {
+        let numbers = &self.config.num_groups;
+        let other = site.last_stage && numbers.len() != site.stage + 1;
+        match numbers.get(site.stage).filter(|_| !other) {
+            Some(number) => Ok((0..self.tasks.len()).map(|task| task.min(number - 1)).collect()),
+            None => Err(self.other_stages(site.stage + 1)),
+        }
+    }
+
     fn other_stages(&self, stages: usize) -> TensorError {
+        let (key, found) = match self.config.num_groups.len() {
+            0 => ("groups", format!("{} lists", self.config.groups.len())),
+            numbers => ("num_groups", format!("{numbers} numbers")),
+        };
+        let each = if key == "groups" { "list" } else { "number" };
         TensorError::Config {
-            key: "groups".into(),
-            expected: format!("one list per stage of the backbone, which has {stages} or more"),
-            found: format!("{} lists", self.config.groups.len()),
+            key: key.into(),
+            expected: format!("one {each} per stage of the backbone, which has {stages} or more"),
+            found,
         }
     }
 
@@ -230,6 +289,12 @@ mod tests {
         let message = |fields: Value| plan(fields).unwrap_err().to_string();
         for (fields, expected) in [
             (json!({"r": 0}), "r: expected at least 1, found 0"),
+            (json!({"num_groups": [1, 4]}), "num_groups.1: expected from 1 to 3 groups, found 4"),
+            (
+                json!({"num_groups": [1], "groups": [[["depth", "edge", "sal"]]]}),
+                "num_groups: expected none beside groups, which say all, found some",
+            ),
+            (json!({"similarity_batches": 0}), "similarity_batches: expected at least 1, found 0"),
             (json!({"lora_alpha": 0.0}), "lora_alpha: expected a positive number, found 0"),
             (
                 json!({"groups": [[["depth", "edge"]]]}),

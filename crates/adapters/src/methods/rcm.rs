@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! y_t = M_t W x_t + b,   M_t = g_t (.) V_t / |V_t|        |.| of rows
-//! V_t = I + B_t A_t, or a full matrix that starts at I
+//! V_t = I + B_t A_t, or a full matrix that starts at I; with axes M_t U^T W, and U for I
 //! ```
 //!
 //! `W` is the shared bank of filters. `M_t` is `[out, out]` on its output side, with rows as long as
@@ -11,26 +11,34 @@
 //! so that every task has the plain backbone. No task depends on what another trains. It merges into
 //! a weight per task.
 //!
-//! The paper turns filters to the principal axes of their answers first, which leaves the function as
-//! it is; that needs a pass over the data and is not part of this method. Low-rank `V_t` are a choice
-//! of ours for wide linear layers.
+//! With `response_init` filters are turned to the principal axes of their answers first, as in the
+//! paper: `W` becomes `U^T W` and `V_t` starts at `U`, so that the function stays as it is. `U` is
+//! found in a pass over training images. Low-rank `V_t` are a choice of ours for wide linear layers.
+
+mod add_task;
+mod modulator;
+mod responses;
 
 use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::{
-    Activations, Init, Kind, Linear, Parameter, Plain, Plan, Projection, Result as TensorResult,
-    Scope, Site, Tensor, Tensors, no_grad,
+    Activations, Init, Kind, Linear, Owner, Parameter, Plain, PlainPass, Plan, Projection,
+    Result as TensorResult, Scope, Site, Tensor, Tensors, cast, no_grad,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use add_task::add_task;
+use modulator::{Mixing, Modulator, modulated};
+use responses::{AllResponses, Responses};
 
 use crate::blocks::reweight::{OwnWeights, TaskWeights, put_task_weights, task_linear};
 use crate::blocks::targets::{TargetModules, Targets};
 use crate::blocks::tasks::check_tasks;
 use crate::blocks::tensors::{copy, take, widened};
 use crate::error::{Result, config};
-use crate::method::{Form, Method};
+use crate::method::{AddTask, Form, Method};
 
 /// Where merged weights of tasks lie.
 const GROUP: &str = "rcm_tasks";
@@ -44,6 +52,10 @@ pub struct RcmConfig {
     pub r: Option<i64>,
     /// Whether rows are normalised and scaled by `g_t`; `M_t = V_t` otherwise.
     pub normalized_feature_fusion: bool,
+    /// Whether filters are turned to the principal axes of their answers before training.
+    pub response_init: bool,
+    /// How many training images the axes are found from.
+    pub response_images: usize,
     /// Which projections are modulated; parts of a fused `qkv` have no modulators of their own.
     pub target_modules: TargetModules,
 }
@@ -51,13 +63,22 @@ pub struct RcmConfig {
 impl Default for RcmConfig {
     fn default() -> Self {
         let target_modules = TargetModules::Pattern("all-linear".into());
-        Self { r: None, normalized_feature_fusion: true, target_modules }
+        Self {
+            r: None,
+            normalized_feature_fusion: true,
+            response_init: false,
+            response_images: 256,
+            target_modules,
+        }
     }
 }
 
 impl RcmConfig {
     fn validate(&self, tasks: &[String]) -> Result<()> {
         check_tasks(tasks)?;
+        if self.response_images == 0 {
+            return Err(config("response_images", "at least 1", 0));
+        }
         match self.r {
             Some(r) if r < 1 => Err(config("r", "at least 1", r)),
             _ => self.target_modules.validate(),
@@ -79,7 +100,9 @@ impl Method for RcmConfig {
         self.validate(tasks)?;
         let targets = Targets::new(&self.target_modules)?;
         let (config, tasks) = (self.clone(), tasks.to_vec());
-        Ok(Rc::new(Rcm { config, tasks, form, targets }))
+        let turns = self.response_init && form == Form::Adapted;
+        let responses = turns.then(|| Rc::new(AllResponses::of(self.response_images)));
+        Ok(Rc::new(Rcm { config, tasks, form, targets, responses }))
     }
 
     fn parameters(&self) -> &'static [&'static str] {
@@ -89,6 +112,10 @@ impl Method for RcmConfig {
     fn not_per_task(&self) -> Option<&'static str> {
         Some("has parts of its own for every task in one trunk")
     }
+
+    fn new_tasks(&self) -> std::result::Result<AddTask, &'static str> {
+        Ok(add_task)
+    }
 }
 
 #[derive(Debug)]
@@ -97,10 +124,14 @@ struct Rcm {
     tasks: Vec<String>,
     form: Form,
     targets: Targets,
+    /// Of layers whose filters are turned.
+    responses: Option<Rc<AllResponses>>,
 }
 
 impl Rcm {
     fn modulator(&self, scope: &Scope, out: i64, task: &str) -> TensorResult<Modulator> {
+        // Every layer behind the modulator reads what it makes of the task's stream.
+        let scope = scope.owned_by(Owner { task: task.to_owned(), stage: None });
         let param = |name: &str, shape: &[i64], init| scope.pp(name).param(task, shape, init);
         let mixing = match self.config.r {
             Some(r) => Mixing::LowRank {
@@ -117,6 +148,23 @@ impl Rcm {
         let gain = || param("rcm_g", &[out], Init::ONES);
         let gain = self.config.normalized_feature_fusion.then(gain).transpose()?;
         Ok(Modulator { mixing, gain })
+    }
+
+    /// The axes of a layer, which start as the identity.
+    fn layer(
+        &self,
+        scope: &Scope,
+        out: i64,
+        modulators: &[Modulator],
+    ) -> TensorResult<Rc<Responses>> {
+        let axes = scope.buffer("rcm_U", &[out, out], Init::ZEROS)?;
+        let identity = Tensor::eye(out, (axes.kind(), axes.device()));
+        no_grad(|| axes.shallow_clone().copy_(&identity));
+        let full = modulators.iter().filter_map(|modulator| match &modulator.mixing {
+            Mixing::Full(v) => Some(v.shallow_clone()),
+            Mixing::LowRank { .. } => None,
+        });
+        Ok(Rc::new(Responses::new(axes, full.collect())))
     }
 
     /// The modulator of `task` at `path` in `tensors`, taken out of them.
@@ -143,8 +191,14 @@ impl Plan for Rcm {
             return Ok(Box::new(OwnWeights { base, weights }));
         }
         let modulator = |task: &String| self.modulator(scope, site.out_features, task);
-        let modulators = self.tasks.iter().map(modulator).collect::<TensorResult<_>>()?;
-        Ok(Box::new(RcmLinear { base, modulators }))
+        let modulators = self.tasks.iter().map(modulator).collect::<TensorResult<Vec<_>>>()?;
+        let turned = |all: &Rc<AllResponses>| -> TensorResult<Turned> {
+            let layer = self.layer(scope, site.out_features, &modulators)?;
+            all.push(layer.clone());
+            Ok(Turned { all: all.clone(), layer })
+        };
+        let turned = self.responses.as_ref().map(turned).transpose()?;
+        Ok(Box::new(RcmLinear { base, modulators, turned }))
     }
 
     fn check(&self, sites: &[Site], _parameters: &[Parameter]) -> TensorResult<()> {
@@ -155,6 +209,10 @@ impl Plan for Rcm {
         true
     }
 
+    fn plain_pass(&self) -> Option<&dyn PlainPass> {
+        self.responses.as_deref().map(|responses| responses as &dyn PlainPass)
+    }
+
     fn merge(&self, sites: &[Site], tensors: &Tensors) -> TensorResult<Tensors> {
         let mut merged = copy(tensors);
         for site in sites.iter().filter(|site| self.targets.adapts(site)) {
@@ -162,7 +220,10 @@ impl Plan for Rcm {
             let weight = take(&mut merged, &format!("{path}.weight"))?;
             let modulators = self.tasks.iter().map(|task| self.taken(&mut merged, path, task));
             let modulators = modulators.collect::<TensorResult<Vec<_>>>()?;
-            let weights = modulated(&modulators, &widened(&weight));
+            let axes =
+                self.config.response_init.then(|| take(&mut merged, &format!("{path}.rcm_U")));
+            let axes = axes.transpose()?;
+            let weights = modulated(&modulators, &widened(&weight), axes.as_ref());
             put_task_weights(&mut merged, path, GROUP, &self.tasks, &weights);
             merged.insert(format!("{path}.weight"), weight);
         }
@@ -170,66 +231,42 @@ impl Plan for Rcm {
     }
 }
 
-/// `M_t`.
-#[derive(Debug)]
-struct Modulator {
-    mixing: Mixing,
-    /// `g_t`, `[out]`; none where rows are not normalised.
-    gain: Option<Tensor>,
-}
-
-/// `V_t`.
-#[derive(Debug)]
-enum Mixing {
-    /// `[out, out]`.
-    Full(Tensor),
-    /// `A`: `[r, out]`, `B`: `[out, r]`.
-    LowRank { a: Tensor, b: Tensor },
-}
-
-impl Modulator {
-    /// `M_t W`, `[out, in]`, of `W`.
-    fn weight(&self, weight: &Tensor) -> Tensor {
-        let (product, squares) = match &self.mixing {
-            Mixing::Full(v) => (v.matmul(weight), squares_of_rows(v)),
-            Mixing::LowRank { a, b } => (weight + b.matmul(&a.matmul(weight)), squares(a, b)),
-        };
-        match &self.gain {
-            None => product,
-            Some(gain) => product * (gain / squares.sqrt()).unsqueeze(1),
-        }
-    }
-}
-
-/// `[out]`.
-fn squares_of_rows(v: &Tensor) -> Tensor {
-    v.square().sum_dim_intlist([1i64].as_slice(), false, None::<Kind>)
-}
-
-/// Squared lengths of the rows of `I + B A`, `[out]`, without that matrix.
-fn squares(a: &Tensor, b: &Tensor) -> Tensor {
-    let along = |t: Tensor| t.sum_dim_intlist([1i64].as_slice(), false, None::<Kind>);
-    let diagonal = along(b * a.tr());
-    let within = along(b.matmul(&a.matmul(&a.tr())) * b);
-    diagonal * 2.0 + within + 1.0
-}
-
-/// `[tasks, out, in]`.
-fn modulated(modulators: &[Modulator], weight: &Tensor) -> Tensor {
-    let weights: Vec<Tensor> = modulators.iter().map(|m| m.weight(weight)).collect();
-    Tensor::stack(&weights, 0)
-}
-
 /// `M_t W x_t + b`.
 #[derive(Debug)]
 struct RcmLinear {
     base: Linear,
     modulators: Vec<Modulator>,
+    turned: Option<Turned>,
+}
+
+/// What belongs to filters that are turned.
+#[derive(Debug)]
+struct Turned {
+    all: Rc<AllResponses>,
+    layer: Rc<Responses>,
+}
+
+impl RcmLinear {
+    /// The frozen layer, whose answers are noted.
+    fn plain(&self, x: &Activations, layer: &Responses) -> Activations {
+        x.map(|t| {
+            let y = self.base.forward(t);
+            layer.note(&match &self.base.bias {
+                Some(bias) => &y - cast(bias, y.kind()),
+                None => y.shallow_clone(),
+            });
+            y
+        })
+    }
 }
 
 impl Projection for RcmLinear {
     fn forward(&self, x: &Activations, _train: bool) -> Activations {
-        let weights = modulated(&self.modulators, &widened(&self.base.weight));
+        if let Some(Turned { layer, .. }) = self.turned.as_ref().filter(|t| t.all.is_plain()) {
+            return self.plain(x, layer);
+        }
+        let axes = self.turned.as_ref().map(|turned| &turned.layer.axes);
+        let weights = modulated(&self.modulators, &widened(&self.base.weight), axes);
         Activations::PerTask(task_linear(x, &weights, self.base.bias.as_ref()))
     }
 }
@@ -248,19 +285,6 @@ mod tests {
         difference.abs().max().double_value(&[])
     }
 
-    /// Low-rank and full modulators of the same matrix agree with its definition.
-    #[test]
-    fn rows_are_as_long_as_their_gain() {
-        let (a, b, gain, weight) = (draw(&[2, 5]), draw(&[5, 2]), draw(&[5]), draw(&[5, 7]));
-        let v = b.matmul(&a) + Tensor::eye(5, (Kind::Float, Device::Cpu));
-        let lengths = squares_of_rows(&v).sqrt();
-        let expected = (&v * (&gain / lengths).unsqueeze(1)).matmul(&weight);
-        for mixing in [Mixing::LowRank { a, b }, Mixing::Full(v)] {
-            let modulator = Modulator { mixing, gain: Some(gain.shallow_clone()) };
-            assert!(largest(modulator.weight(&weight) - &expected) < 1e-4);
-        }
-    }
-
     #[test]
     fn a_step_of_one_task_leaves_the_others_bit_for_bit() {
         let modulators: Vec<Modulator> = (0..2)
@@ -270,7 +294,7 @@ mod tests {
             })
             .collect();
         let base = Linear { weight: draw(&[5, 7]).detach(), bias: None };
-        let layer = RcmLinear { base, modulators };
+        let layer = RcmLinear { base, modulators, turned: None };
         let x = Activations::Shared(draw(&[3, 7]).detach());
         let before = layer.forward(&x, true);
         before.task(1).sum(Kind::Float).backward();
@@ -284,8 +308,10 @@ mod tests {
 
     #[test]
     fn fields_out_of_range_are_named() {
-        let config: RcmConfig = serde_json::from_value(json!({"r": 0})).unwrap();
-        let message = config.plan(&["sal".to_owned()], Form::Adapted).unwrap_err().to_string();
-        assert_eq!(message, "r: expected at least 1, found 0");
+        for key in ["r", "response_images"] {
+            let config: RcmConfig = serde_json::from_value(json!({key: 0})).unwrap();
+            let message = config.plan(&["sal".to_owned()], Form::Adapted).unwrap_err().to_string();
+            assert_eq!(message, format!("{key}: expected at least 1, found 0"));
+        }
     }
 }

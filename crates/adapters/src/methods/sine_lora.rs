@@ -19,6 +19,7 @@ use polyptych_tensor::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::blocks::asked::Asked;
 use crate::blocks::low_rank::{LowRank, LowRankInit};
 use crate::blocks::reweight::{Reweight, Reweighted};
 use crate::blocks::targets::{QkvPart, TargetModules, Targets};
@@ -117,7 +118,7 @@ impl Plan for SineLora {
             Ok((*part, LowRank::new(&own, NAMES, shape, LowRankInit::Identity)?))
         };
         let pairs = parts.iter().map(factors).collect::<TensorResult<_>>()?;
-        Ok(Box::new(Reweighted { base, reweight: self.sines(pairs) }))
+        Ok(Box::new(Reweighted::new(base, self.sines(pairs), &Asked::default())))
     }
 
     fn check(&self, sites: &[Site], _parameters: &[Parameter]) -> TensorResult<()> {

@@ -23,10 +23,12 @@ use polyptych_tensor::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::blocks::asked::Asked;
 use crate::blocks::low_rank::{LowRank, LowRankInit};
 use crate::blocks::reweight::{Reweight, Reweighted};
 use crate::blocks::targets::{TargetModules, Targets};
 use crate::blocks::tensors::{copy, take, widened};
+use crate::deltas::{dense, low_rank};
 use crate::error::{Result, config};
 use crate::method::{Form, Method};
 
@@ -102,7 +104,7 @@ struct Taps {
     form: Form,
     targets: Targets,
     /// `s` of every layer, `[1]` each.
-    scalars: RefCell<Vec<Tensor>>,
+    scalars: RefCell<Vec<(String, Tensor)>>,
 }
 
 impl Taps {
@@ -135,6 +137,19 @@ impl Taps {
     }
 }
 
+impl Taps {
+    /// What the layer at `site` may change by, taken out of `tensors`.
+    fn taken_from(&self, tensors: &mut Tensors, site: &Site) -> TensorResult<Selected> {
+        let mut own = |name: &str| take(tensors, &format!("{}.{name}", site.path));
+        let delta = match self.config.r {
+            None => Delta::Full(own("taps_delta")?),
+            Some(_) => Delta::LowRank(LowRank { a: own("taps_A")?, b: own("taps_B")? }),
+        };
+        let bias = self.changes_bias(site).then(|| own("taps_bias")).transpose()?;
+        Ok(Selected { s: own("taps_s")?, tau: self.config.tau, delta, bias })
+    }
+}
+
 impl Plan for Taps {
     fn projection(&self, scope: &Scope, site: &Site) -> TensorResult<Box<dyn Projection>> {
         let base = Linear::new(scope, site.in_features, site.out_features, site.bias)?;
@@ -142,8 +157,8 @@ impl Plan for Taps {
             return Ok(Box::new(Plain(base)));
         }
         let reweight = self.selected(&scope.adapter(), site)?;
-        self.scalars.borrow_mut().push(reweight.s.shallow_clone());
-        Ok(Box::new(Reweighted { base, reweight }))
+        self.scalars.borrow_mut().push((site.path.clone(), reweight.s.shallow_clone()));
+        Ok(Box::new(Reweighted::new(base, reweight, &Asked::default())))
     }
 
     fn check(&self, sites: &[Site], _parameters: &[Parameter]) -> TensorResult<()> {
@@ -154,6 +169,7 @@ impl Plan for Taps {
     fn penalty(&self) -> Option<Tensor> {
         let all = self.scalars.borrow();
         let penalised = self.config.lambda > 0.0 && !all.is_empty();
+        let all: Vec<&Tensor> = all.iter().map(|(_, s)| s).collect();
         penalised.then(|| Tensor::cat(&all, 0).abs().mean(Kind::Float) * self.config.lambda)
     }
 
@@ -161,16 +177,11 @@ impl Plan for Taps {
         let mut merged = copy(tensors);
         for site in sites.iter().filter(|site| self.adapts(site)) {
             let (path, has_bias) = (&site.path, self.changes_bias(site));
-            let mut own = |name: &str| take(&mut merged, &format!("{path}.{name}"));
-            let delta = match self.config.r {
-                None => Delta::Full(own("taps_delta")?),
-                Some(_) => Delta::LowRank(LowRank { a: own("taps_A")?, b: own("taps_B")? }),
-            };
-            let bias = has_bias.then(|| own("taps_bias")).transpose()?;
-            let selected = Selected { s: own("taps_s")?, tau: self.config.tau, delta, bias };
+            let selected = self.taken_from(&mut merged, site)?;
             if !selected.is_kept() {
                 continue;
             }
+            let mut own = |name: &str| take(&mut merged, &format!("{path}.{name}"));
             let weight = selected.shared(&widened(&own("weight")?));
             let bias = has_bias.then(|| own("bias")).transpose()?;
             let bias = bias.map(|bias| selected.bias(&widened(&bias)));
@@ -178,6 +189,26 @@ impl Plan for Taps {
             merged.extend(bias.map(|bias| (format!("{path}.bias"), bias)));
         }
         Ok(merged)
+    }
+
+    fn taken(&self) -> Option<Vec<(String, Vec<f64>)>> {
+        let tau = self.config.tau;
+        let kept = |s: &Tensor| no_grad(|| s.ge(tau).double_value(&[0]));
+        let scalars = self.scalars.borrow();
+        let layers = scalars.iter().map(|(path, s)| (path.clone(), vec![kept(s)]));
+        (!scalars.is_empty()).then(|| layers.collect())
+    }
+
+    /// The layers that were selected.
+    fn delta(&self, sites: &[Site], tensors: &Tensors) -> TensorResult<Option<Tensors>> {
+        let (mut tensors, mut kept) = (copy(tensors), Tensors::new());
+        for site in sites.iter().filter(|site| self.adapts(site)) {
+            let selected = self.taken_from(&mut tensors, site)?;
+            if selected.is_kept() {
+                kept.extend(selected.stored(&site.path));
+            }
+        }
+        Ok(Some(kept))
     }
 }
 
@@ -214,6 +245,17 @@ impl Selected {
     fn indicator(&self) -> Tensor {
         let hard = self.s.detach().ge(self.tau).to_kind(self.s.kind());
         hard + (&self.s - self.s.detach())
+    }
+
+    /// What is added to weight and bias of the layer at `path`.
+    fn stored(&self, path: &str) -> Tensors {
+        let weight = format!("{path}.weight");
+        let mut stored = match &self.delta {
+            Delta::Full(delta) => Tensors::from([dense(&weight, delta)]),
+            Delta::LowRank(LowRank { a, b }) => Tensors::from(low_rank(&weight, a, b)),
+        };
+        stored.extend(self.bias.iter().map(|bias| dense(&format!("{path}.bias"), bias)));
+        stored
     }
 
     fn is_kept(&self) -> bool {

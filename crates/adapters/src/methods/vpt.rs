@@ -13,12 +13,12 @@ use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::{
-    Error as TensorError, Init, Parameter, Plan, Prompts, Result as TensorResult, Scope, Site,
-    SiteKind, Tensor, dropout,
+    Init, Parameter, Plan, Prompts, Result as TensorResult, Scope, Site, Tensor, dropout,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::blocks::prompts::{UNMERGEABLE, check_place};
 use crate::error::{Result, config};
 use crate::method::{Form, Method};
 
@@ -101,18 +101,11 @@ impl Plan for Vpt {
     }
 
     fn check(&self, sites: &[Site], _parameters: &[Parameter]) -> TensorResult<()> {
-        match sites.iter().any(|site| site.kind == SiteKind::Block) {
-            true => Ok(()),
-            false => Err(TensorError::Config {
-                key: "adapter".into(),
-                expected: "a backbone with a place for prompts, such as a ViT or a Swin".into(),
-                found: "vpt on one without".into(),
-            }),
-        }
+        check_place("vpt", sites)
     }
 
     fn unmergeable(&self) -> Option<String> {
-        Some("prompts are tokens among an image's, and no weight can hold them".to_owned())
+        Some(UNMERGEABLE.into())
     }
 }
 

@@ -178,6 +178,8 @@ pub struct Ambiguity {
     pub expected: &'static str,
     /// What it may be instead.
     pub found: &'static str,
+    /// The field of a `config.json` beside the weights that tells, if there is one.
+    pub settled_by: Option<&'static str>,
 }
 
 /// What timm's `create_model` needs.
@@ -193,14 +195,58 @@ pub struct TimmModel {
     pub model_args: Value,
 }
 
-/// Named configurations, as [`Architecture::variants`] has them.
-pub(super) fn shared<A: Architecture + 'static>(
-    variants: Vec<(&'static str, A)>,
-) -> Vec<(&'static str, Arc<dyn Architecture>)> {
-    variants.into_iter().map(|(name, config)| (name, Arc::new(config) as Arc<_>)).collect()
-}
-
 /// Whether patches of `patch_size` leave a rest of an image of `img_size`.
 pub(super) fn has_rest(img_size: [i64; 2], patch_size: i64) -> bool {
     img_size.iter().any(|side| side % patch_size != 0)
 }
+
+/// What an [`Architecture`] answers alike whose configuration has timm's `img_size`, `in_chans`,
+/// `num_classes` and `drop_path_rate`, and whose room has `parameters`.
+macro_rules! timm_answers {
+    () => {
+        fn variants(&self) -> Vec<(&'static str, std::sync::Arc<dyn Architecture>)> {
+            let all = Self::variants().into_iter();
+            all.map(|(name, config)| (name, std::sync::Arc::new(config) as _)).collect()
+        }
+
+        fn summary(&self) -> $crate::Summary {
+            self.summarized()
+        }
+
+        fn image(&self) -> (i64, [i64; 2]) {
+            (self.in_chans, self.img_size)
+        }
+
+        fn num_classes(&self) -> i64 {
+            self.num_classes
+        }
+
+        fn with(&self, args: $crate::ModelArgs) -> std::sync::Arc<dyn Architecture> {
+            std::sync::Arc::new(Self {
+                img_size: args.img_size.unwrap_or(self.img_size),
+                num_classes: args.num_classes.unwrap_or(self.num_classes),
+                in_chans: args.in_chans.unwrap_or(self.in_chans),
+                drop_path_rate: args.drop_path_rate.unwrap_or(self.drop_path_rate),
+                ..self.clone()
+            })
+        }
+
+        fn init(
+            &self,
+            scope: &polyptych_tensor::Scope,
+            plan: &dyn polyptych_tensor::Plan,
+            options: $crate::Options,
+        ) -> $crate::Result<Box<dyn $crate::Backbone>> {
+            Ok(Box::new(Self::init(self, scope, plan, options)?))
+        }
+
+        fn summary_of(&self, tensors: &polyptych_tensor::Tensors) -> Option<$crate::Summary> {
+            Self::summary_of_tensors(tensors)
+        }
+
+        fn has_parameter(&self, name: &str) -> bool {
+            parameters::has_parameter(name)
+        }
+    };
+}
+pub(super) use timm_answers;

@@ -20,6 +20,7 @@ use crate::blocks::grad_checkpointing::GradCheckpointing;
 use crate::blocks::layer_scope::LayerScope;
 use crate::blocks::neck::LevelNeck;
 use crate::blocks::patch_embed::check_image;
+use crate::blocks::pooling::{mean_of_map, normed};
 use crate::blocks::streams::PassedStreams;
 use crate::blocks::tap::widen;
 use crate::error::Result;
@@ -105,13 +106,7 @@ impl Backbone for ConvNext {
     }
 
     fn forward_head(&self, features: &Activations, pre_logits: bool) -> Activations {
-        let pooled = features.map(|t| {
-            let mean = t.mean_dim([1i64, 2].as_slice(), false, t.kind());
-            match &self.norm {
-                Some(norm) => norm.forward(&mean),
-                None => mean,
-            }
-        });
+        let pooled = normed(self.norm.as_ref(), mean_of_map(features));
         self.head.forward(pooled, pre_logits)
     }
 

@@ -13,8 +13,6 @@ mod parameters;
 mod rope;
 mod variants;
 
-use std::rc::Rc;
-
 use polyptych_tensor::{Activations, LayerNorm, Plan, Scope, Tensor};
 
 pub use config::{EvaConfig, RopeType};
@@ -22,14 +20,11 @@ pub use config::{EvaConfig, RopeType};
 use super::vit::GlobalPool;
 use crate::backbone::{Backbone, FeatureInfo, Intermediates, Options};
 use crate::blocks::classifier::Classifier;
-use crate::blocks::grad_checkpointing::GradCheckpointing;
 use crate::blocks::layer_scope::LayerScope;
 use crate::blocks::neck::LevelNeck;
 use crate::blocks::patch_embed::PatchEmbed;
-use crate::blocks::plain_stages::{block_scope, ends_with, feature_info, map_of, widen_levels};
-use crate::blocks::prompts::PromptTokens;
-use crate::blocks::streams::PassedStreams;
-use crate::blocks::tap::StageTap;
+use crate::blocks::plain_trunk::PlainTrunk;
+use crate::blocks::pooling::normed;
 use crate::blocks::token_embed::TokenEmbed;
 use crate::error::Result;
 use block::Block;
@@ -41,14 +36,11 @@ pub struct Eva {
     patch_embed: PatchEmbed,
     token_embed: TokenEmbed,
     rope: Option<Rope>,
-    blocks: Vec<Rc<Block>>,
+    trunk: PlainTrunk<Block>,
     norm: Option<LayerNorm>,
     fc_norm: Option<LayerNorm>,
     head: Classifier,
-    passed_streams: PassedStreams,
-    grad_checkpointing: GradCheckpointing,
     neck: LevelNeck,
-    feature_info: Vec<FeatureInfo>,
     config: EvaConfig,
 }
 
@@ -76,27 +68,19 @@ impl Eva {
             let norm = || LayerNorm::new(&scope.pp(name), dim, config.norm_eps);
             (top && wanted).then(norm).transpose()
         };
-        let block = |index| {
-            Block::new(&block_scope(&top_scope, index, config.depth), config, index).map(Rc::new)
-        };
-        let blocks = (0..config.depth).map(block).collect::<Result<Vec<_>, _>>()?;
-        let beside: Vec<_> = blocks.iter().map(|block| block.beside()).collect();
-        let mut feature_info = feature_info(config.depth, dim, config.patch_size);
-        widen_levels(&mut feature_info, &beside, top)?;
+        let block = |scope: &LayerScope, index| Block::new(scope, config, index);
+        let trunk = PlainTrunk::new(&top_scope, plan, options, config.shape(), block)?;
         let (embed, behind) = (scope.pp("patch_embed"), config.norm_behind_pool());
         let num_classes = if top { config.num_classes } else { 0 };
         Ok(Self {
             patch_embed: PatchEmbed::new(&embed, config.patch_size, [config.in_chans, dim], None)?,
             token_embed: TokenEmbed::new(scope, config.tokens())?,
             rope: Rope::of(config),
-            blocks,
             norm: norm(!behind, "norm")?,
             fc_norm: norm(behind, "fc_norm")?,
             head: Classifier::new(&scope.pp("head"), dim, num_classes)?,
-            passed_streams: PassedStreams::of(plan),
-            grad_checkpointing: GradCheckpointing::of(options),
-            neck: LevelNeck::of(plan, scope, &feature_info)?,
-            feature_info,
+            neck: LevelNeck::of(plan, scope, trunk.feature_info())?,
+            trunk,
             config: config.clone(),
         })
     }
@@ -119,47 +103,27 @@ impl Backbone for Eva {
         let patches = self.patch_embed.forward(image);
         let grid = [patches.size()[1], patches.size()[2]];
         let turn = self.rope.as_ref().map(|rope| rope.turn(grid, patches.device()));
-        let mut x = Activations::Shared(self.token_embed.forward(&patches));
-        let mut levels = Vec::new();
-        let mut held = PromptTokens::none(self.config.prefix_tokens());
-        let mut tap = StageTap::default();
-        for (index, block) in self.blocks.iter().enumerate() {
-            x = held.renew(x, block.prompts(), train);
-            let turn = turn.as_ref().map(|turn| turn.behind(held.end()));
-            let forward =
-                move |block: &Block, x: &Activations| block.forward(x, turn.as_ref(), train);
-            let output = self.grad_checkpointing.run(block, &x, forward);
-            x = tap.join(output, block.beside());
-            if ends_with(index, self.config.depth) {
-                x = std::mem::take(&mut tap).level(x);
-                levels.push(x.map(|t| map_of(t, held.end(), grid)));
-                if index + 1 < self.config.depth {
-                    x = self.passed_streams.of_level(&x);
-                }
-            }
-        }
-        let features = apply(self.norm.as_ref(), held.without(x));
+        let x = Activations::Shared(self.token_embed.forward(&patches));
+        let forward = |before| {
+            let turn = turn.as_ref().map(|turn| turn.behind(before));
+            move |block: &Block, x: &Activations| block.forward(x, turn.as_ref(), train)
+        };
+        let (x, levels) = self.trunk.forward(x, grid, train, forward);
+        let features = normed(self.norm.as_ref(), x);
         let levels = self.neck.forward(levels, train);
         Ok(Intermediates { features, levels })
     }
 
     fn forward_head(&self, features: &Activations, pre_logits: bool) -> Activations {
-        let pooled = apply(self.fc_norm.as_ref(), features.map(|t| self.pool(t)));
+        let pooled = normed(self.fc_norm.as_ref(), features.map(|t| self.pool(t)));
         self.head.forward(pooled, pre_logits)
     }
 
     fn feature_info(&self) -> &[FeatureInfo] {
-        &self.feature_info
+        self.trunk.feature_info()
     }
 
     fn num_features(&self) -> i64 {
         self.config.embed_dim
-    }
-}
-
-fn apply(norm: Option<&LayerNorm>, x: Activations) -> Activations {
-    match norm {
-        Some(norm) => x.map(|t| norm.forward(t)),
-        None => x,
     }
 }

@@ -44,3 +44,9 @@ pub(super) fn numbered<'a>(name: &'a str, prefix: &str) -> Option<&'a str> {
     let (number, rest) = name.strip_prefix(prefix)?.split_once('.')?;
     number.bytes().all(|byte| byte.is_ascii_digit()).then_some(rest)
 }
+
+/// The number behind `prefix`, and what stands behind it.
+pub(crate) fn numbered_as<'a>(name: &'a str, prefix: &str) -> Option<(usize, &'a str)> {
+    let (number, rest) = name.strip_prefix(prefix)?.split_once('.')?;
+    Some((number.parse().ok()?, rest))
+}

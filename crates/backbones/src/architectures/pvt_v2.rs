@@ -24,6 +24,7 @@ use crate::blocks::grad_checkpointing::GradCheckpointing;
 use crate::blocks::layer_scope::LayerScope;
 use crate::blocks::neck::LevelNeck;
 use crate::blocks::patch_embed::check_image;
+use crate::blocks::pooling::mean_of_map;
 use crate::blocks::streams::PassedStreams;
 use crate::blocks::tap::widen;
 use crate::error::Result;
@@ -105,7 +106,7 @@ impl Backbone for PvtV2 {
     }
 
     fn forward_head(&self, features: &Activations, pre_logits: bool) -> Activations {
-        let pooled = features.map(|t| t.mean_dim([1i64, 2].as_slice(), false, t.kind()));
+        let pooled = mean_of_map(features);
         self.head.forward(pooled, pre_logits)
     }
 

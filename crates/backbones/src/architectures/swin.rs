@@ -16,6 +16,7 @@ mod prompts;
 mod rounding;
 mod stage;
 mod tables;
+mod task_prompts;
 mod v2;
 mod variants;
 mod window_size;
@@ -34,6 +35,7 @@ use crate::blocks::grad_checkpointing::GradCheckpointing;
 use crate::blocks::layer_scope::LayerScope;
 use crate::blocks::neck::LevelNeck;
 use crate::blocks::patch_embed::PatchEmbed;
+use crate::blocks::pooling::mean_of_map;
 use crate::blocks::streams::PassedStreams;
 use crate::blocks::tap::widen;
 use crate::error::Result;
@@ -149,12 +151,14 @@ impl Backbone for Swin {
     fn forward_intermediates(&self, image: &Tensor, train: bool) -> Result<Intermediates> {
         self.patch_embed.check(image)?;
         let mut x = Activations::Shared(self.patch_embed.forward(image));
+        let mut task_prompts = None;
         let mut levels = Vec::with_capacity(self.stages.len());
         for (index, stage) in self.stages.iter().enumerate() {
-            let (level, on) =
-                self.leave(index, stage.forward_blocks(x, self.grad_checkpointing, train), train);
+            let (level, left) =
+                stage.forward_blocks((x, task_prompts), self.grad_checkpointing, train);
+            let (level, on) = self.leave(index, level, train);
             levels.push(level);
-            x = on;
+            (x, task_prompts) = (on, left);
         }
         let features = match &self.norm {
             Some(norm) => x.map(|t| norm.forward(t)),
@@ -165,7 +169,7 @@ impl Backbone for Swin {
     }
 
     fn forward_head(&self, features: &Activations, pre_logits: bool) -> Activations {
-        let pooled = features.map(|t| t.mean_dim([1i64, 2].as_slice(), false, t.kind()));
+        let pooled = mean_of_map(features);
         self.head.forward(pooled, pre_logits)
     }
 

@@ -11,22 +11,17 @@ mod layer_scale;
 mod parameters;
 mod variants;
 
-use std::rc::Rc;
-
 use polyptych_tensor::{Activations, LayerNorm, Plan, Scope, Tensor};
 
 pub use config::{GlobalPool, VitConfig};
 
 use crate::backbone::{Backbone, FeatureInfo, Intermediates, Options};
 use crate::blocks::classifier::Classifier;
-use crate::blocks::grad_checkpointing::GradCheckpointing;
 use crate::blocks::layer_scope::LayerScope;
 use crate::blocks::neck::LevelNeck;
 use crate::blocks::patch_embed::PatchEmbed;
-use crate::blocks::plain_stages::{block_scope, ends_with, feature_info, map_of, widen_levels};
-use crate::blocks::prompts::PromptTokens;
-use crate::blocks::streams::PassedStreams;
-use crate::blocks::tap::StageTap;
+use crate::blocks::plain_trunk::PlainTrunk;
+use crate::blocks::pooling::normed;
 use crate::blocks::token_embed::TokenEmbed;
 use crate::error::Result;
 use attn_pool::AttentionPool;
@@ -38,16 +33,13 @@ pub struct Vit {
     patch_embed: PatchEmbed,
     token_embed: TokenEmbed,
     norm_pre: Option<LayerNorm>,
-    blocks: Vec<Rc<Block>>,
+    trunk: PlainTrunk<Block>,
     norm: Option<LayerNorm>,
     attn_pool: Option<AttentionPool>,
     fc_norm: Option<LayerNorm>,
     head: Classifier,
     head_dist: Classifier,
-    passed_streams: PassedStreams,
-    grad_checkpointing: GradCheckpointing,
     neck: LevelNeck,
-    feature_info: Vec<FeatureInfo>,
     config: VitConfig,
 }
 
@@ -67,14 +59,9 @@ impl Vit {
         let pool = || AttentionPool::new(&scope.pp("attn_pool"), config);
         let behind = config.norm_behind_pool();
         let embed = scope.pp("patch_embed");
-        let block = |index| {
-            Block::new(&block_scope(&top_scope, index, config.depth), config, index).map(Rc::new)
-        };
         let num_classes = if top { config.num_classes } else { 0 };
-        let blocks = (0..config.depth).map(block).collect::<Result<Vec<_>, _>>()?;
-        let beside: Vec<_> = blocks.iter().map(|block| block.beside()).collect();
-        let mut feature_info = feature_info(config.depth, dim, config.patch_size);
-        widen_levels(&mut feature_info, &beside, top)?;
+        let block = |scope: &LayerScope, index| Block::new(scope, config, index);
+        let trunk = PlainTrunk::new(&top_scope, plan, options, config.shape(), block)?;
         Ok(Self {
             patch_embed: PatchEmbed::with_bias(
                 &embed,
@@ -85,7 +72,6 @@ impl Vit {
             )?,
             token_embed: TokenEmbed::new(scope, config.tokens())?,
             norm_pre: norm(config.pre_norm, "norm_pre")?,
-            blocks,
             norm: norm(top && !behind, "norm")?,
             attn_pool: (top && config.global_pool == GlobalPool::Map).then(pool).transpose()?,
             fc_norm: norm(top && behind, "fc_norm")?,
@@ -95,10 +81,8 @@ impl Vit {
                 dim,
                 if config.distilled { num_classes } else { 0 },
             )?,
-            passed_streams: PassedStreams::of(plan),
-            grad_checkpointing: GradCheckpointing::of(options),
-            neck: LevelNeck::of(plan, scope, &feature_info)?,
-            feature_info,
+            neck: LevelNeck::of(plan, scope, trunk.feature_info())?,
+            trunk,
             config: config.clone(),
         })
     }
@@ -120,7 +104,7 @@ impl Vit {
     /// The mean of what the class token and the distillation token give.
     fn forward_distilled(&self, features: &Activations, pre_logits: bool) -> Activations {
         let of = |head: &Classifier, index: i64| {
-            let token = apply(self.fc_norm.as_ref(), features.map(|t| t.select(1, index)));
+            let token = normed(self.fc_norm.as_ref(), features.map(|t| t.select(1, index)));
             head.forward(token, pre_logits)
         };
         of(&self.head, 0).add(&of(&self.head_dist, 1)).map(|sum| sum / 2.0)
@@ -138,55 +122,57 @@ impl VitConfig {
     }
 }
 
-impl Backbone for Vit {
-    fn forward_intermediates(&self, image: &Tensor, train: bool) -> Result<Intermediates> {
+impl Vit {
+    fn run(
+        &self,
+        image: &Tensor,
+        train: bool,
+        meet: &mut dyn FnMut(usize, Activations) -> Activations,
+    ) -> Result<Intermediates> {
         self.patch_embed.check(image)?;
         let patches = self.patch_embed.forward(image);
         let grid = [patches.size()[1], patches.size()[2]];
         let tokens = Activations::Shared(self.token_embed.forward(&patches));
-        let mut x = apply(self.norm_pre.as_ref(), tokens);
-        let mut levels = Vec::new();
-        let mut held = PromptTokens::none(self.config.prefix_tokens());
-        let mut tap = StageTap::default();
-        for (index, block) in self.blocks.iter().enumerate() {
-            x = held.renew(x, block.prompts(), train);
-            let output =
-                self.grad_checkpointing.run(block, &x, move |block, x| block.forward(x, train));
-            x = tap.join(output, block.beside());
-            if ends_with(index, self.config.depth) {
-                x = std::mem::take(&mut tap).level(x);
-                levels.push(x.map(|t| map_of(t, held.end(), grid)));
-                // What stays behind leaves here; the last stage's streams are also the final features.
-                if index + 1 < self.config.depth {
-                    x = self.passed_streams.of_level(&x);
-                }
-            }
-        }
-        let features = apply(self.norm.as_ref(), held.without(x));
+        let x = normed(self.norm_pre.as_ref(), tokens);
+        let forward = |_| move |block: &Block, x: &Activations| block.forward(x, train);
+        let (x, levels) = self.trunk.forward_meeting(x, grid, train, meet, forward);
+        let features = normed(self.norm.as_ref(), x);
         let levels = self.neck.forward(levels, train);
         Ok(Intermediates { features, levels })
+    }
+}
+
+impl Backbone for Vit {
+    fn forward_intermediates(&self, image: &Tensor, train: bool) -> Result<Intermediates> {
+        self.run(image, train, &mut |_, x| x)
+    }
+
+    fn meeting_blocks(&self) -> usize {
+        self.trunk.depth()
+    }
+
+    fn forward_meeting(
+        &self,
+        image: &Tensor,
+        train: bool,
+        meet: &mut dyn FnMut(usize, Activations) -> Activations,
+    ) -> Result<Activations> {
+        Ok(self.run(image, train, meet)?.features)
     }
 
     fn forward_head(&self, features: &Activations, pre_logits: bool) -> Activations {
         if self.config.distilled {
             return self.forward_distilled(features, pre_logits);
         }
-        let pooled = apply(self.fc_norm.as_ref(), features.map(|t| self.pool(t)));
+        let pooled = normed(self.fc_norm.as_ref(), features.map(|t| self.pool(t)));
         self.head.forward(pooled, pre_logits)
     }
 
     fn feature_info(&self) -> &[FeatureInfo] {
-        &self.feature_info
+        self.trunk.feature_info()
     }
 
     fn num_features(&self) -> i64 {
         self.config.embed_dim
-    }
-}
-
-fn apply(norm: Option<&LayerNorm>, x: Activations) -> Activations {
-    match norm {
-        Some(norm) => x.map(|t| norm.forward(t)),
-        None => x,
     }
 }

@@ -36,4 +36,19 @@ impl ActLayer {
             ActLayer::QuickGelu => "quick_gelu",
         }
     }
+
+    /// Hugging Face's word.
+    pub(crate) fn hugging_face(self) -> &'static str {
+        match self {
+            ActLayer::Gelu => "gelu",
+            ActLayer::GeluTanh => "gelu_pytorch_tanh",
+            ActLayer::QuickGelu => "quick_gelu",
+        }
+    }
+
+    /// The one that Hugging Face calls `name`.
+    pub(crate) fn of_hugging_face(name: &str) -> Option<Self> {
+        let all = [ActLayer::Gelu, ActLayer::GeluTanh, ActLayer::QuickGelu];
+        all.into_iter().find(|act| act.hugging_face() == name)
+    }
 }

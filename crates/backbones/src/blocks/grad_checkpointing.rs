@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use polyptych_tensor::{Activations, grad_checkpoint};
+use polyptych_tensor::{CheckpointInput, grad_checkpoint};
 
 use crate::backbone::Options;
 
@@ -22,11 +22,11 @@ impl GradCheckpointing {
     }
 
     /// `forward(part, x)`.
-    pub(crate) fn run<P: 'static, R>(
+    pub(crate) fn run<P: 'static, X: CheckpointInput + 'static, R>(
         self,
         part: &Rc<P>,
-        x: &Activations,
-        forward: impl Fn(&P, &Activations) -> R + 'static,
+        x: &X,
+        forward: impl Fn(&P, &X) -> R + 'static,
     ) -> R {
         match self {
             GradCheckpointing::Off => forward(part, x),

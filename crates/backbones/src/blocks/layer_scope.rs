@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use polyptych_tensor::{
     Gate, Parallel, ParameterKind, Plan, Projection, Prompts, Result, Scope, Site, SiteKind,
+    TaskPrompts,
 };
 
 /// A scope together with the plan and the stage that hold there.
@@ -75,6 +76,13 @@ impl<'a> LayerScope<'a> {
     pub(crate) fn prompts(&self, dim: i64, patch: [i64; 2]) -> Result<Option<Box<dyn Prompts>>> {
         let block = self.site(&self.params, SiteKind::Block, [dim, dim], false);
         self.plan.prompts(&self.params, &block, patch)
+    }
+
+    /// The tokens of tasks that pass the block that stands here beside the image's, of `dim` numbers
+    /// each.
+    pub(crate) fn task_prompts(&self, dim: i64) -> Result<Option<Box<dyn TaskPrompts>>> {
+        let block = self.site(&self.params, SiteKind::Block, [dim, dim], false);
+        self.plan.task_prompts(&self.params, &block)
     }
 
     fn site(

@@ -41,7 +41,7 @@ impl PromptTokens {
         let Some(prompts) = fresh else { return x };
         let x = parted(x, prompts.tasks());
         let renewed = x.map(|t| {
-            let fresh = prompts.forward(t.size()[0], train);
+            let fresh = prompts.forward_among(t, train);
             let [before, behind] = self.around(t);
             Tensor::cat(&[before, cast(&fresh, t.kind()), behind], 1)
         });

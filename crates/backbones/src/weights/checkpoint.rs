@@ -4,7 +4,7 @@ mod folder;
 mod huggingface;
 mod read;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use polyptych_formats::TensorFile;
@@ -38,6 +38,16 @@ pub struct Checkpoint {
     pub notes: Vec<String>,
     /// Whether the header says [`ROUNDED_UP`].
     pub rounded_up: bool,
+}
+
+/// The tensors in the file or folder at `path`, whatever they are of, under their own names.
+///
+/// # Errors
+/// What cannot be read, or a shard that is missing.
+pub(crate) fn tensors_in(path: &Path) -> Result<Tensors> {
+    let choice = Choice::default();
+    let read = if path.is_dir() { folder::open(path, &choice)?.0 } else { read(path, &choice)? };
+    Ok(read.file.tensors)
 }
 
 impl Checkpoint {
@@ -77,8 +87,9 @@ impl Checkpoint {
         let TensorFile { tensors, metadata } = read.file;
         let Unwrapped { tensors, notes } = unwrap(origin, tensors, &read.left)?;
         let source = *Source::of(&tensors).ok_or_else(|| foreign(origin, &tensors))?;
+        let (tensors, left_out) = without(source.left_out, tensors);
         let tensors = source.rename(tensors)?;
-        let notes = read.notes.into_iter().chain(notes).collect();
+        let notes = read.notes.into_iter().chain(notes).chain(left_out).collect();
         let rounded_up = is_rounded_up(&metadata);
         Ok(Self { origin: origin.into(), source, tensors, config: None, notes, rounded_up })
     }
@@ -98,8 +109,12 @@ impl Checkpoint {
         let none = Map::new();
         let fields = self.config.as_ref().map_or(&none, HuggingFaceConfig::fields);
         let Some(backbone) = BackboneConfig::of_tensors(tensors, fields) else { return Ok(None) };
-        match backbone.ambiguity().filter(|_| !self.source.pre_norm_only) {
-            Some(Ambiguity { key, expected, found }) => {
+        let settled = |ambiguity: &Ambiguity| {
+            self.source.pre_norm_only
+                || ambiguity.settled_by.is_some_and(|key| fields.contains_key(key))
+        };
+        match backbone.ambiguity().filter(|ambiguity| !settled(ambiguity)) {
+            Some(Ambiguity { key, expected, found, .. }) => {
                 Err(self.wrong(key, expected.into(), found.into()))
             }
             None => self.check(&backbone).map(|()| Some(backbone)),
@@ -133,6 +148,20 @@ impl Checkpoint {
         let old = unmarked.and_then(|tensors| backbone.note_rounded_down(tensors));
         self.notes.iter().cloned().chain(old).collect()
     }
+}
+
+/// `tensors` without those whose names have one of `starts`, and what is reported of these.
+fn without(starts: &[&str], tensors: Tensors) -> (Tensors, Option<String>) {
+    let is_out = |name: &str| starts.iter().any(|start| name.starts_with(start));
+    let (out, kept): (Tensors, Tensors) = tensors.into_iter().partition(|(name, _)| is_out(name));
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for name in out.keys() {
+        *counts.entry(name.split('.').next().unwrap_or(name)).or_default() += 1;
+    }
+    let all: Vec<String> =
+        counts.iter().map(|(first, count)| format!("{first} ({count})")).collect();
+    let note = format!("left out, of no backbone: {}", all.join(", "));
+    (kept, (!all.is_empty()).then_some(note))
 }
 
 /// Whether a header says [`ROUNDED_UP`].

@@ -12,7 +12,7 @@ use super::sources::Source;
 use crate::error::{Error, Result};
 
 /// Parts of a prefix that say nothing of the architecture.
-const KNOWN: [&str; 28] = [
+const KNOWN: [&str; 34] = [
     "_orig_mod",
     "module",
     "_fsdp_wrapped_module",
@@ -41,6 +41,12 @@ const KNOWN: [&str; 28] = [
     "vit",
     "swin",
     "dinov2",
+    "dinov2_with_registers",
+    "swinv2",
+    "beit",
+    "convnext",
+    "hiera",
+    "pvt_v2",
 ];
 /// Those of weights that are averages of others over training.
 const AVERAGED: [&str; 6] =
@@ -48,7 +54,17 @@ const AVERAGED: [&str; 6] =
 /// Starts of names that a backbone has once, in the words of timm and of Hugging Face.
 const ONCE: [&str; 2] = ["patch_embed.", "embeddings.patch_embeddings."];
 /// Trunks of Hugging Face's, whose classifier stands beside them.
-const HUGGING_FACE: [&str; 3] = ["vit.", "swin.", "dinov2."];
+const HUGGING_FACE: [&str; 9] = [
+    "vit.",
+    "swin.",
+    "dinov2.",
+    "dinov2_with_registers.",
+    "swinv2.",
+    "beit.",
+    "convnext.",
+    "hiera.",
+    "pvt_v2.",
+];
 
 /// The first part of a name of each source that only a block of its backbone has.
 static BLOCK: LazyLock<Option<Regex>> = LazyLock::new(|| {

@@ -8,5 +8,5 @@ mod square_side;
 
 pub use input_channels::input_channels;
 pub use pos_embed::{pos_embed, pos_embed_from};
-pub use relative_position::relative_position_bias_table;
+pub use relative_position::{relative_position_bias_table, relative_position_bias_table_from};
 pub(crate) use square_side::square_side;

@@ -23,6 +23,10 @@ MICRO = {
     "convnext_micro_128": ("convnext_tiny", dict(depths=(1, 1, 3, 1), dims=(24, 48, 96, 192))),
     "vit_micro_patch8_dinov3_128": ("vit_small_patch16_dinov3", dict(
         img_size=128, patch_size=8, embed_dim=160, depth=6, num_heads=5)),
+    "beit_micro_patch8_128": ("beit_large_patch16_224", dict(
+        img_size=128, patch_size=8, embed_dim=160, depth=6, num_heads=5)),
+    "hiera_micro_128": ("hiera_tiny_224", dict(
+        img_size=128, embed_dim=32, num_heads=1, stages=(1, 2, 3, 2))),
 }
 # timm's weights of these names have no classifier, and ours one as the names beside them have.
 WITH_CLASSIFIER = ["vit_small_patch8_224", "vit_large_patch32_224"]

@@ -15,7 +15,7 @@ use crate::output::say;
 const SHOWN: usize = 6;
 const NO_LABEL: u32 = 255;
 
-/// Tell numbers, sizes and ranges of values, and which of the known copies it is
+/// Print counts, sizes and value ranges, and which published variant the data set is
 #[derive(Debug, Parser)]
 #[command(
     name = "facts",
@@ -40,9 +40,9 @@ impl Subcommand for Facts {
         bar.finish_and_clear();
         match (&facts.variant, facts.misfits.as_slice()) {
             (Some(variant), _) => say!("copy: {variant}"),
-            (None, []) => say!("copy: the manifest tells none apart"),
+            (None, []) => say!("copy: the manifest describes no variants"),
             (None, misfits) => {
-                say!("copy: none of the known ones");
+                say!("copy: not one of the known variants");
                 misfits.iter().for_each(|misfit| say!("  not {misfit}"));
             }
         }

@@ -14,7 +14,7 @@ use crate::output::say;
 const SAMPLES: usize = 6;
 const SIDE: usize = 160;
 
-/// Write a manifest for a folder of one's own by looking at it, and draw its samples
+/// Inspect a folder, write a manifest for it, and draw some samples
 #[derive(Debug, Parser)]
 #[command(name = "new", after_help = "Examples:\n  polyptych data new DIR --out mine.toml")]
 pub(crate) struct New {
@@ -61,7 +61,7 @@ impl Subcommand for New {
         )?;
         drawn.save(&picture).with_context(|| picture.display().to_string())?;
         say!("{}", picture.display());
-        say!("read both over, then: polyptych data check {} --root DIR", manifest.display());
+        say!("check both files, then run: polyptych data check {} --root DIR", manifest.display());
         Ok(ExitCode::SUCCESS)
     }
 }

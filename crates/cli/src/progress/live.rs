@@ -3,13 +3,14 @@
 use std::io::{IsTerminal, Stderr, stderr};
 use std::time::{Duration, Instant};
 
-use polyptych_engine::{Evaluation, StepReport, Trainer, memory};
+use polyptych_engine::{Evaluation, SamplePicture, StepReport, Trainer, memory};
 use ratatui::backend::CrosstermBackend;
 use ratatui::text::Line;
 use ratatui::widgets::{Paragraph, Widget};
 use ratatui::{Terminal, TerminalOptions, Viewport};
 
 use super::means::{Means, Rate};
+use super::samples::Samples;
 use super::view::{self, State, TaskState};
 use super::words::remarks;
 use crate::output;
@@ -23,6 +24,8 @@ const SMALLEST: [u16; 2] = [40, 12];
 pub(super) struct Live {
     terminal: Terminal<CrosstermBackend<Stderr>>,
     state: State,
+    /// None where there is no room for pictures.
+    samples: Option<Samples>,
     begun: Instant,
     drawn: Option<Instant>,
     rate: Rate,
@@ -39,12 +42,14 @@ impl Live {
         let (recipe, folder) = (trainer.recipe(), trainer.folder().path().display());
         let names = recipe.task_names();
         let title = format!("{folder}: {} on {}", recipe.label(), recipe.backbone.name);
-        let terminal = terminal(names.len())?;
+        let (terminal, has_room) = terminal(names.len())?;
         output::hold_lines();
         let tasks = names.into_iter().map(|name| (name, TaskState::default())).collect();
         let (step, steps) = (trainer.step(), recipe.train.steps);
         Some(Self {
             terminal,
+            // It has just said where its cursor is: it answers questions.
+            samples: has_room.then(Samples::of_terminal),
             state: State { title, step, steps, tasks, ..State::default() },
             begun: Instant::now(),
             drawn: None,
@@ -77,6 +82,16 @@ impl Live {
         self.state.evaluating = Some((done, batches));
         if self.is_due() || done == batches {
             self.draw();
+        }
+    }
+
+    pub(super) fn wants_samples(&self) -> bool {
+        self.samples.is_some()
+    }
+
+    pub(super) fn samples(&mut self, samples: &[SamplePicture]) {
+        if let Some(shown) = &mut self.samples {
+            shown.take(samples);
         }
     }
 
@@ -123,7 +138,8 @@ impl Live {
         (state.elapsed, state.remaining) = (self.begun.elapsed().as_secs_f64(), eta);
         state.memory = memory::resident_bytes();
         // A picture that cannot be drawn is no reason to end a run.
-        let _ = self.terminal.draw(|frame| view::render(frame, state));
+        let samples = self.samples.as_mut();
+        let _ = self.terminal.draw(|frame| view::render(frame, state, samples));
         self.drawn = Some(Instant::now());
     }
 
@@ -148,14 +164,16 @@ impl Drop for Live {
     }
 }
 
-/// A place of the view's height at the cursor; none on a terminal that is too small, or that does
-/// not say where its cursor is.
-fn terminal(tasks: usize) -> Option<Terminal<CrosstermBackend<Stderr>>> {
+/// A place of the view's height at the cursor, and whether it has room for pictures; none on a
+/// terminal that is too small, or that does not say where its cursor is.
+fn terminal(tasks: usize) -> Option<(Terminal<CrosstermBackend<Stderr>>, bool)> {
     let (width, rows) = ratatui::crossterm::terminal::size().ok()?;
     if width < SMALLEST[0] || rows < SMALLEST[1] {
         return None;
     }
-    let viewport = Viewport::Inline(view::height(tasks, width, rows));
+    let (height, pictures) = view::height(tasks, width, rows);
+    let viewport = Viewport::Inline(height + pictures);
     let backend = CrosstermBackend::new(stderr());
-    Terminal::with_options(backend, TerminalOptions { viewport }).ok()
+    let terminal = Terminal::with_options(backend, TerminalOptions { viewport }).ok()?;
+    Some((terminal, pictures > 0))
 }

@@ -40,16 +40,38 @@ impl Plain {
         let (rate, eta) = self.rate.rate_and_eta(steps.saturating_sub(step));
         let (elapsed, eta) = (clock(self.begun.elapsed().as_secs_f64()), clock(eta));
         let (lr, losses) = (report.lr, self.means.take_line());
+        // Those of all processes.
+        let images = report.ranks.as_ref().map(|ranks| rate * ranks.images as f64);
+        let images = images.map(|all| format!("  {all:.0} images/s")).unwrap_or_default();
         format!(
-            "step {step}/{steps}  lr {lr:.2e}  {rate:.1}/s  elapsed {elapsed}  eta {eta}  {losses}"
+            "step {step}/{steps}  lr {lr:.2e}  {rate:.1}/s{images}  elapsed {elapsed}  eta {eta}  {losses}"
         )
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use polyptych_engine::RankReport;
+
     use super::super::testing::report;
     use super::*;
+
+    #[test]
+    fn several_processes_have_images_of_all() {
+        let mut plain = Plain::new();
+        let ranks = RankReport {
+            world_size: 2,
+            images: 24,
+            bad_samples: 0,
+            communication_ms: 1.0,
+            communication_bytes: 8,
+        };
+        let step = StepReport { ranks: Some(ranks), ..report(&[("sal", None)], false) };
+        plain.rate.add(500.0);
+        plain.means.add(&step);
+        let line = plain.line(&step, 1);
+        assert_eq!(line, "step 1/1  lr 1.00e-1  2.0/s  48 images/s  elapsed 0:00  eta 0:00  sal -");
+    }
 
     #[test]
     fn a_line_has_rate_times_and_losses() {

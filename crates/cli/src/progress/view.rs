@@ -10,6 +10,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Axis, Block, Chart, Dataset, Gauge, GraphType, Paragraph};
 
 use super::history::History;
+use super::samples::{self, Samples};
 use super::words::clock;
 
 /// Rows of the head: the bar, and two of numbers.
@@ -47,18 +48,23 @@ pub(super) struct TaskState {
     pub(super) scores: Vec<(f64, f64)>,
 }
 
-/// Rows that the view takes of a terminal with so many, in `width` columns.
-pub(super) fn height(tasks: usize, width: u16, rows: u16) -> u16 {
+/// Rows that the view takes of a terminal with so many, in `width` columns, and those that it takes
+/// for pictures too where there is room.
+pub(super) fn height(tasks: usize, width: u16, rows: u16) -> (u16, u16) {
     let lines = tasks.div_ceil(columns(tasks, width)) as u16;
-    (2 + HEAD + lines * 8).min(rows.saturating_sub(1))
+    let rows = rows.saturating_sub(1);
+    let height = (2 + HEAD + lines * 8).min(rows);
+    let [most, least] = samples::ROWS;
+    let room = (rows - height).min(most);
+    (height, if room < least { 0 } else { room })
 }
 
 fn columns(tasks: usize, width: u16) -> usize {
     ((width / CELL[1]) as usize).clamp(1, 3).min(tasks.max(1))
 }
 
-/// Draws the state.
-pub(super) fn render(frame: &mut Frame, state: &State) {
+/// Draws the state, and samples below it where there are some.
+pub(super) fn render(frame: &mut Frame, state: &State, samples: Option<&mut Samples>) {
     let block = Block::bordered().title(format!(" {} ", state.title)).border_style(Color::DarkGray);
     let inside = block.inner(frame.area());
     frame.render_widget(block, frame.area());
@@ -72,7 +78,15 @@ pub(super) fn render(frame: &mut Frame, state: &State) {
     frame.render_widget(gauge(state), bar);
     frame.render_widget(Paragraph::new(Line::from(numbers(state))), first);
     frame.render_widget(Paragraph::new(Line::from(more(state))), second);
-    tasks(frame, state, rest);
+    match samples.filter(|samples| !samples.is_empty()) {
+        None => tasks(frame, state, rest),
+        Some(samples) => {
+            let pictures = Constraint::Length(samples::ROWS[0].min(rest.height / 2));
+            let [above, below] = Layout::vertical([Constraint::Fill(1), pictures]).areas(rest);
+            tasks(frame, state, above);
+            samples.render(frame, below, state.elapsed);
+        }
+    }
 }
 
 fn gauge(state: &State) -> Gauge<'static> {

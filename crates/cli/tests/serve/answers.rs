@@ -6,15 +6,20 @@ use std::io::{Cursor, Read};
 use image::ImageFormat;
 use serde_json::{Value, json};
 
-use crate::common::succeed;
+use crate::common::{program, succeed};
 use crate::server::{Served, encoded, folder, jpeg, npy};
 
 const TASKS: [&str; 6] = ["depth", "edge", "human_parts", "normals", "sal", "semseg"];
 
 /// The maps that `predict --raw` writes for the photograph, by task: shape and numbers.
 fn offline(run: &str) -> Vec<(String, Vec<usize>, Vec<f32>)> {
-    let out = format!("seen-{run}");
-    succeed(folder(), &["predict", run, "photograph.jpg", "--out", &out, "--raw"]);
+    offline_of(run, &TASKS)
+}
+
+fn offline_of(run: &str, tasks: &[&str]) -> Vec<(String, Vec<usize>, Vec<f32>)> {
+    let (out, names) = (format!("seen-{run}-{}", tasks.len()), tasks.join(","));
+    let args = ["predict", run, "photograph.jpg", "--out", &out, "--raw", "--tasks", &names];
+    succeed(folder(), &args);
     let bytes = std::fs::read(folder().join(out).join("photograph.safetensors")).unwrap();
     let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     let float = |four: &[u8]| f32::from_le_bytes(four.try_into().unwrap());
@@ -23,7 +28,22 @@ fn offline(run: &str) -> Vec<(String, Vec<usize>, Vec<f32>)> {
         let values = tensor.data().chunks_exact(4).map(float).collect();
         (name.to_owned(), tensor.shape().to_vec(), values)
     };
-    TASKS.map(one).into()
+    assert_eq!(file.names().len(), tasks.len(), "others were predicted too");
+    tasks.iter().copied().map(one).collect()
+}
+
+#[test]
+fn tasks_that_are_named_are_predicted_alone() {
+    for run in ["run", "merged"] {
+        let some = offline_of(run, &["depth", "semseg"]);
+        let all = offline(run).into_iter().filter(|(name, ..)| name == "depth" || name == "semseg");
+        assert!(some == all.collect::<Vec<_>>(), "{run}");
+    }
+    let mut refused = program(folder());
+    refused.args(["predict", "run", "photograph.jpg", "--tasks", "dpeth"]);
+    let said = String::from_utf8(refused.output().unwrap().stderr).unwrap();
+    let known = TASKS.join(", ");
+    assert!(said.contains(&format!("tasks: expected {known}, found dpeth")), "{said}");
 }
 
 #[test]

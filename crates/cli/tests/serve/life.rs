@@ -47,8 +47,9 @@ fn full_servers_refuse_and_answer_what_they_took() {
 
 #[test]
 fn images_that_wait_go_through_the_model_together() {
-    let server = Served::start("merged", &["--batch-delay", "2000", "--batch-size", "3"]);
+    let server = Served::start("merged", &["--batch-delay", "60000", "--batch-size", "3"]);
     let photograph = jpeg(60, 40);
+    let _another = server.keep_waiting();
     scope(|scope| {
         let one = || server.post("/predict?tasks=depth", &photograph).json()["batch"].clone();
         let threads: Vec<_> = (0..3).map(|_| scope.spawn(one)).collect();
@@ -115,14 +116,16 @@ fn another_model_takes_over_during_requests_and_one_of_other_tasks_is_refused() 
 
 #[test]
 fn the_end_waits_for_answers() {
-    let server = Served::start("merged", &["--batch-delay", "1500", "--log-json"]);
+    let server = Served::start("merged", &["--batch-delay", "60000", "--log-json"]);
     let photograph = jpeg(60, 40);
+    let another = server.keep_waiting();
     let began = Instant::now();
     let address = server.address.clone();
     let status = scope(|scope| {
         let asked = scope.spawn(|| server.post("/predict?tasks=edge", &photograph).status);
-        until("it is in hand", || metric(&server, "polyptych_images_in_hand 1"));
+        until("both are in hand", || metric(&server, "polyptych_images_in_hand 2"));
         server.signal("-TERM");
+        drop(another);
         asked.join().unwrap()
     });
     assert_eq!(status, 200);
@@ -131,7 +134,7 @@ fn the_end_waits_for_answers() {
     assert!(began.elapsed() < Duration::from_secs(20));
     let request =
         log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let request = request.into_iter().find(|line| line["path"] == "/predict").unwrap();
+    let request = request.into_iter().find(|line| line["images"] == 1).unwrap();
     assert_eq!(
         (&request["status"], &request["tasks"], &request["images"]),
         (&200.into(), &"edge".into(), &1.into())

@@ -34,7 +34,7 @@ fn bad_photographs_are_named() {
     is(form, 400, "bad_request", "expected a file in a field `image`");
     let headers = [("Content-Encoding", "gzip")];
     let packed = server.post_with("/predict", &headers, b"not packed").refusal();
-    is(packed, 400, "broken_body", "broke off");
+    is(packed, 400, "broken_body", "ended early");
     // It goes on.
     assert_eq!(server.post("/predict?tasks=depth", &whole).status, 200);
 }
@@ -60,7 +60,7 @@ fn bad_questions_are_named() {
     );
     is(refused(&server, "/predict?max_side=0", &photograph), 400, "bad_query", "1 or more");
     is(refused(&server, "/nowhere", &photograph), 404, "unknown_path", "/nowhere");
-    is(server.get("/predict").refusal(), 405, "method", "found GET");
+    is(server.get("/predict").refusal(), 405, "method", "GET is not allowed");
     is(server.get("/v2/models/other").refusal(), 404, "unknown_model", "`quickstart`");
     is(server.get("/v2/models/quickstart/versions/2").refusal(), 404, "unknown_version", "`1`");
 }

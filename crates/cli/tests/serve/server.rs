@@ -1,7 +1,8 @@
 //! A server of the program, and how tests ask it.
 #![allow(clippy::unwrap_used)]
 
-use std::io::{BufRead, BufReader, Cursor, Read};
+use std::io::{BufRead, BufReader, Cursor, Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::OnceLock;
@@ -110,6 +111,20 @@ impl Served {
             request = request.header(*name, *value);
         }
         reply(request.send(body))
+    }
+
+    /// Asks it to predict and keeps the photograph back: other images wait for this one until the
+    /// connection is dropped.
+    pub(crate) fn keep_waiting(&self) -> TcpStream {
+        let host = self.address.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(host).unwrap();
+        let fields = "Content-Length: 1000\r\nExpect: 100-continue";
+        write!(stream, "POST /predict HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n\r\n").unwrap();
+        // Said once the server wants the photograph, so the request is known by then.
+        let mut status = String::new();
+        BufReader::new(&stream).read_line(&mut status).unwrap();
+        assert_eq!(status, "HTTP/1.1 100 Continue\r\n");
+        stream
     }
 
     /// Sends it a signal, by the name that the shell has for it.

@@ -54,7 +54,9 @@ use crate::{Result, TaskSpec};
 /// | `normals_png` | x, y, z as red, green, blue from -1 to 1 | `signs` |
 /// | `npy`, `exr`, `pfm`, `tiff` | `[height, width]`, normals `[height, width, 3]` | those of the kind |
 /// | `mat_boundaries` | `groundTruth{annotator}.Boundaries` as in BSDS500 | `threshold` |
-/// | `mat:NAME` | variable `NAME` of a MATLAB v5 file | those of the kind |
+/// | `mat:NAME` | variable `NAME` of a MATLAB file, v5 or v7.3 | those of the kind |
+/// | `hdf5:NAME` | array `NAME` of an HDF5 file | those of the kind |
+/// | `text` | what is said of the image (kind `retrieval`) | |
 /// | `mat_parts:CLASS` | `anno.objects` of PASCAL-Part; images without an object of this class have no label | `parts` (class of each named part) |
 /// | `names_txt`, `index_txt` | names of classes, or their numbers from 0, one a line | |
 /// | `coco` | COCO's JSON for all images of the split | `categories`, `map_others` |
@@ -145,9 +147,10 @@ use crate::{Result, TaskSpec};
 ///
 /// # Files of many samples
 ///
-/// `format = "webdataset"`, `"parquet"` or `"arrow"` in `[layout]` says that `images` names tar shards or
+/// `format = "webdataset"`, `"parquet"`, `"arrow"` or `"hdf5"` in `[layout]` says that `images` names tar shards or
 /// tables, with ranges in braces (`{split}-{000..146}.tar`) or a star. Labels are then parts of
-/// samples, endings of members or columns, and `image` names the part that holds the image.
+/// samples, endings of members or columns, and `image` names the part that holds the image. Shards
+/// of WebDataset may be http(s) addresses; `[layout.remote]` says how they are fetched.
 ///
 /// # Images in one file
 ///
@@ -217,6 +220,16 @@ impl FolderDataset {
         let settings = settings(&manifest, &tasks, &found);
         let (name, split) = (manifest.name, split.to_owned());
         Ok(Self { name, split, images, items, tasks, labels, settings })
+    }
+
+    /// The bytes of image `index` as they are stored; a PNG of those that lie in one file.
+    pub(crate) fn image_bytes(&self, index: usize) -> Result<Vec<u8>> {
+        self.images.bytes(index, &self.items[index])
+    }
+
+    /// Whether orientation marks of images are applied.
+    pub(crate) fn is_upright(&self) -> bool {
+        self.images.are_upright()
     }
 
     /// The tasks that samples carry labels of.

@@ -6,6 +6,7 @@ use super::dataset::FolderDataset;
 use super::entry::TaskEntry;
 use super::manifest::Manifest;
 use super::root::Root;
+use crate::packed::is_address;
 use crate::{Error, Result, TaskSpec};
 
 impl FolderDataset {
@@ -39,6 +40,11 @@ impl FolderDataset {
     /// Whether `manifest` names archives that bring its data set.
     pub fn has_archives(manifest: &Path) -> bool {
         Manifest::read(manifest).is_ok_and(|manifest| manifest.archive.is_some())
+    }
+
+    /// Whether the images of `manifest` are at addresses, so that no folder need be there.
+    pub(super) fn is_remote(manifest: &Path) -> bool {
+        Manifest::read(manifest).is_ok_and(|manifest| is_address(&manifest.layout.images))
     }
 
     /// Whether `manifest` lets the splits `one` and `other` share images.

@@ -34,8 +34,10 @@ pub(crate) struct TaskEntry {
     /// How a label file stores its label: `index_png` (grey value or palette index), `palette_png`
     /// (the same, or colours of the palette), `rgb_png` (colours of the palette), `png16` (grey of
     /// up to 16 bits), `normals_png` (x, y and z from -1 at 0 to 1 at the largest value), `npy`,
-    /// `mat:VARIABLE` (MATLAB v5), `mat_boundaries` (BSDS500), `mat_parts:CLASS` (PASCAL-Part),
-    /// `names_txt` (names of classes, one a line); or, for one class per image, what the pattern
+    /// `mat:VARIABLE` (MATLAB v5 and v7.3), `hdf5:NAME` (an array of HDF5), `mat_boundaries` (BSDS500), `mat_parts:CLASS` (PASCAL-Part),
+    /// `safetensors:NAME` (maps of a tensor, as `predict --raw` of another model writes them),
+    /// `safetensors_argmax:NAME` (the class of the largest of its maps), `text` (what is said of
+    /// the image), `names_txt` (names of classes, one a line); or, for one class per image, what the pattern
     /// stands for: `path` (the class's name), `index` (its number), `idx` (MNIST's file).
     pub(crate) format: Format,
     /// Where else the label may be, looked at in this order.
@@ -56,6 +58,9 @@ pub(crate) struct TaskEntry {
     /// Class of stored values and colours that nothing else lists; 255 for no label.
     #[serde(default)]
     pub(crate) map_others: Option<u8>,
+    /// Bits by which stored numbers of 16 bits are rotated to the right before `scale` applies.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) rotate_right: u32,
     /// Metres per stored unit.
     #[serde(default = "one")]
     pub(crate) scale: f64,
@@ -117,6 +122,10 @@ impl TaskEntry {
         use TaskKind::{Classification, HumanParts, Semseg, Tags};
         matches!(self.kind, Semseg | HumanParts | Classification | Tags)
     }
+}
+
+fn is_zero(value: &u32) -> bool {
+    *value == 0
 }
 
 fn one() -> f64 {

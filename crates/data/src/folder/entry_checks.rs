@@ -58,6 +58,9 @@ impl TaskEntry {
             let is = format!("{} and {}", self.scale, self.offset);
             found.push(FieldError::new("scale and offset", "finite numbers, scale above 0", is));
         }
+        if self.rotate_right >= u16::BITS {
+            found.push(FieldError::new("rotate_right", "0 to 15 bits", self.rotate_right));
+        }
         if !self.signs.iter().all(|sign| sign.abs() == 1.0) {
             found.push(FieldError::new("signs", "three of 1 and -1", format!("{:?}", self.signs)));
         }
@@ -113,8 +116,9 @@ impl TaskEntry {
 
     fn wrong_mask(&self) -> Option<FieldError> {
         let grid = |format: &Format| {
-            use FileFormat::{IndexPng, Mat, Npy, PalettePng, Png16, Tiff};
-            matches!(format, Format::File(IndexPng | PalettePng | Png16 | Npy | Tiff | Mat(_)))
+            use FileFormat::{Hdf5, IndexPng, Mat, Npy, PalettePng, Png16, Tiff};
+            let Format::File(format) = format else { return false };
+            matches!(format, IndexPng | PalettePng | Png16 | Npy | Tiff | Mat(_) | Hdf5(_))
         };
         let mask = self.mask.as_ref().filter(|mask| !grid(&mask.format))?;
         let expected = "a format with one number per pixel";

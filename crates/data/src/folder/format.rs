@@ -11,8 +11,11 @@ use super::index_file::IndexFile;
 use super::index_formats::index_file;
 use super::parts;
 use super::raw::{Raw, boundaries, lines, map};
-use crate::decode::{IndexOrColour, colour_png, damaged, exr_array, index_png, mat_variable};
-use crate::decode::{npy_array, palette_png, pfm_array, read, tiff_array};
+use crate::decode::{IndexOrColour, colour_png, damaged, decode_text, exr_array, hdf5_array};
+use crate::decode::{
+    index_png, is_matlab, mat_variable, npy_array, palette_png, pfm_array, read, tiff_array,
+};
+use crate::decode::{safetensors_argmax, safetensors_array};
 use crate::{Result, TaskKind};
 
 /// Where a task's labels are, by the name that manifests use.
@@ -56,8 +59,16 @@ pub(crate) enum FileFormat {
     MatBoundaries,
     /// `mat:NAME`: the numbers of one variable.
     Mat(String),
+    /// `hdf5:NAME`: the numbers of one array of an HDF5 file.
+    Hdf5(String),
     /// `mat_parts:CLASS`: the parts of objects of this class, as PASCAL-Part stores them.
     MatParts(i64),
+    /// `safetensors:NAME`: one or three maps of a tensor, as `predict --raw` writes them.
+    Safetensors(String),
+    /// `safetensors_argmax:NAME`: the place of the largest of the maps of a tensor.
+    SafetensorsArgmax(String),
+    /// `text`: what is said of the image.
+    Text,
     /// `names_txt`: names of classes, one a line.
     NamesTxt,
     /// `index_txt`: numbers of classes from 0, one a line.
@@ -65,7 +76,7 @@ pub(crate) enum FileFormat {
 }
 
 /// Names of the formats, those without a parameter.
-pub(crate) const FORMATS: [&str; 16] = [
+pub(crate) const FORMATS: [&str; 17] = [
     "index_png",
     "palette_png",
     "rgb_png",
@@ -76,6 +87,7 @@ pub(crate) const FORMATS: [&str; 16] = [
     "pfm",
     "tiff",
     "mat_boundaries",
+    "text",
     "names_txt",
     "index_txt",
     "path",
@@ -91,7 +103,8 @@ impl JsonSchema for Format {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         let plain = FORMATS.iter().map(|name| json!({ "const": name }));
-        let with_a_name = ["mat:.+", "mat_parts:[0-9]+"];
+        let with_a_name =
+            ["mat:.+", "hdf5:.+", "mat_parts:[0-9]+", "safetensors:.+", "safetensors_argmax:.+"];
         let with_a_name = with_a_name.map(|form| json!({ "type": "string", "pattern": form }));
         json_schema!({ "anyOf": plain.chain(with_a_name).collect::<Vec<_>>() })
     }
@@ -121,6 +134,7 @@ impl TryFrom<String> for Format {
             "pfm" => FileFormat::Pfm,
             "tiff" => FileFormat::Tiff,
             "mat_boundaries" => FileFormat::MatBoundaries,
+            "text" => FileFormat::Text,
             "names_txt" => FileFormat::NamesTxt,
             "index_txt" => FileFormat::IndexTxt,
             other => match index_file(other) {
@@ -137,12 +151,22 @@ fn parameterised(name: &str) -> std::result::Result<FileFormat, String> {
         Some(("mat", variable)) if !variable.is_empty() => {
             Some(FileFormat::Mat(variable.to_owned()))
         }
+        Some(("hdf5", name)) if !name.is_empty() => Some(FileFormat::Hdf5(name.to_owned())),
+        Some(("safetensors", name)) if !name.is_empty() => {
+            Some(FileFormat::Safetensors(name.to_owned()))
+        }
+        Some(("safetensors_argmax", name)) if !name.is_empty() => {
+            Some(FileFormat::SafetensorsArgmax(name.to_owned()))
+        }
         Some(("mat_parts", class)) => class.parse().ok().map(FileFormat::MatParts),
         _ => None,
     };
     found.ok_or_else(|| {
         let names = FORMATS.join(", ");
-        format!("one of the formats {names}, mat:VARIABLE and mat_parts:CLASS")
+        format!(
+            "one of the formats {names}, mat:VARIABLE, hdf5:NAME, mat_parts:CLASS, safetensors:NAME \
+             and safetensors_argmax:NAME"
+        )
     })
 }
 
@@ -181,16 +205,21 @@ impl FileFormat {
             Self::Pfm => "pfm",
             Self::Tiff => "tiff",
             Self::MatBoundaries => "mat_boundaries",
+            Self::Text => "text",
             Self::NamesTxt => "names_txt",
             Self::IndexTxt => "index_txt",
             Self::Mat(variable) => return format!("mat:{variable}"),
+            Self::Hdf5(name) => return format!("hdf5:{name}"),
             Self::MatParts(class) => return format!("mat_parts:{class}"),
+            Self::Safetensors(name) => return format!("safetensors:{name}"),
+            Self::SafetensorsArgmax(name) => return format!("safetensors_argmax:{name}"),
         };
         name.to_owned()
     }
 
     fn suits(&self, kind: TaskKind) -> bool {
-        use TaskKind::{Classification, Depth, Edge, HumanParts, Normals, Sal, Semseg, Tags};
+        use TaskKind::{Classification, Depth, Edge, HumanParts, ModifiedRetrieval, Normals};
+        use TaskKind::{Retrieval, Sal, Semseg, Tags};
         match self {
             Self::IndexPng => matches!(kind, Semseg | HumanParts | Sal | Edge),
             Self::PalettePng => matches!(kind, Semseg | HumanParts | Sal | Edge),
@@ -198,9 +227,12 @@ impl FileFormat {
             Self::RgbPng => matches!(kind, Semseg | HumanParts),
             Self::Png16 => matches!(kind, Depth),
             Self::NormalsPng => matches!(kind, Normals),
-            Self::Npy | Self::Exr | Self::Pfm | Self::Tiff | Self::Mat(_) => {
-                !matches!(kind, Classification | Tags)
+            Self::Npy | Self::Exr | Self::Pfm | Self::Tiff | Self::Mat(_) | Self::Hdf5(_) => {
+                !matches!(kind, Classification | Tags | Retrieval | ModifiedRetrieval)
             }
+            Self::Text => matches!(kind, Retrieval),
+            Self::Safetensors(_) => matches!(kind, Depth | Normals | Sal | Edge),
+            Self::SafetensorsArgmax(_) => matches!(kind, Semseg | HumanParts),
             Self::MatBoundaries => matches!(kind, Edge),
             Self::NamesTxt | Self::IndexTxt => matches!(kind, Classification | Tags),
         }
@@ -229,11 +261,19 @@ impl FileFormat {
             Self::Exr => map(path, "EXR image", exr_array(bytes, path)?),
             Self::Pfm => map(path, "PFM image", pfm_array(bytes, path)?),
             Self::Tiff => map(path, "TIFF image", tiff_array(bytes, path)?),
+            Self::Hdf5(name) => map(path, "HDF5 file", hdf5_array(bytes, path, name)?),
+            Self::Mat(variable) if is_matlab(bytes) => {
+                map(path, "MATLAB v7.3 file", hdf5_array(bytes, path, variable)?)
+            }
             Self::Mat(variable) => {
                 let array = mat_variable(bytes, path, variable)?.numbers();
                 let array = array.map_err(|reason| damaged(path, "MATLAB v5 file", reason))?;
                 map(path, "MATLAB v5 file", array)
             }
+            Self::Safetensors(name) => {
+                map(path, "safetensors file", safetensors_array(bytes, path, name)?)
+            }
+            Self::SafetensorsArgmax(name) => Ok(safetensors_argmax(bytes, path, name)?.into()),
             Self::MatBoundaries => {
                 let maps = boundaries(&mat_variable(bytes, path, "groundTruth")?);
                 maps.map(Raw::Maps).map_err(|reason| damaged(path, "MATLAB v5 file", reason))
@@ -242,6 +282,7 @@ impl FileFormat {
                 let parts = parts::parts(&mat_variable(bytes, path, "anno")?, *class);
                 parts.map(Raw::Parts).map_err(|reason| damaged(path, "MATLAB v5 file", reason))
             }
+            Self::Text => Ok(Raw::Text(decode_text(bytes, path)?.trim().to_owned())),
             Self::NamesTxt => Ok(Raw::Names(lines(bytes, path)?)),
             Self::IndexTxt => {
                 let number = |line: String| {

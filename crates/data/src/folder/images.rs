@@ -13,8 +13,11 @@ use super::split_context::SplitContext;
 use super::store::Store;
 use super::{fraction, split, table};
 use crate::Result;
-use crate::decode::{damaged, decode_photograph, read_idx_images, read_photograph, unreadable};
-use crate::packed::{self, Packed, Records};
+use crate::decode::{
+    damaged, decode_photograph, read, read_idx_images, read_photograph, unreadable,
+};
+use crate::grey_png::grey_png;
+use crate::packed::{self, Packed, Records, Remote, is_address};
 
 /// The images of a split.
 #[derive(Debug)]
@@ -87,6 +90,34 @@ impl Images {
         }
     }
 
+    /// The bytes of image `index` as they are stored.
+    pub(crate) fn bytes(&self, index: usize, slots: &Slots) -> Result<Vec<u8>> {
+        match self {
+            Self::Files { root, pattern, .. } => read(&root.file(pattern.expand(slots))?),
+            Self::Stack(stack) => {
+                let map = stack.pixels.index_axis(Axis(0), index).to_owned();
+                grey_png(&map).map_err(|reason| damaged(&stack.path, "image", reason))
+            }
+            Self::Packed(packed) => Ok(packed.stored(index)?.1),
+        }
+    }
+
+    /// Lengths of the files of many samples, of `all` samples together.
+    pub(crate) fn shards(&self, all: usize) -> Vec<usize> {
+        let Self::Packed(packed) = self else { return vec![all] };
+        let path = |row: &usize| packed.records.path(*row);
+        packed.rows.chunk_by(|a, b| path(a) == path(b)).map(<[usize]>::len).collect()
+    }
+
+    /// Whether orientation marks are applied.
+    pub(crate) fn are_upright(&self) -> bool {
+        match self {
+            Self::Files { upright, .. } => *upright,
+            Self::Stack(_) => true,
+            Self::Packed(packed) => packed.upright,
+        }
+    }
+
     /// The file that holds an image.
     pub(crate) fn path(&self, index: usize, slots: &Slots) -> PathBuf {
         match self {
@@ -136,11 +167,17 @@ impl Images {
 
 impl PackedImages {
     fn read(&self, index: usize) -> Result<Picture> {
+        let (part, bytes) = self.stored(index)?;
+        let stored = decode_photograph(&bytes, &self.records.place(self.rows[index], part))?;
+        Ok(Picture::of(stored, self.upright))
+    }
+
+    /// The part that holds an image, and its bytes.
+    fn stored(&self, index: usize) -> Result<(&str, Vec<u8>)> {
         let row = self.rows[index];
         for part in &self.parts {
             if let Some(bytes) = self.records.read(row, part)? {
-                let stored = decode_photograph(&bytes, &self.records.place(row, part))?;
-                return Ok(Picture::of(stored, self.upright));
+                return Ok((part, bytes));
             }
         }
         let there = self.records.parts(row).join(", ");
@@ -157,17 +194,7 @@ fn packed(context: &SplitContext, format: &Packed) -> Result<(Images, Vec<Slots>
     let pattern = context.files.replace("{split}", context.folder());
     let wrong = |expected| refused(&context.origin, "layout.images", expected, context.files);
     let names = packed::expanded(&pattern).map_err(wrong)?;
-    if let Some(odd) = names.iter().find(|name| !table::is_inside(name)) {
-        return Err(refused(
-            &context.origin,
-            "layout.images",
-            "files below the data set's folder",
-            odd,
-        ));
-    }
-    let files = names.iter().map(|name| starred(context, name)).collect::<Result<Vec<_>>>()?;
-    let files: Vec<PathBuf> = files.into_iter().flatten().collect();
-    let records: Arc<dyn Records> = (format.open)(&files)?.into();
+    let records: Arc<dyn Records> = opened(context, format, &names)?.into();
     let parts = context.image.unwrap_or(format.image);
     let parts: Vec<String> = parts.split(';').map(str::to_owned).collect();
     if !(0..records.len()).any(|row| records.parts(row).iter().any(|part| parts.contains(part))) {
@@ -184,6 +211,20 @@ fn packed(context: &SplitContext, format: &Packed) -> Result<(Images, Vec<Slots>
     let rows = items.iter_mut().filter_map(row).collect();
     let upright = context.upright.unwrap_or(true);
     Ok((Images::Packed(PackedImages { records, rows, parts, upright }), items))
+}
+
+/// The records of the files or addresses `names`.
+fn opened(context: &SplitContext, format: &Packed, names: &[String]) -> Result<Box<dyn Records>> {
+    if let (Some(open), true) = (format.open_remote, names.iter().all(|name| is_address(name))) {
+        return open(names, &Remote::new(context.remote, context.root.path())?);
+    }
+    let outside = |name: &&String| !table::is_inside(name) || is_address(name);
+    if let Some(odd) = names.iter().find(outside) {
+        let expected = "files below the data set's folder";
+        return Err(refused(&context.origin, "layout.images", expected, odd));
+    }
+    let files = names.iter().map(|name| starred(context, name)).collect::<Result<Vec<_>>>()?;
+    (format.open)(&files.concat())
 }
 
 /// The files that a name with a star in its last part stands for, in order; one at least.

@@ -30,8 +30,15 @@ const LAYOUT: &[Key] = &[
     must("images", Shape::Text),
     may("format", Shape::OneOf(&STORES)),
     may("image", Shape::Text),
+    may("remote", Shape::Fields(REMOTE)),
     may("tables", Shape::Texttable),
     may("apply_exif_orientation", Shape::Flag),
+];
+const REMOTE: &[Key] = &[
+    may("cache_mib", Shape::Number),
+    may("retries", Shape::Number),
+    may("wait_s", Shape::Number),
+    may("timeout_s", Shape::Number),
 ];
 const SPLIT: &[Key] = &[
     may("list", Shape::Text),
@@ -63,6 +70,7 @@ const TASK: &[Key] = &[
     may("ignore_colors", Shape::Colours),
     may("map", Shape::Pairs),
     may("map_others", Shape::Whole),
+    may("rotate_right", Shape::Whole),
     may("scale", Shape::Number),
     may("offset", Shape::Number),
     may("disparity", Shape::Number),
@@ -77,8 +85,17 @@ const TASK: &[Key] = &[
 const PLACE: &[Key] = &[must("label", Shape::Text), must("format", Shape::Format)];
 const MASK: &[Key] =
     &[must("label", Shape::Text), must("format", Shape::Format), must("values", Shape::Wholes)];
-const KINDS: [&str; 8] =
-    ["semseg", "human_parts", "sal", "normals", "depth", "edge", "classification", "tags"];
+const KINDS: [&str; 9] = [
+    "semseg",
+    "human_parts",
+    "sal",
+    "normals",
+    "depth",
+    "edge",
+    "classification",
+    "tags",
+    "retrieval",
+];
 
 /// Everything that is wrong with single keys of a manifest.
 pub(crate) fn wrong(manifest: &Table) -> Vec<FieldError> {

@@ -22,7 +22,9 @@ const SHORTEST_NORMAL: f64 = 0.1;
 impl TaskEntry {
     /// Gives stored numbers their meaning; `None` where the kind has no label in them.
     pub(crate) fn label(&self, raw: Raw) -> Fitted<Option<Label>> {
-        use TaskKind::{Classification, Depth, Edge, HumanParts, Normals, Sal, Semseg, Tags};
+        use TaskKind::{
+            Classification, Depth, Edge, HumanParts, Normals, Retrieval, Sal, Semseg, Tags,
+        };
         Ok(Some(match (self.kind, raw) {
             (_, Raw::Bytes(map)) => return self.label_of_bytes(map),
             (Semseg, Raw::Grid(grid)) => Label::Classes(self.classes_of(&grid)?),
@@ -48,6 +50,8 @@ impl TaskEntry {
                 Label::Category(self.category(&self.named(&numbers)?)?)
             }
             (Tags, Raw::Indices(numbers)) => Label::Tags(self.tags(&self.named(&numbers)?)?),
+            (Retrieval, Raw::Text(text)) if text.is_empty() => return Ok(None),
+            (Retrieval, Raw::Text(text)) => Label::Caption(text),
             (kind, raw) => return Err(Fault::new(format!("a {kind:?} label"), raw.describe())),
         }))
     }
@@ -139,11 +143,19 @@ impl TaskEntry {
     /// Metres; what is not finite, ignored or not in front of the camera has no label.
     pub(super) fn depth(&self, grid: &Array2<f64>) -> Array2<f32> {
         grid.mapv(|value| {
-            let stored = value * self.scale + self.offset;
+            let stored = self.rotated(value) * self.scale + self.offset;
             let metres = self.disparity.map_or(stored, |metres| metres / stored) as f32;
             let ignored = self.ignore.iter().any(|&v| v as f64 == value);
             if metres.is_finite() && metres > 0.0 && !ignored { metres } else { 0.0 }
         })
+    }
+
+    /// A number whose bits of 16 are rotated, where the manifest says so.
+    fn rotated(&self, value: f64) -> f64 {
+        match self.rotate_right {
+            0 => value,
+            bits => f64::from((value as u16).rotate_right(bits)),
+        }
     }
 
     fn normals(&self, vectors: &Array3<f64>) -> Fitted<Array3<f32>> {
@@ -205,6 +217,7 @@ impl Raw {
             Raw::Parts(_) => "parts of objects",
             Raw::Names(_) => "names",
             Raw::Indices(_) => "numbers",
+            Raw::Text(_) => "a text",
         }
     }
 }

@@ -11,6 +11,7 @@ use super::field_error::{FieldError, refused};
 use super::format::Format;
 use super::store::Store;
 use crate::Result;
+use crate::packed::{RemoteSettings, is_address};
 
 /// A data set's manifest.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -74,6 +75,9 @@ pub(crate) struct Layout {
     /// Parts of records that hold the image, `;` between them: the first that a record has.
     #[serde(default)]
     pub(crate) image: Option<String>,
+    /// How files at http(s) addresses are fetched.
+    #[serde(default)]
+    pub(crate) remote: Option<RemoteSettings>,
     /// Files of ids and values, by the slot that the values fill.
     #[serde(default)]
     pub(crate) tables: BTreeMap<String, String>,
@@ -181,11 +185,40 @@ impl Manifest {
             let expected = "no such key beside files of one image";
             found.push(FieldError::new("layout.image", expected, image));
         }
+        found.extend(self.wrong_remote());
         let single = |task: &&TaskEntry| !matches!(task.format, Format::File(_));
         if let Some(task) = self.tasks.iter().find(single).filter(|_| store.is_packed()) {
             let key = format!("tasks.{}.format", task.name);
             let expected = format!("a format of parts of records in {}", store.name());
             found.push(FieldError::new(key, expected, task.format.name()));
+        }
+        found
+    }
+
+    /// What is wrong with addresses, or with what is said of them.
+    fn wrong_remote(&self) -> Vec<FieldError> {
+        let (images, remote) = (&self.layout.images, &self.layout.remote);
+        let mut found = Vec::new();
+        match (self.layout.format, is_address(images)) {
+            (Store::Packed(format), true) if format.open_remote.is_some() => {
+                if images.contains('*') {
+                    let expected = "ranges in braces, since a server lists no files";
+                    found.push(FieldError::new("layout.images", expected, images));
+                }
+            }
+            (store, true) => {
+                let expected =
+                    format!("files on disk for {}; webdataset reads addresses", store.name());
+                found.push(FieldError::new("layout.images", expected, images));
+            }
+            (_, false) if remote.is_some() => {
+                let expected = "no such key beside files on disk";
+                found.push(FieldError::new("layout.remote", expected, "one"));
+            }
+            (_, false) => {}
+        }
+        for (key, expected, is) in remote.iter().flat_map(RemoteSettings::wrong) {
+            found.push(FieldError::new(format!("layout.remote.{key}"), expected, is));
         }
         found
     }

@@ -37,7 +37,7 @@ pub(crate) fn masked(mut label: Label, map: &Array2<f64>, values: &HashSet<i64>)
                 }
             }
         }
-        Label::Category(_) | Label::Tags(_) => {}
+        Label::Category(_) | Label::Tags(_) | Label::Caption(_) | Label::Modified { .. } => {}
     }
     label
 }

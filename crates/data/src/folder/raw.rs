@@ -27,6 +27,8 @@ pub(crate) enum Raw {
     Names(Vec<String>),
     /// Numbers of classes.
     Indices(Vec<usize>),
+    /// What is said of the image.
+    Text(String),
 }
 
 impl From<Index> for Raw {

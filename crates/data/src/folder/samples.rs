@@ -18,6 +18,10 @@ impl Dataset for FolderDataset {
         &self.tasks
     }
 
+    fn shards(&self) -> Vec<usize> {
+        self.images.shards(self.items.len())
+    }
+
     fn records(&self) -> Vec<DatasetRecord> {
         vec![self.record()]
     }

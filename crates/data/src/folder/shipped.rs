@@ -10,6 +10,7 @@ macro_rules! shipped {
 }
 
 const SHIPPED: &[(&str, &str)] = shipped![
+    "ade20k",
     "aircraft",
     "bsds500",
     "camvid",
@@ -20,11 +21,15 @@ const SHIPPED: &[(&str, &str)] = shipped![
     "eurosat",
     "fashion_mnist",
     "flowers",
+    "hypersim",
+    "mapillary_vistas",
     "nyud",
     "pascal_context",
     "patch_camelyon",
     "resisc45",
     "retinopathy",
+    "scannet",
+    "sun_rgbd",
     "taskonomy_tiny",
 ];
 

@@ -74,11 +74,11 @@ impl DataSource for FolderConfig {
 /// `root`, or the place where `cargo xtask data fetch` puts the data set of `manifest`.
 ///
 /// # Errors
-/// A folder that is not there, where the manifest is.
+/// A folder that is not there, where the manifest is; of images at addresses none need be.
 pub fn folder_of(manifest: &Path, root: Option<&Path>) -> Result<PathBuf> {
     let root = root.map_or_else(|| default_root(manifest), Path::to_path_buf);
     let known = manifest.exists() || shipped_manifest(manifest).is_some();
-    if !known || root.exists() {
+    if !known || root.exists() || FolderDataset::is_remote(manifest) {
         return Ok(root);
     }
     let name = manifest.file_stem().unwrap_or_default().to_string_lossy();

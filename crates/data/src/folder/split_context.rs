@@ -10,6 +10,7 @@ use super::pattern::{Pattern, Slots};
 use super::root::Root;
 use super::store::Store;
 use crate::Result;
+use crate::packed::RemoteSettings;
 
 /// What reading one split needs to know.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub(crate) struct SplitContext<'a> {
     pub(crate) files: &'a str,
     /// The key `image`.
     pub(crate) image: Option<&'a str>,
+    /// The key `remote`.
+    pub(crate) remote: RemoteSettings,
     /// What the manifest says of orientation marks.
     pub(crate) upright: Option<bool>,
     /// Files that say what slots stand for, by slot.
@@ -65,6 +68,7 @@ impl<'a> SplitContext<'a> {
             images,
             files: text,
             image: manifest.layout.image.as_deref(),
+            remote: manifest.layout.remote.unwrap_or_default(),
             upright,
             tables,
             folders,

@@ -5,6 +5,7 @@ mod exif;
 mod keys;
 mod names;
 mod packed;
+mod predicted;
 mod shipped;
 
 use std::fs;
@@ -143,6 +144,25 @@ fn depth_saliency_and_edges_have_units_and_thresholds() {
         .write("labels/a.mat", &ground_truth([2, 3], &[&[1, 0, 0, 0, 0, 0], &[0, 1, 0, 0, 0, 0]]));
     let expected = vec![array![[1, 0, 0], [0, 0, 0]], array![[0, 0, 0], [1, 0, 0]]];
     assert_eq!(fixture.label(), Label::Edges(expected));
+}
+
+/// `tests/hdf5/frame-*.hdf5`, which h5py wrote, and bits that are rotated.
+#[test]
+fn arrays_of_hdf5_are_labels_and_bits_rotate() {
+    let rest = "scale = 2.0\nresize = true";
+    let fixture = Fixture::new(&["a"], &task("depth", "{id}.hdf5", "hdf5:dataset", rest));
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hdf5/frame-latest.hdf5");
+    fixture.write("labels/a.hdf5", &fs::read(file).unwrap());
+    let Label::Depth(depth) = fixture.label() else { panic!() };
+    // Every second number of every second row, twice a quarter of its place but 1.
+    assert_eq!(depth, ndarray::array![[1.5, 2.5, 3.5], [7.5, 8.5, 9.5]]);
+    fixture.write("labels/a.hdf5", b"no such file");
+    assert!(fixture.message("all").contains("labels/a.hdf5: not a readable HDF5 file: "));
+    let rest = "rotate_right = 3\nscale = 0.5";
+    let fixture = Fixture::new(&["a"], &task("depth", "{id}.png", "png16", rest));
+    fixture.grey("labels/a.png", &[0, 8, 16, 24, 32, 80]);
+    let Label::Depth(depth) = fixture.label() else { panic!() };
+    assert_eq!(depth, ndarray::array![[0.0, 0.5, 1.0], [1.5, 2.0, 5.0]]);
 }
 
 #[test]
@@ -416,7 +436,7 @@ fn wrong_tables_and_idx_layouts_are_named() {
          found {id}"
     );
     assert!(message("images = \"i\"\nformat = \"zip\"", "{}", idx).ends_with(
-        "layout.format: expected one of files, idx, webdataset, parquet, arrow, found zip"
+        "layout.format: expected one of files, idx, webdataset, parquet, arrow, hdf5, found zip"
     ));
     fixture.write("f.txt", b"7 images/a.png\n");
     fixture.write("c.txt", b"7 b\n");

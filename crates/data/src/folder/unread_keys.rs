@@ -20,7 +20,8 @@ pub(crate) fn unread(task: &TaskEntry, table: &Table) -> Vec<FieldError> {
 }
 
 /// Keys that say how numbers of label files are read.
-const OF_FILES: [&str; 15] = [
+const OF_FILES: [&str; 16] = [
+    "rotate_right",
     "or",
     "ignore",
     "ignore_colors",
@@ -39,7 +40,9 @@ const OF_FILES: [&str; 15] = [
 ];
 
 fn reads(key: &str, task: &TaskEntry, format: &Format) -> bool {
-    use TaskKind::{Classification, Depth, Edge, HumanParts, Normals, Sal, Semseg, Tags};
+    use TaskKind::{
+        Classification, Depth, Edge, HumanParts, Normals, Retrieval, Sal, Semseg, Tags,
+    };
     let file = match format {
         Format::File(file) => Some(file),
         _ => None,
@@ -58,10 +61,10 @@ fn reads(key: &str, task: &TaskEntry, format: &Format) -> bool {
         "map_others" => classes && (grid || colours),
         "threshold" => matches!(task.kind, Sal | Edge) && grid && !task.region_boundaries,
         "outline" => task.kind == Edge && grid,
-        "scale" | "offset" | "disparity" => task.kind == Depth,
+        "scale" | "offset" | "disparity" | "rotate_right" => task.kind == Depth,
         "signs" => task.kind == Normals,
         "parts" => matches!(file, Some(FileFormat::MatParts(_))),
-        "resize" | "mask" | "allow_void" => !matches!(task.kind, Classification | Tags),
+        "resize" | "mask" | "allow_void" => !matches!(task.kind, Classification | Tags | Retrieval),
         "flip_pairs" => classes,
         _ => true,
     }
@@ -69,10 +72,22 @@ fn reads(key: &str, task: &TaskEntry, format: &Format) -> bool {
 
 /// Formats with one number for each pixel.
 fn is_grid(format: &FileFormat) -> bool {
-    use FileFormat::{Exr, IndexPng, Mat, MatBoundaries, Npy, PalettePng, Pfm, Png16, Tiff};
+    use FileFormat::{Exr, Hdf5, IndexPng, Mat, MatBoundaries, Npy, PalettePng, Pfm, Png16};
+    use FileFormat::{Safetensors, SafetensorsArgmax, Tiff};
     matches!(
         format,
-        IndexPng | PalettePng | Png16 | Npy | Exr | Pfm | Tiff | Mat(_) | MatBoundaries
+        IndexPng
+            | PalettePng
+            | Png16
+            | Npy
+            | Exr
+            | Pfm
+            | Tiff
+            | Mat(_)
+            | Hdf5(_)
+            | MatBoundaries
+            | Safetensors(_)
+            | SafetensorsArgmax(_)
     )
 }
 
@@ -100,7 +115,9 @@ fn instead(key: &str, task: &TaskEntry) -> String {
             "kind sal or edge beside it; `map` gives stored values of kind {kind} their classes"
         ),
         "outline" => format!("kind edge and a format of numbers beside it, not {kind} in {format}"),
-        "scale" | "offset" | "disparity" => format!("kind depth beside it, not {kind}"),
+        "scale" | "offset" | "disparity" | "rotate_right" => {
+            format!("kind depth beside it, not {kind}")
+        }
         "signs" => format!("kind normals beside it, not {kind}"),
         "categories" => format!("format coco beside it, not {format}"),
         "parts" => format!("format mat_parts beside it, not {format}"),

@@ -54,7 +54,7 @@ pub(super) fn recognise(name: &str, folder: &Path) -> Result<Option<InferredMani
         }
     }
     if seen.iter().any(|s| s.split.is_some()) {
-        let whole = |s: &Seen| format!("{}: COCO JSON of no split, passed over", s.path);
+        let whole = |s: &Seen| format!("{}: COCO JSON of no split, skipped", s.path);
         notes.extend(seen.iter().filter(|s| s.split.is_none()).map(whole));
         seen.retain(|s| s.split.is_some());
     }
@@ -73,7 +73,7 @@ pub(super) fn recognise(name: &str, folder: &Path) -> Result<Option<InferredMani
     let whole: BTreeSet<String> =
         taken.iter().map(|s| s.label.clone()).filter(|label| has_all(label)).collect();
     let passed_over =
-        |s: &Seen| format!("{}: COCO JSON of other images or splits, passed over", s.path);
+        |s: &Seen| format!("{}: COCO JSON of other images or splits, skipped", s.path);
     notes.extend(
         others.iter().chain(taken.iter().filter(|s| !whole.contains(&s.label))).map(passed_over),
     );

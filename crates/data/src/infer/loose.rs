@@ -105,7 +105,7 @@ fn images_among(
 
 /// What was found, and every note on what was passed over.
 pub(super) fn with(found: String, notes: &[String]) -> String {
-    notes.iter().fold(found, |text, note| format!("{text}\n  passed over: {note}"))
+    notes.iter().fold(found, |text, note| format!("{text}\n  skipped: {note}"))
 }
 
 pub(super) fn wrong(folder: &Path, expected: &str, found: String) -> Error {

@@ -100,7 +100,7 @@ fn parted(folder: &Path, found: &[PathBuf]) -> Parted {
         && let Some(others) = splits.remove(&None)
     {
         let first = below(folder, &others[0]);
-        notes.push(format!("{} files such as {first} of no split: passed over", others.len()));
+        notes.push(format!("{} files such as {first} of no split: skipped", others.len()));
     }
     let with_slot = |(split, paths): (&Option<String>, &Vec<PathBuf>)| {
         let slot = |path: &PathBuf| match split {

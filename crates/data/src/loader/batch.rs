@@ -8,7 +8,7 @@ use ndarray::{Array4, ArrayView3, Axis};
 
 use super::LoaderConfig;
 use super::pool::{Home, Pool};
-use crate::{Sample, TaskKind, TaskSpec};
+use crate::{Label, Sample, TaskKind, TaskSpec};
 
 /// What one training step reads.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,8 +21,12 @@ pub struct Batch {
     pub images: Array4<f32>,
     /// What training learns from, for every task of the data set ([`crate::Label::to_target`]); NaN
     /// where there is no label. `[batch, channels, height, width]` for maps,
-    /// `[batch, 1, 1, 1]` for categories, `[batch, classes, 1, 1]` for tags.
+    /// `[batch, 1, 1, 1]` for categories, `[batch, classes, 1, 1]` for tags, `[batch, 3, 1, 1]` for
+    /// captions, whose texts are in the samples.
     pub targets: BTreeMap<String, Array4<f32>>,
+    /// Normalised images that are to be found, `[batch, 3, height, width]`, for every task of
+    /// retrieval with modifying texts; zeros where a sample has none.
+    pub candidates: BTreeMap<String, Array4<f32>>,
     /// The transformed samples, for evaluation against every annotator.
     pub samples: Vec<Sample>,
     /// What is wrong with each sample that was left out.
@@ -90,14 +94,16 @@ impl Blank {
         indices: Vec<usize>,
         samples: Vec<Sample>,
         tasks: &[TaskSpec],
+        config: &LoaderConfig,
     ) -> Batch {
+        let candidates = candidates(&samples, tasks, config);
         let all = rows.len() == self.images.dim().0;
         let kept = |array: Array4<f32>| if all { array } else { array.select(Axis(0), rows) };
         let targets = tasks.iter().zip(self.targets);
         let targets = targets.map(|(task, array)| (task.name.clone(), kept(array))).collect();
         let names = samples.iter().map(|sample| sample.name.clone()).collect();
         let (images, skipped) = (kept(self.images), Vec::new());
-        Batch { indices, names, images, targets, samples, skipped, home: self.home }
+        Batch { indices, names, images, targets, candidates, samples, skipped, home: self.home }
     }
 }
 
@@ -114,6 +120,26 @@ impl Place<'_> {
     }
 }
 
+/// The normalised images of modifications.
+fn candidates(
+    samples: &[Sample],
+    tasks: &[TaskSpec],
+    config: &LoaderConfig,
+) -> BTreeMap<String, Array4<f32>> {
+    let modified = tasks.iter().filter(|task| task.kind == TaskKind::ModifiedRetrieval);
+    let all = modified.map(|task| {
+        let [height, width] = config.img_size;
+        let mut images = Array4::zeros((samples.len(), 3, height, width));
+        for (place, sample) in parts(&mut images).zip(samples) {
+            if let Some(Label::Modified { image, .. }) = sample.labels.get(&task.name) {
+                normalise(image.view(), config, place);
+            }
+        }
+        (task.name.clone(), images)
+    });
+    all.collect()
+}
+
 /// One part for each sample.
 fn parts(array: &mut Array4<f32>) -> ChunksExactMut<'_, f32> {
     let numbers = array.len() / array.dim().0;
@@ -128,6 +154,7 @@ fn shape(task: &TaskSpec, [height, width]: [usize; 2]) -> (usize, usize, usize) 
         TaskKind::Normals => (3, height, width),
         TaskKind::Classification => (1, 1, 1),
         TaskKind::Tags => (task.classes.len(), 1, 1),
+        TaskKind::Retrieval | TaskKind::ModifiedRetrieval => (3, 1, 1),
         _ => (1, height, width),
     }
 }

@@ -15,6 +15,12 @@ pub enum Sampling {
     /// In proportion to its size: every sample once an epoch.
     #[default]
     Union,
+    /// As `union`, in an order by which shards are read from their beginning to their end, few at a
+    /// time: for sets that no memory holds. Shards have an order of their own in every epoch. Each
+    /// is dealt out to one of so many streams as a batch has samples, or fewer where there are fewer
+    /// shards; samples of a stream are drawn from a buffer of 1000. Of several processes each reads
+    /// the shards of its own part of a batch.
+    Shards,
     /// As often as any other, round-robin: an epoch is as long as that of `union`, small data sets
     /// come several times, and of large ones a part.
     PerDataset,

@@ -4,10 +4,11 @@ use std::ops::Range;
 
 use rand::seq::SliceRandom;
 
-use super::{LoaderConfig, Sampling};
+use super::{LoaderConfig, Sampling, shards};
 use crate::Key;
 
-/// Indices of every batch of an epoch over data sets of these lengths, one after the other.
+/// Indices of every batch of an epoch over data sets, or shards, of these lengths, one after the
+/// other.
 ///
 /// Each index stands in exactly one batch (or, with `drop_last`, at most one), but for sampling
 /// per data set.
@@ -16,6 +17,7 @@ pub(crate) fn batches(parts: &[usize], config: &LoaderConfig, epoch: u64) -> Vec
     let order = match (config.shuffle, config.sampling) {
         (false, _) => (0..len).collect(),
         (true, Sampling::Union) => shuffled(0..len, config.seed, epoch, 0),
+        (true, Sampling::Shards) => shards::order(parts, config, epoch),
         (true, Sampling::PerDataset) => round_robin(parts, len, config.seed, epoch),
     };
     let whole = count(len, config);

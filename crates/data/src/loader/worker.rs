@@ -65,7 +65,7 @@ impl Worker {
             return Err(Error::BadBatch { dataset, count, first: first.clone() });
         }
         let kept = rows.iter().map(|&row| indices[row]).collect();
-        let mut batch = blank.filled(&rows, kept, good, self.dataset.tasks());
+        let mut batch = blank.filled(&rows, kept, good, self.dataset.tasks(), &self.config);
         batch.skipped = skipped;
         Ok(batch)
     }

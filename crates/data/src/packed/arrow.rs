@@ -15,8 +15,9 @@ use arrow_ipc::{Message, Schema, root_as_message};
 use self::columns::{Column, columns};
 use self::values::{Batch, bytes, cut};
 use super::features::classes;
-use super::records::{Packed, Records};
+use super::records::Packed;
 use super::starts::{place, starts};
+use super::tables::{Table, Tables};
 use crate::Result;
 use crate::decode::{Decoded, damaged, unreadable};
 
@@ -24,7 +25,8 @@ pub(super) const FORMAT: Packed = Packed {
     name: "arrow",
     ending: "arrow",
     image: "image;img;jpg;png",
-    open: |files| Ok(Box::new(Tables::open(files)?)),
+    open: |files| Tables::<Batches>::open(files),
+    open_remote: None,
 };
 
 /// What a file that is refused should be.
@@ -34,15 +36,8 @@ const MAGIC: &[u8] = b"ARROW1\0\0";
 /// Longest description of a batch.
 const MOST_HEADER: usize = 64 << 20;
 
-#[derive(Debug)]
-struct Tables {
-    files: Vec<Table>,
-    /// Rows before each file, and all.
-    starts: Vec<usize>,
-}
-
 #[derive(Debug, Default)]
-struct Table {
+struct Batches {
     path: PathBuf,
     columns: Vec<Column>,
     classes: BTreeMap<String, Vec<String>>,
@@ -51,35 +46,9 @@ struct Table {
     starts: Vec<usize>,
 }
 
-impl Tables {
-    fn open(files: &[PathBuf]) -> Result<Self> {
-        let files: Vec<Table> =
-            files.iter().map(|path| Table::open(path)).collect::<Result<_>>()?;
-        let names = |table: &Table| {
-            table.columns.iter().map(|column| column.part.clone()).collect::<Vec<_>>()
-        };
-        if let Some(first) = files.first()
-            && let Some(other) = files.iter().find(|file| names(file) != names(first))
-        {
-            let reason = format!(
-                "expected the columns {}, as {} has them, found {}",
-                names(first).join(", "),
-                first.path.display(),
-                names(other).join(", ")
-            );
-            return Err(damaged(&other.path, ARROW, reason));
-        }
-        let starts = starts(files.iter().map(|file| file.starts.last().copied().unwrap_or(0)));
-        Ok(Self { files, starts })
-    }
+impl Table for Batches {
+    const EXPECTED: &'static str = ARROW;
 
-    fn find(&self, index: usize) -> (&Table, usize) {
-        let (file, row) = place(&self.starts, index);
-        (&self.files[file], row)
-    }
-}
-
-impl Table {
     fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(unreadable(path))?;
         let mut table = Self::listed(file).map_err(|reason| damaged(path, ARROW, reason))?;
@@ -87,6 +56,35 @@ impl Table {
         Ok(table)
     }
 
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn rows(&self) -> usize {
+        self.starts.last().copied().unwrap_or(0)
+    }
+
+    fn length(&self, row: usize) -> u64 {
+        let batch = &self.batches[place(&self.starts, row).0];
+        let all: u64 = batch.buffers.iter().map(|(_, size)| size).sum();
+        all / batch.rows.max(1) as u64
+    }
+
+    fn parts(&self) -> Vec<String> {
+        self.columns.iter().map(|column| column.part.clone()).collect()
+    }
+
+    fn read(&self, row: usize, part: &str) -> Result<Option<Vec<u8>>> {
+        let column = self.columns.iter().find(|column| column.part == part);
+        column.map_or(Ok(None), |column| self.value(row, column))
+    }
+
+    fn classes(&self, part: &str) -> Option<Vec<String>> {
+        self.classes.get(part).cloned()
+    }
+}
+
+impl Batches {
     /// Lists the batches of a stream or file.
     fn listed(mut file: impl Read + Seek) -> Decoded<Self> {
         let said = |error: std::io::Error| error.to_string();
@@ -160,7 +158,7 @@ impl Table {
         Ok(())
     }
 
-    fn read(&self, row: usize, column: &Column) -> Result<Option<Vec<u8>>> {
+    fn value(&self, row: usize, column: &Column) -> Result<Option<Vec<u8>>> {
         let mut file = File::open(&self.path).map_err(unreadable(&self.path))?;
         let length = file.metadata().map_err(unreadable(&self.path))?.len();
         let (batch, row) = place(&self.starts, row);
@@ -175,48 +173,11 @@ fn metadata<'a>(schema: &Schema<'a>, key: &str) -> Option<&'a str> {
     found.value()
 }
 
-impl Records for Tables {
-    fn len(&self) -> usize {
-        self.starts.last().copied().unwrap_or(0)
-    }
-
-    fn key(&self, index: usize) -> String {
-        let (table, row) = self.find(index);
-        let stem = table.path.file_stem().unwrap_or_default().to_string_lossy();
-        format!("{stem}-{row:06}")
-    }
-
-    fn path(&self, index: usize) -> &Path {
-        &self.find(index).0.path
-    }
-
-    fn length(&self, index: usize) -> u64 {
-        let (table, row) = self.find(index);
-        let batch = &table.batches[place(&table.starts, row).0];
-        let all: u64 = batch.buffers.iter().map(|(_, size)| size).sum();
-        all / batch.rows.max(1) as u64
-    }
-
-    fn parts(&self, index: usize) -> Vec<String> {
-        self.find(index).0.columns.iter().map(|column| column.part.clone()).collect()
-    }
-
-    fn read(&self, index: usize, part: &str) -> Result<Option<Vec<u8>>> {
-        let (table, row) = self.find(index);
-        let column = table.columns.iter().find(|column| column.part == part);
-        column.map_or(Ok(None), |column| table.read(row, column))
-    }
-
-    fn classes(&self, part: &str) -> Option<Vec<String>> {
-        self.files.first()?.classes.get(part).cloned()
-    }
-}
-
 /// Lists the batches of a stream and reads the first row, for `benches/fuzz`.
 #[cfg(feature = "fuzz")]
 pub(crate) fn fuzz(bytes: &[u8]) {
     let mut file = std::io::Cursor::new(bytes);
-    let Ok(table) = Table::listed(&mut file) else { return };
+    let Ok(table) = Batches::listed(&mut file) else { return };
     for (batch, column) in table.batches.iter().filter(|b| b.rows > 0).zip(table.columns.iter()) {
         let _ = batch.value(&mut file, bytes.len() as u64, 0, column);
     }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,8 +18,10 @@ use parquet::file::reader::FileReader;
 use parquet::file::serialized_reader::{SerializedFileReader, SerializedPageReader};
 
 use super::features::classes;
-use super::records::{Packed, Records};
+use super::records::Packed;
 use super::starts::{place, starts};
+use super::tables::{Table, Tables};
+use super::thrift;
 use crate::Result;
 use crate::decode::{damaged, unreadable};
 
@@ -26,21 +29,18 @@ pub(super) const FORMAT: Packed = Packed {
     name: "parquet",
     ending: "parquet",
     image: "image;img;jpg;png",
-    open: |files| Ok(Box::new(Tables::open(files)?)),
+    open: |files| Tables::<Columns>::open(files),
+    open_remote: None,
 };
 
 /// What a file that is refused should be.
 const PARQUET: &str = "Parquet file";
+/// Bytes behind the directory: its length, and the mark.
+const END: u64 = 8;
+const MARK: &[u8; 4] = b"PAR1";
 
 #[derive(Debug)]
-struct Tables {
-    files: Vec<Table>,
-    /// Rows before each file, and all.
-    starts: Vec<usize>,
-}
-
-#[derive(Debug)]
-struct Table {
+struct Columns {
     path: PathBuf,
     metadata: Arc<ParquetMetaData>,
     /// Rows before each row group, and all.
@@ -51,39 +51,13 @@ struct Table {
     classes: BTreeMap<String, Vec<String>>,
 }
 
-impl Tables {
-    fn open(files: &[PathBuf]) -> Result<Self> {
-        let files: Vec<Table> =
-            files.iter().map(|path| Table::open(path)).collect::<Result<_>>()?;
-        if let Some(first) = files.first()
-            && let Some(other) =
-                files.iter().find(|file| !file.columns.keys().eq(first.columns.keys()))
-        {
-            let names =
-                |table: &Table| table.columns.keys().cloned().collect::<Vec<_>>().join(", ");
-            let reason = format!(
-                "expected the columns {}, as {} has them, found {}",
-                names(first),
-                first.path.display(),
-                names(other)
-            );
-            return Err(damaged(&other.path, PARQUET, reason));
-        }
-        let starts = starts(files.iter().map(Table::rows));
-        Ok(Self { files, starts })
-    }
+impl Table for Columns {
+    const EXPECTED: &'static str = PARQUET;
 
-    /// The file of a row, and its place in it.
-    fn find(&self, index: usize) -> (&Table, usize) {
-        let (file, row) = place(&self.starts, index);
-        (&self.files[file], row)
-    }
-}
-
-impl Table {
     fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(unreadable(path))?;
         let wrong = |error: ParquetError| damaged(path, PARQUET, error.to_string());
+        check(&file, path)?;
         let metadata = SerializedFileReader::new(file).map_err(wrong)?.metadata().clone();
         let rows = metadata.row_groups().iter().map(|group| usize::try_from(group.num_rows()));
         let rows = rows.collect::<std::result::Result<Vec<usize>, _>>();
@@ -98,7 +72,31 @@ impl Table {
         self.starts.last().copied().unwrap_or(0)
     }
 
-    fn read(&self, row: usize, column: usize) -> Result<Option<Vec<u8>>> {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn length(&self, row: usize) -> u64 {
+        let group = self.metadata.row_group(place(&self.starts, row).0);
+        group.compressed_size().unsigned_abs() / group.num_rows().unsigned_abs().max(1)
+    }
+
+    fn parts(&self) -> Vec<String> {
+        self.columns.keys().cloned().collect()
+    }
+
+    fn read(&self, row: usize, part: &str) -> Result<Option<Vec<u8>>> {
+        let column = self.columns.get(part);
+        column.map_or(Ok(None), |&column| self.value(row, column))
+    }
+
+    fn classes(&self, part: &str) -> Option<Vec<String>> {
+        self.classes.get(part).cloned()
+    }
+}
+
+impl Columns {
+    fn value(&self, row: usize, column: usize) -> Result<Option<Vec<u8>>> {
         let file = File::open(&self.path).map_err(unreadable(&self.path))?;
         let (group, row) = place(&self.starts, row);
         let group = self.metadata.row_group(group);
@@ -110,6 +108,27 @@ impl Table {
         };
         read().map_err(|error| damaged(&self.path, PARQUET, error.to_string()))
     }
+}
+
+/// Checks the lengths within the directory, which stands in front of its own length and the mark at
+/// the end; whatever else is wrong with a file the crate says better.
+fn check(mut file: &File, path: &Path) -> Result<()> {
+    let length = file.metadata().map_err(unreadable(path))?.len();
+    let mut end = [0; END as usize];
+    if length < END {
+        return Ok(());
+    }
+    file.seek(SeekFrom::Start(length - END)).map_err(unreadable(path))?;
+    file.read_exact(&mut end).map_err(unreadable(path))?;
+    let [a, b, c, d, mark @ ..] = end;
+    let directory = u64::from(u32::from_le_bytes([a, b, c, d]));
+    if mark != *MARK || directory > length - END {
+        return Ok(());
+    }
+    file.seek(SeekFrom::Start(length - END - directory)).map_err(unreadable(path))?;
+    let mut bytes = Vec::new();
+    file.take(directory).read_to_end(&mut bytes).map_err(unreadable(path))?;
+    thrift::check(&bytes).map_err(|reason| damaged(path, PARQUET, reason))
 }
 
 /// Columns without lists, by the names of their parts.
@@ -166,45 +185,12 @@ fn one<T: DataType>(
     Ok(values.pop())
 }
 
-impl Records for Tables {
-    fn len(&self) -> usize {
-        self.starts.last().copied().unwrap_or(0)
-    }
-
-    fn key(&self, index: usize) -> String {
-        let (table, row) = self.find(index);
-        let stem = table.path.file_stem().unwrap_or_default().to_string_lossy();
-        format!("{stem}-{row:06}")
-    }
-
-    fn path(&self, index: usize) -> &Path {
-        &self.find(index).0.path
-    }
-
-    fn length(&self, index: usize) -> u64 {
-        let (table, row) = self.find(index);
-        let group = table.metadata.row_group(place(&table.starts, row).0);
-        group.compressed_size().unsigned_abs() / group.num_rows().unsigned_abs().max(1)
-    }
-
-    fn parts(&self, index: usize) -> Vec<String> {
-        self.find(index).0.columns.keys().cloned().collect()
-    }
-
-    fn read(&self, index: usize, part: &str) -> Result<Option<Vec<u8>>> {
-        let (table, row) = self.find(index);
-        let column = table.columns.get(part);
-        column.map_or(Ok(None), |&column| table.read(row, column))
-    }
-
-    fn classes(&self, part: &str) -> Option<Vec<String>> {
-        self.files.first()?.classes.get(part).cloned()
-    }
-}
-
 /// Reads the directory of a table, for `benches/fuzz`; its pages are the crate's own affair.
 #[cfg(feature = "fuzz")]
 pub(crate) fn fuzz(bytes: &[u8]) {
+    if thrift::check(bytes).is_err() {
+        return;
+    }
     if let Ok(metadata) = parquet::file::metadata::ParquetMetaDataReader::decode_metadata(bytes) {
         let _ = (columns(&metadata), classes(about(&metadata)));
     }

@@ -3,6 +3,7 @@
 use std::fmt::{self, Debug};
 use std::path::{Path, PathBuf};
 
+use super::remote::Remote;
 use crate::Result;
 
 /// A format of files with many samples.
@@ -15,7 +16,12 @@ pub(crate) struct Packed {
     pub(crate) image: &'static str,
     /// Opens files, one after the other.
     pub(crate) open: fn(&[PathBuf]) -> Result<Box<dyn Records>>,
+    /// Opens files at addresses; none where such files are read from disk alone.
+    pub(crate) open_remote: Option<OpenRemote>,
 }
+
+/// Opens files at addresses, one after the other.
+type OpenRemote = fn(&[String], &Remote) -> Result<Box<dyn Records>>;
 
 /// The records of a split.
 pub(crate) trait Records: Debug + Send + Sync {

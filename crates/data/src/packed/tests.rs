@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Records, arrow, parquet, webdataset};
+use super::{Records, arrow, hdf5, parquet, webdataset};
 use crate::Result;
 
 /// Written by webdataset 1.0 (`tests/webdataset/generate.py`).
@@ -191,4 +191,33 @@ fn an_arrow_file_that_was_cut_or_spoilt_is_named() {
             records.parts(index).iter().for_each(|part| drop(records.read(index, part)));
         }
     }
+}
+
+/// A structure that is null, and one whose bytes are; lists are no parts.
+#[test]
+fn nulls_within_one_another_are_no_values() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/arrow/nulls/rows.arrow");
+    let records = (arrow::FORMAT.open)(&[path]).unwrap();
+    let texts = |part: &str| -> Vec<Option<String>> {
+        let read = |index| records.read(index, part).unwrap();
+        (0..records.len())
+            .map(|index| read(index).map(|bytes| String::from_utf8(bytes).unwrap()))
+            .collect()
+    };
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(texts("image"), [some("one"), None, None, some("four")]);
+    assert_eq!(texts("image.path"), [some("a"), None, some("c"), None]);
+    assert_eq!(texts("deep.inner.note"), [some("x"), None, None, some("y")]);
+    assert_eq!(texts("label"), [some("7"), None, some("9"), None]);
+    assert_eq!(texts("masks"), vec![None; 4]);
+    assert!(!records.parts(0).iter().any(|part| part.starts_with("masks")));
+}
+
+#[test]
+fn files_of_other_arrays_are_not_one_set() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hdf5");
+    let files = ["nyu.mat", "frame-latest.hdf5"].map(|name| folder.join(name));
+    let message = (hdf5::FORMAT.open)(&files).unwrap_err().to_string();
+    assert!(message.contains("frame-latest.hdf5"), "{message}");
+    assert!(message.contains("expected the columns"), "{message}");
 }

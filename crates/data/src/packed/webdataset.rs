@@ -2,39 +2,49 @@
 //!
 //! `dir/7.seg.png` is the part `seg.png` of the sample `dir/7`; members of a sample stand one behind
 //! the other. The members of every shard are listed once, so that samples are read in any order,
-//! each of them once in an epoch.
+//! each of them once in an epoch. Of a shard at an address, a sample is fetched at once.
 
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
+use rayon::prelude::*;
+
+use super::index::{self, BLOCK, Member, parted};
+use super::recent::Recent;
 use super::records::{Packed, Records};
-use crate::Result;
+use super::remote::Remote;
+use super::shard::Shard;
 use crate::decode::{MAX_BYTES, damaged, unreadable};
+use crate::{Error, Result};
 
 pub(super) const FORMAT: Packed = Packed {
     name: "webdataset",
     ending: "tar",
     image: "jpg;jpeg;png;webp;tif;tiff;bmp",
-    open: |shards| {
-        let mut all = Shards { paths: shards.to_vec(), samples: Vec::new() };
-        for (shard, path) in shards.iter().enumerate() {
-            let file = File::open(path).map_err(unreadable(path))?;
-            list(shard, path, file, &mut all.samples)?;
-        }
-        Ok(Box::new(all))
+    open: |paths| {
+        let shards = paths.iter().map(|path| local(path)).collect::<Result<_>>()?;
+        Ok(Box::new(Shards::joined(shards)?))
     },
+    open_remote: Some(|addresses, remote| {
+        // Collected first: of several errors the first one is reported.
+        let shards = addresses.par_iter().map(|address| at_address(address, remote));
+        let shards: Vec<Result<_>> = shards.collect();
+        let shards = shards.into_iter().collect::<Result<_>>()?;
+        Ok(Box::new(Shards::joined(shards)?))
+    }),
 };
 
 /// What a file that is refused should be.
 const TAR: &str = "tar shard";
-/// Tar pads with zeros to blocks of this length.
-const BLOCK: u64 = 512;
+/// Larger samples are fetched part by part.
+const MOST_SAMPLE: u64 = 32 << 20;
 
 #[derive(Debug)]
 struct Shards {
-    paths: Vec<PathBuf>,
+    shards: Vec<Shard>,
     samples: Vec<Entry>,
+    recent: Recent,
 }
 
 /// One sample.
@@ -42,31 +52,97 @@ struct Shards {
 struct Entry {
     shard: usize,
     key: Box<str>,
-    members: Vec<Member>,
+    members: Vec<Part>,
 }
 
 /// One part of a sample.
 #[derive(Debug)]
-struct Member {
-    part: Box<str>,
+struct Part {
+    name: Box<str>,
     start: u64,
     length: u64,
 }
 
-/// Appends the samples of a shard.
-fn list(
-    shard: usize,
-    path: &Path,
-    mut file: impl Read + Seek,
-    samples: &mut Vec<Entry>,
-) -> Result<()> {
-    let length = file.seek(SeekFrom::End(0)).map_err(unreadable(path))?;
+impl Shards {
+    fn joined(listed: Vec<(Shard, Vec<Member>)>) -> Result<Self> {
+        let (mut shards, mut samples) = (Vec::new(), Vec::new());
+        for (number, (shard, members)) in listed.into_iter().enumerate() {
+            add(number, shard.path(), members, &mut samples)?;
+            shards.push(shard);
+        }
+        Ok(Self { shards, samples, recent: Recent::default() })
+    }
+
+    /// The bytes of a part from those of its whole sample.
+    fn fetched(&self, index: usize, part: &Part) -> Result<Vec<u8>> {
+        let path = self.path(index);
+        let sample = &self.samples[index];
+        let start = sample.members.iter().map(|part| part.start).min().unwrap_or(0) - BLOCK;
+        let end = sample.members.iter().map(|part| part.start + part.length).max().unwrap_or(0);
+        if end - start > MOST_SAMPLE {
+            let bytes = self.shards[sample.shard].bytes(part.start - BLOCK, part.length + BLOCK)?;
+            return cut_out(&bytes, 0, part, path);
+        }
+        let bytes = match self.recent.get(index) {
+            Some(bytes) => bytes,
+            None => {
+                let bytes = Arc::new(self.shards[sample.shard].bytes(start, end - start)?);
+                self.recent.put(index, Arc::clone(&bytes));
+                bytes
+            }
+        };
+        cut_out(&bytes, (part.start - BLOCK - start) as usize, part, path)
+    }
+}
+
+/// A part of fetched bytes, whose own block of tar stands at `place`: shards at an address may
+/// change, and lists of members may be of others.
+fn cut_out(bytes: &[u8], place: usize, part: &Part, path: &Path) -> Result<Vec<u8>> {
+    let found = bytes.get(place..).and_then(|bytes| bytes.split_first_chunk());
+    let sized = |block: &[u8; BLOCK as usize]| {
+        tar::Header::from_byte_slice(block).entry_size().is_ok_and(|size| size == part.length)
+    };
+    let own = found
+        .filter(|(block, _)| sized(block))
+        .and_then(|(_, rest)| rest.get(..usize::try_from(part.length).ok()?).map(<[u8]>::to_vec));
+    let other = || damaged(path, TAR, "another than when its members were listed");
+    own.ok_or_else(other)
+}
+
+fn local(path: &Path) -> Result<(Shard, Vec<Member>)> {
+    let shard = Shard::File(path.to_owned());
+    let members = members(path, shard.reader()?)?;
+    Ok((shard, members))
+}
+
+/// The list that DALI's `wds2idx` writes for the shard `path`.
+pub(super) fn index_of(path: &Path) -> Result<String> {
+    local(path).map(|(_, members)| index::written(&members))
+}
+
+fn at_address(address: &str, remote: &Remote) -> Result<(Shard, Vec<Member>)> {
+    let shard = remote.shard(address)?;
+    let known = shard.known_members()?;
+    let members = match known {
+        Some(members) => members,
+        None => members(shard.path(), shard.reader()?)?,
+    };
+    shard.note(&members);
+    Ok((Shard::Remote(Box::new(shard)), members))
+}
+
+/// The members of a shard that belong to samples.
+fn members(path: &Path, mut file: impl Read + Seek) -> Result<Vec<Member>> {
+    let length = file.seek(SeekFrom::End(0)).map_err(unread(path))?;
     require_end(&mut file, path, length)?;
     let wrong = |reason: String| damaged(path, TAR, reason);
-    let first = samples.len();
+    let broken = |error: std::io::Error| {
+        error.downcast::<Error>().unwrap_or_else(|error| wrong(error.to_string()))
+    };
+    let mut members = Vec::new();
     let mut archive = tar::Archive::new(file);
-    for entry in archive.entries_with_seek().map_err(|error| wrong(error.to_string()))? {
-        let entry = entry.map_err(|error| wrong(error.to_string()))?;
+    for entry in archive.entries_with_seek().map_err(broken)? {
+        let entry = entry.map_err(broken)?;
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let (start, size) = (entry.raw_file_position(), entry.size());
         if start.checked_add(size).is_none_or(|end| end > length) {
@@ -74,29 +150,36 @@ fn list(
             let reason = format!("{name} ends at byte {end}, the file at {length}");
             return Err(wrong(reason));
         }
-        if !entry.header().entry_type().is_file() {
-            continue;
-        }
-        let Some((key, part)) = parted(&name) else { continue };
-        let member = Member { part: part.to_ascii_lowercase().into(), start, length: size };
-        match samples.last_mut() {
-            Some(last) if samples_go_on(last, shard, key) => {
-                if last.members.iter().any(|known| known.part == member.part) {
-                    return Err(wrong(format!("expected each member once, found {name} twice")));
-                }
-                last.members.push(member);
-            }
-            _ => samples.push(Entry { shard, key: key.into(), members: vec![member] }),
+        if entry.header().entry_type().is_file() && parted(&name).is_some() {
+            members.push(Member { name, start, length: size });
         }
     }
-    match samples.len() == first {
-        true => Err(wrong("expected members such as 0001.jpg, found none".to_owned())),
-        false => Ok(()),
-    }
+    let none = || wrong("expected members such as 0001.jpg, found none".to_owned());
+    (!members.is_empty()).then_some(members).ok_or_else(none)
 }
 
-fn samples_go_on(last: &Entry, shard: usize, key: &str) -> bool {
-    last.shard == shard && *last.key == *key
+/// Appends the samples of a shard.
+fn add(shard: usize, path: &Path, members: Vec<Member>, samples: &mut Vec<Entry>) -> Result<()> {
+    for Member { name, start, length } in members {
+        let Some((key, part)) = parted(&name) else { continue };
+        let part = Part { name: part.to_ascii_lowercase().into(), start, length };
+        match samples.last_mut() {
+            Some(last) if last.shard == shard && *last.key == *key => {
+                if last.members.iter().any(|known| known.name == part.name) {
+                    let reason = format!("expected each member once, found {name} twice");
+                    return Err(damaged(path, TAR, reason));
+                }
+                last.members.push(part);
+            }
+            _ => samples.push(Entry { shard, key: key.into(), members: vec![part] }),
+        }
+    }
+    Ok(())
+}
+
+/// The error of a shard that cannot be read: that of a server where there is one.
+fn unread(path: &Path) -> impl Fn(std::io::Error) -> Error {
+    move |error| error.downcast::<Error>().unwrap_or_else(unreadable(path))
 }
 
 /// Whole shards end with blocks of zeros; one that was cut does not, wherever it was cut.
@@ -104,23 +187,15 @@ fn require_end(file: &mut (impl Read + Seek), path: &Path, length: u64) -> Resul
     let mut last = vec![1; BLOCK as usize];
     let whole = length >= 2 * BLOCK && length.is_multiple_of(BLOCK);
     if whole {
-        file.seek(SeekFrom::Start(length - BLOCK)).map_err(unreadable(path))?;
-        file.read_exact(&mut last).map_err(unreadable(path))?;
-        file.seek(SeekFrom::Start(0)).map_err(unreadable(path))?;
+        file.seek(SeekFrom::Start(length - BLOCK)).map_err(unread(path))?;
+        file.read_exact(&mut last).map_err(unread(path))?;
+        file.seek(SeekFrom::Start(0)).map_err(unread(path))?;
     }
     let cut = || {
         let reason = "expected blocks of zeros at its end, found none: the file was cut off";
         damaged(path, TAR, reason)
     };
     (whole && last.iter().all(|&byte| byte == 0)).then_some(()).ok_or_else(cut)
-}
-
-/// Key and part of a member: what stands before and behind the first dot of its last name.
-fn parted(name: &str) -> Option<(&str, &str)> {
-    let start = name.rfind('/').map_or(0, |slash| slash + 1);
-    let dot = start + name[start..].find('.')?;
-    let (key, part) = (&name[..dot], &name[dot + 1..]);
-    (dot > start && !part.is_empty()).then_some((key, part))
 }
 
 impl Records for Shards {
@@ -133,30 +208,32 @@ impl Records for Shards {
     }
 
     fn path(&self, index: usize) -> &Path {
-        &self.paths[self.samples[index].shard]
+        self.shards[self.samples[index].shard].path()
     }
 
     fn length(&self, index: usize) -> u64 {
-        self.samples[index].members.iter().map(|member| member.length).sum()
+        self.samples[index].members.iter().map(|part| part.length).sum()
     }
 
     fn parts(&self, index: usize) -> Vec<String> {
-        self.samples[index].members.iter().map(|member| member.part.to_string()).collect()
+        self.samples[index].members.iter().map(|part| part.name.to_string()).collect()
     }
 
     fn read(&self, index: usize, part: &str) -> Result<Option<Vec<u8>>> {
-        let found = self.samples[index].members.iter().find(|m| m.part.eq_ignore_ascii_case(part));
-        let Some(member) = found else { return Ok(None) };
+        let sample = &self.samples[index];
+        let found = sample.members.iter().find(|member| member.name.eq_ignore_ascii_case(part));
+        let Some(found) = found else { return Ok(None) };
         let path = self.path(index);
-        if member.length > MAX_BYTES {
-            let reason = format!("{part} of {} bytes, expected at most {MAX_BYTES}", member.length);
+        if found.length > MAX_BYTES {
+            let reason = format!("{part} of {} bytes, expected at most {MAX_BYTES}", found.length);
             return Err(damaged(path, TAR, reason));
         }
-        let mut file = File::open(path).map_err(unreadable(path))?;
-        file.seek(SeekFrom::Start(member.start)).map_err(unreadable(path))?;
-        let mut bytes = Vec::new();
-        file.take(member.length).read_to_end(&mut bytes).map_err(unreadable(path))?;
-        let whole = bytes.len() as u64 == member.length;
+        let shard = &self.shards[sample.shard];
+        if let Shard::Remote(_) = shard {
+            return self.fetched(index, found).map(Some);
+        }
+        let bytes = shard.bytes(found.start, found.length)?;
+        let whole = bytes.len() as u64 == found.length;
         let cut = || damaged(path, TAR, "shorter than when it was opened");
         whole.then_some(Some(bytes)).ok_or_else(cut)
     }
@@ -165,5 +242,11 @@ impl Records for Shards {
 /// Lists the members of a shard, for `benches/fuzz`.
 #[cfg(feature = "fuzz")]
 pub(crate) fn fuzz(bytes: &[u8]) {
-    let _ = list(0, Path::new("fuzz"), std::io::Cursor::new(bytes), &mut Vec::new());
+    let path = Path::new("fuzz");
+    if let Ok(members) = members(path, std::io::Cursor::new(bytes)) {
+        let list = index::written(&members);
+        let _ = index::parsed(list.as_bytes(), bytes.len() as u64);
+        let _ = add(0, path, members, &mut Vec::new());
+    }
+    let _ = index::parsed(bytes, bytes.len() as u64);
 }

@@ -46,6 +46,27 @@ fn sample(height: usize, width: usize) -> Sample {
     }
 }
 
+/// A mirror image has its right on the left, and what is asked for is mirrored with it.
+#[test]
+fn words_and_the_image_that_they_ask_for_turn_with_the_image() {
+    let image = sample(6, 8).image;
+    let caption = Label::Caption("a ball on the left, a box on the right".replace(',', ""));
+    let asked = Label::Modified { text: "move it left".into(), image: image.clone() };
+    let labels = [("caption".to_owned(), caption), ("asked".to_owned(), asked)].into();
+    let whole = Sample { labels, ..sample(6, 8) };
+    let flip = Transform::new([6, 8], [0; 3], Some(fixed(1.0, 1.0, 0.0))).unwrap();
+    let turned = flip.apply(&whole, &[], key(0));
+    let words = |name: &str| turned.labels[name].text().unwrap().to_owned();
+    assert_eq!(words("caption"), "a ball on the right a box on the left");
+    assert_eq!(words("asked"), "move it right");
+    let Label::Modified { image: asked, .. } = &turned.labels["asked"] else { panic!("another") };
+    assert_eq!(*asked, turned.image);
+    assert_ne!(*asked, image);
+    let small = Transform::new([3, 4], [0; 3], None).unwrap().apply(&whole, &[], key(0));
+    let Label::Modified { image: asked, .. } = &small.labels["asked"] else { panic!("another") };
+    assert_eq!(*asked, small.image);
+}
+
 #[test]
 fn flipping_twice_is_the_identity_and_once_is_not() {
     let tasks = [task("parts", TaskKind::HumanParts, vec![[1, 2]])];

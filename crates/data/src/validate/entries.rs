@@ -39,7 +39,7 @@ fn look(
         found.push((path.clone(), Error::Entry { path: path.clone(), reason }));
     };
     match name.to_str() {
-        None => odd("expected a name in UTF-8, found other bytes; it is passed over".into()),
+        None => odd("expected a name in UTF-8, found other bytes; it is skipped".into()),
         Some(name) if name.contains(char::is_control) => {
             odd("expected a name of one line, found a control character".into());
         }

@@ -208,7 +208,7 @@ fn odd_names_and_links_are_reported() {
     fs::write(bytes, b"").unwrap();
     let said = folder.said(&["all"]);
     let expected = [
-        "extra/caf\u{fffd}.png: expected a name in UTF-8, found other bytes; it is passed over",
+        "extra/caf\u{fffd}.png: expected a name in UTF-8, found other bytes; it is skipped",
         "extra/two\\nlines.txt: expected a name of one line, found a control character",
         "images/leaves.png: expected links within the folder, found one to ",
         "lost: a link that leads nowhere: ",
@@ -313,7 +313,7 @@ fn images_that_the_pattern_nearly_fits_are_reported() {
         .unwrap();
     assert_eq!(
         folder.said(&[]),
-        ["images/other.PNG: passed over, images/{id}.png does not fit it; name its ending, or \
+        ["images/other.PNG: skipped, images/{id}.png does not fit it; name its ending, or \
           `{ext}` for any"]
     );
 }

@@ -1,4 +1,4 @@
-"""Writes the tables of this folder: `python generate.py`. Needs datasets, NumPy, Pillow."""
+"""Writes the tables of this folder: `python generate.py [nulls]`. Needs datasets, NumPy, Pillow, PyArrow."""
 
 import os
 import shutil
@@ -20,4 +20,31 @@ def main():
         shutil.rmtree(folder)
 
 
-main()
+def nulls():
+    """Rows that lack a value at every depth."""
+    import pyarrow as pa
+
+    inner = pa.struct([("note", pa.string())])
+    schema = pa.schema([
+        ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
+        ("deep", pa.struct([("inner", inner)])),
+        ("masks", pa.list_(pa.struct([("bytes", pa.binary())]))),
+        ("label", pa.int64()),
+    ])
+    rows = [
+        dict(image=dict(bytes=b"one", path="a"), deep=dict(inner=dict(note="x")),
+             masks=[dict(bytes=b"m"), None], label=7),
+        dict(image=None, deep=None, masks=None, label=None),
+        dict(image=dict(bytes=None, path="c"), deep=dict(inner=None), masks=[], label=9),
+        dict(image=dict(bytes=b"four", path=None), deep=dict(inner=dict(note="y")),
+             masks=[dict(bytes=None)], label=None),
+    ]
+    os.makedirs(os.path.join(HERE, "nulls"), exist_ok=True)
+    path = os.path.join(HERE, "nulls", "rows.arrow")
+    with pa.OSFile(path, "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
+        writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+
+
+if sys.argv[1:] != ["nulls"]:
+    main()
+nulls()

@@ -227,9 +227,9 @@ mod tests {
         };
         let run = || convert(weights.to_str().unwrap(), None, &Choice::default(), &out);
         for (name, behind, expected) in [
-            ("mask_token", "", "found mask_token, which none of them has"),
-            ("mask_token", "module.", "found mask_token, which none of them has"),
-            ("mask_token", "my_net.", "behind `my_net.`: name it as the key of the weights"),
+            ("neck_token", "", "found neck_token, which none of them has"),
+            ("neck_token", "module.", "found neck_token, which none of them has"),
+            ("neck_token", "my_net.", "behind `my_net.`: name it as the key of the weights"),
         ] {
             write(name, behind);
             for _ in 0..2 {

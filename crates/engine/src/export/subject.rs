@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use polyptych_adapters::{Form, is_method_parameter};
 use polyptych_formats::file;
-use polyptych_tensor::{LoadOptions, NoAdapter, Store, Tensor, Tensors, no_grad};
+use polyptych_tensor::{Int8, LoadOptions, NoAdapter, Store, Tensor, Tensors, no_grad};
 
 use super::check::check;
 use super::merge;
+use crate::model::int8::Int8Maps;
 use crate::model::trunk::Trunk;
 use crate::{Difference, Error, Model, OpenRun, Recipe, Result, to_tensor};
 
@@ -46,11 +47,12 @@ impl<'a> Subject<'a> {
         let device = run.model.store.device();
         let tensors = match run.form {
             Form::Adapted => run.model.merged()?,
-            Form::Merged => run.model.store.tensors().into_iter().collect(),
+            Form::Merged => run.model.float_tensors(),
         };
         let model = Model::new(&recipe, &run.folder.specs()?, Form::Merged, device)?;
         model.store.load("merged model", &tensors, &LoadOptions::default())?;
         model.store.set_trainable(|_| false);
+        model.set_int8_maps(&by_calibrated_ranges(run.model.int8_maps()));
         let images = to_tensor(&merge::probe(run)?.images, device);
         if run.form == Form::Adapted {
             let trained = run.model_in_float32()?;
@@ -174,6 +176,11 @@ impl<'a> Subject<'a> {
         let probe_images = self.images.size()[0] as usize;
         ExportReport { differences, probe_images, files, notes: Vec::new() }
     }
+}
+
+/// Ranges of tokens are not known before they come, and files have those of the calibration.
+fn by_calibrated_ranges(maps: Int8Maps) -> Int8Maps {
+    maps.into_iter().map(|(name, int8)| (name, Int8 { per_token: false, ..int8 })).collect()
 }
 
 impl ExportReport {

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::settings::{settings, write_beside};
 use super::subject::{ExportReport, Subject};
-use crate::{Difference, Error, Result};
+use crate::{ActivationRange, Difference, Error, Result};
 
 /// Writes `forward(image)`: normalised images `[batch, 3, height, width]` of the recipe's size to
 /// raw outputs by task.
@@ -40,8 +40,22 @@ pub(super) fn onnx(subject: &Subject, out: &Path) -> Result<ExportReport> {
          task; how images go in and what becomes of outputs is in the metadata `polyptych` too",
         file.operators()
     ));
+    report.notes.extend(note_on_bytes(subject));
     report.notes.push("the file's operators were run on LibTorch, not by an ONNX runtime".into());
     Ok(report)
+}
+
+/// What the file of a quantised model has in the place of ranges of tokens.
+fn note_on_bytes(subject: &Subject) -> Option<String> {
+    let report = subject.run.quantized.as_ref()?;
+    let layers = report.int8_layers();
+    let what = format!("{layers} linear maps of int8, as QuantizeLinear and DequantizeLinear");
+    Some(match report.activations {
+        ActivationRange::Static => what,
+        ActivationRange::Dynamic => format!(
+            "{what}, with the ranges of the calibration where `predict` takes those of each token"
+        ),
+    })
 }
 
 /// The report on `out`, with settings and script beside it.

@@ -22,7 +22,10 @@ pub(crate) fn activate(kind: TaskKind, raw: &Tensor) -> Tensor {
             raw / (norm + UNIT_EPS)
         }
         TaskKind::Depth => raw.clamp_min(MIN_DEPTH),
-        TaskKind::Classification | TaskKind::Tags => raw.unsqueeze(-1).unsqueeze(-1),
+        TaskKind::Classification
+        | TaskKind::Tags
+        | TaskKind::Retrieval
+        | TaskKind::ModifiedRetrieval => raw.unsqueeze(-1).unsqueeze(-1),
     }
 }
 
@@ -40,7 +43,7 @@ pub fn activate_at(spec: &TaskSpec, raw: &Tensor, size: [i64; 2]) -> Result<Tens
             let mut classes = best.zeros_like();
             for class in 1..raw.size()[1] {
                 let other = plane(class)?;
-                classes = classes.masked_fill(&other.gt_tensor(&best), class as f64);
+                let _ = classes.masked_fill_(&other.gt_tensor(&best), class as f64);
                 best = best.maximum(&other);
             }
             Ok(classes.to_kind(Kind::Float))

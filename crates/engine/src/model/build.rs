@@ -1,5 +1,6 @@
 //! How a model is built from a recipe.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use polyptych_adapters::Form;
@@ -8,10 +9,14 @@ use polyptych_data::TaskSpec;
 use polyptych_distributed::Ranks;
 use polyptych_tensor::{Device, Store, manual_seed};
 
+use crate::model::fusion::FusedTowers;
 use crate::model::heads::Heads;
+use crate::model::language::LanguageLevels;
+use crate::model::readers::{Readers, shares};
 use crate::model::tasks::tasks;
+use crate::model::text::TextTrunk;
 use crate::model::trainable::Trainable;
-use crate::model::trunk::{Readers, Trunk, shares};
+use crate::model::trunk::Trunk;
 use crate::{Model, Recipe, Result};
 
 impl Model {
@@ -46,21 +51,41 @@ impl Model {
             .with_num_classes(0)
             .with_drop_path_rate(recipe.backbone.drop_path_rate);
         let tasks = tasks(recipe, specs)?;
+        manual_seed(recipe.seed as i64);
+        let text = TextTrunk::of_recipe(recipe, specs, form, &store)?;
+        let text_features = text.as_ref().map_or(0, TextTrunk::num_features);
         let (mut trunks, mut heads) = (Vec::new(), Heads::default());
         for share in shares(recipe, tasks.len()) {
             manual_seed(recipe.seed as i64);
             let readers = Readers { specs, tasks: share.clone() };
             let trunk = Trunk::new(recipe, &backbone_config, &readers, form, &store)?;
             for task in &tasks[share] {
-                heads.push(&store, trunk.backbone.as_ref(), task)?;
+                heads.push(&store, trunk.backbone.as_ref(), text_features, task)?;
             }
             trunks.push(trunk);
         }
+        let tower = text.as_ref().map(TextTrunk::tower);
+        let fusion = FusedTowers::of_recipe(recipe, specs, &trunks[0], tower, &store)?;
+        let language = LanguageLevels::of_recipe(recipe, specs, &trunks[0], text.as_ref(), &store)?;
         let kind = recipe.precision.kind();
         let learns = |&index: &usize| recipe.learns(&specs[index].name);
         let learning: Vec<usize> = (0..specs.len()).filter(learns).collect();
-        let trainable = Trainable::new(&store, &trunks, &tasks, &learning);
+        let trainable = Trainable::new(&store, &trunks, text.as_ref(), &tasks, &learning);
         trainable.apply(&store);
-        Ok(Self { store, tasks, trunks, backbone_config, heads, kind, learning, trainable, ranks })
+        Ok(Self {
+            store,
+            tasks,
+            trunks,
+            text,
+            fusion,
+            language,
+            backbone_config,
+            heads,
+            kind,
+            learning,
+            trainable,
+            ranks,
+            gradient_buckets: OnceCell::new(),
+        })
     }
 }

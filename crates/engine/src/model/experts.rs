@@ -27,20 +27,24 @@ use crate::{Model, Recipe, Result};
 /// Experts that do not divide a hidden width, or weights that are not finite.
 pub(crate) fn prepare(model: &Model, recipe: &Recipe) -> Result<Vec<ExpertLayer>> {
     let Some((experts, config)) = recipe.adapter.experts() else { return Ok(Vec::new()) };
-    let prefix = format!("{BACKBONE}.");
-    let parameters = method_parameters();
-    let plain = model.store.tensors().into_iter().filter(|(name, _)| !matches(&parameters, name));
-    let plain: Tensors =
-        plain.filter_map(|(name, t)| Some((name.strip_prefix(&prefix)?.to_owned(), t))).collect();
+    let (prefix, parameters) = (format!("{BACKBONE}."), method_parameters());
+    let plain = plain_tensors(model);
     // Random values do not come again.
     let cache = if recipe.backbone.weights == "none" { None } else { cache() };
     let layers = remembered(&plain, experts, config, cache.as_deref())?;
     let permuted = moefy(&plain, &layers)?;
     let named = permuted.into_iter().map(|(name, t)| (format!("{prefix}{name}"), t));
-    let allow_missing = &[&["heads.*"][..], &parameters].concat();
+    let allow_missing = &[&["heads.*", "decoder.*"][..], &parameters].concat();
     let options = LoadOptions { allow_missing, ..LoadOptions::default() };
     model.store.load("experts", &named.collect(), &options)?;
     Ok(layers)
+}
+
+/// The backbone's own tensors that all tasks share, under its names.
+pub(crate) fn plain_tensors(model: &Model) -> Tensors {
+    let (prefix, parameters) = (format!("{BACKBONE}."), method_parameters());
+    let plain = model.store.tensors().into_iter().filter(|(name, _)| !matches(&parameters, name));
+    plain.filter_map(|(name, t)| Some((name.strip_prefix(&prefix)?.to_owned(), t))).collect()
 }
 
 /// Writes `weights` (see [`load_backbone`](crate::load_backbone)) to `out` with its hidden units
@@ -107,12 +111,12 @@ fn key(tensors: &Tensors, experts: usize, config: &KMeansConfig) -> Result<Strin
     Ok(format!("{:x}", hash.finalize()))
 }
 
-fn values(tensor: &Tensor) -> Result<Vec<f32>> {
+pub(crate) fn values(tensor: &Tensor) -> Result<Vec<f32>> {
     let flat = tensor.detach().to_device(Device::Cpu).to_kind(Kind::Float).contiguous();
     Ok(Vec::try_from(&flat.view([-1]))?)
 }
 
-fn cache() -> Option<PathBuf> {
+pub(crate) fn cache() -> Option<PathBuf> {
     let var = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let xdg = || var("XDG_CACHE_HOME").map(|dir| dir.join("polyptych"));
     let home = || var("HOME").map(|dir| dir.join(".cache/polyptych"));

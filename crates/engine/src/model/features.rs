@@ -1,18 +1,27 @@
 //! What heads read of the trunk, and where the two can be cut apart.
 
+use std::collections::BTreeMap;
+
 use polyptych_tensor::{Activations, Kind, Tensor};
 
 use crate::Result;
+use crate::model::inputs::TextInput;
 
 /// The outputs of the trunk.
 #[derive(Debug)]
 pub(crate) struct Features {
     /// Levels of the pyramid.
     pub(crate) levels: Vec<Activations>,
+    /// What the decoder that heads share makes of the levels, for those that read it.
+    pub(crate) hidden: Option<Activations>,
     /// One vector for each image, for tasks of whole images.
     pub(crate) pooled: Option<Activations>,
+    /// What tasks read in their texts, by their places.
+    pub(crate) texts: BTreeMap<usize, TextInput>,
     /// Height and width of the images.
     pub(crate) size: [i64; 2],
+    /// The tasks of the trunk whose streams there are, where others were left out.
+    pub(crate) streams: Option<Vec<usize>>,
 }
 
 /// A cut between trunk and heads: gradients of what heads make end at `leaves`.
@@ -24,10 +33,16 @@ pub(crate) struct Cut {
 }
 
 impl Features {
+    /// Where the streams of the trunk's task `index` stand on the task axis.
+    pub(crate) fn stream(&self, index: usize) -> usize {
+        let place = |tasks: &Vec<usize>| tasks.iter().position(|task| *task == index);
+        self.streams.as_ref().map_or(index, |tasks| place(tasks).unwrap_or(index))
+    }
+
     /// The features without a past; nothing where a task has some of its own.
     pub(crate) fn cut(&self) -> Option<(Self, Cut)> {
-        let all = || self.levels.iter().chain(&self.pooled);
-        if all().any(|activations| activations.per_task().is_some()) {
+        let all = || self.levels.iter().chain(&self.hidden).chain(&self.pooled);
+        if !self.texts.is_empty() || all().any(|a| a.per_task().is_some()) {
             return None;
         }
         let ends: Vec<Tensor> =
@@ -35,7 +50,9 @@ impl Features {
         let leaves: Vec<Tensor> = ends.iter().map(|t| t.detach().set_requires_grad(true)).collect();
         let mut shared = leaves.iter().map(|leaf| Activations::Shared(leaf.shallow_clone()));
         let levels = shared.by_ref().take(self.levels.len()).collect();
-        let features = Self { levels, pooled: shared.next(), size: self.size };
+        let hidden = self.hidden.as_ref().and_then(|_| shared.next());
+        let (pooled, texts) = (shared.next(), BTreeMap::new());
+        let features = Self { levels, hidden, pooled, texts, size: self.size, streams: None };
         Some((features, Cut { ends, leaves }))
     }
 }
@@ -70,14 +87,17 @@ mod tests {
             // The second level stands on the first one.
             let deep = shallow.square();
             let pooled = Some(Activations::Shared(deep.mean(Kind::Float).view([1])));
+            let hidden = Some(Activations::Shared(&shallow * &deep));
             let levels = [shallow, deep].map(Activations::Shared).into_iter().collect();
-            Features { levels, pooled, size: [1, 1] }
+            let texts = BTreeMap::new();
+            Features { levels, hidden, pooled, texts, size: [1, 1], streams: None }
         };
         let head = |features: &Features| {
             let levels =
                 features.levels.iter().map(|level| level.expect_shared().exp().sum(Kind::Float));
-            let pooled = features.pooled.as_ref().map(|a| a.expect_shared().sum(Kind::Float));
-            levels.chain(pooled).reduce(|one, other| one + other).unwrap() * 1e-6
+            let rest = features.hidden.iter().chain(&features.pooled);
+            let rest = rest.map(|a| a.expect_shared().sum(Kind::Float));
+            levels.chain(rest).reduce(|one, other| one + other).unwrap() * 1e-6
         };
         head(&trunk()).backward();
         let expected = weight.grad().copy();
@@ -95,6 +115,17 @@ mod tests {
         let zeros = |shape: &[i64]| Tensor::zeros(shape, (Kind::Float, Device::Cpu));
         let own = Activations::Both { shared: zeros(&[1, 2]), per_task: zeros(&[3, 1, 2]) };
         let levels = vec![Activations::Shared(zeros(&[1, 2])), own];
-        assert!(Features { levels, pooled: None, size: [1, 1] }.cut().is_none());
+        assert!(
+            Features {
+                levels,
+                hidden: None,
+                pooled: None,
+                texts: Default::default(),
+                size: [1, 1],
+                streams: None
+            }
+            .cut()
+            .is_none()
+        );
     }
 }

@@ -67,10 +67,34 @@ pub(crate) struct JointLabels {
 pub(crate) struct JointLoss {
     /// float32 scalar: cross-entropy over all classes, plus the quality-retaining loss.
     pub(crate) total: Tensor,
-    /// Mean cross-entropy, without label smoothing, of each task; none without a label in the batch.
-    pub(crate) by_task: BTreeMap<String, Option<f64>>,
+    /// What is reported of each task.
+    pub(crate) of_images: LossesOfImages,
     /// The quality-retaining loss.
     pub(crate) quality_retaining: Option<Tensor>,
+}
+
+/// Cross-entropy, without label smoothing, of each image that has a label.
+#[derive(Debug)]
+pub(crate) struct LossesOfImages {
+    /// `[images]`, float32.
+    pub(crate) losses: Tensor,
+    /// Their classes among those of the union.
+    classes: Vec<i64>,
+    ranges: ClassRanges,
+}
+
+impl LossesOfImages {
+    /// The mean of each task, where `losses` are the numbers of all; none without a label in the
+    /// batch.
+    pub(crate) fn by_task(&self, losses: &[f64]) -> BTreeMap<String, Option<f64>> {
+        let mean = |range: &Range<usize>| {
+            let all = self.classes.iter().zip(losses);
+            let own = all.filter(|(class, _)| range.contains(&(**class as usize)));
+            let (sum, count) = own.fold((0.0, 0u32), |(sum, count), (_, l)| (sum + l, count + 1));
+            (count > 0).then(|| sum / f64::from(count))
+        };
+        self.ranges.iter().map(|(task, range)| (task.to_owned(), mean(&range))).collect()
+    }
 }
 
 impl JointLabels {
@@ -118,42 +142,27 @@ impl JointLabels {
             .collect();
         let classes: Vec<i64> = classes.into_iter().flatten().map(|class| class as i64).collect();
         let logits = logits(outputs, &self.joined);
-        let rows = Tensor::from_slice(&labelled).to_device(logits.device());
-        let logits = of_all_ranks(ranks, logits.index_select(0, &rows))?;
         let classes = ranks.gather_rows(&Tensor::from_slice(&classes))?;
         let classes = Vec::<i64>::try_from(&Tensor::cat(&classes, 0))?;
-        let target = Tensor::from_slice(&classes);
-        let column = target.unsqueeze(1).to_kind(Kind::Float).to_device(logits.device());
+        let [rows, target] = indices_on(logits.device(), [labelled, classes.clone()])?;
+        let logits = of_all_ranks(ranks, logits.index_select(0, &rows))?;
+        let column = target.unsqueeze(1).to_kind(Kind::Float);
         let cross_entropy = self.cross_entropy.forward(&logits, &column)?.loss;
         let retained = match &mut self.quality_retaining {
-            // A bank that met a number that is not finite would never forget it.
-            Some(bank) if !classes.is_empty() && cross_entropy.double_value(&[]).is_finite() => {
+            Some(bank) if !classes.is_empty() && may_remember(&cross_entropy) => {
                 Some(bank.forward(&logits, &target)?.loss)
             }
             _ => None,
         };
-        let by_task = self.by_task(&logits, &target, &classes)?;
+        let of_images = self.of_images(&logits, &target, classes);
         let total = retained.as_ref().map_or(cross_entropy.shallow_clone(), |r| &cross_entropy + r);
-        Ok(JointLoss { total, by_task, quality_retaining: retained })
+        Ok(JointLoss { total, of_images, quality_retaining: retained })
     }
 
-    fn by_task(
-        &self,
-        logits: &Tensor,
-        target: &Tensor,
-        classes: &[i64],
-    ) -> Result<BTreeMap<String, Option<f64>>> {
+    fn of_images(&self, logits: &Tensor, target: &Tensor, classes: Vec<i64>) -> LossesOfImages {
         let log_p = logits.detach().log_softmax(1, Kind::Float);
-        let index = target.to_device(logits.device()).unsqueeze(1);
-        let losses = Vec::<f32>::try_from(&(-log_p.gather(1, &index, false)).view([-1]))?;
-        let mean = |range: &Range<usize>| {
-            let own = classes.iter().zip(&losses).filter(|(c, _)| range.contains(&(**c as usize)));
-            let (sum, count) =
-                own.fold((0.0, 0u32), |(sum, count), (_, l)| (sum + f64::from(*l), count + 1));
-            (count > 0).then(|| sum / f64::from(count))
-        };
-        let tasks = self.ranges.iter();
-        Ok(tasks.map(|(task, range)| (task.to_owned(), mean(&range))).collect())
+        let losses = -log_p.gather(1, &target.unsqueeze(1), false).view([-1]);
+        LossesOfImages { losses, classes, ranges: self.ranges.clone() }
     }
 
     /// What a resumed run needs.
@@ -171,6 +180,24 @@ impl JointLabels {
             None => Ok(()),
         }
     }
+}
+
+/// Whether a bank may see the logits of this loss. One that met a number that is not finite would
+/// never forget it; on a device it looks by itself, since nobody waits for the number there.
+fn may_remember(cross_entropy: &Tensor) -> bool {
+    let known = cross_entropy.device() == Device::Cpu;
+    !known || cross_entropy.double_value(&[]).is_finite()
+}
+
+/// Indices below 2^24 as int64 tensors on `device`, in one copy that nobody waits for.
+fn indices_on(device: Device, indices: [Vec<i64>; 2]) -> Result<[Tensor; 2]> {
+    if device == Device::Cpu {
+        return Ok(indices.map(|all| Tensor::from_slice(&all)));
+    }
+    let floats = indices.map(|all| all.iter().map(|&index| index as f32).collect::<Vec<f32>>());
+    let joined = polyptych_kernels::upload(&[&floats[0], &floats[1]], device)?.to_kind(Kind::Int64);
+    let first = floats[0].len() as i64;
+    Ok([joined.narrow(0, 0, first), joined.narrow(0, first, floats[1].len() as i64)])
 }
 
 /// The rows of all ranks, in their order; those of this one keep their graph.

@@ -1,18 +1,24 @@
 //! Heads one after the other, each forward and back, so that the activations of only one head
 //! exist at a time. The gradients are those of the sum of the losses.
 
+use std::collections::BTreeMap;
+
 use polyptych_heads::HeadInput;
 use polyptych_kernels::backward;
 use polyptych_tensor::{Activations, Tensor};
 
 use crate::Result;
 use crate::model::features::Features;
+use crate::model::inputs::TextInput;
 
 /// The features of a trunk, at which the gradients of heads end until all of them are there.
 #[derive(Debug)]
 pub(crate) struct SequentialHeads {
     levels: Vec<End>,
+    hidden: Option<End>,
     pooled: Option<End>,
+    /// Not cut off: each is read by one head alone.
+    texts: BTreeMap<usize, TextInput>,
 }
 
 /// One output of the trunk, and what heads read in its place.
@@ -27,14 +33,21 @@ impl SequentialHeads {
     /// Cuts heads off from the trunk that made `features`.
     pub(crate) fn new(features: Features) -> Self {
         let levels = features.levels.into_iter().map(End::new).collect();
-        Self { levels, pooled: features.pooled.map(End::new) }
+        let (hidden, pooled) = (features.hidden.map(End::new), features.pooled.map(End::new));
+        Self { levels, hidden, pooled, texts: features.texts }
     }
 
     /// What the head of the trunk's task `index` reads.
     pub(crate) fn input(&self, index: usize) -> HeadInput {
-        HeadInput {
+        let input = HeadInput {
             levels: self.levels.iter().map(|end| end.leaf(index)).collect(),
+            hidden: self.hidden.as_ref().map(|end| end.leaf(index)),
             pooled: self.pooled.as_ref().map(|end| end.leaf(index)),
+            ..HeadInput::default()
+        };
+        match self.texts.get(&index) {
+            Some(texts) => texts.beside(input),
+            None => input,
         }
     }
 
@@ -43,7 +56,7 @@ impl SequentialHeads {
     /// # Errors
     /// What LibTorch reports.
     pub(crate) fn backward(self) -> Result<()> {
-        let pairs = self.levels.iter().chain(&self.pooled);
+        let pairs = self.levels.iter().chain(&self.hidden).chain(&self.pooled);
         let pairs: Vec<_> = pairs.filter_map(|end| Some((&end.output, end.gradient()?))).collect();
         let (outputs, gradients): (Vec<&Tensor>, Vec<&Tensor>) =
             pairs.iter().map(|(output, gradient)| (*output, gradient)).unzip();
@@ -96,15 +109,25 @@ mod tests {
             .set_requires_grad(true)
     }
 
-    /// Two levels, one with streams of tasks and one without, and three tasks.
+    /// Two levels, one with streams of tasks and one without, what a decoder makes of both, and
+    /// three tasks.
     fn features(weight: &Tensor) -> Features {
         let own = Activations::PerTask(weight * ramp(&[3, 2, 4]).detach());
         let common = Activations::Shared(weight.square());
-        Features { levels: vec![own, common], pooled: None, size: [1, 1] }
+        let hidden = Some(own.map(|own| own * weight.repeat([3, 1])));
+        Features {
+            levels: vec![own, common],
+            hidden,
+            pooled: None,
+            texts: BTreeMap::new(),
+            size: [1, 1],
+            streams: None,
+        }
     }
 
     fn loss(input: &HeadInput, task: usize) -> Tensor {
-        let sums = input.levels.iter().map(|level| level.exp().sum(Kind::Float));
+        let sums =
+            input.levels.iter().chain(&input.hidden).map(|level| level.exp().sum(Kind::Float));
         sums.reduce(|a, b| a * b).unwrap() * (task as f64 + 0.5) * 1e-4
     }
 
@@ -114,7 +137,9 @@ mod tests {
         let whole = features(&weight);
         let read = |task: i64| HeadInput {
             levels: whole.levels.iter().map(|level| level.task(task)).collect(),
+            hidden: whole.hidden.as_ref().map(|hidden| hidden.task(task)),
             pooled: None,
+            ..HeadInput::default()
         };
         [0, 2].map(|task| loss(&read(task as i64), task)).into_iter().sum::<Tensor>().backward();
         let expected = weight.grad().copy();
@@ -133,10 +158,13 @@ mod tests {
         let weight = ramp(&[2, 4]);
         let features = || Features {
             levels: vec![Activations::PerTask((&weight * 2.0).unsqueeze(0))],
+            hidden: None,
             pooled: None,
+            texts: Default::default(),
             size: [1, 1],
+            streams: None,
         };
-        let read = HeadInput { levels: vec![features().levels[0].task(0)], pooled: None };
+        let read = HeadInput { levels: vec![features().levels[0].task(0)], ..HeadInput::default() };
         loss(&read, 0).backward();
         let expected = weight.grad().copy();
         weight.shallow_clone().zero_grad();

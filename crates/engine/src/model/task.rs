@@ -2,10 +2,11 @@
 
 use polyptych_data::{TaskKind, TaskSpec};
 use polyptych_losses::{
-    BalancedBce, CrossEntropy, L1, LossConfig, MultiLabelBce, NormalsL1, WeightedBce,
+    BalancedBce, Contrastive, CrossEntropy, L1, LossConfig, MultiLabelBce, NormalsL1, WeightedBce,
 };
 use polyptych_metrics::{
-    Depth, Edges, EdgesConfig, MeanAveragePrecision, Metric, Normals, Saliency, SemsegIou, TopK,
+    Depth, Edges, EdgesConfig, MeanAveragePrecision, Metric, Normals, Retrieval, Saliency,
+    SemsegIou, TopK,
 };
 use polyptych_tensor::Tensor;
 use serde_json::{Value, json};
@@ -44,6 +45,27 @@ impl Task {
         if loss.is_dense().is_some_and(|dense| dense != spec.is_dense()) {
             return Err(misfit(&spec, "loss", "a loss"));
         }
+        if let Some(ratio) = recipe.downsample_label_ratio.filter(|_| !has_nearest(spec.kind)) {
+            let reason = format!(
+                "expected none for a task whose labels have no nearest ones, found {ratio}: it is \
+                 for semseg, human_parts and sal"
+            );
+            return Err(of_task(&spec, "downsample_label_ratio", reason));
+        }
+        let retrieval = spec.reads_texts();
+        let parts = [
+            ("head", recipe.head.is_embedding(), "a head", "embedding"),
+            ("loss", loss.compares_images(), "a loss", "contrastive"),
+        ];
+        if let Some((key, _, part, name)) = parts.iter().find(|(_, has, ..)| *has != retrieval) {
+            let reason = match retrieval {
+                true => format!("expected {part} for retrieval (`{name}`), found another"),
+                false => {
+                    format!("expected {part} for classes, found `{name}`, which is for retrieval")
+                }
+            };
+            return Err(of_task(&spec, key, reason));
+        }
         Ok(Self { spec, recipe, loss, union: None })
     }
 
@@ -65,7 +87,28 @@ impl Task {
                 None => TopK::new(classes)?,
             }),
             TaskKind::Tags => Box::new(MeanAveragePrecision::new(classes)?),
+            TaskKind::Retrieval => Box::new(Retrieval::of_texts()),
+            TaskKind::ModifiedRetrieval => Box::new(Retrieval::of_images()),
         })
+    }
+
+    /// Height and width at which the loss is computed for images of `size`.
+    pub fn loss_size(&self, size: [i64; 2]) -> [i64; 2] {
+        let ratio = self.recipe.downsample_label_ratio.unwrap_or(1) as i64;
+        size.map(|extent| extent / ratio)
+    }
+
+    /// Labels at the size of [`Task::loss_size`], by nearest pixels; what has none stays without.
+    ///
+    /// # Errors
+    /// An image smaller than the ratio.
+    pub fn loss_target(&self, target: Tensor) -> Result<Tensor> {
+        let [.., height, width] = target.size()[..] else { return Ok(target) };
+        let size = self.loss_size([height, width]);
+        match size == [height, width] {
+            true => Ok(target),
+            false => Ok(target.f_upsample_nearest2d(size, None, None)?),
+        }
     }
 
     /// What [`Task::activate`] does, for programs that have raw outputs alone: `activation` and its
@@ -91,6 +134,9 @@ impl Task {
             TaskKind::Tags => json!({
                 "activation": "none", "values": "logits; those above 0 name classes",
             }),
+            TaskKind::Retrieval | TaskKind::ModifiedRetrieval => json!({
+                "activation": "none", "values": "embedding of the image, of length 1",
+            }),
         }
     }
 
@@ -109,10 +155,18 @@ impl Task {
     }
 }
 
+/// Whether labels of such tasks are classes of pixels, of which the nearest one stands for others.
+fn has_nearest(kind: TaskKind) -> bool {
+    matches!(kind, TaskKind::Semseg | TaskKind::HumanParts | TaskKind::Sal)
+}
+
 fn misfit(spec: &TaskSpec, key: &str, part: &str) -> Error {
     let kind = |dense| if dense { "maps" } else { "whole images" };
     let (expected, found) = (kind(spec.is_dense()), kind(!spec.is_dense()));
-    let reason = format!("expected {part} for {expected}, found one for {found}");
+    of_task(spec, key, format!("expected {part} for {expected}, found one for {found}"))
+}
+
+fn of_task(spec: &TaskSpec, key: &str, reason: String) -> Error {
     Error::Recipe { origin: format!("tasks.{}", spec.name), key: key.into(), reason }
 }
 
@@ -127,6 +181,7 @@ fn default_loss(kind: TaskKind) -> LossConfig {
         TaskKind::Normals => NormalsL1 {}.into(),
         TaskKind::Depth => L1 {}.into(),
         TaskKind::Tags => MultiLabelBce {}.into(),
+        TaskKind::Retrieval | TaskKind::ModifiedRetrieval => Contrastive {}.into(),
     }
 }
 
@@ -159,7 +214,7 @@ mod tests {
             true => SegformerConfig { embed_dim: 8, dropout: 0.0 }.into(),
             false => LinearConfig {}.into(),
         };
-        TaskRecipe { weight: 1.0, head, loss: None }
+        TaskRecipe { weight: 1.0, head, loss: None, downsample_label_ratio: None }
     }
 
     fn task(kind: TaskKind) -> Task {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use polyptych_tensor::{Kind, Store};
 
 use crate::model::task::Task;
+use crate::model::text::TextTrunk;
 use crate::model::trunk::Trunk;
 
 /// The trainable set of a model, as it was built.
@@ -17,13 +18,20 @@ pub(crate) struct Trainable {
 }
 
 impl Trainable {
-    /// What trains in `store`, which has `trunks` and the heads of `tasks`, where the tasks at
+    /// What trains in `store`, which has `trunks`, `text` and the heads of `tasks`, where the tasks at
     /// `learning` learn: all that the method trains, or only what such a task owns if some do not.
-    pub(crate) fn new(store: &Store, trunks: &[Trunk], tasks: &[Task], learning: &[usize]) -> Self {
-        let frozen: BTreeSet<String> =
-            trunks.iter().flat_map(Trunk::frozen).map(str::to_owned).collect();
+    pub(crate) fn new(
+        store: &Store,
+        trunks: &[Trunk],
+        text: Option<&TextTrunk>,
+        tasks: &[Task],
+        learning: &[usize],
+    ) -> Self {
+        let frozen = trunks.iter().flat_map(Trunk::frozen);
+        let frozen = frozen.chain(text.into_iter().flat_map(TextTrunk::frozen));
+        let frozen: BTreeSet<String> = frozen.map(str::to_owned).collect();
         let learns = |name: &str| {
-            let task = owner(name, trunks);
+            let task = owner(name, trunks, text);
             let index = tasks.iter().position(|known| Some(known.spec.name.as_str()) == task);
             index.is_some_and(|index| learning.contains(&index))
         };
@@ -48,7 +56,8 @@ impl Trainable {
 }
 
 /// The task that alone depends on the parameter `name`.
-fn owner<'n>(name: &'n str, trunks: &'n [Trunk]) -> Option<&'n str> {
+fn owner<'n>(name: &'n str, trunks: &'n [Trunk], text: Option<&'n TextTrunk>) -> Option<&'n str> {
     let of_head = || name.strip_prefix("heads.")?.split('.').next();
-    trunks.iter().find_map(|trunk| trunk.owner_of(name)).or_else(of_head)
+    let of_trunk = trunks.iter().find_map(|trunk| trunk.owner_of(name));
+    of_trunk.or_else(|| text?.owner_of(name)).or_else(of_head)
 }

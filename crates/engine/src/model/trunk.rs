@@ -16,10 +16,13 @@ use polyptych_backbones::{
 };
 use polyptych_data::TaskSpec;
 use polyptych_heads::HeadInput;
-use polyptych_tensor::{Activations, Owner, Parameter, Plan, Site, Store, Tensor, Tensors};
+use polyptych_tensor::{
+    Activations, Kind, Owner, Parameter, PlainPass, Plan, Site, Store, Tensor, Tensors, no_grad,
+};
 
 use crate::model::features::Features;
 use crate::model::heads;
+use crate::model::readers::Readers;
 use crate::model::task::Task;
 use crate::{Error, Recipe, Result};
 
@@ -45,35 +48,6 @@ pub(crate) struct Trunk {
     image_level: Vec<String>,
 }
 
-/// The tasks that read a trunk.
-#[derive(Debug, Clone)]
-pub(crate) struct Readers<'s> {
-    /// All tasks of the model, in the order of the task axis.
-    pub(crate) specs: &'s [TaskSpec],
-    /// Those that read this trunk.
-    pub(crate) tasks: Range<usize>,
-}
-
-impl<'s> Readers<'s> {
-    fn own(&self) -> &'s [TaskSpec] {
-        &self.specs[self.tasks.clone()]
-    }
-
-    /// Those that are about whole images.
-    fn image_level(&self) -> Vec<String> {
-        let whole = self.own().iter().filter(|spec| !spec.is_dense());
-        whole.map(|spec| spec.name.clone()).collect()
-    }
-}
-
-/// The tasks of each trunk of `recipe`, as positions on the task axis.
-pub(crate) fn shares(recipe: &Recipe, num_tasks: usize) -> Vec<Range<usize>> {
-    match recipe.backbone.per_task {
-        true => (0..num_tasks).map(|task| task..task + 1).collect(),
-        false => std::iter::once(0..num_tasks).collect(),
-    }
-}
-
 impl Trunk {
     /// Builds the trunk that `readers` read, in `store`.
     ///
@@ -90,6 +64,9 @@ impl Trunk {
         let names = owner.as_ref().map_or_else(|| recipe.task_names(), |task| vec![task.clone()]);
         let plan = recipe.adapter.plan(&names, form)?;
         let features_only = readers.own().iter().all(TaskSpec::is_dense);
+        if !readers.own().iter().any(TaskSpec::is_dense) {
+            plan.read_last_stage_alone();
+        }
         let (pyramid, grad_checkpointing) =
             (recipe.backbone.pyramid, recipe.backbone.grad_checkpointing);
         let options = Options { features_only, pyramid, grad_checkpointing };
@@ -99,7 +76,10 @@ impl Trunk {
         };
         let built = config.build(&scope, plan.as_ref(), options).map_err(of_adapter)?;
         let Built { backbone, sites, parameters } = built;
-        let parameters = parameters.into_iter().map(|own| (own.name.clone(), own)).collect();
+        let trains = |own: &Parameter| own.trains || recipe.backbone.unfreeze;
+        let parameters =
+            parameters.into_iter().map(|own| Parameter { trains: trains(&own), ..own });
+        let parameters = parameters.map(|own| (own.name.clone(), own)).collect();
         let (tasks, image_level) = (readers.tasks.clone(), readers.image_level());
         let places = places(store, scope.path());
         let mut trunk =
@@ -110,23 +90,84 @@ impl Trunk {
         Ok(trunk)
     }
 
-    /// Runs the backbone; `image_level` asks for pooled features too.
+    /// Runs the backbone for all tasks; `image_level` asks for pooled features too.
     ///
     /// # Errors
     /// Images of another shape.
     pub(crate) fn forward(&self, x: &Tensor, image_level: bool, train: bool) -> Result<Features> {
+        if let Some(pass) = self.plan.plain_pass().filter(|pass| pass.is_guided()) {
+            pass.guide(&self.plain_features(pass, x)?);
+        }
         let size = x.size();
         let Intermediates { features, levels } = self.backbone.forward_intermediates(x, train)?;
         let pooled = image_level.then(|| self.backbone.forward_head(&features, true));
-        Ok(Features { levels, pooled, size: [size[2], size[3]] })
+        let (texts, size) = (BTreeMap::new(), [size[2], size[3]]);
+        Ok(Features { levels, hidden: None, pooled, texts, size, streams: None })
+    }
+
+    /// As [`Trunk::forward`] outside of training, for the tasks `asked` alone, positions in the
+    /// model: a method that can leaves the streams of the others out.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn forward_some(
+        &self,
+        x: &Tensor,
+        asked: &[usize],
+        image_level: bool,
+    ) -> Result<Features> {
+        let places: Vec<usize> = asked.iter().map(|index| index - self.tasks.start).collect();
+        let all = places.len() == self.tasks.len();
+        let apart = !all && self.plan.ask_for(Some(places.as_slice()));
+        let features = self.forward(x, image_level, false);
+        if apart {
+            self.plan.ask_for(None);
+        }
+        Ok(Features { streams: apart.then_some(places), ..features? })
+    }
+
+    /// What the plain backbone makes of `x`: its last level, `[batch, dim]`, mean over places.
+    ///
+    /// # Errors
+    /// Images of another shape.
+    pub(crate) fn plain_features(&self, pass: &dyn PlainPass, x: &Tensor) -> Result<Tensor> {
+        pass.set_plain(true);
+        let found = no_grad(|| self.backbone.forward_intermediates(x, false));
+        pass.set_plain(false);
+        let level = found?.levels.pop().map(|level| level.task(0));
+        let level = level.map(|level| level.to_kind(Kind::Float));
+        let places = [1i64, 2];
+        let mean = level.map(|level| level.mean_dim(places.as_slice(), false, None::<Kind>));
+        Ok(mean.unwrap_or_else(|| x.new_empty([x.size()[0], 0], (Kind::Float, x.device()))))
+    }
+
+    /// The stage of the projection that the parameter `name` of the store stands at.
+    pub(crate) fn stage_of(&self, name: &str) -> Option<usize> {
+        let name = name.strip_prefix(&self.prefix())?.strip_prefix('.')?;
+        let at =
+            |site: &&Site| name.strip_prefix(&site.path).is_some_and(|rest| rest.starts_with('.'));
+        self.sites.iter().filter(|site| site.is_projection()).find(at).map(|site| site.stage)
+    }
+
+    /// Names of its projections within the backbone, in its order.
+    pub(crate) fn projections(&self) -> impl Iterator<Item = &str> {
+        let projections = self.sites.iter().filter(|site| site.is_projection());
+        projections.map(|site| site.path.as_str())
     }
 
     /// What the head of the model's task `index` reads of `features`.
     pub(crate) fn input(&self, features: &Features, index: usize) -> HeadInput {
-        let stream = |a: &Activations| a.task((index - self.tasks.start) as i64);
-        HeadInput {
+        let place = features.stream(index - self.tasks.start);
+        let stream = |a: &Activations| a.task(place as i64);
+        let input = HeadInput {
             levels: features.levels.iter().map(stream).collect(),
+            hidden: features.hidden.as_ref().map(stream),
             pooled: features.pooled.as_ref().map(stream),
+            ..HeadInput::default()
+        };
+        match features.texts.get(&index) {
+            Some(texts) => texts.beside(input),
+            None => input,
         }
     }
 
@@ -150,6 +191,12 @@ impl Trunk {
         let reads = |name: &str| heads.iter().any(|head| name.starts_with(head));
         let own = params.iter().filter(|(name, _)| name.starts_with(&backbone));
         let own = own.chain(params.iter().filter(|(name, _)| reads(name)));
+        // A text tower and what it meets the images by, beside the one trunk.
+        let beside = |name: &str| {
+            let elsewhere = name.starts_with(&backbone) || name.starts_with("heads.");
+            self.owner.is_none() && !elsewhere
+        };
+        let own = own.chain(params.iter().filter(|(name, _)| beside(name)));
         own.map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect()
     }
 
@@ -186,8 +233,18 @@ impl Trunk {
     /// of none before.
     fn is_read(&self, parameter: &Parameter) -> bool {
         let last = self.backbone.feature_info().len() - 1;
-        let read = |owner: &Owner| owner.stage == last || !self.image_level.contains(&owner.task);
+        let read = |owner: &Owner| {
+            owner.stage.is_none_or(|stage| stage == last) || !self.image_level.contains(&owner.task)
+        };
         parameter.owner.as_ref().is_none_or(read)
+    }
+
+    /// The backbone's tensors in `stored`, under its own names.
+    pub(crate) fn own(&self, stored: &Tensors) -> Tensors {
+        let found = self.places.iter().filter_map(|(name, place)| {
+            stored.get(place).map(|tensor| (name.clone(), tensor.shallow_clone()))
+        });
+        found.collect()
     }
 
     /// The backbone's tensors, under its own names, with everything merged that can be.
@@ -195,10 +252,15 @@ impl Trunk {
     /// # Errors
     /// A parameter of the method that is absent.
     pub(crate) fn merged(&self, stored: &Tensors) -> Result<Tensors> {
-        let found = self.places.iter().filter_map(|(name, place)| {
-            stored.get(place).map(|tensor| (name.clone(), tensor.shallow_clone()))
-        });
-        Ok(self.plan.merge(&self.sites, &found.collect())?)
+        Ok(self.plan.merge(&self.sites, &self.own(stored))?)
+    }
+
+    /// What has to be kept of it beside the frozen backbone; see [`Plan::delta`].
+    ///
+    /// # Errors
+    /// A parameter of the method that is absent.
+    pub(crate) fn delta(&self, stored: &Tensors) -> Result<Option<Tensors>> {
+        Ok(self.plan.delta(&self.sites, &self.own(stored))?)
     }
 
     /// Leaves its frozen parameters where those of all tasks lie; the first task's values stay.
@@ -222,7 +284,7 @@ fn of_adapter(cause: BackboneError) -> Error {
 }
 
 /// Names in `store` of the tensors below `scope`, by the names that they have there.
-fn places(store: &Store, scope: &str) -> BTreeMap<String, String> {
+pub(crate) fn places(store: &Store, scope: &str) -> BTreeMap<String, String> {
     let mut places = BTreeMap::new();
     store.for_each(|place, _| {
         let name = place.strip_prefix(scope).and_then(|name| name.strip_prefix('.'));

@@ -10,15 +10,17 @@ use polyptych_formats::pth::Choice;
 use polyptych_formats::{TensorFile, file};
 use polyptych_tensor::{LoadOptions, LoadReport, Tensor, Tensors, matches};
 
+use crate::model::grown::{fits, grown};
 use crate::model::header::header;
 use crate::model::trunk::BACKBONE;
 use crate::run::hub::Hub;
+use crate::run::quantized::refuse_training;
 use crate::run::{MERGED_MODEL, RECIPE};
 use crate::{BackboneRecipe, Checkpoint as RunCheckpoint, Error, Model, Result, RunFolder, Task};
 
 /// What weights may have and a model need not use: classifiers, final norms where the model reads
 /// the levels only, what is computed anyway, and decoders of tasks that the recipe lacks.
-const UNUSED: [&str; 7] = [
+const UNUSED: [&str; 8] = [
     "backbone.head.*",
     "backbone.norm.*",
     "backbone.fc_norm.*",
@@ -26,7 +28,11 @@ const UNUSED: [&str; 7] = [
     "backbone.pooler.*",
     "backbone.embeddings.mask_token",
     "heads.*",
+    "decoder.*",
 ];
+
+/// Scopes of what stands beside the trunks.
+const BESIDE: [&str; 5] = ["heads.", "decoder.", "text.", "fusion.", "language."];
 
 /// What MTLoRA and EMTAL train in a backbone; EMTAL's clustered weights have a router alone.
 const FACTORS: [&str; 2] = ["*.lora_shared_A", "*.lora_A.weight"];
@@ -71,7 +77,7 @@ pub fn load_backbone(model: &Model, recipe: &BackboneRecipe) -> Result<Option<Lo
         model.backbone_config().resample(name, tensor, wanted)
     };
     let options = LoadOptions {
-        allow_missing: &[&["heads.*"][..], &initial].concat(),
+        allow_missing: &[&["heads.*", "decoder.*", "text.*"][..], &initial].concat(),
         allow_unused: &[&UNUSED[..], &computed()].concat(),
         resample: Some(&resample),
     };
@@ -85,6 +91,7 @@ fn of_run(path: &Path) -> Result<Option<(Tensors, bool)>> {
     if !path.join(RECIPE).exists() {
         return Ok(None);
     }
+    refuse_training(path)?;
     let folder = RunFolder::open(path)?;
     Ok(Some(match path.join(MERGED_MODEL) {
         merged if merged.exists() => {
@@ -112,8 +119,10 @@ fn load_run(model: &Model, recipe: &BackboneRecipe, tensors: &Tensors) -> Result
     let mut named = placed(model, &plain);
     named.extend(copies.into_iter().map(|(name, t)| (name.clone(), t.shallow_clone())));
     named.retain(|name, _| {
-        !name.starts_with("heads.") || (recipe.heads && fits(name, &own, tensors))
+        let of_head = name.starts_with("heads.") || name.starts_with("decoder.");
+        !of_head || (recipe.heads && fits(model, name, &own, tensors))
     });
+    named.retain(|name, _| !name.starts_with("text.") || own.contains_key(name));
     let foreign = |name: &&String| {
         (is_method_parameter(name) || name.starts_with("tasks.")) && !own.contains_key(*name)
     };
@@ -128,10 +137,14 @@ fn load_run(model: &Model, recipe: &BackboneRecipe, tensors: &Tensors) -> Result
     let factors = named.keys().any(|name| is_method_parameter(name));
     let initial = if factors { Vec::new() } else { method_parameters() };
     let resample = |name: &str, tensor: &Tensor, wanted: &[i64]| {
-        model.backbone_config().resample(name, tensor, wanted)
+        let grown = grown(model, name, tensor, wanted);
+        grown.or_else(|| model.backbone_config().resample(name, tensor, wanted))
     };
-    let allow_missing =
-        [&["heads.*", "backbone.norm.*", "backbone.fc_norm.*"][..], &initial].concat();
+    let allow_missing = [
+        &["heads.*", "decoder.*", "text.*", "backbone.norm.*", "backbone.fc_norm.*"][..],
+        &initial,
+    ]
+    .concat();
     let options = LoadOptions {
         allow_missing: &allow_missing,
         allow_unused: &[&UNUSED[..], &computed()].concat(),
@@ -152,41 +165,6 @@ fn check_architecture(model: &Model, weights: &str, tensors: &Tensors) -> Result
     }
     let file = TensorFile { tensors: backbone, metadata: header() };
     Ok(Checkpoint::of(weights, file)?.check(model.backbone_config())?)
-}
-
-/// Whether the head that `name` is of has the same tensors in the run as in the model.
-fn fits(name: &str, own: &BTreeMap<String, Vec<i64>>, found: &Tensors) -> bool {
-    let task = name.split('.').nth(1).unwrap_or_default();
-    let prefix = format!("heads.{task}.");
-    let mut wanted = own.iter().filter(|(name, _)| name.starts_with(&prefix)).peekable();
-    wanted.peek().is_some()
-        && wanted.all(|(name, size)| found.get(name).is_some_and(|t| t.size() == *size))
-}
-
-/// What became of a model's tensors, in words: how many were loaded, resampled, and are new.
-pub fn summary(report: &LoadReport) -> String {
-    let mut parts = vec![format!("{} tensors loaded", report.loaded.len())];
-    if !report.resampled.is_empty() {
-        parts.push(format!("{} resampled", report.resampled.len()));
-    }
-    let mut groups: BTreeMap<String, usize> = BTreeMap::new();
-    for name in &report.missing {
-        let group = match name.split('.').collect::<Vec<_>>()[..] {
-            ["heads", task, ..] => format!("head {task}"),
-            _ if is_method_parameter(name) => "adapter".into(),
-            _ => "backbone".into(),
-        };
-        *groups.entry(group).or_default() += 1;
-    }
-    if !groups.is_empty() {
-        let groups = groups.iter().map(|(group, count)| format!("{group} {count}"));
-        let groups = groups.collect::<Vec<_>>().join(", ");
-        parts.push(format!("{} new, with initial values ({groups})", report.missing.len()));
-    }
-    if !report.unused.is_empty() {
-        parts.push(format!("{} of the file not needed", report.unused.len()));
-    }
-    parts.join(", ")
 }
 
 /// A shipped `architecture.tag`, another of timm's names, or a file or folder.
@@ -286,7 +264,7 @@ fn placed(model: &Model, tensors: &Tensors) -> Tensors {
     let places = |name: &String| {
         let found: Vec<_> = model.trunks().iter().filter_map(|trunk| trunk.place(name)).collect();
         match found.is_empty() {
-            true if name.starts_with("heads.") => vec![name.clone()],
+            true if BESIDE.iter().any(|scope| name.starts_with(scope)) => vec![name.clone()],
             true => vec![format!("{BACKBONE}.{name}")],
             false => found.into_iter().cloned().collect(),
         }
@@ -324,8 +302,11 @@ mod tests {
             (
                 &include_bytes!("../../../formats/tests/pth/nested_zip.pth")[..],
                 "weights: names: expected those of a backbone (AugReg's ViT, MTLoRA, EMTAL, \
-                 TorchVision's Swin, TorchVision's ViT, Meta's DINOv3, Hugging Face's DINOv3, \
-                 Hugging Face's Swin, Hugging Face's ViT, Microsoft's Swin, timm), found 4 tensors such as bias, empty, scalar",
+                 TorchVision's Swin, TorchVision's ViT, OpenCLIP, Meta's DINOv3, Hugging Face's \
+                 DINOv3, Hugging Face's CLIP and SigLIP, Hugging Face's Swin V2, Hugging Face's PVT \
+                 v2, Hugging Face's Hiera, Hugging Face's ConvNeXt, Hugging Face's Swin, Hugging \
+                 Face's BEiT, Hugging Face's ViT, ConvNeXt's authors, PVT v2's authors, Microsoft's \
+                 Swin, Hiera's authors, timm), found 4 tensors such as bias, empty, scalar",
             ),
             (
                 include_bytes!("../../../formats/tests/pth/bad_system.pth"),

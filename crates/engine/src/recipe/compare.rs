@@ -1,7 +1,8 @@
 //! The rows of a recipe's table, as recipes of their own.
 
 use super::balancer;
-use super::config::{CompareRecipe, Recipe};
+use super::config::Recipe;
+use super::row::CompareRecipe;
 use crate::Result;
 
 impl Recipe {
@@ -12,7 +13,8 @@ impl Recipe {
     /// # Errors
     /// A field that no recipe has, or a value that does not fit.
     pub fn compared(&self, row: &CompareRecipe) -> Result<(Self, Vec<&'static str>)> {
-        let plain = Self { compare: Vec::new(), label: Some(row.name.clone()), ..self.clone() };
+        let plain =
+            Self { compare: Vec::new(), tune: None, label: Some(row.name.clone()), ..self.clone() };
         let (mut alone, mut left_out) = balancer::alone(plain.clone());
         let origin = format!("compare.{}", row.name);
         let parse = |recipe: &Self| Self::parse(&origin, &recipe.to_toml()?, &row.set);

@@ -1,7 +1,6 @@
 //! The fields of a recipe.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use polyptych_adapters::AdapterConfig;
 use polyptych_data::{AugmentConfig, LoaderConfig, OnBadSample, Sampling};
@@ -14,7 +13,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::optimiser::OptimiserRecipe;
+use super::row::CompareRecipe;
+use super::runs::{ComposeRecipe, DistilRecipe, ExtendRecipe, ReplayRecipe, StageRecipe};
 use super::source::SourceRecipe;
+use super::text::TextRecipe;
+use super::tune::TuneRecipe;
 use super::union::UnionRecipe;
 
 /// A whole run.
@@ -37,16 +40,39 @@ pub struct Recipe {
     /// Name of the method in tables; the adapter's own, and whether it is per task, if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
+    /// Name of the stage that the recipe is of; a run in stages writes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage_name: Option<String>,
+    /// Parts that train one after the other, each with some fields of its own; the recipe as it
+    /// stands is all if absent. The result of the last one is the run's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stage: Vec<StageRecipe>,
     /// The other rows of the recipe's table.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub compare: Vec<CompareRecipe>,
+    /// How `cargo xtask reproduce --tune` chooses a learning rate for every row; a run of its own
+    /// does not read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tune: Option<TuneRecipe>,
     /// The trained run that gets more tasks; absent where all tasks learn from the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extend: Option<ExtendRecipe>,
+    /// Finished runs that the method takes parameters of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compose: Option<ComposeRecipe>,
+    /// Finished runs that tasks learn from, beside labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distil: Option<DistilRecipe>,
+    /// Samples of tasks that were learned before; all samples of all tasks if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<ReplayRecipe>,
     /// The network.
     pub backbone: BackboneRecipe,
     /// What is trained in it.
     pub adapter: AdapterConfig,
+    /// The tower that reads texts, for tasks of retrieval; absent where no task is about texts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<TextRecipe>,
     /// What it learns from.
     pub data: DataRecipe,
     /// What it learns, by the names of the data sets' tasks.
@@ -60,26 +86,6 @@ pub struct Recipe {
     pub balancer: Option<BalancerRecipe>,
     /// How it learns.
     pub train: TrainRecipe,
-}
-
-/// Another method, trained as the recipe says but for some fields.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CompareRecipe {
-    /// Its name in tables.
-    pub name: String,
-    /// What differs from the recipe, as behind `--set`.
-    pub set: Vec<String>,
-    /// Whether every task is trained alone.
-    #[serde(default)]
-    pub separate: bool,
-    /// Whether `train` also trains it, after the recipe's own method, for the closing table; the
-    /// other rows are those of `cargo xtask reproduce`.
-    #[serde(default)]
-    pub closing: bool,
-    /// Expected range of headline scores, which `cargo xtask reproduce` checks.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub band: BTreeMap<String, [f64; 2]>,
 }
 
 /// The network of a run.
@@ -118,6 +124,9 @@ pub struct BackboneRecipe {
     /// same values, draw the same dropout, and each has its gradients clipped by itself.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub per_task: bool,
+    /// Whether all of the backbone trains, beside what the method trains.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unfreeze: bool,
     /// Whether every block, and every patch merging of a Swin, keeps only what goes into it and is
     /// run once more in the backward pass: less memory for more time, and the same run bit for bit
     /// on the CPU. timm's `--grad-checkpointing`.
@@ -145,7 +154,7 @@ pub struct DataRecipe {
     /// Decoded samples that may stay in memory, in MiB; 0 keeps none.
     pub cache_mib: usize,
     /// How often each of several data sets is drawn from: `union`, in proportion to its size, or
-    /// `per_dataset`, each as often as any other.
+    /// `per_dataset`, each as often as any other, or `shards`, in the order of files of many samples.
     #[serde(default)]
     pub sampling: Sampling,
     /// What becomes of a training sample that cannot be read or does not fit its tasks: `stop`
@@ -184,6 +193,12 @@ pub struct TaskRecipe {
     /// The loss; the reference's choice for the kind of task if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss: Option<LossConfig>,
+    /// How many times coarser than the image the loss is computed, along a side: the head's own
+    /// resolution or any other. Labels are resampled to it by their nearest pixels, as with
+    /// mmsegmentation's option of this name, so it is for tasks of classes: `semseg`, `human_parts`
+    /// and `sal`. Metrics and predictions stay at the size of the image. 1 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub downsample_label_ratio: Option<usize>,
 }
 
 /// How a run learns.
@@ -250,22 +265,6 @@ fn default_save_total_limit() -> usize {
 
 fn default_max_skipped() -> u64 {
     10
-}
-
-/// Which run a recipe extends, and by what.
-///
-/// The recipe has all tasks of that run beside the new ones. Values of the old ones and of all that
-/// tasks share come from its checkpoint and stay; only what the new tasks own learns.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ExtendRecipe {
-    /// Folder of the trained run.
-    pub run: PathBuf,
-    /// The tasks that it does not have.
-    pub tasks: Vec<String>,
-    /// Whether its best checkpoint is taken instead of its last one.
-    #[serde(default)]
-    pub best: bool,
 }
 
 impl Recipe {

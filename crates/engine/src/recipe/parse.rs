@@ -25,21 +25,7 @@ impl Recipe {
     /// # Errors
     /// As [`Recipe::open`].
     pub fn parse(origin: &str, text: &str, overrides: &[String]) -> Result<Self> {
-        let wrong =
-            |key: String, reason: String| Error::Recipe { origin: origin.into(), key, reason };
-        let mut table: Table = text.parse().map_err(|e: toml::de::Error| {
-            let line = e.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
-            wrong(format!("line {line}"), one_line(e.message()))
-        })?;
-        for text in overrides {
-            set(&mut table, text).map_err(|reason| wrong(text.clone(), reason))?;
-        }
-        let recipe = match problems::read(table) {
-            Ok(recipe) => recipe,
-            Err(all) => return Err(problems::error(origin, all)),
-        };
-        recipe.validate(origin)?;
-        Ok(recipe)
+        parse_edited(origin, text, overrides, |_| Ok(()))
     }
 
     /// The resolved recipe as TOML.
@@ -53,6 +39,33 @@ impl Recipe {
             reason: one_line(&e.to_string()),
         })
     }
+}
+
+/// As [`Recipe::parse`], where `edit` changes the table behind the overrides.
+///
+/// # Errors
+/// As [`Recipe::parse`], and what `edit` finds: a key and what is wrong there.
+pub(super) fn parse_edited(
+    origin: &str,
+    text: &str,
+    overrides: &[String],
+    edit: impl FnOnce(&mut Table) -> Result<(), (String, String)>,
+) -> Result<Recipe> {
+    let wrong = |key: String, reason: String| Error::Recipe { origin: origin.into(), key, reason };
+    let mut table: Table = text.parse().map_err(|e: toml::de::Error| {
+        let line = e.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
+        wrong(format!("line {line}"), one_line(e.message()))
+    })?;
+    for text in overrides {
+        set(&mut table, text).map_err(|reason| wrong(text.clone(), reason))?;
+    }
+    edit(&mut table).map_err(|(key, reason)| wrong(key, reason))?;
+    let recipe = match problems::read(table) {
+        Ok(recipe) => recipe,
+        Err(all) => return Err(problems::error(origin, all)),
+    };
+    recipe.validate(origin)?;
+    Ok(recipe)
 }
 
 fn one_line(message: &str) -> String {

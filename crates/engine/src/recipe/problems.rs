@@ -17,9 +17,16 @@ device = "cpu"
 precision = "fp32"
 baselines = "x"
 label = "x"
+stage_name = "x"
+stage = [{ name = "x", set = [], tasks = ["x"], from = "fresh", result = "keep" }]
 compare = [{ name = "x", set = [] }]
+tune = { seed = 1000, lr = [1.0], steps = [1], train = [], eval = [] }
 backbone = { name = "swin_micro_patch4_window4_128", weights = "none", drop_path_rate = 0.0 }
 adapter = { method = "full" }
+compose = { runs = ["x"], best = false }
+distil = { teachers = { x = "x" }, best = false, weight = 1.0, logits = 1.0, features = 1.0, temperature = 1.0 }
+replay = { tasks = ["x"], samples = 1 }
+text = { name = "x", weights = "x", tokenizer = "x" }
 extend = { run = "x", tasks = ["x"] }
 union = { label_smoothing = 0.0 }
 balancer = {}
@@ -318,8 +325,9 @@ mod tests {
     fn numbers_out_of_range_are_reported_at_once() {
         let recipe = |change: &dyn Fn(&mut Table)| {
             let mut table: Table = WHOLE.replace("\"*\"", "sky").parse().unwrap();
-            table.remove("extend");
-            table.remove("union");
+            for section in ["stage", "compose", "distil", "replay", "text", "extend", "union"] {
+                table.remove(section);
+            }
             table.remove("balancer");
             change(&mut table);
             let text = toml::to_string(&table).unwrap();

@@ -1,7 +1,10 @@
 //! What can be checked of a recipe without data.
 
 use super::config::Recipe;
-use super::{balancer, extend, numbers, per_task, problems};
+use super::{
+    balancer, beside_text, compose, distil, extend, numbers, per_task, problems, replay,
+    shared_decoder, stage,
+};
 use crate::{Error, Result};
 
 impl Recipe {
@@ -34,6 +37,14 @@ impl Recipe {
             let reason = format!("expected a finite factor of at least 0, found {}", task.weight);
             return wrong(&format!("tasks.{name}.weight"), reason);
         }
+        let sides = self.data.img_size;
+        let coarse = |ratio: usize| ratio == 0 || sides.iter().any(|&side| side < ratio);
+        let ratios = self.tasks.iter().map(|(name, task)| (name, task.downsample_label_ratio));
+        let mut ratios = ratios.filter_map(|(name, ratio)| Some((name, ratio?)));
+        if let Some((name, ratio)) = ratios.find(|(_, ratio)| coarse(*ratio)) {
+            let reason = format!("expected 1 to the sides of an image {sides:?}, found {ratio}");
+            return wrong(&format!("tasks.{name}.downsample_label_ratio"), reason);
+        }
         for (key, sources) in [("data.train", &self.data.train), ("data.eval", &self.data.eval)] {
             if sources.is_empty() {
                 return wrong(key, "expected at least one data set, found none".into());
@@ -52,7 +63,13 @@ impl Recipe {
         }
         balancer::validate(self, origin)?;
         per_task::validate(self, origin)?;
+        shared_decoder::validate(self, origin)?;
         extend::validate(self, origin)?;
+        compose::validate(self, origin)?;
+        distil::validate(self, origin)?;
+        replay::validate(self, origin)?;
+        stage::validate(self, origin)?;
+        beside_text::validate(self, origin)?;
         self.train
             .schedule
             .validate(self.train.steps)

@@ -139,6 +139,11 @@ fn joined(path: &str, key: &str) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use polyptych_adapters::AdapterConfig;
+    use polyptych_heads::HeadConfig;
+    use polyptych_losses::LossConfig;
+    use polyptych_losses::balancers::BalancerConfig;
+
     use super::super::{recipe_schema, reference};
     use super::*;
     use crate::recipe::config::Recipe;
@@ -196,6 +201,32 @@ mod tests {
                 assert!(known.contains(&path), "{path}");
             }
         }
+    }
+
+    #[test]
+    fn every_field_of_a_part_is_a_key_of_it() {
+        let parts = reference().parts;
+        let kinds = [
+            (json(AdapterConfig::examples()), "adapter method", "method"),
+            (json(BalancerConfig::examples()), "balancer", "name"),
+            (json(HeadConfig::examples()), "head", "name"),
+            (json(LossConfig::examples()), "loss", "name"),
+        ];
+        for (examples, kind, tag) in kinds {
+            for example in examples {
+                let Value::Object(fields) = example else { panic!("a part is a table") };
+                let part = parts.iter().find(|p| p.kind == kind && fields[tag] == p.name).unwrap();
+                for field in fields.keys().filter(|field| *field != tag) {
+                    let end = format!(".{field}");
+                    let known = part.keys.iter().any(|key| key.path.ends_with(&end));
+                    assert!(known, "{kind} {}: {field}", part.name);
+                }
+            }
+        }
+    }
+
+    fn json<T: serde::Serialize>(examples: Vec<T>) -> Vec<Value> {
+        examples.iter().map(|example| serde_json::to_value(example).unwrap()).collect()
     }
 
     #[test]

@@ -102,6 +102,24 @@ pub(crate) const METRICS: &[MetricInfo] = &[
         "Mean over classes of the average precision of ranking all images by one class, without \
          interpolation.",
     ),
+    up(
+        "retrieval",
+        "i2t_r1",
+        "Share of images whose text is the first among all texts; equal texts are one candidate.",
+    ),
+    up("retrieval", "i2t_r5", "The same among the first five."),
+    up("retrieval", "i2t_r10", "The same among the first ten."),
+    up("retrieval", "t2i_r1", "Share of texts that find an image with an equal text first."),
+    up("retrieval", "t2i_r5", "The same among the first five."),
+    up("retrieval", "t2i_r10", "The same among the first ten."),
+    up(
+        "modified_retrieval",
+        "r1",
+        "Share of images with a text that find the image which both ask for first, among those of \
+         all samples.",
+    ),
+    up("modified_retrieval", "r5", "The same among the first five."),
+    up("modified_retrieval", "r10", "The same among the first ten."),
 ];
 
 #[cfg(test)]
@@ -109,7 +127,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use ndarray::Array3;
     use polyptych_metrics::{
-        Depth, Edges, EdgesConfig, MeanAveragePrecision, Metric, Normals, Saliency, SemsegIou, TopK,
+        Depth, Edges, EdgesConfig, MeanAveragePrecision, Metric, Normals, Retrieval, Saliency,
+        SemsegIou, TopK,
     };
 
     use super::*;
@@ -140,6 +159,13 @@ mod tests {
                 |s: &polyptych_metrics::Score| (s.name.into(), s.unit.into(), s.higher_is_better);
             metric.compute().unwrap().iter().map(of).collect::<Vec<_>>()
         };
+        let found = |mut metric: Retrieval| {
+            let row = Array3::<f32>::ones((4, 1, 1));
+            metric.update(row.view(), Array3::zeros((3, 1, 1)).view()).unwrap();
+            let of =
+                |s: &polyptych_metrics::Score| (s.name.into(), s.unit.into(), s.higher_is_better);
+            metric.compute().unwrap().iter().map(of).collect::<Vec<_>>()
+        };
         let computed = [
             ("semseg", measured(SemsegIou::new(2).unwrap(), 1, 4)),
             ("human_parts", measured(SemsegIou::new(2).unwrap(), 1, 4)),
@@ -149,6 +175,8 @@ mod tests {
             ("edge", measured(edges.unwrap(), 1, 8)),
             ("classification", top_k()),
             ("tags", measured(MeanAveragePrecision::new(2).unwrap(), 2, 1)),
+            ("retrieval", found(Retrieval::of_texts())),
+            ("modified_retrieval", found(Retrieval::of_images())),
         ];
         for (kind, scores) in computed {
             let listed: Vec<_> = METRICS

@@ -7,6 +7,8 @@ use polyptych_adapters::{Form, is_method_parameter};
 use super::extremes::extremes;
 use super::page::{Merging, Shown, page};
 use super::stored::{StoredRun, name_apart};
+use super::taken::Taken;
+use crate::staged::folders;
 use crate::{Error, OpenRun, ParameterSummary, Result};
 
 /// What a page shows beside the files of its runs.
@@ -28,7 +30,8 @@ pub struct Report {
     pub notes: Vec<String>,
 }
 
-/// Writes one self-contained HTML page of one run or several side by side.
+/// Writes one self-contained HTML page of one run or several side by side; the stages of a run are
+/// runs beside it.
 ///
 /// Models and evaluation data are read for samples and parameters; where they cannot be, the page
 /// goes without and a note says so.
@@ -36,7 +39,8 @@ pub struct Report {
 /// # Errors
 /// No run, or a folder of one that cannot be read.
 pub fn report(runs: &[PathBuf], options: &ReportOptions) -> Result<Report> {
-    let mut stored = runs.iter().map(|path| StoredRun::open(path)).collect::<Result<Vec<_>>>()?;
+    let all = runs.iter().map(|path| folders(path)).collect::<Result<Vec<_>>>()?.concat();
+    let mut stored = all.iter().map(|path| StoredRun::open(path)).collect::<Result<Vec<_>>>()?;
     if stored.is_empty() {
         let reason = "expected the folder of a run, found none".into();
         return Err(Error::Run { path: PathBuf::new(), reason });
@@ -48,9 +52,11 @@ pub fn report(runs: &[PathBuf], options: &ReportOptions) -> Result<Report> {
 }
 
 fn shown(run: StoredRun, options: &ReportOptions, notes: &mut Vec<String>) -> Shown {
+    let mut taken = None;
     let (parameters, merging, found) =
         match OpenRun::open(&run.path, false, options.device.as_deref()) {
             Ok(open) => {
+                taken = Taken::of(&open.model);
                 let found = match options.samples {
                     0 => Ok(Vec::new()),
                     limit => extremes(&open, limit),
@@ -63,7 +69,7 @@ fn shown(run: StoredRun, options: &ReportOptions, notes: &mut Vec<String>) -> Sh
         notes.push(left_out(&run.path, &e));
         Vec::new()
     });
-    Shown { run, parameters, merging, extremes }
+    Shown { run, parameters, merging, taken, extremes }
 }
 
 fn left_out(path: &Path, e: &Error) -> String {

@@ -63,6 +63,16 @@ pub(crate) fn photograph_cell(title: String, picture: RgbImage) -> Cell {
     Cell { title, picture, key: Key::Nothing }
 }
 
+/// A picture whose colours words explain.
+pub(crate) fn worded_cell(title: String, picture: RgbImage, words: String) -> Cell {
+    Cell { title, picture, key: Key::Words(words) }
+}
+
+/// Nothing, where a row has no picture.
+pub(crate) fn empty_cell() -> Cell {
+    photograph_cell(String::new(), RgbImage::from_pixel(1, 1, Rgb([255; 3])))
+}
+
 fn key(spec: &TaskSpec, map: ArrayView3<f32>, [near, far]: [f32; 2]) -> Key {
     match spec.kind {
         TaskKind::Semseg | TaskKind::HumanParts => Key::Classes(classes_in(spec, map)),
@@ -100,7 +110,8 @@ fn classes_in(spec: &TaskSpec, map: ArrayView3<f32>) -> Vec<([u8; 3], String)> {
     named
 }
 
-fn blended(photograph: &RgbImage, map: &RgbImage, alpha: f32) -> RgbImage {
+/// `map` over `photograph`, of one size; `alpha`: share of the map in [0, 1].
+pub(crate) fn blended(photograph: &RgbImage, map: &RgbImage, alpha: f32) -> RgbImage {
     let mix = |a: u8, b: u8| (f32::from(a) * (1.0 - alpha) + f32::from(b) * alpha).round() as u8;
     RgbImage::from_fn(map.width(), map.height(), |x, y| {
         let (below, above) = (photograph.get_pixel(x, y).0, map.get_pixel(x, y).0);

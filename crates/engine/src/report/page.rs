@@ -7,6 +7,7 @@ mod chart;
 mod curves;
 mod facts;
 mod gallery;
+mod layers;
 mod matrices;
 mod overview;
 mod parts;
@@ -39,6 +40,7 @@ pub(super) fn page(runs: &[Shown]) -> String {
         ("samples", "Samples", gallery::samples(runs)),
         ("conflict", "Conflict between tasks", matrices::conflict(runs)),
         ("parameters", "Parameters", facts::parameters(runs)),
+        ("layers", "Layers of tasks", layers::layers(runs)),
         ("timing", "Time and memory", facts::timing(runs)),
         ("provenance", "Provenance", facts::provenance(runs)),
     ];

@@ -78,8 +78,11 @@ pub(crate) fn value_range(map: ArrayView3<f32>) -> [f32; 2] {
     if values.is_empty() {
         return [0.0, 1.0];
     }
-    values.sort_by(f32::total_cmp);
-    let at = |share: f64| values[((values.len() - 1) as f64 * share) as usize];
+    let last = values.len() - 1;
+    let mut at = |share: f64| {
+        let place = (last as f64 * share) as usize;
+        *values.select_nth_unstable_by(place, f32::total_cmp).1
+    };
     [at(0.02), at(0.98)]
 }
 

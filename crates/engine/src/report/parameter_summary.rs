@@ -14,7 +14,7 @@ use crate::{DataSets, Model, Recipe, Result};
 /// Counts of one group of parameters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ParameterGroup {
-    /// `backbone`, `backbone, adapter`, `heads.<task>` or, for a task's own copies, `tasks.<task>`
+    /// `backbone`, `backbone, adapter`, `heads.<task>`, `decoder`, which heads share, or, for a task's own copies, `tasks.<task>`
     /// and `tasks.<task>, adapter`.
     pub group: String,
     /// Parameters.
@@ -149,6 +149,9 @@ fn group_of(name: &str) -> String {
     if let Some((task, _)) = task_of("heads.") {
         return format!("heads.{task}");
     }
+    if name.starts_with("decoder.") {
+        return "decoder".into();
+    }
     let (group, rest) = match task_of("tasks.") {
         Some((task, rest)) => (format!("tasks.{task}"), rest),
         None => ("backbone".into(), name),
@@ -180,6 +183,7 @@ mod tests {
             ("backbone.layers.0.blocks.1.mlp.fc1.lora_shared_A", "backbone, adapter"),
             ("backbone.blocks.3.mlp.vmt_ke.depth.bias", "backbone, adapter"),
             ("heads.depth.classifier.weight", "heads.depth"),
+            ("decoder.fuse.weight", "decoder"),
             ("backbone.adapter_phm_rule", "backbone, adapter"),
             ("tasks.depth.backbone.blocks.3.attn.qkv.bias", "tasks.depth"),
             ("tasks.depth.backbone.blocks.3.attn.qkv.lora_A.weight", "tasks.depth, adapter"),

@@ -4,6 +4,7 @@ use std::path::Path;
 #[allow(clippy::disallowed_types, reason = "people ask when; no run depends on it")]
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use polyptych_distributed::Ranks;
 use polyptych_formats::file;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,12 @@ pub(crate) struct Call {
     pub(crate) data: String,
     /// Where it computed.
     pub(crate) device: String,
+    /// Processes that trained together.
+    #[serde(default = "one")]
+    pub(crate) world_size: usize,
+    /// What their tensors went over; none of one process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) backend: Option<String>,
     /// Steps that were done before.
     pub(crate) step: u64,
     /// When it began, in seconds since 1970 UTC.
@@ -32,13 +39,26 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// This process.
-    pub(crate) fn new(versions: String, data: String, device: String, step: u64) -> Self {
+    /// One of the processes `ranks`.
+    pub(crate) fn new(
+        ranks: &Ranks,
+        versions: String,
+        data: String,
+        device: String,
+        step: u64,
+    ) -> Self {
         #[allow(clippy::disallowed_types)]
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         let unix_seconds = since.map_or(0, |since| since.as_secs());
-        Self { command: command(std::env::args()), versions, data, device, step, unix_seconds }
+        let command = command(std::env::args());
+        let (world_size, backend) = (ranks.size(), ranks.backend().map(str::to_owned));
+        Self { command, versions, data, device, world_size, backend, step, unix_seconds }
     }
+}
+
+/// Records of earlier versions are of one process.
+fn one() -> usize {
+    1
 }
 
 /// Adds a call to the run in `folder`.
@@ -87,7 +107,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert!(calls(folder.path()).unwrap().is_empty());
         for step in [0, 4] {
-            let call = Call::new("v".into(), "d".into(), "cpu".into(), step);
+            let call = Call::new(Ranks::ALONE, "v".into(), "d".into(), "cpu".into(), step);
             note(folder.path(), &call).unwrap();
         }
         let steps: Vec<u64> = calls(folder.path()).unwrap().iter().map(|call| call.step).collect();

@@ -5,11 +5,11 @@ use std::io::Cursor;
 use image::imageops::{self, FilterType};
 use image::{ImageFormat, Rgb, RgbImage};
 use ndarray::{Array3, Array4, ArrayView3, Axis};
-use polyptych_data::{Batch, Sample, TaskKind};
+use polyptych_data::{Batch, Label, Sample, TaskKind};
 
 use crate::report::panel::{painted, value_range};
 use crate::report::text::{width, write};
-use crate::training::log::Picture;
+use crate::training::log::SamplePicture;
 use crate::{Model, Task};
 
 /// Samples that are shown, at even distances in the data set.
@@ -23,7 +23,7 @@ const LINE: u32 = 20;
 pub(crate) struct SamplePicker {
     wanted: Vec<usize>,
     /// What was taken.
-    pub(crate) pictures: Vec<Picture>,
+    pub(crate) pictures: Vec<SamplePicture>,
 }
 
 impl SamplePicker {
@@ -40,65 +40,104 @@ impl SamplePicker {
             if let Some(place) = self.wanted.iter().position(|wanted| wanted == index) {
                 let maps: Vec<ArrayView3<f32>> =
                     outputs.iter().map(|output| output.index_axis(Axis(0), row)).collect();
-                let picture = grid(&model.tasks, &batch.samples[row], &maps);
                 let name = format!("{place}_{}", batch.names[row]);
-                self.pictures.extend(encoded(name, &picture));
+                self.pictures.extend(drawn(name, &model.tasks, &batch.samples[row], &maps));
             }
         }
     }
 }
 
 /// No picture where it cannot be encoded: its size is 0.
-fn encoded(name: String, picture: &RgbImage) -> Option<Picture> {
+fn drawn(
+    name: String,
+    tasks: &[Task],
+    sample: &Sample,
+    maps: &[ArrayView3<f32>],
+) -> Option<SamplePicture> {
+    let grid = Grid::of(tasks, sample, maps);
+    let picture = grid.draw(sample);
     let mut png = Cursor::new(Vec::new());
     picture.write_to(&mut png, ImageFormat::Png).ok()?;
-    let size = [picture.width(), picture.height()];
-    Some(Picture { name, png: png.into_inner(), size })
+    let titles = grid.dense.iter().map(|(task, _)| task.spec.name.clone());
+    let columns = std::iter::once("photograph".to_owned()).chain(titles);
+    Some(SamplePicture {
+        name,
+        png: png.into_inner(),
+        size: [picture.width(), picture.height()],
+        cell: grid.cell,
+        columns: columns.zip((0..).map(|column| column * grid.step)).collect(),
+        rows: (0..grid.rows).map(|row| grid.top(row)).collect(),
+        captions: grid.captions,
+    })
 }
 
 /// A column for each task, the truth above the prediction; the photograph stands first, and what
 /// is said of the whole image below it.
-fn grid(tasks: &[Task], sample: &Sample, maps: &[ArrayView3<f32>]) -> RgbImage {
-    let cell = fitted(&sample.image);
-    let dense: Vec<_> = tasks.iter().zip(maps).filter(|(task, _)| task.spec.is_dense()).collect();
-    let captions: Vec<String> = tasks
-        .iter()
-        .zip(maps)
-        .filter(|(task, _)| !task.spec.is_dense())
-        .map(|(task, map)| caption(task, sample, map))
-        .collect();
-    let names = dense.iter().map(|(task, _)| width(&task.spec.name)).max().unwrap_or(0);
-    let step = cell[0].max(names).max(width("prediction")) + GAP;
-    let wide = step * (dense.len() as u32 + 1);
-    let wide = captions.iter().map(|text| width(text)).max().unwrap_or(0).max(wide);
-    let rows = if dense.is_empty() { 1 } else { 2 };
-    let high = LINE + rows * (cell[1] + GAP) + LINE * captions.len() as u32;
-    let mut picture = RgbImage::from_pixel(wide, high, Rgb([255; 3]));
-    write(&mut picture, "truth", 0, 0);
-    if !dense.is_empty() {
-        write(&mut picture, "prediction", 0, LINE + cell[1] + GAP);
+struct Grid<'a, 'm> {
+    dense: Vec<(&'a Task, &'a ArrayView3<'m, f32>)>,
+    captions: Vec<String>,
+    cell: [u32; 2],
+    /// From one column to the next.
+    step: u32,
+    rows: u32,
+}
+
+impl<'a, 'm> Grid<'a, 'm> {
+    fn of(tasks: &'a [Task], sample: &Sample, maps: &'a [ArrayView3<'m, f32>]) -> Self {
+        let cell = fitted(&sample.image);
+        let pairs = || tasks.iter().zip(maps);
+        let dense: Vec<_> = pairs().filter(|(task, _)| task.spec.is_dense()).collect();
+        let whole = pairs().filter(|(task, _)| !task.spec.is_dense());
+        let captions = whole.map(|(task, map)| caption(task, sample, map)).collect();
+        let names = dense.iter().map(|(task, _)| width(&task.spec.name)).max().unwrap_or(0);
+        let step = cell[0].max(names).max(width("prediction")) + GAP;
+        let rows = if dense.is_empty() { 1 } else { 2 };
+        Self { dense, captions, cell, step, rows }
     }
-    let mut put = |cell_picture: &RgbImage, column: u32, row: u32| {
-        let small = imageops::resize(cell_picture, cell[0], cell[1], FilterType::Nearest);
-        let (left, top) = (column * step, LINE + row * (cell[1] + GAP));
-        imageops::replace(&mut picture, &small, i64::from(left), i64::from(top));
-    };
-    put(&photograph(&sample.image), 0, 0);
-    for (column, (task, map)) in (1..).zip(&dense) {
-        let truth = sample.labels.get(&task.spec.name).map(polyptych_data::Label::to_target);
-        let range = value_range(truth.as_ref().map_or(map.view(), Array3::view));
-        if let Some(truth) = &truth {
-            put(&painted(&task.spec, truth.view(), range), column, 0);
+
+    fn top(&self, row: u32) -> u32 {
+        LINE + row * (self.cell[1] + GAP)
+    }
+
+    fn draw(&self, sample: &Sample) -> RgbImage {
+        let mut picture = self.lettered();
+        self.put(&mut picture, &photograph(&sample.image), 0, 0);
+        for (column, (task, map)) in (1..).zip(&self.dense) {
+            let truth = sample.labels.get(&task.spec.name).map(Label::to_target);
+            let range = value_range(truth.as_ref().map_or(map.view(), Array3::view));
+            if let Some(truth) = &truth {
+                self.put(&mut picture, &painted(&task.spec, truth.view(), range), column, 0);
+            }
+            self.put(&mut picture, &painted(&task.spec, map.view(), range), column, 1);
         }
-        put(&painted(&task.spec, map.view(), range), column, 1);
+        picture
     }
-    for (column, (task, _)) in (1..).zip(&dense) {
-        write(&mut picture, &task.spec.name, column * step, 0);
+
+    /// All of the picture but the maps.
+    fn lettered(&self) -> RgbImage {
+        let said = self.captions.iter().map(|text| width(text)).max().unwrap_or(0);
+        let wide = said.max(self.step * (self.dense.len() as u32 + 1));
+        let below = self.top(self.rows);
+        let high = below + LINE * self.captions.len() as u32;
+        let mut picture = RgbImage::from_pixel(wide, high, Rgb([255; 3]));
+        write(&mut picture, "truth", 0, 0);
+        if !self.dense.is_empty() {
+            write(&mut picture, "prediction", 0, self.top(1));
+        }
+        for (column, (task, _)) in (1..).zip(&self.dense) {
+            write(&mut picture, &task.spec.name, column * self.step, 0);
+        }
+        for (line, text) in (0..).zip(&self.captions) {
+            write(&mut picture, text, 0, below + line * LINE);
+        }
+        picture
     }
-    for (line, text) in (0..).zip(&captions) {
-        write(&mut picture, text, 0, LINE + rows * (cell[1] + GAP) + line * LINE);
+
+    fn put(&self, picture: &mut RgbImage, map: &RgbImage, column: u32, row: u32) {
+        let small = imageops::resize(map, self.cell[0], self.cell[1], FilterType::Nearest);
+        let (left, top) = (column * self.step, self.top(row));
+        imageops::replace(picture, &small, i64::from(left), i64::from(top));
     }
-    picture
 }
 
 /// Width and height of an image whose longer side is at most [`SIDE`].
@@ -118,7 +157,7 @@ pub(crate) fn photograph(image: &Array3<u8>) -> RgbImage {
 }
 
 /// `birds: truth owl, prediction gull`.
-pub(super) fn caption(task: &Task, sample: &Sample, logits: &ArrayView3<f32>) -> String {
+pub(crate) fn caption(task: &Task, sample: &Sample, logits: &ArrayView3<f32>) -> String {
     let (spec, all) = (&task.spec, logits.iter().copied().collect::<Vec<f32>>());
     let own = task.union.as_ref().map_or(0..all.len(), |union| union.own.clone());
     let own = all.get(own).unwrap_or_default();
@@ -127,7 +166,10 @@ pub(super) fn caption(task: &Task, sample: &Sample, logits: &ArrayView3<f32>) ->
     let above = |values: &[f32], limit: f32| {
         (0..values.len()).filter(|&class| values[class] > limit).collect::<Vec<_>>()
     };
-    let truth = sample.labels.get(&spec.name).map(polyptych_data::Label::to_array);
+    if let Some(text) = sample.labels.get(&spec.name).and_then(Label::text) {
+        return format!("{}: {text}", spec.name);
+    }
+    let truth = sample.labels.get(&spec.name).map(Label::to_array);
     let (truth, prediction) = match spec.kind {
         TaskKind::Tags => {
             let truth = truth.map(|t| above(&t.iter().copied().collect::<Vec<_>>(), 0.5));

@@ -15,13 +15,14 @@ use serde_json::{Map, Value};
 pub(crate) const MIB: f64 = (1u64 << 20) as f64;
 
 /// Fields of a step's line and their names.
-const STEP: [(&str, &str); 6] = [
+const STEP: [(&str, &str); 7] = [
     ("loss", "train/loss"),
     ("lr", "train/lr"),
     ("grad_norm", "train/grad_norm"),
     ("wall_ms", "train/step_ms"),
     ("loss_scale", "train/loss_scale"),
     ("penalty", "train/penalty"),
+    ("distillation", "train/distillation"),
 ];
 
 /// Fields of other lines, in bytes.

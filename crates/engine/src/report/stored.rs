@@ -1,6 +1,7 @@
 //! What lies in the folder of a run, read back for a page.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use polyptych_data::TaskSpec;
@@ -11,6 +12,7 @@ use super::provenance::{Call, calls};
 use super::scalars::scalars;
 use crate::error::io;
 use crate::run::checkpoint::read_json;
+use crate::training::log::for_each_line;
 use crate::{Baselines, MeanConflict, Recipe, Result, RunFolder};
 
 /// A run as its files have it.
@@ -111,6 +113,8 @@ impl StoredRun {
         let (recipe, text) = folder.recipe()?;
         let whole = path.canonicalize().unwrap_or_else(|_| path.into());
         let name = whole.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let last = recipe.stage_name.as_ref().filter(|stage| **stage != name);
+        let name = last.map_or(name.clone(), |stage| format!("{name} {stage}"));
         Ok(Self {
             name,
             path: path.into(),
@@ -138,14 +142,16 @@ fn series(path: &Path) -> Result<BTreeMap<String, Vec<(f64, f64)>>> {
     if !path.exists() {
         return Ok(series);
     }
-    let text = std::fs::read_to_string(&path).map_err(io(&path))?;
-    // What a cut has left of a line is no JSON.
-    for line in text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+    let file = File::open(&path).map_err(io(&path))?;
+    for_each_line(&file, |line| {
+        // What a cut has left of a line is no JSON.
+        let Ok(line) = serde_json::from_slice::<Value>(line) else { return };
         let step = line["step"].as_f64().unwrap_or_default();
         for (name, value) in scalars(&line) {
             series.entry(name).or_default().push((step, value));
         }
-    }
+    })
+    .map_err(io(&path))?;
     Ok(series)
 }
 

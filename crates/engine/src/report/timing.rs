@@ -46,17 +46,23 @@ pub fn time(run: &OpenRun, images: usize, passes: usize) -> Result<Timing> {
         let reason = "expected a trained run, found a merged model".into();
         return Err(Error::Run { path: run.folder.path().into(), reason });
     }
-    for (key, value) in [("images", images), ("passes", passes)] {
-        if value == 0 {
-            let (key, reason) = (key.into(), "expected at least 1, found 0".into());
-            return Err(Error::Recipe { origin: "time".into(), key, reason });
-        }
-    }
+    at_least_one("time", images, passes)?;
     let merged = run.model.unmergeable().is_none().then(|| merged(run)).transpose()?;
     let models: Vec<&Model> = [Some(&run.model), merged.as_ref()].into_iter().flatten().collect();
     let mut spreads = alternate(&models, &batch(run, images), passes)?.into_iter();
     let adapted_ms = spreads.next().expect("there is a trained model");
     Ok(Timing { images, passes, adapted_ms, merged_ms: spreads.next() })
+}
+
+/// Refuses to time nothing; `command` asks.
+pub(crate) fn at_least_one(command: &str, images: usize, passes: usize) -> Result<()> {
+    for (key, value) in [("images", images), ("passes", passes)] {
+        if value == 0 {
+            let (key, reason) = (key.into(), "expected at least 1, found 0".into());
+            return Err(Error::Recipe { origin: command.into(), key, reason });
+        }
+    }
+    Ok(())
 }
 
 fn merged(run: &OpenRun) -> Result<Model> {
@@ -66,13 +72,15 @@ fn merged(run: &OpenRun) -> Result<Model> {
     Ok(model)
 }
 
-fn batch(run: &OpenRun, images: usize) -> Tensor {
+/// Random images of the size of the recipe.
+pub(crate) fn batch(run: &OpenRun, images: usize) -> Tensor {
     let [height, width] = run.recipe.data.img_size.map(|extent| extent as i64);
     let options = (Kind::Float, run.model.store.device());
     Tensor::randn([images as i64, 3, height, width], options)
 }
 
-fn alternate(models: &[&Model], images: &Tensor, passes: usize) -> Result<Vec<Spread>> {
+/// Times passes of `models` over `images`, one model after the other in every pass.
+pub(crate) fn alternate(models: &[&Model], images: &Tensor, passes: usize) -> Result<Vec<Spread>> {
     let mut times = vec![Vec::with_capacity(passes); models.len()];
     for pass in 0..WARM_UP + passes {
         for (model, times) in models.iter().zip(&mut times) {

@@ -9,7 +9,7 @@ use super::csv_log::CsvLog;
 use super::provenance::{self, Call};
 use super::scalars::{MIB, scalars};
 use super::tensorboard::EventLog;
-use crate::training::log::{Follower, Picture};
+use crate::training::log::{Follower, SamplePicture};
 use crate::{Recipe, Result, RunFolder};
 
 /// Time between two looks at the memory of the process.
@@ -84,7 +84,7 @@ impl Follower for Tracker {
         if done { events.finished(step) } else { Ok(()) }
     }
 
-    fn pictures(&mut self, step: u64, pictures: Vec<Picture>) -> Result<()> {
+    fn pictures(&mut self, step: u64, pictures: Vec<SamplePicture>) -> Result<()> {
         let Some(events) = &mut self.events else { return Ok(()) };
         pictures.into_iter().try_for_each(|picture| {
             events.picture(step, &format!("samples/{}", picture.name), picture.png, picture.size)

@@ -3,17 +3,17 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use ndarray::{Array, Dimension};
+use ndarray::{Array, Array4, Dimension};
 use polyptych_data::{
-    Cached, Dataset, Facts, Loader, LoaderConfig, Root, TaskSpec, Union, ValidationReport,
-    folder_of, require_disjoint,
+    Cached, Dataset, Facts, Loader, LoaderConfig, PackOptions, PackReport, Root, Subset, TaskSpec,
+    Union, ValidationReport, folder_of, pack, require_disjoint,
 };
 use polyptych_distributed::Ranks;
 use polyptych_tensor::{Device, Tensor};
 
 use crate::run::data_record::DataRecord;
 use crate::run::extend;
-use crate::{Error, Recipe, Result, SourceRecipe};
+use crate::{Error, Recipe, ReplayRecipe, Result, SourceRecipe};
 
 /// What a run learns from and is measured on.
 pub struct DataSets {
@@ -42,7 +42,8 @@ impl DataSets {
     /// As [`DataSets::open`]; a task that the data describe otherwise; an image that is both trained
     /// on and measured on, unless the recipe allows it.
     pub(crate) fn open_beside(recipe: &Recipe, known: &[TaskSpec]) -> Result<Self> {
-        let train = open(recipe, &recipe.data.train, |task| recipe.learns(task))?;
+        let (replay, learns) = (recipe.replay.as_ref(), |task: &str| recipe.learns(task));
+        let train = open(recipe, &recipe.data.train, learns, replay)?;
         let eval = Self::open_eval(recipe)?;
         if !recipe.data.allow_overlap {
             require_disjoint(train.as_ref(), eval.dataset().as_ref())?;
@@ -82,12 +83,17 @@ impl DataSets {
         if !ranks.are_many() {
             return Ok(self);
         }
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let threads = (cores / ranks.local_size()).max(1);
+        let threads = Self::threads_of(ranks.local_size());
         let (rank, size) = (ranks.rank(), ranks.size());
         let train = self.train.part_of_batches(rank, size).with_threads(threads)?;
         let eval = self.eval.some_batches(rank, size).with_threads(threads)?;
         Ok(Self { train, eval, ..self })
+    }
+
+    /// Threads that decode images for each of `processes` of a machine.
+    pub fn threads_of(processes: usize) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        (cores / processes.max(1)).max(1)
     }
 
     /// The tasks of `recipe` alone: data sets that are not here are known by their manifests.
@@ -113,7 +119,7 @@ impl DataSets {
     /// # Errors
     /// As [`DataSets::open`].
     pub fn open_eval(recipe: &Recipe) -> Result<Loader> {
-        let dataset = open(recipe, &recipe.data.eval, |_| true)?;
+        let dataset = open(recipe, &recipe.data.eval, |_| true, None)?;
         Ok(Loader::new(dataset, recipe.loader(recipe.data.batch_size))?)
     }
 }
@@ -157,6 +163,22 @@ pub fn facts(
     Ok(Facts::of_folder(manifest, &root, progress)?)
 }
 
+/// Writes the data set that `manifest` describes to the new folder `out`, as tar shards.
+///
+/// # Errors
+/// As [`pack`].
+pub fn pack_data(
+    manifest: &Path,
+    root: Option<&Path>,
+    follow_links: bool,
+    out: &Path,
+    options: &PackOptions,
+    progress: &dyn Fn(&str, usize, usize),
+) -> Result<PackReport> {
+    let root = Root::new(&folder_of(manifest, root)?, follow_links);
+    Ok(pack(manifest, &root, out, options, progress)?)
+}
+
 /// The specifications of the recipe's tasks: as they are `known`, or among those of the `data`.
 ///
 /// # Errors
@@ -192,6 +214,7 @@ fn open(
     recipe: &Recipe,
     sources: &[SourceRecipe],
     counts: impl Fn(&str) -> bool,
+    replay: Option<&ReplayRecipe>,
 ) -> Result<Arc<dyn Dataset>> {
     let wanted = |task: &str| recipe.tasks.contains_key(task) && counts(task);
     let all = sources.iter().map(|source| source.open(&wanted)).collect::<Result<Vec<_>, _>>()?;
@@ -199,6 +222,11 @@ fn open(
     let some = all.iter().any(useful);
     // Without any, the refusal names the tasks that there are.
     let opened: Vec<_> = all.into_iter().filter(|set| useful(set) || !some).collect();
+    let opened = opened.into_iter().map(|set| match replay {
+        Some(replay) => few(recipe, set, replay, wanted),
+        None => Ok(set),
+    });
+    let opened = opened.collect::<Result<Vec<_>>>()?;
     let joined: Arc<dyn Dataset> = match <[_; 1]>::try_from(opened) {
         Ok([only]) => only,
         Err(several) => Arc::new(Union::new(several)?),
@@ -209,10 +237,54 @@ fn open(
     })
 }
 
+/// The samples of `set` that a replay keeps: some, where all of its tasks that are `wanted` were
+/// learned before.
+fn few(
+    recipe: &Recipe,
+    set: Arc<dyn Dataset>,
+    replay: &ReplayRecipe,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Arc<dyn Dataset>> {
+    let mut own = set.tasks().iter().filter(|task| wanted(&task.name));
+    if !own.all(|task| replay.tasks.contains(&task.name)) {
+        return Ok(set);
+    }
+    let (len, found) = (set.len(), replay.samples);
+    if found > len {
+        let reason = format!("expected at most the {len} samples of {}, found {found}", set.name());
+        let (origin, key) = (recipe.name.clone(), "replay.samples".into());
+        return Err(Error::Recipe { origin, key, reason });
+    }
+    Ok(Arc::new(Subset::evenly(set, found)))
+}
+
+/// Tensors of the shapes of `arrays` on `device`, which share one copy that nobody waits for.
+///
+/// # Errors
+/// No memory.
+pub(crate) fn uploaded<'a>(
+    arrays: impl Iterator<Item = &'a Array4<f32>>,
+    device: Device,
+) -> Result<Vec<Tensor>> {
+    let arrays: Vec<_> = arrays.map(|array| (array.as_standard_layout(), shape(array))).collect();
+    let values: Vec<&[f32]> = arrays.iter().filter_map(|(array, _)| array.as_slice()).collect();
+    let joined = polyptych_kernels::upload(&values, device)?;
+    let mut start = 0;
+    let part = |(_, shape): &(_, Vec<i64>)| {
+        let len = shape.iter().product::<i64>();
+        start += len;
+        joined.narrow(0, start - len, len).view(shape.as_slice())
+    };
+    Ok(arrays.iter().map(part).collect())
+}
+
+fn shape<D: Dimension>(array: &Array<f32, D>) -> Vec<i64> {
+    array.shape().iter().map(|&extent| extent as i64).collect()
+}
+
 /// A float32 tensor of the same shape on `device`.
 pub fn to_tensor<D: Dimension>(array: &Array<f32, D>, device: Device) -> Tensor {
-    let shape: Vec<i64> = array.shape().iter().map(|&extent| extent as i64).collect();
     let standard = array.as_standard_layout();
     let values = standard.as_slice().expect("standard layout is one slice");
-    Tensor::from_slice(values).view(shape.as_slice()).to_device(device)
+    Tensor::from_slice(values).view(shape(array).as_slice()).to_device(device)
 }

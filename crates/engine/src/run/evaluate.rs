@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::run::peak::Peak;
 use crate::training::log::to_json;
-use crate::{Error, Model, Result, Task, to_tensor};
+use crate::{Error, Inputs, Model, Result, Task, to_tensor};
 
 /// Scores of every task.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -39,7 +39,7 @@ pub struct TaskScores {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peak: Option<Peak>,
     /// What the method noted by the names of its layers, mean over the task's images: EMTAL's
-    /// load of every expert and entropy of the gates in nats.
+    /// load of every expert and entropy of the gates in nats; the same of MoDE's routers.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub observed: BTreeMap<String, Vec<f64>>,
     /// Counts behind the scores; not in `metrics.jsonl`, which has a line for every evaluation.
@@ -193,7 +193,8 @@ fn named(task: &Task, metric: &dyn Metric) -> Vec<NamedClass> {
 /// What a reader expects of each task, `[batch, channels, height, width]` on the CPU.
 pub(crate) fn predict_batch(model: &Model, batch: &Batch) -> Result<Vec<ndarray::Array4<f32>>> {
     let images = to_tensor(&batch.images, model.store.device());
-    let raw = model.forward(&images, false)?;
+    let texts = model.texts(batch)?;
+    let raw = model.forward(Inputs { images: &images, texts: texts.as_ref() }, false)?;
     model.activate(&raw).iter().map(to_array).collect()
 }
 
@@ -234,14 +235,26 @@ fn note(model: &Model, batch: &Batch, sums: &mut [Sums]) -> Result<()> {
     let images = |task: &Task| (0..batch.samples.len()).filter(|&i| labelled(task, i)).collect();
     let rows: Vec<Vec<usize>> = model.tasks.iter().map(images).collect();
     for (name, values) in model.observed() {
-        let width = values.size()[1] as usize;
-        let flat = Vec::<f64>::try_from(&values.to_kind(Kind::Double).contiguous().view([-1]))?;
-        for (sums, rows) in sums.iter_mut().zip(&rows) {
-            rows.iter().for_each(|row| sums.add(&name, &flat[row * width..][..width]));
+        for (index, (sums, rows)) in sums.iter_mut().zip(&rows).enumerate() {
+            let own = match values.dim() {
+                3 => values.get(index as i64),
+                _ => values.shallow_clone(),
+            };
+            let images = by_image(&own, batch.samples.len())?;
+            rows.iter().for_each(|&row| sums.add(&name, &images[row]));
         }
     }
     sums.iter_mut().zip(rows).for_each(|(sums, rows)| sums.images += rows.len());
     Ok(())
+}
+
+/// Means over the parts of each of `count` images, whose rows follow each other: `[rows, values]`.
+fn by_image(values: &Tensor, count: usize) -> Result<Vec<Vec<f64>>> {
+    let width = values.size()[1];
+    let parts = values.to_kind(Kind::Double).f_reshape([count as i64, -1, width])?;
+    let means = parts.mean_dim([1i64].as_slice(), false, None::<Kind>).contiguous();
+    let flat = Vec::<f64>::try_from(&means.view([-1]))?;
+    Ok(flat.chunks(width.max(1) as usize).map(<[f64]>::to_vec).collect())
 }
 
 /// The tensor `[a, b, c, d]` as an array.

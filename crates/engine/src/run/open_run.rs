@@ -8,8 +8,9 @@ use polyptych_data::TaskSpec;
 use polyptych_formats::file;
 use polyptych_tensor::{Device, LoadOptions, Precision, device};
 
+use crate::model::int8;
 use crate::run::{MERGE, MERGED_MODEL, RunFolder, same_recipe};
-use crate::{Baselines, Checkpoint, Model, Recipe, Result};
+use crate::{ActivationRange, Baselines, Checkpoint, Model, QuantizeReport, Recipe, Result};
 
 /// A trained model with what describes it.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub struct OpenRun {
     pub model: Model,
     /// Whether the model has been merged.
     pub form: Form,
+    /// What quantising did, where the model is quantised.
+    pub quantized: Option<QuantizeReport>,
     /// What delta-m compares with.
     pub baselines: Option<Baselines>,
     /// Steps that the model was trained for.
@@ -39,9 +42,10 @@ impl OpenRun {
         let folder = RunFolder::open(path)?;
         let (recipe, text) = folder.recipe()?;
         let device = device::resolve(device_name.unwrap_or(&recipe.device))?;
+        let quantized = QuantizeReport::of_folder(path, device)?;
         let form = if path.join(MERGE).exists() { Form::Merged } else { Form::Adapted };
         let mut step = recipe.train.steps;
-        let (tensors, origin, rounded_up) = match form {
+        let (mut tensors, origin, rounded_up) = match form {
             Form::Merged => {
                 let path = path.join(MERGED_MODEL);
                 let file = file::load(&path)?;
@@ -58,10 +62,16 @@ impl OpenRun {
         };
         let model = empty_model(&recipe, &folder.specs()?, form, device)?;
         model.refuse_rounded_down(&origin, rounded_up)?;
+        let maps = quantized.as_ref().map(|report| {
+            let per_token = report.activations == ActivationRange::Dynamic;
+            int8::take(&origin, &mut tensors, per_token)
+        });
+        let maps = maps.transpose()?;
         model.store.load(&origin, &tensors, &LoadOptions::default())?;
+        maps.map_or(Ok(()), |maps| model.keep_int8_maps(&origin, &maps))?;
         model.set_progress(step, recipe.train.steps);
         let baselines = folder.baselines()?;
-        Ok(Self { folder, recipe, model, form, baselines, step })
+        Ok(Self { folder, recipe, model, form, quantized, baselines, step })
     }
 
     /// The recipe, computed in float32.

@@ -18,7 +18,7 @@
 //! [`Prepared`](prepared::Prepared), which knows the shared parameters.
 
 mod feature_gradients;
-mod gradients;
+pub(crate) mod gradients;
 mod last_block;
 pub(crate) mod look_ahead;
 mod matrix;

@@ -3,13 +3,14 @@
 //! A measurement is one line of `metrics.jsonl`: `{"step": .., "conflict": {..}}`. Gradients are
 //! those of the losses times the recipe's fixed weights, over shared trainable parameters.
 
+use std::fs::File;
 use std::path::Path;
 
 use polyptych_losses::balancers::gradient::{Gram, gram_of_gradients};
 use polyptych_tensor::Tensor;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
+use super::log::for_each_line;
 use crate::error::io;
 use crate::{Error, Result};
 
@@ -23,6 +24,12 @@ pub struct Conflict {
     pub tasks: Vec<String>,
     /// All shared parameters, then each stage or block.
     pub groups: Vec<ConflictGroup>,
+}
+
+/// A line of the log, of which all else is passed over.
+#[derive(Deserialize)]
+struct Line {
+    conflict: Option<Conflict>,
 }
 
 /// Conflict within one group of layers.
@@ -127,12 +134,13 @@ impl MeanConflict {
     /// A log that cannot be read or has no measurement.
     pub fn of_run(path: &Path) -> Result<Self> {
         let path = path.join("metrics.jsonl");
-        let text = std::fs::read_to_string(&path).map_err(io(&path))?;
-        let measured = text.lines().filter_map(|line| {
-            let mut line: Value = serde_json::from_str(line).ok()?;
-            serde_json::from_value(line.get_mut("conflict")?.take()).ok()
-        });
-        let measured: Vec<Conflict> = measured.collect();
+        let file = File::open(&path).map_err(io(&path))?;
+        let mut measured: Vec<Conflict> = Vec::new();
+        for_each_line(&file, |line| {
+            let line: Option<Line> = serde_json::from_slice(line).ok();
+            measured.extend(line.and_then(|line| line.conflict));
+        })
+        .map_err(io(&path))?;
         if measured.is_empty() {
             let reason = "expected lines of `conflict`, found none; a recipe asks for them by \
                           train.conflict_every"

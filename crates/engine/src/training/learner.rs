@@ -4,15 +4,14 @@ use polyptych_data::Batch;
 use polyptych_tensor::optim::{AdaTask, AdamW, Optimiser, Sgd, clip_grad_norm, decay_groups};
 use polyptych_tensor::{Tensor, Tensors, seed_of_step};
 
+use super::distil::Teachers;
 use super::objective::Objective;
-use super::objective::pass::Pass;
-use super::objective::step::{StepBatch, StepInputs};
+use super::objective::pass::{Pass, StepNumbers};
+use super::objective::step::{OnDevice, StepBatch, StepInputs};
 use super::ranks::{ByRank, average_running_statistics};
 use crate::run::RECIPE;
 use crate::training::balance::step::Clipping;
-use crate::{
-    Checkpoint, DataSets, Error, Model, OptimiserRecipe, Recipe, Result, TrainRecipe, to_tensor,
-};
+use crate::{Checkpoint, DataSets, Error, Model, OptimiserRecipe, Recipe, Result, TrainRecipe};
 
 /// A model, what it minimises and its optimiser.
 pub(super) struct Learner {
@@ -24,6 +23,7 @@ pub(super) struct Learner {
     parts: Vec<Vec<(String, Tensor)>>,
     train: TrainRecipe,
     seed: u64,
+    teachers: Option<Teachers>,
 }
 
 /// What a batch makes of the gradients, before anything moves.
@@ -31,16 +31,8 @@ pub(super) struct Gradients {
     pub(super) pass: Pass,
     /// Learning rate of the step.
     pub(super) lr: f64,
-    /// Their joint norm before clipping.
-    pub(super) norm: f64,
-    images: Tensor,
-}
-
-impl Gradients {
-    /// Whether the step may be taken.
-    pub(super) fn are_finite(&self) -> bool {
-        self.pass.loss.is_finite() && self.norm.is_finite()
-    }
+    pub(super) numbers: StepNumbers,
+    inputs: OnDevice,
 }
 
 impl Learner {
@@ -50,11 +42,16 @@ impl Learner {
     /// A constant that is out of its range, or nothing to minimise.
     pub(super) fn new(recipe: &Recipe, data: &DataSets, model: Model) -> Result<Self> {
         model.store_frozen();
+        model.share_gradients()?;
         let params = model.store.trainable();
         let optimiser = optimiser(recipe, &params);
         let objective = Objective::new(recipe, &data.specs, &model, &params, &data.train)?;
         let (parts, train) = (model.parts(&params), recipe.train.clone());
-        Ok(Self { model, objective, optimiser, parts, train, seed: recipe.seed })
+        let teachers = Teachers::open(recipe, &data.specs, model.store.device())?;
+        if teachers.is_some() && model.ranks.are_many() {
+            return Err(refused("distil", "one process beside teachers", "several"));
+        }
+        Ok(Self { model, objective, optimiser, parts, train, seed: recipe.seed, teachers })
     }
 
     /// Forward and backward of `batch` where `step` steps are done; the gradients are clipped.
@@ -63,14 +60,14 @@ impl Learner {
     /// Numbers that do not fit, or, in the first step, a parameter that gets no gradient.
     pub(super) fn gradients(&mut self, step: u64, batch: &Batch) -> Result<Gradients> {
         let lr = self.lr(step);
-        let images = to_tensor(&batch.images, self.model.store.device());
-        let pass = self.backward(step, &images, batch)?;
+        let inputs = OnDevice::new(&self.model, batch)?;
+        let pass = self.backward(step, &inputs, batch)?;
         average_running_statistics(&self.model)?;
         if step == 0 && pass.has_gradients {
             self.model.store.check_gradients()?;
         }
-        let norm = self.clip();
-        Ok(Gradients { pass, lr, norm, images })
+        let numbers = pass.numbers(&self.clip())?;
+        Ok(Gradients { pass, lr, numbers, inputs })
     }
 
     /// Goes down `found`, the gradients of `batch`, and moves what learns from that.
@@ -80,7 +77,7 @@ impl Learner {
     pub(super) fn take(&mut self, step: u64, batch: &Batch, found: &Gradients) -> Result<()> {
         self.model.before_step();
         self.step_optimiser(found)?;
-        let batch = self.step_batch(step, &found.images, batch);
+        let batch = self.step_batch(step, &found.inputs, batch);
         self.objective.after_step(&self.model, batch, &found.pass)
     }
 
@@ -104,13 +101,28 @@ impl Learner {
     }
 
     /// Everything of a step but what changes the model.
-    fn backward(&mut self, step: u64, images: &Tensor, batch: &Batch) -> Result<Pass> {
-        let (lr, batch) = (self.lr(step), self.step_batch(step, images, batch));
-        let mut objective = self.objective.prepare(&self.model, images)?;
+    fn backward(&mut self, step: u64, inputs: &OnDevice, batch: &Batch) -> Result<Pass> {
+        let (lr, batch) = (self.lr(step), self.step_batch(step, inputs, batch));
+        let mut objective = self.objective.prepare(&self.model, &inputs.images)?;
         self.model.set_progress(step, self.train.steps);
         let optimiser = self.optimiser.as_ref();
         let pass = objective.backward(StepInputs { model: &self.model, batch, optimiser, lr })?;
-        self.add_penalty(pass)
+        let pass = self.add_penalty(pass)?;
+        self.add_distillation(pass, batch)
+    }
+
+    /// Adds the gradient of what teachers say, which no balancer sees.
+    fn add_distillation(&self, pass: Pass, batch: StepBatch) -> Result<Pass> {
+        let Some(teachers) = self.teachers.as_ref().filter(|_| pass.has_gradients) else {
+            return Ok(pass);
+        };
+        if self.optimiser.is_by_task() {
+            let expected = "adamw or sgd beside [distil], whose term is no task's";
+            return Err(refused("train.optimiser", expected, "adatask"));
+        }
+        let term = teachers.term(&self.model, batch)?;
+        term.f_backward()?;
+        Ok(Pass { distillation: Some(term.detach()), ..pass })
     }
 
     /// Adds the gradient of the method's own term, which no balancer sees.
@@ -122,7 +134,7 @@ impl Learner {
             return Err(self.penalty_of_no_task());
         }
         penalty.f_backward()?;
-        Ok(Pass { penalty: Some(penalty.double_value(&[])), ..pass })
+        Ok(Pass { penalty: Some(penalty.detach()), ..pass })
     }
 
     fn penalty_of_no_task(&self) -> Error {
@@ -136,25 +148,31 @@ impl Learner {
         }
     }
 
-    fn step_batch<'a>(&self, step: u64, images: &'a Tensor, batch: &'a Batch) -> StepBatch<'a> {
+    fn step_batch<'a>(&self, step: u64, inputs: &'a OnDevice, batch: &'a Batch) -> StepBatch<'a> {
         let seed = self.model.ranks.seed(seed_of_step(self.seed, step));
-        StepBatch { images, batch, step, seed }
+        StepBatch { inputs, batch, step, seed }
     }
 
-    /// The joint norm of the gradients before clipping.
-    fn clip(&self) -> f64 {
+    /// The norms of the gradients of each part before clipping.
+    fn clip(&self) -> Vec<Tensor> {
         let max = self.train.clip_grad_norm;
-        self.parts.iter().map(|part| clip_grad_norm(part, max)).fold(0.0, f64::hypot)
+        self.parts.iter().map(|part| clip_grad_norm(part, max)).collect()
     }
 
     fn step_optimiser(&mut self, found: &Gradients) -> Result<()> {
         if !self.optimiser.is_by_task() {
             return Ok(self.optimiser.step(found.lr)?);
         }
-        let clipping = Clipping { norm: found.norm, max_norm: self.train.clip_grad_norm };
+        let clipping =
+            Clipping { norm: found.numbers.grad_norm, max_norm: self.train.clip_grad_norm };
         let gradients = self.objective.gradients_by_task(&found.pass, clipping);
         Ok(self.optimiser.step_by_task(found.lr, &gradients)?)
     }
+}
+
+fn refused(key: &str, expected: &str, found: &str) -> Error {
+    let reason = format!("expected {expected}, found {found}");
+    Error::Recipe { origin: RECIPE.into(), key: key.into(), reason }
 }
 
 fn optimiser(recipe: &Recipe, params: &[(String, Tensor)]) -> Box<dyn Optimiser> {

@@ -1,7 +1,7 @@
 //! `metrics.jsonl`, one JSON object per line, and files of baselines.
 
-use std::fs::OpenOptions;
-use std::io::Write;
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use polyptych_metrics::Baseline;
@@ -23,21 +23,30 @@ pub(crate) trait Follower: std::fmt::Debug + Send {
     ///
     /// # Errors
     /// A file that cannot be written.
-    fn pictures(&mut self, step: u64, pictures: Vec<Picture>) -> Result<()>;
+    fn pictures(&mut self, step: u64, pictures: Vec<SamplePicture>) -> Result<()>;
 
     /// Whether pictures are taken.
     fn wants_pictures(&self) -> bool;
 }
 
-/// A sample as a picture.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Picture {
+/// A sample as a picture: a column for each task behind that of the photograph, a row for what is
+/// true and one for what the model says.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SamplePicture {
     /// Place in the data set and name.
-    pub(crate) name: String,
+    pub name: String,
     /// A PNG file.
-    pub(crate) png: Vec<u8>,
-    /// Width and height.
-    pub(crate) size: [u32; 2],
+    pub png: Vec<u8>,
+    /// Its width and height in pixels.
+    pub size: [u32; 2],
+    /// Width and height of each map in it.
+    pub cell: [u32; 2],
+    /// Titles of the columns, and where their maps begin, in pixels from the left.
+    pub columns: Vec<(String, u32)>,
+    /// Where the maps of each row begin, in pixels from the top.
+    pub rows: Vec<u32>,
+    /// What is true and what the model says of the whole image.
+    pub captions: Vec<String>,
 }
 
 /// Appends to `metrics.jsonl`.
@@ -45,6 +54,8 @@ pub(crate) struct Picture {
 pub(crate) struct Log {
     /// None where another process writes.
     path: Option<PathBuf>,
+    /// Stands in every line of a run in stages.
+    stage: Option<String>,
     follower: Option<Box<dyn Follower>>,
 }
 
@@ -52,17 +63,19 @@ impl Log {
     /// Goes on behind `step`: lines of later steps, written before a cut, are dropped.
     pub(crate) fn open(path: PathBuf, step: u64) -> Result<Self> {
         if path.exists() {
-            let text = std::fs::read_to_string(&path).map_err(io(&path))?;
-            let kept = text.lines().filter(|line| step_of(line).is_some_and(|at| at <= step));
-            let kept: String = kept.map(|line| format!("{line}\n")).collect();
-            polyptych_formats::file::write_aside(&path, kept.as_bytes())?;
+            drop_behind(&path, step)?;
         }
-        Ok(Self { path: Some(path), follower: None })
+        Ok(Self { path: Some(path), stage: None, follower: None })
     }
 
     /// A log of which nothing is kept, of a process beside the one that writes.
     pub(crate) fn silent() -> Self {
-        Self { path: None, follower: None }
+        Self { path: None, stage: None, follower: None }
+    }
+
+    /// Every line has the name of the stage, where there is one.
+    pub(crate) fn of_stage(self, stage: Option<String>) -> Self {
+        Self { stage, ..self }
     }
 
     /// Every line goes to `follower`, too.
@@ -76,7 +89,7 @@ impl Log {
     }
 
     /// Takes pictures of samples at an evaluation.
-    pub(crate) fn pictures(&mut self, step: u64, pictures: Vec<Picture>) -> Result<()> {
+    pub(crate) fn pictures(&mut self, step: u64, pictures: Vec<SamplePicture>) -> Result<()> {
         let follower = self.follower.as_mut();
         follower.map_or(Ok(()), |follower| follower.pictures(step, pictures))
     }
@@ -85,6 +98,10 @@ impl Log {
     pub(crate) fn write(&mut self, line: &impl Serialize) -> Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
         let mut text = to_json(line);
+        if let Some(stage) = self.stage.as_ref().filter(|_| text.ends_with('}')) {
+            text.pop();
+            text = format!("{text},\"stage\":{}}}", to_json(stage));
+        }
         text.push('\n');
         let file = OpenOptions::new().create(true).append(true).open(path);
         file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(io(path))?;
@@ -94,8 +111,56 @@ impl Log {
     }
 }
 
-fn step_of(line: &str) -> Option<u64> {
-    serde_json::from_str::<Value>(line).ok()?.get("step")?.as_u64()
+/// Drops lines of steps behind `step`, and what a cut has left of one. They are the last ones, so that
+/// a long file is read line by line and made shorter where it lies.
+fn drop_behind(path: &Path, step: u64) -> Result<()> {
+    let mut file = OpenOptions::new().read(true).write(true).open(path).map_err(io(path))?;
+    let (mut kept, mut at, mut dropped, mut later) = (0, 0, false, Vec::new());
+    let mut has_end = true;
+    for_each_line(&file, |line| {
+        at += line.len() as u64;
+        match (step_of(line).is_some_and(|of| of <= step), dropped) {
+            (true, false) => (kept, has_end) = (at, line.ends_with(b"\n")),
+            // A line that stays behind one that goes.
+            (true, true) => {
+                later.extend_from_slice(line.trim_ascii_end());
+                later.push(b'\n');
+            }
+            (false, _) => dropped = true,
+        }
+    })
+    .map_err(io(path))?;
+    if !later.is_empty() {
+        let mut whole = std::fs::read(path).map_err(io(path))?;
+        whole.truncate(kept as usize);
+        whole.extend(later);
+        return Ok(polyptych_formats::file::write_aside(path, &whole)?);
+    }
+    if dropped {
+        file.set_len(kept).map_err(io(path))?;
+    }
+    // The reader has come to the end.
+    if has_end { Ok(()) } else { file.write_all(b"\n").map_err(io(path)) }
+}
+
+/// Calls `each` with every line of `file` and its end, without holding the others.
+pub(crate) fn for_each_line(file: &File, mut each: impl FnMut(&[u8])) -> std::io::Result<()> {
+    let mut reader = BufReader::new(file);
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line)? > 0 {
+        each(&line);
+        line.clear();
+    }
+    Ok(())
+}
+
+fn step_of(line: &[u8]) -> Option<u64> {
+    /// Of which all else is passed over.
+    #[derive(Deserialize)]
+    struct Step {
+        step: u64,
+    }
+    serde_json::from_slice(line).ok().map(|line: Step| line.step)
 }
 
 /// The value as one line of JSON.
@@ -171,6 +236,23 @@ mod tests {
         log.write(&json!({"step": 3, "again": true})).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(text, "{\"step\":1}\n{\"step\":2}\n{\"step\":3,\"again\":true}\n");
+    }
+
+    #[test]
+    fn a_line_that_stays_behind_one_that_goes_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        let opened = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            Log::open(path.clone(), 2).unwrap();
+            std::fs::read_to_string(&path).unwrap()
+        };
+        assert_eq!(
+            opened("{\"step\":1}\n{\"step\":3}\n{\"step\":2}\n"),
+            "{\"step\":1}\n{\"step\":2}\n"
+        );
+        assert_eq!(opened("no line\n{\"step\":2}\n"), "{\"step\":2}\n");
+        assert_eq!(opened("{\"step\":1}\n{\"step\":2}"), "{\"step\":1}\n{\"step\":2}\n");
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod extra_batches;
 mod joint_labels;
 pub(super) mod pass;
 pub(super) mod step;
-mod task_losses;
+pub(crate) mod task_losses;
 mod weighted_sum;
 
 use std::collections::BTreeMap;

@@ -7,20 +7,29 @@ use polyptych_data::TaskSpec;
 use polyptych_distributed::Ranks;
 use polyptych_tensor::{Device, Precision, device};
 
+use super::grouping;
 use super::ranks::enough_images;
 use super::report::Preparation;
 use super::standing::versions;
-use crate::model::experts;
+use crate::model::text_weights::load_text;
+use crate::model::{experts, plain_pass};
+use crate::run::RECIPE;
 use crate::run::checkpoint::State;
+use crate::run::compose;
 use crate::run::data_record::task_differences;
 use crate::run::extend::Extended;
 use crate::{DataSets, Error, Model, Recipe, Result, load_backbone};
 
-/// Data, model and its first values.
-pub(super) fn prepare(recipe: &Recipe, ranks: &Ranks) -> Result<(DataSets, Model, Preparation)> {
+/// Recipe, data, model and its first values; the recipe has what is decided before training.
+pub(super) fn prepare(
+    recipe: &Recipe,
+    ranks: &Ranks,
+) -> Result<(Recipe, DataSets, Model, Preparation)> {
     let device = device_of(recipe, ranks)?;
     let old = Extended::open(recipe)?;
     let data = DataSets::open(recipe)?;
+    let decided = grouping::decided(recipe.clone(), &data, device)?;
+    let recipe = &decided;
     let data = data.part_of(ranks)?;
     enough_images(recipe, &data.train, ranks)?;
     if ranks.is_first() {
@@ -28,9 +37,12 @@ pub(super) fn prepare(recipe: &Recipe, ranks: &Ranks) -> Result<(DataSets, Model
     }
     let model = Model::new_among(ranks.clone(), recipe, &data.specs, Form::Adapted, device)?;
     let weights = load_backbone(&model, &recipe.backbone)?;
+    recipe.text.as_ref().map(|text| load_text(&model, text)).transpose()?;
     let extended = old.map(|old| old.load(&model)).transpose()?;
+    compose::load(&model, recipe)?;
     let experts = experts::prepare(&model, recipe)?;
-    Ok((data, model, Preparation { weights, extended, experts }))
+    plain_pass::prepare(&model, recipe, &data)?;
+    Ok((decided, data, model, Preparation { weights, extended, experts }))
 }
 
 /// The device of one of the processes of a machine: each has a GPU of its own where the recipe names
@@ -65,6 +77,13 @@ fn warn(recipe: &Recipe, data: &DataSets, device: Device) {
         tracing::warn!(
             "data.batch_size: {batch} is more than the {images} images of data.train: every step \
              learns from all {images}"
+        );
+    }
+    let takes = recipe.adapter.sources().is_some() && recipe.compose.is_none();
+    if takes && !Path::new(&recipe.backbone.weights).join(RECIPE).exists() {
+        tracing::warn!(
+            "adapter: {} takes parameters of finished runs; without compose.runs they are random",
+            recipe.adapter.name()
         );
     }
     if recipe.precision == Precision::Fp16 && device == Device::Cpu {

@@ -5,7 +5,7 @@ use polyptych_distributed::{Ranks, Traffic};
 use polyptych_tensor::{Role, Tensor, no_grad, scramble};
 use serde::Serialize;
 
-use crate::training::log::{Picture, to_json};
+use crate::training::log::{SamplePicture, to_json};
 use crate::{Error, Model, Recipe, Result};
 
 /// What a step of several processes was like.
@@ -124,13 +124,17 @@ impl RankReport {
 ///
 /// # Errors
 /// A rank that is gone.
-pub(crate) fn pictures_of_all(ranks: &Ranks, own: Vec<Picture>) -> Result<Vec<Picture>> {
+pub(crate) fn pictures_of_all(
+    ranks: &Ranks,
+    own: Vec<SamplePicture>,
+) -> Result<Vec<SamplePicture>> {
     if !ranks.are_many() {
         return Ok(own);
     }
     let all = ranks.gather(to_json(&own).as_bytes())?;
-    let read = |bytes: &Vec<u8>| serde_json::from_slice::<Vec<Picture>>(bytes).unwrap_or_default();
-    let mut pictures: Vec<Picture> = all.iter().flat_map(read).collect();
+    let read =
+        |bytes: &Vec<u8>| serde_json::from_slice::<Vec<SamplePicture>>(bytes).unwrap_or_default();
+    let mut pictures: Vec<SamplePicture> = all.iter().flat_map(read).collect();
     pictures.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(pictures)
 }

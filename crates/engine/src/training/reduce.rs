@@ -1,8 +1,7 @@
 //! Gradients of all ranks as one: each rank has those of its part of the batch, scaled as a part of
 //! the whole, so that they add up.
 
-use polyptych_distributed::Ranks;
-use polyptych_kernels::set_gradient;
+use polyptych_distributed::{GradientBuckets, Ranks};
 use polyptych_tensor::{Kind, Tensor};
 
 use crate::Result;
@@ -33,17 +32,17 @@ pub(crate) fn sum_gradients(
     Ok(sums.into_iter().zip(counts).map(or_none).collect())
 }
 
-/// Puts the sums over all ranks in the place of the gradients of `params`.
+/// Does `backward`, which fills the gradients of the parameters that train, and makes them those of
+/// all ranks; `buckets` send them while the pass goes on.
 ///
 /// # Errors
-/// A rank that is gone, late or failed.
-pub(crate) fn sum_parameter_gradients(ranks: &Ranks, params: &[(String, Tensor)]) -> Result<()> {
-    if !ranks.are_many() {
-        return Ok(());
+/// What `backward` reports, or a rank that is gone.
+pub(crate) fn summed<T>(
+    buckets: Option<&GradientBuckets>,
+    backward: impl FnOnce() -> Result<T>,
+) -> Result<T> {
+    match buckets {
+        Some(buckets) => buckets.around(backward),
+        None => backward(),
     }
-    let tensors: Vec<&Tensor> = params.iter().map(|(_, param)| param).collect();
-    let found = tensors.iter().map(|param| param.grad()).collect();
-    let sums = sum_gradients(ranks, found, &tensors)?;
-    let mut pairs = tensors.iter().zip(&sums).filter(|(_, sum)| sum.defined());
-    Ok(pairs.try_for_each(|(param, sum)| set_gradient(param, sum))?)
 }

@@ -8,6 +8,7 @@ use polyptych_tensor::LoadReport;
 use serde::Serialize;
 
 use crate::Evaluation;
+use crate::training::log::SamplePicture;
 use crate::training::ranks::RankReport;
 
 /// What a training step was like.
@@ -26,6 +27,10 @@ pub struct StepReport {
     /// The method's own term, which `loss` lacks; none where it has no such term.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub penalty: Option<f64>,
+    /// What outputs and features differ by from those of teachers, times its factors; none without
+    /// `[distil]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub distillation: Option<f64>,
     /// Joint norm of the gradients before clipping.
     pub grad_norm: f64,
     /// Wall time of the step, its data included.
@@ -64,6 +69,14 @@ pub trait Observer {
 
     /// An evaluation is done.
     fn evaluated(&mut self, step: u64, evaluation: &Evaluation);
+
+    /// Whether pictures of samples are wanted at evaluations.
+    fn wants_samples(&self) -> bool {
+        false
+    }
+
+    /// Samples at the evaluation behind `step`, before [`Observer::evaluated`].
+    fn samples(&mut self, _step: u64, _samples: &[SamplePicture]) {}
 
     /// Asked after every step: whether to save and leave.
     fn stop(&self) -> bool;

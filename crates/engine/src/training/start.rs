@@ -17,6 +17,7 @@ use super::standing::{Standing, versions};
 use crate::report::provenance::Call;
 use crate::report::tracker::Tracker;
 use crate::run::checkpoint::State;
+use crate::run::quantized::refuse_training;
 use crate::run::{MERGE, RECIPE, allowed, same_recipe};
 use crate::training::log::Log;
 use crate::{Baselines, Change, Checkpoint, DataSets, Error, Model, Recipe, Result, RunFolder};
@@ -44,7 +45,8 @@ pub(super) fn start(
     baselines: Option<&Baselines>,
     path: &Path,
 ) -> Result<(OpenedRun, Preparation)> {
-    let (data, model, preparation) = prepare(&recipe, ranks)?;
+    refuse_stages(&recipe)?;
+    let (recipe, data, model, preparation) = prepare(&recipe, ranks)?;
     same_everywhere(ranks, &recipe.to_toml()?, &data, 0)?;
     if !ranks.is_first() {
         // The folder is there once the first process says so.
@@ -82,7 +84,7 @@ pub(super) fn resume(
         let checkpoints = folder.checkpoints();
         go_on(ranks, folder, recipe, &text, &checkpoints)?
     } else {
-        let (data, model, _) = prepare(&recipe, ranks)?;
+        let (recipe, data, model, _) = prepare(&recipe, ranks)?;
         same_tasks(path, &folder.specs()?, &data.specs)?;
         let state = State { recipe: text.clone(), ..State::default() };
         OpenedRun::new(recipe, folder, data, model, state)?
@@ -153,9 +155,11 @@ impl OpenedRun {
         let (device, step) = (model.store.device(), state.step);
         let learner = Learner::new(&recipe, &data, model)?;
         let baselines = folder.baselines()?.and_then(|b| b.of(&recipe.task_names()));
-        let call = Call::new(versions(), data.record().text(), format!("{device:?}"), step);
+        let (versions, record) = (versions(), data.record().text());
+        let call = Call::new(&learner.model.ranks, versions, record, format!("{device:?}"), step);
         let log = match writes {
             true => Log::open(folder.path().join("metrics.jsonl"), step)?
+                .of_stage(recipe.stage_name.clone())
                 .followed_by(Tracker::open(&folder, &recipe, call)?),
             false => Log::silent(),
         };
@@ -164,11 +168,24 @@ impl OpenedRun {
     }
 }
 
+/// Refuses a recipe whose stages would be left out.
+fn refuse_stages(recipe: &Recipe) -> Result<()> {
+    if recipe.stage.is_empty() {
+        return Ok(());
+    }
+    let reason = format!(
+        "expected one stage, found {}: start a `StagedRun`, which trains one after the other",
+        recipe.stage.len()
+    );
+    Err(Error::Recipe { origin: recipe.name.clone(), key: "stage".into(), reason })
+}
+
 /// Refuses a merged model, which has nothing to go on from.
 fn refuse_merged(path: &Path) -> Result<()> {
     if !path.join(MERGE).exists() {
         return Ok(());
     }
+    refuse_training(path)?;
     let reason = format!(
         "expected a run, found a merged model; to learn on from it, train a recipe with \
          backbone.weights={}",

@@ -105,7 +105,7 @@ impl Trainer {
         // As the step did: where tasks have copies, those with finite numbers were clipped.
         let found = run.learner.gradients(step, &batch)?;
         let params = run.learner.model.store.trainable();
-        Ok((StepDump::new(step, &batch, found.pass.numbers(), &params), recorded))
+        Ok((StepDump::new(step, &batch, found.numbers.losses, &params), recorded))
     }
 
     /// The model as it is now.
@@ -140,8 +140,7 @@ impl Trainer {
 
     /// Trains to the end, or until the observer asks to stop; both save.
     ///
-    /// A run that fails before its first checkpoint removes its folder, unless it says there what
-    /// its last step started from.
+    /// A run that fails before its first checkpoint removes its folder, unless a dump lies in it.
     ///
     /// # Errors
     /// A sample that cannot be read, numbers that stay not finite, a parameter that gets no
@@ -208,22 +207,22 @@ impl Trainer {
         let (step, traffic) = (self.step(), self.ranks().traffic());
         let found = self.run.learner.gradients(step, batch)?;
         let loss_scale = self.run.learner.objective.loss_scale();
-        match found.are_finite() {
-            true => self.take(batch, &found)?,
-            false => self.skip(batch, &found)?,
-        }
-        self.run.learner.objective.update_loss_scale(found.are_finite());
+        let finite = found.numbers.are_finite();
+        let done = if finite { self.take(batch, &found) } else { self.skip(batch, &found) };
+        done?;
+        self.run.learner.objective.update_loss_scale(finite);
         self.run.standing.advance();
-        let losses = found.pass.numbers();
+        let numbers = found.numbers;
         Ok(StepReport {
             step: step + 1,
             lr: found.lr,
-            loss: losses.values().any(Option::is_some).then_some(found.pass.loss),
-            losses,
-            penalty: found.pass.penalty,
-            grad_norm: found.norm,
+            loss: numbers.losses.values().any(Option::is_some).then_some(numbers.loss),
+            losses: numbers.losses,
+            penalty: numbers.penalty,
+            distillation: numbers.distillation,
+            grad_norm: numbers.grad_norm,
             wall_ms: lap(started),
-            skipped: !found.are_finite(),
+            skipped: !finite,
             loss_scale,
             weights: self.run.learner.objective.named_weights(&found.pass),
             bad_samples: batch.skipped.len(),
@@ -247,7 +246,7 @@ impl Trainer {
     fn skip(&mut self, batch: &Batch, found: &Gradients) -> Result<()> {
         let OpenedRun { recipe, learner, standing, .. } = &mut self.run;
         let scales = learner.objective.loss_scale().is_some_and(|scale| scale >= 1.0);
-        if scales && found.pass.losses_are_finite() {
+        if scales && found.numbers.losses_are_finite() {
             return Ok(());
         }
         let (step, count) = (standing.state.step, standing.state.skipped + 1);
@@ -261,7 +260,7 @@ impl Trainer {
             std::fs::create_dir_all(&path).map_err(io(&path))?;
             standing.checkpoint(learner).save(&path, 1)?;
             let params = learner.model.store.trainable();
-            StepDump::new(step, batch, found.pass.numbers(), &params).write(run)?;
+            StepDump::new(step, batch, found.numbers.losses.clone(), &params).write(run)?;
         }
         Err(Error::NotFinite { step: step + 1, what: "loss or gradient".into(), count, path })
     }
@@ -272,7 +271,7 @@ impl Trainer {
         let (step, loader) = (standing.state.step, &data.eval);
         learner.model.set_progress(step, recipe.train.steps);
         let ranks = &learner.model.ranks;
-        let wanted = ranks.any(log.wants_pictures())?;
+        let wanted = ranks.any(log.wants_pictures() || observer.wants_samples())?;
         let mut picker = SamplePicker::new(loader.dataset().len(), wanted);
         let batches = loader.num_batches();
         let watch = &mut |done: usize, batch: &Batch, outputs: &[Array4<f32>]| {
@@ -281,13 +280,12 @@ impl Trainer {
             Ok(())
         };
         let mut evaluation = evaluate_watched(&learner.model, loader, baselines.as_deref(), watch)?;
-        log.pictures(step, pictures_of_all(ranks, picker.pictures)?)?;
+        let samples = pictures_of_all(ranks, picker.pictures)?;
+        observer.samples(step, &samples);
+        log.pictures(step, samples)?;
         standing.note_peaks(&mut evaluation);
-        log.write(&json!({
-            "step": step,
-            "evaluation": &evaluation,
-            "resident_bytes": memory::resident_bytes(),
-        }))?;
+        let resident = memory::resident_bytes();
+        log.write(&json!({"step": step, "evaluation": &evaluation, "resident_bytes": resident}))?;
         if ranks.is_first() {
             let path = standing.folder.path().join("evaluation.json");
             file::write_aside(&path, to_json(&evaluation.with_details()).as_bytes())?;

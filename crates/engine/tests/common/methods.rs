@@ -14,6 +14,11 @@ pub(crate) fn methods() -> Vec<String> {
     AdapterConfig::names().into_iter().map(str::to_owned).collect()
 }
 
+/// Whether a ViT has no place for a method: no relative position tables, no windows.
+pub(crate) fn on_swin_alone(method: &str) -> bool {
+    ["relative_bias", "tadformer"].contains(&method)
+}
+
 /// What makes a method draw and remember more than at its example.
 fn fields(method: &str) -> &'static str {
     match method {

@@ -1,6 +1,7 @@
 //! A recipe that trains in seconds, and an observer that stops where a test says.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub(crate) mod counted;
 pub(crate) mod methods;
 pub(crate) mod processes;
 

@@ -1,6 +1,7 @@
 //! The operators of a graph, run one by one as ONNX defines them.
 
 mod inputs;
+mod quantize;
 
 use std::collections::HashMap;
 
@@ -61,6 +62,7 @@ impl Operator<'_> {
                 self.int("axis", 0),
             ),
             "Conv" => return self.convolution(x),
+            "DequantizeLinear" => return self.dequantize(x),
             "Div" => x.f_div(self.input(1)?),
             "Exp" => x.f_exp(),
             "Expand" => return self.expand(x),
@@ -73,7 +75,9 @@ impl Operator<'_> {
             "Min" => x.f_minimum(self.input(1)?),
             "Mul" => x.f_mul(self.input(1)?),
             "Pad" => return self.pad(x),
+            "QuantizeLinear" => return self.quantize(x),
             "ReduceMean" => x.f_mean_dim(self.integers(1)?, self.int("keepdims", 1) != 0, x.kind()),
+            "ReduceMax" => x.f_amax(self.integers(1)?, self.int("keepdims", 1) != 0),
             "Relu" => x.f_relu(),
             "Reshape" => return self.reshape(x),
             "Resize" => return self.resize(x),

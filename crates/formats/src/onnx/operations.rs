@@ -2,6 +2,7 @@
 
 mod axes;
 mod layers;
+mod quantize;
 
 use super::graph::Graph;
 use super::value::{Call, Value, Wire};
@@ -12,6 +13,7 @@ pub(super) fn convert(graph: &mut Graph, call: &Call) -> Result<Wire, String> {
     match call.function {
         "_convolution" => layers::convolution(graph, call),
         "add" => arithmetic(graph, call, "Add"),
+        "amax" => axes::reduce(graph, call, "ReduceMax"),
         "batch_norm" => layers::batch_norm(graph, call),
         "bmm" | "matmul" => product(graph, call),
         "cat" => axes::cat(graph, call),
@@ -23,12 +25,14 @@ pub(super) fn convert(graph: &mut Graph, call: &Call) -> Result<Wire, String> {
         "dropout" | "feature_dropout" => dropout(call),
         "exp" => unary(graph, call, "Exp"),
         "expand" => axes::expand(graph, call),
+        "fake_quantize_per_channel_affine" => quantize::per_channel(graph, call),
+        "fake_quantize_per_tensor_affine" => quantize::per_tensor(graph, call),
         "flatten" => axes::flatten(graph, call),
         "gelu" => layers::gelu(graph, call),
         "index_select" => axes::index_select(graph, call),
         "layer_norm" => layers::layer_norm(graph, call),
         "linear" => layers::linear(graph, call),
-        "mean" => axes::mean(graph, call),
+        "mean" => axes::reduce(graph, call, "ReduceMean"),
         "mul" => arithmetic(graph, call, "Mul"),
         "narrow" => axes::narrow(graph, call),
         "permute" => axes::permute(graph, call),
@@ -48,6 +52,7 @@ pub(super) fn convert(graph: &mut Graph, call: &Call) -> Result<Wire, String> {
         "unflatten" => axes::unflatten(graph, call),
         "unsqueeze" => axes::unsqueeze(graph, call),
         "upsample_bilinear2d" => layers::upsample(graph, call),
+        "zeros_like" => zeros_like(graph, call),
         other => Err(format!("torch.{other}: no operator is known for it")),
     }
 }
@@ -55,6 +60,11 @@ pub(super) fn convert(graph: &mut Graph, call: &Call) -> Result<Wire, String> {
 fn unary(graph: &mut Graph, call: &Call, operator: &str) -> Result<Wire, String> {
     let x = call.wire(0)?;
     graph.node(operator, &[x], Vec::new(), x.rank)
+}
+
+fn zeros_like(graph: &mut Graph, call: &Call) -> Result<Wire, String> {
+    let x = call.wire(0)?;
+    graph.node("Sub", &[x, x], Vec::new(), x.rank)
 }
 
 /// Of tensor and tensor or tensor and number.

@@ -77,6 +77,37 @@ fn layers_of_a_model_come_back_at_any_batch() {
     }
 }
 
+/// Numbers of the same bytes, whatever the sizes of the batch; weights are bytes in the file.
+#[test]
+fn numbers_rounded_to_bytes_come_back_as_bytes() {
+    let (weight, scale) = (random(&[6, 5]), random(&[5]).abs() / 64.0 + 0.01);
+    let zeros = scale.zeros_like().to_kind(Kind::Int);
+    let onnx = same(|image| {
+        let rounded = image.fake_quantize_per_tensor_affine(0.0625, 100, 0, 255);
+        let weight = weight.fake_quantize_per_channel_affine(&scale, &zeros, 1, -127, 127);
+        rounded.matmul(&weight)
+    });
+    let held = |name: &str| onnx.graph.initializer.iter().find(|t| t.name.as_deref() == Some(name));
+    let bytes = held("c0.int8").unwrap().tensor().unwrap();
+    assert_eq!((bytes.kind(), bytes.size()), (Kind::Int8, vec![6, 5]));
+    assert_eq!(held("u100").unwrap().tensor().unwrap().kind(), Kind::Uint8);
+    let operators = onnx.graph.node.iter().map(|node| node.op_type.as_deref().unwrap());
+    let expected = ["QuantizeLinear", "DequantizeLinear", "DequantizeLinear", "MatMul", "Identity"];
+    assert_eq!(operators.collect::<Vec<_>>(), expected);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.onnx");
+    let refused = |forward: &dyn Fn(&Tensor) -> Tensor| {
+        save(&path, &["sal"], |image| vec![forward(image)]).unwrap_err().to_string()
+    };
+    let message = refused(&|image| image.fake_quantize_per_tensor_affine(0.1, 0, -128, 127));
+    assert!(message.contains("expected bytes from 0 to 255"), "{message}");
+    let ones = Tensor::ones([3], (Kind::Float, Device::Cpu));
+    let zeros = ones.zeros_like().to_kind(Kind::Int);
+    let message =
+        refused(&|image| image.fake_quantize_per_channel_affine(&ones, &zeros, 1, -127, 127));
+    assert!(message.contains("expected numbers of the model"), "{message}");
+}
+
 #[test]
 fn axes_of_a_model_come_back_at_any_batch() {
     let (table, token) = (random(&[9, 2]), random(&[1, 1, 6]));

@@ -59,11 +59,17 @@ impl TaskLoss for BalancedBce {
     }
 
     /// `w` is the share of the whole batch.
-    fn share(&self, prediction: &Tensor, target: &Tensor, all: &[f64]) -> Result<LossValue> {
+    fn share(
+        &self,
+        prediction: &Tensor,
+        target: &Tensor,
+        own: &[f64],
+        all: &[f64],
+    ) -> Result<LossValue> {
         let pair = Pair::elementwise(prediction, target)?;
         let negative = (all[0] - all[1]) / all[0].max(1.0);
         let weight = Tensor::full([0i64; 0], negative, (Kind::Float, pair.prediction.device()));
-        let own = labelled_of(target) / all[0].max(1.0);
+        let own = own[0] / all[0].max(1.0);
         Ok(weighted(&pair, &positives(&pair), &weight).times(own, all))
     }
 }

@@ -75,8 +75,14 @@ impl TaskLoss for CrossEntropy {
         vec![labelled_of(target), background as f64]
     }
 
-    fn share(&self, prediction: &Tensor, target: &Tensor, all: &[f64]) -> Result<LossValue> {
-        let (own, all_weight) = (self.weight_of(&self.label_sums(target)), self.weight_of(all));
+    fn share(
+        &self,
+        prediction: &Tensor,
+        target: &Tensor,
+        own: &[f64],
+        all: &[f64],
+    ) -> Result<LossValue> {
+        let (own, all_weight) = (self.weight_of(own), self.weight_of(all));
         let factor = if all_weight > 0.0 { own / all_weight } else { 0.0 };
         Ok(self.forward(prediction, target)?.times(factor, all))
     }

@@ -32,6 +32,12 @@ pub trait TaskLoss: DynPart {
         None
     }
 
+    /// Whether it compares the images of a batch with each other, so that a part of a batch has no
+    /// share in the loss of the whole.
+    fn compares_images(&self) -> bool {
+        false
+    }
+
     /// Compares raw outputs with a target, over all labelled elements of the batch.
     ///
     /// # Shapes
@@ -45,22 +51,28 @@ pub trait TaskLoss: DynPart {
     fn forward(&self, prediction: &Tensor, target: &Tensor) -> Result<LossValue>;
 
     /// What [`TaskLoss::share`] must know of the labels of a whole batch: sums over elements, so
-    /// that those of its parts add up. The first is the number of labelled elements.
+    /// that those of its parts add up. The first is the number of labelled elements. It reads the
+    /// result, so it is meant for labels on the CPU.
     fn label_sums(&self, target: &Tensor) -> Vec<f64> {
         vec![labelled_of(target)]
     }
 
-    /// The share of one part in the loss of a batch, of whose labels `all` are the
-    /// [`TaskLoss::label_sums`]: the shares of all parts add up to [`TaskLoss::forward`] of the
-    /// whole. `labelled` is the number of the whole.
+    /// The share of one part in the loss of a batch; `own` are the [`TaskLoss::label_sums`] of the
+    /// part, `all` those of the batch: the shares of all parts add up to [`TaskLoss::forward`] of
+    /// the whole. `labelled` is the number of the whole.
     ///
     /// By default for a mean over labelled elements. A loss that divides by something else, or
     /// whose terms depend on the whole batch, has its own.
     ///
     /// # Errors
     /// As [`TaskLoss::forward`].
-    fn share(&self, prediction: &Tensor, target: &Tensor, all: &[f64]) -> Result<LossValue> {
-        let own = self.label_sums(target);
+    fn share(
+        &self,
+        prediction: &Tensor,
+        target: &Tensor,
+        own: &[f64],
+        all: &[f64],
+    ) -> Result<LossValue> {
         Ok(self.forward(prediction, target)?.scaled(own[0], all))
     }
 }

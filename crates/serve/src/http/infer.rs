@@ -41,7 +41,7 @@ pub(super) async fn infer_version(
 async fn answered(service: &Shared, request: Request) -> Result<Response, Refusal> {
     let model = service.model();
     let json_length = json_length(request.headers())?;
-    let config = service.config.clone();
+    let (config, coming) = (service.config.clone(), service.expect());
     let bytes = body::read(request.into_body(), config.max_bytes).await?;
     let reader = model.clone();
     let read = move || {
@@ -61,6 +61,7 @@ async fn answered(service: &Shared, request: Request) -> Result<Response, Refusa
     let _room = service.admit(images.len() - 1)?;
     let ask = |image| service.ask(Question { image, tasks: tasks.clone() });
     let asked: Vec<_> = images.into_iter().map(ask).collect();
+    drop(coming);
     let mut answers = Vec::with_capacity(asked.len());
     for answer in asked {
         let answer = answer.await?;

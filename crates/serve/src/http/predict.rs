@@ -65,6 +65,7 @@ pub(super) async fn predict(
 ) -> Result<Response, Refusal> {
     let model = service.model();
     let asked = asked(&request, &model)?;
+    let coming = service.expect();
     let config = &service.config;
     let bytes = body::photograph(request, config.max_bytes).await?;
     let (limit, max_side, reader) = (config.max_pixels, asked.max_side, model.clone());
@@ -78,7 +79,9 @@ pub(super) async fn predict(
     let (photograph, image, size) = blocking(decoded).await?;
     let decoding = began.elapsed();
     let question = Question { image, tasks: asked.tasks.clone() };
-    let answer = service.ask(question).await?;
+    let answer = service.ask(question);
+    drop(coming);
+    let answer = answer.await?;
     service.note(&model, &asked.tasks, &answer);
     let work = work(&model, &asked.tasks, &answer);
     let drawn = move || {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::input::INPUT;
 use crate::model::{Description, Served};
-use crate::render::stored;
+use crate::render::store;
 
 /// One output of an answer: the same task of all images.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ fn output(tensor: &Tensor, behind: &mut Vec<u8>) -> Value {
         json!({"name": tensor.task.spec.name, "datatype": datatype(tensor.task), "shape": shape});
     if tensor.binary {
         let before = behind.len();
-        tensor.maps.iter().for_each(|map| behind.extend(stored(tensor.task, map)));
+        tensor.maps.iter().for_each(|map| store(tensor.task, map, behind));
         output["parameters"] = json!({"binary_data_size": behind.len() - before});
         return output;
     }

@@ -52,7 +52,9 @@ fn fingerprint(sample: &Sample) -> u64 {
             Label::Normals(map) => bytes.extend(map.iter().flat_map(|v| v.to_le_bytes())),
             Label::Depth(map) => bytes.extend(map.iter().flat_map(|v| v.to_le_bytes())),
             Label::Tags(flags) => bytes.extend(flags.iter().map(|&flag| u8::from(flag))),
-            Label::Category(_) => panic!("scenes have no category"),
+            Label::Category(_) | Label::Caption(_) | Label::Modified { .. } => {
+                panic!("scenes have none")
+            }
         }
     }
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {

@@ -22,6 +22,9 @@ const FP32: Limits = Limits { outputs: 1e-4, gradients: 1e-2, least: 1e-4 };
 /// are mostly rounding: PyTorch's own are as far from those in float32 as they are long.
 const BF16: Limits = Limits { outputs: 0.1, gradients: 0.3, least: 1e-2 };
 
+/// Ranges are each token's here and all inputs' there, with rounding to 8 bits in every layer.
+const INT8: Limits = Limits { outputs: 0.3, ..BF16 };
+
 /// `max |ours - peer| / |peer|` by Euclidean norms, over outputs and over gradients; small
 /// gradients as [`Limits::least`] says.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -43,7 +46,11 @@ pub(super) fn compare(folder: &Path, precision: &str, outputs: Option<f64>) -> R
     };
     let (ours, peer) = (read("ours")?, read("peer")?);
     let (ours, peer) = (SafeTensors::deserialize(&ours)?, SafeTensors::deserialize(&peer)?);
-    let limits = if precision == "bf16" { BF16 } else { FP32 };
+    let limits = match precision {
+        "bf16" => BF16,
+        "int8" => INT8,
+        _ => FP32,
+    };
     let difference = difference(&ours, &peer, limits.least)?;
     let limits = [outputs.unwrap_or(limits.outputs), limits.gradients];
     let found = [difference.outputs, difference.gradients.unwrap_or(0.0)];

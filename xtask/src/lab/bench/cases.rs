@@ -29,11 +29,17 @@ pub(super) struct Peer {
     pub(super) name: &'static str,
     script: &'static str,
     args: &'static [&'static str],
+    /// Whether it computes in int8, and nothing else.
+    int8: bool,
 }
 
 const fn peer(name: &'static str, script: &'static str, args: &'static [&'static str]) -> Peer {
-    Peer { name, script, args }
+    Peer { name, script, args, int8: false }
 }
+
+/// The QuantizeLinear and DequantizeLinear of a model that we wrote, by onnxruntime.
+const ONNXRUNTIME: Peer =
+    Peer { int8: true, ..peer("onnxruntime on our ONNX", "merged_onnx.py", &[]) };
 
 const fn case(
     name: &'static str,
@@ -48,12 +54,18 @@ const fn case(
 const LOADER: f64 = 3e-2;
 
 /// Everything that can be timed.
-pub(super) const CASES: [Case; 8] = [
+pub(super) const CASES: [Case; 10] = [
     case(
         "mtlora",
         "training step of MTLoRA r = 64 on Swin-T with HRNet heads",
         true,
         &[peer("PyTorch, a loop over tasks", "mtlora.py", &[])],
+    ),
+    case(
+        "mtlora-shared",
+        "training step of MTLoRA r = 64 on Swin-T with a decoder that all tasks share",
+        true,
+        &[],
     ),
     case(
         "emtal",
@@ -75,12 +87,19 @@ pub(super) const CASES: [Case; 8] = [
     ),
     case("vmt", "training step of VMT-Adapter on Swin-T with HRNet heads", true, &[]),
     case(
+        "vmt-shared",
+        "training step of VMT-Adapter on Swin-T with a decoder that all tasks share",
+        true,
+        &[],
+    ),
+    case(
         "swin",
         "forward pass of a merged Swin-T",
         false,
         &[
             peer("timm", "merged.py", &["--backbone", "swin"]),
             peer("timm, torch.compile", "merged.py", &["--backbone", "swin", "--compile", "1"]),
+            ONNXRUNTIME,
         ],
     ),
     case(
@@ -90,6 +109,7 @@ pub(super) const CASES: [Case; 8] = [
         &[
             peer("timm", "merged.py", &["--backbone", "vit"]),
             peer("timm, torch.compile", "merged.py", &["--backbone", "vit", "--compile", "1"]),
+            ONNXRUNTIME,
         ],
     ),
     // TorchVision cuts to 8 bits after each change of brightness, contrast and saturation, which
@@ -133,6 +153,12 @@ impl Case {
         setting.limit(command)
     }
 
+    /// Those that do the same at `setting`.
+    pub(super) fn peers_at(&self, setting: &Setting) -> impl Iterator<Item = &'static Peer> {
+        let int8 = setting.precision == "int8";
+        self.peers.iter().filter(move |peer| peer.int8 == int8)
+    }
+
     /// The program of `peer`.
     pub(super) fn peer(
         &self,
@@ -154,7 +180,7 @@ impl fmt::Display for Case {
         let peers: Vec<&str> = self.peers.iter().map(|peer| peer.name).collect();
         let beside =
             if peers.is_empty() { String::new() } else { format!(" ({})", peers.join("; ")) };
-        write!(f, "{:<10} {}{beside}", self.name, self.about)
+        write!(f, "{:<14} {}{beside}", self.name, self.about)
     }
 }
 

@@ -26,7 +26,7 @@ const HEAD: &str = "\
     gradients, without dropout.\n";
 
 /// Cases whose step is drawn against the number of tasks.
-const GROWING: [&str; 3] = ["mtlora", "emtal", "vmt"];
+const GROWING: [&str; 5] = ["mtlora", "mtlora-shared", "emtal", "vmt", "vmt-shared"];
 const GROWTH: &str = "growth.svg";
 
 /// What one program took.
@@ -205,7 +205,7 @@ pub(super) fn note(folder: &Path, rows: Vec<Row>) -> Result<()> {
         let row = Row { commit: commit.clone(), ..row };
         (row.key(), row)
     }));
-    page::write(&json, &(serde_json::to_string_pretty(&all)? + "\n"))?;
+    page::write_data(&json, &all)?;
     let growth = growth::draw(all.values().filter_map(Row::point))?;
     if let Some(plot) = &growth {
         page::write(&folder.join(GROWTH), plot)?;

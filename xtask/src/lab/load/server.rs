@@ -37,9 +37,15 @@ impl Server {
         Self::spawn(command, port, log)
     }
 
-    pub(super) fn start_peer(python: &Path, model: &Path, port: u16, log: &Path) -> Result<Self> {
+    /// The model in PyTorch, `eager` or as a `script`.
+    pub(super) fn start_peer(
+        python: &Path,
+        (model, how): (&Path, &str),
+        port: u16,
+        log: &Path,
+    ) -> Result<Self> {
         let mut command = Command::new(python);
-        command.arg(workspace::root().join(PEER)).arg(model).arg(port.to_string());
+        command.arg(workspace::root().join(PEER)).arg(model).arg(port.to_string()).arg(how);
         Self::spawn(command, port, log)
     }
 

@@ -1,18 +1,14 @@
 //! Carrying out the runs of a plan, one after the other.
 
-use std::path::Path;
 use std::process::{Command, Output};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::sync::atomic::Ordering;
 
 use anyhow::{Context, Result, bail};
 
 use super::flags::Reproduce;
 use super::plan::{Plan, Run};
-use super::record::{Record, State, write_whole};
-use crate::lab::machine::Origin;
-use crate::lab::program::Program;
+use super::record::{Record, State, remove, write_whole};
+use super::trainer::{Ended, INTERRUPTED, Trainer, wait_for_children};
 use crate::process;
 
 /// Parameters of the model, as `polyptych inspect` counts them.
@@ -25,32 +21,23 @@ pub(crate) const REFUSED: &str = "merge-refused.txt";
 /// The last file that `polyptych merge` writes.
 const MERGE: &str = "merge.json";
 
-/// What `polyptych` exits with when it was asked to stop.
-const INTERRUPTED: i32 = 130;
-
 /// A plan with the program that carries it out.
 #[derive(Debug)]
 pub(crate) struct Job<'a> {
     /// The plan.
     pub(crate) plan: &'a Plan,
-    /// What results are made with.
-    pub(crate) origin: Origin,
+    /// What trains.
+    pub(crate) trainer: Trainer<'a>,
     runs: Vec<Run>,
-    program: Program,
 }
 
 impl<'a> Job<'a> {
     /// The runs that `flags` ask for, seed by seed, so that a job cut short compares all methods.
-    pub(crate) fn new(
-        plan: &'a Plan,
-        flags: &Reproduce,
-        program: Program,
-        origin: Origin,
-    ) -> Result<Self> {
+    pub(crate) fn new(plan: &'a Plan, flags: &Reproduce, trainer: Trainer<'a>) -> Result<Self> {
         let chosen = plan.chosen(&flags.rows)?;
         let rows = |seed| chosen.iter().flat_map(move |&row| plan.runs(row, seed));
         let runs = (0..flags.seeds).flat_map(rows).collect();
-        Ok(Self { plan, origin, runs, program })
+        Ok(Self { plan, trainer, runs })
     }
 
     /// Says how much there is to do; refuses runs of another recipe before anything is trained.
@@ -67,7 +54,7 @@ impl<'a> Job<'a> {
 
     /// Prints the commands that would be run.
     pub(crate) fn show(&self) {
-        let shown = |run| println!("would run `{}`", process::shown(&self.train(run)));
+        let shown = |run| println!("would run `{}`", self.trainer.shown(run));
         self.runs.iter().for_each(shown);
     }
 
@@ -86,59 +73,26 @@ impl<'a> Job<'a> {
 
     fn carry_out(&self, run: &Run) -> Result<bool> {
         let state = State::of(self.plan, run)?;
-        if state != State::Done && !self.attempt(run, state)? {
+        if state != State::Done && !self.train(run, state)? {
             return Ok(false);
         }
         self.merge(run)?;
-        self.keep(run, TIME, self.program.command("time").arg(&run.folder).arg("--json"))?;
-        let mut inspect = self.program.command("inspect");
+        self.keep(run, TIME, self.trainer.program.command("time").arg(&run.folder).arg("--json"))?;
+        let mut inspect = self.trainer.program.command("inspect");
         inspect.arg(&self.plan.recipe).args(&run.arguments).arg("--json");
         self.keep(run, INSPECT, &mut inspect)?;
         Ok(true)
     }
 
     /// Trains `run` from where it is; false where it was asked to stop.
-    fn attempt(&self, run: &Run, state: State) -> Result<bool> {
-        if state == State::New {
-            // Without a checkpoint there is nothing to go on from, and `polyptych` wants no folder.
-            remove(&run.folder)?;
-            Record::new(self.plan, run, self.origin.git.clone()).write(run)?;
+    fn train(&self, run: &Run, state: State) -> Result<bool> {
+        match self.trainer.attempt(run, state)? {
+            Ended::Done => Ok(true),
+            Ended::Asked => Ok(false),
+            Ended::Failed(status) => {
+                bail!("`{}`: expected a finished run: {status}", self.trainer.shown(run))
+            }
         }
-        let mut command = match state {
-            State::Interrupted => self.resume(run),
-            _ => self.train(run),
-        };
-        let started = Instant::now();
-        let status = command.status().with_context(|| process::shown(&command))?;
-        self.clock(run, started.elapsed().as_secs_f64())?;
-        if status.code() == Some(INTERRUPTED) {
-            return Ok(false);
-        }
-        if !status.success() || State::of(self.plan, run)? != State::Done {
-            bail!("`{}`: expected a finished run: {status}", process::shown(&command));
-        }
-        Ok(true)
-    }
-
-    fn train(&self, run: &Run) -> Command {
-        let mut command = self.program.command("train");
-        command.arg(&self.plan.recipe).args(&run.arguments).arg("--out").arg(&run.folder);
-        command
-    }
-
-    fn resume(&self, run: &Run) -> Command {
-        let mut command = self.program.command("train");
-        command.arg("--resume").arg(&run.folder);
-        command
-    }
-
-    fn clock(&self, run: &Run, seconds: f64) -> Result<()> {
-        let record = Record::read(run)?;
-        let mut record =
-            record.unwrap_or_else(|| Record::new(self.plan, run, self.origin.git.clone()));
-        record.wall_s += seconds;
-        record.git = self.origin.git.clone();
-        record.write(run)
     }
 
     /// Merges the model, or keeps the reason why it does not merge.
@@ -148,7 +102,7 @@ impl<'a> Job<'a> {
             return Ok(());
         }
         remove(&merged)?;
-        let mut command = self.program.command("merge");
+        let mut command = self.trainer.program.command("merge");
         command.arg(&run.folder).arg("--out").arg(&merged);
         let output = output(&mut command)?;
         if output.status.success() {
@@ -195,13 +149,6 @@ pub(crate) fn duration(seconds: f64) -> String {
     }
 }
 
-fn remove(folder: &Path) -> Result<()> {
-    if !folder.exists() {
-        return Ok(());
-    }
-    std::fs::remove_dir_all(folder).with_context(|| folder.display().to_string())
-}
-
 fn output(command: &mut Command) -> Result<Output> {
     let output = command.output().with_context(|| process::shown(command))?;
     // Without a code a signal ended it, which says nothing about the run.
@@ -216,17 +163,4 @@ fn reason(output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stderr);
     let last = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no reason given");
     last.trim_start_matches("error: ").to_owned()
-}
-
-/// An interrupt reaches `polyptych` too, which saves and leaves: the job must outlive it.
-fn wait_for_children() -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    if cfg!(test) {
-        // One handler serves a process, and tests run several jobs in one.
-        return Ok(stop);
-    }
-    let asked = stop.clone();
-    ctrlc::set_handler(move || asked.store(true, Ordering::Relaxed))
-        .context("the interrupt handler cannot be set")?;
-    Ok(stop)
 }

@@ -1,13 +1,13 @@
 //! The page of a comparison: a generated block, and prose that people write around it.
 
-use std::fmt::Write;
-
 use anyhow::Result;
 
 use super::job::duration;
 use super::plan::Plan;
 use super::spread::{self, Spread};
 use super::summary::{ScoreSpread, Summary, tasks, wall};
+use super::table::{escaped, table};
+use super::tune::{Tuning, section};
 use crate::lab::machine::Origin;
 use crate::lab::page;
 
@@ -20,6 +20,8 @@ pub(crate) struct Page<'a> {
     pub(crate) rows: &'a [Summary],
     /// What they were made with.
     pub(crate) origin: &'a Origin,
+    /// How settings of rows were chosen, where they were.
+    pub(crate) tuning: Option<&'a Tuning>,
     /// The command that makes the page again.
     pub(crate) command: String,
 }
@@ -46,6 +48,7 @@ fn block(page: &Page, plots: &[&str]) -> String {
     }));
     parts.push(origins(page));
     parts.extend(other_table(page.rows));
+    parts.extend(page.tuning.map(section));
     parts.join("\n\n")
 }
 
@@ -143,22 +146,6 @@ fn other_line(row: &Summary, others: &[&ScoreSpread], name: String, tasks: &[&st
     };
     let cells: Vec<String> = tasks.iter().map(cell).collect();
     [escaped(&row.row.name), name.clone()].into_iter().chain(cells).collect()
-}
-
-fn table(lines: &[Vec<String>]) -> String {
-    let mut out = String::new();
-    for (index, line) in lines.iter().enumerate() {
-        // Writing to a string does not fail.
-        let _ = writeln!(out, "| {} |", line.join(" | "));
-        if index == 0 {
-            let _ = writeln!(out, "|---|{}", "---:|".repeat(line.len() - 1));
-        }
-    }
-    out.trim_end().to_owned()
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('|', "\\|")
 }
 
 fn origins(page: &Page) -> String {

@@ -115,6 +115,12 @@ struct CountRow {
     trainable: u64,
 }
 
+/// Scores of a run that is done.
+pub(crate) fn scores(run: &Run) -> Result<Vec<TaskScores>> {
+    let evaluation: Evaluation = json(&run.folder.join("evaluation.json"))?;
+    Ok(evaluation.tasks)
+}
+
 impl Outcome {
     /// Row `index` with `seed`; none until all of its runs are done.
     pub(crate) fn read(plan: &Plan, index: usize, seed: u64) -> Result<Option<Self>> {

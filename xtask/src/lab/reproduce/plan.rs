@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use toml::{Table, Value};
 
+use super::tune::settings::{Also, Settings};
+
 /// Keys of a recipe that name and compare, and change nothing in a run.
-const NOT_TRAINED: [&str; 4] = ["band", "compare", "description", "label"];
+const NOT_TRAINED: [&str; 5] = ["band", "compare", "description", "label", "tune"];
 
 /// A recipe as a list of methods.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub(crate) struct Plan {
     pub(crate) baselines: bool,
     /// The recipe's own method, then those it compares with.
     pub(crate) rows: Vec<Row>,
+    /// How settings of rows are chosen.
+    pub(crate) tune: Option<Settings>,
     /// Where all runs lie.
     pub(crate) folder: PathBuf,
 }
@@ -53,6 +57,22 @@ pub(crate) struct Row {
     /// What is expected of it.
     #[serde(skip)]
     pub(crate) band: Band,
+    /// What is chosen for it besides the learning rate.
+    #[serde(skip)]
+    pub(crate) tune: Also,
+    /// What was chosen for it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) chosen: Vec<Chosen>,
+}
+
+/// Settings that a row, or one task of it, trains with.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Chosen {
+    /// The task, where every task has a model of its own.
+    pub(crate) task: Option<String>,
+    /// The settings.
+    #[serde(rename = "set")]
+    pub(crate) sets: Vec<String>,
 }
 
 /// One call of `polyptych train`.
@@ -80,6 +100,8 @@ struct Compare {
     separate: bool,
     #[serde(default)]
     band: Band,
+    #[serde(default)]
+    tune: Also,
 }
 
 impl Plan {
@@ -102,10 +124,31 @@ impl Plan {
             tasks: tasks(&table)?,
             baselines: !text_of("baselines").is_empty(),
             rows: rows(&table)?,
+            tune: Settings::of(&table)?,
             folder: runs.join(name),
         };
         distinct(&plan.rows)?;
         Ok(plan)
+    }
+
+    /// The comparison of rows that train with what was chosen for them: titles and settings.
+    ///
+    /// # Errors
+    /// One of the rows called `names`, all if there are none, without settings.
+    pub(crate) fn tuned(mut self, names: &[String], chosen: Vec<(String, Chosen)>) -> Result<Self> {
+        for (name, chosen) in chosen {
+            let row = self.rows.iter_mut().find(|row| row.name == name);
+            row.into_iter().for_each(|row| row.chosen.push(chosen.clone()));
+        }
+        for row in self.chosen(names)?.into_iter().map(|index| &self.rows[index]) {
+            let models = if row.separate { self.tasks.len() } else { 1 };
+            if row.chosen.len() != models {
+                bail!("{}: expected settings that --tune chose, found none", row.name);
+            }
+        }
+        self.name.push_str("-tuned");
+        self.folder.set_file_name(&self.name);
+        Ok(self)
     }
 
     /// Indices of the rows called `names`, all if there are none.
@@ -130,12 +173,19 @@ impl Plan {
             seed,
             task: task.cloned(),
             folder: task.map_or_else(|| folder.clone(), |task| folder.join(task)),
-            arguments: arguments(row, seed, task),
+            arguments: arguments(row, seed, task, row.chosen_for(task)),
         };
         match row.separate {
             true => self.tasks.iter().map(|task| run(Some(task))).collect(),
             false => vec![run(None)],
         }
+    }
+}
+
+impl Row {
+    fn chosen_for(&self, task: Option<&String>) -> &[String] {
+        let chosen = self.chosen.iter().find(|chosen| chosen.task.as_ref() == task);
+        chosen.map_or(&[], |chosen| &chosen.sets)
     }
 }
 
@@ -146,13 +196,19 @@ pub(crate) fn slug(name: &str) -> String {
     words.collect::<Vec<_>>().join("-")
 }
 
-fn arguments(row: &Row, seed: u64, task: Option<&String>) -> Vec<String> {
+/// What `polyptych train` is given for `row`, with `more` settings.
+pub(crate) fn arguments(
+    row: &Row,
+    seed: u64,
+    task: Option<&String>,
+    more: &[String],
+) -> Vec<String> {
     let seed = format!("seed={seed}");
     // The methods that a recipe compares with are runs of their own here.
     let mut sets = vec![seed.as_str(), "compare=[]"];
     // Recorded baselines cover all tasks, a separate model has one.
     sets.extend(row.separate.then_some("baselines="));
-    sets.extend(row.sets.iter().map(String::as_str));
+    sets.extend(row.sets.iter().chain(more).map(String::as_str));
     let sets = sets.iter().flat_map(|set| ["--set", set]);
     let tasks = task.iter().flat_map(|task| ["--tasks", task]);
     sets.chain(tasks).map(str::to_owned).collect()
@@ -179,6 +235,7 @@ fn rows(table: &Table) -> Result<Vec<Row>> {
         set: Vec::new(),
         separate: false,
         band: get(table, "band")?,
+        tune: Settings::of(table)?.map(|settings| settings.own).unwrap_or_default(),
     };
     let others: Vec<Compare> = get(table, "compare")?;
     Ok(std::iter::once(own).chain(others).map(|compare| row(compare, table)).collect())
@@ -204,6 +261,8 @@ fn row(compare: Compare, table: &Table) -> Row {
         separate: compare.separate,
         reference,
         band: compare.band,
+        tune: compare.tune,
+        chosen: Vec::new(),
     }
 }
 
@@ -256,6 +315,16 @@ band = { top1 = [60.0, 70.0] }
 
     fn plan(text: &str) -> Result<Plan> {
         Plan::parse("toy", text, Path::new("runs"))
+    }
+
+    #[test]
+    fn every_shipped_recipe_is_read() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/cli/recipes");
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let recipes = files.filter(|file| file.extension().is_some_and(|e| e == "toml"));
+        let plans: Vec<Plan> =
+            recipes.map(|file| Plan::open(&file, Path::new("runs")).unwrap()).collect();
+        assert!(plans.iter().any(|plan| plan.rows.len() > 40), "vmt-scenes is among them");
     }
 
     #[test]

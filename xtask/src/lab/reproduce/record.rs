@@ -59,7 +59,8 @@ impl Record {
         write_whole(&path, text.as_bytes())
     }
 
-    fn belongs(&self, plan: &Plan, run: &Run) -> bool {
+    /// Whether the recipe as it is now makes the run so.
+    pub(crate) fn belongs(&self, plan: &Plan, run: &Run) -> bool {
         self.recipe == plan.digest && self.arguments == run.arguments
     }
 }
@@ -90,6 +91,14 @@ pub(crate) fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
     let aside = path.with_extension("part");
     std::fs::write(&aside, content).with_context(|| aside.display().to_string())?;
     std::fs::rename(&aside, path).with_context(|| path.display().to_string())
+}
+
+/// Removes a folder, where it is there.
+pub(crate) fn remove(folder: &Path) -> Result<()> {
+    if !folder.exists() {
+        return Ok(());
+    }
+    std::fs::remove_dir_all(folder).with_context(|| folder.display().to_string())
 }
 
 fn path(run: &Run) -> PathBuf {

@@ -38,7 +38,8 @@ pub(crate) struct Summary {
     pub(crate) seeds: usize,
     /// Whether the row is as expected, where something is expected.
     pub(crate) band: Option<Verdict>,
-    /// Everything that was trained for it.
+    /// Everything that was trained for it; their folders hold more than the data of a page needs.
+    #[serde(skip)]
     pub(crate) runs: Vec<Done>,
 }
 
@@ -58,6 +59,8 @@ pub(crate) struct ScoreSpread {
     /// Over the seeds.
     #[serde(flatten)]
     pub(crate) spread: Spread,
+    /// Seed by seed.
+    pub(crate) values: Vec<f64>,
 }
 
 /// The rows of `plan` that have results for some of the first `seeds` seeds.
@@ -152,6 +155,7 @@ fn scores(outcomes: &[Outcome]) -> Vec<ScoreSpread> {
             unit: score.unit.clone(),
             higher_is_better: score.higher_is_better,
             spread: Spread::of(&values)?,
+            values,
         })
     };
     named.filter_map(spread).collect()

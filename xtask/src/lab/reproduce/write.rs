@@ -9,13 +9,20 @@ use super::flags::Reproduce;
 use super::job::Job;
 use super::plan::Plan;
 use super::summary;
+use super::tune::Tuning;
 use super::{curves, markdown, plot, ranked, spread};
 use crate::lab::page;
 
 /// Writes `<recipe>.json`, `.md`, `.svg`, `.ranked.svg` and `.curves.svg`, and returns their paths.
-pub(crate) fn all(job: &Job, flags: &Reproduce, plan: &Plan) -> Result<Vec<PathBuf>> {
+pub(crate) fn all(
+    job: &Job,
+    flags: &Reproduce,
+    plan: &Plan,
+    tuning: Option<&Tuning>,
+) -> Result<Vec<PathBuf>> {
     let rows = summary::all(plan, flags.seeds)?;
-    let page = markdown::Page { plan, rows: &rows, origin: &job.origin, command: command(flags) };
+    let (origin, command) = (&job.trainer.origin, command(flags));
+    let page = markdown::Page { plan, rows: &rows, origin, tuning, command };
     let path = |end: &str| flags.out.join(format!("{}.{end}", plan.name));
     let (data, text) = (path("json"), path("md"));
     let readable = machine_readable(job, &page);
@@ -31,7 +38,7 @@ pub(crate) fn all(job: &Job, flags: &Reproduce, plan: &Plan) -> Result<Vec<PathB
     let old = std::fs::read_to_string(&text).ok();
     let new = markdown::renew(old.as_deref(), &page, &ends);
     page::write(&text, &new.with_context(|| text.display().to_string())?)?;
-    page::write(&data, &format!("{readable:#}\n"))?;
+    page::write_data(&data, &readable)?;
     let mut paths = vec![data, text];
     for (end, plot) in plots {
         page::write(&path(end), &plot)?;
@@ -45,7 +52,7 @@ fn machine_readable(job: &Job, page: &markdown::Page) -> serde_json::Value {
         "recipe": page.plan.name,
         "description": page.plan.description,
         "command": page.command,
-        "made_with": job.origin,
+        "made_with": job.trainer.origin,
         "spread": spread::DEFINITION,
         "wall_s": summary::wall(page.rows),
         "rows": page.rows,
@@ -53,9 +60,12 @@ fn machine_readable(job: &Job, page: &markdown::Page) -> serde_json::Value {
 }
 
 /// The command as one would type it again.
-fn command(flags: &Reproduce) -> String {
+pub(crate) fn command(flags: &Reproduce) -> String {
     let mut words = vec![format!("cargo xtask reproduce {}", flags.recipe)];
-    words.push(format!("--seeds {}", flags.seeds));
+    words.extend(flags.tune.then(|| "--tune".to_owned()));
+    words.extend(flags.tuned.then(|| "--tuned".to_owned()));
+    // Trials have seeds of their own.
+    words.extend((!flags.tune).then(|| format!("--seeds {}", flags.seeds)));
     if flags.out != Path::new("docs/results") {
         words.push(format!("--out {}", flags.out.display()));
     }

@@ -26,6 +26,9 @@ pub(crate) struct Soak {
     /// Override a field of the recipe
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) sets: Vec<String>,
+    /// Use this program, rather than one that is built now
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) program: Option<PathBuf>,
     /// Folder of the results
     #[arg(long, default_value = "docs/results", value_name = "DIR")]
     pub(crate) out: PathBuf,

@@ -14,6 +14,10 @@ pub(crate) struct Torture {
     /// Number of kills
     #[arg(long, default_value_t = 200)]
     pub(crate) kills: u64,
+    /// Processes of a run; of several, one rank at a time is killed, or the program that started
+    /// them
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) nproc: u16,
     /// Steps of one run, each of which is saved
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) steps: u64,
@@ -26,6 +30,9 @@ pub(crate) struct Torture {
     /// Seed of the moments
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
+    /// Use this program, rather than one that is built now
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) program: Option<PathBuf>,
     /// Folder of the results
     #[arg(long, default_value = "docs/results", value_name = "DIR")]
     pub(crate) out: PathBuf,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::setup::record::{self, Depth};
+use crate::workspace;
 
 /// The version that tch 0.24 binds; both change together.
 pub(crate) const VERSION: &str = "2.11.0";
@@ -15,6 +16,17 @@ pub(super) const RECORD: &str = "polyptych.files";
 /// Our folder in `cache`.
 pub(crate) fn folder(cache: &Path) -> PathBuf {
     cache.join(format!("libtorch-{VERSION}-cpu"))
+}
+
+/// The folder of the libraries that programs of this checkout are linked with.
+pub(crate) fn linked_libraries() -> PathBuf {
+    let ours = workspace::root().join(".libtorch");
+    std::env::var_os("LIBTORCH").map_or(ours, PathBuf::from).join("lib")
+}
+
+/// The folder in `cache` of the LibTorch for another `target`.
+pub(crate) fn folder_of(cache: &Path, target: &str) -> PathBuf {
+    cache.join(format!("libtorch-{VERSION}-cpu-{target}"))
 }
 
 /// Fails with what is wrong where `home` is not exactly what set-up left there.

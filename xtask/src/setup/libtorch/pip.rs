@@ -6,13 +6,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use super::platform::Platform;
 use crate::process;
-
-/// Newest glibc, by its minor number, that a wheel may ask for: what torch's own asks for.
-const NEWEST_GLIBC: u32 = 28;
-
-/// Oldest glibc that a wheel's platform tag can name.
-const OLDEST_GLIBC: u32 = 5;
 
 /// The largest wheel is 530 MB, so a line that drops now and then is to be expected.
 const ATTEMPTS: u32 = 3;
@@ -21,16 +16,18 @@ const ATTEMPTS: u32 = 3;
 pub(crate) struct Pip {
     pub(super) python: PathBuf,
     pub(super) resumes: bool,
+    /// Of the machine that the wheels are for.
+    pub(super) platform: &'static Platform,
 }
 
 impl Pip {
-    /// The pip of `python`.
-    pub(crate) fn of(python: &str) -> Result<Pip> {
+    /// The pip of `python`, for wheels of `platform`.
+    pub(crate) fn of(python: &str, platform: &'static Platform) -> Result<Pip> {
         let version = process::output(Command::new(python).args(["-m", "pip", "--version"]));
         let version = version.with_context(|| {
             format!("`{python} -m pip --version` fails: install Python 3 with pip, or pass `--archive PATH|URL`")
         })?;
-        Ok(Pip { python: python.into(), resumes: resumes(&version) })
+        Ok(Pip { python: python.into(), resumes: resumes(&version), platform })
     }
 
     /// Downloads wheels for `requirements`, with or without what these require.
@@ -58,7 +55,7 @@ impl Pip {
         ]);
         // Pip's own cache would keep a second copy of 530 MB.
         command.args(["--no-cache-dir", "--python-version", "3.12", "--implementation", "cp"]);
-        command.args(platforms().flat_map(|platform| ["--platform".into(), platform]));
+        command.args(self.platform.tags().into_iter().flat_map(|tag| ["--platform".into(), tag]));
         command.args(alone.then_some("--no-deps"));
         if self.resumes {
             command.args(["--resume-retries", "10"]);
@@ -66,13 +63,6 @@ impl Pip {
         command.arg("--dest").arg(into).args(requirements);
         command
     }
-}
-
-/// Every tag of such machines: pip takes none for granted beside those it is given.
-fn platforms() -> impl Iterator<Item = String> {
-    let numbered =
-        (OLDEST_GLIBC..=NEWEST_GLIBC).rev().map(|minor| format!("manylinux_2_{minor}_x86_64"));
-    numbered.chain(["manylinux2014_x86_64".into()])
 }
 
 // `pip 25.1 from …`: the first that goes on where a download was cut.
@@ -98,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_python_without_pip_is_named() {
-        let error = Pip::of("false").err().unwrap().to_string();
+        let error = Pip::of("false", Platform::here().unwrap()).err().unwrap().to_string();
         assert!(
             error.contains("`false -m pip --version` fails") && error.contains("--archive"),
             "{error}"

@@ -7,75 +7,34 @@ use anyhow::{Context, Result, bail};
 
 use super::home::{RECORD, VERSION};
 use super::pip::Pip;
+use super::platform::LINK_SCRIPT;
+use super::wheel::Wheel;
 use crate::setup::record::{self, Entry};
 use crate::setup::unpack::{Format, unpack};
-
-/// A wheel with its hash, and where its files go.
-struct Wheel {
-    project: &'static str,
-    version: &'static str,
-    sha256: &'static str,
-    place: fn(&str) -> Option<String>,
-}
-
-// `libtorch_cpu.so` of this build needs the last two even where there is no GPU.
-const WHEELS: [Wheel; 3] = [
-    Wheel {
-        project: "torch",
-        version: VERSION,
-        sha256: "0f68f4ac6d95d12e896c3b7a912b5871619542ec54d3649cf48cc1edd4dd2756",
-        place: place_torch,
-    },
-    Wheel {
-        project: "nvidia-cuda-runtime",
-        version: "13.0.96",
-        sha256: "7f82250d7782aa23b6cfe765ecc7db554bd3c2870c43f3d1821f1d18aebf0548",
-        place: place_nvidia,
-    },
-    Wheel {
-        project: "nvidia-cuda-cupti",
-        version: "13.0.85",
-        sha256: "4eb01c08e859bf924d222250d2e8f8b8ff6d3db4721288cf35d14252a4d933c8",
-        place: place_nvidia,
-    },
-];
 
 /// What the wheels unpack to, and more than enough of it.
 pub(super) const UNPACKED_LIMIT: u64 = 8 << 30;
 
-/// Fails where the wheels do not fit this machine.
-pub(crate) fn supported() -> Result<()> {
-    if cfg!(all(target_os = "linux", target_arch = "x86_64")) {
-        return Ok(());
-    }
-    bail!(
-        "no pinned LibTorch for {} {}: set LIBTORCH to a LibTorch {VERSION}, or pass `--archive PATH|URL`",
-        std::env::consts::OS,
-        std::env::consts::ARCH
-    )
-}
-
-fn place_torch(name: &str) -> Option<String> {
-    let wanted = ["libtorch_cpu.so", "libtorch.so", "libc10.so", "libgomp.so.1"];
-    let inside = name.strip_prefix("torch/")?;
-    let library = inside.strip_prefix("lib/").is_some_and(|file| wanted.contains(&file));
-    (library || inside.starts_with("include/")).then(|| inside.to_owned())
-}
-
-fn place_nvidia(name: &str) -> Option<String> {
-    let file = name.rsplit('/').next()?;
-    ["libcudart.so.13", "libcupti.so.13"].contains(&file).then(|| format!("lib/{file}"))
-}
-
 /// Fills the empty folder `home`; wheels that lie whole in `downloads` are not fetched again.
 pub(crate) fn from_wheels(pip: &Pip, downloads: &Path, home: &Path) -> Result<()> {
     let mut entries = Vec::new();
-    for wheel in &WHEELS {
+    for wheel in pip.platform.wheels {
         let path = wheel.bring(pip, downloads)?;
         eprintln!("unpacking {} {}", wheel.project, wheel.version);
         entries.extend(unpack(&path, Format::Zip, home, UNPACKED_LIMIT, &wheel.place)?);
     }
+    if pip.platform.leaves_libtorch_out {
+        replace_libtorch(home, &mut entries)?;
+    }
     finish(home, entries)
+}
+
+fn replace_libtorch(home: &Path, entries: &mut Vec<Entry>) -> Result<()> {
+    const PATH: &str = "lib/libtorch.so";
+    fs::write(home.join(PATH), LINK_SCRIPT)?;
+    entries.retain(|entry| entry.path != PATH);
+    entries.push(Entry { path: PATH.into(), bytes: LINK_SCRIPT.len() as u64, sha256: None });
+    Ok(())
 }
 
 /// Checks that a build can use `home`, then writes its version and record.
@@ -133,47 +92,27 @@ pub(super) fn wheels_in(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths.into_iter().filter(|path| path.extension().is_some_and(|ext| ext == "whl")).collect())
 }
 
-/// The torch wheel of [`WHEELS`], whole.
+/// The torch wheel of the platform, whole.
 pub(super) fn torch_wheel(pip: &Pip, downloads: &Path) -> Result<PathBuf> {
-    WHEELS[0].bring(pip, downloads)
+    pip.platform.wheels[0].bring(pip, downloads)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn only_what_a_program_needs_is_placed() {
-        assert_eq!(place_torch("torch/lib/libc10.so").as_deref(), Some("lib/libc10.so"));
-        assert_eq!(
-            place_torch("torch/include/ATen/ATen.h").as_deref(),
-            Some("include/ATen/ATen.h")
-        );
-        for left_out in [
-            "torch/lib/libtorch_cuda.so",
-            "torch/__init__.py",
-            "functorch/x.py",
-            "torch/lib/libtorch_cpu.so.x",
-        ] {
-            assert_eq!(place_torch(left_out), None, "{left_out}");
-        }
-        assert_eq!(
-            place_nvidia("nvidia/cu13/lib/libcupti.so.13").as_deref(),
-            Some("lib/libcupti.so.13")
-        );
-        assert_eq!(place_nvidia("nvidia/cu13/lib/libcudart_static.a"), None);
-    }
-
     #[cfg(unix)]
     mod with_a_script_for_python {
         use super::*;
+        use crate::setup::libtorch::platform::Platform;
+        use crate::setup::libtorch::wheel::place_torch;
         use std::os::unix::fs::PermissionsExt;
 
         fn pip_that(dir: &Path, script: &str) -> Pip {
             let python = dir.join("python");
             fs::write(&python, format!("#!/bin/sh\n{script}\n")).unwrap();
             fs::set_permissions(&python, fs::Permissions::from_mode(0o755)).unwrap();
-            Pip { python, resumes: false }
+            Pip { python, resumes: false, platform: Platform::here().unwrap() }
         }
 
         fn wheel_of_abc() -> Wheel {

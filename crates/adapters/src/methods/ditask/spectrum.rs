@@ -1,44 +1,10 @@
-//! Singular vectors of a frozen weight, computed once, and weights with other singular values.
+//! Weights with other singular values.
 
-use std::cell::RefCell;
-
-use polyptych_tensor::{Tensor, no_grad};
+use polyptych_tensor::Tensor;
 
 use super::cpab::displacement;
 use crate::blocks::reweight::Reweight;
-use crate::blocks::tensors::widened;
-
-/// `W = U diag(s) V^T` of every square part of a weight.
-#[derive(Debug)]
-pub(super) struct Svd {
-    /// `[parts, rows, k]`.
-    u: Tensor,
-    /// `[parts, k]`.
-    s: Tensor,
-    /// `[parts, k, in]`.
-    vt: Tensor,
-}
-
-impl Svd {
-    fn new(weight: &Tensor, parts: i64) -> Self {
-        let [out, width] = weight.size()[..] else { unreachable!("a weight is [out, in]") };
-        let matrices = widened(weight).detach().view([parts, out / parts, width]);
-        let (u, s, v) = no_grad(|| matrices.svd(true, true));
-        Self { u, s, vt: v.transpose(-2, -1) }
-    }
-
-    /// `U diag(f_theta(s) - s) V^T` for `knots`, `[tasks, cells + 1]`: `[tasks, out, in]`.
-    fn deltas(&self, knots: &Tensor) -> Tensor {
-        let [parts, k] = self.s.size()[..] else { unreachable!("s is [parts, k]") };
-        let [_, rows, _] = self.u.size()[..] else { unreachable!("u is [parts, rows, k]") };
-        let largest = self.s.amax([1i64].as_slice(), true);
-        let x = (&self.s / largest.clamp_min(f64::MIN_POSITIVE)).flatten(0, 1);
-        let moved = displacement(&x, knots).to_kind(self.s.kind()).view([-1, parts, 1, k]);
-        let moved = moved * largest.unsqueeze(-1);
-        let deltas = (&self.u * moved).matmul(&self.vt);
-        deltas.view([-1, parts * rows, self.vt.size()[2]])
-    }
-}
+use crate::blocks::svd::{Svd, SvdCache};
 
 /// The weight of a layer with the singular values that diffeomorphisms make of its own.
 #[derive(Debug)]
@@ -47,45 +13,36 @@ pub(super) struct Spectrum {
     pub(super) joint: Tensor,
     /// `[theta]` each, of the tasks; empty where they read the shared stream.
     pub(super) tasks: Vec<Tensor>,
-    /// Square matrices side by side in the weight.
-    pub(super) parts: i64,
     pub(super) free_end: bool,
-    cache: RefCell<Option<Cached>>,
-}
-
-/// What was decomposed, and when.
-#[derive(Debug)]
-struct Cached {
-    /// Counts the writes to the weight.
-    version: i64,
-    svd: Svd,
+    svd: SvdCache,
 }
 
 impl Spectrum {
+    /// `parts` square matrices stand side by side in the weight.
     pub(super) fn new(joint: Tensor, tasks: Vec<Tensor>, parts: i64, free_end: bool) -> Self {
-        Self { joint, tasks, parts, free_end, cache: RefCell::default() }
-    }
-
-    /// Decomposes `weight`, unless that was done since it was written last.
-    fn decompose(&self, weight: &Tensor) {
-        let version = weight.internal_version();
-        let mut cache = self.cache.borrow_mut();
-        if cache.as_ref().is_none_or(|cached| cached.version != version) {
-            *cache = Some(Cached { version, svd: Svd::new(weight, self.parts) });
-        }
+        Self { joint, tasks, free_end, svd: SvdCache::new(parts) }
     }
 
     fn deltas(&self, weight: &Tensor, theta: &Tensor) -> Tensor {
-        self.decompose(weight);
-        let cache = self.cache.borrow();
-        let svd = &cache.as_ref().expect("decomposed above").svd;
-        svd.deltas(&self.knots(theta))
+        deltas(&self.svd.of(weight), &self.knots(theta))
     }
 
     /// Velocities at all knots; those at the ends of the interval are zero unless the end is free.
     fn knots(&self, theta: &Tensor) -> Tensor {
         theta.constant_pad_nd([1, if self.free_end { 0 } else { 1 }])
     }
+}
+
+/// `U diag(f_theta(s) - s) V^T` for `knots`, `[tasks, cells + 1]`: `[tasks, out, in]`.
+fn deltas(Svd { u, s, vt }: &Svd, knots: &Tensor) -> Tensor {
+    let [parts, k] = s.size()[..] else { unreachable!("s is [parts, k]") };
+    let [_, rows, _] = u.size()[..] else { unreachable!("u is [parts, rows, k]") };
+    let largest = s.amax([1i64].as_slice(), true);
+    let x = (s / largest.clamp_min(f64::MIN_POSITIVE)).flatten(0, 1);
+    let moved = displacement(&x, knots).to_kind(s.kind()).view([-1, parts, 1, k]);
+    let moved = moved * largest.unsqueeze(-1);
+    let deltas = (u * moved).matmul(vt);
+    deltas.view([-1, parts * rows, vt.size()[2]])
 }
 
 impl Reweight for Spectrum {
@@ -111,21 +68,6 @@ mod tests {
 
     fn largest(difference: Tensor) -> f64 {
         difference.abs().max().double_value(&[])
-    }
-
-    #[test]
-    fn a_decomposition_lasts_until_the_weight_is_written() {
-        let mut weight = Tensor::randn([6, 4], (Kind::Float, Device::Cpu));
-        let layer = spectrum(0.2, &[], 1);
-        let first = layer.shared(&weight);
-        let pointer = |layer: &Spectrum| {
-            layer.cache.borrow().as_ref().map(|cached| cached.svd.u.data_ptr() as usize)
-        };
-        let known = pointer(&layer);
-        assert_eq!(layer.shared(&weight), first);
-        assert_eq!(pointer(&layer), known);
-        weight.copy_(&Tensor::randn([6, 4], (Kind::Float, Device::Cpu)));
-        assert_eq!(layer.shared(&weight), spectrum(0.2, &[], 1).shared(&weight));
     }
 
     /// Singular vectors stay; the largest value stays, the others move in order.

@@ -1,6 +1,7 @@
 //! One low-rank base, switched to every task by its frequency.
 
-use polyptych_tensor::{Init, Kind, Result, Scope, Tensor, no_grad};
+use polyptych_tensor::device::vector;
+use polyptych_tensor::{Device, Init, Kind, Result, Scope, Tensor, no_grad};
 
 /// Half the number of taps of the low-pass.
 const HALF: i64 = 3;
@@ -21,7 +22,7 @@ fn sines(base: &Tensor, frequencies: &Tensor) -> Tensor {
 /// A Gaussian of seven taps and standard deviation 1 along rows and columns, with zeros beside the
 /// matrix: `[tasks, out, in]` to the same.
 fn smooth(waves: &Tensor) -> Tensor {
-    let taps = taps().to_device(waves.device()).to_kind(waves.kind());
+    let taps = taps(waves.device()).to_kind(waves.kind());
     let along = |image: Tensor, shape: [i64; 4], padding: [i64; 2]| {
         image.conv2d(&taps.view(shape), None::<&Tensor>, [1, 1], padding, [1, 1], 1)
     };
@@ -31,10 +32,10 @@ fn smooth(waves: &Tensor) -> Tensor {
 }
 
 /// Seven taps that sum to 1.
-fn taps() -> Tensor {
+fn taps(device: Device) -> Tensor {
     let weights: Vec<f64> = (-HALF..=HALF).map(|i| (-0.5 * (i * i) as f64).exp()).collect();
     let sum: f64 = weights.iter().sum();
-    Tensor::from_slice(&weights.iter().map(|w| w / sum).collect::<Vec<f64>>())
+    vector(&weights.iter().map(|w| w / sum).collect::<Vec<f64>>(), Kind::Double, device)
 }
 
 /// The core `K`, `[r, r]`, of `M = B K A`: the identity at the start.
@@ -48,11 +49,10 @@ pub(super) fn core(scope: &Scope, r: i64) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use polyptych_tensor::Device;
 
     #[test]
     fn the_low_pass_is_a_gaussian() {
-        let taps = Vec::<f64>::try_from(taps()).unwrap();
+        let taps = Vec::<f64>::try_from(taps(Device::Cpu)).unwrap();
         let expected = [0.004433, 0.054006, 0.242036, 0.399050, 0.242036, 0.054006, 0.004433];
         assert!(taps.iter().zip(expected).all(|(found, tap)| (found - tap).abs() < 1e-6));
         let point = Tensor::zeros([1, 7, 7], (Kind::Double, Device::Cpu));

@@ -26,14 +26,19 @@ impl Gates {
         let open = over_rows(&self.open(), phi);
         // Exact where a gate is 0 or 1, which all are.
         let tasks = phi * &open + (open * -1.0 + 1.0) * psi.unsqueeze(0);
-        let Some(shares) = self.shares() else { return (psi, tasks) };
-        let mean =
-            (&tasks * over_rows(&shares, phi)).mean_dim([0i64].as_slice(), false, None::<Kind>);
-        (mean * phi.size()[0], tasks)
+        let shared = self.shared_of(&tasks).unwrap_or(psi);
+        (shared, tasks)
+    }
+
+    /// The shared stream of those of the tasks, `[tasks, .., out]`; nothing where nobody reads it.
+    pub(super) fn shared_of(&self, tasks: &Tensor) -> Option<Tensor> {
+        let shares = over_rows(&self.shares()?, tasks);
+        let mean = (tasks * shares).mean_dim([0i64].as_slice(), false, None::<Kind>);
+        Some(mean * tasks.size()[0])
     }
 
     /// `G`, `[tasks, out]`.
-    fn open(&self) -> Tensor {
+    pub(super) fn open(&self) -> Tensor {
         match self {
             Gates::Merged { open, .. } => Tensor::stack(open, 0),
             Gates::Trained { alpha, hardened, .. } if hardened.get() => {

@@ -1,8 +1,12 @@
 //! The adapted linear layer of InterroGate.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use polyptych_tensor::{Activations, Linear, Projection, Tensor, cast};
 
 use super::gate::Gates;
+use super::pruned::count;
 use crate::blocks::low_rank::LowRank;
 use crate::blocks::reweight::{TaskWeights, task_linear, task_rows, task_shape};
 
@@ -12,6 +16,8 @@ pub(super) struct InterroLinear {
     pub(super) base: Linear,
     pub(super) maps: TaskMaps,
     pub(super) gates: Gates,
+    /// Multiply-adds of the merged maps.
+    pub(super) counted: Rc<Cell<u64>>,
 }
 
 /// What tasks have for themselves.
@@ -28,6 +34,8 @@ impl Projection for InterroLinear {
     fn forward(&self, x: &Activations, _train: bool) -> Activations {
         let (psi, phi) = match &self.maps {
             TaskMaps::Merged(weights) => {
+                let out = self.base.weight.size()[0];
+                count(&self.counted, x.expect_shared(), out * (weights.len() as i64 + 1));
                 let phi = task_linear(x, &weights.stacked(), self.base.bias.as_ref());
                 (self.base.forward(x.expect_shared()), phi)
             }

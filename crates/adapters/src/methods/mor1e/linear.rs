@@ -1,8 +1,11 @@
 //! The adapted linear layer of MoR1E.
 
+use std::rc::Rc;
+
 use polyptych_kernels::linear;
 use polyptych_tensor::{Activations, Kind, Linear, Projection, Tensor, cast};
 
+use super::clusters::Clusters;
 use crate::blocks::reweight::{beside_frozen, task_rows};
 
 /// How steep the sigmoids of gates are.
@@ -34,22 +37,33 @@ pub(super) struct Mixture {
     pub(super) pairs: Option<[i64; 2]>,
 }
 
-/// What tasks add to `M`.
+/// What is added to `M`.
 #[derive(Debug)]
 pub(super) struct Guide {
-    /// `c`, `[n]` for every task.
-    pub(super) tasks: Vec<Tensor>,
+    pub(super) source: Source,
     /// `w_0`, `[1]`.
     pub(super) omega: Tensor,
 }
 
+/// What `c` is of.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// `[n]` for every task.
+    Tasks(Vec<Tensor>),
+    /// The image.
+    Images(Rc<Clusters>),
+}
+
 impl Projection for Mor1eLinear {
     fn forward(&self, x: &Activations, _train: bool) -> Activations {
-        let Some(guide) = &self.mixture.guide else {
-            return x.map(|t| self.base.forward(t) + self.term(t));
-        };
-        let rows = task_rows(x, guide.tasks.len() as i64);
-        beside_frozen(&self.base, x, &self.term(&rows))
+        match self.mixture.guide.as_ref().map(|guide| &guide.source) {
+            Some(Source::Tasks(tasks)) => {
+                let rows = task_rows(x, tasks.len() as i64);
+                beside_frozen(&self.base, x, &self.term(&rows))
+            }
+            Some(Source::Images(images)) if images.is_plain() => x.map(|t| self.base.forward(t)),
+            Some(Source::Images(_)) | None => x.map(|t| self.base.forward(t) + self.term(t)),
+        }
     }
 }
 
@@ -68,10 +82,15 @@ impl Mixture {
     fn weights(&self, x: &Tensor) -> Tensor {
         let n = self.router.size()[0] as f64;
         let routed = linear(x, &cast(&self.router, x.kind()), None).softmax(-1, None::<Kind>) * n;
-        let Some(Guide { tasks, omega }) = &self.guide else { return routed };
+        let Some(Guide { source, omega }) = &self.guide else { return routed };
         let omega = steep(omega);
-        let guide = Tensor::stack(tasks, 0).unsqueeze(1) * (1.0 - &omega) * (n / GUIDE);
-        routed * cast(&omega, x.kind()) + cast(&guide, x.kind())
+        let routed = routed * cast(&omega, x.kind());
+        let c = match source {
+            Source::Tasks(tasks) => Some(Tensor::stack(tasks, 0).unsqueeze(1)),
+            Source::Images(images) => images.beside(x),
+        };
+        let Some(c) = c else { return routed };
+        routed + cast(&(c * (1.0 - &omega) * (n / GUIDE)), x.kind())
     }
 
     /// `M^T` of `low`, `[.., r1]`: `[.., r2]`.
@@ -136,7 +155,7 @@ mod tests {
         for pairs in [None, Some([4, 3])] {
             let n = pairs.map_or(4, |[r1, r2]| r1 * r2);
             let guide = Guide {
-                tasks: vec![draw(&[n]), draw(&[n])],
+                source: Source::Tasks(vec![draw(&[n]), draw(&[n])]),
                 omega: Tensor::zeros([1], (Kind::Float, Device::Cpu)),
             };
             let mut layer = layer(pairs, Some(guide));
@@ -144,8 +163,10 @@ mod tests {
             let x = draw(&[2, 7, 6]);
             let found = layer.forward(&Activations::Shared(x.shallow_clone()), false);
             let g = 1.0 / (1.0 + (-1.0f64).exp());
-            let guide = layer.mixture.guide.as_ref();
-            for (task, own) in guide.iter().flat_map(|guide| &guide.tasks).enumerate() {
+            let Some(Guide { source: Source::Tasks(guide), .. }) = &layer.mixture.guide else {
+                panic!("tasks guide")
+            };
+            for (task, own) in guide.iter().enumerate() {
                 let weights: Tensor = own * (0.5 * n as f64 / 8.0) + 0.5;
                 let m = match pairs {
                     Some(pairs) => weights.view(pairs),
@@ -155,6 +176,42 @@ mod tests {
                 let expected = layer.base.forward(&x) + term;
                 assert!(largest(found.task(task as i64) - expected) < 1e-3, "{pairs:?}");
             }
+        }
+    }
+
+    /// Every token of an image has the image's guide, in one stream for all tasks.
+    #[test]
+    fn images_guide_their_tokens() {
+        let scope = polyptych_tensor::Store::new(Device::Cpu).root().pp("blocks.0.mlp.fc2");
+        let site = polyptych_tensor::Site {
+            path: "blocks.0.mlp.fc2".into(),
+            kind: polyptych_tensor::SiteKind::Fc2,
+            in_features: 6,
+            out_features: 5,
+            bias: true,
+            stage: 0,
+            last_in_stage: true,
+            last_stage: true,
+        };
+        let clusters = Rc::new(Clusters::new(4));
+        clusters.at(&scope, &site).unwrap();
+        let features = draw(&[9, 5]);
+        polyptych_tensor::PlainPass::prepare(clusters.as_ref(), &features).unwrap();
+        let omega = Tensor::zeros([1], (Kind::Float, Device::Cpu));
+        let guide = Guide { source: Source::Images(clusters.clone()), omega };
+        let mut layer = layer(None, Some(guide));
+        layer.mixture.router = layer.mixture.router.zeros_like();
+        polyptych_tensor::PlainPass::guide(clusters.as_ref(), &features.narrow(0, 0, 2));
+        let x = draw(&[2, 7, 6]);
+        let found = layer.forward(&Activations::Shared(x.shallow_clone()), false);
+        let g = 1.0 / (1.0 + (-1.0f64).exp());
+        for image in 0..2 {
+            let c = clusters.beside(&x).unwrap().get(image).get(0);
+            let weights = Tensor::diag(&(c * (0.5 * 4.0 / 8.0) + 0.5), 0);
+            let own = x.get(image);
+            let term = own.matmul(&layer.a.tr()).matmul(&weights).matmul(&layer.b.tr()) * g;
+            let difference = found.expect_shared().get(image) - layer.base.forward(&own) - term;
+            assert!(largest(difference) < 1e-4);
         }
     }
 

@@ -10,6 +10,7 @@ use polyptych_tensor::{
 };
 
 use super::config::{MtLoraConfig, SharedMode};
+use crate::blocks::asked::Asked;
 use crate::blocks::low_rank::{LowRank, LowRankInit};
 use crate::blocks::scale::Scale;
 
@@ -19,8 +20,11 @@ pub(super) struct MtLoraLinear {
     base: Linear,
     shared: Shared,
     tasks: Vec<TaskFactors>,
+    /// Whether anybody reads the streams of tasks.
+    streams: bool,
     mode: SharedMode,
     dropout: f64,
+    asked: Asked,
 }
 
 /// What the shared output adds to `W x + b`.
@@ -87,7 +91,22 @@ impl MtLoraLinear {
         };
         let tasks = tasks.iter().map(make).collect::<Result<_>>()?;
         let dropout = config.dropout(site.stage);
-        Ok(Self { base, shared, tasks, mode: config.shared_mode, dropout })
+        let (mode, asked) = (config.shared_mode, Asked::default());
+        Ok(Self { base, shared, tasks, streams: true, mode, dropout, asked })
+    }
+
+    /// As a layer of the plan that is asked for tasks through `asked`.
+    pub(super) fn asked_by(self, asked: &Asked) -> Self {
+        Self { asked: asked.clone(), ..self }
+    }
+
+    /// The same for readers of the shared stream alone.
+    pub(super) fn without_streams(self) -> Self {
+        Self { streams: false, ..self }
+    }
+
+    fn has_streams(&self) -> bool {
+        self.streams && !self.tasks.is_empty()
     }
 
     /// A layer without task factors treats every stream that passes as plain LoRA does.
@@ -104,7 +123,8 @@ impl MtLoraLinear {
         })
     }
 
-    /// `A_t x` for all tasks, `[tasks, .., r]`, where all read the same `x`, `[.., in]`.
+    /// `A_t x` of the tasks that are asked for, `[tasks, .., r]`, where all read the same `x`,
+    /// `[.., in]`. It is one product for all tasks, whose last bits do not depend on who asks.
     fn narrowed(&self, x: &Tensor, a: &Tensor) -> Tensor {
         let [tasks, r, features] = a.size()[..] else { unreachable!("a is [tasks, r, in]") };
         let mut shape = x.size();
@@ -113,7 +133,13 @@ impl MtLoraLinear {
         let low = linear(x, &a.reshape([tasks * r, features]), None).view(shape.as_slice());
         let axes = low.dim() as i64;
         let order: Vec<i64> = [axes - 2].into_iter().chain(0..axes - 2).chain([axes - 1]).collect();
-        low.permute(order)
+        self.asked.select(low.permute(order))
+    }
+
+    /// The factors of the tasks that are asked for, as those of [`MtLoraLinear::stacked`].
+    fn asked_for(&self, kind: Kind) -> (Tensor, Tensor) {
+        let (a, b) = self.stacked(kind);
+        (self.asked.select(a), self.asked.select(b))
     }
 
     /// Whether the shared output can be had without those of the tasks.
@@ -176,15 +202,16 @@ struct Common {
 
 impl Projection for MtLoraLinear {
     fn forward(&self, x: &Activations, train: bool) -> Activations {
-        if self.tasks.is_empty() {
+        if !self.has_streams() {
             return self.forward_shared(x, train);
         }
         let common = self.common(x.expect_shared(), train);
         let base = self.under_tasks(&common);
         let (a, b) = self.stacked(x.kind());
+        let asked_b = self.asked.select(b);
         let per_task = match x.per_task() {
-            Some(streams) => task_low_rank(streams, base, (&a, &b)),
-            None => task_up(&self.narrowed(&common.dropped, &a), Some(base), &b),
+            Some(streams) => task_low_rank(streams, base, (&self.asked.select(a), &asked_b)),
+            None => task_up(&self.narrowed(&common.dropped, &a), Some(base), &asked_b),
         };
         self.output(common, per_task)
     }
@@ -198,7 +225,7 @@ impl Projection for MtLoraLinear {
         match (x.per_task(), next.narrow()) {
             (Some(streams), Some(reader)) if self.hides() => {
                 let common = self.common(x.expect_shared(), train);
-                let (a, b) = self.stacked(streams.kind());
+                let (a, b) = self.asked_for(streams.kind());
                 let read = reader.matrices(streams.kind());
                 let low = task_hidden(streams, self.under_tasks(&common), (&a, &b), &read);
                 let shared = common.with_low.unwrap_or(common.product);
@@ -209,18 +236,19 @@ impl Projection for MtLoraLinear {
     }
 
     fn narrow(&self) -> Option<&dyn Narrow> {
-        (!self.tasks.is_empty() && self.rank() <= NARROW_RANK).then_some(self)
+        (self.has_streams() && self.rank() <= NARROW_RANK).then_some(self)
     }
 }
 
 impl Narrow for MtLoraLinear {
     fn matrices(&self, kind: Kind) -> Tensor {
-        self.stacked(kind).0
+        self.asked_for(kind).0
     }
 
     fn forward_narrow(&self, shared: &Tensor, low: &Tensor, train: bool) -> Activations {
         let common = self.common(shared, train);
-        let per_task = task_up(low, Some(self.under_tasks(&common)), &self.stacked(low.kind()).1);
+        let (_, b) = self.asked_for(low.kind());
+        let per_task = task_up(low, Some(self.under_tasks(&common)), &b);
         self.output(common, per_task)
     }
 }

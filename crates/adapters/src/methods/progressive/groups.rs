@@ -2,6 +2,9 @@
 
 use crate::error::{Result, config};
 
+/// Groups of tasks in one stage.
+pub(super) type Groups = Vec<Vec<String>>;
+
 /// Checks that every stage has each of `tasks` in one group, and that tasks which parted stay apart.
 ///
 /// # Errors

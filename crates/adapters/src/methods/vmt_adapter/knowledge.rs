@@ -37,7 +37,7 @@ impl Knowledge {
             KnowledgeExtraction::Linear => (vec![k, k], k),
         };
         let module = |task: &String| {
-            let owner = Owner { task: task.clone(), stage };
+            let owner = Owner { task: task.clone(), stage: Some(stage) };
             let scope = scope.pp(SCOPE).pp(task).owned_by(owner);
             let weight = scope.param("weight", &shape, first(shape.len()))?;
             Ok(Module { weight, bias: scope.param("bias", &[width], Init::ZEROS)? })

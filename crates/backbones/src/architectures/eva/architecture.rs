@@ -3,14 +3,12 @@
 use std::sync::Arc;
 
 use polyptych_registry::Part;
-use polyptych_tensor::{Plan, Scope, Tensor, Tensors};
+use polyptych_tensor::{Tensor, Tensors};
 use serde_json::{Map, Value, json};
 
 use super::config::{DINO_NORM_EPS, EvaConfig, NORM_EPS};
 use super::parameters;
-use crate::architectures::architecture::{Architecture, ModelArgs, TimmModel, has_rest, shared};
-use crate::architectures::summary::Summary;
-use crate::backbone::{Backbone, Options};
+use crate::architectures::architecture::{Architecture, TimmModel, has_rest, timm_answers};
 use crate::error::Result;
 use crate::weights::resample;
 
@@ -24,35 +22,7 @@ impl Part for EvaConfig {
 }
 
 impl Architecture for EvaConfig {
-    fn variants(&self) -> Vec<(&'static str, Arc<dyn Architecture>)> {
-        shared(Self::variants())
-    }
-
-    fn summary(&self) -> Summary {
-        self.summarized()
-    }
-
-    fn image(&self) -> (i64, [i64; 2]) {
-        (self.in_chans, self.img_size)
-    }
-
-    fn num_classes(&self) -> i64 {
-        self.num_classes
-    }
-
-    fn with(&self, args: ModelArgs) -> Arc<dyn Architecture> {
-        Arc::new(Self {
-            img_size: args.img_size.unwrap_or(self.img_size),
-            num_classes: args.num_classes.unwrap_or(self.num_classes),
-            in_chans: args.in_chans.unwrap_or(self.in_chans),
-            drop_path_rate: args.drop_path_rate.unwrap_or(self.drop_path_rate),
-            ..self.clone()
-        })
-    }
-
-    fn init(&self, scope: &Scope, plan: &dyn Plan, options: Options) -> Result<Box<dyn Backbone>> {
-        Ok(Box::new(EvaConfig::init(self, scope, plan, options)?))
-    }
+    timm_answers!();
 
     fn final_norm(&self) -> Option<(&'static str, i64)> {
         Some((if self.norm_behind_pool() { "fc_norm" } else { "norm" }, self.embed_dim))
@@ -66,10 +36,6 @@ impl Architecture for EvaConfig {
         resample::pos_embed(tensor, self.grid(), prefix)
     }
 
-    fn summary_of(&self, tensors: &Tensors) -> Option<Summary> {
-        Self::summary_of_tensors(tensors)
-    }
-
     fn config_of(
         &self,
         tensors: &Tensors,
@@ -77,10 +43,6 @@ impl Architecture for EvaConfig {
     ) -> Option<Arc<dyn Architecture>> {
         let num_heads = fields.get("num_attention_heads").and_then(Value::as_i64);
         Some(Arc::new(Self::of_tensors(tensors, num_heads)?))
-    }
-
-    fn has_parameter(&self, name: &str) -> bool {
-        parameters::has_parameter(name)
     }
 
     fn computed(&self) -> &'static [&'static str] {

@@ -8,6 +8,7 @@ use super::mlp::EvaMlp;
 use super::rope::Turn;
 use crate::blocks::branch::{add_branch, drop_path_rate};
 use crate::blocks::layer_scope::LayerScope;
+use crate::blocks::plain_trunk::PlainBlock;
 use crate::blocks::prompts::BlockPrompts;
 use crate::blocks::tap::{BlockOutput, ParallelPath};
 
@@ -24,6 +25,16 @@ pub(super) struct Block {
     beside: ParallelPath,
     gamma_2: Option<Tensor>,
     drop_path: f64,
+}
+
+impl PlainBlock for Block {
+    fn prompts(&self) -> &BlockPrompts {
+        &self.prompts
+    }
+
+    fn beside(&self) -> &ParallelPath {
+        &self.beside
+    }
 }
 
 impl Block {
@@ -45,16 +56,6 @@ impl Block {
             gamma_2: gamma("gamma_2")?,
             drop_path: drop_path_rate(config.drop_path_rate, index, config.depth),
         })
-    }
-
-    /// What joins the tokens in front of the block.
-    pub(super) fn prompts(&self) -> &BlockPrompts {
-        &self.prompts
-    }
-
-    /// What stands beside the MLP.
-    pub(super) fn beside(&self) -> &ParallelPath {
-        &self.beside
     }
 
     /// `[batch, tokens, dim]` to the same.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::architectures::vit::GlobalPool;
 use crate::backbone::check;
+use crate::blocks::plain_trunk::PlainShape;
 use crate::blocks::token_embed::TokenEmbedConfig;
 use crate::error::Result;
 
@@ -174,6 +175,16 @@ impl EvaConfig {
     /// Tokens before the patches.
     pub(super) fn prefix_tokens(&self) -> i64 {
         i64::from(self.class_token) + self.num_reg_tokens
+    }
+
+    /// What all blocks have in common.
+    pub(super) fn shape(&self) -> PlainShape {
+        PlainShape {
+            depth: self.depth,
+            dim: self.embed_dim,
+            patch_size: self.patch_size,
+            prefix: self.prefix_tokens(),
+        }
     }
 
     /// What is learned before the blocks.

@@ -3,14 +3,12 @@
 use std::sync::Arc;
 
 use polyptych_registry::Part;
-use polyptych_tensor::{Plan, Scope, Tensors};
+use polyptych_tensor::Tensors;
 use serde_json::{Map, Value, json};
 
 use super::config::PvtV2Config;
 use super::parameters;
-use crate::architectures::architecture::{Architecture, ModelArgs, TimmModel, shared};
-use crate::architectures::summary::Summary;
-use crate::backbone::{Backbone, Options};
+use crate::architectures::architecture::{Architecture, TimmModel, timm_answers};
 use crate::error::Result;
 
 impl Part for PvtV2Config {
@@ -23,39 +21,7 @@ impl Part for PvtV2Config {
 }
 
 impl Architecture for PvtV2Config {
-    fn variants(&self) -> Vec<(&'static str, Arc<dyn Architecture>)> {
-        shared(Self::variants())
-    }
-
-    fn summary(&self) -> Summary {
-        self.summarized()
-    }
-
-    fn image(&self) -> (i64, [i64; 2]) {
-        (self.in_chans, self.img_size)
-    }
-
-    fn num_classes(&self) -> i64 {
-        self.num_classes
-    }
-
-    fn with(&self, args: ModelArgs) -> Arc<dyn Architecture> {
-        Arc::new(Self {
-            img_size: args.img_size.unwrap_or(self.img_size),
-            num_classes: args.num_classes.unwrap_or(self.num_classes),
-            in_chans: args.in_chans.unwrap_or(self.in_chans),
-            drop_path_rate: args.drop_path_rate.unwrap_or(self.drop_path_rate),
-            ..self.clone()
-        })
-    }
-
-    fn init(&self, scope: &Scope, plan: &dyn Plan, options: Options) -> Result<Box<dyn Backbone>> {
-        Ok(Box::new(PvtV2Config::init(self, scope, plan, options)?))
-    }
-
-    fn summary_of(&self, tensors: &Tensors) -> Option<Summary> {
-        Self::summary_of_tensors(tensors)
-    }
+    timm_answers!();
 
     fn config_of(
         &self,
@@ -65,10 +31,6 @@ impl Architecture for PvtV2Config {
         let heads = fields.get("num_attention_heads").and_then(Value::as_array);
         let heads = heads.map(|heads| heads.iter().filter_map(Value::as_i64).collect());
         Some(Arc::new(Self::of_tensors(tensors, heads)?))
-    }
-
-    fn has_parameter(&self, name: &str) -> bool {
-        parameters::has_parameter(name)
     }
 
     fn hugging_face_fields(&self) -> Vec<(&'static str, Value)> {

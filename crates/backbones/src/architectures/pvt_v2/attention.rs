@@ -2,11 +2,12 @@
 
 use polyptych_kernels::{attention, gelu};
 use polyptych_tensor::{
-    Activations, Conv2d, Kind, LayerNorm, Projection, Result, Scope, SiteKind, Tensor,
+    Activations, Conv2d, LayerNorm, Projection, Result, Scope, SiteKind, Tensor,
 };
 
 use super::config::EMBED_EPS;
 use crate::blocks::combine::combine;
+use crate::blocks::cross_attention::cross_attention;
 use crate::blocks::layer_scope::LayerScope;
 
 /// Rows and columns of the coarser map of linear attention.
@@ -69,13 +70,9 @@ impl Attention {
     /// From the positions of `query` to those of `pair`.
     fn attend(&self, query: &Tensor, pair: &Tensor) -> Tensor {
         let size = query.size();
-        let of_heads = |t: &Tensor| t.flatten(1, 2).unflatten(-1, [self.heads, -1]).transpose(1, 2);
-        let part = |index: i64| pair.narrow(-1, index * size[3], size[3]);
-        let (query, key, value) = (of_heads(query), of_heads(&part(0)), of_heads(&part(1)));
-        let scale = (query.size()[3] as f64).powf(-0.5);
-        let scores = (query * scale).matmul(&key.transpose(-2, -1));
-        let weights = scores.softmax(-1, Kind::Float).to_kind(value.kind());
-        weights.matmul(&value).transpose(1, 2).reshape(size)
+        let part = |index: i64| pair.narrow(-1, index * size[3], size[3]).flatten(1, 2);
+        let tokens = query.flatten(1, 2);
+        cross_attention(&tokens, &part(0), &part(1), self.heads).view(size.as_slice())
     }
 }
 

@@ -13,13 +13,13 @@ use crate::blocks::layer_scope::LayerScope;
 /// timm's `attn`: `qkv`, `relative_position_bias_table`, `proj`.
 #[derive(Debug)]
 pub(super) struct WindowAttention {
-    qkv: Box<dyn Projection>,
-    proj: Box<dyn Projection>,
+    pub(super) qkv: Box<dyn Projection>,
+    pub(super) proj: Box<dyn Projection>,
     /// `[(2 * rows - 1) * (2 * columns - 1), heads]` of the window's rows and columns.
     relative_position_bias_table: Tensor,
     relative_position_index: Tensor,
-    windows: Windows,
-    heads: i64,
+    pub(super) windows: Windows,
+    pub(super) heads: i64,
     mask: MaskCache,
 }
 
@@ -66,7 +66,7 @@ impl WindowAttention {
     }
 
     /// Relative position bias plus mask, `[1 or windows, heads, area, area]`.
-    fn bias(&self, resolution: [i64; 2], kind: Kind) -> Tensor {
+    pub(super) fn bias(&self, resolution: [i64; 2], kind: Kind) -> Tensor {
         let area = self.windows.area();
         let bias = cast(&self.relative_position_bias_table, kind)
             .index_select(0, &self.relative_position_index)

@@ -1,11 +1,12 @@
 //! One Swin block: window attention and a perceptron, each on a normalised copy of the stream; in
 //! Swin V2 each reads the stream itself and is normalised behind.
 
-use polyptych_tensor::{Activations, LayerNorm, Result};
+use polyptych_tensor::{Activations, LayerNorm, Result, TaskPrompts, Tensor, cast};
 
 use super::attention::WindowAttention;
 use super::design::Design;
 use super::prompts::Layout;
+use super::task_prompts::Prompted;
 use super::v2::attention::CosineAttention;
 use super::windows::Windows;
 use crate::blocks::branch::add_branch;
@@ -27,10 +28,10 @@ pub(super) struct Block {
     is_post_norm: bool,
 }
 
-/// That of either version.
+/// That of either version; tokens of tasks may pass through the first.
 #[derive(Debug)]
 enum Attention {
-    V1(WindowAttention),
+    V1(WindowAttention, Option<Box<dyn TaskPrompts>>),
     V2(CosineAttention),
 }
 
@@ -56,7 +57,7 @@ impl Block {
         Ok(Self {
             prompts: scope.prompts(dim, patch)?,
             norm1: norm("norm1")?,
-            attn: Attention::new(&scope.pp("attn"), config)?,
+            attn: Attention::new(scope, config)?,
             norm2: norm("norm2")?,
             mlp: Mlp::new(&scope.pp("mlp"), dim, hidden)?,
             beside: scope.parallel(dim)?,
@@ -75,11 +76,43 @@ impl Block {
         &self.beside
     }
 
-    /// A stream of `layout` to the same.
-    pub(super) fn forward(&self, x: &Activations, layout: &Layout, train: bool) -> BlockOutput {
-        if self.is_post_norm {
-            return self.forward_post_norm(x, layout, train);
+    /// The tokens of tasks that pass the block beside `x`, if any; `before` are those that the block
+    /// before left.
+    pub(super) fn enter(&self, before: Option<Tensor>, x: &Activations) -> Option<Tensor> {
+        let (_, own) = self.task_prompts()?;
+        Some(cast(&own.enter(before, x.size()[0]), x.kind()))
+    }
+
+    /// A stream of `layout` to the same, and the tokens of tasks to what goes on of them.
+    pub(super) fn forward(
+        &self,
+        (x, prompts): &(Activations, Option<Tensor>),
+        layout: &Layout,
+        train: bool,
+    ) -> (BlockOutput, Option<Tensor>) {
+        match (self.prompted(layout), prompts) {
+            (Some(prompted), Some(prompts)) => prompted.forward(x, prompts, train),
+            _ if self.is_post_norm => (self.forward_post_norm(x, layout, train), None),
+            _ => (self.forward_alone(x, layout, train), None),
         }
+    }
+
+    /// The block with what passes it, where something does.
+    fn prompted(&self, layout: &Layout) -> Option<Prompted<'_>> {
+        let Self { norm1, norm2, mlp, beside, drop_path, .. } = self;
+        let (attn, own) = self.task_prompts()?;
+        let (drop_path, resolution) = (*drop_path, layout.resolution);
+        Some(Prompted { norm1, attn, norm2, mlp, beside, drop_path, own, resolution })
+    }
+
+    fn task_prompts(&self) -> Option<(&WindowAttention, &dyn TaskPrompts)> {
+        match &self.attn {
+            Attention::V1(attn, Some(own)) => Some((attn, own.as_ref())),
+            _ => None,
+        }
+    }
+
+    fn forward_alone(&self, x: &Activations, layout: &Layout, train: bool) -> BlockOutput {
         let attended = self.attn.forward(&x.map(|t| self.norm1.forward(t)), layout, train);
         let x = add_branch(x, &attended, self.drop_path, train);
         let normed = x.map(|t| self.norm2.forward(t));
@@ -87,6 +120,7 @@ impl Block {
         let z = add_branch(&x, &mixed, self.drop_path, train);
         (z, self.beside.as_ref().map(|path| path.forward(&x, &normed, train)))
     }
+
     fn forward_post_norm(&self, x: &Activations, layout: &Layout, train: bool) -> BlockOutput {
         let attended = self.attn.forward(x, layout, train).map(|t| self.norm1.forward(t));
         let x = add_branch(x, &attended, self.drop_path, train);
@@ -100,17 +134,21 @@ impl Block {
 impl Attention {
     fn new(scope: &LayerScope, config: &BlockConfig) -> Result<Self> {
         let BlockConfig { dim, heads, windows, qkv_bias, stage, .. } = *config;
+        let attn = &scope.pp("attn");
         Ok(match config.design.pretrained_window(stage) {
-            None => Self::V1(WindowAttention::new(scope, dim, heads, windows, qkv_bias)?),
+            None => Self::V1(
+                WindowAttention::new(attn, dim, heads, windows, qkv_bias)?,
+                scope.task_prompts(dim)?,
+            ),
             Some(pretrained) => {
-                Self::V2(CosineAttention::new(scope, [dim, heads], windows, pretrained, qkv_bias)?)
+                Self::V2(CosineAttention::new(attn, [dim, heads], windows, pretrained, qkv_bias)?)
             }
         })
     }
 
     fn forward(&self, x: &Activations, layout: &Layout, train: bool) -> Activations {
         match self {
-            Attention::V1(attn) => attn.forward(x, layout, train),
+            Attention::V1(attn, _) => attn.forward(x, layout, train),
             Attention::V2(attn) => attn.forward(x, layout, train),
         }
     }

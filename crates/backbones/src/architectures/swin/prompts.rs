@@ -79,18 +79,30 @@ pub(super) fn attend_with(
     heads: i64,
     bias: &Tensor,
 ) -> Tensor {
-    let [batch, dim] = [qkv.size()[0], qkv.size()[2]];
-    let area = windows.area();
-    let cut = qkv.slice(1, prompts, None, 1).reshape([-1, area, dim]);
-    let each = cut.size()[0] / batch;
-    let copies = qkv.narrow(1, 0, prompts).unsqueeze(1).expand([-1, each, -1, -1], false);
-    let together = Tensor::cat(&[copies.flatten(0, 1), cut], 1);
-    let bias = bias.constant_pad_nd([prompts, 0, prompts, 0]);
-    let mixed = attention(&together, heads, Some(&bias));
-    let copies = mixed.narrow(1, 0, prompts).unflatten(0, [batch, each]);
-    let mean = copies.mean_dim([1i64].as_slice(), false, mixed.kind());
-    let map = windows.join(&mixed.narrow(1, prompts, area), layout.resolution);
+    let cut = qkv.slice(1, prompts, None, 1).reshape([-1, windows.area(), qkv.size()[2]]);
+    let [mean, mixed] = attend_beside(&qkv.narrow(1, 0, prompts), &cut, heads, bias);
+    let map = windows.join(&mixed, layout.resolution);
     Tensor::cat(&[mean, map.flatten(1, 2)], 1)
+}
+
+/// Attends within each window of `cut`, `[batch * windows, area, 3 * dim]`, and a copy of `prompts`,
+/// `[batch, prompts, 3 * dim]`: the mean over an image's copies, `[batch, prompts, dim]`, and the
+/// windows, `[batch * windows, area, dim]`. `bias` is that of the windows alone.
+pub(super) fn attend_beside(
+    prompts: &Tensor,
+    cut: &Tensor,
+    heads: i64,
+    bias: &Tensor,
+) -> [Tensor; 2] {
+    let [batch, count] = [prompts.size()[0], prompts.size()[1]];
+    let each = cut.size()[0] / batch;
+    let copies = prompts.unsqueeze(1).expand([-1, each, -1, -1], false);
+    let together = Tensor::cat(&[&copies.flatten(0, 1), cut], 1);
+    let bias = bias.constant_pad_nd([count, 0, count, 0]);
+    let mixed = attention(&together, heads, Some(&bias));
+    let copies = mixed.narrow(1, 0, count).unflatten(0, [batch, each]);
+    let mean = copies.mean_dim([1i64].as_slice(), false, mixed.kind());
+    [mean, mixed.slice(1, count, None, 1)]
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use polyptych_tensor::{Activations, Result};
+use polyptych_tensor::{Activations, Result, Tensor};
 
 use super::block::{Block, BlockConfig};
 use super::config::SwinConfig;
@@ -48,22 +48,26 @@ impl Stage {
         Ok(Self { downsample, blocks: (0..depth).map(block).collect::<Result<_>>()? })
     }
 
-    /// `[batch, height, width, dim]` to the same, through all blocks.
+    /// `[batch, height, width, dim]` to the same, through all blocks, and the tokens of tasks that
+    /// the stage before left to those that this one leaves.
     pub(super) fn forward_blocks(
         &self,
-        x: Activations,
+        (x, mut task_prompts): (Activations, Option<Tensor>),
         grad_checkpointing: GradCheckpointing,
         train: bool,
-    ) -> Activations {
+    ) -> (Activations, Option<Tensor>) {
         let (mut layout, mut tap) = (Layout::of(&x), StageTap::default());
         let mut z = x;
         for block in &self.blocks {
             z = layout.renew(z, block.prompts(), train);
-            let output =
-                grad_checkpointing.run(block, &z, move |block, z| block.forward(z, &layout, train));
+            let prompts = block.enter(task_prompts, &z);
+            let input = (z, prompts);
+            let (output, left) = grad_checkpointing
+                .run(block, &input, move |block, input| block.forward(input, &layout, train));
             z = tap.join(output, block.beside());
+            task_prompts = left;
         }
-        layout.leave(tap.level(z))
+        (layout.leave(tap.level(z)), task_prompts)
     }
 
     /// What stands beside the MLP of every block.

@@ -3,16 +3,14 @@
 use std::sync::Arc;
 
 use polyptych_registry::Part;
-use polyptych_tensor::{Plan, Scope, Tensor, Tensors};
+use polyptych_tensor::{Tensor, Tensors};
 use serde_json::{Map, Value, json};
 
 use super::config::{CLIP_NORM_EPS, NORM_EPS, VitConfig};
 use super::parameters;
 use crate::architectures::architecture::{
-    Ambiguity, Architecture, ModelArgs, TimmModel, has_rest, shared,
+    Ambiguity, Architecture, TimmModel, has_rest, timm_answers,
 };
-use crate::architectures::summary::Summary;
-use crate::backbone::{Backbone, Options};
 use crate::blocks::act_layer::ActLayer;
 use crate::error::Result;
 use crate::weights::resample;
@@ -23,6 +21,7 @@ const WITHOUT_BIAS: Ambiguity = Ambiguity {
     expected: "a bias",
     found: "none: nothing in the tensors tells a plain ViT from one with norms behind attention \
             and MLP, such as vit_base_patch16_rpn_224, which is not supported",
+    settled_by: None,
 };
 
 /// What a ViT with a norm in front of its blocks may be.
@@ -31,6 +30,7 @@ const PRE_NORM: Ambiguity = Ambiguity {
     expected: "none",
     found: "one, as CLIP has it: nothing in the tensors tells GELU from QuickGELU; choose the \
             backbone.name, vit_base_patch16_clip_quickgelu_224 or vit_base_patch16_clip_224",
+    settled_by: Some("hidden_act"),
 };
 
 impl Part for VitConfig {
@@ -43,35 +43,7 @@ impl Part for VitConfig {
 }
 
 impl Architecture for VitConfig {
-    fn variants(&self) -> Vec<(&'static str, Arc<dyn Architecture>)> {
-        shared(Self::variants())
-    }
-
-    fn summary(&self) -> Summary {
-        self.summarized()
-    }
-
-    fn image(&self) -> (i64, [i64; 2]) {
-        (self.in_chans, self.img_size)
-    }
-
-    fn num_classes(&self) -> i64 {
-        self.num_classes
-    }
-
-    fn with(&self, args: ModelArgs) -> Arc<dyn Architecture> {
-        Arc::new(Self {
-            img_size: args.img_size.unwrap_or(self.img_size),
-            num_classes: args.num_classes.unwrap_or(self.num_classes),
-            in_chans: args.in_chans.unwrap_or(self.in_chans),
-            drop_path_rate: args.drop_path_rate.unwrap_or(self.drop_path_rate),
-            ..self.clone()
-        })
-    }
-
-    fn init(&self, scope: &Scope, plan: &dyn Plan, options: Options) -> Result<Box<dyn Backbone>> {
-        Ok(Box::new(VitConfig::init(self, scope, plan, options)?))
-    }
+    timm_answers!();
 
     fn final_norm(&self) -> Option<(&'static str, i64)> {
         Some((if self.norm_behind_pool() { "fc_norm" } else { "norm" }, self.embed_dim))
@@ -85,21 +57,16 @@ impl Architecture for VitConfig {
         resample::pos_embed(tensor, self.grid(), prefix)
     }
 
-    fn summary_of(&self, tensors: &Tensors) -> Option<Summary> {
-        Self::summary_of_tensors(tensors)
-    }
-
     fn config_of(
         &self,
         tensors: &Tensors,
         fields: &Map<String, Value>,
     ) -> Option<Arc<dyn Architecture>> {
         let num_heads = fields.get("num_attention_heads").and_then(Value::as_i64);
-        Some(Arc::new(Self::of_tensors(tensors, num_heads)?))
-    }
-
-    fn has_parameter(&self, name: &str) -> bool {
-        parameters::has_parameter(name)
+        let config = Self::of_tensors(tensors, num_heads)?;
+        let named = fields.get("hidden_act").and_then(Value::as_str);
+        let act_layer = named.and_then(ActLayer::of_hugging_face).unwrap_or(config.act_layer);
+        Some(Arc::new(Self { act_layer, ..config }))
     }
 
     fn ambiguity(&self) -> Option<Ambiguity> {
@@ -112,11 +79,7 @@ impl Architecture for VitConfig {
     }
 
     fn hidden_act(&self) -> &'static str {
-        match self.act_layer {
-            ActLayer::Gelu => "gelu",
-            ActLayer::GeluTanh => "gelu_pytorch_tanh",
-            ActLayer::QuickGelu => "quick_gelu",
-        }
+        self.act_layer.hugging_face()
     }
 
     fn averaged_classifiers(&self) -> &'static [&'static str] {

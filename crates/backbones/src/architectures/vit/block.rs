@@ -8,6 +8,7 @@ use super::layer_scale::LayerScale;
 use crate::blocks::branch::{add_branch, drop_path_rate};
 use crate::blocks::layer_scope::LayerScope;
 use crate::blocks::mlp::Mlp;
+use crate::blocks::plain_trunk::PlainBlock;
 use crate::blocks::prompts::BlockPrompts;
 use crate::blocks::tap::{BlockOutput, ParallelPath};
 
@@ -23,6 +24,16 @@ pub(super) struct Block {
     beside: ParallelPath,
     ls2: Option<LayerScale>,
     drop_path: f64,
+}
+
+impl PlainBlock for Block {
+    fn prompts(&self) -> &BlockPrompts {
+        &self.prompts
+    }
+
+    fn beside(&self) -> &ParallelPath {
+        &self.beside
+    }
 }
 
 impl Block {
@@ -45,16 +56,6 @@ impl Block {
             ls2: scale("ls2")?,
             drop_path: drop_path_rate(config.drop_path_rate, index, config.depth),
         })
-    }
-
-    /// What joins the tokens in front of the block.
-    pub(super) fn prompts(&self) -> &BlockPrompts {
-        &self.prompts
-    }
-
-    /// What stands beside the MLP.
-    pub(super) fn beside(&self) -> &ParallelPath {
-        &self.beside
     }
 
     /// `[batch, tokens, dim]` to the same.

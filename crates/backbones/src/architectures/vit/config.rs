@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backbone::check;
 use crate::blocks::act_layer::ActLayer;
+use crate::blocks::plain_trunk::PlainShape;
 use crate::blocks::token_embed::TokenEmbedConfig;
 use crate::error::Result;
 
@@ -150,6 +151,16 @@ impl VitConfig {
     /// Entries of `pos_embed` before those of the patches.
     pub(super) fn prefix_positions(&self) -> i64 {
         if self.no_embed_class { 0 } else { self.prefix_tokens() }
+    }
+
+    /// What all blocks have in common.
+    pub(super) fn shape(&self) -> PlainShape {
+        PlainShape {
+            depth: self.depth,
+            dim: self.embed_dim,
+            patch_size: self.patch_size,
+            prefix: self.prefix_tokens(),
+        }
     }
 
     /// What is learned before the blocks.

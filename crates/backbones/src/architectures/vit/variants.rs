@@ -14,6 +14,8 @@ const MEDIUM_DEEP: Size = (512, 20, 8);
 const BETWIXT: Size = (640, 12, 10);
 const BASE: Size = (768, 12, 12);
 const LARGE: Size = (1024, 24, 16);
+const HUGE: Size = (1280, 32, 16);
+const GIANT: Size = (1408, 40, 16);
 const SO400M: Size = (1152, 27, 16);
 
 impl VitConfig {
@@ -64,6 +66,11 @@ impl VitConfig {
             ("vit_small_patch14_reg4_dinov2", dinov2_reg4(SMALL)),
             ("vit_base_patch14_reg4_dinov2", dinov2_reg4(BASE)),
             ("vit_large_patch14_reg4_dinov2", dinov2_reg4(LARGE)),
+            ("vit_base_patch16_gap_224", gap((768, 12, 16), 16, 224)),
+            ("vit_huge_patch14_224", mae(HUGE, 14, 224)),
+            ("vit_huge_patch14_gap_224", ijepa(HUGE, 14, 224)),
+            ("vit_huge_patch16_gap_448", ijepa(HUGE, 16, 448)),
+            ("vit_giant_patch16_gap_224", giant_ijepa()),
         ]
     }
 
@@ -158,6 +165,32 @@ fn dinov2(size: Size) -> VitConfig {
 /// Darcet et al., "Vision Transformers Need Registers", arXiv 2309.16588.
 fn dinov2_reg4(size: Size) -> VitConfig {
     VitConfig { reg_tokens: 4, no_embed_class: true, ..dinov2(size) }
+}
+
+/// He et al., "Masked Autoencoders Are Scalable Vision Learners", arXiv 2111.06377: the encoder.
+fn mae(size: Size, patch_size: i64, img: i64) -> VitConfig {
+    VitConfig { num_classes: 0, ..vit(size, patch_size, img) }
+}
+
+/// No class token, the mean behind the final norm.
+fn gap(size: Size, patch_size: i64, img: i64) -> VitConfig {
+    VitConfig {
+        class_token: false,
+        global_pool: GlobalPool::Avg,
+        fc_norm: Some(false),
+        ..vit(size, patch_size, img)
+    }
+}
+
+/// Assran et al., "Self-Supervised Learning from Images with a Joint-Embedding Predictive
+/// Architecture" (I-JEPA), arXiv 2301.08243.
+fn ijepa(size: Size, patch_size: i64, img: i64) -> VitConfig {
+    VitConfig { num_classes: 0, ..gap(size, patch_size, img) }
+}
+
+/// Its giant, whose perceptron is 6144 wide.
+fn giant_ijepa() -> VitConfig {
+    VitConfig { mlp_ratio: 48.0 / 11.0, ..ijepa(GIANT, 16, 224) }
 }
 
 /// timm's ViTs with registers and no class token.

@@ -25,7 +25,8 @@ struct Index {
 /// no common header.
 pub(super) fn open(path: &Path, choice: &Choice) -> Result<(Read, Option<HuggingFaceConfig>)> {
     let config = path.join("config.json");
-    let config = if config.exists() { Some(json(&config)?) } else { None };
+    let config =
+        if config.exists() { Some(json::<HuggingFaceConfig>(&config)?.of_images()) } else { None };
     for name in FILES {
         let (whole, index) = (path.join(name), path.join(format!("{name}.index.json")));
         if whole.exists() {

@@ -18,6 +18,14 @@ const EPS_TOLERANCE: f64 = 1e-5;
 pub struct HuggingFaceConfig(Map<String, Value>);
 
 impl HuggingFaceConfig {
+    /// The fields of one tower of several, that of images, where they are apart from the others.
+    pub(super) fn of_images(self) -> Self {
+        match self.0.get("vision_config").and_then(Value::as_object) {
+            Some(fields) => Self(fields.clone()),
+            None => self,
+        }
+    }
+
     /// All fields by name.
     pub fn fields(&self) -> &Map<String, Value> {
         &self.0

@@ -14,13 +14,25 @@ use super::square_side::square_side;
 /// Its own window is taken to be square, as timm takes it; `None` where it
 /// cannot be.
 pub fn relative_position_bias_table(tensor: &Tensor, window: [i64; 2]) -> Option<Tensor> {
-    let [positions, heads] = tensor.size()[..] else { return None };
+    let [positions, _] = tensor.size()[..] else { return None };
     let side = square_side(positions)?;
+    Some(relative_position_bias_table_from(tensor, [side; 2], window))
+}
+
+/// Fits `[from[0] * from[1], heads]`, a table of so many offsets along rows and columns, to a
+/// `window` of rows and columns.
+pub fn relative_position_bias_table_from(
+    tensor: &Tensor,
+    from: [i64; 2],
+    window: [i64; 2],
+) -> Tensor {
+    let heads = tensor.size()[1];
     let [rows, columns] = window.map(|extent| 2 * extent - 1);
-    let along = |extent| weights(side, extent).to_device(tensor.device());
-    let table = tensor.to_kind(Kind::Float).reshape([side, side, heads]).permute([2, 0, 1]);
-    let fitted = along(rows).matmul(&table).matmul(&along(columns).transpose(0, 1));
-    Some(fitted.permute([1, 2, 0]).reshape([rows * columns, heads]).to_kind(tensor.kind()))
+    let along = |from, extent| weights(from, extent).to_device(tensor.device());
+    let table = tensor.to_kind(Kind::Float).reshape([from[0], from[1], heads]).permute([2, 0, 1]);
+    let fitted = along(from[0], rows).matmul(&table);
+    let fitted = fitted.matmul(&along(from[1], columns).transpose(0, 1));
+    fitted.permute([1, 2, 0]).reshape([rows * columns, heads]).to_kind(tensor.kind())
 }
 
 /// The linear map from `from` offsets to `to` offsets along one axis, `[to, from]`.

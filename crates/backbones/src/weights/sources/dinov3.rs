@@ -2,7 +2,7 @@
 //! names of an Eva.
 //!
 //! Biases of query and value that are zero everywhere, as the distilled models have them, are left
-//! out, as timm's models of these names have none. What only pre-training reads is left out too.
+//! out, as timm's models of these names have none.
 
 use polyptych_tensor::{Tensor, Tensors};
 
@@ -12,17 +12,17 @@ use super::source::Source;
 use crate::error::{Error, Result};
 
 /// Meta's own files.
-pub const META_DINOV3: Source = Source::new("Meta's DINOv3", &["storage_tokens"], meta);
+pub const META_DINOV3: Source =
+    Source { left_out: &["mask_token"], ..Source::new("Meta's DINOv3", &["storage_tokens"], meta) };
 
 /// Hugging Face's.
 pub const HUGGING_FACE_DINOV3: Source = Source {
     block: Some(
         r"(?:model\.)?layer\.\d+\.(?:attention|mlp|norm1|norm2|layer_scale1|layer_scale2)\.",
     ),
+    left_out: &["embeddings.mask_token"],
     ..Source::new("Hugging Face's DINOv3", &["layer.0.attention.q_proj."], hugging_face)
 };
-
-const PRETRAINING: [&str; 2] = ["mask_token", "embeddings.mask_token"];
 
 /// Above the blocks.
 const TOP: [(&str, &str); 4] = [
@@ -103,9 +103,8 @@ fn hugging_face_name(name: &str) -> Option<String> {
     Some(format!("blocks.{index}.{}", replace_prefix(rest, &BLOCK)?))
 }
 
-/// Without biases of zero and what only pre-training reads.
+/// Without biases of zero.
 fn finished(mut tensors: Tensors) -> Tensors {
-    tensors.retain(|name, _| !PRETRAINING.contains(&name.as_str()));
     let is_bias = |name: &str| name.ends_with("attn.q_bias") || name.ends_with("attn.v_bias");
     let is_zero = |tensor: &Tensor| tensor.eq(0.0).all().int64_value(&[]) == 1;
     let biased = tensors.iter().any(|(name, tensor)| is_bias(name) && !is_zero(tensor));
@@ -121,7 +120,6 @@ mod tests {
         let tensor = |values: &[f32]| Tensor::from_slice(values);
         Tensors::from([
             ("storage_tokens".to_owned(), tensor(&[1.0])),
-            ("mask_token".to_owned(), tensor(&[1.0])),
             ("blocks.0.attn.qkv.bias".to_owned(), tensor(bias)),
             ("blocks.0.ls2.gamma".to_owned(), tensor(&[2.0])),
         ])

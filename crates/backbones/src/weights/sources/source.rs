@@ -18,6 +18,9 @@ pub struct Source {
     pub(crate) block: Option<&'static str>,
     /// The end of a prefix that is part of its names.
     pub(crate) own_prefix: &'static str,
+    /// Starts of names that are of no backbone: what only pre-training reads, such as a decoder, or
+    /// a tower of texts.
+    pub(crate) left_out: &'static [&'static str],
     /// Whether all of its ViTs have their norms in front of attention and MLP, where timm has
     /// others with the same parameters.
     pub(crate) pre_norm_only: bool,
@@ -41,6 +44,7 @@ impl Source {
             marks,
             block: None,
             own_prefix: "",
+            left_out: &[],
             pre_norm_only: false,
             rename,
             rename_one: None,

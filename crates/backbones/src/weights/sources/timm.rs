@@ -1,4 +1,5 @@
-//! timm's own names, and whatever has them, such as DINOv2 as its authors publish it.
+//! timm's own names, and whatever has them, such as DINOv2, MAE, I-JEPA and BEiT as their authors
+//! publish them; decoders of pre-training are left out.
 
 use super::registers::dinov2_registers;
 use super::source::Source;
@@ -8,5 +9,6 @@ pub const TIMM: Source = Source {
     block: Some(
         r"(?:(?:layers|stages)\.\d+\.)?blocks\.\d+\.(?:attn|norm1|norm2|mlp|ls1|ls2|conv_dw)\.",
     ),
+    left_out: &["mask_token", "decoder_", "lm_head.", "predictor."],
     ..Source::new("timm", &["layers.0.blocks.0.", "blocks.0."], dinov2_registers)
 };

@@ -1,8 +1,11 @@
 //! The view on a terminal that is not there, and its picture in the documentation.
 
 use std::fmt::Write;
+use std::io::Cursor;
 use std::path::Path;
 
+use image::{ImageFormat, Rgb, RgbImage};
+use polyptych_engine::SamplePicture;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
@@ -48,9 +51,49 @@ fn state() -> State {
 }
 
 fn drawn(state: &State, width: u16, height: u16) -> Buffer {
+    drawn_with(state, None, [width, height])
+}
+
+fn drawn_with(state: &State, samples: Option<&mut Samples>, [width, height]: [u16; 2]) -> Buffer {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-    terminal.draw(|frame| render(frame, state)).unwrap();
+    terminal.draw(|frame| render(frame, state, samples)).unwrap();
     terminal.backend().buffer().clone()
+}
+
+/// A sample as an evaluation draws it: a photograph, and two tasks in one colour each.
+fn sample(name: &str, colours: [[u8; 3]; 3]) -> SamplePicture {
+    let ([wide, high], step) = ([40, 30], 60);
+    let mut picture = RgbImage::from_pixel(3 * step, 20 + 2 * (high + 4), Rgb([255; 3]));
+    for (column, colour) in (0u32..).zip(colours) {
+        for (row, x, y) in (0..2)
+            .flat_map(|row| (0..wide).map(move |x| (row, x)))
+            .flat_map(|(row, x)| (0..high).map(move |y| (row, x, y)))
+        {
+            picture.put_pixel(column * step + x, 20 + row * (high + 4) + y, Rgb(colour));
+        }
+    }
+    let titles = ["photograph", "depth", "semseg"];
+    SamplePicture {
+        name: name.into(),
+        png: png(&picture),
+        size: [picture.width(), picture.height()],
+        cell: [wide, high],
+        columns: (0..).zip(titles).map(|(place, title)| (title.into(), place * step)).collect(),
+        rows: vec![20, 20 + high + 4],
+        captions: vec!["birds: truth owl, prediction gull".into()],
+    }
+}
+
+fn png(picture: &RgbImage) -> Vec<u8> {
+    let mut png = Cursor::new(Vec::new());
+    picture.write_to(&mut png, ImageFormat::Png).unwrap();
+    png.into_inner()
+}
+
+fn taken(samples: &[SamplePicture]) -> Samples {
+    let mut shown = Samples::of_half_blocks();
+    shown.take(samples);
+    shown
 }
 
 fn text(buffer: &Buffer) -> String {
@@ -94,8 +137,44 @@ fn small_terminals_and_new_runs_are_drawn_too() {
         State { steps: 10, tasks: [("a".into(), TaskState::default())].into(), ..State::default() };
     let text = text(&drawn(&new, 60, 12));
     assert!(text.contains("step 0/10") && text.contains(" a -"), "{text}");
-    assert_eq!(height(6, 100, 50), 2 + HEAD + 16);
-    assert_eq!(height(6, 100, 15), 14);
+    assert_eq!(height(6, 100, 50), (2 + HEAD + 16, 14));
+    assert_eq!(height(6, 100, 31), (2 + HEAD + 16, 9));
+    assert_eq!(height(6, 100, 24), (2 + HEAD + 16, 0));
+    assert_eq!(height(6, 100, 15), (14, 0));
+}
+
+#[test]
+fn samples_are_seen_below_the_curves() {
+    let (red, green, blue) = ([200, 0, 0], [0, 200, 0], [0, 0, 200]);
+    let mut samples =
+        taken(&[sample("0_room", [red, green, blue]), sample("1_street", [blue, red, green])]);
+    let first = State { elapsed: 1.0, ..state() };
+    let buffer = drawn_with(&first, Some(&mut samples), [100, 36]);
+    let words = text(&buffer);
+    for part in ["photograph", "depth", "semseg", "prediction gull", "(0_room)", "step 420/700"] {
+        assert!(words.contains(part), "{part}: {words}");
+    }
+    // Below its title every map has its colour, and there is nothing below the photograph.
+    let counts = [red, green, blue].map(|[r, g, b]| {
+        buffer.content().iter().filter(|cell| cell.fg == Color::Rgb(r, g, b)).count()
+    });
+    assert!(
+        counts[0] > 10 && counts[1] > 3 * counts[0] / 2 && counts[2] > 3 * counts[0] / 2,
+        "{counts:?}"
+    );
+    let later = State { elapsed: 11.0, ..state() };
+    assert!(text(&drawn_with(&later, Some(&mut samples), [100, 36])).contains("(1_street)"));
+}
+
+#[test]
+fn pictures_that_cannot_be_read_leave_the_view_as_it_is() {
+    let broken = SamplePicture { png: vec![1, 2], ..sample("0", [[1; 3]; 3]) };
+    let mut samples = taken(&[broken]);
+    assert!(samples.is_empty());
+    let with = drawn_with(&state(), Some(&mut samples), [100, 36]);
+    assert_eq!(text(&with), text(&drawn(&state(), 100, 36)));
+    let mut samples = taken(&[sample("0", [[9; 3]; 3])]);
+    drawn_with(&state(), Some(&mut samples), [20, 9]);
 }
 
 /// `POLYPTYCH_WRITE_IMAGES=1` writes the picture anew.

@@ -72,7 +72,7 @@ fn everything_wrong_is_reported_at_once_with_what_was_meant() {
         "splits.train.lists: expected a known key; did you mean `list`?, found an unknown key",
         "splits.val.fraction: expected a list of 2 numbers, found [0.5]",
         "tasks.a.kind: expected one of semseg, human_parts, sal, normals, depth, edge, \
-         classification, tags; did you mean `semseg`?, found segsem",
+         classification, tags, retrieval; did you mean `semseg`?, found segsem",
         "tasks.a.ignor: expected a known key; did you mean `ignore`?, found an unknown key",
         "tasks.b.threshold: expected a number, found \"much\"",
         "tasks.3.name: expected a text, which must be there, found nothing",

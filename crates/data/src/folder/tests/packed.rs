@@ -90,6 +90,31 @@ fn wrong_parts_and_keys_are_named() {
 }
 
 /// Rows of `tests/parquet` and `tests/arrow`, which `datasets` wrote: the seventh has no mask.
+/// A column that a manifest names and a table lacks is named with those that there are.
+#[test]
+fn a_column_that_is_missing_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = folder.path().join("m.toml");
+    let layout = "format = \"parquet\"\nimages = \"{split}-{00000..00001}-of-00002.parquet\"";
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parquet");
+    for (layout, label, expected) in [
+        (
+            layout.to_owned(),
+            "depth_map",
+            "tasks.semseg.label: expected parts of records, which are [",
+        ),
+        (format!("{layout}\nimage = \"photo\""), "mask", "layout.image: expected "),
+    ] {
+        let task = TASKS.split("[[tasks]]").nth(1).unwrap().replace("seg.png", label);
+        let text =
+            format!("name = \"p\"\n[layout]\n{layout}\n[splits]\ntrain = {{}}\n[[tasks]]{task}");
+        fs::write(&manifest, text).unwrap();
+        let message = FolderDataset::open(&manifest, &Root::new(&root, false), "train");
+        let message = message.unwrap_err().to_string();
+        assert!(message.contains(expected) && message.contains("image"), "{message}");
+    }
+}
+
 #[test]
 fn rows_of_all_tables_have_their_labels() {
     let tasks = TASKS.replace("seg.png", "mask").replace("\"cls\"", "\"label\"");
@@ -126,4 +151,77 @@ fn rows_of_all_tables_have_their_labels() {
                         ";
         assert!(found.contains(expected) && found.ends_with("found masks"), "{found}");
     }
+}
+
+/// The `note` of each row is its caption; a task of texts has no classes and no scale.
+#[test]
+fn texts_of_a_column_are_captions() {
+    let temporary = tempfile::tempdir().unwrap();
+    let manifest = temporary.path().join("m.toml");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parquet");
+    let open = |more: &str| {
+        let layout = "[layout]\nformat = \"parquet\"\nimages = \"{split}-*.parquet\"\n";
+        let text = format!(
+            "name = \"p\"\n{layout}[splits]\ntrain = {{}}\n[[tasks]]\nname = \"caption\"\n\
+             kind = \"retrieval\"\nlabel = \"note\"\nformat = \"text\"\n{more}"
+        );
+        fs::write(&manifest, text).unwrap();
+        FolderDataset::open(&manifest, &Root::new(&folder, false), "train")
+    };
+    let set = open("").unwrap();
+    for index in 0..set.len() {
+        let sample = set.get(index).unwrap();
+        sample.check(set.tasks()).unwrap();
+        assert_eq!(sample.labels["caption"], Label::Caption(format!("row {index}")));
+    }
+    for (more, expected) in [
+        ("scale = 2.0", "tasks.caption.scale: expected kind depth beside it"),
+        ("classes = [\"a\"]", "tasks.caption.classes: expected no names"),
+        ("resize = true", "tasks.caption.resize: expected no such key beside kind retrieval"),
+    ] {
+        let message = open(more).unwrap_err().to_string();
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+/// Rows of arrays as MATLAB keeps NYUD-v2 (`tests/hdf5`).
+#[test]
+fn rows_of_arrays_have_their_labels() {
+    let temporary = tempfile::tempdir().unwrap();
+    let manifest = temporary.path().join("m.toml");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hdf5");
+    let open = |depth: &str| {
+        let text = format!(
+            "name = \"h\"\n[layout]\nformat = \"hdf5\"\nimages = \"nyu.mat\"\n[splits]\n\
+             train = {{}}\n[[tasks]]\nname = \"depth\"\nkind = \"depth\"\nlabel = \"{depth}\"\n\
+             format = \"npy\"\n[[tasks]]\nname = \"semseg\"\nkind = \"semseg\"\n\
+             label = \"labels\"\nformat = \"npy\"\nignore = [0]\nmap = [[1, 0], [2, 1]]\n\
+             map_others = 2\nclasses = [\"a\", \"b\", \"c\"]\n"
+        );
+        fs::write(&manifest, text).unwrap();
+        FolderDataset::open(&manifest, &Root::new(&folder, false), "train")
+    };
+    let set = open("depths").unwrap();
+    assert_eq!(set.len(), 3);
+    for index in [2, 0, 1] {
+        let sample = set.get(index).unwrap();
+        sample.check(set.tasks()).unwrap();
+        assert_eq!(sample.name, format!("nyu-{index:06}"));
+        // Column 5, row 3 of the image: the 24th number of its row in each array.
+        let last = index * 24 + 23;
+        let colours = [0, 1, 2].map(|c| ((3 * index + c) * 24 + 23) % 251);
+        assert_eq!([0, 1, 2].map(|c| usize::from(sample.image[[3, 5, c]])), colours);
+        let Label::Depth(depth) = &sample.labels["depth"] else { panic!() };
+        assert_eq!(depth[[3, 5]], last as f32 / 8.0 + 0.5);
+        let Label::Classes(map) = &sample.labels["semseg"] else { panic!() };
+        assert_eq!(map[[3, 5]], [255, 0, 1, 2, 2][last % 5]);
+    }
+    let message = open("accelData").unwrap_err().to_string();
+    let expected =
+        "tasks.depth.label: expected parts of records, which are [depths, images, labels]";
+    assert!(message.contains(expected), "{message}");
+    fs::write(temporary.path().join("nyu.mat"), "MATLAB 7.3").unwrap();
+    let message = FolderDataset::open(&manifest, &Root::new(temporary.path(), false), "train");
+    let message = message.unwrap_err().to_string();
+    assert!(message.contains("nyu.mat: not a readable HDF5 file: "), "{message}");
 }

@@ -2,10 +2,11 @@
 
 use maud::{Markup, html};
 
-/// Measures of a chart, in units of its view box.
-const SIZE: [f64; 2] = [520.0, 260.0];
+/// Measures of a chart, in units of its view box: about the pixels that a card has, so that letters
+/// are as large as they say.
+const SIZE: [f64; 2] = [400.0, 230.0];
 /// Left, top, right and bottom of the area of the curves.
-const AREA: [f64; 4] = [66.0, 12.0, 508.0, 220.0];
+const AREA: [f64; 4] = [68.0, 10.0, 390.0, 186.0];
 /// Points of a curve; more are averaged.
 const POINTS: usize = 240;
 /// Rows of a chart's table.
@@ -116,6 +117,8 @@ struct Frame {
     x: [f64; 2],
     y: [f64; 2],
     x_scale: Scale,
+    /// The one place of all values, where there is no other.
+    only_x: Option<f64>,
 }
 
 impl Frame {
@@ -126,7 +129,8 @@ impl Frame {
         };
         let mut x = ends(&mut all().map(|point| point.0));
         let mut y = ends(&mut all().map(|point| point.1));
-        if x[0] == x[1] {
+        let only_x = (x[0] == x[1]).then_some(x[0]);
+        if only_x.is_some() {
             let room = (0.1 * x[0].abs()).max(1.0);
             x = [x[0] - room, x[1] + room];
         }
@@ -135,7 +139,7 @@ impl Frame {
         }
         let room = if y[1] > y[0] { 0.06 * (y[1] - y[0]) } else { y[0].abs().max(1.0) * 0.1 };
         let low = if from_zero || (y[0] >= 0.0 && y[0] < room) { y[0] } else { y[0] - room };
-        Self { x, y: [low, y[1] + room], x_scale }
+        Self { x, y: [low, y[1] + room], x_scale, only_x }
     }
 
     fn x(&self, value: f64) -> f64 {
@@ -168,9 +172,10 @@ impl Frame {
     }
 
     fn axes(&self, x_name: &str, y_name: &str) -> Markup {
-        let xs = match self.x_scale {
-            Scale::Linear => ticks(self.x),
-            Scale::Logarithmic => decades(self.x),
+        let xs = match (self.only_x, self.x_scale) {
+            (Some(x), _) => vec![x],
+            (None, Scale::Linear) => ticks(self.x),
+            (None, Scale::Logarithmic) => decades(self.x),
         };
         html! {
             g.grid aria-hidden="true" {
@@ -183,7 +188,7 @@ impl Frame {
                 }
                 line.ground x1=(AREA[0]) x2=(AREA[2]) y1=(AREA[3]) y2=(AREA[3]) {}
                 text.name x=((AREA[0] + AREA[2]) / 2.0) y=(SIZE[1] - 6.0) text-anchor="middle" { (x_name) }
-                text.name transform={ "translate(12 " (f64::midpoint(AREA[1], AREA[3])) ") rotate(-90)" }
+                text.name transform={ "translate(11 " (f64::midpoint(AREA[1], AREA[3])) ") rotate(-90)" }
                     text-anchor="middle" { (y_name) }
             }
         }
@@ -294,7 +299,9 @@ mod tests {
         assert!(text.contains("<title>a&lt;b&gt;</title>") && !text.contains("<b>"));
         assert_eq!(text.matches('L').count(), 199, "averaged to 200 points");
         assert_eq!(chart(Vec::new()), "");
-        assert!(chart(vec![(1.0, 2.0)]).contains("<circle"), "one point is seen");
+        let one = chart(vec![(700.0, 2.0)]);
+        assert!(one.contains("<circle"), "one point is seen");
+        assert_eq!(one.matches(">700</text>").count(), 1, "{one}");
     }
 
     #[test]

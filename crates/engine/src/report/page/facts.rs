@@ -126,6 +126,9 @@ pub(super) fn provenance(runs: &[Shown]) -> Markup {
                     dt { "Begun" } dd { (utc(call.unix_seconds)) }
                     dt { "Versions" } dd { (call.versions) }
                     dt { "Device" } dd { (call.device) }
+                    @if let Some(backend) = &call.backend {
+                        dt { "Processes" } dd { (call.world_size) " over " (backend) }
+                    }
                     dt { "Data" } dd { (call.data) }
                 }
             }

@@ -5,12 +5,14 @@ use maud::{Markup, html};
 use crate::ParameterSummary;
 use crate::report::extremes::Extremes;
 use crate::report::stored::StoredRun;
+use crate::report::taken::Taken;
 
 /// A run with what its model adds to its files.
 pub(in crate::report) struct Shown {
     pub(in crate::report) run: StoredRun,
     pub(in crate::report) parameters: Option<ParameterSummary>,
     pub(in crate::report) merging: Option<Merging>,
+    pub(in crate::report) taken: Option<Taken>,
     pub(in crate::report) extremes: Vec<Extremes>,
 }
 

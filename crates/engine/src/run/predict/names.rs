@@ -5,51 +5,64 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use polyptych_data::is_image_file;
+use walkdir::{DirEntry, WalkDir};
 
 use crate::Result;
 use crate::error::io;
 
-/// The photographs among `paths`, each once: files as they are, folders by what lies directly in
-/// them. A file that is not there is among them; reading it says so.
-///
-/// # Errors
-/// A folder that cannot be listed.
-pub fn image_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for path in paths {
-        if path.is_dir() {
-            let entries = std::fs::read_dir(path).map_err(io(path))?;
-            let mut inside: Vec<PathBuf> = entries
-                .map(|entry| entry.map(|entry| entry.path()).map_err(io(path)))
-                .collect::<Result<_>>()?;
-            inside.retain(|file| is_image_file(file) && !file.is_dir());
-            inside.sort();
-            files.extend(inside);
-        } else {
-            files.push(path.clone());
-        }
-    }
-    let mut seen = BTreeSet::new();
-    files.retain(|file| seen.insert(absolute(file)));
-    Ok(files)
+/// What paths on a command line mean.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImageFiles {
+    /// Photographs and videos, each once: files as they are, folders by the files in them and in the
+    /// folders below, in the order of names. A file that is not there is among them; reading it says
+    /// so.
+    pub files: Vec<PathBuf>,
+    /// Files in folders that are of other formats.
+    pub passed_over: Vec<PathBuf>,
 }
 
-/// Names in the folders among `paths` that [`image_files`] passes over: folders and other files.
-///
-/// # Errors
-/// A folder that cannot be listed.
-pub fn passed_over(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    let mut others = Vec::new();
-    for folder in paths.iter().filter(|path| path.is_dir()) {
-        for entry in std::fs::read_dir(folder).map_err(io(folder))? {
-            let entry = entry.map_err(io(folder))?;
-            let (path, hidden) =
-                (entry.path(), entry.file_name().to_string_lossy().starts_with('.'));
-            others.extend((!hidden && (path.is_dir() || !is_image_file(&path))).then_some(path));
+impl ImageFiles {
+    /// Looks into the folders among `paths`, but not into `out`, where predictions go. Hidden files
+    /// and folders are left out, and links to folders are not followed.
+    ///
+    /// `is_other`: formats beside images that are wanted.
+    ///
+    /// # Errors
+    /// A folder that cannot be listed.
+    pub fn of(paths: &[PathBuf], out: &Path, is_other: fn(&Path) -> bool) -> Result<Self> {
+        let mut found = Self::default();
+        for path in paths {
+            match path.is_dir() {
+                true => found.look_into(path, out, is_other)?,
+                false => found.files.push(path.clone()),
+            }
         }
+        let mut seen = BTreeSet::new();
+        found.files.retain(|file| seen.insert(absolute(file)));
+        Ok(found)
     }
-    others.sort();
-    Ok(others)
+
+    fn look_into(&mut self, folder: &Path, out: &Path, is_other: fn(&Path) -> bool) -> Result<()> {
+        let out = out.canonicalize().ok();
+        let wanted = |entry: &DirEntry| {
+            let hidden = entry.file_name().to_string_lossy().starts_with('.');
+            let is_out = || entry.path().canonicalize().ok() == out && out.is_some();
+            entry.depth() == 0 || !(hidden || entry.file_type().is_dir() && is_out())
+        };
+        for entry in WalkDir::new(folder).sort_by_file_name().into_iter().filter_entry(wanted) {
+            let entry = entry.map_err(|e| {
+                let place = e.path().unwrap_or(folder).to_owned();
+                io(&place)(std::io::Error::from(e))
+            })?;
+            let path = entry.into_path();
+            match path.is_dir() {
+                true => {}
+                false if is_image_file(&path) || is_other(&path) => self.files.push(path),
+                false => self.passed_over.push(path),
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What the predictions of each of `files` are called, without an ending; no two are the same, in
@@ -105,17 +118,24 @@ mod tests {
     fn folders_give_their_images_in_order_and_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        for name in ["b.JPG", "a.png", "c.jpeg", "notes.txt", "d"] {
-            std::fs::write(path(name), "").unwrap();
+        for below in ["d", "more.png", "out", ".hidden"] {
+            std::fs::create_dir(path(below)).unwrap();
         }
-        let found = image_files(&[folder.path().into(), path("a.png")]).unwrap();
-        assert_eq!(found, ["a.png", "b.JPG", "c.jpeg"].map(path));
-        std::fs::create_dir(path("more.png")).unwrap();
-        let others = passed_over(&[folder.path().into(), path("a.png")]).unwrap();
-        assert_eq!(others, ["d", "more.png", "notes.txt"].map(path));
+        let names = ["b.JPG", "a.png", "c.jpeg", "notes.txt", ".a.png", "film.mp4"];
+        let below = ["d/a.png", "more.png/x.jpg", "out/a.png", ".hidden/a.png"];
+        names.iter().chain(&below).for_each(|name| std::fs::write(path(name), "").unwrap());
+        let of = |paths: &[PathBuf]| {
+            ImageFiles::of(paths, &path("out"), |file| file.ends_with("film.mp4")).unwrap()
+        };
+        let found = of(&[folder.path().into(), path("a.png")]);
+        let expected = ["a.png", "b.JPG", "c.jpeg", "d/a.png", "film.mp4", "more.png/x.jpg"];
+        assert_eq!(found.files, expected.map(path));
+        assert_eq!(found.passed_over, [path("notes.txt")]);
         // What is named is taken, whatever it is called.
-        assert_eq!(image_files(&[path("d")]).unwrap(), [path("d")]);
-        assert_eq!(image_files(&[path("absent")]).unwrap(), [path("absent")]);
+        for named in ["notes.txt", "absent"].map(path) {
+            assert_eq!(of(std::slice::from_ref(&named)).files, [named]);
+        }
+        assert_eq!(of(&[path("out")]).files, [path("out/a.png")]);
     }
 
     #[test]

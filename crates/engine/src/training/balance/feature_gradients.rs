@@ -14,7 +14,7 @@ use crate::model::features::Cut;
 use crate::training::balance::gradients::{GradOptions, all_finite, gradients_of_part};
 use crate::training::balance::parameter_sharing::SharedParams;
 use crate::training::balance::step::StepLosses;
-use crate::training::reduce::{sum_gradients, sum_parameter_gradients};
+use crate::training::reduce::{sum_gradients, summed};
 
 /// One task's gradients: by each of the cut's leaves, and by its own parameters.
 struct Task {
@@ -37,12 +37,13 @@ pub(super) fn combine(
     let SharedParams { sharing, params } = shared;
     let scale = inputs.scale();
     let found = collect(inputs, info.tasks(), cut, shared)?;
-    if !all_finite(found.iter().flat_map(|task| &task.private)) {
+    let form = balancer.features().unwrap_or_default();
+    let rows: Vec<Tensor> = found.iter().map(|task| row(&task.leaves, form)).collect();
+    let mut rows = Tensor::stack(&rows, 0);
+    if !all_finite(found.iter().flat_map(|task| &task.private), &mut rows) {
         let key = "private gradients".to_owned();
         return Err(LossError::NonFinite { key, found: f64::NAN }.into());
     }
-    let form = balancer.features().unwrap_or_default();
-    let rows: Vec<Tensor> = found.iter().map(|task| row(&task.leaves, form)).collect();
     let weights = balancer.gradient_weights(&gram(inputs.ranks, form, &rows)?, info)?;
     let seeds: Vec<Tensor> = (0..cut.leaves.len())
         .map(|leaf| {
@@ -51,9 +52,8 @@ pub(super) fn combine(
             sum.expect("a step to balance has a task") * scale
         })
         .collect();
-    cut.backward(&seeds)?;
+    summed(inputs.buckets, || cut.backward(&seeds))?;
     inputs.scaler.map_or(Ok(()), |scaler| scaler.unscale(params))?;
-    sum_parameter_gradients(inputs.ranks, params)?;
     no_grad(|| {
         for ((task, own), factor) in info.tasks().iter().zip(&found).zip(&weights.private) {
             let mut pairs = sharing.private[*task].iter().zip(&own.private);
@@ -93,21 +93,21 @@ fn collect(
 
 /// The inner products of the `rows` of all images. Features belong to one image each, so that those
 /// of parts of a batch stand beside each other in a row, and their inner products add up.
-fn gram(ranks: &Ranks, form: FeatureGradients, rows: &[Tensor]) -> Result<Gram> {
-    let own = Tensor::stack(rows, 0);
+fn gram(ranks: &Ranks, form: FeatureGradients, own: &Tensor) -> Result<Gram> {
     if !ranks.are_many() {
-        return Ok(gram_of_gradients(&own)?);
+        return Ok(gram_of_gradients(own)?);
     }
     match form {
         FeatureGradients::Flatten => {
             let own = own.to_kind(Kind::Double);
             let all = ranks.sum(&[&own.matmul(&own.tr())])?.remove(0).to_device(Device::Cpu);
-            let shape = (rows.len(), rows.len());
+            let tasks = own.size()[0] as usize;
+            let shape = (tasks, tasks);
             let numbers = Vec::<f64>::try_from(&all.reshape([-1]))?;
             let all = Array2::from_shape_vec(shape, numbers).expect("a row of each task");
             Ok(Gram::new(all)?)
         }
-        FeatureGradients::Sum => Ok(gram_of_gradients(&ranks.sum(&[&own])?.remove(0))?),
+        FeatureGradients::Sum => Ok(gram_of_gradients(&ranks.sum(&[own])?.remove(0))?),
     }
 }
 

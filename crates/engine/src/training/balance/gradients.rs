@@ -1,16 +1,28 @@
 //! Gradients of one loss, as `torch.autograd.grad` gives them.
 
 use polyptych_distributed::Ranks;
-use polyptych_tensor::{Kind, Tensor, no_grad};
+use polyptych_tensor::{Device, Kind, Tensor, no_grad};
 
 use crate::Result;
 use crate::training::reduce::sum_gradients;
 
-/// Whether the gradients that are defined are finite.
-pub(crate) fn all_finite<'a>(gradients: impl Iterator<Item = &'a Tensor>) -> bool {
+/// Whether the gradients that are defined are finite. Nobody waits for a device to say so: there
+/// `marked`, whose numbers are read next, becomes no number where they are not.
+pub(crate) fn all_finite<'a>(
+    gradients: impl Iterator<Item = &'a Tensor>,
+    marked: &mut Tensor,
+) -> bool {
     let all = gradients.filter(|grad| grad.defined());
     let norms: Vec<Tensor> = all.map(|grad| grad.norm().to_kind(Kind::Float)).collect();
-    norms.is_empty() || Tensor::stack(&norms, 0).sum(Kind::Float).double_value(&[]).is_finite()
+    if norms.is_empty() {
+        return true;
+    }
+    let sum = Tensor::stack(&norms, 0).sum(Kind::Float);
+    if sum.device() == Device::Cpu {
+        return sum.double_value(&[]).is_finite();
+    }
+    no_grad(|| *marked += sum * 0.0);
+    true
 }
 
 /// How a backward pass is done.

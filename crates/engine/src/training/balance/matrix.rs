@@ -2,6 +2,7 @@
 
 use polyptych_kernels::set_gradient;
 use polyptych_losses::balancers::GradientWeights;
+use polyptych_tensor::device::vector;
 use polyptych_tensor::optim::TaskGradients;
 use polyptych_tensor::{Kind, Tensor, no_grad};
 
@@ -90,8 +91,8 @@ impl GradientMatrix {
     /// The task gradients of `tasks`, where the step has all of them.
     pub(crate) fn of(&self, tasks: &[usize]) -> Option<Tensor> {
         let place = |task: &usize| self.tasks.iter().position(|own| own == task);
-        let places: Option<Vec<i64>> = tasks.iter().map(|t| place(t).map(|p| p as i64)).collect();
-        let index = Tensor::from_slice(&places?).to_device(self.buffer.device());
+        let places: Option<Vec<f64>> = tasks.iter().map(|t| place(t).map(|p| p as f64)).collect();
+        let index = vector(&places?, Kind::Int64, self.buffer.device());
         Some(self.buffer.index_select(0, &index))
     }
 
@@ -123,9 +124,9 @@ impl GradientMatrix {
         self.private.clear();
     }
 
-    /// Whether all private gradients are finite.
-    pub(crate) fn private_are_finite(&self) -> bool {
-        all_finite(self.private.iter().flatten())
+    /// Whether all private gradients are finite; `marked` as for [`all_finite`].
+    pub(crate) fn private_are_finite(&self, marked: &mut Tensor) -> bool {
+        all_finite(self.private.iter().flatten(), marked)
     }
 
     /// Makes `direction`, `[columns]`, and each task's own gradients times its factor the gradients

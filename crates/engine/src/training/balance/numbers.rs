@@ -16,6 +16,24 @@ pub(crate) fn finite<T>(result: Result<T>) -> Result<Option<T>> {
 
 /// Scalars as numbers, in one transfer.
 pub(crate) fn numbers(scalars: &[Tensor]) -> Result<Vec<f64>> {
-    let stacked = Tensor::stack(scalars, 0).detach().to_kind(Kind::Double);
-    Ok(Vec::<f64>::try_from(&stacked.to_device(Device::Cpu))?)
+    Ok(read(scalars)?.concat())
+}
+
+/// The numbers of all `tensors`, in one transfer for those that are on a device.
+pub(crate) fn read(tensors: &[Tensor]) -> Result<Vec<Vec<f64>>> {
+    let flat = |t: &Tensor| t.detach().to_kind(Kind::Double).reshape([-1]);
+    let away = |t: &&Tensor| t.device() != Device::Cpu;
+    let there: Vec<Tensor> = tensors.iter().filter(away).map(flat).collect();
+    let mut read = match there.is_empty() {
+        true => Vec::new(),
+        false => Vec::<f64>::try_from(&Tensor::cat(&there, 0).to_device(Device::Cpu))?,
+    }
+    .into_iter();
+    let own = |t: &Tensor| -> Result<Vec<f64>> {
+        match t.device() {
+            Device::Cpu => Ok(Vec::<f64>::try_from(&flat(t))?),
+            _ => Ok(read.by_ref().take(t.numel()).collect()),
+        }
+    };
+    tensors.iter().map(own).collect()
 }

@@ -1,12 +1,12 @@
 //! Weighted losses and their one backward pass.
 
-use polyptych_distributed::Ranks;
+use polyptych_distributed::GradientBuckets;
 use polyptych_tensor::{GradScaler, Tensor};
 
 use super::shared_clip::SharedClip;
 use super::step::StepLosses;
 use crate::Result;
-use crate::training::reduce::sum_parameter_gradients;
+use crate::training::reduce::summed;
 
 /// One backward pass of the sum of weighted losses; the sum. Losses of tasks without labels are 0:
 /// they stay in the sum, so that it is the sum that a recipe without balancer has.
@@ -19,13 +19,13 @@ pub(super) fn one_pass(
     weights: &[f64],
     params: &[(String, Tensor)],
     clip: Option<&SharedClip>,
-) -> Result<f64> {
+) -> Result<Tensor> {
     let total = weighted_total(inputs.losses, tasks, weights);
-    backward(&total, inputs.scaler, inputs.ranks, params)?;
+    backward(&total, inputs.scaler, inputs.buckets, params)?;
     if let Some(clip) = clip {
         clip.apply();
     }
-    Ok(total.double_value(&[]))
+    Ok(total.detach())
 }
 
 /// The sum of all losses, those of `tasks` times their weights.
@@ -44,15 +44,10 @@ pub(super) fn weighted_total(losses: &[Tensor], tasks: &[usize], weights: &[f64]
 pub(crate) fn backward(
     loss: &Tensor,
     scaler: Option<&GradScaler>,
-    ranks: &Ranks,
+    buckets: Option<&GradientBuckets>,
     params: &[(String, Tensor)],
 ) -> Result<()> {
-    match scaler {
-        None => loss.f_backward()?,
-        Some(scaler) => {
-            (loss * scaler.scale()).f_backward()?;
-            scaler.unscale(params)?;
-        }
-    }
-    sum_parameter_gradients(ranks, params)
+    let Some(scaler) = scaler else { return summed(buckets, || Ok(loss.f_backward()?)) };
+    summed(buckets, || Ok((loss * scaler.scale()).f_backward()?))?;
+    Ok(scaler.unscale(params)?)
 }

@@ -28,6 +28,6 @@ impl SharedClip {
 
     /// Shortens the shared gradient to what the method allows.
     pub(super) fn apply(&self) {
-        clip_grad_norm(&self.params, self.max_norm);
+        let _norm = clip_grad_norm(&self.params, self.max_norm);
     }
 }

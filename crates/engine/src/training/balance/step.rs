@@ -1,6 +1,6 @@
 //! What goes into the gradients of a step, and what comes out.
 
-use polyptych_distributed::Ranks;
+use polyptych_distributed::{GradientBuckets, Ranks};
 use polyptych_losses::balancers::{GradientWeights, StepInfo};
 use polyptych_tensor::{GradScaler, Tensor};
 
@@ -21,6 +21,8 @@ pub(crate) struct StepLosses<'a> {
     /// The processes that have a part of the batch each; losses are those of the whole batch, and
     /// their graphs those of the part.
     pub(crate) ranks: &'a Ranks,
+    /// What sums the gradients of one pass over them; none where there is one process.
+    pub(crate) buckets: Option<&'a GradientBuckets>,
     /// For backward passes in float16, whose scale no gradient keeps.
     pub(crate) scaler: Option<&'a GradScaler>,
     /// Steps done before.
@@ -44,8 +46,8 @@ impl StepLosses<'_> {
 pub(crate) struct BalancedStep {
     /// The tasks with labels and their losses; none if no task has any.
     pub(crate) info: Option<StepInfo>,
-    /// Sum of the losses, times the loss weighting's weights.
-    pub(crate) total: f64,
+    /// Sum of the losses, times the loss weighting's weights, a scalar.
+    pub(crate) total: Tensor,
     /// The method's factor on every task of the batch, where it has some.
     pub(crate) weights: Vec<f64>,
     /// The tasks' conflict, in a step that measures it.

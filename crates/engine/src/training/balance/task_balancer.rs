@@ -132,10 +132,11 @@ impl TaskBalancer {
         self.conflict_every.is_some_and(|every| (step + 1).is_multiple_of(every))
     }
 
-    /// The sum of the losses with the loss weighting's weights.
-    pub(super) fn total(&self, info: &StepInfo) -> Result<f64> {
+    /// The sum of the losses with the loss weighting's weights, a float64 scalar.
+    pub(super) fn total(&self, info: &StepInfo) -> Result<Tensor> {
         let weights = self.balancer.loss_weights(info)?.weights;
-        Ok(weights.iter().zip(info.losses()).map(|(weight, loss)| weight * loss).sum())
+        let terms = weights.iter().zip(info.losses()).map(|(weight, loss)| weight * loss);
+        Ok(Tensor::from(terms.sum::<f64>()))
     }
 
     pub(super) fn nothing_to_combine(&self) -> Error {

@@ -4,6 +4,7 @@ use polyptych_losses::Error as LossError;
 use polyptych_losses::balancers::gradient::{Gram, cross_gram, gram_of_gradients};
 use polyptych_losses::balancers::{Balancer, BalancerKind, GradientWeights, StepInfo};
 use polyptych_tensor::Tensor;
+use polyptych_tensor::device::vector;
 use polyptych_tensor::optim::{TaskGradients, clip_factor};
 
 use super::gradients::GradOptions;
@@ -94,11 +95,11 @@ impl TaskGradientStore {
         let Self { sharing, matrix, extra, .. } = self;
         let (balancer, by_task) = (&mut of.balancer, of.by_task);
         let params = SharedParams { sharing, params: &of.params };
-        if !matrix.private_are_finite() {
+        let mut shared = matrix.shared();
+        if !matrix.private_are_finite(&mut shared) {
             let key = "private gradients".to_owned();
             return Err(LossError::NonFinite { key, found: f64::NAN }.into());
         }
-        let mut shared = matrix.shared();
         if balancer.kind() == BalancerKind::Gradients {
             let (direction, private) = balancer.direction(&mut shared, info)?;
             matrix.assign(&direction, info.tasks(), &private, params)?;
@@ -159,7 +160,6 @@ fn cross(extra: &[GradientMatrix], tasks: &[usize]) -> Result<Option<Gram>> {
 
 /// `sum_i weights_i gradients_i`, `[columns]`.
 fn weighted_sum(gradients: &Tensor, weights: &[f64]) -> Tensor {
-    let weights =
-        Tensor::from_slice(weights).to_kind(gradients.kind()).to_device(gradients.device());
+    let weights = vector(weights, gradients.kind(), gradients.device());
     weights.unsqueeze(0).matmul(gradients).squeeze_dim(0)
 }

@@ -12,7 +12,7 @@ use polyptych_tensor::{GradScaler, Kind, Role, Store, Tensor, Tensors, manual_se
 
 use super::extra_batches::ExtraBatches;
 use super::pass::Pass;
-use super::step::{StepBatch, StepInputs};
+use super::step::{OnDevice, StepBatch, StepInputs};
 use super::task_losses::{LabelledLosses, TaskLosses};
 use crate::model::features::Cut;
 use crate::training::balance::look_ahead::LookAhead;
@@ -21,7 +21,7 @@ use crate::training::balance::prepared::Prepared;
 use crate::training::balance::prepared_balancer::{PreparedBalancer, gradients_by_task};
 use crate::training::balance::step::{BalancedStep, Clipping, StepLosses};
 use crate::training::balance::task_balancer::TaskBalancer;
-use crate::{Model, Recipe, Result, to_tensor};
+use crate::{Model, Recipe, Result};
 
 /// A balancer with the losses and batches that it works on.
 pub(super) struct Balanced {
@@ -135,8 +135,8 @@ impl Balanced {
     fn new_losses(&self, model: &Model, batch: StepBatch) -> Result<Vec<f64>> {
         let buffers = copy_buffers(&model.store);
         let losses = no_grad(|| -> Result<Vec<Tensor>> {
-            let outputs = model.forward_train(batch.images, batch.seed)?;
-            let values = self.losses.forward(model, &outputs, batch.batch)?;
+            let outputs = model.forward_train(batch.images(), batch.seed)?;
+            let values = self.losses.forward(model, &outputs, batch)?;
             Ok(self.losses.weighted(model, &values))
         })?;
         restore_buffers(buffers)?;
@@ -158,13 +158,13 @@ impl BalancedPass<'_> {
         let gains = self.look_ahead(inputs, scaler)?;
         let (outputs, cut) = self.outputs(model, batch)?;
         model.store.zero_grad();
-        let LabelledLosses { values, labelled } =
-            self.losses.labelled(model, &outputs, batch.batch)?;
+        let LabelledLosses { values, labelled } = self.losses.labelled(model, &outputs, batch)?;
         let weighted = self.losses.weighted(model, &values);
         let (losses, labelled, cut, step) =
             (&weighted[..], &labelled[..], cut.as_ref(), batch.step);
-        let ranks = &model.ranks;
-        let losses = StepLosses { losses, labelled, cut, gains: None, ranks, scaler, step };
+        let (ranks, buckets) = (&model.ranks, model.gradient_buckets());
+        let losses =
+            StepLosses { losses, labelled, cut, gains: None, ranks, buckets, scaler, step };
         let balanced = match &gains {
             Gains::Unknown => self.balancer.backward(losses)?,
             Gains::Known(gains) => {
@@ -172,23 +172,24 @@ impl BalancedPass<'_> {
             }
             Gains::NotFinite => None,
         };
-        let loss = balanced.as_ref().map_or(f64::NAN, |balanced| balanced.total);
+        let not_finite = || Tensor::from(f64::NAN);
+        let loss = balanced.as_ref().map_or_else(not_finite, |step| step.total.shallow_clone());
         let losses = self.losses.named(model, values);
-        Ok(Pass { loss, has_gradients: balanced.is_some(), losses, penalty: None, balanced })
+        Ok(Pass { has_gradients: balanced.is_some(), losses, balanced, ..Pass::of(loss) })
     }
 
     /// Outputs of a training pass, whose gradients end at the cut if the method asks for one.
     fn outputs(&self, model: &Model, batch: StepBatch) -> Result<(Vec<Tensor>, Option<Cut>)> {
         if !self.balancer.prepared.cuts() {
-            return Ok((model.forward_train(batch.images, batch.seed)?, None));
+            return Ok((model.forward_train(batch.images(), batch.seed)?, None));
         }
         manual_seed(batch.seed);
-        let features = model.encode(batch.images, true)?;
+        let features = model.encode(batch.images(), true)?;
         let (features, cut) = match features.cut() {
             Some((leaves, cut)) => (leaves, Some(cut)),
             None => (features, None),
         };
-        Ok((model.decode(&features, true)?, cut))
+        Ok((model.decode(&features)?, cut))
     }
 
     /// Goes through the extra batches: collects their task gradients, and judges a virtual step by
@@ -214,12 +215,12 @@ impl BalancedPass<'_> {
         let (model, step) = (inputs.model, inputs.batch.step);
         let count = self.balancer.balancer.extra_batches();
         for (index, batch) in extra.iter().take(count).enumerate() {
-            let images = to_tensor(&batch.images, model.store.device());
-            let batch = StepBatch { images: &images, batch, ..inputs.batch };
+            let there = OnDevice::new(model, batch)?;
+            let batch = StepBatch { inputs: &there, batch, ..inputs.batch };
             let (losses, labelled) = self.train_pass(model, batch)?;
             let (losses, labelled) = (&losses[..], &labelled[..]);
-            let (ranks, cut, gains) = (&model.ranks, None, None);
-            let inputs = StepLosses { losses, labelled, cut, gains, ranks, scaler, step };
+            let (ranks, buckets, cut, gains) = (&model.ranks, None, None, None);
+            let inputs = StepLosses { losses, labelled, cut, gains, ranks, buckets, scaler, step };
             self.balancer.collect_extra(index, inputs)?;
         }
         Ok(())
@@ -239,8 +240,8 @@ impl BalancedPass<'_> {
         let scale = scaler.map_or(1.0, GradScaler::scale);
         let (drift, ranks) = (optimiser.drift(), &model.ranks);
         let look_ahead = LookAhead { params: &params, drift, lr, ranks, scale };
-        let images = to_tensor(&judge.images, model.store.device());
-        let judge = StepBatch { images: &images, batch: judge, ..batch };
+        let there = OnDevice::new(model, judge)?;
+        let judge = StepBatch { inputs: &there, batch: judge, ..batch };
         let gains = look_ahead.gains(
             || {
                 let (losses, labelled) = self.train_pass(model, batch)?;
@@ -258,8 +259,8 @@ impl BalancedPass<'_> {
 
     /// Losses of every task, times its fixed weight, and whether it has labels.
     fn train_pass(&self, model: &Model, batch: StepBatch) -> Result<(Vec<Tensor>, Vec<bool>)> {
-        let outputs = model.forward_train(batch.images, batch.seed)?;
-        let losses = self.losses.labelled(model, &outputs, batch.batch)?;
+        let outputs = model.forward_train(batch.images(), batch.seed)?;
+        let losses = self.losses.labelled(model, &outputs, batch)?;
         Ok((self.losses.weighted(model, &losses.values), losses.labelled))
     }
 }

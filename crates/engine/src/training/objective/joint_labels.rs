@@ -6,7 +6,7 @@ use polyptych_tensor::{GradScaler, Tensor, Tensors};
 use super::pass::Pass;
 use super::step::StepInputs;
 use super::task_losses::TaskLosses;
-use crate::model::joint_labels::{JointLabels, JointLoss};
+use crate::model::joint_labels::JointLabels;
 use crate::training::balance::one_pass::backward;
 use crate::{Model, Result};
 
@@ -33,9 +33,9 @@ impl JointLabelsObjective {
         scaler: Option<&GradScaler>,
     ) -> Result<Pass> {
         let StepInputs { model, batch, .. } = inputs;
-        let outputs = model.forward_train(batch.images, batch.seed)?;
+        let outputs = model.forward_train(batch.images(), batch.seed)?;
         model.store.zero_grad();
-        let others = self.others.forward(model, &outputs, batch.batch)?;
+        let others = self.others.forward(model, &outputs, batch)?;
         let terms = self.others.weighted(model, &others).into_iter();
         let joint = self.joint.forward(&model.ranks, &outputs, batch.batch)?;
         let total = match terms.reduce(|sum, term| sum + term) {
@@ -43,10 +43,13 @@ impl JointLabelsObjective {
             None => joint.total.shallow_clone(),
         };
         let mut losses = self.others.named(model, others);
-        losses.extend(named(joint));
-        backward(&total, scaler, &model.ranks, &model.store.trainable())?;
-        let loss = total.double_value(&[]);
-        Ok(Pass { loss, has_gradients: true, losses, penalty: None, balanced: None })
+        losses.extend(joint.quality_retaining.map(|loss| {
+            let labelled = Tensor::from(1i64);
+            ("quality_retaining".to_owned(), LossValue { loss, labelled })
+        }));
+        backward(&total, scaler, model.gradient_buckets(), &model.store.trainable())?;
+        let of_images = Some(joint.of_images);
+        Ok(Pass { losses, of_images, ..Pass::of(total.detach()) })
     }
 
     /// What a resumed run needs.
@@ -61,19 +64,4 @@ impl JointLabelsObjective {
     pub(super) fn restore(&mut self, saved: &Tensors) -> Result<()> {
         self.joint.restore(saved)
     }
-}
-
-/// The parts of a joint loss by name.
-fn named(loss: JointLoss) -> impl Iterator<Item = (String, LossValue)> {
-    let retained = loss.quality_retaining.map(|loss| {
-        let labelled = Tensor::from(1i64);
-        ("quality_retaining".to_owned(), LossValue { loss, labelled })
-    });
-    loss.by_task.into_iter().map(|(task, loss)| (task, reported(loss))).chain(retained)
-}
-
-/// The loss of a task of the joint space; none where the batch has no label of it.
-fn reported(loss: Option<f64>) -> LossValue {
-    let labelled = Tensor::from(i64::from(loss.is_some()));
-    LossValue { loss: Tensor::from(loss.unwrap_or_default()), labelled }
 }

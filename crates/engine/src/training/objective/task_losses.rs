@@ -7,6 +7,7 @@ use polyptych_data::Batch;
 use polyptych_losses::{LossValue, LossWeights};
 use polyptych_tensor::{Device, Tensor};
 
+use super::step::StepBatch;
 use crate::training::balance::numbers::numbers;
 use crate::{Model, Result, to_tensor};
 
@@ -40,6 +41,16 @@ impl TaskLosses {
         Self { tasks: tasks.filter(|task| !joins(task.index)).collect() }
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// The place of the task at `index` of the task axis among them, which it must be one of.
+    pub(super) fn place(&self, index: usize) -> usize {
+        self.tasks.iter().position(|task| task.index == index).unwrap_or_default()
+    }
+
     /// Their fixed weights.
     ///
     /// # Errors
@@ -62,16 +73,16 @@ impl TaskLosses {
         &self,
         model: &Model,
         outputs: &[Tensor],
-        batch: &Batch,
+        batch: StepBatch,
     ) -> Result<Vec<LossValue>> {
         if !model.ranks.are_many() {
             let one =
                 |task: &TaskPosition| loss_of(model, task.index, &outputs[task.output], batch);
             return self.tasks.iter().map(one).collect();
         }
-        let sums = self.label_sums(model, batch)?;
+        let sums = self.label_sums(model, batch.batch)?;
         let shares = self.tasks.iter().zip(&sums).map(|(task, all)| {
-            let part = PartOfBatch { batch, rows: 0..batch.names.len(), all };
+            let part = PartOfBatch { batch, rows: 0..batch.batch.names.len(), all };
             share_of(model, task.index, &outputs[task.output], part)
         });
         self.of_whole(model, shares.collect::<Result<_>>()?)
@@ -84,10 +95,11 @@ impl TaskLosses {
     pub(super) fn label_sums(&self, model: &Model, batch: &Batch) -> Result<Vec<Vec<f64>>> {
         let own = self.tasks.iter().map(|task| {
             let task = &model.tasks[task.index];
-            let target = to_tensor(&batch.targets[&task.spec.name], Device::Cpu);
-            task.loss.label_sums(&target)
+            let target =
+                task.loss_target(to_tensor(&batch.targets[&task.spec.name], Device::Cpu))?;
+            Ok(task.loss.label_sums(&target))
         });
-        let own: Vec<Vec<f64>> = own.collect();
+        let own = own.collect::<Result<Vec<Vec<f64>>>>()?;
         let mut all = model.ranks.sums(&own.concat())?.into_iter();
         Ok(own.iter().map(|sums| all.by_ref().take(sums.len()).collect()).collect())
     }
@@ -119,12 +131,17 @@ impl TaskLosses {
         &self,
         model: &Model,
         outputs: &[Tensor],
-        batch: &Batch,
+        batch: StepBatch,
     ) -> Result<LabelledLosses> {
         let values = self.forward(model, outputs, batch)?;
-        let counts: Vec<Tensor> = values.iter().map(|v| v.labelled.shallow_clone()).collect();
-        let labelled = numbers(&counts)?.into_iter().map(|count| count > 0.0).collect();
-        Ok(LabelledLosses { values, labelled })
+        let labelled = self.tasks.iter().zip(&values).map(|(task, value)| {
+            match value.labelled.device() {
+                Device::Cpu => value.labelled.int64_value(&[]) > 0,
+                // The labels are here, too.
+                _ => has_labels(model, task.index, batch.batch),
+            }
+        });
+        Ok(LabelledLosses { labelled: labelled.collect(), values })
     }
 
     /// `losses` times the fixed weights of the recipe.
@@ -146,7 +163,7 @@ impl TaskLosses {
 
 /// Rows of a batch that is a part of a larger one.
 pub(super) struct PartOfBatch<'a> {
-    pub(super) batch: &'a Batch,
+    pub(super) batch: StepBatch<'a>,
     pub(super) rows: Range<usize>,
     /// What the loss must know of the labels of the whole.
     pub(super) all: &'a [f64],
@@ -164,22 +181,29 @@ pub(super) fn share_of(
     PartOfBatch { batch, rows, all }: PartOfBatch,
 ) -> Result<LossValue> {
     let task = &model.tasks[index];
-    let target = to_tensor(&batch.targets[&task.spec.name], model.store.device());
-    let target = target.narrow(0, rows.start as i64, rows.len() as i64);
-    Ok(task.loss.share(output, &target, all)?)
+    let part = |of: Tensor| of.narrow(0, rows.start as i64, rows.len() as i64);
+    let labels = to_tensor(&batch.batch.targets[&task.spec.name], Device::Cpu);
+    let own = task.loss.label_sums(&task.loss_target(part(labels))?);
+    let target = task.loss_target(part(batch.target(&task.spec.name)))?;
+    Ok(task.loss.share(output, &target, &own, all)?)
+}
+
+/// Whether `batch` has a label for the task at `index` of the task axis.
+pub(super) fn has_labels(model: &Model, index: usize, batch: &Batch) -> bool {
+    batch.targets[&model.tasks[index].spec.name].iter().any(|label| !label.is_nan())
 }
 
 /// The loss of the task at `index` of the task axis.
 ///
 /// # Errors
 /// Targets of another shape.
-pub(super) fn loss_of(
+pub(crate) fn loss_of(
     model: &Model,
     index: usize,
     output: &Tensor,
-    batch: &Batch,
+    batch: StepBatch,
 ) -> Result<LossValue> {
     let task = &model.tasks[index];
-    let target = to_tensor(&batch.targets[&task.spec.name], model.store.device());
+    let target = task.loss_target(batch.target(&task.spec.name))?;
     Ok(task.loss.forward(output, &target)?)
 }

@@ -3,13 +3,13 @@
 use std::ops::Range;
 
 use polyptych_losses::{LossValue, LossWeights};
-use polyptych_tensor::{GradScaler, scramble};
+use polyptych_tensor::{GradScaler, Kind, Tensor, scramble};
 
 use super::pass::Pass;
 use super::step::StepInputs;
-use super::task_losses::{PartOfBatch, TaskLosses, loss_of, share_of};
-use crate::training::reduce::sum_parameter_gradients;
-use crate::{Model, Result};
+use super::task_losses::{PartOfBatch, TaskLosses, has_labels, loss_of, share_of};
+use crate::training::reduce::summed;
+use crate::{Inputs, Model, Result};
 
 /// Fixed weights, from the recipe.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub(super) struct WeightedSum {
 }
 
 impl WeightedSum {
-    /// The sum over all tasks that `model` trains, in `accumulate` parts of every batch.
+    /// The sum over all tasks that `model` trains, in as many parts of every batch as `accumulate` says.
     ///
     /// # Errors
     /// No task, or a weight that is negative or not finite.
@@ -42,28 +42,30 @@ impl WeightedSum {
             true => self.by_parts(inputs, scale)?,
             false => self.whole(inputs, scale)?,
         };
-        let params = model.store.trainable();
         if let Some(scaler) = scaler {
-            scaler.unscale(&params)?;
+            scaler.unscale(&model.store.trainable())?;
         }
-        sum_parameter_gradients(&model.ranks, &params)?;
         let losses = self.losses.of_whole(model, losses)?;
         let terms = losses.iter().enumerate().map(|(index, loss)| self.weights.term(index, loss));
         let total = terms.reduce(|sum, term| sum + term);
-        let loss = total.map_or(0.0, |total| total.double_value(&[]));
+        let loss = total.unwrap_or_else(|| Tensor::from(0f64));
         let losses = self.losses.named(model, losses);
-        Ok(Pass { loss, has_gradients: true, losses, penalty: None, balanced: None })
+        Ok(Pass { losses, ..Pass::of(loss) })
     }
 
     fn whole(&self, inputs: StepInputs, scale: f64) -> Result<Vec<LossValue>> {
         let StepInputs { model, batch, .. } = inputs;
-        let mut losses = Vec::new();
-        model.backward_by_head(batch.images, batch.seed, |index, output| {
-            let loss = loss_of(model, index, output, batch.batch)?;
-            let term = self.weights.term(losses.len(), &loss);
-            losses.push(without_graph(loss));
+        let mut losses = self.nothing(model);
+        let texts = model.texts(batch.batch)?;
+        let read = Inputs { images: batch.images(), texts: texts.as_ref() };
+        let unread = model.unread(|index| has_labels(model, index, batch.batch));
+        model.backward_without(&unread, read, batch.seed, |index, output| {
+            let (place, loss) = (self.losses.place(index), loss_of(model, index, output, batch)?);
+            let term = self.weights.term(place, &loss);
+            losses[place] = without_graph(loss);
             Ok(if scale == 1.0 { term } else { term * scale })
         })?;
+        model.without_gradient(&unread)?;
         Ok(losses)
     }
 
@@ -72,24 +74,35 @@ impl WeightedSum {
     fn by_parts(&self, inputs: StepInputs, scale: f64) -> Result<Vec<LossValue>> {
         let StepInputs { model, batch, .. } = inputs;
         let all = self.losses.label_sums(model, batch.batch)?;
-        let mut losses: Vec<LossValue> = Vec::new();
-        for (part, rows) in parts(batch.batch.names.len(), self.accumulate).enumerate() {
-            let images = batch.images.narrow(0, rows.start as i64, rows.len() as i64);
-            let mut place = 0;
-            model.backward_by_head(&images, part_seed(batch.seed, part), |index, output| {
-                let rows = rows.clone();
-                let of = PartOfBatch { batch: batch.batch, rows, all: &all[place] };
+        // Of the whole batch, as in one process.
+        let unread = model.unread(|index| all[self.losses.place(index)][0] > 0.0);
+        let mut losses = self.nothing(model);
+        let parts: Vec<_> = parts(batch.batch.names.len(), self.accumulate).collect();
+        for (part, rows) in parts.iter().enumerate() {
+            // The others wait for the gradients of all parts.
+            let buckets = model.gradient_buckets().filter(|_| part + 1 == parts.len());
+            let images = batch.images().narrow(0, rows.start as i64, rows.len() as i64);
+            let minimised = |index: usize, output: &Tensor| {
+                let (rows, place) = (rows.clone(), self.losses.place(index));
+                let of = PartOfBatch { batch, rows, all: &all[place] };
                 let share = share_of(model, index, output, of)?;
                 let term = self.weights.term(place, &share);
-                match losses.get_mut(place) {
-                    Some(sum) => sum.loss = &sum.loss + share.loss.detach(),
-                    None => losses.push(without_graph(share)),
-                }
-                place += 1;
+                let sum = &losses[place].loss + share.loss.detach();
+                losses[place] = LossValue { loss: sum, labelled: share.labelled };
                 Ok(if scale == 1.0 { term } else { term * scale })
-            })?;
+            };
+            let seed = part_seed(batch.seed, part);
+            summed(buckets, || model.backward_without(&unread, &images, seed, minimised))?;
         }
+        model.without_gradient(&unread)?;
         Ok(losses)
+    }
+
+    /// The losses of tasks without labels.
+    fn nothing(&self, model: &Model) -> Vec<LossValue> {
+        let zero = |kind| Tensor::zeros([], (kind, model.store.device()));
+        let one = |_| LossValue { loss: zero(Kind::Float), labelled: zero(Kind::Int64) };
+        (0..self.losses.len()).map(one).collect()
     }
 }
 

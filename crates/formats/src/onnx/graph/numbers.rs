@@ -23,6 +23,24 @@ impl Graph<'_> {
         Ok(Wire { name, rank: 2, constant: None })
     }
 
+    /// A tensor `name` that follows from the constants, in the file.
+    pub(in crate::onnx) fn computed(
+        &mut self,
+        name: &str,
+        of: impl FnOnce(&[Tensor]) -> Tensor,
+    ) -> Result<Wire, String> {
+        let tensor = of(self.constants);
+        self.initializer(name, &tensor)?;
+        Ok(Wire { name: name.into(), rank: tensor.dim(), constant: None })
+    }
+
+    /// A byte as a tensor without axes.
+    pub(in crate::onnx) fn byte(&mut self, byte: u8) -> Result<Wire, String> {
+        let name = format!("u{byte}");
+        self.initializer(&name, &Tensor::from(i64::from(byte)).to_kind(Kind::Uint8))?;
+        Ok(Wire { name, rank: 0, constant: None })
+    }
+
     /// No tensor, where an operator may do without.
     pub(in crate::onnx) fn nothing(&self) -> Wire {
         Wire { name: String::new(), rank: 0, constant: None }

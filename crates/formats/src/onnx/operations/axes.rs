@@ -184,12 +184,12 @@ pub(super) fn unsqueeze(graph: &mut Graph, call: &Call) -> Result<Wire, String> 
 }
 
 /// `(x, axes, whether they stay)`.
-pub(super) fn mean(graph: &mut Graph, call: &Call) -> Result<Wire, String> {
-    let (x, means, kept) = (call.wire(0)?, call.integers(1)?, call.flag(2)?);
-    let axes = graph.integers(&means)?;
-    let rank = if kept { x.rank } else { x.rank - means.len().min(x.rank) };
+pub(super) fn reduce(graph: &mut Graph, call: &Call, operator: &str) -> Result<Wire, String> {
+    let (x, over, kept) = (call.wire(0)?, call.integers(1)?, call.flag(2)?);
+    let axes = graph.integers(&over)?;
+    let rank = if kept { x.rank } else { x.rank - over.len().min(x.rank) };
     let keep = vec![AttributeProto::int("keepdims", kept.into())];
-    graph.node("ReduceMean", &[x, &axes], keep, rank)
+    graph.node(operator, &[x, &axes], keep, rank)
 }
 
 fn fixed(rest: i64) -> Extent {

@@ -14,7 +14,8 @@ const STRING: i32 = 3;
 const INTS: i32 = 7;
 
 /// `TensorProto.DataType`, and the same in LibTorch's words.
-const KINDS: [(i32, Kind); 3] = [(1, Kind::Float), (7, Kind::Int64), (9, Kind::Bool)];
+const KINDS: [(i32, Kind); 5] =
+    [(1, Kind::Float), (2, Kind::Uint8), (3, Kind::Int8), (7, Kind::Int64), (9, Kind::Bool)];
 
 // The bytes of numbers go into the file as they are, and ONNX's are little-endian.
 const _: () = assert!(cfg!(target_endian = "little"));

@@ -1,5 +1,6 @@
 //! Gradient sign dropout (Chen et al., GradDrop, NeurIPS 2020, arXiv 2010.06808).
 
+use polyptych_kernels::upload;
 use polyptych_registry::Part;
 use polyptych_tensor::Tensor;
 use rand::Rng;
@@ -81,8 +82,7 @@ impl GradientAggregator for Graddrop {
         norms(gradients, info)?;
         let mut rng = info.seed().rng(3);
         let coin: Vec<f32> = (0..gradients.size()[1]).map(|_| rng.random()).collect();
-        let coin =
-            Tensor::from_slice(&coin).to_device(gradients.device()).to_kind(gradients.kind());
+        let coin = upload(&[&coin], gradients.device())?.to_kind(gradients.kind());
         Ok(self.drop(gradients, &coin))
     }
 }

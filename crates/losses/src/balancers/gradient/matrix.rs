@@ -1,6 +1,7 @@
 //! The task gradients as rows of one tensor.
 
 use ndarray::Array2;
+use polyptych_tensor::device::vector;
 use polyptych_tensor::{Device, Kind, Tensor};
 
 use crate::balancers::gradient::gram::Gram;
@@ -75,7 +76,7 @@ pub(crate) fn weighted_sum(gradients: &Tensor, weights: &[f64]) -> Tensor {
 
 /// One number for each task gradient, `[T, 1]`, as the task gradients' type.
 pub(crate) fn column(gradients: &Tensor, numbers: &[f64]) -> Tensor {
-    Tensor::from_slice(numbers).unsqueeze(1).to_kind(gradients.kind()).to_device(gradients.device())
+    vector(numbers, gradients.kind(), gradients.device()).unsqueeze(1)
 }
 
 /// The moving task gradients of all tasks; those of tasks without labels stay.
@@ -103,8 +104,8 @@ impl Buffer {
                 return Err(error);
             }
         };
-        let tasks: Vec<i64> = info.tasks().iter().map(|task| *task as i64).collect();
-        let tasks = Tensor::from_slice(&tasks).to_device(target.device());
+        let tasks: Vec<f64> = info.tasks().iter().map(|task| *task as f64).collect();
+        let tasks = vector(&tasks, Kind::Int64, target.device());
         let mut buffer = buffer.to_kind(target.kind());
         let gradients = buffer.index_select(0, &tasks).lerp(target, fraction);
         let _ = buffer.index_copy_(0, &tasks, &gradients);

@@ -36,7 +36,7 @@ pub(super) fn note(folder: &Path, run: Run) -> Result<()> {
     let origin = Origin::read();
     let run = Run { commit: origin.git.short(), ..run };
     all.insert(run.key(), run);
-    page::write(&json, &(serde_json::to_string_pretty(&all)? + "\n"))?;
+    page::write_data(&json, &all)?;
     let runs: Vec<&Run> = all.values().collect();
     page::write(&path("svg"), &plot::draw(&runs)?)?;
     let block = page::generated("cargo xtask bench --roofline", &block(&runs, &origin));

@@ -26,31 +26,39 @@ scores() { # task, value
 }
 
 train() {
-    out= seed= tasks=both
+    out= seed= tasks=both rate=0 steps=10
     while [ $# -gt 0 ]; do
         case $1 in
             --out) out=$2; shift ;;
-            --resume) out=$2; seed=$(cat "$out/seed"); shift ;;
+            --resume) out=$2; seed=$(cat "$out/seed"); steps=$(cat "$out/steps"); shift ;;
             --tasks) tasks=$2; shift ;;
-            --set) case $2 in seed=*) seed=${2#seed=} ;; esac; shift ;;
+            --set)
+                case $2 in
+                    seed=*) seed=${2#seed=} ;;
+                    train.lr=*) rate=${2#train.lr=0.00} ;;
+                    train.steps=*) steps=${2#train.steps=} ;;
+                esac
+                shift
+                ;;
         esac
         shift
     done
     mkdir -p "$out/checkpoints"
     echo "$seed" > "$out/seed"
-    printf '[train]\nsteps = 10\n' > "$out/recipe.toml"
+    echo "$steps" > "$out/steps"
+    printf '[train]\nsteps = %s\n' "$steps" > "$out/recipe.toml"
     if [ -e "$root/fail" ]; then rm "$root/fail"; exit 1; fi
     if [ -e "$root/interrupt" ]; then
         rm "$root/interrupt"
         mkdir -p "$out/checkpoints/step-00000005"
         exit 130
     fi
-    mkdir -p "$out/checkpoints/step-00000010"
+    mkdir -p "$out/checkpoints/step-$(printf %08d "$steps")"
     for step in 1 2 3 4 5 6 7; do
         echo "{\"step\":$step,\"wall_ms\":$(base "$out").5}" >> "$out/metrics.jsonl"
     done
     echo '{"step":7,"peak_resident_bytes":1048576}' >> "$out/metrics.jsonl"
-    birds=$(($(base "$out") + seed))
+    birds=$(($(base "$out") + seed % 1000 + rate))
     cars=$((birds + 10))
     case $tasks in
         birds) list=$(scores birds $birds) ;;

@@ -3,17 +3,15 @@
 use std::sync::Arc;
 
 use polyptych_registry::Part;
-use polyptych_tensor::{Plan, Scope, Tensors};
+use polyptych_tensor::Tensors;
 use serde_json::{Map, Value, json};
 
 use super::super::config::NORM_EPS;
 use super::config::SwinV2Config;
 use super::parameters;
 use crate::architectures::architecture::{
-    Ambiguity, Architecture, ModelArgs, TimmModel, has_rest, shared,
+    Ambiguity, Architecture, TimmModel, has_rest, timm_answers,
 };
-use crate::architectures::summary::Summary;
-use crate::backbone::{Backbone, Options};
 use crate::error::Result;
 
 /// No tensor depends on the windows.
@@ -21,6 +19,7 @@ const WINDOWS: Ambiguity = Ambiguity {
     key: "window_size",
     expected: "one that the tensors tell",
     found: "none: Swin V2 computes its biases for any window; choose the backbone.name",
+    settled_by: Some("window_size"),
 };
 
 impl Part for SwinV2Config {
@@ -33,35 +32,7 @@ impl Part for SwinV2Config {
 }
 
 impl Architecture for SwinV2Config {
-    fn variants(&self) -> Vec<(&'static str, Arc<dyn Architecture>)> {
-        shared(Self::variants())
-    }
-
-    fn summary(&self) -> Summary {
-        self.summarized()
-    }
-
-    fn image(&self) -> (i64, [i64; 2]) {
-        (self.in_chans, self.img_size)
-    }
-
-    fn num_classes(&self) -> i64 {
-        self.num_classes
-    }
-
-    fn with(&self, args: ModelArgs) -> Arc<dyn Architecture> {
-        Arc::new(Self {
-            img_size: args.img_size.unwrap_or(self.img_size),
-            num_classes: args.num_classes.unwrap_or(self.num_classes),
-            in_chans: args.in_chans.unwrap_or(self.in_chans),
-            drop_path_rate: args.drop_path_rate.unwrap_or(self.drop_path_rate),
-            ..self.clone()
-        })
-    }
-
-    fn init(&self, scope: &Scope, plan: &dyn Plan, options: Options) -> Result<Box<dyn Backbone>> {
-        Ok(Box::new(SwinV2Config::init(self, scope, plan, options)?))
-    }
+    timm_answers!();
 
     fn classifier(&self) -> &'static str {
         "head.fc"
@@ -71,20 +42,12 @@ impl Architecture for SwinV2Config {
         Some(("norm", self.plain().num_features()))
     }
 
-    fn summary_of(&self, tensors: &Tensors) -> Option<Summary> {
-        Self::summary_of_tensors(tensors)
-    }
-
     fn config_of(
         &self,
         tensors: &Tensors,
         fields: &Map<String, Value>,
     ) -> Option<Arc<dyn Architecture>> {
         Some(Arc::new(Self::of_tensors(tensors, fields)?))
-    }
-
-    fn has_parameter(&self, name: &str) -> bool {
-        parameters::has_parameter(name)
     }
 
     fn ambiguity(&self) -> Option<Ambiguity> {

@@ -1,0 +1,201 @@
+//! Numbers of HDF5 files, MATLAB's version 7.3 among them, whose axes stand the other way round.
+//!
+//! `hdf5-reader` parses the format; nothing is mapped into memory, and no other file is opened,
+//! whatever links say.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use half::f16;
+use hdf5_reader::storage::{BytesStorage, DynStorage, FileStorage};
+use hdf5_reader::{ByteOrder, Dataset, Datatype, H5Type, Hdf5File, OpenOptions};
+use hdf5_reader::{SliceInfo, SliceInfoElem};
+use ndarray::{ArrayD, IxDyn};
+
+use super::bounds::{Decoded, MAX_BYTES};
+
+/// How MATLAB's files begin, in front of what HDF5 begins with.
+const MATLAB: &[u8] = b"MATLAB 7.3";
+/// Longest piece that a file may be stored in.
+const MOST_CHUNK: usize = 256 << 20;
+/// Most numbers that are read at once: 1 GiB as they are held.
+const MOST_NUMBERS: u64 = 1 << 27;
+/// Longest description of an array.
+const MOST_HEADER: usize = 1 << 20;
+
+/// A file, opened.
+#[derive(Debug)]
+pub(crate) struct Hdf5 {
+    file: Handle,
+    /// Whether axes stand the other way round.
+    reversed: bool,
+}
+
+/// An array of numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct About {
+    pub(crate) name: String,
+    /// As the file has it.
+    pub(crate) shape: Vec<u64>,
+    /// Whether each number is a byte.
+    pub(crate) bytes: bool,
+}
+
+struct Handle(Hdf5File);
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hdf5File")
+    }
+}
+
+/// Whether a file begins as MATLAB's version 7.3 does.
+pub(crate) fn is_matlab(bytes: &[u8]) -> bool {
+    bytes.starts_with(MATLAB)
+}
+
+/// Reads the array `name`, `group/name` in a group.
+pub(crate) fn array(bytes: &[u8], name: &str) -> Decoded<ArrayD<f64>> {
+    let storage = Arc::new(BytesStorage::new(bytes.to_vec()));
+    Hdf5::of(storage, is_matlab(bytes))?.array(name)
+}
+
+impl Hdf5 {
+    /// Opens a file, of which arrays are read when they are asked for.
+    pub(crate) fn open(path: &Path) -> std::io::Result<Decoded<Self>> {
+        let mut file = File::open(path)?;
+        let mut head = [0; MATLAB.len()];
+        let read = file.read(&mut head)?;
+        let storage = FileStorage::from_file(file).map_err(|error| error.to_string());
+        Ok(storage.and_then(|storage| Self::of(Arc::new(storage), is_matlab(&head[..read]))))
+    }
+
+    fn of(storage: DynStorage, reversed: bool) -> Decoded<Self> {
+        let options = OpenOptions::default()
+            .with_chunk_cache_bytes(0)
+            .with_max_chunk_bytes(MOST_CHUNK)
+            .with_max_read_bytes(MAX_BYTES as usize)
+            .with_max_object_header_bytes(MOST_HEADER);
+        let file = Hdf5File::from_storage_with_options(storage, options).map_err(said)?;
+        Ok(Self { file: Handle(file), reversed })
+    }
+
+    /// The arrays of numbers that stand in no group.
+    pub(crate) fn arrays(&self) -> Decoded<Vec<About>> {
+        let root = self.file.0.root_group().map_err(said)?;
+        let (_, names) = root.member_names().map_err(said)?;
+        let about = |name: String| {
+            // What is of a type that is not known is no array of numbers.
+            let data = root.dataset(&name).ok()?;
+            let numeric = Number::width(data.dtype()) > 0;
+            let bytes = matches!(data.dtype(), Datatype::FixedPoint { size: 1, signed: false, .. });
+            numeric.then(|| About { name, shape: data.shape().to_vec(), bytes })
+        };
+        Ok(names.into_iter().filter_map(about).collect())
+    }
+
+    /// The whole array `name`.
+    pub(crate) fn array(&self, name: &str) -> Decoded<ArrayD<f64>> {
+        let data = self.dataset(name)?;
+        self.read(&data, &SliceInfo::all(data.ndim()), data.shape())
+    }
+
+    /// What stands at place `row` of the first axis of the file's array `name`.
+    pub(crate) fn row(&self, name: &str, row: u64) -> Decoded<ArrayD<f64>> {
+        let data = self.dataset(name)?;
+        let mut part = SliceInfo::all(data.ndim());
+        let first = part.selections.first_mut().ok_or("expected an axis of rows, found none")?;
+        *first = SliceInfoElem::Index(row);
+        self.read(&data, &part, &data.shape()[1..])
+    }
+
+    fn dataset(&self, name: &str) -> Decoded<Dataset> {
+        self.file.0.dataset(name).map_err(|error| {
+            let names = self.arrays().unwrap_or_default();
+            let names: Vec<String> = names.into_iter().map(|about| about.name).collect();
+            format!("no array {name}, found [{}] ({error})", names.join(", "))
+        })
+    }
+
+    /// Numbers of a part that has this shape.
+    fn read(&self, data: &Dataset, part: &SliceInfo, shape: &[u64]) -> Decoded<ArrayD<f64>> {
+        if Number::width(data.dtype()) == 0 {
+            return Err(format!("expected numbers, found {:?}", data.dtype()));
+        }
+        let count = shape.iter().try_fold(1, |count: u64, &side| count.checked_mul(side));
+        if count.is_none_or(|count| count > MOST_NUMBERS) {
+            return Err(format!("shape {shape:?}, expected at most {MOST_NUMBERS} numbers"));
+        }
+        let found = data.read_slice::<Number>(part).map_err(said)?;
+        let shape = found.shape().to_vec();
+        let numbers = found.into_raw_vec_and_offset().0.into_iter();
+        let numbers: Vec<f64> = numbers.map(|number| number.0).collect();
+        let array = ArrayD::from_shape_vec(IxDyn(&shape), numbers);
+        let array = array.map_err(|error| error.to_string())?;
+        Ok(if self.reversed { array.reversed_axes() } else { array })
+    }
+}
+
+fn said(error: hdf5_reader::error::Error) -> String {
+    error.to_string()
+}
+
+/// A number of any type.
+#[derive(Clone, Copy)]
+struct Number(f64);
+
+impl Number {
+    /// Bytes of a number; 0 where it is none.
+    fn width(kind: &Datatype) -> usize {
+        match kind {
+            Datatype::FixedPoint { size: size @ (1 | 2 | 4 | 8), .. }
+            | Datatype::FloatingPoint { size: size @ (2 | 4 | 8), .. } => usize::from(*size),
+            _ => 0,
+        }
+    }
+}
+
+impl H5Type for Number {
+    fn hdf5_type() -> Datatype {
+        f64::hdf5_type()
+    }
+
+    fn from_bytes(bytes: &[u8], kind: &Datatype) -> hdf5_reader::error::Result<Self> {
+        let width = Self::width(kind);
+        let mut eight = [0; 8];
+        let (Some(bytes), true) = (bytes.get(..width), width > 0) else {
+            let (expected, actual) = ("a number".to_owned(), format!("{kind:?}"));
+            return Err(hdf5_reader::error::Error::TypeMismatch { expected, actual });
+        };
+        eight[..width].copy_from_slice(bytes);
+        let order = match kind {
+            Datatype::FixedPoint { byte_order, .. } => byte_order,
+            Datatype::FloatingPoint { byte_order, .. } => byte_order,
+            _ => &ByteOrder::LittleEndian,
+        };
+        if *order == ByteOrder::BigEndian {
+            eight[..width].reverse();
+        }
+        let whole = u64::from_le_bytes(eight);
+        Ok(Self(match kind {
+            Datatype::FloatingPoint { size: 2, .. } => f16::from_bits(whole as u16).to_f64(),
+            Datatype::FloatingPoint { size: 4, .. } => f32::from_bits(whole as u32).into(),
+            Datatype::FloatingPoint { .. } => f64::from_bits(whole),
+            Datatype::FixedPoint { signed: true, size, .. } => {
+                // The sign moves to where a wider number has it.
+                let unused = 64 - 8 * u32::from(*size);
+                ((whole << unused) as i64 >> unused) as f64
+            }
+            _ => whole as f64,
+        }))
+    }
+
+    fn element_size(kind: &Datatype) -> usize {
+        Self::width(kind)
+    }
+}
+
+#[cfg(test)]
+mod tests;

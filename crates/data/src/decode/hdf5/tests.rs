@@ -1,0 +1,77 @@
+//! Files that h5py wrote (`tests/hdf5/generate.py`), and files that are spoilt.
+
+use super::*;
+
+fn folder() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hdf5")
+}
+
+fn bytes(name: &str) -> Vec<u8> {
+    std::fs::read(folder().join(name)).unwrap()
+}
+
+#[test]
+fn numbers_of_any_type_are_what_h5py_wrote() {
+    for version in ["earliest", "latest"] {
+        let file = bytes(&format!("frame-{version}.hdf5"));
+        let half = array(&file, "dataset").unwrap();
+        assert_eq!(half.shape(), [4, 6]);
+        assert!(half.iter().enumerate().all(|(at, &value)| value == at as f64 / 4.0 - 1.0));
+        let big_endian = array(&file, "geometry/normal").unwrap();
+        assert_eq!(big_endian.shape(), [4, 6, 3]);
+        assert!(big_endian.iter().enumerate().all(|(at, &value)| value == at as f64));
+        let signed = array(&file, "geometry/class").unwrap();
+        assert!(signed.iter().enumerate().all(|(at, &value)| value == (at % 5) as f64 - 1.0));
+    }
+}
+
+#[test]
+fn axes_of_matlab_stand_the_other_way_round() {
+    let images = array(&bytes("nyu.mat"), "images").unwrap();
+    assert_eq!(images.shape(), [4, 6, 3, 3]);
+    let file = Hdf5::open(&folder().join("nyu.mat")).unwrap().unwrap();
+    let row = file.row("images", 2).unwrap();
+    assert_eq!(row.shape(), [4, 6, 3]);
+    // Channel 1, column 5, row 3 of image 2, as Python has it.
+    assert_eq!(row[[3, 5, 1]], f64::from((2 * 3 + 1) * 24 + 5 * 4 + 3));
+    assert_eq!(row, images.index_axis(ndarray::Axis(3), 2).into_owned());
+    let depth = file.row("depths", 1).unwrap();
+    assert_eq!(depth[[3, 5]], f64::from(24 + 23) / 8.0 + 0.5);
+    let mut names: Vec<String> =
+        file.arrays().unwrap().into_iter().map(|about| about.name).collect();
+    names.sort();
+    assert_eq!(names, ["accelData", "depths", "images", "labels"]);
+}
+
+#[test]
+fn what_is_not_there_is_named() {
+    let file = bytes("frame-latest.hdf5");
+    let message = array(&file, "depth").unwrap_err();
+    assert!(message.starts_with("no array depth, found [dataset]"), "{message}");
+    let message = array(&file, "words").unwrap_err();
+    assert!(message.starts_with("expected numbers, found "), "{message}");
+    assert!(array(&file, "geometry").is_err());
+    let open = Hdf5::open(&folder().join("nyu.mat")).unwrap().unwrap();
+    assert!(open.row("images", 3).is_err());
+    assert!(Hdf5::open(Path::new("no/such.h5")).is_err());
+    assert!(array(b"no such file", "dataset").is_err());
+}
+
+/// Every cut and every spoilt byte gives an error or numbers.
+#[test]
+fn a_file_that_was_cut_or_spoilt_is_refused() {
+    for name in ["nyu.mat", "frame-earliest.hdf5", "frame-latest.hdf5"] {
+        let whole = bytes(name);
+        let names = ["depths", "dataset", "geometry/normal"];
+        let read = |bytes: &[u8]| names.map(|name| array(bytes, name).is_ok());
+        assert!(read(&whole).contains(&true));
+        for length in (0..whole.len()).step_by(whole.len() / 60) {
+            read(&whole[..length]);
+        }
+        for place in (0..whole.len()).step_by(7) {
+            let mut spoilt = whole.clone();
+            spoilt[place] ^= 0xff;
+            read(&spoilt);
+        }
+    }
+}

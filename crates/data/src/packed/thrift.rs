@@ -1,0 +1,135 @@
+//! What the directory of a Parquet file claims, compared with its length.
+//!
+//! The directory is a structure in Thrift's compact protocol. Lists of what takes no room, such as
+//! truths that nobody reads, would keep a reader busy for as many steps as they claim; here every
+//! element takes one byte or more, as the protocol has it.
+
+/// Structures within one another.
+const DEEPEST: usize = 32;
+
+/// Checks all lengths within one structure at the start of `bytes`.
+///
+/// # Errors
+/// What is longer than what is left, in words.
+pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
+    Walk { rest: bytes }.structure(DEEPEST)
+}
+
+struct Walk<'a> {
+    rest: &'a [u8],
+}
+
+impl Walk<'_> {
+    fn structure(&mut self, deeper: usize) -> Result<(), String> {
+        let deeper = deeper.checked_sub(1).ok_or("structures are too deep")?;
+        loop {
+            let header = self.byte()?;
+            if header == 0 {
+                return Ok(());
+            }
+            if header >> 4 == 0 {
+                self.number()?;
+            }
+            // The truth of a field stands in its header.
+            match header & 15 {
+                1 | 2 => {}
+                kind => self.value(kind, deeper)?,
+            }
+        }
+    }
+
+    fn value(&mut self, kind: u8, deeper: usize) -> Result<(), String> {
+        match kind {
+            1..=3 => self.take(1),
+            4..=6 => self.number().map(drop),
+            7 => self.take(8),
+            8 => {
+                let length = self.number()?;
+                self.take(length)
+            }
+            9 | 10 => self.list(deeper),
+            11 => self.map(deeper),
+            12 => self.structure(deeper),
+            other => Err(format!("expected a kind of value from 1 to 12, found {other}")),
+        }
+    }
+
+    fn list(&mut self, deeper: usize) -> Result<(), String> {
+        let header = self.byte()?;
+        let count = match header >> 4 {
+            15 => self.number()?,
+            few => u64::from(few),
+        };
+        self.fits(count)?;
+        let deeper = deeper.checked_sub(1).ok_or("lists are too deep")?;
+        (0..count).try_for_each(|_| self.value(header & 15, deeper))
+    }
+
+    fn map(&mut self, deeper: usize) -> Result<(), String> {
+        let count = self.number()?;
+        if count == 0 {
+            return Ok(());
+        }
+        self.fits(count)?;
+        let kinds = self.byte()?;
+        let deeper = deeper.checked_sub(1).ok_or("maps are too deep")?;
+        (0..count).try_for_each(|_| {
+            self.value(kinds >> 4, deeper)?;
+            self.value(kinds & 15, deeper)
+        })
+    }
+
+    fn fits(&self, count: u64) -> Result<(), String> {
+        let left = self.rest.len() as u64;
+        match count <= left {
+            true => Ok(()),
+            false => Err(format!("{count} values are claimed, {left} bytes are left")),
+        }
+    }
+
+    fn take(&mut self, length: u64) -> Result<(), String> {
+        self.fits(length)?;
+        self.rest = &self.rest[length as usize..];
+        Ok(())
+    }
+
+    fn byte(&mut self) -> Result<u8, String> {
+        let (&first, rest) = self.rest.split_first().ok_or("the file was cut off")?;
+        self.rest = rest;
+        Ok(first)
+    }
+
+    /// Seven bits in each byte, the least first.
+    fn number(&mut self) -> Result<u64, String> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            number |= u64::from(byte & 127) << shift;
+            if byte < 128 {
+                return Ok(number);
+            }
+        }
+        Err("expected a number of ten bytes or fewer".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_claims_more_than_it_holds_is_refused() {
+        // A field of one number, a text of two letters, a list of two numbers, the end.
+        let whole = [0x15, 0x04, 0x18, 2, b'a', b'b', 0x19, 0x25, 1, 2, 0];
+        assert_eq!(check(&whole), Ok(()));
+        for length in 0..whole.len() {
+            assert!(check(&whole[..length]).is_err(), "{length}");
+        }
+        // A list of 300 million truths, which take no room in a careless reader.
+        let truths = [0x19, 0xf1, 0x80, 0xc6, 0x86, 0x8f, 0x01, 1, 0];
+        let message = check(&truths).unwrap_err();
+        assert_eq!(message, "300000000 values are claimed, 2 bytes are left");
+        assert_eq!(check(&[0x1c; 40]).unwrap_err(), "structures are too deep");
+        assert_eq!(check(&[0x1d]).unwrap_err(), "expected a kind of value from 1 to 12, found 13");
+    }
+}

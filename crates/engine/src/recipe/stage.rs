@@ -1,0 +1,135 @@
+//! `[[stage]]`: parts of a run that train one after the other.
+
+use std::path::Path;
+
+use toml::{Table, Value};
+
+use super::config::Recipe;
+use super::parse::parse_edited;
+use super::runs::{StageRecipe, StageResult};
+use crate::{Error, Result};
+
+/// What stands in front of a stage's name where its folder is meant.
+const STAGE: &str = "stage:";
+
+impl Recipe {
+    /// The recipe of the stage at `index`, which is part of the run in the folder `run`.
+    ///
+    /// # Errors
+    /// A field that no recipe has, a value that does not fit, a stage that is not an earlier one.
+    pub fn of_stage(&self, index: usize, run: &Path) -> Result<Self> {
+        let stage = &self.stage[index];
+        let origin = format!("{}: stage.{index}", self.name);
+        let plain = Self {
+            stage: Vec::new(),
+            compare: Vec::new(),
+            stage_name: Some(stage.name.clone()),
+            ..self.clone()
+        };
+        parse_edited(&origin, &plain.to_toml()?, &stage.set, |table| {
+            keep_tasks(table, &stage.tasks)?;
+            begin(table, &self.stage[..=index], run)?;
+            table.iter_mut().try_for_each(|(_, value)| place(value, &self.stage[..index], run))
+        })
+    }
+}
+
+/// Leaves the tasks of `names` in the table of a recipe.
+fn keep_tasks(table: &mut Table, names: &[String]) -> Result<(), (String, String)> {
+    let Some(Value::Table(tasks)) = table.get_mut("tasks").filter(|_| !names.is_empty()) else {
+        return Ok(());
+    };
+    if let Some(name) = names.iter().find(|name| !tasks.contains_key(*name)) {
+        let known = tasks.keys().cloned().collect::<Vec<_>>().join(", ");
+        return Err(("tasks".into(), format!("expected some of {known}, found {name}")));
+    }
+    tasks.retain(|name, _| names.iter().any(|kept| kept == name));
+    Ok(())
+}
+
+/// Names the weights that the last of `stages` begins with.
+fn begin(table: &mut Table, stages: &[StageRecipe], run: &Path) -> Result<(), (String, String)> {
+    let Some((stage, earlier)) = stages.split_last() else { return Ok(()) };
+    let folder = match (stage.from.as_str(), earlier.last()) {
+        ("previous", Some(previous)) if !table.contains_key("extend") && !stage.sets_weights() => {
+            previous.folder(run)
+        }
+        ("previous" | "fresh", _) => return Ok(()),
+        (name, _) => match earlier.iter().find(|stage| stage.name == name) {
+            Some(stage) => stage.folder(run),
+            None if Path::new(name).join(crate::run::RECIPE).exists() => name.into(),
+            None => {
+                let reason = format!(
+                    "expected previous, fresh, the folder of a run, or an earlier stage ({}), found \
+                     {name}",
+                    names(earlier)
+                );
+                return Err(("from".into(), reason));
+            }
+        },
+    };
+    if let Some(Value::Table(backbone)) = table.get_mut("backbone") {
+        backbone.insert("weights".into(), Value::String(folder.display().to_string()));
+    }
+    Ok(())
+}
+
+/// Puts folders in the place of names of stages.
+fn place(value: &mut Value, earlier: &[StageRecipe], run: &Path) -> Result<(), (String, String)> {
+    match value {
+        Value::String(text) => {
+            let Some(name) = text.strip_prefix(STAGE) else { return Ok(()) };
+            let Some(stage) = earlier.iter().find(|stage| stage.name == name) else {
+                let known = names(earlier);
+                let reason = format!("expected an earlier stage ({known}), found {name}");
+                return Err((text.clone(), reason));
+            };
+            *text = stage.folder(run).display().to_string();
+            Ok(())
+        }
+        Value::Array(list) => list.iter_mut().try_for_each(|value| place(value, earlier, run)),
+        Value::Table(table) => {
+            table.iter_mut().try_for_each(|(_, value)| place(value, earlier, run))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn names(stages: &[StageRecipe]) -> String {
+    let names: Vec<&str> = stages.iter().map(|stage| stage.name.as_str()).collect();
+    if names.is_empty() { "there is none".into() } else { names.join(", ") }
+}
+
+/// Checks the stages of `recipe`, whose file is `origin`, and the recipe of each.
+///
+/// # Errors
+/// A name that stands twice or cannot be that of a folder; a last stage that is not kept; whatever
+/// is wrong with a stage's recipe.
+pub(super) fn validate(recipe: &Recipe, origin: &str) -> Result<()> {
+    let stages = &recipe.stage;
+    let wrong = |index: usize, key: &str, reason: String| {
+        let key = format!("stage.{index}.{key}");
+        Err(Error::Recipe { origin: origin.into(), key, reason })
+    };
+    for (index, stage) in stages.iter().enumerate() {
+        let name = &stage.name;
+        let letter = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if name.is_empty() || !name.chars().all(letter) {
+            let reason = format!("expected letters, digits, - and _, found `{name}`");
+            return wrong(index, "name", reason);
+        }
+        if ["previous", "fresh"].contains(&name.as_str()) {
+            return wrong(index, "name", format!("expected another name, found {name}"));
+        }
+        if stages[..index].iter().any(|earlier| earlier.name == *name) {
+            return wrong(index, "name", format!("expected every name once, found {name} twice"));
+        }
+        if stage.result != StageResult::Keep && index + 1 == stages.len() {
+            let reason =
+                "expected keep for the last stage, whose result is the run's, found another";
+            return wrong(index, "result", reason.into());
+        }
+        recipe.of_stage(index, Path::new(""))?;
+    }
+    Ok(())
+}
