@@ -47,7 +47,7 @@ def run(rank, options, port):
     torch.set_num_threads(options.threads)
     model = model_of(options.work)
     trainable = [p for p in model.parameters() if p.requires_grad]
-    many = options.ranks > 1
+    many = options.ranks > 1 and not options.apart
     if many:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
         dist.init_process_group(
@@ -79,6 +79,7 @@ def main():
     parser.add_argument("work", choices=["lora", "full"])
     for flag in ["--ranks", "--threads", "--batch", "--steps", "--warm-up"]:
         parser.add_argument(flag, type=int, required=True)
+    parser.add_argument("--apart", action="store_true", help="processes that share nothing")
     options = parser.parse_args()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

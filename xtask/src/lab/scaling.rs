@@ -1,18 +1,18 @@
 //! `cargo xtask scaling`: what do two processes gain over one, and what does their communication
 //! cost?
 //!
-//! `polyptych train` in one process of one thread, in one of two, and in two of one, at the same
-//! batch; with `--peers` PyTorch's DDP on the same work (`benches/peers/ddp.py`).
+//! `polyptych train` in one process of one thread, in one of two, in two of one that train one
+//! model, and in two that know nothing of each other, at the same batch; with `--peers` PyTorch's DDP on the same work (`benches/peers/ddp.py`).
 
 pub(crate) mod flags;
 mod measured;
 mod page;
 mod work;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::command::Subcommand;
 use crate::lab::program::{self, Program};
@@ -38,9 +38,7 @@ impl Subcommand for Scaling {
         let mut rows = Vec::new();
         for &work in chosen {
             for layout in Layout::ALL {
-                let run =
-                    folder.join(format!("{}-{}-{}", work.name(), layout.ranks, layout.threads));
-                let measured = ours(flags, &program, &recipe, &run, (work, layout))?;
+                let measured = ours(flags, &program, &recipe, (work, layout))?;
                 rows.push(row(flags, (work, layout), OURS, measured));
                 if flags.peers {
                     let measured = peer(flags, (work, layout))?;
@@ -63,21 +61,45 @@ fn ours(
     flags: &Scaling,
     program: &Program,
     recipe: &Path,
-    run: &Path,
     (work, layout): (Work, Layout),
 ) -> Result<Measured> {
-    if run.exists() {
-        std::fs::remove_dir_all(run).with_context(|| run.display().to_string())?;
+    let runs: Vec<PathBuf> = (0..layout.models())
+        .map(|model| recipe.with_file_name(format!("{}-{layout}-{model}", work.name())))
+        .collect();
+    let mut started = Vec::new();
+    for run in &runs {
+        if run.exists() {
+            std::fs::remove_dir_all(run).with_context(|| run.display().to_string())?;
+        }
+        let mut command = training(flags, program, recipe, (work, layout));
+        command.arg("--out").arg(run).stdout(Stdio::null()).stderr(Stdio::null());
+        started.push(command.spawn().with_context(|| process::shown(&command))?);
     }
+    for (mut child, run) in started.into_iter().zip(&runs) {
+        let status = child.wait()?;
+        ensure!(status.success(), "{}: {status}", run.display());
+    }
+    Measured::mean(runs.iter().map(|run| Measured::of_run(run)).collect::<Result<_>>()?)
+}
+
+/// Training of one model, of the part of the batch that is its own.
+fn training(
+    flags: &Scaling,
+    program: &Program,
+    recipe: &Path,
+    (work, layout): (Work, Layout),
+) -> Command {
     let mut command = program.command("train");
-    command.arg(recipe).arg("--out").arg(run);
-    if layout.ranks > 1 {
+    command.arg(recipe);
+    if layout.ranks > layout.models() {
         command.args(["--nproc-per-node", &layout.ranks.to_string()]);
     }
-    let (steps, batch) = (flags.steps, flags.batch);
+    let (steps, batch) = (flags.steps, flags.batch / layout.models());
     for set in [
         work.adapter().to_owned(),
         format!("data.batch_size={batch}"),
+        // Images are drawn in the first epoch, by threads that would take the cores of the others.
+        format!("data.train.0.len={}", batch * WARM_UP),
         format!("train.steps={steps}"),
         format!("train.eval_every={steps}"),
         format!("train.save_every={steps}"),
@@ -87,8 +109,7 @@ fn ours(
     for variable in ["OMP_NUM_THREADS", "RAYON_NUM_THREADS"] {
         command.env(variable, layout.threads.to_string());
     }
-    process::step(command.stdout(Stdio::null()).stderr(Stdio::null()))?;
-    Measured::of_run(run)
+    command
 }
 
 fn peer(flags: &Scaling, (work, layout): (Work, Layout)) -> Result<Measured> {
@@ -102,6 +123,9 @@ fn peer(flags: &Scaling, (work, layout): (Work, Layout)) -> Result<Measured> {
         ("--warm-up", WARM_UP),
     ] {
         command.args([flag, &value.to_string()]);
+    }
+    if !layout.joined {
+        command.arg("--apart");
     }
     command.env("OMP_NUM_THREADS", layout.threads.to_string());
     let output = command.stderr(Stdio::inherit()).output();

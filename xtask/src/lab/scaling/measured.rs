@@ -66,6 +66,22 @@ impl Measured {
         Ok(Self { step_ms, communication_ms, bytes })
     }
 
+    /// Of several runs at once: the mean of each number.
+    ///
+    /// # Errors
+    /// No run at all.
+    pub(super) fn mean(runs: Vec<Self>) -> Result<Self> {
+        ensure!(!runs.is_empty(), "expected a run, found none");
+        let mean = |value: fn(&Self) -> f64| {
+            runs.iter().map(value).sum::<f64>() / runs.len() as f64
+        };
+        Ok(Self {
+            step_ms: mean(|run| run.step_ms),
+            communication_ms: mean(|run| run.communication_ms),
+            bytes: mean(|run| run.bytes as f64) as u64,
+        })
+    }
+
     /// Share of a step that is communication.
     pub(super) fn share(&self) -> f64 {
         self.communication_ms / self.step_ms
@@ -91,6 +107,13 @@ mod tests {
         let found = Measured::of_log(&(log + "{\"step\":6,\"evaluation\":{}}\n")).unwrap();
         assert_eq!(found, Measured { step_ms: 20.0, communication_ms: 1.5, bytes: 8 });
         assert!(Measured::of_log("").is_err());
+    }
+
+    #[test]
+    fn runs_at_once_count_alike() {
+        let of = |step_ms: f64| Measured { step_ms, communication_ms: 0.0, bytes: 0 };
+        assert_eq!(Measured::mean(vec![of(2.0), of(4.0)]).unwrap(), of(3.0));
+        assert!(Measured::mean(Vec::new()).is_err());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::measured::Measured;
+use super::measured::{Measured, WARM_UP};
 use super::work::{Layout, Work};
 use crate::lab::machine::Origin;
 use crate::lab::page;
@@ -59,10 +59,12 @@ pub(super) fn note(folder: &Path, rows: Vec<Row>, command: &str) -> Result<PathB
 }
 
 fn block(rows: &[Row], origin: &Origin) -> String {
-    let mut text = String::from(
+    let mut text = format!(
         "ViT-S/16 at 224 x 224 in float32, one head of classes, AdamW. A layout is processes x \
-         threads of each; the batch is that of all processes together. Times are medians of \
-         steps. Efficiency is the time of one process with one thread, over that of the layout and \
+         threads of each; processes \"apart\" train a model each and know nothing of each other, \
+         so that their efficiency is what the machine itself leaves of two that work at once. The \
+         batch is that of all processes together. Times are medians of steps, the first {WARM_UP} \
+         left out. Efficiency is the time of one process with one thread, over that of the layout and \
          its number of cores. Communication is what a step spends behind its backward pass until \
          all sums are there, and in all other operations of all processes, waiting for the others \
          included; of DDP it is the median step less that of a step within `no_sync`.\n\n\
@@ -71,7 +73,7 @@ fn block(rows: &[Row], origin: &Origin) -> String {
     );
     for row in rows {
         let Measured { step_ms, communication_ms, bytes } = row.measured;
-        let many = row.layout.ranks > 1;
+        let many = row.layout.ranks > row.layout.models();
         let or_none = |value: String| if many { value } else { "-".into() };
         // Writing to a string does not fail.
         let _ = writeln!(
@@ -92,7 +94,7 @@ fn block(rows: &[Row], origin: &Origin) -> String {
 }
 
 fn efficiency(row: &Row, rows: &[Row]) -> Option<f64> {
-    let one = Layout { ranks: 1, threads: 1 };
+    let one = Layout { ranks: 1, threads: 1, joined: true };
     let alone = rows.iter().find(|other| {
         (other.work, &other.program, other.layout) == (row.work, &row.program, one)
     })?;
@@ -117,7 +119,8 @@ fn projection(rows: &[Row]) -> String {
          |---|---:|---|---:|---:|---:|\n",
         SHARE * 100.0
     );
-    let ours = rows.iter().filter(|row| row.layout.ranks > 1 && row.program == OURS);
+    let many = |layout: Layout| layout.ranks > layout.models();
+    let ours = rows.iter().filter(|row| many(row.layout) && row.program == OURS);
     for row in ours {
         for (devices, joined, bandwidth, latency) in CLUSTERS {
             let bytes = row.measured.bytes;
@@ -141,7 +144,7 @@ mod tests {
     fn row(ranks: usize, step_ms: f64) -> Row {
         let measured = Measured { step_ms, communication_ms: 1.0, bytes: 8_000_000 };
         let (work, program, batch) = (Work::Lora, OURS.to_owned(), 8);
-        Row { work, program, layout: Layout { ranks, threads: 1 }, batch, measured }
+        Row { work, program, layout: Layout { ranks, threads: 1, joined: true }, batch, measured }
     }
 
     #[test]

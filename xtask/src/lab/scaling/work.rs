@@ -110,24 +110,40 @@ impl Work {
 pub(super) struct Layout {
     pub(super) ranks: usize,
     pub(super) threads: usize,
+    /// Whether the processes train one model; else each trains its own on its part of the batch,
+    /// which shows what the machine itself takes from two that work at once.
+    #[serde(default = "joined")]
+    pub(super) joined: bool,
+}
+
+const fn joined() -> bool {
+    true
 }
 
 impl Layout {
-    /// One process, the same with both cores, and two processes.
-    pub(super) const ALL: [Self; 3] = [
-        Self { ranks: 1, threads: 1 },
-        Self { ranks: 1, threads: 2 },
-        Self { ranks: 2, threads: 1 },
+    /// One process, the same with both cores, two processes, and two that know nothing of each
+    /// other.
+    pub(super) const ALL: [Self; 4] = [
+        Self { ranks: 1, threads: 1, joined: true },
+        Self { ranks: 1, threads: 2, joined: true },
+        Self { ranks: 2, threads: 1, joined: true },
+        Self { ranks: 2, threads: 1, joined: false },
     ];
 
     /// Cores that it uses.
     pub(super) fn cores(self) -> usize {
         self.ranks * self.threads
     }
+
+    /// Models that are trained, each in a run of its own.
+    pub(super) fn models(self) -> usize {
+        if self.joined { 1 } else { self.ranks }
+    }
 }
 
 impl fmt::Display for Layout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} x {}", self.ranks, self.threads)
+        let apart = if self.joined { "" } else { ", apart" };
+        write!(f, "{} x {}{apart}", self.ranks, self.threads)
     }
 }
