@@ -3,7 +3,7 @@
     python webdataset_shards.py OUT SHARD...
 
 Lines are JSON: the key of a sample, and the SHA-256 of each of its parts.
-`crates/synthetic/tests/webdataset.rs` runs it.
+`crates/synthetic/tests/made/webdataset.rs` runs it.
 """
 
 import hashlib

@@ -83,6 +83,8 @@ pub(crate) fn log(ranks: &Ranks, path: &Path) -> Result<()> {
 /// Data that cannot be opened, or a model that cannot be built.
 pub(crate) fn plan(recipe: &Recipe, size: usize, local_size: usize) -> Result<ExitCode> {
     let data = DataSets::open(recipe)?;
+    // A model that cannot be built is refused here, as training would.
+    let parameters = ParameterSummary::of_recipe(recipe)?.total();
     let images = recipe.data.batch_size.min(data.train.dataset().len());
     let (steps, batches) = (recipe.train.steps, data.eval.num_batches());
     let threads = DataSets::threads_of(local_size);
@@ -98,8 +100,7 @@ pub(crate) fn plan(recipe: &Recipe, size: usize, local_size: usize) -> Result<Ex
     if size == 1 {
         return Ok(ExitCode::SUCCESS);
     }
-    let count = ParameterSummary::of_recipe(recipe)?.total().trainable;
-    let bytes = count as usize * BYTES_OF_NUMBER;
+    let bytes = parameters.trainable as usize * BYTES_OF_NUMBER;
     say!(
         "gradients of a step: {bytes} bytes, of which a ring sends {} from each rank",
         2 * (size - 1) * bytes / size

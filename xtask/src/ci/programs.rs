@@ -95,7 +95,7 @@ fn run_all(programs: Vec<Program>) -> Result<()> {
 }
 
 impl Program {
-    /// Package and file, as in `engine/tests/resume.rs`.
+    /// Package and file, as in `engine/tests/training/resume.rs`.
     fn name(&self) -> String {
         let package = self.package.file_name().unwrap_or_default();
         format!("{}/{}", package.to_string_lossy(), self.source)
@@ -133,7 +133,7 @@ mod tests {
     fn message(test: bool, executable: &str) -> String {
         format!(
             r#"{{"manifest_path":"/a/crates/engine/Cargo.toml","profile":{{"test":{test}}},
-            "target":{{"src_path":"/a/crates/engine/tests/resume.rs"}},"executable":{executable}}}"#
+            "target":{{"src_path":"/a/crates/engine/tests/training/resume.rs"}},"executable":{executable}}}"#
         )
     }
 
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn programs_are_the_tests_among_what_cargo_has_built() {
         let found = program(&message(true, r#""/a/target/debug/deps/resume-1""#)).unwrap();
-        assert_eq!(found.name(), "engine/tests/resume.rs");
+        assert_eq!(found.name(), "engine/tests/training/resume.rs");
         assert_eq!(found.package, Path::new("/a/crates/engine"));
         assert_eq!(program(&message(false, r#""/a/target/debug/polyptych""#)), None);
         assert_eq!(program(&message(true, "null")), None);

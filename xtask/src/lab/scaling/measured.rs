@@ -72,9 +72,8 @@ impl Measured {
     /// No run at all.
     pub(super) fn mean(runs: Vec<Self>) -> Result<Self> {
         ensure!(!runs.is_empty(), "expected a run, found none");
-        let mean = |value: fn(&Self) -> f64| {
-            runs.iter().map(value).sum::<f64>() / runs.len() as f64
-        };
+        let mean =
+            |value: fn(&Self) -> f64| runs.iter().map(value).sum::<f64>() / runs.len() as f64;
         Ok(Self {
             step_ms: mean(|run| run.step_ms),
             communication_ms: mean(|run| run.communication_ms),

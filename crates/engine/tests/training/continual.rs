@@ -1,0 +1,83 @@
+//! Tasks one after the other: heads with tokens of their own, a memory of samples, a table of stages.
+use crate::common::{Until, alone, classes, train};
+use polyptych_engine::{Ranks, Recipe, StageTable, StagedRun, Trainer};
+
+const HEADS: [&str; 2] = [
+    "tasks.birds.head={name=\"task_attention\", diversity=0.5}",
+    "tasks.flowers.head={name=\"task_attention\", diversity=0.5}",
+];
+
+/// Without a union, whose tasks share one space of labels.
+fn recipe(more: &[&str]) -> Recipe {
+    let lora = "adapter={method=\"lora\", r=2, target_modules=[\"qkv\"]}";
+    let mut recipe = classes(&[&HEADS[..], &[lora, "train.eval_every=8"], more].concat());
+    recipe.union = None;
+    recipe
+}
+
+#[test]
+fn a_memory_keeps_some_samples_of_old_tasks() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let replay = "replay={tasks=[\"birds\"], samples=3}";
+    let (trainer, _) = Trainer::start(recipe(&[replay]), None, &path("some")).unwrap();
+    drop(trainer);
+    let data = polyptych_engine::DataSets::open(&recipe(&[replay])).unwrap();
+    assert_eq!(data.train.dataset().parts(), [3, 8]);
+    let message = |replay: &str| match Trainer::start(recipe(&[replay]), None, &path("refused")) {
+        Ok(_) => panic!("{replay} was taken"),
+        Err(e) => e.to_string(),
+    };
+    let said = message("replay={tasks=[\"birds\"], samples=13}");
+    assert!(said.contains("replay.samples: expected at most the 12 samples of "), "{said}");
+    for (replay, expected) in [
+        ("{tasks=[\"birds\"], samples=0}", "replay.samples: expected at least 1, found 0"),
+        ("{tasks=[\"cars\"], samples=1}", "replay.tasks: expected some of birds, flowers"),
+    ] {
+        let text = recipe(&[]).to_toml().unwrap();
+        let replay = format!("replay={replay}");
+        let said = Recipe::parse("r.toml", &text, &[replay]).unwrap_err().to_string();
+        assert!(said.contains(expected), "{said}");
+    }
+}
+
+/// Where no other parameter is shared, a task that joins changes no output of those before.
+#[test]
+fn a_task_that_joins_a_frozen_trunk_leaves_others_as_they_are() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let stages = "stage=[\
+        {name=\"birds\", tasks=[\"birds\"]}, \
+        {name=\"flowers\", set=[\"tasks.birds.weight=0.0\", \"train.weight_decay=0.0\", \
+         \"tasks.birds.head.diversity=0.0\", \"tasks.flowers.head.diversity=0.0\"]}]";
+    let frozen = recipe(&["adapter={method=\"decoder_only\"}", stages]);
+    let mut run = StagedRun::create(Ranks::ALONE, &frozen, None, &path).unwrap();
+    while let Some(index) = run.next() {
+        let mut stage = run.open_stage(Ranks::ALONE, index, &[]).unwrap();
+        stage.trainer.run(&mut Until { until: u64::MAX, ..Until::default() }).unwrap();
+        drop(stage);
+        run.finish_stage(Ranks::ALONE, index).unwrap();
+    }
+    let table = StageTable::of_run(&path).unwrap();
+    assert_eq!(table.stages, ["birds", "flowers"]);
+    let birds = table.tasks.iter().find(|row| row.task == "birds").unwrap();
+    assert_eq!(birds.forgetting(), Some(0.0));
+    assert_eq!(birds.values[0], birds.values[1]);
+    let flowers = table.tasks.iter().find(|row| row.task == "flowers").unwrap();
+    assert_eq!((flowers.values[0], flowers.forgetting()), (None, None));
+}
+
+#[test]
+fn tokens_of_tasks_have_a_term_of_their_own() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let (trainer, _) = train(recipe(&[]), &path);
+    let log = std::fs::read_to_string(path.join("metrics.jsonl")).unwrap();
+    let first: serde_json::Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
+    let penalty = first["penalty"].as_f64().unwrap();
+    assert!(penalty > 0.0 && penalty <= 0.5, "{penalty}");
+    drop(trainer);
+}

@@ -1,0 +1,61 @@
+//! Pruning takes away channels that no gate lets through and changes no output.
+use crate::common::methods::VIT;
+use crate::common::{recipe, train};
+use polyptych_engine::{DataSets, OpenRun, evaluate, prune};
+
+const GATES: &str = "adapter={method=\"interrogate\", r=2, task_r=2, alpha_init=0.0}";
+
+fn refused(run: &OpenRun, out: &std::path::Path, images: usize) -> String {
+    prune(run, out, images, 1).unwrap_err().to_string()
+}
+
+#[test]
+fn closed_channels_go_and_outputs_stay() {
+    for backbone in [&[][..], &VIT] {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, out) = (folder.path().join("run"), folder.path().join("pruned"));
+        drop(train(recipe(&[backbone, &[GATES]].concat()), &path));
+        let run = OpenRun::open(&path, false, None).unwrap();
+        assert!(refused(&run, &out, 0).ends_with("images: expected at least 1, found 0"));
+        let report = prune(&run, &out, 1, 1).unwrap();
+        for (task, found) in &report.differences {
+            assert!(found.largest <= 1e-5 * found.of, "{task}: {found:?}");
+        }
+        // Half of the gates are closed: of both tasks and the shared stream about 1.75 of 3 rows stay.
+        let kept = report.after.multiply_adds as f64 / report.before.multiply_adds as f64;
+        assert!((0.5..0.65).contains(&kept), "{kept}");
+        assert!(report.after.numbers < report.before.numbers);
+        let pruned = OpenRun::open(&out, false, None).unwrap();
+        let loader = DataSets::open_eval(&run.recipe).unwrap();
+        let scores = |run: &OpenRun| evaluate(&run.model, &loader, None, |_| ()).unwrap();
+        for ((task, a), (_, b)) in scores(&run).headlines().iter().zip(scores(&pruned).headlines())
+        {
+            assert!((a.value - b.value).abs() <= 1e-4, "{task}: {} {}", a.value, b.value);
+        }
+        let message = refused(&pruned, &folder.path().join("again"), 1);
+        assert!(message.ends_with("expected a trained run, found a merged model"), "{message}");
+    }
+}
+
+/// Gates that are all closed leave one stream for all tasks.
+#[test]
+fn one_shared_network_is_left_where_no_gate_is_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, out) = (folder.path().join("run"), folder.path().join("pruned"));
+    let closed = GATES.replace("alpha_init=0.0", "alpha_init=-9.0");
+    drop(train(recipe(&[&closed]), &path));
+    let report = prune(&OpenRun::open(&path, false, None).unwrap(), &out, 1, 1).unwrap();
+    assert_eq!(report.after.multiply_adds * 3, report.before.multiply_adds);
+    let pruned = OpenRun::open(&out, false, None).unwrap();
+    assert!(pruned.model.store.tensors().iter().all(|(name, _)| !name.contains("interro_tasks")));
+}
+
+#[test]
+fn other_methods_have_nothing_to_prune() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, out) = (folder.path().join("run"), folder.path().join("pruned"));
+    drop(train(recipe(&["adapter={method=\"lora\", r=2, target_modules=[\"qkv\"]}"]), &path));
+    let message = refused(&OpenRun::open(&path, false, None).unwrap(), &out, 1);
+    assert_eq!(message, "adapter.method: expected one that prunes, interrogate, found lora");
+    assert!(!out.exists());
+}
