@@ -1,8 +1,9 @@
 //! Where are the repository, the per-user cache, and cargo?
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 
@@ -35,6 +36,28 @@ pub(crate) fn cargo() -> OsString {
     env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
+/// A command of the cargo that runs us, as from a shell.
+pub(crate) fn cargo_command() -> Command {
+    command(&cargo())
+}
+
+/// A command of `cargo` without what the one that runs us says of our own package: build scripts
+/// that look at it (ring's) would run anew, and all that stands on them, whenever somebody changes
+/// between `cargo xtask test` and `cargo test`.
+pub(crate) fn command(cargo: &OsStr) -> Command {
+    let mut command = Command::new(cargo);
+    env::vars_os().map(|(name, _)| name).filter(|name| is_of_package(name)).for_each(|name| {
+        command.env_remove(name);
+    });
+    command
+}
+
+fn is_of_package(name: &OsStr) -> bool {
+    let of_package =
+        ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
+    name.to_str().is_some_and(|name| of_package.iter().any(|start| name.starts_with(start)))
+}
+
 /// `path` relative to `folder`, with forward slashes.
 pub(crate) fn below(folder: &Path, path: &Path) -> String {
     let relative = path.strip_prefix(folder).unwrap_or(path);
@@ -51,6 +74,14 @@ mod tests {
 
     fn cache_with(vars: &[(&str, &str)]) -> Result<PathBuf> {
         cache_from(|name| vars.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into()))
+    }
+
+    #[test]
+    fn cargo_hears_nothing_of_our_package() {
+        let command = cargo_command();
+        let mut removed = command.get_envs().filter(|(_, value)| value.is_none());
+        assert!(removed.any(|(name, _)| name == "CARGO_MANIFEST_DIR"), "cargo runs this test");
+        assert!(!is_of_package(OsStr::new("CARGO_HOME")));
     }
 
     #[test]

@@ -32,9 +32,7 @@ pub(crate) struct Coverage {
 impl Subcommand for Coverage {
     fn run(flags: &Self) -> Result<ExitCode> {
         let mut command = command(flags);
-        if process::output(Command::new(workspace::cargo()).args(["llvm-cov", "--version"]))
-            .is_none()
-        {
+        if process::output(workspace::cargo_command().args(["llvm-cov", "--version"])).is_none() {
             bail!("cargo-llvm-cov is not installed; run: cargo install cargo-llvm-cov --locked");
         }
         if let Some(tools) = tools()? {
@@ -51,7 +49,7 @@ impl Subcommand for Coverage {
 }
 
 fn command(flags: &Coverage) -> Command {
-    let mut command = Command::new(workspace::cargo());
+    let mut command = workspace::cargo_command();
     command.current_dir(workspace::root()).args(["llvm-cov", "test"]);
     if flags.packages.is_empty() {
         // xtask's own files are left out, and its tests touch no library.

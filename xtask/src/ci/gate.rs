@@ -96,7 +96,7 @@ fn gate(
 
 impl Step {
     fn command(&self, cargo: &OsStr) -> Command {
-        let mut command = Command::new(cargo);
+        let mut command = workspace::command(cargo);
         command.current_dir(workspace::root()).args(self.args);
         if self.strict_docs {
             command.env("RUSTDOCFLAGS", "-D warnings");
@@ -120,7 +120,7 @@ impl Step {
 
 /// Toolchains of distributions come without some components: a check that cannot run has failed.
 fn is_installed(cargo: &OsStr, subcommand: &str) -> bool {
-    process::output(Command::new(cargo).args([subcommand, "--version"])).is_some()
+    process::output(workspace::command(cargo).args([subcommand, "--version"])).is_some()
 }
 
 fn timed(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {

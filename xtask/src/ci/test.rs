@@ -34,7 +34,7 @@ impl Subcommand for Test {
 }
 
 fn command(extra: &[String]) -> Command {
-    let mut command = Command::new(workspace::cargo());
+    let mut command = workspace::cargo_command();
     command.current_dir(workspace::root()).arg("test");
     programs::one_thread(&mut command);
     // Naming packages narrows the run, which `--workspace` would not allow.

@@ -53,7 +53,7 @@ impl Subcommand for Verify {
 
 /// The program that reads every label: counts, sizes, ranges, and which copy it is.
 fn facts(root: &Path, name: &str, folder: &Path) -> Command {
-    let mut command = Command::new(workspace::cargo());
+    let mut command = workspace::cargo_command();
     command.args(["run", "--release", "--package", "polyptych-cli", "--bin", "polyptych", "--"]);
     command.args(["data", "facts"]).arg(root.join("datasets").join(format!("{name}.toml")));
     command.arg("--root").arg(folder);

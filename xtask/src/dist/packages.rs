@@ -11,7 +11,7 @@ use crate::workspace;
 
 /// The parts list as JSON, in an order that does not change.
 pub(super) fn bill(root: &Path) -> Result<String> {
-    let mut command = Command::new(workspace::cargo());
+    let mut command = workspace::cargo_command();
     command.current_dir(root).args(["tree", "--locked", "--package", "polyptych-cli"]);
     command.args(["--edges", "normal", "--prefix", "none", "--format", "{p}|{l}"]);
     let text = process::output(&mut command);

@@ -27,7 +27,7 @@ impl Subcommand for Docs {
 
     #[cfg(not(feature = "book"))]
     fn run(flags: &Self) -> Result<ExitCode> {
-        let mut command = std::process::Command::new(crate::workspace::cargo());
+        let mut command = crate::workspace::cargo_command();
         command.args(["run", "--quiet", "--package", "xtask", "--features", "book", "--", "docs"]);
         command.args(flags.open.then_some("--open"));
         command.args(flags.check.then_some("--check"));

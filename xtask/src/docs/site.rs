@@ -39,7 +39,7 @@ pub(super) fn run(check: bool, open: bool) -> Result<ExitCode> {
 
 /// What the program says about recipes and manifests.
 fn said(root: &Path) -> Result<Value> {
-    let mut command = Command::new(workspace::cargo());
+    let mut command = workspace::cargo_command();
     command.current_dir(root).args(["run", "--quiet", "--package", "polyptych-cli", "--"]);
     command.args(["recipe", "schema", "reference"]).stderr(std::process::Stdio::inherit());
     let text = process::output(&mut command);

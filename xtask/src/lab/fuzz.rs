@@ -130,7 +130,7 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Target>> {
 
 impl Target {
     fn build(&self, host: &str) -> Command {
-        let mut command = Command::new(workspace::cargo());
+        let mut command = workspace::cargo_command();
         command.current_dir(workspace::root()).args(["build", "--release", "--locked"]);
         // A target of its own keeps the flags away from build scripts.
         command.args(["--manifest-path", "benches/fuzz/Cargo.toml", "--target", host]);

@@ -76,7 +76,7 @@ fn peers(python: &Path, folder: &Path) -> Command {
 }
 
 fn ours(folder: &PathBuf) -> Command {
-    let mut command = Command::new(workspace::cargo());
+    let mut command = workspace::cargo_command();
     command.current_dir(workspace::root());
     command.args(["run", "--package", "polyptych-backbones", "--example", "parity", "--"]);
     command.arg(folder);

@@ -71,7 +71,7 @@ fn trained(program: &Program, folder: &Path) -> Result<PathBuf> {
 /// The third of the drawn scenes: a person in the open, most classes.
 fn scene(folder: &Path) -> Result<PathBuf> {
     let photographs = folder.join("photographs");
-    let mut draw = Command::new(workspace::cargo());
+    let mut draw = workspace::cargo_command();
     draw.args(["run", "--release", "--package", "polyptych-synthetic", "--example", "photographs"]);
     process::step(draw.arg("--").arg(&photographs).arg("4"))?;
     Ok(photographs.join("scene-002.jpg"))

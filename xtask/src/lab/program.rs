@@ -73,7 +73,7 @@ pub(crate) fn built(package: &str, name: &str) -> Result<PathBuf> {
 /// Builds the program `name` with the features of the whole workspace, as tests do: programs that
 /// are built so share what they depend on.
 pub(crate) fn built_as(profile: Profile, name: &str) -> Result<PathBuf> {
-    let mut command = Command::new(workspace::cargo());
+    let mut command = workspace::cargo_command();
     command.arg("build").args(profile.flags()).args(["--workspace", "--bin", name]);
     if profile == Profile::Dev {
         // A test among the targets turns on the features that tests have, so that what they have
@@ -85,7 +85,7 @@ pub(crate) fn built_as(profile: Profile, name: &str) -> Result<PathBuf> {
 
 /// The same with these variables for the build.
 pub(crate) fn built_with(package: &str, name: &str, vars: &[(&str, &str)]) -> Result<PathBuf> {
-    let mut command = Command::new(workspace::cargo());
+    let mut command = workspace::cargo_command();
     command.envs(vars.iter().copied());
     command.args(["build", "--release", "--package", package, "--bin", name]);
     program_of(command, name)
@@ -93,7 +93,7 @@ pub(crate) fn built_with(package: &str, name: &str, vars: &[(&str, &str)]) -> Re
 
 /// The same for the test program `name`.
 pub(crate) fn built_test_as(profile: Profile, name: &str) -> Result<PathBuf> {
-    let mut command = Command::new(workspace::cargo());
+    let mut command = workspace::cargo_command();
     command.args(["test", "--no-run"]).args(profile.flags()).args(["--workspace", "--test", name]);
     program_of(command, name)
 }

@@ -44,7 +44,7 @@ pub(super) fn hand_over(recipe: &str, extra: &[String], dry_run: bool) -> Result
 
 // The caller's folder stays the current one: recipes and images are named from there.
 fn command(recipe: &str, extra: &[String]) -> Command {
-    let mut command = Command::new(workspace::cargo());
+    let mut command = workspace::cargo_command();
     command.args(["run", "--release", "--package", "polyptych-cli", "--bin", "polyptych", "--"]);
     command.args(["train", recipe]).args(extra);
     command

@@ -83,7 +83,7 @@ fn missing(what: impl Into<String>, remedy: impl Into<String>) -> State {
 
 fn rust() -> State {
     let rustc = output(Command::new("rustc").arg("--version")).unwrap_or_default();
-    let cargo = output(Command::new(workspace::cargo()).arg("--version")).unwrap_or_default();
+    let cargo = output(workspace::cargo_command().arg("--version")).unwrap_or_default();
     rust_state(env!("CARGO_PKG_RUST_VERSION"), &rustc, &cargo)
 }
 

@@ -50,7 +50,7 @@ pub(super) fn check(root: &Path) -> Result<Vec<String>> {
 }
 
 fn metadata(root: &Path) -> Result<Metadata> {
-    let mut command = Command::new(workspace::cargo());
+    let mut command = workspace::cargo_command();
     command.current_dir(root).args(["metadata", "--no-deps", "--format-version", "1"]);
     let text = process::output(&mut command).context("`cargo metadata` failed")?;
     Ok(serde_json::from_str(&text)?)

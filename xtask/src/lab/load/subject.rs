@@ -46,7 +46,7 @@ fn quickstart(program: &Program, folder: &Path) -> Result<PathBuf> {
 
 fn scenes(folder: &Path) -> Result<PathBuf> {
     let photographs = folder.join("photographs");
-    let mut draw = Command::new(workspace::cargo());
+    let mut draw = workspace::cargo_command();
     draw.args(["run", "--release", "--package", "polyptych-synthetic", "--example", "photographs"]);
     process::step(draw.arg("--").arg(&photographs).arg(DRAWN))?;
     Ok(photographs)
