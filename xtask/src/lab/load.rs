@@ -103,8 +103,9 @@ impl Job<'_> {
         Server::start(&self.program, self.run, server::free_port()?, &self.log)
     }
 
-    fn time(&self) -> Duration {
-        Duration::from_secs(self.flags.seconds)
+    /// How long the parts behind the saturation take.
+    fn other_time(&self) -> Duration {
+        Duration::from_secs(self.flags.other_seconds.unwrap_or(self.flags.seconds))
     }
 
     fn crowd(&self, clients: usize, ask: Ask) -> Crowd<'_> {
@@ -112,22 +113,22 @@ impl Job<'_> {
     }
 
     fn saturated(&self) -> Result<Row> {
-        self.asked("saturation", self.flags.clients)
+        self.asked("saturation", self.flags.clients, Duration::from_secs(self.flags.seconds))
     }
 
     fn overloaded(&self) -> Result<Row> {
-        self.asked("overload", OVERLOAD * self.flags.clients)
+        self.asked("overload", OVERLOAD * self.flags.clients, self.other_time())
     }
 
-    fn asked(&self, what: &str, clients: usize) -> Result<Row> {
+    fn asked(&self, what: &str, clients: usize, time: Duration) -> Result<Row> {
         let server = self.server()?;
         let crowd = self.crowd(clients, Ask::Mixed);
-        crowd.ask(&server.address, self.time() / WARM_UP)?;
+        crowd.ask(&server.address, time / WARM_UP)?;
         let mut memory = vec![server.memory()?];
         let tally = std::thread::scope(|scope| {
-            let asked = scope.spawn(|| crowd.ask(&server.address, self.time()));
+            let asked = scope.spawn(|| crowd.ask(&server.address, time));
             for _ in 0..QUARTERS {
-                std::thread::sleep(self.time() / QUARTERS);
+                std::thread::sleep(time / QUARTERS);
                 memory.push(server.memory()?);
             }
             asked.join().map_err(|_| anyhow::anyhow!("a client panicked"))?
@@ -136,13 +137,13 @@ impl Job<'_> {
     }
 
     fn killed(&self) -> Result<Row> {
-        let clients = self.flags.clients;
+        let (clients, time) = (self.flags.clients, self.other_time());
         let mut server = self.server()?;
         let (crowd, address, port) =
             (self.crowd(clients, Ask::Mixed), server.address.clone(), server.port);
         let tally = std::thread::scope(|scope| {
-            let asked = scope.spawn(|| crowd.ask(&address, self.time()));
-            std::thread::sleep(self.time() / 3);
+            let asked = scope.spawn(|| crowd.ask(&address, time));
+            std::thread::sleep(time / 3);
             server.kill()?;
             server = Server::start(&self.program, self.run, port, &self.log)?;
             asked.join().map_err(|_| anyhow::anyhow!("a client panicked"))?

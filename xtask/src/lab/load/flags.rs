@@ -15,9 +15,13 @@ pub(crate) struct Load {
     /// Clients that ask as fast as they are answered; an overload has four times as many
     #[arg(long, default_value_t = 64, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1000))]
     pub(crate) clients: usize,
-    /// Seconds of each part
+    /// Seconds at saturation
     #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(6..))]
     pub(crate) seconds: u64,
+    /// Seconds of the overload, and of the part in which the server is killed [default: as long as at
+    /// saturation]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(6..))]
+    pub(crate) other_seconds: Option<u64>,
     /// Python with torch, fastapi, uvicorn, numpy and Pillow: compare with the same model there
     #[arg(long, value_name = "PYTHON")]
     pub(crate) peer: Option<PathBuf>,

@@ -126,11 +126,12 @@ fn spread(values: impl Iterator<Item = f64>) -> [f64; 3] {
 }
 
 fn command(flags: &Load) -> String {
-    let Load { clients, seconds, peer_seconds, .. } = flags;
+    let Load { clients, seconds, other_seconds, peer_seconds, .. } = flags;
     let mut words = vec!["cargo xtask load".to_owned()];
     words.extend(flags.run.as_ref().map(|_| "RUN".to_owned()));
     words.extend(flags.photographs.as_ref().map(|_| "PHOTOGRAPHS".to_owned()));
     words.push(format!("--clients {clients} --seconds {seconds}"));
+    words.extend(other_seconds.map(|seconds| format!("--other-seconds {seconds}")));
     words.extend(
         flags.peer.as_ref().map(|_| format!("--peer PYTHON --peer-seconds {peer_seconds}")),
     );
