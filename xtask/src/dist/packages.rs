@@ -1,7 +1,6 @@
 //! The parts list: every crate in the program, in the format of CycloneDX.
 
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};

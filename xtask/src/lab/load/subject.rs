@@ -1,7 +1,6 @@
 //! What is served, and what is asked about.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result};
 
