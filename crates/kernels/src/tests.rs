@@ -460,6 +460,7 @@ fn the_low_rank_path_drops_what_dropout_drops() {
 
 #[test]
 fn dropout_keeps_its_share_and_repeats_with_its_seed() {
+    let _drawing = alone();
     let x = Tensor::ones([400, 500], (Kind::Float, Device::Cpu)).set_requires_grad(true);
     let draw = |seed| {
         manual_seed(seed);
@@ -483,6 +484,7 @@ fn dropout_keeps_its_share_and_repeats_with_its_seed() {
 
 #[test]
 fn neighbours_fall_independently() {
+    let _drawing = alone();
     manual_seed(3);
     let x = Tensor::ones([1 << 20], (Kind::Float, Device::Cpu));
     let fallen = dropout(&x, 0.5).eq(0.0).to_kind(Kind::Float) - 0.5;

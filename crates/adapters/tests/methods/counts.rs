@@ -6,7 +6,7 @@ use polyptych_backbones::{BackboneConfig, Options};
 use polyptych_tensor::{Device, Store};
 use serde_json::{Value, json};
 
-use crate::support::{adapter, tasks};
+use crate::support::{adapter, alone, tasks};
 
 const TASKS: [&str; 4] = ["human_parts", "normals", "sal", "semseg"];
 
@@ -30,6 +30,7 @@ fn trainable(method: Value) -> i64 {
 
 #[test]
 fn policies_count_as_published() {
+    let _alone = alone();
     assert_eq!(trainable(json!({"method": "full"})), 27_519_354);
     assert_eq!(trainable(json!({"method": "relative_bias"})) * COPIES, 93_288);
     let bitfit = json!({"method": "bitfit", "relative_position_bias": true});
@@ -42,6 +43,7 @@ fn policies_count_as_published() {
 /// give is exact; the settings here are those nearest to the published counts.
 #[test]
 fn hypernetworks_count_as_their_equations() {
+    let _alone = alone();
     // Widths of the stages, and the sums of the widths and of their squares.
     let (widths, squares) = (96 + 192 + 384 + 768, 783_360);
     let (e, hidden, tasks) = (64, 128, TASKS.len() as i64);
@@ -73,6 +75,7 @@ fn hypernetworks_count_as_their_equations() {
 
 #[test]
 fn reparameterised_methods_count_as_their_equations() {
+    let _alone = alone();
     // Outputs of the four linear maps of a block: 3 d, d, 4 d, d; inputs: d, d, d, 4 d.
     assert_eq!(trainable(json!({"method": "ssf"})), 2 * 9 * WIDTHS);
     let dora = json!({"method": "dora", "r": 4, "target_modules": ["qkv", "proj", "fc1", "fc2"]});
@@ -81,6 +84,7 @@ fn reparameterised_methods_count_as_their_equations() {
 
 #[test]
 fn adapters_beside_mlps_count_as_their_equations() {
+    let _alone = alone();
     let adaptformer = |layernorm: &str| json!({"method": "adaptformer", "layernorm_option": layernorm, "learnable_scale": true});
     let (plain, blocks) = (570_432, 12);
     assert_eq!(trainable(json!({"method": "adaptformer"})), plain);
@@ -92,6 +96,7 @@ fn adapters_beside_mlps_count_as_their_equations() {
 
 #[test]
 fn what_composes_runs_counts_as_its_equations() {
+    let _alone = alone();
     // Sum of the widths of the stages.
     let (s, stages) = (3, 96 + 192 + 384 + 768);
     let scalearn = |variant: &str| json!({"method": "scalearn", "sources": s, "variant": variant});
@@ -110,6 +115,7 @@ fn what_composes_runs_counts_as_its_equations() {
 /// Eight sources on a ViT-B: `S d L`, `S L`, `S d` and `S`, as published.
 #[test]
 fn scales_count_as_published() {
+    let _alone = alone();
     let count = |variant: &str| {
         let backbone = BackboneConfig::from_name("vit_base_patch16_224").unwrap();
         let method = json!({"method": "scalearn", "sources": 8, "variant": variant});
@@ -125,6 +131,7 @@ fn scales_count_as_published() {
 
 #[test]
 fn prompts_count_as_published() {
+    let _alone = alone();
     assert_eq!(trainable(json!({"method": "vpt"})), 50 * 96);
     assert_eq!(trainable(json!({"method": "vpt"})) * COPIES, 19_200);
     assert_eq!(trainable(json!({"method": "vpt", "deep": true})), 220_800);
@@ -135,6 +142,7 @@ fn prompts_count_as_published() {
 
 #[test]
 fn bottlenecks_count_as_their_equations() {
+    let _alone = alone();
     let (adapter, both) = (|rho: i64| json!({"method": "adapter", "reduction_factor": rho}), 2);
     for rho in [2, 8] {
         let one = 2 * SQUARES / rho + WIDTHS / rho + WIDTHS;
@@ -165,6 +173,7 @@ const BODY: i64 = 51_258 + 2 * 768;
 /// The published counts speak of kernels of 3 x 3 positions, `72 r^2`; here they have one.
 #[test]
 fn switched_bases_count_as_their_equations() {
+    let _alone = alone();
     let sites = json!(["qkv", "proj", "fc1", "fc2"]);
     let lora = json!({"method": "sine_lora", "r": 4, "frequency": 200.0, "target_modules": sites});
     assert_eq!(trainable(lora), 16 * WIDTHS * 4);
@@ -182,6 +191,7 @@ fn switched_bases_count_as_their_equations() {
 /// nothing reads them, the published totals.
 #[test]
 fn prompted_tasks_count_as_published() {
+    let _alone = alone();
     let (decoders, unread) = (1_946_624, 2 * (96 + 192 + 5 * 384 + 768));
     let count = |r: i64, filter: &str| {
         let fields = json!({"method": "tadformer", "r": r, "filter": filter});
@@ -199,6 +209,7 @@ fn prompted_tasks_count_as_published() {
 
 #[test]
 fn diffeomorphisms_count_as_published() {
+    let _alone = alone();
     // Norms, tables, patch embedding and patch merging; 48 layers, 12 of them with tasks.
     let (body, reductions) = (BODY - 2 * 768, 1_548_288);
     let count = |fields: Value| trainable(fields) - 2 * 768;
@@ -212,6 +223,7 @@ fn diffeomorphisms_count_as_published() {
 
 #[test]
 fn selections_count_as_their_equations() {
+    let _alone = alone();
     // Three patch mergings from four times a width to twice it, without a bias.
     let (layers, mergings) = (48 + 3, 8 * (96 * 96 + 192 * 192 + 384 * 384));
     let weights = 12 * SQUARES + mergings;
@@ -224,6 +236,7 @@ fn selections_count_as_their_equations() {
 /// A difference and a gate for every number, and a gate for every tensor; half a percent remains.
 #[test]
 fn sparse_differences_count_as_their_equations() {
+    let _alone = alone();
     let mergings = 8 * (96 * 96 + 192 * 192 + 384 * 384);
     let (numbers, tensors) = (12 * SQUARES + mergings + 9 * WIDTHS, 2 * 48 + 3);
     assert_eq!(trainable(json!({"method": "diff_pruning"})), 2 * numbers + tensors);
@@ -233,6 +246,7 @@ fn sparse_differences_count_as_their_equations() {
 
 #[test]
 fn gated_streams_count_as_their_equations() {
+    let _alone = alone();
     let tasks = TASKS.len() as i64;
     for (r, task_r) in [(4, 4), (8, 2)] {
         let fields = json!({"method": "interrogate", "r": r, "task_r": task_r});
@@ -245,6 +259,7 @@ fn gated_streams_count_as_their_equations() {
 
 #[test]
 fn routed_experts_count_as_their_equations() {
+    let _alone = alone();
     let tasks = TASKS.len() as i64;
     // Inputs and outputs of `fc1` and `fc2` of all blocks are five widths each.
     let (n, r) = (6, 3);
@@ -280,6 +295,7 @@ fn routed_experts_count_as_their_equations() {
 
 #[test]
 fn methods_whose_tasks_part_count_as_their_equations() {
+    let _alone = alone();
     let (tasks, last) = (TASKS.len() as i64, 2 * 768);
     // A rank costs inputs and outputs of the four layers of every block, 16 widths.
     let grouped = |groups: Value| json!({"method": "progressive", "r": 8, "groups": groups});
@@ -308,6 +324,7 @@ fn methods_whose_tasks_part_count_as_their_equations() {
 
 #[test]
 fn shrinking_ranks_count_as_their_equations() {
+    let _alone = alone();
     let pdrs = |form: &str| json!({"method": "pdrs", "r": 64, "form": form});
     assert_eq!(trainable(pdrs("lora")), 64 * 16 * WIDTHS);
     assert_eq!(trainable(pdrs("dora")), 64 * 16 * WIDTHS + 9 * WIDTHS);
@@ -322,6 +339,7 @@ fn spectra(bins: i64, channels: &[i64]) -> i64 {
 
 #[test]
 fn filters_on_spectra_count_as_their_equation() {
+    let _alone = alone();
     assert_eq!(trainable(json!({"method": "ts_pd"})), spectra(16, &[96, 192, 384, 768]));
     // As published, on the four maps of the reference's decoder.
     assert_eq!(spectra(16, &[18, 36, 72, 144]), 19_520);
@@ -329,6 +347,7 @@ fn filters_on_spectra_count_as_their_equation() {
 
 #[test]
 fn gated_skills_count_as_their_equation() {
+    let _alone = alone();
     let tasks = TASKS.len() as i64;
     for (k, n, d) in [(4, 16, 64), (2, 8, 32)] {
         let fields = json!({"method": "tdss", "num_skills": k, "bottleneck": n, "token_dim": d});
@@ -339,6 +358,7 @@ fn gated_skills_count_as_their_equation() {
 
 #[test]
 fn the_composition_counts_as_its_parts() {
+    let _alone = alone();
     // Inputs and outputs of fc1 and fc2 in the last blocks, 10 widths of each stage.
     let (stages, tasks) = (96 + 192 + 384 + 768, TASKS.len() as i64);
     for (r, switched, filters) in [(8, 32, false), (16, 16, true)] {
@@ -359,6 +379,7 @@ fn the_composition_counts_as_its_parts() {
 /// With decoders of 1,946,624 numbers the first is 29.8 % of MTLoRA's.
 #[test]
 fn a_branch_beside_the_trunk_counts_as_its_equation() {
+    let _alone = alone();
     let tasks = TASKS.len() as i64;
     for (n, m, k, expected) in [(32, 32, 16, 2_488_960), (16, 16, 8, 2_222_912)] {
         let fields = json!({"method": "side_branch", "bottleneck": n, "lift": m, "expert": k});
@@ -372,6 +393,7 @@ fn a_branch_beside_the_trunk_counts_as_its_equation() {
 
 #[test]
 fn dyadic_experts_count_as_their_equations() {
+    let _alone = alone();
     // Inputs and outputs of all layers, patch merging included, and how many there are.
     let (inputs, outputs, layers) = (7 * WIDTHS + 4 * 672, 9 * WIDTHS + 2 * 672, 48 + 3);
     let tasks = TASKS.len() as i64;

@@ -13,7 +13,9 @@ use polyptych_tensor::{
 };
 use serde_json::json;
 
-use crate::support::{Built, TOLERANCE, adapter, close, difference, image, oracle, redraw, site};
+use crate::support::{
+    Built, TOLERANCE, adapter, alone, close, difference, image, oracle, redraw, site,
+};
 
 /// One MLP, put together as a backbone does.
 struct Mlp {
@@ -76,6 +78,7 @@ fn weights(file: &TensorFile) -> Tensors {
 
 #[test]
 fn the_router_fades_as_the_equations_say() {
+    let _alone = alone();
     let file = oracle("emtal_mlp");
     let (mlp, x) = (Mlp::new(Form::Adapted), &file.tensors["input.x"]);
     mlp.load(&weights(&file));
@@ -89,6 +92,7 @@ fn the_router_fades_as_the_equations_say() {
 
 #[test]
 fn the_merged_layer_is_a_plain_one() {
+    let _alone = alone();
     let file = oracle("emtal_mlp");
     let (mlp, merged) = (Mlp::new(Form::Adapted), Mlp::new(Form::Merged));
     mlp.load(&weights(&file));
@@ -105,6 +109,7 @@ fn the_merged_layer_is_a_plain_one() {
 /// methods of EMTAL, section 11: everything but the head of `C` classes, `769 C` numbers.
 #[test]
 fn trainable_numbers_are_those_of_the_paper() {
+    let _alone = alone();
     let vit = BackboneConfig::from_name("vit_base_patch16_224").unwrap().with_num_classes(0);
     for (r, experts, expected) in [
         (1, 16, 754_774),
@@ -123,6 +128,7 @@ fn trainable_numbers_are_those_of_the_paper() {
 
 #[test]
 fn a_router_without_effect_is_lora_without_a_router() {
+    let _alone = alone();
     let emtal = adapter(json!({"method": "emtal", "r": 2, "num_experts": 4}));
     let targets = ["qkv", "proj", "fc1", "fc2"];
     let lora =
@@ -143,6 +149,7 @@ fn a_router_without_effect_is_lora_without_a_router() {
 
 #[test]
 fn a_backbone_sorted_by_experts_computes_what_it_did() {
+    let _alone = alone();
     for backbone in [crate::support::vit(), crate::support::swin()] {
         let built = Built::plain(&backbone, Pyramid::AfterBlocks);
         redraw(&built.store, 0.3, |name| !name.contains("norm"));
@@ -161,6 +168,7 @@ fn a_backbone_sorted_by_experts_computes_what_it_did() {
 
 #[test]
 fn every_router_of_a_backbone_says_what_it_saw() {
+    let _alone = alone();
     let config = adapter(json!({"method": "emtal", "num_experts": 4}));
     for (backbone, routers) in [(crate::support::vit(), 3), (crate::support::swin(), 4)] {
         let built = Built::adapted(&backbone, &config, Form::Adapted);

@@ -1,6 +1,7 @@
 //! FAME-ViL against PyTorch's modules, and its counts.
 //!
 //! `fame_vil/make.py` wrote the file with torch 2.11.0. 1e-5 leaves room for the order of sums.
+use crate::support::alone;
 use std::path::Path;
 
 use polyptych_adapters::methods::fame_vil::FameVilConfig;
@@ -53,6 +54,7 @@ fn mlp(dim: i64) -> Site {
 
 #[test]
 fn adapters_of_tasks_are_pytorch_s() {
+    let _alone = alone();
     let (store, seen) = (Store::new(Device::Cpu), seen());
     let path = plan().parallel(&store.root(), &mlp(8)).unwrap().unwrap();
     load(&store, "tsa.");
@@ -63,6 +65,7 @@ fn adapters_of_tasks_are_pytorch_s() {
 
 #[test]
 fn cross_attention_is_pytorch_s() {
+    let _alone = alone();
     let (store, seen) = (Store::new(Device::Cpu), seen());
     let cross = CrossAttention::new(&store.root(), [8, 6], &fusion()).unwrap();
     load(&store, "xaa.");
@@ -73,6 +76,7 @@ fn cross_attention_is_pytorch_s() {
 /// At the start both add nothing: every task is the plain tower, alone and fused.
 #[test]
 fn the_start_adds_nothing() {
+    let _alone = alone();
     let (store, seen) = (Store::new(Device::Cpu), seen());
     let path = plan().parallel(&store.root(), &mlp(8)).unwrap().unwrap();
     let x = Activations::Shared(seen["v"].shallow_clone());
@@ -86,6 +90,7 @@ fn the_start_adds_nothing() {
 /// and four matrices beside them.
 #[test]
 fn parameters_are_counted() {
+    let _alone = alone();
     let count = |store: &Store| store.tensors().iter().map(|(_, t)| t.numel() as i64).sum::<i64>();
     let store = Store::new(Device::Cpu);
     plan().parallel(&store.root(), &mlp(8)).unwrap();
@@ -98,6 +103,7 @@ fn parameters_are_counted() {
 
 #[test]
 fn heads_that_do_not_divide_are_refused() {
+    let _alone = alone();
     let three = Fusion { num_heads: 3, ..fusion() };
     let cross = CrossAttention::new(&Store::new(Device::Cpu).root(), [8, 6], &three);
     let message = cross.unwrap_err().to_string();

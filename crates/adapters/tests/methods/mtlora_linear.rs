@@ -9,7 +9,7 @@ use polyptych_tensor::{
 };
 use serde_json::json;
 
-use crate::support::{TOLERANCE, below, close, layer, oracle, site, tasks};
+use crate::support::{TOLERANCE, alone, below, close, layer, oracle, site, tasks};
 
 const ORDERS: [[&str; 3]; 2] =
     [["semseg", "normals", "saliency"], ["saliency", "semseg", "normals"]];
@@ -43,6 +43,7 @@ fn compare(name: &str, found: &Tensor, file: &TensorFile) {
 
 #[test]
 fn tasks_that_read_the_shared_stream() {
+    let _alone = alone();
     let file = oracle("mtlora_linear");
     for order in ORDERS {
         let (_, projection) = loaded("matrix", &order, &file);
@@ -56,6 +57,7 @@ fn tasks_that_read_the_shared_stream() {
 
 #[test]
 fn tasks_that_read_their_own_streams() {
+    let _alone = alone();
     let file = oracle("mtlora_linear");
     for (shared_mode, suffix) in [("matrix", "from_task"), ("matrixv2", "from_task_plus_shared")] {
         for order in ORDERS {
@@ -74,6 +76,7 @@ fn tasks_that_read_their_own_streams() {
 
 #[test]
 fn gradients_of_inputs_and_task_factors() {
+    let _alone = alone();
     let file = oracle("mtlora_linear");
     let order = ORDERS[1];
     let (store, projection) = loaded("matrix", &order, &file);
@@ -101,6 +104,7 @@ fn gradients_of_inputs_and_task_factors() {
 /// Lists give a layer the numbers of its stage.
 #[test]
 fn lists_are_read_by_stage() {
+    let _alone = alone();
     let file = oracle("mtlora_linear");
     let order = ORDERS[0];
     let lists = crate::support::adapter(json!({

@@ -10,7 +10,7 @@ use polyptych_formats::TensorFile;
 use polyptych_tensor::{Device, LoadOptions, Plan, Store, Tensor, Tensors};
 use serde_json::json;
 
-use crate::support::{below, close, difference, oracle};
+use crate::support::{alone, below, close, difference, oracle};
 
 const ADAPTER: &str = "weights.adapter::base_model.model.";
 
@@ -92,6 +92,7 @@ fn compare(name: &str, found: &Tensor, file: &TensorFile) {
 
 #[test]
 fn logits_before_and_after_adaptation_equal_pefts() {
+    let _alone = alone();
     let file = oracle("peft_lora_vit");
     let [plain, with] =
         ["base_logits", "adapted_logits"].map(|n| &file.tensors[&format!("output.{n}")]);
@@ -104,6 +105,7 @@ fn logits_before_and_after_adaptation_equal_pefts() {
 
 #[test]
 fn merged_weights_in_a_plain_vit_equal_pefts_merged_model() {
+    let _alone = alone();
     let file = oracle("peft_lora_vit");
     let lora = lora().plan(&[], Form::Adapted).unwrap();
     let weights = adapted(&file);

@@ -1,6 +1,7 @@
 //! Adapter folders as PEFT writes them, merged into the weights that they were trained beside.
 //!
 //! `crates/backbones/tests/peers/make.py` wrote them, and what the adapted models give.
+use crate::support::alone;
 use std::path::{Path, PathBuf};
 
 use polyptych_adapters::{PeftAdapter, load_peft};
@@ -47,6 +48,7 @@ fn same_logits(name: &str, base: &Tensors, adapter: &PeftAdapter) {
 
 #[test]
 fn adapters_on_timms_names_fold() {
+    let _alone = alone();
     let base = base("timm_vit.safetensors");
     for name in ["peft_timm_lora", "peft_timm_dora"] {
         same_logits(name, &base, &load_peft(&peers().join(name)).unwrap());
@@ -55,6 +57,7 @@ fn adapters_on_timms_names_fold() {
 
 #[test]
 fn adapters_on_hugging_faces_names_fold() {
+    let _alone = alone();
     let name = "peft_huggingface_lora";
     let adapter = load_peft(&peers().join(name))
         .unwrap()
@@ -65,6 +68,7 @@ fn adapters_on_hugging_faces_names_fold() {
 
 #[test]
 fn factors_that_fit_no_weight_are_named() {
+    let _alone = alone();
     let base = base("timm_vit.safetensors");
     let mut adapter = load_peft(&peers().join("peft_timm_lora")).unwrap();
     let refused = |adapter: &PeftAdapter| adapter.merge(&base).unwrap_err().to_string();
@@ -85,6 +89,7 @@ fn factors_that_fit_no_weight_are_named() {
 /// Options of PEFT's `LoraConfig`, one adapter each.
 #[test]
 fn every_option_merges_as_in_peft() {
+    let _alone = alone();
     let options = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peft_options");
     let seen = file::load(&options.join("seen.safetensors")).unwrap().tensors;
     let base = base("timm_vit.safetensors");
@@ -102,6 +107,7 @@ fn every_option_merges_as_in_peft() {
 /// The exact sum, rounded once to the type in which the weight is stored.
 #[test]
 fn factors_of_any_type_are_multiplied_in_a_wider_one() {
+    let _alone = alone();
     let mut adapter = load_peft(&peers().join("peft_timm_lora")).unwrap();
     let (base, path) = (base("timm_vit.safetensors"), "blocks.1.attn.qkv");
     for stored in [Kind::Float, Kind::BFloat16, Kind::Half] {
@@ -123,6 +129,7 @@ fn factors_of_any_type_are_multiplied_in_a_wider_one() {
 /// Names of other programs: the adapter's own, a wrapper around the base, several adapters.
 #[test]
 fn names_are_those_of_modules() {
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let source = peers().join("peft_timm_lora");
     std::fs::copy(source.join("adapter_config.json"), folder.path().join("adapter_config.json"))
@@ -151,6 +158,7 @@ fn names_are_those_of_modules() {
 
 #[test]
 fn factors_that_the_options_leave_out_are_refused() {
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peft_options/layers");
     let base = base("timm_vit.safetensors");

@@ -5,10 +5,11 @@
 use polyptych_adapters::Form;
 use serde_json::json;
 
-use crate::support::{Built, TASKS, TOLERANCE, adapter, below, difference, oracle};
+use crate::support::{Built, TASKS, TOLERANCE, adapter, alone, below, difference, oracle};
 
 #[test]
 fn a_swin_gives_what_the_released_layers_give() {
+    let _alone = alone();
     let file = oracle("tadformer_swin");
     let config = adapter(json!({"method": "tadformer", "r": 2}));
     let built = Built::adapted(&crate::support::swin(), &config, Form::Adapted);

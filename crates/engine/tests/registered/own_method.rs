@@ -1,7 +1,7 @@
 //! A method that is none of ours: a program registers it, and recipes name it.
 use std::rc::Rc;
 
-use crate::common::{Until, recipe, refused, train};
+use crate::common::{Until, alone, recipe, refused, train};
 use polyptych_adapters::{AdapterConfig, Form, Method, Part, Result as AdapterResult};
 use polyptych_engine::{OpenRun, Trainer, merge};
 use polyptych_tensor::{
@@ -88,6 +88,7 @@ impl Projection for GainLinear {
 
 #[test]
 fn a_method_of_ones_own_trains_goes_on_and_merges() {
+    let _alone = alone();
     let unknown = refused(&["adapter={method=\"gain\", mlp=true}"]);
     let known = AdapterConfig::names().join(", ");
     assert!(

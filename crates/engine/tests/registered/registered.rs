@@ -230,6 +230,7 @@ fn an_unknown_name_is_answered_with_near_and_registered_ones() {
 
 #[test]
 fn a_name_is_registered_once() {
+    let _alone = alone();
     register();
     let message = HeadConfig::register::<FinestConfig>().unwrap_err().to_string();
     assert!(message.starts_with("head `finest`: expected a new name"), "{message}");

@@ -116,6 +116,7 @@ fn a_run_with_registered_parts_goes_on_bit_for_bit() {
 
 #[test]
 fn a_recipe_keeps_the_settings_of_registered_parts() {
+    let _alone = alone();
     let recipe = recipe();
     let gradient = recipe.balancer.as_ref().unwrap().gradient.as_ref().unwrap();
     assert_eq!(gradient.downcast_ref::<FirstTask>().unwrap().factor, 0.5);
@@ -127,6 +128,7 @@ fn a_recipe_keeps_the_settings_of_registered_parts() {
 
 #[test]
 fn names_that_nobody_registered_are_answered_with_those_that_are() {
+    let _alone = alone();
     let _ = recipe();
     let message = try_recipe(&[r#"balancer={gradient={name="second_task"}}"#]).unwrap_err();
     let message = message.to_string();

@@ -305,6 +305,7 @@ fn balancers_see_the_decoder_as_shared() {
 
 #[test]
 fn what_does_not_go_together_is_named() {
+    let _alone = alone();
     let other = "tasks.depth.head.hidden=16";
     let copies = "backbone.per_task=true";
     let extend = |run: &Path| format!("extend={{run=\"{}\", tasks=[\"normals\"]}}", run.display());

@@ -105,6 +105,7 @@ fn ramps(metres: f32, path: &str) -> [String; 2] {
 
 #[test]
 fn every_example_reads_back_and_describes_itself() {
+    let _alone = alone();
     register();
     for source in SourceRecipe::examples() {
         let name = source.name();
@@ -171,6 +172,7 @@ fn wrong_sources_are_answered_with_what_was_meant() {
 
 #[test]
 fn only_a_described_folder_is_measured_elsewhere() {
+    let _alone = alone();
     register();
     let overrides = ramps(8.0, "here");
     let elsewhere = recipe(&[&overrides[1]]).measured_on(None, None, Some("test"));

@@ -176,6 +176,7 @@ fn combiners_need_shared_parameters() {
 
 #[test]
 fn bad_recipes_are_named() {
+    let _alone = alone();
     let message = |setting: &str| try_recipe(&[setting]).unwrap_err().to_string();
     for (setting, expected) in [
         ("balancer={loss={name=\"pcgrad\"}}", "balancer.loss: expected a balancer of kind loss"),

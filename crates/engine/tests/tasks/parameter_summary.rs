@@ -1,6 +1,6 @@
 //! Counts of Swin-T with four tasks, to the unit: the nine published configurations of MTLoRA,
 //! those computed for VMT-Adapter, and the comparison methods that have published counts.
-use crate::common::recipe;
+use crate::common::{alone, recipe};
 use polyptych_adapters::Form;
 use polyptych_data::{TaskKind, TaskSpec};
 use polyptych_engine::{Model, ParameterSummary, Recipe, TaskRecipe};
@@ -57,6 +57,7 @@ fn summary(adapter: &str) -> ParameterSummary {
 
 #[test]
 fn all_published_configurations_count_as_published() {
+    let _alone = alone();
     for (plus, r, r_task, trainable, total) in PUBLISHED {
         let ranks = TASKS.map(|(name, ..)| format!("{name}={r_task}")).join(", ");
         let summary = summary(&format!(
@@ -73,6 +74,7 @@ fn all_published_configurations_count_as_published() {
 
 #[test]
 fn full_fine_tuning_counts_body_and_decoders() {
+    let _alone = alone();
     let sum = summary("{method=\"full\"}").total();
     assert_eq!((sum.trainable, sum.total), (29_464_442, 29_464_442));
     let frozen = summary("{method=\"decoder_only\"}").total();
@@ -83,6 +85,7 @@ fn full_fine_tuning_counts_body_and_decoders() {
 /// copy. Frozen numbers are counted once.
 #[test]
 fn copies_per_task_count_as_published() {
+    let _alone = alone();
     let counts = |adapter: &str, per_task: bool| {
         let mut recipe = swin_tiny(adapter);
         recipe.backbone.per_task = per_task;
@@ -112,6 +115,7 @@ fn encoder(summary: &ParameterSummary) -> i64 {
 /// Four tasks with modules in all blocks; a fixed scale, as the counts leave out a trainable one.
 #[test]
 fn vmt_adapter_counts_as_computed() {
+    let _alone = alone();
     let vmt = |fields: &str| {
         encoder(&summary(&format!("{{method=\"vmt_adapter\", ke_blocks=\"all\", {fields}}}")))
     };
@@ -127,6 +131,7 @@ fn vmt_adapter_counts_as_computed() {
 /// One copy for all tasks: a quarter of what tables say of one copy for each of four.
 #[test]
 fn comparison_methods_count_as_published() {
+    let _alone = alone();
     assert_eq!(encoder(&summary("{method=\"relative_bias\"}")), 93_288 / 4);
     // Rank 4 from and to all of query, key and value; the widths of the blocks sum to 4,416.
     let lora = "{method=\"lora\", r=4, target_modules=[\"qkv\"]}";
@@ -148,6 +153,7 @@ fn comparison_methods_count_as_published() {
 
 #[test]
 fn the_summary_names_what_is_unused() {
+    let _alone = alone();
     let text = summary("{method=\"mtlora\", r=64}").to_string();
     let line = "unused: backbone.layers.3.blocks.1.mlp.fc2.lora_shared_A (196,608): \
                 kept for compatible files, never trained";

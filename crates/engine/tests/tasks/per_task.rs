@@ -211,6 +211,7 @@ fn copies_serve_tasks_of_whole_images() {
 
 #[test]
 fn the_switch_is_written_where_it_is_set() {
+    let _alone = alone();
     let text = recipe(&[LORA]).to_toml().unwrap();
     assert!(!text.contains("per_task ="), "{text}");
     let copies = copies(&[LORA]);

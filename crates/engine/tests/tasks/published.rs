@@ -3,7 +3,7 @@
 //! Names are from methods of MTLoRA, section 7, and of EMTAL, section 12; values are random.
 use std::path::{Path, PathBuf};
 
-use crate::common::{classes, recipe};
+use crate::common::{alone, classes, recipe};
 use polyptych_adapters::Form;
 use polyptych_engine::{DataSets, Model, Recipe, load_backbone};
 use polyptych_formats::file;
@@ -90,6 +90,7 @@ fn mtlora_backbone(name: &str) -> String {
 
 #[test]
 fn mtloras_checkpoint_is_a_whole_model() {
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let recipe = mtlora_recipe();
     let published = drawn(&recipe);
@@ -121,6 +122,7 @@ fn mtloras_checkpoint_is_a_whole_model() {
 
 #[test]
 fn what_mtloras_checkpoint_lacks_or_has_otherwise_is_named() {
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let recipe = mtlora_recipe();
     let published = drawn(&recipe);
@@ -163,6 +165,7 @@ fn what_mtloras_checkpoint_lacks_or_has_otherwise_is_named() {
 
 #[test]
 fn heads_of_a_checkpoint_may_be_left_out() {
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let recipe = mtlora_recipe();
     let mut tensors = mtlora_names(&drawn(&recipe));
@@ -213,6 +216,7 @@ fn emtal_names(model: &Model) -> Tensors {
 
 #[test]
 fn emtals_checkpoint_is_a_whole_model() {
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let recipe = classes(&["backbone.name=\"vit_tiny_patch16_224\""]);
     let published = drawn(&recipe);

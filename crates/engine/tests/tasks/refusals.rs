@@ -1,10 +1,11 @@
 //! What a user can get wrong is refused with one line, and nothing is left behind.
 
-use crate::common::{recipe, refused};
+use crate::common::{alone, recipe, refused};
 use polyptych_engine::{OpenRun, Trainer};
 
 #[test]
 fn recipes_are_checked_key_by_key() {
+    let _alone = alone();
     let cases: [(&[&str], &str); 12] = [
         (&["train.stepz=3"], "found stepz: did you mean steps?"),
         (&["train.steps=0"], "tiny: train.steps: expected at least 1, found 0"),
@@ -31,6 +32,7 @@ fn recipes_are_checked_key_by_key() {
 /// The small Swin has two blocks in its first stage, six in its third.
 #[test]
 fn vmt_adapter_must_fit_the_backbone() {
+    let _alone = alone();
     let vmt = |fields: &str| refused(&[&format!("adapter={{method=\"vmt_adapter\", {fields}}}")]);
     let message = vmt("taps=[\"layers.9.blocks.0\"]");
     let (start, end) =
@@ -55,6 +57,7 @@ fn vmt_adapter_must_fit_the_backbone() {
 /// A task added to a run that has it is refused in `extend.rs`.
 #[test]
 fn a_task_stands_once_in_a_file() {
+    let _alone = alone();
     let task = "[tasks.semseg]\nweight = 1.0\nhead = { name = \"linear\" }\n";
     let text = format!("{}{task}", recipe(&[]).to_toml().unwrap());
     let message = polyptych_engine::Recipe::parse("tiny", &text, &[]).unwrap_err().to_string();
@@ -63,6 +66,7 @@ fn a_task_stands_once_in_a_file() {
 
 #[test]
 fn copies_per_task_need_a_method_that_is_one_for_all() {
+    let _alone = alone();
     let vmt = "adapter={method=\"vmt_adapter\"}";
     let emtal = "adapter={method=\"emtal\", r=2, num_experts=8}";
     let lora = "adapter={method=\"lora\", target_modules=[\"qkv\"]}";
@@ -98,6 +102,7 @@ fn copies_per_task_need_a_method_that_is_one_for_all() {
 
 #[test]
 fn tasks_must_be_in_the_data() {
+    let _alone = alone();
     let task = "tasks.poses={weight=1.0, head={name=\"segformer\", embed_dim=8, dropout=0.0}}";
     let message = refused(&[task, "adapter={method=\"full\"}"]);
     assert!(message.starts_with("tiny: tasks.poses: expected one of "), "{message}");
@@ -105,6 +110,7 @@ fn tasks_must_be_in_the_data() {
 
 #[test]
 fn weights_must_exist_and_fit() {
+    let _alone = alone();
     let message = refused(&["backbone.weights=no/such.safetensors"]);
     assert!(message.starts_with("no/such.safetensors: "), "{message}");
     let folder = tempfile::tempdir().unwrap();
@@ -118,6 +124,7 @@ fn weights_must_exist_and_fit() {
 
 #[test]
 fn a_folder_that_is_no_run_is_refused() {
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let message = OpenRun::open(folder.path(), false, None).unwrap_err().to_string();
     assert!(message.ends_with("expected the folder of a run, found no recipe.toml"), "{message}");
@@ -129,6 +136,7 @@ fn a_folder_that_is_no_run_is_refused() {
 
 #[test]
 fn recipes_come_back_from_toml() {
+    let _alone = alone();
     let row = "compare=[{name=\"linear\", set=[\"adapter={method='decoder_only'}\"]}]";
     let recipe = recipe(&[row]);
     let (compared, _) = recipe.compared(&recipe.compare[0]).unwrap();
@@ -141,6 +149,7 @@ fn recipes_come_back_from_toml() {
 /// Its tasks share nothing that trains, so there is nothing to combine.
 #[test]
 fn a_compared_row_goes_without_a_combiner_where_tasks_share_nothing() {
+    let _alone = alone();
     let rows = "compare=[{name=\"linear\", set=[\"adapter={method='decoder_only'}\"]}, \
                 {name=\"copies\", set=[\"adapter={method='full'}\", \
                 \"backbone.per_task=true\"]}, {name=\"full\", set=[\"adapter={method='full'}\"]}]";

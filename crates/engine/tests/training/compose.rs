@@ -107,6 +107,7 @@ fn prompts_of_runs_are_mixed() {
 
 #[test]
 fn mistakes_are_named() {
+    let _alone = alone();
     for (adapter, compose, expected) in [
         (SCALEARN, "compose={runs=[\"x\"]}", "compose.runs: expected 2 for the adapter, found 1"),
         (

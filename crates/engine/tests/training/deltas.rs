@@ -2,7 +2,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::common::methods::VIT;
-use crate::common::{recipe, train};
+use crate::common::{alone, recipe, train};
 use polyptych_engine::{OpenRun, Taken, merge, merge_delta, save_deltas};
 use polyptych_formats::file;
 use polyptych_tensor::Tensors;
@@ -41,6 +41,7 @@ const LOW_RANK: &str = "adapter={method=\"taps\", tau=0.14, lambda=1e-6, r=2}";
 
 #[test]
 fn differences_become_the_checkpoints_that_merging_writes() {
+    let _alone = alone();
     for adapter in [DIFF, TAPS, LOW_RANK] {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
@@ -81,6 +82,7 @@ fn differences_become_the_checkpoints_that_merging_writes() {
 
 #[test]
 fn what_does_not_belong_together_is_refused() {
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let run = trained(folder.path(), LOW_RANK, &backbone(folder.path(), 1));

@@ -166,6 +166,7 @@ fn a_plain_recipe_is_turned_into_one_that_extends() {
 
 #[test]
 fn what_cannot_be_extended_is_refused_before_the_run_is_read() {
+    let _alone = alone();
     let normals = &extend(Path::new("no/run"), "\"normals\"");
     let combiner = "balancer={gradient={name=\"pcgrad\"}}";
     let row = "compare=[{name=\"linear\", set=[\"adapter={method='decoder_only'}\"]}]";

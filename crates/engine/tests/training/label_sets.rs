@@ -1,5 +1,5 @@
 //! A label set that grows: a decoupled head keeps what it knows of its classes.
-use crate::common::recipe;
+use crate::common::{alone, recipe};
 use polyptych_adapters::Form;
 use polyptych_engine::{BackboneRecipe, DataSets, Model, load_backbone};
 use polyptych_formats::file;
@@ -7,6 +7,7 @@ use polyptych_tensor::{Device, Kind, Tensor, no_grad};
 
 #[test]
 fn known_classes_keep_their_scores_in_a_larger_set() {
+    let _alone = alone();
     let tags = "tasks.tags={weight=1.0, head={name=\"decoupled\", dim=8, num_heads=2}}";
     let recipe = recipe(&[tags, "adapter={method=\"lora\", r=2, target_modules=[\"qkv\"]}"]);
     let specs = DataSets::describe(&recipe).unwrap();

@@ -1,6 +1,6 @@
 //! Folding changes no output, and what it writes can be opened, measured and refused.
 
-use crate::common::{recipe, train};
+use crate::common::{alone, recipe, train};
 use polyptych_engine::{DataSets, OpenRun, evaluate, merge};
 use polyptych_formats::file;
 use polyptych_tensor::{Kind, no_grad};
@@ -22,6 +22,7 @@ const MORE: &[&str] = &[
 
 #[test]
 fn a_merged_model_scores_like_the_trained_one() {
+    let _alone = alone();
     for method in METHODS {
         let folder = tempfile::tempdir().unwrap();
         let (path, out) = (folder.path().join("run"), folder.path().join("merged"));
@@ -46,6 +47,7 @@ fn a_merged_model_scores_like_the_trained_one() {
 
 #[test]
 fn the_plain_part_has_timms_names() {
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let (path, out) = (folder.path().join("run"), folder.path().join("merged"));
     drop(train(recipe(&[]), &path));
@@ -67,6 +69,7 @@ fn the_plain_part_has_timms_names() {
 /// Runs of shorter types are merged in float32, where the check is made and what is written.
 #[test]
 fn what_a_run_computes_in_does_not_refuse_it() {
+    let _alone = alone();
     for method in METHODS.iter().chain(MORE) {
         for precision in ["precision=\"bf16\"", "precision=\"fp16\""] {
             let folder = tempfile::tempdir().unwrap();
@@ -88,6 +91,7 @@ fn what_a_run_computes_in_does_not_refuse_it() {
 /// Outputs of ten thousand have rounding errors above 1e-4.
 #[test]
 fn large_outputs_are_compared_by_their_size() {
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let (path, out) = (folder.path().join("run"), folder.path().join("merged"));
     drop(train(recipe(&[METHODS[3]]), &path));

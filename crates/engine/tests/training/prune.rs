@@ -1,6 +1,6 @@
 //! Pruning takes away channels that no gate lets through and changes no output.
 use crate::common::methods::VIT;
-use crate::common::{recipe, train};
+use crate::common::{alone, recipe, train};
 use polyptych_engine::{DataSets, OpenRun, evaluate, prune};
 
 const GATES: &str = "adapter={method=\"interrogate\", r=2, task_r=2, alpha_init=0.0}";
@@ -11,6 +11,7 @@ fn refused(run: &OpenRun, out: &std::path::Path, images: usize) -> String {
 
 #[test]
 fn closed_channels_go_and_outputs_stay() {
+    let _alone = alone();
     for backbone in [&[][..], &VIT] {
         let folder = tempfile::tempdir().unwrap();
         let (path, out) = (folder.path().join("run"), folder.path().join("pruned"));
@@ -40,6 +41,7 @@ fn closed_channels_go_and_outputs_stay() {
 /// Gates that are all closed leave one stream for all tasks.
 #[test]
 fn one_shared_network_is_left_where_no_gate_is_open() {
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let (path, out) = (folder.path().join("run"), folder.path().join("pruned"));
     let closed = GATES.replace("alpha_init=0.0", "alpha_init=-9.0");
@@ -52,6 +54,7 @@ fn one_shared_network_is_left_where_no_gate_is_open() {
 
 #[test]
 fn other_methods_have_nothing_to_prune() {
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let (path, out) = (folder.path().join("run"), folder.path().join("pruned"));
     drop(train(recipe(&["adapter={method=\"lora\", r=2, target_modules=[\"qkv\"]}"]), &path));

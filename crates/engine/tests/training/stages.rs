@@ -171,6 +171,7 @@ fn a_first_stage_that_cannot_start_leaves_nothing_behind() {
 
 #[test]
 fn mistakes_in_stages_are_named() {
+    let _alone = alone();
     let text = recipe(&[LORA]).to_toml().unwrap();
     let message = |stages: &str| {
         let stages = format!("stage=[{stages}]");
