@@ -109,12 +109,14 @@ fn restrict(recipe: &mut Recipe, tasks: &[String]) -> Result<()> {
             meant(unknown, &names)
         );
     }
-    recipe.tasks.retain(|name, _| tasks.contains(name));
+    *recipe = recipe.of_tasks(tasks)?;
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use polyptych_engine::ParameterSummary;
+
     use super::*;
 
     fn flags(recipe: &str, overrides: &[&str], tasks: &[&str]) -> RecipeFlags {
@@ -162,5 +164,10 @@ mod tests {
     fn a_recipe_can_be_cut_to_some_tasks() {
         let recipe = resolve(&flags("quickstart", &[], &["depth", "sal"])).unwrap();
         assert_eq!(recipe.task_names(), ["depth", "sal"]);
+        // What the method has for tasks that are not there would be refused.
+        ParameterSummary::of_recipe(&recipe).unwrap();
+        let wrong = resolve(&flags("quickstart", &["adapter.r_per_task.dept=2"], &["sal"]));
+        let message = ParameterSummary::of_recipe(&wrong.unwrap()).unwrap_err().to_string();
+        assert!(message.contains("r_per_task.dept"), "{message}");
     }
 }

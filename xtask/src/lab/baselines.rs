@@ -87,6 +87,8 @@ fn single_task(program: &Program, flags: &Baselines, task: &str, runs: &Path) ->
     let mut command = program.command("train");
     command.args([&flags.recipe, "--tasks", task]);
     command.args(["--set", r#"adapter={method="full"}"#, "--set", "compare=[]"]);
+    // There is nothing to balance, and what a balancer makes of one loss learns worse.
+    command.args(["--set", "balancer={}"]);
     command.args(["--set", "baselines=", "--out"]).arg(folder(runs, flags, task));
     command
 }

@@ -13,6 +13,15 @@ use crate::{Error, Result};
 const STAGE: &str = "stage:";
 
 impl Recipe {
+    /// The recipe with the tasks of `names` alone, all of them where none is named, and without what
+    /// its method has for others.
+    ///
+    /// # Errors
+    /// A task that the recipe does not have.
+    pub fn of_tasks(&self, names: &[String]) -> Result<Self> {
+        parse_edited(&self.name, &self.to_toml()?, &[], |table| keep_tasks(table, names))
+    }
+
     /// The recipe of the stage at `index`, which is part of the run in the folder `run`.
     ///
     /// # Errors
@@ -34,7 +43,10 @@ impl Recipe {
     }
 }
 
-/// Leaves the tasks of `names` in the table of a recipe.
+/// What the names of settings that have a value per task end with, as in `r_per_task`.
+const PER_TASK: &str = "_per_task";
+
+/// Leaves the tasks of `names` in the table of a recipe, and what the method has for them.
 fn keep_tasks(table: &mut Table, names: &[String]) -> Result<(), (String, String)> {
     let Some(Value::Table(tasks)) = table.get_mut("tasks").filter(|_| !names.is_empty()) else {
         return Ok(());
@@ -43,7 +55,18 @@ fn keep_tasks(table: &mut Table, names: &[String]) -> Result<(), (String, String
         let known = tasks.keys().cloned().collect::<Vec<_>>().join(", ");
         return Err(("tasks".into(), format!("expected some of {known}, found {name}")));
     }
-    tasks.retain(|name, _| names.iter().any(|kept| kept == name));
+    let known: Vec<String> = tasks.keys().cloned().collect();
+    tasks.retain(|name, _| names.contains(name));
+    let gone = |name: &String| known.contains(name) && !names.contains(name);
+    let settings = table.get_mut("adapter").and_then(Value::as_table_mut);
+    for (key, values) in settings.into_iter().flatten() {
+        if let Value::Table(values) = values
+            && key.ends_with(PER_TASK)
+        {
+            // Names of no task stay: they are a mistake, which is reported.
+            values.retain(|name, _| !gone(name));
+        }
+    }
     Ok(())
 }
 
