@@ -56,15 +56,15 @@ fn keep_tasks(table: &mut Table, names: &[String]) -> Result<(), (String, String
         return Err(("tasks".into(), format!("expected some of {known}, found {name}")));
     }
     let known: Vec<String> = tasks.keys().cloned().collect();
-    tasks.retain(|name, _| names.contains(name));
-    let gone = |name: &String| known.contains(name) && !names.contains(name);
+    let kept = |name: &str| names.iter().any(|kept| kept == name);
+    tasks.retain(|name, _| kept(name));
     let settings = table.get_mut("adapter").and_then(Value::as_table_mut);
     for (key, values) in settings.into_iter().flatten() {
         if let Value::Table(values) = values
             && key.ends_with(PER_TASK)
         {
             // Names of no task stay: they are a mistake, which is reported.
-            values.retain(|name, _| !gone(name));
+            values.retain(|name, _| kept(name) || known.iter().all(|task| task != name));
         }
     }
     Ok(())
