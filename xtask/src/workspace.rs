@@ -78,10 +78,11 @@ mod tests {
 
     #[test]
     fn cargo_hears_nothing_of_our_package() {
-        let command = cargo_command();
-        let mut removed = command.get_envs().filter(|(_, value)| value.is_none());
-        assert!(removed.any(|(name, _)| name == "CARGO_MANIFEST_DIR"), "cargo runs this test");
-        assert!(!is_of_package(OsStr::new("CARGO_HOME")));
+        assert!(
+            cargo_command().get_envs().all(|(name, value)| value.is_none() && is_of_package(name))
+        );
+        assert!(is_of_package(OsStr::new("CARGO_MANIFEST_DIR")));
+        assert!(!is_of_package(OsStr::new("CARGO_PROFILE_DEV_DEBUG")));
     }
 
     #[test]

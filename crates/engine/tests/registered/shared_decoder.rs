@@ -257,7 +257,10 @@ fn a_task_is_added_behind_the_decoder_of_a_run() {
     let images = images();
     let outputs = |run: &OpenRun| no_grad(|| run.model.forward(&images, false)).unwrap();
     let (before, after) = (outputs(&old), outputs(&new));
-    assert!(before[0].equal(&after[0]) && before[1].equal(&after[2]));
+    // Streams of three tasks are multiplied at once, in another order of sums than those of two.
+    for (old, new) in [(&before[0], &after[0]), (&before[1], &after[2])] {
+        assert!(old.allclose(new, 1e-5, 1e-5, false));
+    }
 }
 
 #[test]
