@@ -257,10 +257,9 @@ fn a_task_is_added_behind_the_decoder_of_a_run() {
     let images = images();
     let outputs = |run: &OpenRun| no_grad(|| run.model.forward(&images, false)).unwrap();
     let (before, after) = (outputs(&old), outputs(&new));
-    // Streams of three tasks are multiplied at once, in another order of sums than those of two.
-    for (old, new) in [(&before[0], &after[0]), (&before[1], &after[2])] {
-        assert!(old.allclose(new, 1e-5, 1e-5, false));
-    }
+    assert!(before[0].equal(&after[0]));
+    // Behind a new task's stream the rows of this one fall into other tiles of the products.
+    assert!(before[1].allclose(&after[2], 1e-6, 1e-6, false));
 }
 
 #[test]
