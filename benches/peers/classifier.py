@@ -30,7 +30,7 @@ def total(outputs, targets):
 def train(adapt=lambda backbone: backbone, plain=lambda name: name, versions=""):
     """Serves steps. `adapt` makes the backbone one that trains, `plain` takes a name of its
     parameters to that of our checkpoints, and `versions` are those beside torch's and timm's."""
-    options = arguments(tasks=1, batch=4, size=224, precision="fp32")
+    options = arguments(tasks=1, batch=4, size=224, precision="fp32", compile=0)
     classes = load_file(f"{options.folder}/weights.safetensors")["heads.set.bias"].numel()
     ours = lambda name: re.sub(r"^head\.", "heads.set.", plain(name))
     step = Step(Model(options.size, classes, adapt), total, options, ours)

@@ -68,7 +68,7 @@ def total(outputs, targets):
 
 
 def main():
-    options = arguments(tasks=4, batch=4, size=224, precision="fp32")
+    options = arguments(tasks=4, batch=4, size=224, precision="fp32", compile=0)
     values = load_file(f"{options.folder}/weights.safetensors")
     heads = [name for name in values if name.startswith("heads.") and name.endswith(".bias")]
     classes = {name.split(".")[1]: values[name].numel() for name in heads}

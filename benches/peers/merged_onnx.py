@@ -8,7 +8,7 @@ from worker import arguments, serve
 
 
 def main():
-    options = arguments(tasks=1, batch=4, size=224, precision="int8")
+    options = arguments(tasks=1, batch=4, size=224, precision="fp32")
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = options.threads
     settings.inter_op_num_threads = 1

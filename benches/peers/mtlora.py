@@ -222,8 +222,9 @@ class Swin(nn.Module):
 
 
 class Head(nn.Module):
-    def __init__(self, outputs):
+    def __init__(self, outputs, channels_last):
         super().__init__()
+        self.format = torch.channels_last if channels_last else torch.contiguous_format
         widths = zip((192, 384, 768, 768), (18, 36, 72, 144))
         for index, (inputs, reduced) in enumerate(widths):
             setattr(self, f"downsample_{index}", nn.Conv2d(inputs, reduced, 1, bias=False))
@@ -232,7 +233,7 @@ class Head(nn.Module):
         )
 
     def forward(self, levels):
-        maps = [x.permute(0, 3, 1, 2).contiguous() for x in levels]
+        maps = [x.permute(0, 3, 1, 2).contiguous(memory_format=self.format) for x in levels]
         maps = [getattr(self, f"downsample_{i}")(x) for i, x in enumerate(maps)]
         size = maps[0].shape[-2:]
         resize = lambda x: F.interpolate(x, size, mode="bilinear", align_corners=False)
@@ -243,7 +244,8 @@ class MtLora(nn.Module):
     def __init__(self, config):
         super().__init__()
         self.backbone = Swin(config)
-        self.heads = nn.ModuleDict({task: Head(OUTPUTS[kind(task)]) for task in config.tasks})
+        heads = {task: Head(OUTPUTS[kind(task)], config.channels_last) for task in config.tasks}
+        self.heads = nn.ModuleDict(heads)
 
     def forward(self, image):
         levels = self.backbone(image)
@@ -287,10 +289,13 @@ def total(outputs, targets):
 
 
 def main():
-    options = arguments(tasks=4, batch=4, size=224, precision="fp32", r=64, rt=4)
+    defaults = {"tasks": 4, "batch": 4, "size": 224, "precision": "fp32", "r": 64, "rt": 4}
+    options = arguments(compile=0, channels_last=0, **defaults)
     options.tasks = sorted(load_file(f"{options.folder}/targets.safetensors"))
     options.depths, options.scale, options.dropout, options.drop_path = (2, 2, 6, 2), 4.0, 0.05, 0.2
     model = MtLora(options)
+    if options.channels_last:
+        model.heads.to(memory_format=torch.channels_last)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(trains(name))
     step = Step(model, total, options)

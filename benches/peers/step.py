@@ -20,6 +20,7 @@ class Step:
         assert all("num_batches_tracked" in name for name in lacks), lacks
         model.load_state_dict({n: v for n, v in state.items() if v is not None}, strict=False)
         self.model = model.to(options.device)
+        self.call = torch.compile(self.model) if options.compile else self.model
         self.image = load_file(f"{folder}/images.safetensors", options.device)["images"]
         self.targets = load_file(f"{folder}/targets.safetensors", options.device)
         self.trainable = [p for p in model.parameters() if p.requires_grad]
@@ -32,7 +33,7 @@ class Step:
     def backward(self):
         self.optimiser.zero_grad(set_to_none=True)
         with self.amp:
-            outputs = self.model(self.image)
+            outputs = self.call(self.image)
         total = self.loss({name: z.float() for name, z in outputs.items()}, self.targets)
         total.backward()
         return outputs, total

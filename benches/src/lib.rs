@@ -4,6 +4,7 @@
 //! else a machine does slows all of them alike. What is measured in more than one place is a
 //! [`Subject`]: a method on the backbone of its paper, and its [`Step`] of training.
 
+mod ceiling;
 mod clock;
 mod interleaved;
 mod machine;
@@ -15,6 +16,7 @@ mod subject;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+pub use ceiling::Ceiling;
 pub use clock::Clock;
 pub use interleaved::{Quartiles, Rounds, interleaved};
 pub use machine::machine;

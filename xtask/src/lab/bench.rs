@@ -11,6 +11,7 @@ mod cases;
 pub(crate) mod flags;
 mod growth;
 mod page;
+mod rates;
 mod roofline;
 mod setting;
 mod spread;
@@ -24,9 +25,10 @@ use anyhow::{Context, Result, bail};
 use crate::command::Subcommand;
 use crate::process;
 use crate::setup::ensure;
-use cases::{CASES, Case};
+use cases::{CASES, Case, Peer};
 use flags::Bench;
 use page::{Program, Row};
+use rates::{Ceilings, Neighbours};
 use setting::Setting;
 use worker::{Turn, Worker};
 
@@ -46,6 +48,9 @@ impl Subcommand for Bench {
         }
         if flags.peers {
             has_peers(&flags.python)?;
+            absent_runtimes(&flags.python).iter().for_each(|package| {
+                println!("left out: {} has no {package}", flags.python.display());
+            });
         }
         let ours = flags.worker.clone().map_or_else(build, Ok)?;
         for case in chosen {
@@ -66,7 +71,7 @@ fn dry_run(flags: &Bench, chosen: &[&Case]) {
             let mut commands = vec![case.ours(Path::new("worker"), folder, setting)];
             if flags.peers {
                 let peer = |peer| case.peer(peer, &flags.python, folder, setting);
-                commands.extend(case.peers_at(setting).map(peer));
+                commands.extend(wanted(flags, case, setting).into_iter().map(peer));
             }
             commands.iter().for_each(|command| println!("would run `{}`", process::shown(command)));
         }
@@ -121,8 +126,12 @@ fn measure(flags: &Bench, case: &Case, settings: &[Setting], ours: &Path) -> Res
         std::fs::create_dir(&folder).with_context(|| folder.display().to_string())?;
         entries.push(entry(flags, case, setting, (ours, &folder))?);
     }
+    let on_cpu = settings[0].device == "cpu";
+    let mut ceilings = on_cpu.then(|| Ceilings::start(ours, &settings[0])).transpose()?;
+    let _neighbours = Neighbours::start(ours, flags.neighbours, &settings[0])?;
     // The first round fills caches.
     for round in 0..=flags.rounds {
+        ceilings.as_mut().map_or(Ok(()), Ceilings::round)?;
         let count = entries.len();
         for turn in 0..count {
             let entry = &mut entries[(turn + round as usize) % count];
@@ -130,7 +139,8 @@ fn measure(flags: &Bench, case: &Case, settings: &[Setting], ours: &Path) -> Res
         }
     }
     let first = entries[0].ours.turns()[1..].to_vec();
-    Ok(entries.iter().map(|entry| entry.row(case, &first)).collect())
+    let rates = ceilings.map(|ceilings| ceilings.rates(flags.neighbours));
+    Ok(entries.iter().map(|entry| entry.row(case, &first).at(rates)).collect())
 }
 
 fn entry<'s>(
@@ -141,10 +151,14 @@ fn entry<'s>(
 ) -> Result<Entry<'s>> {
     let (mut peers, mut differences) = (Vec::new(), Vec::new());
     if flags.peers {
+        let chosen = wanted(flags, case, setting);
         let mut certain = case.ours(ours, folder, setting);
         certain.arg("--certain");
+        if chosen.iter().any(|peer| peer.runtime.is_some()) {
+            certain.arg("--onnx");
+        }
         Worker::start(certain)?.check()?;
-        for peer in case.peers_at(setting) {
+        for peer in chosen {
             let mut worker = Worker::start(case.peer(peer, &flags.python, folder, setting))?;
             worker.check()?;
             differences.push(agreement::compare(folder, &setting.precision, case.outputs)?);
@@ -174,6 +188,26 @@ impl Entry<'_> {
         let ours = Program::new("ours", self.ours.versions(), &mine, None).grown_from(first);
         Row::new(case, self.setting, mine.len(), (ours, peers.collect()))
     }
+}
+
+/// Those that are asked for, and that the Python has.
+fn wanted(flags: &Bench, case: &Case, setting: &Setting) -> Vec<&'static Peer> {
+    let absent = absent_runtimes(&flags.python);
+    let asked_for = |peer: &&Peer| {
+        !flags.without.iter().any(|words| peer.name.contains(words))
+            && !peer.runtime.is_some_and(|package| absent.contains(&package))
+    };
+    case.peers_at(setting).filter(asked_for).collect()
+}
+
+/// Packages of runtimes that `python` does not have.
+fn absent_runtimes(python: &Path) -> Vec<&'static str> {
+    let has = |package: &str| {
+        let code = format!("import importlib.util as u; assert u.find_spec('{package}')");
+        Command::new(python).args(["-c", &code]).stderr(Stdio::null()).status()
+    };
+    let missing = |package: &&str| !has(package).is_ok_and(|status| status.success());
+    ["onnxruntime", "openvino"].into_iter().filter(missing).collect()
 }
 
 /// Fails where PyTorch cannot be imported, and says what is needed.
@@ -228,6 +262,18 @@ mod tests {
         let flags = flags(&["--tasks", "1,8"]);
         let case = CASES.iter().find(|case| !case.has_tasks).unwrap();
         assert_eq!(groups(&flags, case)[0].len(), 1);
+    }
+
+    #[test]
+    fn peers_are_left_out_by_words_and_where_python_lacks_them() {
+        let case = cases::chosen(&["vit".into()]).unwrap()[0];
+        let names = |args: &[&str]| -> Vec<&str> {
+            let flags = flags(&[&["--peers", "--python", "no-such-python"], args].concat());
+            let setting = &groups(&flags, case)[0][0];
+            wanted(&flags, case, setting).into_iter().map(|peer| peer.name).collect()
+        };
+        assert_eq!(names(&[]), ["timm", "timm, torch.compile"]);
+        assert_eq!(names(&["--without", "OpenVINO,torch.compile"]), ["timm"]);
     }
 
     #[test]

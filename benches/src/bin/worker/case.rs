@@ -11,6 +11,6 @@ pub(crate) trait Case {
     /// What a round makes of numbers without chance, in float32.
     fn check(&mut self) -> Result<Tensors>;
 
-    /// Images of a round.
+    /// Images of a round, or what else it does many of.
     fn items(&self) -> i64;
 }

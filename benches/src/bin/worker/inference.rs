@@ -23,23 +23,25 @@ pub(crate) struct Inference {
     names: Vec<String>,
 }
 
-/// Merges a model and writes what remains, and the images, into `folder`; in int8 its ONNX too.
-pub(crate) fn merge(subject: &Subject, int8: bool, folder: &Path) -> Result<()> {
+/// Merges a model and writes what remains, and the images, into `folder`.
+pub(crate) fn merge(subject: &Subject, folder: &Path) -> Result<()> {
     manual_seed(0);
     let batch = Tensors::from([("images".to_owned(), subject.images())]);
     file::save(&stored(folder, "images"), &batch, Default::default())?;
     let adapted = subject.stirred()?;
     let merged = no_grad(|| adapted.merged())?;
     drop(adapted);
-    file::save(&stored(folder, "weights"), &merged, Default::default())?;
-    if int8 { onnx(subject, &batch["images"], folder) } else { Ok(()) }
+    Ok(file::save(&stored(folder, "weights"), &merged, Default::default())?)
 }
 
-/// `model.onnx` with the ranges of `images`, for runtimes of others.
-fn onnx(subject: &Subject, images: &Tensor, folder: &Path) -> Result<()> {
+/// `model.onnx` of what [`merge`] wrote, for runtimes of others: in float32, and in int8 with the
+/// ranges of the images.
+pub(crate) fn onnx(subject: &Subject, int8: bool, folder: &Path) -> Result<()> {
     let subject = Subject { precision: Precision::Fp32, ..*subject };
     let model = load(&subject, folder)?;
-    quantize(&model, images)?;
+    if int8 {
+        quantize(&model, &images(folder)?)?;
+    }
     let names: Vec<String> = subject.specs().into_iter().map(|spec| spec.name).collect();
     let image = [3, subject.size, subject.size];
     let config = ScriptConfig { image, outputs: &names, extra: "{}" };
@@ -76,9 +78,7 @@ impl Inference {
             bail!("merging failed: {status}");
         }
         let model = load(&subject, folder)?;
-        let images = file::load(&stored(folder, "images"))?.tensors["images"]
-            .to_device(subject.device)
-            .copy();
+        let images = images(folder)?.to_device(subject.device);
         if int8 {
             quantize(&model, &images)?;
         }
@@ -93,6 +93,11 @@ impl Inference {
 
 fn stored(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("{name}.safetensors"))
+}
+
+/// The images of a batch, as memory of their own.
+fn images(folder: &Path) -> Result<Tensor> {
+    Ok(file::load(&stored(folder, "images"))?.tensors["images"].copy())
 }
 
 fn load(subject: &Subject, folder: &Path) -> Result<Model> {

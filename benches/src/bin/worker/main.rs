@@ -7,6 +7,7 @@ mod inference;
 mod loading;
 mod options;
 mod photographs;
+mod rate;
 mod training;
 
 use std::io::BufRead;
@@ -30,6 +31,9 @@ fn main() -> Result<()> {
         return options.merge();
     }
     let mut case = options.prepare()?;
+    while options.endless {
+        case.run()?;
+    }
     say(&json!({"ready": true, "versions": format!("LibTorch {}", torch_version())}));
     for line in std::io::stdin().lock().lines() {
         let answer = answer(case.as_mut(), line?.trim(), &options)?;

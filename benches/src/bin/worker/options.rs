@@ -4,13 +4,17 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::{Parser, ValueEnum};
-use polyptych_benches::{Method, Subject};
+use polyptych_benches::{Ceiling, Method, Subject};
 use polyptych_tensor::{Precision, device};
 
 use crate::case::Case;
 use crate::inference::{self, Inference};
 use crate::loading::Loading;
+use crate::rate::Rate;
 use crate::training::Training;
+
+/// Rows, inputs and outputs of the product: as large as a product in a transformer is.
+const SIDE: i64 = 2048;
 
 /// What is timed, and how large it is.
 #[derive(Parser)]
@@ -46,6 +50,12 @@ pub(crate) struct Options {
     /// Only merge the model of a forward pass, into the folder
     #[arg(long)]
     pub(crate) merge: bool,
+    /// Write the model of a forward pass as ONNX too
+    #[arg(long)]
+    pub(crate) onnx: bool,
+    /// Run rounds without pause until the program is ended
+    #[arg(long)]
+    pub(crate) endless: bool,
 }
 
 /// Names of the cases.
@@ -71,6 +81,10 @@ pub(crate) enum Name {
     Vit,
     /// Photographs and dense labels, decoded, augmented and stacked
     Loader,
+    /// A product of two square matrices
+    Product,
+    /// A copy of an array that no cache holds
+    Copy,
 }
 
 /// Names of the types.
@@ -119,7 +133,9 @@ impl Options {
             Name::Vit => Method::Lora,
             _ => bail!("--merge: expected swin or vit"),
         };
-        inference::merge(&self.subject(method)?, self.int8(), &self.folder)
+        let subject = self.subject(method)?;
+        inference::merge(&subject, &self.folder)?;
+        if self.onnx { inference::onnx(&subject, self.int8(), &self.folder) } else { Ok(()) }
     }
 
     fn int8(&self) -> bool {
@@ -137,6 +153,11 @@ impl Options {
             Name::Loader => Box::new(Loading::new(self)?),
             Name::Swin => self.inference(Method::LoraSwin)?,
             Name::Vit => self.inference(Method::Lora)?,
+            Name::Product => {
+                let kind = self.precision.precision().kind();
+                Box::new(Rate::of_operations(Ceiling::product(SIDE, kind)))
+            }
+            Name::Copy => Box::new(Rate::of_bytes(Ceiling::copy())),
             _ if self.int8() => bail!("--precision int8: expected swin or vit"),
             Name::Mtlora | Name::MtloraShared => {
                 Box::new(Training::new(self.subject(Method::MtLora)?, folder)?)

@@ -29,17 +29,30 @@ pub(super) struct Peer {
     pub(super) name: &'static str,
     script: &'static str,
     args: &'static [&'static str],
-    /// Whether it computes in int8, and nothing else.
-    int8: bool,
+    /// Types that it computes in.
+    precisions: &'static [&'static str],
+    /// The package of a runtime for the CPU that reads our ONNX.
+    pub(super) runtime: Option<&'static str>,
 }
 
 const fn peer(name: &'static str, script: &'static str, args: &'static [&'static str]) -> Peer {
-    Peer { name, script, args, int8: false }
+    Peer { name, script, args, precisions: &["fp32", "bf16"], runtime: None }
 }
 
-/// The QuantizeLinear and DequantizeLinear of a model that we wrote, by onnxruntime.
+const fn runtime(
+    name: &'static str,
+    script: &'static str,
+    precisions: &'static [&'static str],
+    package: &'static str,
+) -> Peer {
+    Peer { precisions, runtime: Some(package), ..peer(name, script, &[]) }
+}
+
 const ONNXRUNTIME: Peer =
-    Peer { int8: true, ..peer("onnxruntime on our ONNX", "merged_onnx.py", &[]) };
+    runtime("onnxruntime on our ONNX", "merged_onnx.py", &["fp32", "int8"], "onnxruntime");
+const OPENVINO: Peer =
+    runtime("OpenVINO on our ONNX", "merged_openvino.py", &["fp32", "bf16", "int8"], "openvino");
+const COMPILED: &[&str] = &["--compile", "1"];
 
 const fn case(
     name: &'static str,
@@ -59,7 +72,11 @@ pub(super) const CASES: [Case; 10] = [
         "mtlora",
         "training step of MTLoRA r = 64 on Swin-T with HRNet heads",
         true,
-        &[peer("PyTorch, a loop over tasks", "mtlora.py", &[])],
+        &[
+            peer("PyTorch, a loop over tasks", "mtlora.py", &[]),
+            peer("the loop, heads channels last", "mtlora.py", &["--channels_last", "1"]),
+            peer("the loop, torch.compile", "mtlora.py", COMPILED),
+        ],
     ),
     case(
         "mtlora-shared",
@@ -71,19 +88,25 @@ pub(super) const CASES: [Case; 10] = [
         "emtal",
         "training step of EMTAL r = 4 on ViT-B/16",
         true,
-        &[peer("PyTorch on timm", "emtal.py", &[])],
+        &[
+            peer("PyTorch on timm", "emtal.py", &[]),
+            peer("PyTorch on timm, torch.compile", "emtal.py", COMPILED),
+        ],
     ),
     case(
         "lora",
         "training step of LoRA r = 16 on ViT-B/16",
         false,
-        &[peer("PEFT on timm", "lora.py", &[])],
+        &[
+            peer("PEFT on timm", "lora.py", &[]),
+            peer("PEFT on timm, torch.compile", "lora.py", COMPILED),
+        ],
     ),
     case(
         "full",
         "training step of full fine-tuning of ViT-B/16",
         false,
-        &[peer("timm", "full.py", &[])],
+        &[peer("timm", "full.py", &[]), peer("timm, torch.compile", "full.py", COMPILED)],
     ),
     case("vmt", "training step of VMT-Adapter on Swin-T with HRNet heads", true, &[]),
     case(
@@ -100,6 +123,7 @@ pub(super) const CASES: [Case; 10] = [
             peer("timm", "merged.py", &["--backbone", "swin"]),
             peer("timm, torch.compile", "merged.py", &["--backbone", "swin", "--compile", "1"]),
             ONNXRUNTIME,
+            OPENVINO,
         ],
     ),
     case(
@@ -110,6 +134,7 @@ pub(super) const CASES: [Case; 10] = [
             peer("timm", "merged.py", &["--backbone", "vit"]),
             peer("timm, torch.compile", "merged.py", &["--backbone", "vit", "--compile", "1"]),
             ONNXRUNTIME,
+            OPENVINO,
         ],
     ),
     // TorchVision cuts to 8 bits after each change of brightness, contrast and saturation, which
@@ -155,8 +180,7 @@ impl Case {
 
     /// Those that do the same at `setting`.
     pub(super) fn peers_at(&self, setting: &Setting) -> impl Iterator<Item = &'static Peer> {
-        let int8 = setting.precision == "int8";
-        self.peers.iter().filter(move |peer| peer.int8 == int8)
+        self.peers.iter().filter(move |peer| peer.computes(setting))
     }
 
     /// The program of `peer`.
@@ -172,6 +196,13 @@ impl Case {
         command.arg(script).arg(folder).args(peer.args).args(setting.args());
         command.args(["--device", &setting.device]);
         setting.limit(command)
+    }
+}
+
+impl Peer {
+    fn computes(&self, setting: &Setting) -> bool {
+        let on_device = self.runtime.is_none() || setting.device == "cpu";
+        on_device && self.precisions.contains(&setting.precision.as_str())
     }
 }
 
@@ -216,6 +247,21 @@ mod tests {
             let path = workspace::root().join("benches/peers").join(peer.script);
             assert!(path.is_file(), "{}", path.display());
         }
+    }
+
+    #[test]
+    fn peers_are_asked_for_what_they_compute() {
+        let names = |precision: &str, device: &str| -> Vec<&str> {
+            let (precision, device) = (precision.to_owned(), device.to_owned());
+            let setting = Setting { precision, device, tasks: 1, batch: 1, size: 224, threads: 1 };
+            let vit = chosen(&["vit".into()]).unwrap()[0];
+            vit.peers_at(&setting).map(|peer| peer.name).collect()
+        };
+        let runtimes = [ONNXRUNTIME.name, OPENVINO.name];
+        assert_eq!(names("int8", "cpu"), runtimes);
+        assert_eq!(names("fp32", "cpu")[2..], runtimes);
+        assert_eq!(names("bf16", "cpu")[2..], runtimes[1..]);
+        assert_eq!(names("fp32", "cuda:0"), ["timm", "timm, torch.compile"]);
     }
 
     #[test]

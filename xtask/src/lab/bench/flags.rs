@@ -20,7 +20,13 @@ pub(crate) struct Bench {
     /// Groups of kernels of MTLoRA's step beside what this machine can do, in place of cases
     #[arg(long, conflicts_with_all = ["cases", "peers"])]
     pub(crate) roofline: bool,
-    /// Python with torch, timm, peft and torchvision
+    /// Leave out peers whose names contain one of these
+    #[arg(long, value_delimiter = ',', value_name = "WORDS", requires = "peers")]
+    pub(crate) without: Vec<String>,
+    /// Programs that multiply matrices without pause beside those that are timed
+    #[arg(long, default_value_t = 0, value_name = "COUNT", conflicts_with = "roofline")]
+    pub(crate) neighbours: usize,
+    /// Python with torch, timm, peft and torchvision; onnxruntime and openvino where they are there
     #[arg(long, default_value = "python3", value_name = "PROGRAM")]
     pub(crate) python: PathBuf,
     /// Types of activations

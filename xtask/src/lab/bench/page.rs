@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::agreement::Difference;
 use super::cases::Case;
 use super::growth::{self, Point};
+use super::rates::Rates;
 use super::setting::{Setting, in_threads};
 use super::spread::Spread;
 use super::worker::Turn;
@@ -20,7 +21,9 @@ use crate::lab::page;
 const HEAD: &str = "\
     Each program is a process of its own; every round runs each once. Times are medians \
     of rounds. A ratio is the peer's time over ours in the same round: its median, and its quartiles \
-    in brackets; above 1 we are faster. Growth is our time over that of the first setting in \
+    in brackets; above 1 we are faster. The machine is what a product of two matrices of 2048 x 2048 \
+    numbers in the same type, and a copy of 256 MiB, came to in the same rounds; \"busy\" counts programs that \
+    multiplied without pause meanwhile. Growth is our time over that of the first setting in \
     the same rounds. Memory is the most that a process held, start included, and \
     its ratio ours over the peer's. Differences are the largest relative ones of outputs and of \
     gradients, without dropout.\n";
@@ -101,6 +104,9 @@ pub(super) struct Row {
     rounds: usize,
     #[serde(default)]
     commit: String,
+    /// What the machine could do; not known of the oldest rows.
+    #[serde(default)]
+    rates: Option<Rates>,
     ours: Program,
     peers: Vec<Program>,
 }
@@ -122,9 +128,15 @@ impl Row {
             threads: setting.threads,
             rounds,
             commit: String::new(),
+            rates: None,
             ours,
             peers,
         }
+    }
+
+    /// With what the machine could do meanwhile.
+    pub(super) fn at(self, rates: Option<Rates>) -> Self {
+        Self { rates, ..self }
     }
 
     /// What later measurements of the same replace.
@@ -133,9 +145,11 @@ impl Row {
         let tasks = self.tasks.unwrap_or(0);
         // Rows beside peers and rows beside other numbers of tasks are two measurements.
         let beside = if self.peers.is_empty() { "alone" } else { "peers" };
+        let busy = self.rates.map_or(0, |rates| rates.neighbours);
+        let busy = if busy == 0 { String::new() } else { format!(" busy {busy}") };
         format!(
             "{case} {precision} {beside} size {size:04} batch {batch:03} tasks {tasks:03} threads \
-             {threads}"
+             {threads}{busy}"
         )
     }
 
@@ -156,6 +170,7 @@ impl Row {
         let tasks = self.tasks.map_or("-".into(), |tasks| tasks.to_string());
         let Self { precision, batch, size, threads, .. } = self;
         let start = format!("| {precision} | {size} | {batch} | {tasks} | {threads} |");
+        let machine = self.rates.map_or("-".into(), |rates| rates.to_string());
         let one = |program: &Program| {
             let Program { name, seconds, images_per_s, .. } = program;
             let [ratio, growth] = [program.ratio, program.growth]
@@ -169,7 +184,7 @@ impl Row {
                 format!("{:.0e}, {gradients}", d.outputs)
             });
             format!(
-                "{start} {name} | {:.3} | {images_per_s:.2} | {} | {ratio} | {growth} | {memory} | {apart} |\n",
+                "{start} {name} | {:.3} | {images_per_s:.2} | {} | {ratio} | {growth} | {memory} | {apart} | {machine} |\n",
                 seconds.median,
                 program.memory()
             )
@@ -227,7 +242,7 @@ fn block(all: &BTreeMap<String, Row>, origin: &Origin, grown: bool) -> String {
             last = &row.case;
             text += &format!(
                 "\n## {}: {}\n\n| type | size | batch | tasks | threads | program | s | images/s | GB | \
-                 ratio | growth | memory | differences |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
+                 ratio | growth | memory | differences | machine |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
                 row.case, row.about
             );
         }
@@ -249,6 +264,7 @@ fn block(all: &BTreeMap<String, Row>, origin: &Origin, grown: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::cases::CASES;
+    use super::super::rates::tests::rates;
     use super::*;
 
     fn turns(seconds: &[f64], peak_bytes: u64) -> Vec<Turn> {
@@ -279,9 +295,10 @@ mod tests {
     #[test]
     fn ratios_are_taken_round_by_round() {
         let text = row(4).to_string();
-        let ours = "| ours | 1.000 | 4.00 | 0.00 | - | 2.00 (2.00 to 4.00) | - | - |";
+        let ours = "| ours | 1.000 | 4.00 | 0.00 | - | 2.00 (2.00 to 4.00) | - | - | - |";
         assert!(text.contains(ours), "{text}");
-        let peer = "| theirs | 3.000 | 1.33 | 0.00 | 2.00 (2.00 to 3.00) | - | 0.50 | 1e-6, 2e-4 |";
+        let peer =
+            "| theirs | 3.000 | 1.33 | 0.00 | 2.00 (2.00 to 3.00) | - | 0.50 | 1e-6, 2e-4 | - |";
         assert!(text.contains(peer), "{text}");
     }
 
@@ -296,6 +313,11 @@ mod tests {
         note(folder.path(), vec![alone(8)]).unwrap();
         let text = std::fs::read_to_string(folder.path().join("speed.md")).unwrap();
         assert_eq!([text.matches("| ours |").count(), text.matches("| theirs |").count()], [3, 2]);
+        // Beside neighbours it is another measurement.
+        note(folder.path(), vec![row(8).at(Some(rates(0))), row(8).at(Some(rates(2)))]).unwrap();
+        let text = std::fs::read_to_string(folder.path().join("speed.md")).unwrap();
+        let shown = ["| 225 GFLOP/s, 8.0 GB/s |", "| 225 GFLOP/s, 8.0 GB/s, 2 busy |"];
+        assert_eq!(shown.map(|machine| text.matches(machine).count()), [2, 2]);
     }
 
     #[test]

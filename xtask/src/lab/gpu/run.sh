@@ -43,14 +43,14 @@ export CARGO_MANIFEST_DIR="$here/xtask"
 if [ "$device" = cpu ]; then
     export POLYPTYCH_TEST_DEVICE=counting
     steps="--rounds 1 --batch 1" growth="--rounds 1 --batch 1 --tasks 1,2" forward="--rounds 1 --batch 1"
-    precision=fp32 compiled=fp32 patience=2
+    precision=fp32 compiled=fp32 compiled_steps=$steps patience=2
     few="--set train.steps=4 --set train.eval_every=4 --set train.schedule.warmup_steps=1"
     few="$few --set data.eval.0.len=2"
 else
     steps="--rounds 20 --batch 32,128" growth="--rounds 20 --batch 32 --tasks 1,2,4,8,16"
     forward="--rounds 20 --batch 1,8,64" precision=fp32,bf16 few="" patience=1
     # Each program of torch.compile compiles for half a minute.
-    compiled=bf16
+    compiled=bf16 compiled_steps="--rounds 20 --batch 32"
 fi
 
 # stage NAME SECONDS COMMAND..: the log is NAME.log; a line of stages.tsv says how it ended.
@@ -91,14 +91,16 @@ export here device out python few
 stage doctor 60 bash -c doctor
 # shellcheck disable=SC2086
 stage parity 150 "$here/bin/devices" --nocapture --test-threads 1 ${CASES:-}
-stage mtlora 90 bash -c "bench mtlora --peers --precision $precision $steps"
-stage vit 90 bash -c "bench vit --peers --precision $compiled $forward"
+stage mtlora 90 bash -c "bench mtlora --peers --without compile --precision $precision $steps"
+stage vit 90 bash -c "bench vit --peers --without onnxruntime,OpenVINO --precision $compiled $forward"
 # Its graph takes torch.compile longest.
-stage swin 120 bash -c "bench swin --peers --precision $compiled $forward"
+stage swin 120 bash -c "bench swin --peers --without onnxruntime,OpenVINO --precision $compiled $forward"
 stage train 60 bash -c train
-stage emtal 60 bash -c "bench emtal --peers --precision $precision $steps"
-stage lora 60 bash -c "bench lora full --peers --precision $precision $steps"
+stage emtal 60 bash -c "bench emtal --peers --without compile --precision $precision $steps"
+stage lora 60 bash -c "bench lora full --peers --without compile --precision $precision $steps"
 stage growth 90 bash -c "bench mtlora vmt emtal --precision $precision $growth"
 stage large 60 bash -c "bench mtlora vmt --precision $precision $steps --size 448"
+# Training steps beside torch.compile, which takes minutes to compile some of them.
+stage compiled 180 bash -c "bench lora emtal mtlora --peers --precision $compiled $compiled_steps"
 
 awk -F '\t' '$2 != 0 { failed = failed " " $1 } END { if (failed) { print "failed:" failed; exit 1 } }' stages.tsv
