@@ -10,7 +10,7 @@ use crate::setup::libtorch;
 use crate::workspace;
 
 /// Machine, checkout and versions.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Origin {
     /// Model of the CPU.
     pub(crate) cpu: String,
@@ -52,6 +52,15 @@ impl Origin {
             tch: locked("tch"),
             libtorch: libtorch::home::VERSION.into(),
         }
+    }
+
+    /// Machine and versions, in two lines.
+    pub(crate) fn machine(&self) -> String {
+        let Self { cpu, cores, os, rustc, tch, libtorch, .. } = self;
+        let gpu = self.gpu.as_ref().map(|gpu| format!(", {gpu}")).unwrap_or_default();
+        format!(
+            "Machine: {cpu} with {cores} cores{gpu}, {os}.\n{rustc}, tch {tch}, LibTorch {libtorch}."
+        )
     }
 }
 

@@ -29,16 +29,8 @@ pub(crate) fn renew(old: Option<&str>, title: &str, generated: &str) -> Result<S
 
 /// Machine and versions, in two lines.
 pub(crate) fn origin_line(origin: &Origin) -> String {
-    format!(
-        "Machine: {} with {} cores, {}.\n{}, tch {}, LibTorch {}, at commit {}.",
-        origin.cpu,
-        origin.cores,
-        origin.os,
-        origin.rustc,
-        origin.tch,
-        origin.libtorch,
-        origin.git.short()
-    )
+    let machine = origin.machine();
+    format!("{}, at commit {}.", machine.trim_end_matches('.'), origin.git.short())
 }
 
 /// Writes a page, without the paths of this machine.

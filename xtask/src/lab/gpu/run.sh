@@ -91,16 +91,16 @@ export here device out python few
 stage doctor 60 bash -c doctor
 # shellcheck disable=SC2086
 stage parity 150 "$here/bin/devices" --nocapture --test-threads 1 ${CASES:-}
-stage mtlora 90 bash -c "bench mtlora --peers --without compile --precision $precision $steps"
-stage vit 90 bash -c "bench vit --peers --without onnxruntime,OpenVINO --precision $compiled $forward"
+stage mtlora 80 bash -c "bench mtlora --peers --without compile --precision $precision $steps"
+stage vit 80 bash -c "bench vit --peers --without onnxruntime,OpenVINO --precision $compiled $forward"
 # Its graph takes torch.compile longest.
-stage swin 120 bash -c "bench swin --peers --without onnxruntime,OpenVINO --precision $compiled $forward"
+stage swin 110 bash -c "bench swin --peers --without onnxruntime,OpenVINO --precision $compiled $forward"
 stage train 60 bash -c train
 stage emtal 60 bash -c "bench emtal --peers --without compile --precision $precision $steps"
 stage lora 60 bash -c "bench lora full --peers --without compile --precision $precision $steps"
-stage growth 90 bash -c "bench mtlora vmt emtal --precision $precision $growth"
-stage large 60 bash -c "bench mtlora vmt --precision $precision $steps --size 448"
-# Training steps beside torch.compile, which takes minutes to compile some of them.
-stage compiled 180 bash -c "bench lora emtal mtlora --peers --precision $compiled $compiled_steps"
+stage growth 75 bash -c "bench mtlora vmt emtal --precision $precision $growth"
+stage large 45 bash -c "bench mtlora vmt --precision $precision $steps --size 448"
+# A training step beside torch.compile, which compiles it for half a minute or more.
+stage compiled 60 bash -c "bench lora --peers --precision $compiled $compiled_steps"
 
 awk -F '\t' '$2 != 0 { failed = failed " " $1 } END { if (failed) { print "failed:" failed; exit 1 } }' stages.tsv

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::plan::Band;
 
 /// Expected and found.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Verdict {
     /// Whether every field lies in its band.
     pub(crate) in_band: bool,
@@ -16,7 +16,7 @@ pub(crate) struct Verdict {
 }
 
 /// A field outside of its band.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Difference {
     /// The field.
     pub(crate) field: String,

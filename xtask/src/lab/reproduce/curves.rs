@@ -52,10 +52,14 @@ pub(crate) fn draw(plan: &Plan, rows: &[Summary], seeds: u64) -> Result<Option<S
     svg(size, |root| paint(root, &panels, &chosen)).map(Some)
 }
 
-/// As many rows as there are colours: the recipe's own, then the best.
+/// As many rows as there are colours, of those with runs: the first, then the best.
 fn chosen(rows: &[Summary]) -> Vec<&Summary> {
-    let Some((own, others)) = rows.split_first() else { return Vec::new() };
-    let mut others: Vec<&Summary> = others.iter().filter(|row| !row.row.separate).collect();
+    let mut others: Vec<&Summary> = rows.iter().filter(|row| !row.runs.is_empty()).collect();
+    if others.is_empty() {
+        return others;
+    }
+    let own = others.remove(0);
+    others.retain(|row| !row.row.separate);
     let value = |row: &Summary| row.delta_m.or(row.mean).map_or(f64::NEG_INFINITY, |s| s.mean);
     others.sort_by(|a, b| value(b).total_cmp(&value(a)));
     std::iter::once(own).chain(others).take(COLOURS.len()).collect()

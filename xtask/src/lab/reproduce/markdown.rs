@@ -3,12 +3,12 @@
 use anyhow::Result;
 
 use super::job::duration;
+use super::made::join;
 use super::plan::Plan;
 use super::spread::{self, Spread};
 use super::summary::{ScoreSpread, Summary, tasks, wall};
 use super::table::{escaped, table};
 use super::tune::{Tuning, section};
-use crate::lab::machine::Origin;
 use crate::lab::page;
 
 /// What a page tells.
@@ -18,8 +18,6 @@ pub(crate) struct Page<'a> {
     pub(crate) plan: &'a Plan,
     /// Its results.
     pub(crate) rows: &'a [Summary],
-    /// What they were made with.
-    pub(crate) origin: &'a Origin,
     /// How settings of rows were chosen, where they were.
     pub(crate) tuning: Option<&'a Tuning>,
     /// The command that makes the page again.
@@ -52,7 +50,8 @@ fn block(page: &Page, plots: &[&str]) -> String {
     parts.join("\n\n")
 }
 
-fn main_table(rows: &[Summary]) -> String {
+/// A line for each row: the headline of each task, delta-m, times.
+pub(crate) fn main_table(rows: &[Summary]) -> String {
     let columns = columns(rows);
     let mut lines = vec![Vec::from_iter(columns.iter().map(|column| column.title.clone()))];
     lines.extend(rows.iter().map(|row| columns.iter().map(|c| (c.cell)(row)).collect()));
@@ -149,8 +148,6 @@ fn other_line(row: &Summary, others: &[&ScoreSpread], name: String, tasks: &[&st
 }
 
 fn origins(page: &Page) -> String {
-    let origin = page.origin;
-    let gpu = origin.gpu.as_ref().map(|gpu| format!(", {gpu}")).unwrap_or_default();
     let mut lines = vec![
         format!("Made by `{}`.", page.command),
         format!("Values are means over seeds; ± is the {}.", spread::DEFINITION),
@@ -159,11 +156,38 @@ fn origins(page: &Page) -> String {
     lines.extend(steps(page.rows));
     lines.extend(times(page.rows));
     lines.extend(refusals(page.rows));
-    lines.push(format!("All runs together took {}.", duration(wall(page.rows))));
-    lines.push(format!("Machine: {} with {} cores{gpu}, {}.", origin.cpu, origin.cores, origin.os));
-    lines.push(format!("{}, tch {}, LibTorch {}.", origin.rustc, origin.tch, origin.libtorch));
-    lines.push(format!("Trained at commit {}.", commits(page.rows).join(", ")));
+    lines.push(took(page.rows));
+    lines.extend(machines(page.rows));
     lines.join("\n")
+}
+
+fn took(rows: &[Summary]) -> String {
+    let known = rows.iter().filter(|row| row.made.wall_s.is_some()).count();
+    let which =
+        if known == rows.len() { "All runs".into() } else { format!("Runs of {known} rows") };
+    format!("{which} together took {}.", duration(wall(rows)))
+}
+
+/// Machine, versions and commits, for each machine that trained some of the rows.
+fn machines(rows: &[Summary]) -> Vec<String> {
+    let mut machines: Vec<String> = Vec::new();
+    join(&mut machines, rows.iter().map(|row| row.made.on.clone()));
+    let several = machines.len() > 1;
+    let lines = machines.iter().flat_map(|machine| {
+        let here: Vec<&Summary> = rows.iter().filter(|row| row.made.on == *machine).collect();
+        let mut commits = Vec::new();
+        join(&mut commits, here.iter().flat_map(|row| row.made.commits.clone()));
+        let names: Vec<&str> = here.iter().map(|row| row.row.name.as_str()).collect();
+        let names = several.then(|| format!("\nRows {}:\n", names.join("; ")));
+        let trained = format!("Trained at commit {}.", commits.join(", "));
+        [names.unwrap_or_default() + machine, trained]
+    });
+    let mut lines: Vec<String> = lines.collect();
+    if several {
+        lines
+            .insert(0, "Times of rows compare with each other where one machine made them.".into());
+    }
+    lines
 }
 
 fn delta_m(page: &Page) -> Option<String> {
@@ -186,7 +210,7 @@ fn steps(rows: &[Summary]) -> Option<String> {
 }
 
 fn times(rows: &[Summary]) -> Option<String> {
-    let images = rows.iter().flat_map(|row| &row.runs).map(|run| run.time.images).next()?;
+    let images = rows.iter().find_map(|row| row.made.images)?;
     let separate = match rows.iter().any(|row| row.row.separate) {
         true => "; for separate models it is the sum over the models",
         false => "",
@@ -199,19 +223,8 @@ fn times(rows: &[Summary]) -> Option<String> {
 
 fn refusals(rows: &[Summary]) -> Vec<String> {
     let refused = rows.iter().filter_map(|row| {
-        let reason = row.runs.iter().find_map(|run| run.merge_refused.as_ref())?;
+        let reason = row.made.merge_refused.as_ref()?;
         Some(format!("{} is not merged: {}.", row.row.name, reason.trim()))
     });
     refused.collect()
-}
-
-fn commits(rows: &[Summary]) -> Vec<String> {
-    let mut commits: Vec<String> = Vec::new();
-    for run in rows.iter().flat_map(|row| &row.runs) {
-        let commit = run.record.git.short();
-        if !commits.contains(&commit) {
-            commits.push(commit);
-        }
-    }
-    commits
 }

@@ -10,6 +10,7 @@ use super::cost::Cost;
 use super::job::{INSPECT, REFUSED, TIME};
 use super::plan::{Plan, Run};
 use super::record::{Record, State};
+use super::singles::Headline;
 
 /// A score as the evaluation gives it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -148,9 +149,12 @@ impl Outcome {
         self.runs.iter().flat_map(|run| &run.tasks)
     }
 
-    /// The headline of `task`.
-    pub(crate) fn headline(&self, task: &str) -> Option<&Score> {
-        self.tasks().find(|scores| scores.task == task)?.scores.first()
+    /// The headline of each task.
+    pub(crate) fn headlines(&self) -> impl Iterator<Item = Headline<'_>> {
+        self.tasks().filter_map(|task| {
+            let score = task.scores.first()?;
+            Some((task.task.as_str(), score.value, score.higher_is_better))
+        })
     }
 
     /// Against recorded baselines, in percent; a row of separate models has no such number.

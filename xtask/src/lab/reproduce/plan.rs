@@ -40,7 +40,7 @@ pub(crate) struct Plan {
 pub(crate) type Band = BTreeMap<String, [f64; 2]>;
 
 /// A method: one row of the table.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Row {
     /// Its title.
     pub(crate) name: String,
@@ -61,12 +61,12 @@ pub(crate) struct Row {
     #[serde(skip)]
     pub(crate) tune: Also,
     /// What was chosen for it.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) chosen: Vec<Chosen>,
 }
 
 /// Settings that a row, or one task of it, trains with.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Chosen {
     /// The task, where every task has a model of its own.
     pub(crate) task: Option<String>,

@@ -1,13 +1,13 @@
 //! Mean and standard deviation over seeds, and delta-m.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How the spread is defined, in words.
 pub(crate) const DEFINITION: &str =
     "sample standard deviation over seeds (n - 1 in the denominator); none for a single seed";
 
 /// A mean over seeds with its spread.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Spread {
     /// The mean.
     pub(crate) mean: f64,

@@ -1,15 +1,18 @@
 //! All seeds of a row as one line.
 
-use serde::Serialize;
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
 
+use super::made::Made;
 use super::outcome::{Done, Outcome, Score};
 use super::plan::{Plan, Row};
-use super::spread::{Spread, average, change};
+use super::singles::{Headline, Singles};
+use super::spread::{Spread, average};
 use super::{band, band::Verdict};
-use anyhow::Result;
+use crate::lab::machine::Origin;
 
 /// A row of the table.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Summary {
     /// The method.
     #[serde(flatten)]
@@ -38,13 +41,17 @@ pub(crate) struct Summary {
     pub(crate) seeds: usize,
     /// Whether the row is as expected, where something is expected.
     pub(crate) band: Option<Verdict>,
-    /// Everything that was trained for it; their folders hold more than the data of a page needs.
+    /// With what its runs were made.
+    #[serde(default)]
+    pub(crate) made: Made,
+    /// Everything that was trained for it, none where that is elsewhere; their folders hold more than the data of a page
+    /// needs.
     #[serde(skip)]
     pub(crate) runs: Vec<Done>,
 }
 
 /// One score of one task over the seeds.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct ScoreSpread {
     /// The task.
     pub(crate) task: String,
@@ -63,14 +70,46 @@ pub(crate) struct ScoreSpread {
     pub(crate) values: Vec<f64>,
 }
 
-/// The rows of `plan` that have results for some of the first `seeds` seeds.
-pub(crate) fn all(plan: &Plan, seeds: u64) -> Result<Vec<Summary>> {
+/// The rows of `plan` that have results for some of the first `seeds` seeds, and those of `kept`
+/// that have none here; runs here were made by `origin`.
+pub(crate) fn all(
+    plan: &Plan,
+    seeds: u64,
+    origin: &Origin,
+    kept: &[Summary],
+) -> Result<Vec<Summary>> {
     let outcomes = (0..plan.rows.len()).map(|row| row_outcomes(plan, row, seeds));
     let outcomes = outcomes.collect::<Result<Vec<_>>>()?;
-    let reference = plan.rows.iter().position(|row| row.reference).map(|row| &outcomes[row][..]);
+    let kept = |row: &Row| kept.iter().find(|kept| kept.row.name == row.name);
+    let reference = plan.rows.iter().position(|row| row.reference);
+    let reference = reference.map(|index| singles(&outcomes[index], kept(&plan.rows[index])));
     let own = outcomes.first().map_or(&[][..], Vec::as_slice);
-    let rows = plan.rows.iter().zip(&outcomes).filter(|(_, outcomes)| !outcomes.is_empty());
-    Ok(rows.map(|(row, outcomes)| Summary::of(row, outcomes, reference, own)).collect())
+    let against = Against { reference: reference.as_ref(), own, origin };
+    let rows = plan.rows.iter().zip(&outcomes).filter_map(|(row, outcomes)| {
+        if outcomes.is_empty() {
+            return kept(row).map(|kept| kept.renewed(row, reference.as_ref()));
+        }
+        Some(Summary::of(row, outcomes, &against))
+    });
+    Ok(rows.collect())
+}
+
+/// What the runs `outcomes` have, or `kept` where there are none, whose values are those of seeds 0, 1
+/// and so on.
+fn singles(outcomes: &[Outcome], kept: Option<&Summary>) -> Singles {
+    let mut singles = Singles::default();
+    outcomes.iter().for_each(|outcome| singles.insert(outcome.seed, outcome.headlines()));
+    if let (true, Some(kept)) = (outcomes.is_empty(), kept) {
+        (0..kept.seeds).for_each(|seed| singles.insert(seed as u64, kept.headlines(seed)));
+    }
+    singles
+}
+
+/// What rows are compared with, and with what they were made.
+struct Against<'a> {
+    reference: Option<&'a Singles>,
+    own: &'a [Outcome],
+    origin: &'a Origin,
 }
 
 fn row_outcomes(plan: &Plan, row: usize, seeds: u64) -> Result<Vec<Outcome>> {
@@ -78,7 +117,8 @@ fn row_outcomes(plan: &Plan, row: usize, seeds: u64) -> Result<Vec<Outcome>> {
 }
 
 impl Summary {
-    fn of(row: &Row, outcomes: &[Outcome], reference: Option<&[Outcome]>, own: &[Outcome]) -> Self {
+    fn of(row: &Row, outcomes: &[Outcome], against: &Against) -> Self {
+        let runs: Vec<Done> = outcomes.iter().flat_map(|outcome| outcome.runs.clone()).collect();
         let over = |value: &dyn Fn(&Outcome) -> Option<f64>| {
             Spread::of(&outcomes.iter().filter_map(value).collect::<Vec<_>>())
         };
@@ -88,17 +128,36 @@ impl Summary {
             total: outcomes.first().map_or(0, Outcome::total),
             scores: scores(outcomes),
             mean: over(&mean_headline),
-            delta_m: over(&|outcome| delta_m(outcome, reference)),
+            delta_m: over(&|outcome| delta_m(outcome, against.reference)),
             adapted_ms: over(&|outcome| Some(outcome.adapted_ms())),
             merged_ms: over(&Outcome::merged_ms),
-            step_ratio: over(&|outcome| step_ratio(outcome, own)),
+            step_ratio: over(&|outcome| step_ratio(outcome, against.own)),
             peak_mib: over(&|outcome| Some(outcome.cost().peak_bytes? as f64 / 1_048_576.0)),
             seeds: outcomes.len(),
             band: None,
-            runs: outcomes.iter().flat_map(|outcome| outcome.runs.clone()).collect(),
+            made: Made::of(&runs, against.origin),
+            runs,
         };
         summary.band = band::judge(&row.band, |field| summary.mean_of(field));
         summary
+    }
+
+    /// A row without runs, compared with what the others are compared with.
+    fn renewed(&self, row: &Row, reference: Option<&Singles>) -> Self {
+        let mut summary = Self { row: row.clone(), ..self.clone() };
+        if let Some(reference) = reference {
+            let of = |seed| reference.delta_m(seed as u64, self.headlines(seed));
+            summary.delta_m = Spread::of(&(0..self.seeds).filter_map(of).collect::<Vec<_>>());
+        }
+        summary.band = band::judge(&row.band, |field| summary.mean_of(field));
+        summary
+    }
+
+    /// The headlines of the seed at place `index`.
+    pub(crate) fn headlines(&self, index: usize) -> impl Iterator<Item = Headline<'_>> {
+        self.scores.iter().filter(|score| score.headline).filter_map(move |score| {
+            Some((score.task.as_str(), *score.values.get(index)?, score.higher_is_better))
+        })
     }
 
     /// `delta_m`, `mean`, a task for its headline, `task.score`, or a score's mean over tasks.
@@ -124,9 +183,9 @@ impl Summary {
     }
 }
 
-/// Seconds of all runs.
+/// Seconds of all runs of which they are known.
 pub(crate) fn wall(rows: &[Summary]) -> f64 {
-    rows.iter().flat_map(|row| &row.runs).map(|run| run.record.wall_s).sum()
+    rows.iter().filter_map(|row| row.made.wall_s).sum()
 }
 
 /// Tasks of all `rows` in order of appearance.
@@ -181,12 +240,9 @@ fn step_ratio(outcome: &Outcome, own: &[Outcome]) -> Option<f64> {
 }
 
 /// Against the separate models of the same seed, else against what the recipe recorded.
-fn delta_m(outcome: &Outcome, reference: Option<&[Outcome]>) -> Option<f64> {
-    let Some(reference) = reference else { return outcome.recorded_delta_m() };
-    let reference = reference.iter().find(|reference| reference.seed == outcome.seed)?;
-    let changes = outcome.tasks().map(|task| {
-        let (result, single) = (task.scores.first()?, reference.headline(&task.task)?);
-        Some(change(result.value, single.value, result.higher_is_better))
-    });
-    average(&changes.collect::<Option<Vec<_>>>()?)
+fn delta_m(outcome: &Outcome, reference: Option<&Singles>) -> Option<f64> {
+    match reference {
+        Some(reference) => reference.delta_m(outcome.seed, outcome.headlines()),
+        None => outcome.recorded_delta_m(),
+    }
 }

@@ -227,6 +227,56 @@ fn rows_that_are_not_asked_for_stay_where_they_are_done() {
 }
 
 #[test]
+fn rows_whose_runs_are_elsewhere_stay() {
+    let bench = Bench::new();
+    bench.run(2, &[]).unwrap();
+    let before = bench.json();
+    fs::remove_dir_all(bench.path("runs")).unwrap();
+    bench.run(1, &["LoRA r=16"]).unwrap();
+    let after = bench.json();
+    assert_eq!([&before["rows"][0], &before["rows"][2]], [&after["rows"][0], &after["rows"][2]]);
+    // Compared with the kept models of single tasks, of which seed 0 has 80 and 90.
+    let lora = &after["rows"][1];
+    assert_eq!((&lora["seeds"], &lora["delta_m"]["n"]), (&1.into(), &1.into()));
+    let expected = 50.0 * (-30.0 / 80.0 - 30.0 / 90.0);
+    assert!((lora["delta_m"]["mean"].as_f64().unwrap() - expected).abs() < 1e-3, "{lora}");
+    assert!(!bench.out("toy.md").contains("compare with each other"));
+    // Another machine made some of them.
+    let path = bench.path("out/toy.json");
+    fs::write(&path, bench.out("toy.json").replacen("A CPU with", "B CPU with", 1)).unwrap();
+    bench.run(1, &["LoRA r=16"]).unwrap();
+    let page = bench.out("toy.md");
+    assert!(page.contains("\nRows EMTAL r=4:\nMachine: B CPU with 2 cores"), "{page}");
+    assert!(
+        page.contains("\nRows LoRA r=16; separate full fine-tuning:\nMachine: A CPU"),
+        "{page}"
+    );
+    // One whose settings are others now is of no use, nor is any under another recipe.
+    let others = RECIPE.replace("{ method = \\\"full\\\" }", "{ method = \\\"full\\\", r = 8 }");
+    assert_ne!(others, RECIPE);
+    bench.write_recipe(&others);
+    bench.run(1, &["LoRA r=16"]).unwrap();
+    assert_eq!(bench.json()["rows"].as_array().unwrap().len(), 2);
+    bench.write_recipe(&RECIPE.replace("[tasks.birds]", "[tasks.birds]\nweight = 2.0"));
+    fs::remove_dir_all(bench.path("runs")).unwrap();
+    bench.run(1, &["LoRA r=16"]).unwrap();
+    assert_eq!(bench.json()["rows"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn pages_of_methods_get_their_rows() {
+    let bench = Bench::new();
+    let page = bench.path("methods/lora.md");
+    fs::create_dir_all(page.parent().unwrap()).unwrap();
+    fs::write(&page, "# LoRA\n\n<!-- results: toy: LoRA r=16 -->\n\n<!-- /results -->\n").unwrap();
+    fs::create_dir_all(bench.path("out")).unwrap();
+    bench.run(1, &[]).unwrap();
+    let text = fs::read_to_string(&page).unwrap();
+    assert!(text.contains("| LoRA r=16 | 0.0520 | 50.00 |"), "{text}");
+    assert!(!text.contains("EMTAL") && text.contains("(../results/toy.md)"), "{text}");
+}
+
+#[test]
 fn the_page_reads_well() {
     let bench = Bench::new();
     bench.run(2, &[]).unwrap();

@@ -10,7 +10,7 @@ use super::job::Job;
 use super::plan::Plan;
 use super::summary;
 use super::tune::Tuning;
-use super::{curves, markdown, plot, ranked, spread};
+use super::{curves, excerpts, kept, markdown, plot, ranked, spread};
 use crate::lab::page;
 
 /// Writes `<recipe>.json`, `.md`, `.svg`, `.ranked.svg` and `.curves.svg`, and returns their paths.
@@ -20,9 +20,10 @@ pub(crate) fn all(
     plan: &Plan,
     tuning: Option<&Tuning>,
 ) -> Result<Vec<PathBuf>> {
-    let rows = summary::all(plan, flags.seeds)?;
     let (origin, command) = (&job.trainer.origin, command(flags));
-    let page = markdown::Page { plan, rows: &rows, origin, tuning, command };
+    let kept = kept::rows(&flags.out.join(format!("{}.json", plan.name)), plan)?;
+    let rows = summary::all(plan, flags.seeds, origin, &kept)?;
+    let page = markdown::Page { plan, rows: &rows, tuning, command };
     let path = |end: &str| flags.out.join(format!("{}.{end}", plan.name));
     let (data, text) = (path("json"), path("md"));
     let readable = machine_readable(job, &page);
@@ -44,12 +45,14 @@ pub(crate) fn all(
         page::write(&path(end), &plot)?;
         paths.push(path(end));
     }
+    paths.extend(excerpts::renew(&flags.out, &plan.name, &rows)?);
     Ok(paths)
 }
 
 fn machine_readable(job: &Job, page: &markdown::Page) -> serde_json::Value {
     json!({
         "recipe": page.plan.name,
+        "digest": page.plan.digest,
         "description": page.plan.description,
         "command": page.command,
         "made_with": job.trainer.origin,
