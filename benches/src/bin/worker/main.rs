@@ -31,8 +31,10 @@ fn main() -> Result<()> {
         return options.merge();
     }
     let mut case = options.prepare()?;
-    while options.endless {
-        case.run()?;
+    if options.endless {
+        loop {
+            case.run()?;
+        }
     }
     say(&json!({"ready": true, "versions": format!("LibTorch {}", torch_version())}));
     for line in std::io::stdin().lock().lines() {
