@@ -82,8 +82,8 @@ fn methods(root: &Path, said: &Said) -> Result<String> {
     let recipe: toml::Table = read(root, "crates/cli/recipes/vmt-scenes.toml")?.parse()?;
     let own = recipe.get("adapter").and_then(|adapter| adapter.get("method")?.as_str());
     let mut text = "# Gallery of methods\n\nOne card per method. Results are those of \
-        [vmt-scenes](../results/vmt-scenes.md): six tasks on a small Swin, three seeds; delta-m \
-        compares with six fully fine-tuned models.\n\n<div class=\"cards\">\n"
+        [vmt-scenes](../results/vmt-scenes.md): six tasks on a small Swin, three seeds, \
+        or one where a number has no spread; delta-m compares with six fully fine-tuned models.\n\n<div class=\"cards\">\n"
         .to_owned();
     for part in said.parts.iter().filter(|part| part.kind == "adapter method") {
         let quoted = format!("`{}`", part.name);

@@ -11,8 +11,9 @@ use super::record::{Record, State, remove, write_whole};
 use super::trainer::{Ended, INTERRUPTED, Trainer, wait_for_children};
 use crate::process;
 
-/// Parameters of the model, as `polyptych inspect` counts them.
-pub(crate) const INSPECT: &str = "inspect.json";
+/// Parameters of the trained model, as `polyptych inspect` counts them: of a run in stages those of
+/// the last one.
+pub(crate) const INSPECT: &str = "parameters.json";
 /// Times of the model, as `polyptych time` takes them.
 pub(crate) const TIME: &str = "time.json";
 /// Why the model does not merge, where it does not.
@@ -79,7 +80,7 @@ impl<'a> Job<'a> {
         self.merge(run)?;
         self.keep(run, TIME, self.trainer.program.command("time").arg(&run.folder).arg("--json"))?;
         let mut inspect = self.trainer.program.command("inspect");
-        inspect.arg(&self.plan.recipe).args(&run.arguments).arg("--json");
+        inspect.arg(&run.folder).arg("--json");
         self.keep(run, INSPECT, &mut inspect)?;
         Ok(true)
     }

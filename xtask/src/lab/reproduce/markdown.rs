@@ -78,7 +78,7 @@ fn columns(rows: &[Summary]) -> Vec<Column<'_>> {
         column("trainable [M]", millions),
     ];
     columns.extend(tasks(rows).into_iter().map(|task| task_column(rows, task)));
-    if rows.iter().any(|row| row.mean.is_some()) {
+    if tasks(rows).len() > 1 && rows.iter().any(|row| row.mean.is_some()) {
         let unit = rows.iter().flat_map(|row| &row.scores).find(|s| s.headline).map(unit);
         let title = format!("mean{}", unit.unwrap_or_default());
         columns.push(column(title, |row| Some(row.mean?.text(2))));

@@ -106,6 +106,11 @@ struct DeltaM {
 }
 
 #[derive(Deserialize)]
+struct Inspected {
+    parameters: ParameterSummary,
+}
+
+#[derive(Deserialize)]
 struct ParameterSummary {
     rows: Vec<CountRow>,
 }
@@ -189,14 +194,14 @@ impl Outcome {
 impl Done {
     fn read(run: &Run) -> Result<Self> {
         let evaluation: Evaluation = json(&run.folder.join("evaluation.json"))?;
-        let summary: ParameterSummary = json(&run.folder.join(INSPECT))?;
+        let Inspected { parameters } = json(&run.folder.join(INSPECT))?;
         let record = Record::read(run)?.context("the record of a run that is done")?;
         Ok(Self {
             seed: run.seed,
             task: run.task.clone(),
             record,
-            trainable: summary.rows.iter().map(|row| row.trainable).sum(),
-            total: summary.rows.iter().map(|row| row.total).sum(),
+            trainable: parameters.rows.iter().map(|row| row.trainable).sum(),
+            total: parameters.rows.iter().map(|row| row.total).sum(),
             tasks: evaluation.tasks,
             delta_m: evaluation.delta_m.map(|delta| delta.percent),
             time: json(&run.folder.join(TIME))?,

@@ -86,7 +86,7 @@ pub(crate) struct Run {
     pub(crate) task: Option<String>,
     /// Its folder.
     pub(crate) folder: PathBuf,
-    /// What `polyptych train` and `inspect` are given besides the recipe.
+    /// What `polyptych train` is given besides the recipe.
     pub(crate) arguments: Vec<String>,
 }
 

@@ -130,7 +130,7 @@ fn a_fresh_job_trains_every_method_with_every_seed_once() {
             "train toy.toml --set seed=0 --set compare=[] --out runs/toy/emtal-r-4/seed-0",
             "merge runs/toy/emtal-r-4/seed-0 --out runs/toy/emtal-r-4/seed-0/merged",
             "time runs/toy/emtal-r-4/seed-0 --json",
-            "inspect toy.toml --set seed=0 --set compare=[] --json",
+            "inspect runs/toy/emtal-r-4/seed-0 --json",
         ]
     );
     // Two methods with one model, one with a model for each of two tasks; two seeds.
@@ -412,7 +412,7 @@ fn the_tuned_table_trains_with_what_was_chosen() {
     bench.run_with(&flags).unwrap();
     let log = bench.log();
     assert!(log[0].contains("--set train.lr=0.008 --set adapter.f=2 --out runs/toy-tuned/lora"));
-    assert!(log[3].starts_with("inspect") && log[3].contains("adapter.f=2"), "{}", log[3]);
+    assert_eq!(log[3], "inspect runs/toy-tuned/lora-r-16/seed-0 --json");
     let page = bench.out("toy-tuned.md");
     let row = "| LoRA r=16 | <u>**0.008, f 2**</u> | 0.008, f 2: +";
     assert!(page.contains(row) && page.contains("4 for 5, 2 for 10"), "{page}");

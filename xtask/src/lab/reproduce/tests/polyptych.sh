@@ -83,7 +83,7 @@ case $verb in
         ;;
     inspect)
         trainable=$(($(base "$all") * 1000))
-        echo "{\"rows\":[{\"group\":\"backbone\",\"total\":1000000,\"trainable\":$trainable,\"stored\":1},"
-        echo "{\"group\":\"heads\",\"total\":2000,\"trainable\":2000,\"stored\":1}],\"unused\":[]}"
+        echo "{\"parameters\":{\"rows\":[{\"group\":\"backbone\",\"total\":1000000,\"trainable\":$trainable,\"stored\":1},"
+        echo "{\"group\":\"heads\",\"total\":2000,\"trainable\":2000,\"stored\":1}],\"unused\":[]}}"
         ;;
 esac
