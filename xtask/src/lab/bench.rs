@@ -25,7 +25,7 @@ use anyhow::{Context, Result, bail};
 use crate::command::Subcommand;
 use crate::process;
 use crate::setup::ensure;
-use cases::{CASES, Case, Peer};
+use cases::{CASES, Case, Peer, Programs};
 use flags::Bench;
 use page::{Program, Row};
 use rates::{Ceilings, Neighbours};
@@ -48,7 +48,7 @@ impl Subcommand for Bench {
         }
         if flags.peers {
             has_peers(&flags.python)?;
-            absent_runtimes(&flags.python).iter().for_each(|package| {
+            absent_packages(&flags.python).iter().for_each(|package| {
                 println!("left out: {} has no {package}", flags.python.display());
             });
         }
@@ -68,9 +68,10 @@ fn dry_run(flags: &Bench, chosen: &[&Case]) {
     for case in chosen {
         for setting in groups(flags, case).iter().flatten() {
             let folder = Path::new("FOLDER");
-            let mut commands = vec![case.ours(Path::new("worker"), folder, setting)];
+            let programs = Programs { worker: Path::new("worker"), python: &flags.python };
+            let mut commands = vec![case.ours(programs, folder, setting)];
             if flags.peers {
-                let peer = |peer| case.peer(peer, &flags.python, folder, setting);
+                let peer = |peer: &Peer| peer.command(programs, folder, setting);
                 commands.extend(wanted(flags, case, setting).into_iter().map(peer));
             }
             commands.iter().for_each(|command| println!("would run `{}`", process::shown(command)));
@@ -150,22 +151,23 @@ fn entry<'s>(
     (ours, folder): (&Path, &Path),
 ) -> Result<Entry<'s>> {
     let (mut peers, mut differences) = (Vec::new(), Vec::new());
+    let programs = Programs { worker: ours, python: &flags.python };
     if flags.peers {
         let chosen = wanted(flags, case, setting);
-        let mut certain = case.ours(ours, folder, setting);
+        let mut certain = case.ours(programs, folder, setting);
         certain.arg("--certain");
-        if chosen.iter().any(|peer| peer.runtime.is_some()) {
+        if chosen.iter().any(|peer| peer.reads_onnx) {
             certain.arg("--onnx");
         }
         Worker::start(certain)?.check()?;
         for peer in chosen {
-            let mut worker = Worker::start(case.peer(peer, &flags.python, folder, setting))?;
+            let mut worker = Worker::start(peer.command(programs, folder, setting))?;
             worker.check()?;
             differences.push(agreement::compare(folder, &setting.precision, case.outputs)?);
             peers.push((peer.name, worker));
         }
     }
-    let ours = Worker::start(case.ours(ours, folder, setting))?;
+    let ours = Worker::start(case.ours(programs, folder, setting))?;
     Ok(Entry { setting, ours, peers, differences })
 }
 
@@ -192,22 +194,22 @@ impl Entry<'_> {
 
 /// Those that are asked for, and that the Python has.
 fn wanted(flags: &Bench, case: &Case, setting: &Setting) -> Vec<&'static Peer> {
-    let absent = absent_runtimes(&flags.python);
+    let absent = absent_packages(&flags.python);
     let asked_for = |peer: &&Peer| {
         !flags.without.iter().any(|words| peer.name.contains(words))
-            && !peer.runtime.is_some_and(|package| absent.contains(&package))
+            && !peer.package.is_some_and(|package| absent.contains(&package))
     };
     case.peers_at(setting).filter(asked_for).collect()
 }
 
-/// Packages of runtimes that `python` does not have.
-fn absent_runtimes(python: &Path) -> Vec<&'static str> {
+/// Packages of some peers that `python` does not have.
+fn absent_packages(python: &Path) -> Vec<&'static str> {
     let has = |package: &str| {
         let code = format!("import importlib.util as u; assert u.find_spec('{package}')");
         Command::new(python).args(["-c", &code]).stderr(Stdio::null()).status()
     };
     let missing = |package: &&str| !has(package).is_ok_and(|status| status.success());
-    ["onnxruntime", "openvino"].into_iter().filter(missing).collect()
+    ["onnxruntime", "openvino", "webdataset", "datasets"].into_iter().filter(missing).collect()
 }
 
 /// Fails where PyTorch cannot be imported, and says what is needed.

@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::case::Case;
 use crate::options::Options;
 use crate::photographs::{COUNT, MANIFEST, SIZE, TASKS, make};
+use crate::sources::Source;
 
 /// See the module.
 pub(crate) struct Loading {
@@ -21,8 +22,9 @@ pub(crate) struct Loading {
 }
 
 impl Loading {
-    /// Makes the photographs in the folder, and says there what is compared.
-    pub(crate) fn new(options: &Options) -> Result<Self> {
+    /// Makes the photographs in the folder, keeps them as `source` does, and says there what is
+    /// compared.
+    pub(crate) fn new(options: &Options, source: Source) -> Result<Self> {
         let folder = options.folder.join("photographs");
         make(&folder)?;
         let size = [options.size as usize; 2];
@@ -34,7 +36,9 @@ impl Loading {
         };
         let still = LoaderConfig { augment: Some(pinned()), ..LoaderConfig::evaluation(1, SIZE) };
         describe(&folder, options.tasks)?;
-        let loader = |config| Ok::<_, anyhow::Error>(Loader::new(dataset(&folder)?, config)?);
+        let (manifest, root) = source.keep(&folder)?;
+        let dataset = || FolderDataset::open(&manifest, &Root::new(&root, false), "train");
+        let loader = |config| Ok::<_, anyhow::Error>(Loader::new(Arc::new(dataset()?), config)?);
         Ok(Self { loader: loader(config)?, pinned: loader(still)?, epoch: 0 })
     }
 }
@@ -90,11 +94,6 @@ fn describe(folder: &Path, num_tasks: usize) -> Result<()> {
         tasks.iter().map(|(task, classes)| ((*task).to_owned(), json!(classes))).collect();
     let text = json!({"tasks": classes, "draw": draw}).to_string();
     Ok(std::fs::write(folder.join("photographs.json"), text)?)
-}
-
-fn dataset(folder: &Path) -> Result<Arc<FolderDataset>> {
-    let manifest = folder.join("photographs.toml");
-    Ok(Arc::new(FolderDataset::open(&manifest, &Root::new(folder, false), "train")?))
 }
 
 /// Of a batch of one.

@@ -8,6 +8,7 @@ mod loading;
 mod options;
 mod photographs;
 mod rate;
+mod sources;
 mod training;
 
 use std::io::BufRead;
@@ -61,7 +62,8 @@ fn answer(case: &mut dyn Case, order: &str, options: &Options) -> Result<Value> 
             }))
         }
         "check" => {
-            let path = options.folder.join("ours.safetensors");
+            let side = if options.peer { "peer" } else { "ours" };
+            let path = options.folder.join(format!("{side}.safetensors"));
             let tensors = case.check()?;
             file::save(&path, &tensors, Default::default())
                 .with_context(|| path.display().to_string())?;

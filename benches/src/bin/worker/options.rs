@@ -11,6 +11,7 @@ use crate::case::Case;
 use crate::inference::{self, Inference};
 use crate::loading::Loading;
 use crate::rate::Rate;
+use crate::sources::Source;
 use crate::training::Training;
 
 /// Rows, inputs and outputs of the product: as large as a product in a transformer is.
@@ -53,6 +54,9 @@ pub(crate) struct Options {
     /// Write the model of a forward pass as ONNX too
     #[arg(long)]
     pub(crate) onnx: bool,
+    /// Be compared as a peer of ours is
+    #[arg(long)]
+    pub(crate) peer: bool,
     /// Run rounds without pause until the program is ended
     #[arg(long)]
     pub(crate) endless: bool,
@@ -81,6 +85,12 @@ pub(crate) enum Name {
     Vit,
     /// Photographs and dense labels, decoded, augmented and stacked
     Loader,
+    /// The same from tar shards
+    LoaderWebdataset,
+    /// The same from tables of Parquet
+    LoaderParquet,
+    /// The same from tables of Arrow
+    LoaderArrow,
     /// A product of two square matrices
     Product,
     /// A copy of an array that no cache holds
@@ -150,7 +160,10 @@ impl Options {
     pub(crate) fn prepare(&self) -> Result<Box<dyn Case>> {
         let folder = &self.folder;
         Ok(match self.case {
-            Name::Loader => Box::new(Loading::new(self)?),
+            Name::Loader => Box::new(Loading::new(self, Source::Files)?),
+            Name::LoaderWebdataset => Box::new(Loading::new(self, Source::WebDataset)?),
+            Name::LoaderParquet => Box::new(Loading::new(self, Source::Parquet)?),
+            Name::LoaderArrow => Box::new(Loading::new(self, Source::Arrow)?),
             Name::Swin => self.inference(Method::LoraSwin)?,
             Name::Vit => self.inference(Method::Lora)?,
             Name::Product => {

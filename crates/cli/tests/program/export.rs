@@ -100,9 +100,9 @@ assert all(ours[task].shape == theirs[task].shape for task in ours)
 print(min((ours[task] == theirs[task]).mean() for task in ours))
 ";
 
-/// Runs the script where there is a Python with its packages (`PYTHON`, else `python3`).
+/// Runs the script where there is a Python with its packages (`POLYPTYCH_PYTHON`, else `python3`).
 fn gives_our_numbers(playground: &Playground, run: &str, out: &str) {
-    let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
+    let python = std::env::var("POLYPTYCH_PYTHON").unwrap_or_else(|_| "python3".into());
     let package = if out.ends_with("onnx") { "onnxruntime" } else { "torch" };
     let imports = format!("import numpy, PIL, safetensors, {package}");
     let call = |args: &[&str]| {

@@ -139,7 +139,7 @@ fn onnx_has_the_bytes_and_onnxruntime_reads_them() {
             .map(|name| std::fs::metadata(playground.path(name)).unwrap().len());
         let onnx = std::fs::metadata(playground.path("small.onnx")).unwrap().len();
         assert!(onnx < bytes + (merged - bytes) / 2, "{onnx} {bytes} {merged}");
-        let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
+        let python = std::env::var("POLYPTYCH_PYTHON").unwrap_or_else(|_| "python3".into());
         let call = |args: &[&str]| {
             std::process::Command::new(&python).current_dir(playground.path("")).args(args).output()
         };

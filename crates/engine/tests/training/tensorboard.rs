@@ -43,7 +43,7 @@ print(json.dumps({
 
 /// What the package says of a folder; nothing where it is not installed.
 fn read(folder: &Path) -> Option<Value> {
-    let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
+    let python = std::env::var("POLYPTYCH_PYTHON").unwrap_or_else(|_| "python3".into());
     let known = Command::new(&python).args(["-c", "import tensorboard"]).output();
     if !known.is_ok_and(|output| output.status.success()) {
         println!("skipped: {python} lacks the package tensorboard");

@@ -23,20 +23,39 @@ pub(super) struct Case {
     pub(super) outputs: Option<f64>,
 }
 
-/// A script in `benches/peers`.
+/// A program beside ours.
 pub(super) struct Peer {
     /// Its name in tables.
     pub(super) name: &'static str,
-    script: &'static str,
+    program: Program,
     args: &'static [&'static str],
     /// Types that it computes in.
     precisions: &'static [&'static str],
-    /// The package of a runtime for the CPU that reads our ONNX.
-    pub(super) runtime: Option<&'static str>,
+    /// A package that it needs beyond those of every peer.
+    pub(super) package: Option<&'static str>,
+    /// Whether it is a runtime for the CPU that reads our ONNX.
+    pub(super) reads_onnx: bool,
+}
+
+/// What is run.
+enum Program {
+    /// A script in `benches/peers`.
+    Script(&'static str),
+    /// Our worker, on another of its cases.
+    Worker(&'static str),
 }
 
 const fn peer(name: &'static str, script: &'static str, args: &'static [&'static str]) -> Peer {
-    Peer { name, script, args, precisions: &["fp32", "bf16"], runtime: None }
+    let program = Program::Script(script);
+    Peer { name, program, args, precisions: &["fp32", "bf16"], package: None, reads_onnx: false }
+}
+
+const fn source(
+    name: &'static str,
+    args: &'static [&'static str],
+    package: &'static str,
+) -> Peer {
+    Peer { package: Some(package), ..peer(name, "loader.py", args) }
 }
 
 const fn runtime(
@@ -45,7 +64,7 @@ const fn runtime(
     precisions: &'static [&'static str],
     package: &'static str,
 ) -> Peer {
-    Peer { precisions, runtime: Some(package), ..peer(name, script, &[]) }
+    Peer { precisions, package: Some(package), reads_onnx: true, ..peer(name, script, &[]) }
 }
 
 const ONNXRUNTIME: Peer =
@@ -66,8 +85,15 @@ const fn case(
 /// Largest relative difference of augmented photographs and labels.
 const LOADER: f64 = 3e-2;
 
+const WEBDATASET_RESIZED: &[&str] = &["--source", "webdataset", "--first", "resize"];
+const PARQUET_RESIZED: &[&str] = &["--source", "parquet", "--first", "resize"];
+const ARROW_RESIZED: &[&str] = &["--source", "arrow", "--first", "resize"];
+/// Our own loader on one file for each photograph and label.
+const FROM_FILES: Peer =
+    Peer { program: Program::Worker("loader"), ..peer("ours, from files", "", &["--peer"]) };
+
 /// Everything that can be timed.
-pub(super) const CASES: [Case; 10] = [
+pub(super) const CASES: [Case; 13] = [
     case(
         "mtlora",
         "training step of MTLoRA r = 64 on Swin-T with HRNet heads",
@@ -152,6 +178,45 @@ pub(super) const CASES: [Case; 10] = [
             ],
         )
     },
+    Case {
+        outputs: Some(LOADER),
+        ..case(
+            "loader-webdataset",
+            "the same photographs in tar shards",
+            true,
+            &[
+                source("webdataset", &["--source", "webdataset"], "webdataset"),
+                source("webdataset, resized first", WEBDATASET_RESIZED, "webdataset"),
+                FROM_FILES,
+            ],
+        )
+    },
+    Case {
+        outputs: Some(LOADER),
+        ..case(
+            "loader-parquet",
+            "the same photographs in a table of Parquet",
+            true,
+            &[
+                source("datasets", &["--source", "parquet"], "datasets"),
+                source("datasets, resized first", PARQUET_RESIZED, "datasets"),
+                FROM_FILES,
+            ],
+        )
+    },
+    Case {
+        outputs: Some(LOADER),
+        ..case(
+            "loader-arrow",
+            "the same photographs in a table of Arrow",
+            true,
+            &[
+                source("datasets", &["--source", "arrow"], "datasets"),
+                source("datasets, resized first", ARROW_RESIZED, "datasets"),
+                FROM_FILES,
+            ],
+        )
+    },
 ];
 
 /// The cases that `names` ask for.
@@ -171,10 +236,11 @@ pub(super) fn chosen(names: &[String]) -> Result<Vec<&'static Case>> {
 }
 
 impl Case {
-    /// Our program.
-    pub(super) fn ours(&self, worker: &Path, folder: &Path, setting: &Setting) -> Command {
-        let mut command = Command::new(worker);
+    /// Our program. Some of what it reads is written by a package of `python`.
+    pub(super) fn ours(&self, programs: Programs, folder: &Path, setting: &Setting) -> Command {
+        let mut command = Command::new(programs.worker);
         command.arg(self.name).arg(folder).args(setting.args()).args(["--device", &setting.device]);
+        command.env("POLYPTYCH_PYTHON", programs.python);
         setting.limit(command)
     }
 
@@ -183,25 +249,37 @@ impl Case {
         self.peers.iter().filter(move |peer| peer.computes(setting))
     }
 
-    /// The program of `peer`.
-    pub(super) fn peer(
-        &self,
-        peer: &Peer,
-        python: &Path,
-        folder: &Path,
-        setting: &Setting,
-    ) -> Command {
-        let script = workspace::root().join("benches/peers").join(peer.script);
-        let mut command = Command::new(python);
-        command.arg(script).arg(folder).args(peer.args).args(setting.args());
-        command.args(["--device", &setting.device]);
-        setting.limit(command)
-    }
+}
+
+/// What runs our side and that of the peers.
+#[derive(Clone, Copy)]
+pub(super) struct Programs<'p> {
+    pub(super) worker: &'p Path,
+    pub(super) python: &'p Path,
 }
 
 impl Peer {
+    /// Its program, on what ours left in `folder`.
+    pub(super) fn command(&self, programs: Programs, folder: &Path, setting: &Setting) -> Command {
+        let mut command = match self.program {
+            Program::Script(script) => {
+                let mut command = Command::new(programs.python);
+                command.arg(workspace::root().join("benches/peers").join(script));
+                command
+            }
+            Program::Worker(case) => {
+                let mut command = Command::new(programs.worker);
+                command.arg(case);
+                command
+            }
+        };
+        command.arg(folder).args(self.args).args(setting.args());
+        command.args(["--device", &setting.device]);
+        setting.limit(command)
+    }
+
     fn computes(&self, setting: &Setting) -> bool {
-        let on_device = self.runtime.is_none() || setting.device == "cpu";
+        let on_device = !self.reads_onnx || setting.device == "cpu";
         on_device && self.precisions.contains(&setting.precision.as_str())
     }
 }
@@ -242,10 +320,18 @@ mod tests {
 
     #[test]
     fn every_peer_has_a_script() {
-        let peers = CASES.iter().flat_map(|case| case.peers);
-        for peer in peers {
-            let path = workspace::root().join("benches/peers").join(peer.script);
+        for peer in CASES.iter().flat_map(|case| case.peers) {
+            let Program::Script(script) = peer.program else { continue };
+            let path = workspace::root().join("benches/peers").join(script);
             assert!(path.is_file(), "{}", path.display());
+        }
+    }
+
+    #[test]
+    fn a_worker_beside_ours_has_a_case() {
+        for peer in CASES.iter().flat_map(|case| case.peers) {
+            let Program::Worker(name) = peer.program else { continue };
+            assert!(CASES.iter().any(|case| case.name == name), "{name}");
         }
     }
 

@@ -26,7 +26,7 @@ pub(crate) struct Bench {
     /// Programs that multiply matrices without pause beside those that are timed
     #[arg(long, default_value_t = 0, value_name = "COUNT", conflicts_with = "roofline")]
     pub(crate) neighbours: usize,
-    /// Python with torch, timm, peft and torchvision; onnxruntime and openvino where they are there
+    /// Python with torch, timm, peft and torchvision; and onnxruntime, openvino, webdataset and datasets where they are there
     #[arg(long, default_value = "python3", value_name = "PROGRAM")]
     pub(crate) python: PathBuf,
     /// Types of activations
