@@ -91,6 +91,7 @@ class Table(Prepared, Dataset):
     def __init__(self, folder, tasks, transform, kind):
         super().__init__(tasks, transform)
         datasets = importlib.import_module("datasets")
+        datasets.disable_progress_bars()
         if kind == "arrow":
             self.rows = datasets.load_from_disk(str(folder / "arrow/train"))
         else:

@@ -8,10 +8,12 @@ import json
 import pathlib
 import sys
 
+import datasets
 from datasets import Dataset, Features, Image
 
 
 def main(folder, kind):
+    datasets.disable_progress_bars()
     folder = pathlib.Path(folder)
     tasks = json.loads((folder / "photographs.json").read_text())["tasks"]
     names = sorted(path.stem for path in (folder / "images").iterdir())
