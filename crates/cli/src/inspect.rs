@@ -44,7 +44,7 @@ impl Subcommand for Inspect {
 fn of_run(flags: &Inspect) -> Result<ExitCode> {
     let recipes::RecipeFlags { recipe: path, overrides, tasks } = &flags.recipe;
     if !overrides.is_empty() || !tasks.is_empty() {
-        bail!("{path}: expected no --set and no --tasks beside a run, found some");
+        bail!("{path}: expected no --set and no --tasks with a run, found some");
     }
     let run = OpenRun::open(Path::new(path), false, Some("cpu"))?;
     let (summary, taken) = (ParameterSummary::of(&run.model), Taken::of(&run.model));

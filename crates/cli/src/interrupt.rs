@@ -27,7 +27,7 @@ pub(crate) fn flag() -> Result<Arc<AtomicBool>> {
         note!("interrupt: finishing this step; interrupt again to exit without saving");
         asked.store(true, Ordering::Relaxed);
     };
-    on_interrupt(heard).context("interrupts cannot be waited for")?;
+    on_interrupt(heard).context("cannot install the signal handler")?;
     Ok(stop)
 }
 

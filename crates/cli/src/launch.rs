@@ -38,7 +38,7 @@ pub(crate) fn run(count: usize) -> Result<ExitCode> {
     let interrupted = Arc::new(AtomicBool::new(false));
     let heard = interrupted.clone();
     on_interrupt(move |_| heard.store(true, Ordering::Relaxed))
-        .context("interrupts cannot be waited for")?;
+        .context("cannot install the signal handler")?;
     let store = KeyStore::serve(HERE, 0, "", Duration::from_secs(60))?;
     let started = (0..count).map(|rank| start(rank, count, store.port()));
     let mut all = Started { children: started.collect::<Result<_>>()?, failed: None };

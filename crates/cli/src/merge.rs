@@ -41,7 +41,7 @@ impl Subcommand for Merge {
             return one_file(flags);
         }
         if flags.weights.is_some() {
-            bail!("--weights: expected none beside a run, which has its backbone, found some");
+            bail!("--weights: expected none with a run, which contains its backbone, found some");
         }
         let run = OpenRun::open(&flags.run, flags.best, None)?;
         let out = flags.out.clone().unwrap_or_else(|| flags.run.join("merged"));

@@ -21,20 +21,20 @@ use crate::output::{note, say};
 pub(crate) struct Quantize {
     /// Folder of a merged model
     merged: PathBuf,
-    /// Photographs, or folders of them and of folders, by which inputs of layers are measured
+    /// Photographs, or folders (searched recursively), by which inputs of layers are measured
     #[arg(long, value_name = "DATA", required = true, num_args = 1..)]
     calibrate: Vec<PathBuf>,
     /// Folder of the quantised model [default: MERGED/quantized]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
-    /// Photographs that are taken at most, at even distances
+    /// Maximum number of photographs, evenly spaced
     #[arg(long, value_name = "N", default_value_t = 128)]
     num_samples: usize,
     /// By which range inputs of layers become bytes
     #[arg(long, value_enum, default_value_t)]
     activations: Range,
-    /// Relative loss on the evaluation data that a task may have at most; layers stay as they are
-    /// until it holds
+    /// Maximum relative drop of a task's score on the evaluation data; layers stay in floating point
+    /// until it is met
     #[arg(long, value_name = "PART", default_value_t = 0.005)]
     max_drop: f64,
     /// Print JSON instead of lines

@@ -61,7 +61,7 @@ enum Command {
         /// Name of a shipped recipe
         name: String,
     },
-    /// Write a whole recipe for a data set of one's own, and say what was chosen and why
+    /// Write a whole recipe for your data set, and say what was chosen and why
     #[command(after_help = "Examples:\n  polyptych recipe new mine.toml --root DIR")]
     New {
         /// The manifest, such as `polyptych data new` writes

@@ -24,9 +24,9 @@ impl Subcommand for Replay {
         show(&met);
         let differences = met.differences(&recorded);
         if !differences.is_empty() {
-            bail!("expected what the run recorded, found others: {}", differences.join(", "));
+            bail!("the repeated step differs from the recorded one: {}", differences.join(", "));
         }
-        say!("the same as recorded");
+        say!("the repeated step equals the recorded one");
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -26,7 +26,9 @@ pub(crate) fn compare(
         let (name, (other, left_out)) = (row.name.clone(), recipe.compared(row)?);
         if !left_out.is_empty() {
             let left_out = left_out.join(", ");
-            note!("{name}: without {left_out}: its tasks share nothing that trains");
+            note!(
+                "{name}: {left_out} is left out, because its tasks share no trainable parameters"
+            );
         }
         let folder = path.join("compare").join(name.replace(' ', "_"));
         let outcome = trained(ranks, other, baselines, &folder, stop)?;

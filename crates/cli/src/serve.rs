@@ -119,6 +119,6 @@ fn controlled() -> Result<Arc<OnceLock<Control>>> {
         }
         _ => std::process::exit(i32::from(INTERRUPTED)),
     };
-    on_interrupt(heard).context("interrupts cannot be waited for")?;
+    on_interrupt(heard).context("cannot install the signal handler")?;
     Ok(control)
 }

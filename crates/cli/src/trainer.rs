@@ -17,7 +17,7 @@ pub(crate) fn changed(trainer: &Trainer, changes: &[Change]) {
     if !changes.is_empty() {
         let changed: Vec<String> = changes.iter().map(ToString::to_string).collect();
         let path = trainer.folder().path().display();
-        note!("{path}: from step {} on {}", trainer.step(), changed.join(", "));
+        note!("{path}: changed from step {} on: {}", trainer.step(), changed.join(", "));
     }
 }
 

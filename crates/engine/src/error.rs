@@ -38,9 +38,9 @@ pub enum Error {
     },
     /// Loss or gradients were not finite for too many steps in a row.
     #[error(
-        "step {step}: {what} was not finite for {count} steps in a row; what the last one started \
-         from is in {}; `polyptych replay {}` repeats it and names the task and the part; what helps \
-         most often: a lower train.lr, more train.schedule.warmup_steps, or precision = \"fp32\"",
+        "step {step}: {what} was NaN or infinite for {count} steps in a row; the state before the \
+         last step is in {}; `polyptych replay {}` repeats the step and names the task and the part; \
+         try a lower train.lr, more train.schedule.warmup_steps, or precision = \"fp32\"",
         path.display(), path.parent().unwrap_or(path).display()
     )]
     NotFinite {

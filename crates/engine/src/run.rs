@@ -266,8 +266,8 @@ pub(crate) fn allowed(path: &Path, changes: &[Change]) -> Result<()> {
         return Ok(());
     }
     let reason = format!(
-        "the run was trained otherwise: {}; to begin a new run with its values, train a recipe with \
-         backbone.weights={}",
+        "these settings differ from the run's: {}; to start a new run from its weights, train a \
+         recipe with backbone.weights={}",
         refused.join("; "),
         path.display()
     );

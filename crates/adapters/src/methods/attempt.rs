@@ -74,7 +74,7 @@ impl AttemptConfig {
 
 impl Part for AttemptConfig {
     const NAME: &'static str = "attempt";
-    const SUMMARY: &'static str = "prompts of every image: attention over prompts of finished runs";
+    const SUMMARY: &'static str = "prompts of finished runs, mixed for each image by attention";
 
     fn example() -> Self {
         Self { num_tokens: 5, temperature: 1.0, ..Self::default() }

@@ -27,8 +27,8 @@ pub struct CompacterConfig {
     pub mh_adapter: bool,
     /// Whether one stands behind the MLP.
     pub output_adapter: bool,
-    /// Width of the stream per width of the bottleneck, which is then rounded up to a multiple of
-    /// `phm_dim`.
+    /// Reduction factor: width of the stream divided by that of the bottleneck, which is rounded up
+    /// to a multiple of `phm_dim`.
     pub reduction_factor: i64,
     /// Activation of the bottleneck.
     pub non_linearity: NonLinearity,

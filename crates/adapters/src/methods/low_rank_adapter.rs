@@ -26,7 +26,8 @@ pub struct LowRankAdapterConfig {
     pub mh_adapter: bool,
     /// Whether one stands behind the MLP.
     pub output_adapter: bool,
-    /// Width of the stream per width of the bottleneck, rounded down, 1 at least.
+    /// Reduction factor: width of the stream divided by that of the bottleneck, which is rounded down
+    /// and at least 1.
     pub reduction_factor: i64,
     /// Activation of the bottleneck.
     pub non_linearity: NonLinearity,

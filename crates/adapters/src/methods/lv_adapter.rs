@@ -77,7 +77,7 @@ impl LvAdapterConfig {
 
 impl Part for LvAdapterConfig {
     const NAME: &'static str = "lv_adapter";
-    const SUMMARY: &'static str = "adapters on the levels, which may read the names of classes";
+    const SUMMARY: &'static str = "adapters on the feature levels, which can attend to class names";
 
     fn example() -> Self {
         Self { bottleneck: 4, ..Self::default() }

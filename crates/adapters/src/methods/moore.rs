@@ -52,7 +52,7 @@ pub struct MooreConfig {
     pub router_dim: i64,
     /// Length of a task's token, of which every layer has its own.
     pub token_dim: i64,
-    /// Which projections are mixtures; parts of a fused `qkv` are so together.
+    /// Which projections get experts. A fused `qkv` counts as one.
     pub target_modules: TargetModules,
 }
 

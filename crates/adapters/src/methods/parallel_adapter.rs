@@ -21,7 +21,8 @@ use crate::method::{Form, Method};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ParallelAdapterConfig {
-    /// Width of the stream per width of the bottleneck, rounded down.
+    /// Reduction factor: width of the stream divided by that of the bottleneck, which is rounded
+    /// down.
     pub reduction_factor: i64,
     /// Activation of the bottleneck.
     pub non_linearity: NonLinearity,

@@ -42,7 +42,8 @@ pub struct PolyhistorConfig {
     pub mh_adapter: bool,
     /// Whether one stands behind the MLP.
     pub output_adapter: bool,
-    /// Width of the stream, or of the template, per width of the bottleneck, rounded down.
+    /// Reduction factor: width of the stream, or of the template, divided by that of the bottleneck,
+    /// which is rounded down.
     pub reduction_factor: i64,
     /// Activation of the bottleneck.
     pub non_linearity: NonLinearity,

@@ -79,7 +79,7 @@ impl TapsConfig {
 
 impl Part for TapsConfig {
     const NAME: &'static str = "taps";
-    const SUMMARY: &'static str = "weights that change where a scalar of the layer selects them";
+    const SUMMARY: &'static str = "weight updates in the layers that a learned score selects";
 
     fn example() -> Self {
         Self::default()

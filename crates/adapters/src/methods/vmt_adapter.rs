@@ -50,7 +50,7 @@ use sites::AdapterSite;
 impl Part for VmtAdapterConfig {
     const NAME: &'static str = "vmt_adapter";
     const SUMMARY: &'static str =
-        "an adapter beside the MLP, and of each task what it draws from it";
+        "a shared adapter parallel to the MLP, and a small extraction module per task";
 
     fn example() -> Self {
         Self { bottleneck: Bottleneck::Fixed(4), ..Self::default() }

@@ -19,7 +19,7 @@ use crate::open::OpenFlags;
 pub(crate) struct Predict {
     /// Folder of a run or of a merged model
     pub(super) run: PathBuf,
-    /// Photographs, videos (with the program ffmpeg), folders of them and of folders, patterns such
+    /// Photographs, videos (with the program ffmpeg), folders (searched recursively), patterns such
     /// as 'a/*.jpg', or http(s) addresses
     #[arg(required_unless_present = "truth", conflicts_with = "truth")]
     pub(super) images: Vec<String>,

@@ -11,7 +11,7 @@ pub(super) fn remarks(report: &StepReport) -> Vec<String> {
         lines.push(format!("step {}: skipped, a number was not finite{scale}", report.step));
     }
     for error in &report.bad_sample_errors {
-        lines.push(format!("step {}: went without a sample: {error}", report.step));
+        lines.push(format!("step {}: skipped a sample: {error}", report.step));
     }
     lines
 }
@@ -43,7 +43,7 @@ mod tests {
         (step.loss_scale, step.bad_sample_errors) = (Some(8.0), vec!["x.jpg: no image".into()]);
         let expected = [
             "step 1: skipped, a number was not finite at loss scale 8",
-            "step 1: went without a sample: x.jpg: no image",
+            "step 1: skipped a sample: x.jpg: no image",
         ];
         assert_eq!(remarks(&step), expected);
     }

@@ -34,7 +34,7 @@ fn tasks_are_stored_as_differences_and_drawn_layer_by_layer() {
     assert!(drawn.contains("semseg") && drawn.contains("layers.0.blocks.0.attn.qkv"), "{drawn}");
     assert!(drawn.lines().last().unwrap().ends_with("100.0%"), "{drawn}");
     let message = playground.refused(&["inspect", "run", "--set", "seed=1"]);
-    assert!(message.contains("expected no --set and no --tasks beside a run"), "{message}");
+    assert!(message.contains("expected no --set and no --tasks with a run"), "{message}");
     playground.succeed(&["report", "run", "--samples", "0"]);
     let page = std::fs::read_to_string(playground.path("run/report.html")).unwrap();
     assert!(page.contains("Layers of tasks"));

@@ -231,7 +231,7 @@ fn a_run_that_no_step_ended_has_nothing_to_replay() {
     playground.succeed(&["train", "recipe.toml", "--out", "run"]);
     let message = playground.refused(&["replay", "run"]);
     assert!(
-        message.starts_with("run: expected a run that numbers which are not finite"),
+        message.starts_with("run: expected a run that stopped at NaN or infinite values"),
         "{message}"
     );
 }
@@ -245,10 +245,10 @@ fn a_run_whose_numbers_overflow_is_replayed() {
         ["--set", "train.lr=1e38", "--set", "train.max_skipped=2", "--set", "train.save_every=30"];
     let message = playground.refused(&train("run", &sets));
     let expected =
-        "was not finite for 2 steps in a row; what the last one started from is in run/dump";
+        "was NaN or infinite for 2 steps in a row; the state before the last step is in run/dump";
     assert!(message.contains(expected), "{message}");
-    assert!(message.contains("; `polyptych replay run` repeats it "), "{message}");
+    assert!(message.contains("; `polyptych replay run` repeats the step "), "{message}");
     let replay = playground.succeed(&["replay", "run"]);
     assert!(replay.contains("NaN  semseg") || replay.contains("inf  semseg"), "{replay}");
-    assert!(replay.ends_with("the same as recorded\n"), "{replay}");
+    assert!(replay.ends_with("the repeated step equals the recorded one\n"), "{replay}");
 }

@@ -225,7 +225,7 @@ fn a_folder_is_enough_to_train() {
     std::fs::copy(playground.label("a"), playground.path("single/labels/a.png")).unwrap();
     let output = playground.run(&["train", "--data", "single", "--set", "train.steps=1"]);
     let said = String::from_utf8(output.stderr).unwrap();
-    let expected = "trains on train (1 image), measured on train, which is trained on too";
+    let expected = "trains on train (1 image), measured on train, also used for training";
     assert!(said.contains(expected) && output.status.success(), "{said}");
     let text = std::fs::read_to_string(playground.path("pets.recipe.toml")).unwrap();
     assert!(text.contains("# method: LoRA") && text.contains("img_size = [32, 32]"), "{text}");

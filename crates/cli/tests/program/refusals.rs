@@ -200,7 +200,7 @@ fn a_checkpoint_of_another_recipe() {
     for args in [["train", "--resume", "run"].as_slice(), &["eval", "run"], &["merge", "run"]] {
         let message = playground.refused(args);
         assert!(
-            message.contains("the run was trained otherwise: seed: expected 0, found 1; "),
+            message.contains("these settings differ from the run's: seed: expected 0, found 1; "),
             "{message}"
         );
     }

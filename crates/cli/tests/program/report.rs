@@ -74,7 +74,7 @@ fn a_page_goes_without_data_that_are_gone_and_says_so() {
     let output = playground.run(&["report", "run"]);
     assert!(output.status.success());
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("run: the page goes without samples: "), "{said}");
+    assert!(said.contains("run: the report has no samples: "), "{said}");
     assert!(page(&playground, "run/report.html").contains("<h2 id=\"classes\">"));
     let message = playground.refused(&["report", "toy.toml"]);
     assert!(message.starts_with("toy.toml: expected the folder of a run"), "{message}");

@@ -25,7 +25,7 @@ pub(crate) struct Manifest {
     pub(crate) splits: BTreeMap<String, Split>,
     /// The tasks that images have labels for.
     pub(crate) tasks: Vec<TaskEntry>,
-    /// Copies in circulation.
+    /// Known variants of the data set, which `polyptych data check` tells apart.
     #[serde(default)]
     pub(crate) variants: Vec<Variant>,
     /// Where the data set comes from, for `cargo xtask data`: `homepage`, `citation`, `licence`,
@@ -46,7 +46,7 @@ pub(crate) struct Manifest {
     _manual: Option<toml::Value>,
 }
 
-/// What tells one copy of the data set from others.
+/// How to recognise one variant of the data set.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Variant {
@@ -94,15 +94,15 @@ pub(crate) struct Split {
     pub(crate) list: Option<PathBuf>,
     /// Files of ids and values of this split alone, beside those of the layout.
     pub(crate) tables: BTreeMap<String, String>,
-    /// What slots must stand for.
+    /// Values that a slot must have in this split.
     pub(crate) only: BTreeMap<String, Only>,
     /// What `{split}` stands for; absent: the split's name.
     pub(crate) folder: Option<String>,
     /// Share of the images whose names hash from the first number up to the second, 0 to 1.
     pub(crate) fraction: Option<[f64; 2]>,
-    /// Slot whose values each give their share.
+    /// Slot for each of whose values the fraction is taken separately.
     pub(crate) stratify: Option<String>,
-    /// Whether images with labels of the same tasks give their share.
+    /// Whether the fraction is taken separately for each combination of labelled tasks.
     pub(crate) stratify_labels: bool,
     /// Splits that this one may share images with.
     pub(crate) overlaps: Vec<String>,

@@ -58,7 +58,8 @@ impl FusedTowers {
                 depth => format!("a [text] of as many blocks as the backbone has, {depth}"),
             };
             return Err(wrong(format!(
-                "expected {expected}, whose blocks meet those of the other tower, found another"
+                "the image and text towers need the same number of blocks: expected {expected}, \
+                 found another"
             )));
         };
         let dims = [trunk.backbone.num_features(), tower.config().embed_dim];
@@ -116,7 +117,7 @@ fn place(task: &str, specs: &[TaskSpec]) -> Result<usize> {
         let able: Vec<&str> =
             specs.iter().filter(|spec| asks(spec)).map(|spec| spec.name.as_str()).collect();
         let able = if able.is_empty() { "none here".into() } else { able.join(", ") };
-        wrong(format!("expected tasks that ask in images and texts ({able}), found {task}"))
+        wrong(format!("expected tasks of kind modified_retrieval ({able}), found {task}"))
     })
 }
 

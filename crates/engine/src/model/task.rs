@@ -47,8 +47,8 @@ impl Task {
         }
         if let Some(ratio) = recipe.downsample_label_ratio.filter(|_| !has_nearest(spec.kind)) {
             let reason = format!(
-                "expected none for a task whose labels have no nearest ones, found {ratio}: it is \
-                 for semseg, human_parts and sal"
+                "expected none for this kind of task, found {ratio}: only labels of semseg, \
+                 human_parts and sal can be resampled by nearest pixels"
             );
             return Err(of_task(&spec, "downsample_label_ratio", reason));
         }

@@ -136,15 +136,14 @@ fn misfit(recipe: &Recipe, balancer: &Balancer) -> Option<(&'static str, String)
     }
     if cuts && balancer.norms_over().is_some() {
         let reason = format!(
-            "expected another balancer beside {gradient}, whose gradients end in front of the \
-             heads, found {loss}"
+            "expected a loss weighting that needs no gradient norms, found {loss}: {gradient} \
+             computes gradients only up to the heads"
         );
         return Some(("balancer.loss", reason));
     }
     if cuts && recipe.train.conflict_every.is_some() {
-        let reason = format!(
-            "expected none beside {gradient}, whose gradients end in front of the heads, found one"
-        );
+        let reason =
+            format!("expected none, found one: {gradient} computes gradients only up to the heads");
         return Some(("train.conflict_every", reason));
     }
     if by_task(recipe) && balancer.kind() != BalancerKind::Loss {

@@ -43,27 +43,28 @@ pub struct Recipe {
     /// Name of the stage that the recipe is of; a run in stages writes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage_name: Option<String>,
-    /// Parts that train one after the other, each with some fields of its own; the recipe as it
-    /// stands is all if absent. The result of the last one is the run's.
+    /// Stages that train one after another. Each overrides some fields of the recipe, and the last
+    /// one gives the result of the run. Absent: the run has one part, the recipe itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stage: Vec<StageRecipe>,
     /// The other rows of the recipe's table.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub compare: Vec<CompareRecipe>,
-    /// How `cargo xtask reproduce --tune` chooses a learning rate for every row; a run of its own
-    /// does not read it.
+    /// How `cargo xtask reproduce --tune` chooses a learning rate for every row; `polyptych train`
+    /// ignores it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tune: Option<TuneRecipe>,
     /// The trained run that gets more tasks; absent where all tasks learn from the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extend: Option<ExtendRecipe>,
-    /// Finished runs that the method takes parameters of.
+    /// Finished runs from which the method takes parameters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compose: Option<ComposeRecipe>,
     /// Finished runs that tasks learn from, beside labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distil: Option<DistilRecipe>,
-    /// Samples of tasks that were learned before; all samples of all tasks if absent.
+    /// A memory of samples of earlier tasks to train on again. Absent: every sample of every task is
+    /// used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replay: Option<ReplayRecipe>,
     /// The network.
@@ -80,8 +81,8 @@ pub struct Recipe {
     /// Joins the tasks of one class per image in one space of labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub union: Option<UnionRecipe>,
-    /// How tasks are weighed step by step; by their fixed factors alone if absent. The factors
-    /// `tasks.<name>.weight` come first: the balancer sees weighed losses.
+    /// How the tasks are weighted in each step. Absent: by the fixed factors `tasks.<name>.weight`
+    /// alone. The balancer gets losses that these factors have multiplied already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub balancer: Option<BalancerRecipe>,
     /// How it learns.
@@ -107,8 +108,8 @@ pub struct BackboneRecipe {
     #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
     #[schemars(extend("default" = true))]
     pub use_ema: bool,
-    /// Whether heads come from the weights too, where these have some for the recipe's tasks, as
-    /// MTLoRA's, EMTAL's and runs have; `false` begins with new ones.
+    /// Whether to load heads from the weights too, where the file has heads for the recipe's tasks,
+    /// as those of MTLoRA, EMTAL and runs do; `false` starts with new heads.
     #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
     #[schemars(extend("default" = true))]
     pub heads: bool,
@@ -127,9 +128,9 @@ pub struct BackboneRecipe {
     /// Whether all of the backbone trains, beside what the method trains.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unfreeze: bool,
-    /// Whether every block, and every patch merging of a Swin, keeps only what goes into it and is
-    /// run once more in the backward pass: less memory for more time, and the same run bit for bit
-    /// on the CPU. timm's `--grad-checkpointing`.
+    /// Gradient checkpointing: each block, and each patch merging of a Swin, stores only its inputs
+    /// and is computed again in the backward pass. Uses less memory and more time; results are
+    /// bit-equal on the CPU. timm's `--grad-checkpointing`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub grad_checkpointing: bool,
 }
@@ -157,14 +158,14 @@ pub struct DataRecipe {
     /// `per_dataset`, each as often as any other, or `shards`, in the order of files of many samples.
     #[serde(default)]
     pub sampling: Sampling,
-    /// What becomes of a training sample that cannot be read or does not fit its tasks: `stop`
-    /// ends the run, `skip` leaves it out and counts it in `metrics.jsonl`. Evaluation always
-    /// stops, because scores of less than all samples compare with nothing.
+    /// What to do with a training sample that cannot be read or does not fit its tasks: `stop`
+    /// ends the run, `skip` leaves the sample out and counts it in `metrics.jsonl`. Evaluation always
+    /// stops, because scores of a part of the samples cannot be compared.
     #[serde(default, skip_serializing_if = "OnBadSample::is_stop")]
     #[schemars(extend("default" = "stop"))]
     pub on_bad_sample: OnBadSample,
-    /// Whether training images may be measured on too, which a run refuses otherwise:
-    /// its scores would be of what it has seen.
+    /// Whether the same image may be in the training and the evaluation data. Refused by default,
+    /// because the scores would not measure generalisation.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_overlap: bool,
     /// Mean of each channel, values in `[0, 1]`; ImageNet's if absent. AugReg ViTs have 0.5.
@@ -214,13 +215,13 @@ pub struct TrainRecipe {
     /// Newest checkpoints that are kept, beside the best one.
     #[serde(default = "default_save_total_limit")]
     pub save_total_limit: usize,
-    /// Steps in a row whose numbers may be not finite, and which are skipped, before the run ends.
-    /// With `precision = "fp16"` a step whose gradients overflow is skipped too, but counts only
-    /// where the loss scale has fallen below 1: until then a smaller scale mends it.
+    /// Number of consecutive steps with NaN or infinite values to skip before the run stops. With
+    /// `precision = "fp16"` a step whose gradients overflow is skipped too, but counts only once the
+    /// loss scale is below 1.
     #[serde(default = "default_max_skipped")]
     pub max_skipped: u64,
-    /// Steps between measurements of the conflict between tasks, which `metrics.jsonl` takes;
-    /// never if absent.
+    /// Steps between measurements of gradient conflict between tasks, written to `metrics.jsonl`.
+    /// Absent: not measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conflict_every: Option<u64>,
     /// Whether the folder of the run gets TensorBoard's event files.
@@ -229,8 +230,8 @@ pub struct TrainRecipe {
     pub tensorboard: bool,
     /// Base learning rate.
     pub lr: f64,
-    /// Parts that a step's batch is gone through in, one after the other: less memory for the
-    /// same gradients. Statistics of batches, and dropout, are those of the parts.
+    /// Gradient accumulation: number of parts that a batch is split into. Uses less memory for the
+    /// same gradients; batch normalisation and dropout work on each part.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub accumulate: usize,
     /// Whether batch normalisation takes its statistics over the parts of all processes, as
@@ -239,7 +240,8 @@ pub struct TrainRecipe {
     pub sync_batch_norm: bool,
     /// Weight decay of matrices.
     pub weight_decay: f64,
-    /// Largest joint norm of the gradients.
+    /// Gradients are scaled down to this total norm where theirs is larger, as by PyTorch's
+    /// `clip_grad_norm_`.
     pub clip_grad_norm: f64,
     /// The optimiser.
     pub optimiser: OptimiserRecipe,

@@ -25,24 +25,28 @@ pub(super) fn validate(recipe: &Recipe, origin: &str) -> Result<()> {
         let known = recipe.task_names().join(", ");
         return wrong("extend.tasks", format!("expected some of {known}, found {task}"));
     }
-    let beside = "expected none beside [extend]";
+    let beside = "expected none with [extend], found one";
     for (key, found, reason) in [
-        ("balancer", recipe.balancer.is_some(), "whose new tasks share nothing that learns"),
+        (
+            "balancer",
+            recipe.balancer.is_some(),
+            "the new tasks have no trainable parameters in common",
+        ),
         (
             "train.conflict_every",
             recipe.train.conflict_every.is_some(),
-            "whose new tasks share nothing that learns",
+            "the new tasks have no trainable parameters in common",
         ),
-        ("union", recipe.union.is_some(), "as new classes would change what old tasks predict"),
-        ("compare", !recipe.compare.is_empty(), "as rows of other methods begin elsewhere"),
+        ("union", recipe.union.is_some(), "new classes would change what old tasks predict"),
+        ("compare", !recipe.compare.is_empty(), "rows of other methods start from other values"),
     ] {
         if found {
-            return wrong(key, format!("{beside}, {reason}, found one"));
+            return wrong(key, format!("{beside}: {reason}"));
         }
     }
     if by_task(recipe) {
-        let reason = "expected adamw or sgd beside [extend], whose new tasks share nothing that \
-                      learns, found adatask";
+        let reason = "expected adamw or sgd with [extend], found adatask: the new tasks have no \
+                      trainable parameters in common";
         return wrong("train.optimiser", reason.into());
     }
     recipe.adapter.takes_new_tasks()?;

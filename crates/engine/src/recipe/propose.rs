@@ -167,13 +167,13 @@ fn reasons(seen: &Seen, choice: &Choice) -> Vec<String> {
         seen.tasks.iter().map(|task| format!("{} ({})", task.name, kind(task))).collect();
     let method = match choice.adapter.contains("mtlora") {
         true => "MTLoRA: several tasks, factors that they share and factors of each",
-        false => "LoRA on all linear layers: it merges into the backbone without a rest",
+        false => "LoRA on all linear layers: it merges completely into the backbone",
     };
     let [height, width] = seen.size;
     let [to_height, to_width] = choice.img_size;
     let measured = match seen.eval == seen.train {
         true => format!(
-            "{}, which is trained on too, as no other split has an image: scores say little",
+            "{}, also used for training, because no other split has images: scores are optimistic",
             seen.eval
         ),
         false => seen.eval.clone(),

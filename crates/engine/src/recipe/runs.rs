@@ -26,9 +26,9 @@ pub struct StageRecipe {
     /// The tasks of the recipe that it has; all of them if absent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tasks: Vec<String>,
-    /// What it begins with: `previous`, the values of the stage before it, unless
-    /// there is none, `set` names weights, or `extend` a run whose values it takes; `fresh`, those that
-    /// `backbone.weights` names; the name of an earlier stage; or the folder of a run.
+    /// Initial values: `previous` (of the stage before), `fresh` (of `backbone.weights`), the name of
+    /// an earlier stage, or the folder of a run. `previous` has no effect in the first stage, and
+    /// where `set` names weights or `extend` a run.
     #[serde(default = "previous", skip_serializing_if = "is_previous")]
     pub from: String,
     /// What becomes of it once the run is finished.
@@ -116,7 +116,7 @@ pub struct ComposeRecipe {
 /// F_t = mean over levels of mean (student - teacher)^2                 of what the head reads
 /// ```
 ///
-/// Its gradient joins behind whatever balances the tasks.
+/// Its gradient is added after the balancer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DistilRecipe {
@@ -127,10 +127,10 @@ pub struct DistilRecipe {
     pub best: bool,
     /// Factor on all of it; `lambda`, 0.9 in MPT.
     pub weight: f64,
-    /// Factor on what outputs differ by.
+    /// Weight of the loss between outputs.
     #[serde(default = "one")]
     pub logits: f64,
-    /// Factor on what features differ by; above 0 the teachers have the recipe's backbone.
+    /// Weight of the loss between features; above 0 the teachers must have the recipe's backbone.
     #[serde(default = "one")]
     pub features: f64,
     /// `tau`.

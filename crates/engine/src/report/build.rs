@@ -73,7 +73,7 @@ fn shown(run: StoredRun, options: &ReportOptions, notes: &mut Vec<String>) -> Sh
 }
 
 fn left_out(path: &Path, e: &Error) -> String {
-    format!("{}: the page goes without samples: {e}", path.display())
+    format!("{}: the report has no samples: {e}", path.display())
 }
 
 /// What merging makes of a trained model; nothing of one that is merged.

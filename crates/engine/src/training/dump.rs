@@ -54,8 +54,8 @@ impl StepDump {
     pub fn open(run: &Path) -> Result<Self> {
         let path = folder(run).join(STEP);
         if run.join(RECIPE).exists() && !path.exists() {
-            let reason = "expected a run that numbers which are not finite have ended, found no dump/ \
-                          of one: there is no step to repeat";
+            let reason = "expected a run that stopped at NaN or infinite values, found no dump/: \
+                          there is no step to repeat";
             return Err(Error::Run { path: run.into(), reason: reason.into() });
         }
         read_json(&path)

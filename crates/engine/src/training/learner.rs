@@ -141,10 +141,10 @@ impl Learner {
         Error::Recipe {
             origin: RECIPE.into(),
             key: "train.optimiser".into(),
-            reason: "expected another than adatask, which takes every task's own gradients, since \
-                     the adapter method has a penalty that is no task's; use adamw, or a penalty \
-                     of 0"
-                .into(),
+            reason:
+                "expected adamw or sgd, found adatask: it needs one gradient per task, and the \
+                     penalty of this adapter method belongs to no task; a penalty of 0 works too"
+                    .into(),
         }
     }
 

@@ -114,8 +114,8 @@ fn refuse_other_data(path: &Path, differences: Vec<String>) -> Result<()> {
         return Ok(());
     }
     let reason = format!(
-        "the data are not those of the run: {}; bring them or their manifest back, or begin a new \
-         run with the values of this one: train a recipe with backbone.weights={}",
+        "the data differ from the run's: {}; restore the data or the manifest, or start a new run \
+         from these weights: train a recipe with backbone.weights={}",
         differences.join("; "),
         path.display()
     );

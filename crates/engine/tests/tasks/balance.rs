@@ -199,7 +199,7 @@ fn bad_recipes_are_named() {
         ),
         (
             "balancer={loss={name=\"gradnorm\"}, gradient={name=\"mgda_ub\"}}",
-            "balancer.loss: expected another balancer beside mgda_ub",
+            "balancer.loss: expected a loss weighting that needs no gradient norms, found gradnorm: mgda_ub ",
         ),
     ] {
         let message = message(setting);
@@ -347,7 +347,8 @@ fn features_of_one_task_are_refused() {
     let recipe = quick(&["balancer={gradient={name=\"mgda_ub\"}}"]);
     let (mut trainer, _) = Trainer::start(recipe, None, &folder.path().join("run")).unwrap();
     let message = trainer.run(&mut Until::default()).unwrap_err().to_string();
-    let expected = "tiny: balancer.gradient: expected features that all tasks read, found some";
+    let expected =
+        "tiny: balancer.gradient: expected features that all tasks share, found features";
     assert!(message.starts_with(expected), "{message}");
 }
 

@@ -253,7 +253,7 @@ fn what_does_not_fit_is_named() {
     };
     for task in ["caption", "modifed"] {
         let expected =
-            format!("expected tasks that ask in images and texts (modified), found {task}");
+            format!("expected tasks of kind modified_retrieval (modified), found {task}");
         assert!(fusion(task).contains(&expected), "{}", fusion(task));
     }
     let swin = fame(&["backbone.name=swin_micro_patch4_window4_128", "data.img_size=[32, 32]"]);

@@ -81,8 +81,8 @@ fn what_has_no_nearest_label_is_refused() {
     for (overrides, expected) in [
         (
             "tasks.depth.downsample_label_ratio=4",
-            "tasks.depth: downsample_label_ratio: expected none for a task whose labels have no \
-             nearest ones, found 4: it is for semseg, human_parts and sal",
+            "tasks.depth: downsample_label_ratio: expected none for this kind of task, found 4: \
+             only labels of semseg, human_parts and sal can be resampled by nearest pixels",
         ),
         (
             "tasks.semseg.downsample_label_ratio=0",

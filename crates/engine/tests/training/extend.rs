@@ -197,28 +197,28 @@ fn what_cannot_be_extended_is_refused_before_the_run_is_read() {
         ),
         (
             &[VMT, NORMALS, normals, combiner],
-            "tiny: balancer: expected none beside [extend], whose new tasks share nothing that \
-             learns, found one",
+            "tiny: balancer: expected none with [extend], found one: the new tasks have no \
+             trainable parameters in common",
         ),
         (
             &[VMT, NORMALS, normals, "train.conflict_every=2"],
-            "tiny: train.conflict_every: expected none beside [extend], whose new tasks share \
-             nothing that learns, found one",
+            "tiny: train.conflict_every: expected none with [extend], found one: the new tasks have \
+             no trainable parameters in common",
         ),
         (
             &[VMT, NORMALS, normals, "train.optimiser={name=\"adatask\"}"],
-            "tiny: train.optimiser: expected adamw or sgd beside [extend], whose new tasks share \
-             nothing that learns, found adatask",
+            "tiny: train.optimiser: expected adamw or sgd with [extend], found adatask: the new \
+             tasks have no trainable parameters in common",
         ),
         (
             &[VMT, NORMALS, normals, row],
-            "tiny: compare: expected none beside [extend], as rows of other methods begin \
-             elsewhere, found one",
+            "tiny: compare: expected none with [extend], found one: rows of other methods start \
+             from other values",
         ),
         (
             &[VMT, NORMALS, normals, "union={label_smoothing=0.1}"],
-            "tiny: union: expected none beside [extend], as new classes would change what old \
-             tasks predict, found one",
+            "tiny: union: expected none with [extend], found one: new classes would change what \
+             old tasks predict",
         ),
         (&[VMT, NORMALS, normals], "no/run: expected the folder of a run, found no recipe.toml"),
     ];

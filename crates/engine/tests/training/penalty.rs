@@ -73,5 +73,5 @@ fn an_optimiser_of_task_gradients_has_no_place_for_a_penalty() {
     let (mut trainer, _) = Trainer::start(taps(LAMBDA, &adatask), None, &path).unwrap();
     let refusal = trainer.run(&mut Until { until: u64::MAX, ..Until::default() }).unwrap_err();
     let message = refusal.to_string();
-    assert!(message.contains("train.optimiser: expected another than adatask"), "{message}");
+    assert!(message.contains("train.optimiser: expected adamw or sgd, found adatask"), "{message}");
 }

@@ -85,7 +85,7 @@ fn a_checkpoint_of_another_recipe_is_refused() {
     std::fs::write(path.join("recipe.toml"), other).unwrap();
     let message = Trainer::resume(&path).err().unwrap().to_string();
     assert!(
-        message.contains("the run was trained otherwise: seed: expected 3, found 4; "),
+        message.contains("these settings differ from the run's: seed: expected 3, found 4; "),
         "{message}"
     );
     let (known, old) =
@@ -191,9 +191,9 @@ fn other_data_is_refused() {
     std::fs::write(&state, text.replace("\"samples\":6", "\"samples\":7")).unwrap();
     let message = Trainer::resume(&path).err().unwrap().to_string();
     let expected = format!(
-        "the data are not those of the run: data.train (scenes): images: expected 7, found 6; bring \
-         them or their manifest back, or begin a new run with the values of this one: train a \
-         recipe with backbone.weights={}",
+        "the data differ from the run's: data.train (scenes): images: expected 7, found 6; restore \
+         the data or the manifest, or start a new run from these weights: train a recipe with \
+         backbone.weights={}",
         path.display()
     );
     assert!(message.ends_with(&expected), "{message}");
@@ -236,8 +236,8 @@ fn a_run_that_lost_its_numbers_is_replayed() {
     let mut observer = Until { until: u64::MAX, ..Until::default() };
     let message = trainer.run(&mut observer).unwrap_err().to_string();
     drop(trainer);
-    let expected = "step 5: loss or gradient was not finite for 2 steps in a row; what the last \
-                    one started from is in ";
+    let expected = "step 5: loss or gradient was NaN or infinite for 2 steps in a row; the state \
+                    before the last step is in ";
     assert!(message.starts_with(expected) && message.contains("`polyptych replay "), "{message}");
     assert_eq!(observer.reports.iter().filter(|report| report.skipped).count(), 1);
     let (met, recorded) = Trainer::replay(&path).unwrap();

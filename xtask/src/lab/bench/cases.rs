@@ -50,11 +50,7 @@ const fn peer(name: &'static str, script: &'static str, args: &'static [&'static
     Peer { name, program, args, precisions: &["fp32", "bf16"], package: None, reads_onnx: false }
 }
 
-const fn source(
-    name: &'static str,
-    args: &'static [&'static str],
-    package: &'static str,
-) -> Peer {
+const fn source(name: &'static str, args: &'static [&'static str], package: &'static str) -> Peer {
     Peer { package: Some(package), ..peer(name, "loader.py", args) }
 }
 
@@ -248,7 +244,6 @@ impl Case {
     pub(super) fn peers_at(&self, setting: &Setting) -> impl Iterator<Item = &'static Peer> {
         self.peers.iter().filter(move |peer| peer.computes(setting))
     }
-
 }
 
 /// What runs our side and that of the peers.

@@ -140,14 +140,14 @@ impl TaskBalancer {
     }
 
     pub(super) fn nothing_to_combine(&self) -> Error {
-        let reason = "expected trainable parameters that two tasks or more share, found none; a \
-                      balancer of kind loss other than gradnorm needs none";
+        let reason = "expected parameters shared by at least two tasks, found none; a loss weighting \
+                      other than gradnorm works without";
         self.refused(if self.aggregates() { "gradient" } else { "loss" }, reason)
     }
 
     pub(super) fn nothing_in_common(&self) -> Error {
-        let reason = "expected features that all tasks read, found some of one task alone, which \
-                      its adapter makes; mgda needs none";
+        let reason = "expected features that all tasks share, found features per task from this \
+                      adapter; use mgda instead";
         self.refused("gradient", reason)
     }
 
