@@ -1,4 +1,4 @@
-//! COCO's JSON and its masks: any bytes give a value or an error.
+//! COCO's JSON, its index and its masks: any bytes give a value or an error.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| polyptych_data::fuzz::coco(bytes));

@@ -1,4 +1,4 @@
-//! Directories of Parquet files: any bytes give a value or an error.
+//! Parquet files: any bytes give a value or an error.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| polyptych_data::fuzz::parquet(bytes));

@@ -5,10 +5,12 @@
 //! pycocotools does, pixel by pixel.
 
 mod annotations;
+mod corners;
 mod index;
 mod polygon;
 mod rle;
 mod segmentation;
+mod shared;
 #[cfg(test)]
 mod tests;
 

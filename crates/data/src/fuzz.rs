@@ -27,11 +27,12 @@ fn arrays(value: &decode::Value) {
     }
 }
 
-/// HDF5 files, MATLAB's v7.3 among them.
+/// HDF5 files, MATLAB's v7.3 among them: arrays by name, and the rows of all.
 pub fn hdf5(bytes: &[u8]) {
     for name in ["dataset", "images", "depths"] {
         let _ = decode::hdf5::array(bytes, name);
     }
+    packed::fuzz::hdf5(bytes);
 }
 
 /// idx files, plain and packed.
@@ -55,17 +56,31 @@ pub fn image(bytes: &[u8]) {
     let _ = decode::png::rgb(bytes);
 }
 
-/// COCO's JSON and its masks, on images of up to a million pixels.
+/// COCO's JSON, its index and its masks, on images of up to a million pixels.
 pub fn coco(bytes: &[u8]) {
     let Ok(file) = coco::CocoFile::parse(bytes) else { return };
     let sizes = file.images.iter().map(|image| [image.height, image.width]);
-    let small = |size: &[usize; 2]| size[0].saturating_mul(size[1]) <= 1_000_000;
-    for size in sizes.filter(small).take(4) {
+    for size in sizes.filter(is_small).take(4) {
         for annotation in file.annotations.iter().take(16) {
             let masks = annotation.segmentation.iter().flat_map(|shape| shape.masks(size));
             masks.flatten().for_each(|mask| mask.each_pixel(|_, _| {}));
         }
     }
+    let _ = packed::fuzz::in_a_file(bytes, ".json", |path| {
+        let Ok(index) = coco::CocoIndex::open(path, |categories| {
+            Ok(categories.iter().zip(0..).map(|(category, kind)| (category.id, kind)).collect())
+        }) else {
+            return;
+        };
+        let name = index.any_name();
+        if index.about(name).is_some_and(|(size, _)| is_small(&size)) {
+            let _ = index.each_pixel(name, |_, _, _| {});
+        }
+    });
+}
+
+fn is_small(size: &[usize; 2]) -> bool {
+    size[0].saturating_mul(size[1]) <= 1_000_000
 }
 
 /// Members of tar shards.
@@ -73,12 +88,12 @@ pub fn webdataset(bytes: &[u8]) {
     packed::fuzz::webdataset(bytes);
 }
 
-/// Directories of Parquet files.
+/// Parquet files and their directories.
 pub fn parquet(bytes: &[u8]) {
     packed::fuzz::parquet(bytes);
 }
 
-/// Arrow's streams.
+/// Arrow's streams and files.
 pub fn arrow(bytes: &[u8]) {
     packed::fuzz::arrow(bytes);
 }

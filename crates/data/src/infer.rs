@@ -4,18 +4,24 @@
 //! looks most like photographs is taken for the images, and whatever has the same names beside it
 //! for their labels. What a label is, its values say.
 
+mod arrays;
 mod coco;
 mod collect;
+mod found;
 mod inferred;
 mod kind;
 mod lists;
 mod loose;
+mod magic;
 mod names;
+mod numbered;
 mod packed;
 mod series;
 mod sizes;
 mod splits;
+mod stored;
 mod task;
+mod tensors;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -27,7 +33,6 @@ pub use self::inferred::InferredManifest;
 use self::loose::{Loose, look, with, wrong};
 use self::series::Series;
 use self::splits::Splits;
-use self::task::Task;
 use crate::Result;
 
 /// Looks at a whole folder: the manifest, if it is of this kind.
@@ -47,15 +52,14 @@ pub fn infer_manifest(name: &str, folder: &Path) -> Result<InferredManifest> {
             return Ok(found);
         }
     }
-    let Loose { images, tasks, mut notes } = look(folder, true)?;
+    let Loose { images, tasks, labels, mut notes } = look(folder, true)?;
     let classes = images.class_slot().filter(|_| tasks.is_empty());
     if tasks.is_empty() && classes.is_none() {
         let found = format!("images {} and no labels of the same names", images.pattern());
         return Err(wrong(folder, "photographs and labels of the same names", with(found, &notes)));
     }
-    let labels: Vec<&Series> = tasks.iter().map(|(_, series)| series).collect();
+    let labels: Vec<&Series> = labels.iter().collect();
     let splits = Splits::of(folder, &images, &labels, &mut notes);
-    let tasks: Vec<Task> = tasks.into_iter().map(|(task, _)| task).collect();
     tasks.iter().for_each(|task| notes.extend(task.notes()));
     let text = |splits: &Splits| text::manifest(name, &images, &tasks, splits);
     let held_out = splits.held_out().as_ref().map(text);

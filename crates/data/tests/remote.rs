@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use polyptych_data::folder_of;
-use polyptych_data::{Dataset, FolderDataset, Loader, LoaderConfig, Result, Root, Sampling};
+use polyptych_data::{Dataset, FolderDataset, Label, Loader, LoaderConfig, Result, Root, Sampling};
 use tempfile::TempDir;
 
 use self::server::{Manner, Server};
@@ -304,9 +304,120 @@ fn what_manifests_say_of_addresses_is_checked() {
     assert!(found.contains("did you mean `wait_s`?"), "{found}");
     let found = message("{00..02}", "*");
     assert!(found.contains("layout.images: expected ranges in braces"), "{found}");
-    let found = message("\"webdataset\"", "\"parquet\"");
-    assert!(found.contains("layout.images: expected files on disk for parquet"), "{found}");
+    let found = message("\"webdataset\"", "\"hdf5\"");
+    assert!(found.contains("layout.images: expected files on disk for hdf5"), "{found}");
     let found = message(&server.address, "shards");
     assert!(found.contains("layout.remote: expected no such key"), "{found}");
     assert!(Path::new(&set.manifest).exists() && server.asked().is_empty());
+}
+
+/// Tables of `tests/parquet` and `tests/arrow` at addresses, as a hub resolves them.
+struct Tables {
+    server: Server,
+    folder: TempDir,
+    manifest: PathBuf,
+}
+
+impl Tables {
+    fn new(format: &str, remote: &str) -> Self {
+        let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+        let (files, images) = match format {
+            "parquet" => (
+                ["parquet/train-00000-of-00002.parquet", "parquet/train-00001-of-00002.parquet"],
+                "parquet/train-{00000..00001}-of-00002.parquet",
+            ),
+            _ => (
+                ["arrow/train/data-00000-of-00001.arrow", "arrow/val/data-00000-of-00001.arrow"],
+                "arrow/{train,val}/data-00000-of-00001.arrow",
+            ),
+        };
+        let read = |name: &str| (format!("r/{name}"), fs::read(tests.join(name)).unwrap());
+        let server = Server::new(files.map(read));
+        let folder = tempfile::tempdir().unwrap();
+        let manifest = folder.path().join("m.toml");
+        let text = format!(
+            "name = \"far\"\n[layout]\nformat = \"{format}\"\nimages = \"{}/r/{images}\"\n\
+             [layout.remote]\nretries = 2\nwait_s = 0.01\ntimeout_s = 2.0\n{remote}\n\
+             [splits]\ntrain = {{}}\n[[tasks]]\nname = \"semseg\"\nkind = \"semseg\"\n\
+             label = \"mask\"\nformat = \"index_png\"\nclasses = [\"a\", \"b\", \"c\"]\n",
+            server.address
+        );
+        fs::write(&manifest, text).unwrap();
+        Self { server, folder, manifest }
+    }
+
+    fn open(&self) -> Result<FolderDataset> {
+        FolderDataset::open(&self.manifest, &Root::new(self.folder.path(), false), "train")
+    }
+
+    fn refused(&self) -> String {
+        self.open().unwrap_err().to_string().replace(&self.server.address, "HOST")
+    }
+}
+
+/// Every row is what its number says; the seventh has no mask.
+fn read_rows(set: &FolderDataset) {
+    assert_eq!(set.len(), 8);
+    for index in 0..set.len() {
+        let sample = set.get(index).unwrap();
+        assert_eq!(sample.image.dim(), (10, 12, 3));
+        match sample.labels.get("semseg") {
+            Some(Label::Classes(map)) => {
+                assert!(map.iter().all(|&class| usize::from(class) == index % 3));
+            }
+            _ => assert_eq!(index, 6),
+        }
+    }
+}
+
+#[test]
+fn pages_of_tables_are_read_by_ranges() {
+    let tables = Tables::new("parquet", "");
+    let set = tables.open().unwrap();
+    let asked = tables.server.asked();
+    // A byte that says how long each file is, its end, and its directory.
+    assert!(asked.len() <= 6 && asked.iter().all(|asked| asked.range.is_some()), "{asked:?}");
+    tables.server.set(Manner::Cut(2));
+    read_rows(&set);
+    assert!(tables.server.asked().iter().all(|asked| asked.range.is_some()));
+    // What was read is held.
+    read_rows(&set);
+    assert!(tables.server.asked().is_empty());
+    assert!(!tables.folder.path().join(".shards").exists());
+    let again = tables.open().unwrap();
+    tables.server.set(Manner::Busy(100));
+    let expected = "train-00000-of-00002.parquet: answered with status 503 Service Unavailable \
+                    (attempt 3 of 3)";
+    let message = again.get(0).unwrap_err().to_string();
+    assert!(message.ends_with(expected), "{message}");
+    let message = tables.refused();
+    assert_eq!(message, format!("HOST/r/parquet/{expected}"));
+}
+
+#[test]
+fn whole_tables_are_kept_where_there_is_room() {
+    for format in ["parquet", "arrow"] {
+        let tables = Tables::new(format, "cache_mib = 1");
+        let set = tables.open().unwrap();
+        assert!(tables.server.asked().iter().all(|asked| asked.range.is_some()));
+        read_rows(&set);
+        let asked = tables.server.asked();
+        assert!(asked.len() == 2 && asked.iter().all(|asked| asked.range.is_none()), "{asked:?}");
+        let kept = fs::read_dir(tables.folder.path().join(".shards")).unwrap();
+        let kept = kept.map(|entry| entry.unwrap().path());
+        assert_eq!(kept.filter(|path| path.extension().is_some_and(|e| e == format)).count(), 2);
+        read_rows(&tables.open().unwrap());
+        let without_parts = Tables::new(format, "cache_mib = 1");
+        without_parts.server.set(Manner::Whole);
+        read_rows(&without_parts.open().unwrap());
+    }
+    let message = Tables::new("arrow", "").refused();
+    let expected = "HOST/r/arrow/train/data-00000-of-00001.arrow: layout.remote.cache_mib: \
+                    expected room for whole files, since rows of this format are not read by \
+                    ranges, found 0";
+    assert_eq!(message, expected);
+    let tables = Tables::new("parquet", "");
+    tables.server.set(Manner::Whole);
+    let message = tables.refused();
+    assert!(message.contains("set layout.remote.cache_mib"), "{message}");
 }

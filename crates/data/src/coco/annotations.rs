@@ -4,9 +4,10 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use super::rle::Rle;
 use super::segmentation::Segmentation;
 use crate::Result;
-use crate::decode::{damaged, read};
+use crate::decode::{Decoded, damaged, read};
 
 /// The format in errors.
 pub(super) const FORMAT: &str = "COCO JSON";
@@ -97,6 +98,22 @@ impl CocoImages {
 impl Annotation {
     /// Whether it has a mask beside its box.
     pub(crate) fn has_mask(&self) -> bool {
-        self.segmentation.as_ref().is_some_and(|masks| !masks.is_empty())
+        self.segmentation.as_ref().is_some_and(Segmentation::has_mask)
+    }
+
+    /// Polygons that are skipped, as they have less than three corners.
+    pub(crate) fn skipped(&self) -> usize {
+        self.segmentation.as_ref().map_or(0, Segmentation::skipped)
+    }
+
+    /// The masks on an image of `size`, `[height, width]`, whose union is the annotation's.
+    ///
+    /// # Errors
+    /// As [`Segmentation::masks`]; an annotation without the key has no mask.
+    pub(super) fn masks(&self, size: [usize; 2]) -> Decoded<Vec<Rle>> {
+        match &self.segmentation {
+            Some(masks) => masks.masks(size),
+            None => Segmentation::Polygons(Vec::new()).masks(size),
+        }
     }
 }

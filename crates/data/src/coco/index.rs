@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use ndarray::Array2;
 
 use super::annotations::{Annotation, Category, CocoFile, FORMAT, Image, Segment};
-use super::segmentation::Segmentation;
+use super::shared::shared;
 use crate::decode::{bounded, damaged, read_colour_png};
 use crate::{Error, Result};
 
@@ -14,6 +15,7 @@ use crate::{Error, Result};
 #[derive(Debug)]
 pub(crate) struct CocoIndex {
     path: PathBuf,
+    pub(super) file: Arc<CocoFile>,
     /// By the name in the file.
     images: HashMap<String, IndexedImage>,
 }
@@ -35,7 +37,8 @@ struct Mark {
 
 #[derive(Debug)]
 enum Shape {
-    Masks(Segmentation),
+    /// The masks of this annotation of the file.
+    Masks(usize),
     /// The number in the PNG.
     Segment(u32),
 }
@@ -61,14 +64,15 @@ impl CocoIndex {
         path: &Path,
         kinds: impl Fn(&[Category]) -> Result<HashMap<i64, usize>>,
     ) -> Result<Self> {
-        let file = CocoFile::read(path)?;
+        let file = shared(path)?;
         let kinds = kinds(&file.categories)?;
         let wrong = |reason: String| damaged(path, FORMAT, reason);
         let known: HashMap<i64, Option<usize>> =
             file.categories.iter().map(|c| (c.id, kinds.get(&c.id).copied())).collect();
         let mut names = HashMap::new();
         let mut images = HashMap::new();
-        for Image { id, file_name, height, width } in file.images {
+        for Image { id, file_name, height, width } in &file.images {
+            let (id, height, width) = (*id, *height, *width);
             bounded(width, height).map_err(|reason| wrong(format!("{file_name}: {reason}")))?;
             let size = [height, width];
             let new = IndexedImage { size, marks: Vec::new(), png: None };
@@ -79,7 +83,7 @@ impl CocoIndex {
         }
         // Panoptic files have their PNGs in a folder of their own name.
         let pngs = path.with_extension("");
-        for (place, annotation) in file.annotations.into_iter().enumerate() {
+        for (place, annotation) in file.annotations.iter().enumerate() {
             let at = |reason: String| wrong(format!("annotations.{place}: {reason}"));
             let image = names.get(&annotation.image_id).and_then(|name| images.get_mut(name));
             let image = image.ok_or_else(|| {
@@ -95,9 +99,9 @@ impl CocoIndex {
                 }
                 image.png = Some(pngs.join(name));
             }
-            marks(annotation, &known, &mut image.marks).map_err(at)?;
+            marks(place, annotation, &known, &mut image.marks).map_err(at)?;
         }
-        Ok(Self { path: path.to_owned(), images })
+        Ok(Self { path: path.to_owned(), file, images })
     }
 
     /// The name in the file of the photograph at `path` below the data set's folder: the longest
@@ -136,8 +140,9 @@ impl CocoIndex {
         for mark in &image.marks {
             match &mark.shape {
                 Shape::Segment(id) => drop(segments.insert(*id, mark.region)),
-                Shape::Masks(masks) => {
-                    for mask in masks.masks(image.size).map_err(wrong)? {
+                Shape::Masks(place) => {
+                    let annotation = &self.file.annotations[*place];
+                    for mask in annotation.masks(image.size).map_err(wrong)? {
                         mask.each_pixel(|y, x| paint(mark.region, y, x));
                     }
                 }
@@ -156,9 +161,10 @@ impl CocoIndex {
     }
 }
 
-/// Adds the regions of one annotation whose categories are asked for.
+/// Adds the regions of the annotation at `place` whose categories are asked for.
 fn marks(
-    annotation: Annotation,
+    place: usize,
+    annotation: &Annotation,
     known: &HashMap<i64, Option<usize>>,
     marks: &mut Vec<Mark>,
 ) -> std::result::Result<(), String> {
@@ -170,15 +176,14 @@ fn marks(
         }
         Ok(())
     };
-    if let Some(segments) = annotation.segments_info {
-        let add = |segment: Segment| {
+    if let Some(segments) = &annotation.segments_info {
+        let add = |segment: &Segment| {
             add(segment.category_id, segment.iscrowd, Shape::Segment(segment.id))
         };
-        return segments.into_iter().try_for_each(add);
+        return segments.iter().try_for_each(add);
     }
     let category = annotation.category_id.ok_or("category_id: expected a number, found none")?;
-    let masks = annotation.segmentation.unwrap_or(Segmentation::Polygons(Vec::new()));
-    add(category, annotation.iscrowd, Shape::Masks(masks))
+    add(category, annotation.iscrowd, Shape::Masks(place))
 }
 
 /// The numbers of the segments of a panoptic PNG: `R + 256 G + 65536 B`.

@@ -10,6 +10,8 @@ use crate::decode::Decoded;
 const SCALE: f64 = 5.0;
 /// Coordinates are refused that are so many pixels away from the image's corner.
 const FARTHEST: f64 = 65536.0;
+/// Places that are gathered before those that cancel each other are dropped.
+const GATHERED: usize = 1 << 16;
 
 /// The mask of the polygon `xy`, corners as `x, y, x, y, ..`, on an image of `size`,
 /// `[height, width]`.
@@ -30,16 +32,18 @@ pub(super) fn rasterise(size: [usize; 2], xy: &[f64]) -> Decoded<Rle> {
         .chunks_exact(2)
         .map(|corner| [corner[0], corner[1]].map(|v| (SCALE * v + 0.5) as i32))
         .collect();
-    let mut crossings = Vec::new();
+    let mut turns = Turns::default();
     let mut before = None;
     for (corner, &from) in points.iter().enumerate() {
         let to = points[(corner + 1) % points.len()];
         edge(from, to, |point| {
-            crossings.extend(before.and_then(|before| crossing(size, before, point)));
+            if let Some(place) = before.and_then(|before| crossing(size, before, point)) {
+                turns.add(place);
+            }
             before = Some(point);
         });
     }
-    Ok(runs(size, crossings))
+    Ok(turns.runs(size))
 }
 
 /// The points of an edge, both ends included, from `from` on.
@@ -76,23 +80,83 @@ fn crossing([height, width]: [usize; 2], before: [i32; 2], point: [i32; 2]) -> O
     Some((x as usize * height + y as usize) as u32)
 }
 
-/// Runs between sorted places; two at one place cancel each other.
-fn runs([height, width]: [usize; 2], mut places: Vec<u32>) -> Rle {
-    places.push((height * width) as u32);
-    places.sort_unstable();
-    let mut counts: Vec<u32> = Vec::new();
-    let (mut before, mut joins) = (0, false);
-    for place in places {
-        let run = place - before;
-        before = place;
-        match counts.last_mut() {
-            Some(last) if joins => {
-                *last += run;
-                joins = false;
-            }
-            Some(_) if run == 0 => joins = true,
-            _ => counts.push(run),
+/// Where runs begin or end: places that edges cross an odd number of times. However many edges
+/// cross an image, not many more are held than it has pixels.
+#[derive(Debug, Default)]
+struct Turns {
+    places: Vec<u32>,
+    /// How many were left when the last ones were dropped.
+    left: usize,
+}
+
+impl Turns {
+    fn add(&mut self, place: u32) {
+        self.places.push(place);
+        if self.places.len() >= 2 * self.left + GATHERED {
+            self.cancel();
         }
     }
-    Rle { size: [height, width], counts }
+
+    /// Sorts the places; two at one place cancel each other.
+    fn cancel(&mut self) {
+        self.places.sort_unstable();
+        let odd = self.places.chunk_by(u32::eq).filter(|same| same.len() % 2 == 1);
+        self.places = odd.map(|same| same[0]).collect();
+        self.left = self.places.len();
+    }
+
+    /// Runs between the places.
+    fn runs(mut self, [height, width]: [usize; 2]) -> Rle {
+        self.cancel();
+        let end = (height * width) as u32;
+        let ends = self.places.into_iter().filter(|&place| place < end).chain([end]);
+        let mut before = 0;
+        let counts = ends.map(|place| place - std::mem::replace(&mut before, place)).collect();
+        Rle { size: [height, width], counts }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn places_that_cancel_are_dropped_before_they_are_many() {
+        let (mut turns, mut odd) = (Turns::default(), BTreeSet::new());
+        let mut place = 1_u32;
+        for step in 0..5 * GATHERED {
+            place = place.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let at = (place >> 16) % 900;
+            turns.add(at);
+            if !odd.remove(&at) {
+                odd.insert(at);
+            }
+            assert!(turns.places.len() <= GATHERED + 2 * 900, "{step}");
+        }
+        let runs = turns.runs([30, 30]);
+        assert_eq!(runs.counts.iter().sum::<u32>(), 900);
+        let mut found = BTreeSet::new();
+        runs.counts.iter().fold(0, |place, run| {
+            found.insert(place + run);
+            place + run
+        });
+        odd.insert(900);
+        assert_eq!(found, odd);
+    }
+
+    /// Each pass to the right and back cancels itself, but for the first and the last one.
+    #[test]
+    fn a_polygon_of_many_passes_is_drawn_in_bounded_memory() {
+        let passes = (0..600).flat_map(|_| [0.0, 1.0, 500.0, 1.0, 500.0, 3.0, 0.0, 3.0]);
+        let xy: Vec<f64> = passes.collect();
+        let once = rasterise([4, 500], &[0.0, 1.0, 500.0, 1.0, 500.0, 3.0, 0.0, 3.0]).unwrap();
+        let rest = rasterise([4, 500], &xy).unwrap();
+        // An even number of times around is outside.
+        assert_eq!(rest.counts, [2000]);
+        let odd = rasterise([4, 500], &xy[8..]).unwrap();
+        assert_eq!(odd, once);
+        assert_eq!(once.counts.iter().skip(1).step_by(2).sum::<u32>(), 2 * 500);
+    }
 }

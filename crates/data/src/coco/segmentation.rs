@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
+use super::corners::Corners;
 use super::polygon;
 use super::rle::Rle;
 use crate::decode::Decoded;
@@ -11,8 +12,8 @@ use crate::decode::Decoded;
 /// A mask as the JSON has it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Segmentation {
-    /// Corners of each polygon as `x, y, x, y, ..`; none where an annotation is a box alone.
-    Polygons(Vec<Box<[f64]>>),
+    /// Corners of each polygon; none where an annotation is a box alone.
+    Polygons(Vec<Corners>),
     /// Runs.
     Counts([usize; 2], Box<[u32]>),
     /// Runs in characters.
@@ -21,11 +22,26 @@ pub(crate) enum Segmentation {
 
 impl Segmentation {
     /// Whether there is no mask, as of a box alone.
-    pub(crate) fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         matches!(self, Self::Polygons(polygons) if polygons.is_empty())
     }
 
-    /// The masks on an image of `size`, `[height, width]`, whose union is the annotation's.
+    /// Polygons that are skipped, as they have less than three corners.
+    pub(crate) fn skipped(&self) -> usize {
+        let Self::Polygons(polygons) = self else { return 0 };
+        polygons.iter().filter(|corners| corners.are_too_few()).count()
+    }
+
+    /// Whether something is left that can be drawn.
+    pub(crate) fn has_mask(&self) -> bool {
+        match self {
+            Self::Polygons(polygons) => polygons.len() > self.skipped(),
+            _ => true,
+        }
+    }
+
+    /// The masks on an image of `size`, `[height, width]`, whose union is the annotation's; none
+    /// where all polygons are skipped.
     ///
     /// # Errors
     /// No mask at all, one of another size, and what cannot be decoded.
@@ -38,7 +54,8 @@ impl Segmentation {
         match self {
             _ if self.is_empty() => Err("expected polygons or RLE, found neither".to_owned()),
             Self::Polygons(polygons) => {
-                polygons.iter().map(|polygon| polygon::rasterise(size, polygon)).collect()
+                let drawn = polygons.iter().filter(|corners| !corners.are_too_few());
+                drawn.map(|corners| polygon::rasterise(size, &corners.numbers())).collect()
             }
             Self::Counts(own, counts) => Ok(vec![Rle::new(same(*own)?, counts.to_vec())?]),
             Self::Text(own, text) => Ok(vec![Rle::from_text(same(*own)?, text)?]),
@@ -68,7 +85,7 @@ impl<'de> Visitor<'de> for Shapes {
     fn visit_seq<A: SeqAccess<'de>>(self, mut polygons: A) -> Result<Self::Value, A::Error> {
         let mut all = Vec::new();
         while let Some(polygon) = polygons.next_element::<Vec<f64>>()? {
-            all.push(polygon.into_boxed_slice());
+            all.push(Corners::from(polygon));
         }
         Ok(Segmentation::Polygons(all))
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use ndarray::Array2;
 use serde_json::Value;
@@ -111,4 +112,37 @@ fn ids_and_masks_that_do_not_fit_are_named() {
     assert!(wrong("", huge).contains("b.jpg: 99999999 x 99999999 pixels, expected 1 to"));
     assert!(CocoFile::parse(b"{\"images\": [").unwrap_err().contains("EOF while parsing"));
     assert!(CocoFile::read(Path::new("no/such.json")).is_err());
+}
+
+/// Detectron2 leaves such polygons out; pycocotools draws nothing for them behind others.
+#[test]
+fn polygons_of_less_than_three_corners_are_skipped() {
+    let pixels = |segmentation: &str| {
+        let text =
+            format!(r#"{{"image_id": 1, "category_id": 3, "segmentation": {segmentation}}}"#);
+        let index = opened(&text, "").unwrap();
+        let mut count = 0;
+        index.each_pixel("a.jpg", |_, _, _| count += 1).unwrap();
+        (count, index.file.annotations[0].skipped(), index.file.annotations[0].has_mask())
+    };
+    let square = "[1, 1, 3, 1, 3, 3, 1, 3]";
+    assert_eq!(pixels(&format!("[{square}]")), (4, 0, true));
+    assert_eq!(pixels(&format!("[[0, 0, 5, 4], {square}, [2, 2]]")), (4, 2, true));
+    assert_eq!(pixels("[[0, 0, 5, 4]]"), (0, 1, false));
+    assert_eq!(pixels("[[]]"), (0, 1, false));
+    let odd = r#"{"image_id": 1, "category_id": 3, "segmentation": [[0, 0, 5, 4, 1]]}"#;
+    let message = opened(odd, "").unwrap_err();
+    assert!(message.ends_with("expected a polygon of 6 or more numbers, x and y, found 5"));
+}
+
+/// A task for each kind of region: the file is in memory once.
+#[test]
+fn indices_of_one_file_share_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.json");
+    let text = r#"{"images": [], "annotations": [], "categories": [{"id": 3, "name": "cat"}]}"#;
+    std::fs::write(&path, text).unwrap();
+    let open = || CocoIndex::open(&path, |_| Ok(HashMap::new())).unwrap();
+    let (one, other) = (open(), open());
+    assert!(Arc::ptr_eq(&one.file, &other.file));
 }

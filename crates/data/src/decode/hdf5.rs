@@ -149,11 +149,19 @@ struct Number(f64);
 impl Number {
     /// Bytes of a number; 0 where it is none.
     fn width(kind: &Datatype) -> usize {
-        match kind {
+        match number_of(kind) {
             Datatype::FixedPoint { size: size @ (1 | 2 | 4 | 8), .. }
             | Datatype::FloatingPoint { size: size @ (2 | 4 | 8), .. } => usize::from(*size),
             _ => 0,
         }
+    }
+}
+
+/// The whole numbers that stand for names, as h5py writes truth values; else the type itself.
+fn number_of(kind: &Datatype) -> &Datatype {
+    match kind {
+        Datatype::Enum { base, .. } if matches!(**base, Datatype::FixedPoint { .. }) => base,
+        other => other,
     }
 }
 
@@ -163,7 +171,7 @@ impl H5Type for Number {
     }
 
     fn from_bytes(bytes: &[u8], kind: &Datatype) -> hdf5_reader::error::Result<Self> {
-        let width = Self::width(kind);
+        let (width, kind) = (Self::width(kind), number_of(kind));
         let mut eight = [0; 8];
         let (Some(bytes), true) = (bytes.get(..width), width > 0) else {
             let (expected, actual) = ("a number".to_owned(), format!("{kind:?}"));

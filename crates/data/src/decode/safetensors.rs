@@ -17,12 +17,18 @@ pub(crate) fn array(bytes: &[u8], name: &str) -> Decoded<ArrayD<f64>> {
 }
 
 /// The place of the largest number of every pixel in the tensor `name`,
-/// `[classes, height, width]`; the first of equals.
+/// `[classes, height, width]`, 2 classes or more; the first of equals.
 pub(crate) fn argmax(bytes: &[u8], name: &str) -> Decoded<Array2<u8>> {
     let map = channels(bytes, name)?;
     let classes = map.len_of(Axis(0));
-    if !(1..=255).contains(&classes) {
-        return Err(format!("{name}: expected 1 to 255 classes, found {classes}"));
+    if classes == 1 {
+        let reason = "one map: `predict --raw` writes classes themselves, which are";
+        return Err(format!(
+            "{name}: expected a map for each class, found {reason} `safetensors:{name}`"
+        ));
+    }
+    if !(2..=255).contains(&classes) {
+        return Err(format!("{name}: expected 2 to 255 classes, found {classes}"));
     }
     if map.iter().any(|number| number.is_nan()) {
         return Err(format!("{name}: expected numbers, found NaN"));
@@ -91,6 +97,10 @@ mod tests {
         assert_eq!(found, "sal: expected [1 or 3, height, width], found 2 channels");
         assert_eq!(argmax(&two, "sal").unwrap_err(), "sal: expected numbers, found NaN");
         assert_eq!(array(&two, "edge").unwrap_err(), "expected a tensor edge, found sal");
+        let one = argmax(&file(&[1, 1, 1], &[2.0]), "sal").unwrap_err();
+        let expected = "sal: expected a map for each class, found one map: `predict --raw` writes \
+                        classes themselves, which are `safetensors:sal`";
+        assert_eq!(one, expected);
         let flat = file(&[2], &[0.0, 1.0]);
         let found = argmax(&flat, "sal").unwrap_err();
         assert_eq!(found, "sal: expected [channels, height, width], found [2]");

@@ -4,6 +4,7 @@ use std::io::Cursor;
 
 use ndarray::{ArrayD, IxDyn};
 use tiff::decoder::{Decoder, DecodingResult, Limits};
+use tiff::tags::{PlanarConfiguration, Tag};
 
 use super::bounds::{Decoded, MAX_BYTES, affordable, bounded};
 
@@ -18,6 +19,12 @@ pub(crate) fn array(bytes: &[u8]) -> Decoded<ArrayD<f64>> {
     let [width, height] = [width, height].map(|side| side as usize);
     bounded(width, height)?;
     let channels = usize::from(decoder.colortype().map_err(wrong)?.num_samples());
+    let planes = decoder.find_tag_unsigned(Tag::PlanarConfiguration).map_err(wrong)?;
+    if channels > 1 && planes == Some(PlanarConfiguration::Planar.to_u16()) {
+        let reason = "each in a plane of its own (planar), expected them pixel by pixel, as \
+                      gdal_translate -co INTERLEAVE=PIXEL writes them";
+        return Err(format!("{channels} bands, {reason}"));
+    }
     // The numbers as stored, and each as one of eight bytes.
     affordable(width.saturating_mul(height).saturating_mul(channels).saturating_mul(16))?;
     let values = numbers(decoder.read_image().map_err(wrong)?);
@@ -58,6 +65,45 @@ mod tests {
         let mut bytes = Vec::new();
         write(&mut TiffEncoder::new(Cursor::new(&mut bytes)).unwrap());
         bytes
+    }
+
+    /// One column of two pixels of three bands, each in a plane of its own.
+    fn planar() -> Vec<u8> {
+        let planes = [[1_u8, 2], [3, 4], [5, 6], [0, 0]].concat();
+        let depths: Vec<u8> = [8_u16; 4].iter().flat_map(|bits| bits.to_le_bytes()).collect();
+        let starts: Vec<u8> = [8_u32, 10, 12].iter().flat_map(|at| at.to_le_bytes()).collect();
+        let lengths: Vec<u8> = [2_u32; 3].iter().flat_map(|length| length.to_le_bytes()).collect();
+        // Tag, type (3 is of two bytes, 4 of four), how many, and the value or where it stands.
+        let tags: [(u16, u16, u32, u32); 10] = [
+            (256, 3, 1, 1),
+            (257, 3, 1, 2),
+            (258, 3, 3, 16),
+            (259, 3, 1, 1),
+            (262, 3, 1, 2),
+            (273, 4, 3, 24),
+            (277, 3, 1, 3),
+            (278, 3, 1, 2),
+            (279, 4, 3, 36),
+            (284, 3, 1, 2),
+        ];
+        let mut bytes = [b"II*\0".as_slice(), &48_u32.to_le_bytes()].concat();
+        bytes.extend([planes, depths, starts, lengths].concat());
+        bytes.extend(10_u16.to_le_bytes());
+        for (tag, kind, count, value) in tags {
+            bytes.extend([tag, kind].map(u16::to_le_bytes).concat());
+            bytes.extend([count, value].map(u32::to_le_bytes).concat());
+        }
+        bytes.extend([0; 4]);
+        bytes
+    }
+
+    #[test]
+    fn bands_in_planes_are_named() {
+        assert_eq!(
+            array(&planar()).unwrap_err(),
+            "3 bands, each in a plane of its own (planar), expected them pixel by pixel, as \
+             gdal_translate -co INTERLEAVE=PIXEL writes them"
+        );
     }
 
     #[test]

@@ -77,7 +77,10 @@ use crate::{Result, TaskSpec};
 ///
 /// # Labels that differ from copy to copy
 ///
-/// `or = [{ label = "..", format = ".." }]` names more places: the first that has a file counts.
+/// `or = [{ label = "..", format = ".." }]` names more places: the first that has a file counts. A
+/// place may state `ignore`, `map`, `map_others`, `scale`, `offset`, `disparity`, `rotate_right`,
+/// `outline`, `threshold` and `signs` of its own and else has the task's; what a model predicted
+/// (`safetensors:NAME`, `safetensors_argmax:NAME`) is taken as it is instead.
 /// `resize = true` brings a label of another size to that of its image instead of refusing it.
 /// `mask = { label = "..", format = "..", values = [3, 4] }` keeps a label only where another map
 /// has one of these values. `outline = true` takes the boundaries between numbered regions as edges
@@ -149,7 +152,8 @@ use crate::{Result, TaskSpec};
 ///
 /// `format = "webdataset"`, `"parquet"`, `"arrow"` or `"hdf5"` in `[layout]` says that `images` names tar shards or
 /// tables, with ranges in braces (`{split}-{000..146}.tar`) or a star. Labels are then parts of
-/// samples, endings of members or columns, and `image` names the part that holds the image. Shards
+/// samples, endings of members or columns, and `image` names the part that holds the image. A `list`
+/// of a split holds keys of records. Shards
 /// of WebDataset may be http(s) addresses; `[layout.remote]` says how they are fetched.
 ///
 /// # Images in one file

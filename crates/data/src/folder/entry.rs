@@ -36,11 +36,15 @@ pub(crate) struct TaskEntry {
     /// up to 16 bits), `normals_png` (x, y and z from -1 at 0 to 1 at the largest value), `npy`,
     /// `mat:VARIABLE` (MATLAB v5 and v7.3), `hdf5:NAME` (an array of HDF5), `mat_boundaries` (BSDS500), `mat_parts:CLASS` (PASCAL-Part),
     /// `safetensors:NAME` (maps of a tensor, as `predict --raw` of another model writes them),
-    /// `safetensors_argmax:NAME` (the class of the largest of its maps), `text` (what is said of
+    /// `safetensors_argmax:NAME` (the class of the largest of several maps), `text` (what is said of
     /// the image), `names_txt` (names of classes, one a line); or, for one class per image, what the pattern
     /// stands for: `path` (the class's name), `index` (its number), `idx` (MNIST's file).
     pub(crate) format: Format,
-    /// Where else the label may be, looked at in this order.
+    /// Where else the label may be, looked at in this order. Each place may state `ignore`,
+    /// `ignore_colors`, `map`, `map_others`, `rotate_right`, `scale`, `offset`, `disparity`,
+    /// `outline`, `threshold` and `signs` of its own; those that it leaves out are the task's, but
+    /// beside `safetensors:NAME` and `safetensors_argmax:NAME` what a model predicted is taken as it
+    /// is.
     #[serde(default)]
     pub(crate) or: Vec<LabelLocation>,
     /// Another file that says which pixels have a label.
@@ -107,10 +111,49 @@ impl TaskEntry {
         }
     }
 
-    /// Every place of the labels, the first one first.
-    pub(crate) fn places(&self) -> impl Iterator<Item = LabelLocation> + '_ {
-        let first = LabelLocation { label: self.label.clone(), format: self.format.clone() };
-        std::iter::once(first).chain(self.or.iter().cloned())
+    /// The task as its labels in every place are read, the first one first.
+    pub(crate) fn places(&self) -> impl Iterator<Item = Self> + '_ {
+        std::iter::once(self.clone()).chain(self.or.iter().map(|place| self.at(place)))
+    }
+
+    /// The task as its labels in `place` are read.
+    pub(super) fn at(&self, place: &LabelLocation) -> Self {
+        let base = if place.takes_keys() { self.clone() } else { self.as_predicted() };
+        Self {
+            label: place.label.clone(),
+            format: place.format.clone(),
+            or: Vec::new(),
+            ignore: place.ignore.clone().unwrap_or(base.ignore),
+            ignore_colors: place.ignore_colors.clone().unwrap_or(base.ignore_colors),
+            map: place.map.clone().unwrap_or(base.map),
+            map_others: place.map_others.or(base.map_others),
+            rotate_right: place.rotate_right.unwrap_or(base.rotate_right),
+            scale: place.scale.unwrap_or(base.scale),
+            offset: place.offset.unwrap_or(base.offset),
+            disparity: place.disparity.or(base.disparity),
+            region_boundaries: place.region_boundaries.unwrap_or(base.region_boundaries),
+            threshold: place.threshold.unwrap_or(base.threshold),
+            signs: place.signs.unwrap_or(base.signs),
+            ..base
+        }
+    }
+
+    /// The task where stored numbers are what they mean: metres, classes, probabilities, normals.
+    fn as_predicted(&self) -> Self {
+        Self {
+            ignore: Vec::new(),
+            ignore_colors: Vec::new(),
+            map: Vec::new(),
+            map_others: None,
+            rotate_right: 0,
+            scale: one(),
+            offset: 0.0,
+            disparity: None,
+            region_boundaries: false,
+            threshold: half(),
+            signs: ones(),
+            ..self.clone()
+        }
     }
 
     /// Whether the manifest itself names the task's classes, or it has none.

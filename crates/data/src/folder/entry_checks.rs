@@ -7,12 +7,12 @@ use super::class_list::ClassList;
 use super::entry::TaskEntry;
 use super::field_error::FieldError;
 use super::format::{FileFormat, Format};
-use super::label_location::LabelLocation;
 
 impl TaskEntry {
     /// What is wrong with the fields beside each other.
     pub(crate) fn wrong(&self) -> Vec<FieldError> {
-        let found = [self.wrong_classes(), self.wrong_numbers(), self.wrong_places()].concat();
+        let values = self.wrong_values_of_all();
+        let found = [self.wrong_classes(), values, self.wrong_places()].concat();
         let at = |wrong: FieldError| FieldError {
             key: format!("tasks.{}.{}", self.name, wrong.key),
             ..wrong
@@ -42,12 +42,39 @@ impl TaskEntry {
         if let Some(pair) = self.flip_pairs.iter().find(outside) {
             wrong("flip_pairs", &format!("classes below {count}"), format!("{pair:?}"));
         }
+        found
+    }
+
+    /// What is wrong with what stored values mean, in any of the places.
+    fn wrong_values_of_all(&self) -> Vec<FieldError> {
+        let mut found = self.wrong_values();
+        let own = found.clone();
+        for (number, place) in (1..).zip(&self.or) {
+            // A place has what is wrong with the task's keys from there.
+            let wrong = self.at(place).wrong_values().into_iter().filter(|w| !own.contains(w));
+            let at = |wrong: FieldError| FieldError {
+                key: format!("or.{number}.{}", wrong.key),
+                ..wrong
+            };
+            found.extend(wrong.map(at));
+        }
+        found
+    }
+
+    fn wrong_values(&self) -> Vec<FieldError> {
+        [self.wrong_map(), self.wrong_numbers()].concat()
+    }
+
+    fn wrong_map(&self) -> Vec<FieldError> {
+        let count = self.classes.names().len();
         let class = |value: i64| value == 255 || usize::try_from(value).is_ok_and(|v| v < count);
+        let mut found = Vec::new();
         if let Some([_, to]) = self.map.iter().find(|[_, to]| !class(*to)) {
-            wrong("map", &format!("classes below {count} or 255"), to.to_string());
+            found.push(FieldError::new("map", format!("classes below {count} or 255"), to));
         }
         if let Some(to) = self.map_others.filter(|&to| !class(i64::from(to))) {
-            wrong("map_others", &format!("a class below {count} or 255"), to.to_string());
+            let expected = format!("a class below {count} or 255");
+            found.push(FieldError::new("map_others", expected, to));
         }
         found
     }
@@ -66,6 +93,10 @@ impl TaskEntry {
         }
         if !self.threshold.is_finite() {
             found.push(FieldError::new("threshold", "a finite number", self.threshold));
+        }
+        let above_zero = |metres: f64| metres.is_finite() && metres > 0.0;
+        if let Some(wrong) = self.disparity.filter(|&metres| !above_zero(metres)) {
+            found.push(FieldError::new("disparity", "a finite number above 0", wrong));
         }
         found
     }
@@ -107,10 +138,6 @@ impl TaskEntry {
         found.extend(self.wrong_mask());
         found.extend(self.wrong_index());
         found.extend(self.wrong_parts());
-        let above_zero = |metres: f64| metres.is_finite() && metres > 0.0;
-        if let Some(wrong) = self.disparity.filter(|&metres| !above_zero(metres)) {
-            found.push(FieldError::new("disparity", "a finite number above 0", wrong));
-        }
         found
     }
 
@@ -151,8 +178,7 @@ impl TaskEntry {
     }
 
     fn wrong_parts(&self) -> Option<FieldError> {
-        let stored =
-            |place: LabelLocation| matches!(place.format, Format::File(FileFormat::MatParts(_)));
+        let stored = |place: Self| matches!(place.format, Format::File(FileFormat::MatParts(_)));
         let count = self.classes.names().len();
         if self.places().any(stored) && self.parts.is_empty() {
             return Some(FieldError::new("parts", "classes of named parts, for mat_parts", "none"));

@@ -231,7 +231,9 @@ impl FileFormat {
                 !matches!(kind, Classification | Tags | Retrieval | ModifiedRetrieval)
             }
             Self::Text => matches!(kind, Retrieval),
-            Self::Safetensors(_) => matches!(kind, Depth | Normals | Sal | Edge),
+            Self::Safetensors(_) => {
+                matches!(kind, Semseg | HumanParts | Depth | Normals | Sal | Edge)
+            }
             Self::SafetensorsArgmax(_) => matches!(kind, Semseg | HumanParts),
             Self::MatBoundaries => matches!(kind, Edge),
             Self::NamesTxt | Self::IndexTxt => matches!(kind, Classification | Tags),

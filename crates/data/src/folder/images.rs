@@ -176,13 +176,30 @@ impl PackedImages {
     fn stored(&self, index: usize) -> Result<(&str, Vec<u8>)> {
         let row = self.rows[index];
         for part in &self.parts {
-            if let Some(bytes) = self.records.read(row, part)? {
+            if let Some(bytes) = self.records.image(row, part)? {
                 return Ok((part, bytes));
             }
         }
-        let there = self.records.parts(row).join(", ");
-        let reason = format!("expected one of the parts {}, found {there}", self.parts.join(", "));
+        let there = self.records.parts(row);
+        if let Some(part) = self.parts.iter().find(|part| there.contains(part)) {
+            let reason = self.without_bytes(row, part)?;
+            return Err(damaged(&self.records.place(row, part), "image", reason));
+        }
+        let (parts, there) = (self.parts.join(", "), there.join(", "));
+        let reason = format!("expected one of the parts {parts}, found {there}");
         Err(damaged(&self.records.place(row, "*"), "sample", reason))
+    }
+
+    /// Why a record has no image in a part that it has.
+    fn without_bytes(&self, row: usize, part: &str) -> Result<String> {
+        let path = self.records.read(row, &format!("{part}.path"))?;
+        Ok(match path.map(|path| String::from_utf8_lossy(&path).into_owned()) {
+            Some(path) => format!(
+                "expected the bytes of the image, found none but its path, {path:?}, which is not \
+                 followed: save the table with its images in it"
+            ),
+            None => "expected the bytes of the image, found none in this row".to_owned(),
+        })
     }
 }
 
@@ -198,15 +215,17 @@ fn packed(context: &SplitContext, format: &Packed) -> Result<(Images, Vec<Slots>
     let parts = context.image.unwrap_or(format.image);
     let parts: Vec<String> = parts.split(';').map(str::to_owned).collect();
     if !(0..records.len()).any(|row| records.parts(row).iter().any(|part| parts.contains(part))) {
-        let there = records.len().checked_sub(1).map_or(Vec::new(), |row| records.parts(row));
-        let expected = format!("parts of records, which are [{}]", there.join(", "));
+        let last = records.len().checked_sub(1);
+        let there = last.map_or_else(|| "[]".to_owned(), |row| records.there(row));
+        let expected = format!("parts of records, which are {there}");
         return Err(refused(&context.origin, "layout.image", expected, parts.join(";")));
     }
     let slots = |row: usize| {
         let own = [("id".to_owned(), records.key(row)), (ROW.to_owned(), row.to_string())];
         context.known().into_iter().chain(own).collect::<Slots>()
     };
-    let mut items = fraction::select(context, (0..records.len()).map(slots).collect());
+    let items = split::listed_records(context, (0..records.len()).map(slots).collect())?;
+    let mut items = fraction::select(context, items);
     let row = |slots: &mut Slots| slots.remove(ROW).and_then(|row| row.parse().ok());
     let rows = items.iter_mut().filter_map(row).collect();
     let upright = context.upright.unwrap_or(true);

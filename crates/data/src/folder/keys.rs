@@ -82,7 +82,21 @@ const TASK: &[Key] = &[
     may("signs", Shape::Numbers(3)),
     may("allow_void", Shape::Flag),
 ];
-const PLACE: &[Key] = &[must("label", Shape::Text), must("format", Shape::Format)];
+const PLACE: &[Key] = &[
+    must("label", Shape::Text),
+    must("format", Shape::Format),
+    may("ignore", Shape::Wholes),
+    may("ignore_colors", Shape::Colours),
+    may("map", Shape::Pairs),
+    may("map_others", Shape::Whole),
+    may("rotate_right", Shape::Whole),
+    may("scale", Shape::Number),
+    may("offset", Shape::Number),
+    may("disparity", Shape::Number),
+    may("outline", Shape::Flag),
+    may("threshold", Shape::Number),
+    may("signs", Shape::Numbers(3)),
+];
 const MASK: &[Key] =
     &[must("label", Shape::Text), must("format", Shape::Format), must("values", Shape::Wholes)];
 const KINDS: [&str; 9] = [

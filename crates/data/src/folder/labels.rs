@@ -44,9 +44,8 @@ pub(crate) struct IndexedLabels {
 #[derive(Debug)]
 pub(crate) struct LabelFiles {
     root: Root,
-    entry: TaskEntry,
-    /// Looked at in this order.
-    places: Vec<FilePlace>,
+    /// The task as each place is read, looked at in this order.
+    places: Vec<(TaskEntry, FilePlace)>,
     /// Which pixels count, and the values that say so.
     mask: Option<(FilePlace, HashSet<i64>)>,
 }
@@ -186,30 +185,33 @@ impl LabelFiles {
             let pattern = context.label_pattern(&task.name, label)?;
             Ok(Some(FilePlace { format: format.clone(), pattern }))
         };
-        let places = task.places().filter_map(|p| place(&p.label, &p.format).transpose());
+        let places = task.places().filter_map(|entry| {
+            let place = place(&entry.label, &entry.format).transpose()?;
+            Some(place.map(|place| (entry, place)))
+        });
         let places = places.collect::<Result<_>>()?;
         let mask = task.mask.as_ref().and_then(|mask| {
             let place = place(&mask.label, &mask.format).transpose()?;
             Some(place.map(|place| (place, mask.values.iter().copied().collect())))
         });
-        let (root, entry) = (context.root.clone(), task.clone());
-        Ok(Self { root, entry, places, mask: mask.transpose()? })
+        Ok(Self { root: context.root.clone(), places, mask: mask.transpose()? })
     }
 
     /// Where the label is first looked for.
     pub(crate) fn first(&self, slots: &Slots) -> PathBuf {
-        self.path(&self.places[0], slots)
+        self.path(&self.places[0].1, slots)
     }
 
     /// The same, below the data set's folder.
     pub(crate) fn first_name(&self, slots: &Slots) -> String {
-        self.places[0].pattern.expand(slots)
+        self.places[0].1.pattern.expand(slots)
     }
 
     /// Wherever the label may be.
     pub(crate) fn paths(&self, slots: &Slots) -> Vec<PathBuf> {
         let mask = self.mask.iter().map(|(place, _)| place);
-        self.places.iter().chain(mask).map(|place| self.path(place, slots)).collect()
+        let places = self.places.iter().map(|(_, place)| place);
+        places.chain(mask).map(|place| self.path(place, slots)).collect()
     }
 
     /// Whether there is a file.
@@ -222,24 +224,24 @@ impl LabelFiles {
     }
 
     /// The first place with a file.
-    fn find(&self, slots: &Slots) -> Option<&FilePlace> {
-        self.places.iter().find(|place| self.path(place, slots).exists())
+    fn find(&self, slots: &Slots) -> Option<&(TaskEntry, FilePlace)> {
+        self.places.iter().find(|(_, place)| self.path(place, slots).exists())
     }
 
     fn get(&self, slots: &Slots, task: &TaskSpec, frame: Option<&Frame>) -> Result<Option<Label>> {
-        let Some(place) = self.find(slots) else { return Ok(None) };
+        let Some((entry, place)) = self.find(slots) else { return Ok(None) };
         let path = self.root.file(place.pattern.expand(slots))?;
         let raw = place.format.read(&path)?;
         let mask = self.mask.as_ref().map(|mask| self.read_mask(mask, slots)).transpose()?;
-        let label = self.entry.label(raw).and_then(|label| {
+        let label = entry.label(raw).and_then(|label| {
             let Some(label) = label else { return Ok(None) };
             let label = match (&mask, &self.mask) {
                 (Some(map), Some((_, values))) => masked(label, map, values),
                 _ => label,
             };
-            self.entry.unless_void(fitted(&self.entry, label, task, frame)?)
+            entry.unless_void(fitted(entry, label, task, frame)?)
         });
-        label.map_err(|fault| fault.of(&path.display().to_string(), &self.entry.name))
+        label.map_err(|fault| fault.of(&path.display().to_string(), &entry.name))
     }
 
     fn read_mask(

@@ -90,7 +90,8 @@ pub(crate) struct Layout {
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Split {
-    /// File of ids, one a line; absent: every file that the pattern finds.
+    /// File of ids, one a line, which are keys of records where files hold many; absent: all that
+    /// the pattern finds.
     pub(crate) list: Option<PathBuf>,
     /// Files of ids and values of this split alone, beside those of the layout.
     pub(crate) tables: BTreeMap<String, String>,
@@ -207,8 +208,10 @@ impl Manifest {
                 }
             }
             (store, true) => {
-                let expected =
-                    format!("files on disk for {}; webdataset reads addresses", store.name());
+                let expected = format!(
+                    "files on disk for {}; webdataset, parquet and arrow read addresses",
+                    store.name()
+                );
                 found.push(FieldError::new("layout.images", expected, images));
             }
             (_, false) if remote.is_some() => {
@@ -260,12 +263,13 @@ impl Manifest {
         patterns.any(|pattern| pattern.contains("{split}"))
     }
 
-    /// Images come from one source: a list, tables or an idx file.
+    /// Images come from one source: a list, tables or an idx file; a list may choose among records.
     fn has_several_sources(&self, split: &Split) -> bool {
         let tables = !(self.layout.tables.is_empty() && split.tables.is_empty());
         let several = self.layout.format != Store::Files;
         let only = several && !split.only.is_empty();
-        let sources = [tables, several, split.list.is_some(), only];
+        let list = split.list.is_some() && !self.layout.format.is_packed();
+        let sources = [tables, several, list, only];
         sources.into_iter().filter(|&there| there).count() >= 2
     }
 }

@@ -22,8 +22,8 @@ pub(super) struct PartLabels {
     records: Arc<dyn Records>,
     /// Records of the split.
     rows: Vec<usize>,
-    /// Places of the labels, searched in this order.
-    places: Vec<(String, FileFormat)>,
+    /// The task as each part of labels is read, searched in this order.
+    places: Vec<(TaskEntry, FileFormat)>,
     mask: Option<(String, FileFormat, HashSet<i64>)>,
 }
 
@@ -38,24 +38,25 @@ impl PartLabels {
         records: &Arc<dyn Records>,
         rows: &[usize],
     ) -> Result<Self> {
-        let file = |label: String, format: &Format| match format {
-            Format::File(format) => Some((label, format.clone())),
+        let file = |format: &Format| match format {
+            Format::File(format) => Some(format.clone()),
             _ => None,
         };
-        let places: Vec<_> = task.places().filter_map(|p| file(p.label, &p.format)).collect();
+        let place = |entry: TaskEntry| file(&entry.format).map(|format| (entry, format));
+        let places: Vec<_> = task.places().filter_map(place).collect();
         let has = |row: &usize| {
             let parts = records.parts(*row);
-            places.iter().any(|(part, _)| parts.contains(part))
+            places.iter().any(|(entry, _)| parts.contains(&entry.label))
         };
         if !rows.iter().any(has) {
-            let parts = rows.first().map(|&row| records.parts(row).join(", ")).unwrap_or_default();
-            let expected = format!("parts of records, which are [{parts}]");
+            let there = rows.first().map_or_else(|| "[]".to_owned(), |&row| records.there(row));
+            let expected = format!("parts of records, which are {there}");
             let key = format!("tasks.{}.label", task.name);
             return Err(refused(origin, &key, expected, &task.label));
         }
         let mask = task.mask.as_ref().and_then(|mask| {
-            let (part, format) = file(mask.label.clone(), &mask.format)?;
-            Some((part, format, mask.values.iter().copied().collect()))
+            let values = mask.values.iter().copied().collect();
+            Some((mask.label.clone(), file(&mask.format)?, values))
         });
         let (entry, records, rows) = (task.clone(), records.clone(), rows.to_vec());
         Ok(Self { entry, records, rows, places, mask })
@@ -85,18 +86,18 @@ impl SplitLabels for PartLabels {
 
     fn label(&self, index: usize) -> Result<Option<Label>> {
         let row = self.rows[index];
-        for (part, format) in &self.places {
-            let Some(raw) = self.read(row, part, format)? else { continue };
+        for (entry, format) in &self.places {
+            let Some(raw) = self.read(row, &entry.label, format)? else { continue };
             let mask = self.mask(row)?;
-            let label = self.entry.label(raw).and_then(|label| match (label, mask) {
+            let label = entry.label(raw).and_then(|label| match (label, mask) {
                 (Some(label), Some((map, values))) => {
-                    self.entry.unless_void(masked(label, &map, values))
+                    entry.unless_void(masked(label, &map, values))
                 }
-                (Some(label), None) => self.entry.unless_void(label),
+                (Some(label), None) => entry.unless_void(label),
                 (None, _) => Ok(None),
             });
-            let place = self.records.place(row, part).display().to_string();
-            return label.map_err(|fault| fault.of(&place, &self.entry.name));
+            let place = self.records.place(row, &entry.label).display().to_string();
+            return label.map_err(|fault| fault.of(&place, &entry.name));
         }
         Ok(None)
     }

@@ -1,6 +1,6 @@
 //! Which images belong to a split.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use unicode_normalization::UnicodeNormalization;
@@ -117,6 +117,27 @@ fn listed(context: &SplitContext, list: &Path, known: &Slots) -> Result<Vec<Slot
     }
     require(context.root, pattern, &images)?;
     Ok(images)
+}
+
+/// The records of the list of the split, in the order of their files; all without a list.
+pub(crate) fn listed_records(
+    context: &SplitContext,
+    mut records: Vec<Slots>,
+) -> Result<Vec<Slots>> {
+    let Some(list) = &context.split.list else { return Ok(records) };
+    let list = context.root.file(list)?;
+    let ids: HashSet<String> = ids_of(&list)?.into_iter().collect();
+    let key = |slots: &Slots| slots.get("id").cloned().unwrap_or_default();
+    let known: HashSet<String> = records.iter().map(key).collect();
+    let mut unknown: Vec<&String> = ids.difference(&known).collect();
+    unknown.sort_unstable();
+    if let Some(id) = unknown.first() {
+        let like = records.first().map(key).unwrap_or_default();
+        let expected = format!("keys of records of {}, such as {like}", context.files);
+        return Err(refused(&list.display().to_string(), "id", expected, id));
+    }
+    records.retain(|slots| ids.contains(&key(slots)));
+    Ok(records)
 }
 
 /// The ids of a list: lines of text, or the names of the images of a COCO file without endings.

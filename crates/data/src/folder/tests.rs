@@ -3,6 +3,7 @@
 mod coco;
 mod exif;
 mod keys;
+mod lists;
 mod names;
 mod packed;
 mod predicted;

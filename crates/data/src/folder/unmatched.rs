@@ -60,7 +60,12 @@ pub(crate) fn empty(context: &SplitContext, dataset: &str) -> Error {
             )
         }
         (_, Some(share)) => format!("; fraction {share:?} takes none of the images"),
-        (None, None) => format!(", looked for {}", context.root.path().join(pattern).display()),
+        (None, None) => match &context.split.list {
+            Some(list) => {
+                format!("; {} lists none", context.root.path().join(list).display())
+            }
+            None => format!(", looked for {}", context.root.path().join(pattern).display()),
+        },
     };
     Error::EmptySplit { dataset: dataset.to_owned(), split: context.name.to_owned(), reason }
 }

@@ -1,20 +1,33 @@
 //! Which keys of a task the chosen formats read: one that nothing reads would be a silent slip.
 
-use toml::Table;
+use toml::{Table, Value};
 
 use super::entry::TaskEntry;
 use super::field_error::{FieldError, shown};
 use super::format::{FileFormat, Format};
 use crate::TaskKind;
 
-/// Every key of `table` that no format of `task` reads, with what to say instead.
+/// Every key of `table` that no format of `task` reads, with what to say instead; of the table of
+/// another place, every key that its own format does not read.
 pub(crate) fn unread(task: &TaskEntry, table: &Table) -> Vec<FieldError> {
-    let wrong = |(key, value): (&String, &toml::Value)| {
-        let read = task.places().any(|place| reads(key, task, &place.format));
-        let expected = || instead(key, task);
-        (!read).then(|| {
-            FieldError::new(format!("tasks.{}.{key}", task.name), expected(), shown(value))
-        })
+    let at = format!("tasks.{}", task.name);
+    let others = task.or.iter().filter(|place| place.takes_keys()).map(|place| task.at(place));
+    let places: Vec<TaskEntry> = std::iter::once(task.clone()).chain(others).collect();
+    let mut found = unread_by(&places, table, &at);
+    let tables = table.get("or").and_then(Value::as_array).into_iter().flatten();
+    for (number, (place, table)) in (1..).zip(task.or.iter().zip(tables)) {
+        let Some(table) = table.as_table() else { continue };
+        found.extend(unread_by(&[task.at(place)], table, &format!("{at}.or.{number}")));
+    }
+    found
+}
+
+/// Every key of `table`, which is called `at`, that none of `places`, one at least, reads.
+fn unread_by(places: &[TaskEntry], table: &Table, at: &str) -> Vec<FieldError> {
+    let wrong = |(key, value): (&String, &Value)| {
+        let read = places.iter().any(|place| reads(key, place));
+        (!read)
+            .then(|| FieldError::new(format!("{at}.{key}"), instead(key, &places[0]), shown(value)))
     };
     table.iter().filter_map(wrong).collect()
 }
@@ -39,18 +52,18 @@ const OF_FILES: [&str; 16] = [
     "categories",
 ];
 
-fn reads(key: &str, task: &TaskEntry, format: &Format) -> bool {
+fn reads(key: &str, task: &TaskEntry) -> bool {
     use TaskKind::{
         Classification, Depth, Edge, HumanParts, Normals, Retrieval, Sal, Semseg, Tags,
     };
-    let file = match format {
+    let file = match &task.format {
         Format::File(file) => Some(file),
         _ => None,
     };
     let grid = file.is_some_and(is_grid);
     let colours = matches!(file, Some(FileFormat::RgbPng | FileFormat::PalettePng));
     let classes = matches!(task.kind, Semseg | HumanParts);
-    if let Format::Indexed(format) = format {
+    if let Format::Indexed(format) = &task.format {
         return !OF_FILES.contains(&key) || format.keys.contains(&key);
     }
     match key {

@@ -9,7 +9,7 @@ use super::series::split_in;
 use super::splits::SHARES;
 use super::text::{distinct, key, lines, start};
 use crate::Result;
-use crate::coco::CocoFile;
+use crate::coco::{Annotation, CocoFile};
 
 /// Larger files are no annotations that are read.
 const MOST_BYTES: u64 = 1 << 30;
@@ -38,6 +38,8 @@ struct Found {
     panoptic: bool,
     /// Whether some annotation has a mask.
     masks: bool,
+    /// Polygons of less than three corners.
+    skipped: usize,
     categories: Vec<String>,
 }
 
@@ -95,7 +97,7 @@ fn most<'a>(counts: impl Iterator<Item = (&'a String, usize)>) -> Option<String>
 
 fn look(path: String, images: &str, file: CocoFile) -> Seen {
     let split = split_in(&path);
-    let masks = |a: &crate::coco::Annotation| a.segments_info.is_some() || a.has_mask();
+    let masks = |a: &Annotation| a.segments_info.is_some() || a.has_mask();
     let mut categories: Vec<String> = Vec::new();
     for category in &file.categories {
         if !categories.contains(&category.name) {
@@ -107,6 +109,7 @@ fn look(path: String, images: &str, file: CocoFile) -> Seen {
         annotations: file.annotations.len(),
         panoptic: file.annotations.iter().any(|a| a.segments_info.is_some()),
         masks: file.annotations.iter().any(masks),
+        skipped: file.annotations.iter().map(Annotation::skipped).sum(),
         categories,
     };
     let with_slot = |text: &str| match &split {
@@ -206,15 +209,19 @@ fn word(seen: &Seen, count: usize) -> String {
 }
 
 fn why(seen: &Seen) -> String {
-    let Found { images, annotations, panoptic, masks, categories } = &seen.found;
+    let Found { images, annotations, panoptic, masks, skipped, categories } = &seen.found;
     let kind = if *panoptic { "panoptic COCO JSON" } else { "COCO JSON" };
     let more = match (masks, categories.len() > MOST_CLASSES) {
         (false, _) => "; boxes without masks, so only tags",
         (true, true) => "; more classes than a map has, so saliency: `categories` merges some",
         (true, false) => "; kinds sal, edge and tags can be had from it too",
     };
+    let few = match skipped {
+        0 => String::new(),
+        count => format!("; skipped polygons of less than three corners: {count}"),
+    };
     format!(
-        "{}: {kind}, as it has images ({images}), annotations ({annotations}) and categories ({}){more}",
+        "{}: {kind}, as it has images ({images}), annotations ({annotations}) and categories ({}){more}{few}",
         seen.path,
         categories.len()
     )

@@ -9,7 +9,7 @@ use crate::Result;
 use crate::decode::unreadable;
 use crate::folder::head;
 
-const ENDINGS: [(&str, Family); 12] = [
+const ENDINGS: [(&str, Family); 15] = [
     ("jpg", Family::Photo),
     ("jpeg", Family::Photo),
     ("jpe", Family::Photo),
@@ -22,6 +22,9 @@ const ENDINGS: [(&str, Family); 12] = [
     ("exr", Family::Array),
     ("pfm", Family::Array),
     ("mat", Family::Mat),
+    ("h5", Family::Hdf5),
+    ("hdf5", Family::Hdf5),
+    ("safetensors", Family::Safetensors),
 ];
 /// Deepest folders that are looked into, and most files.
 const MAX_DEPTH: usize = 8;

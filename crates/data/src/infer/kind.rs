@@ -1,57 +1,20 @@
 //! What labels are, by their values.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use ndarray::ArrayD;
-
+use super::arrays::{of_files, of_hdf5};
+use super::found::Found;
+use super::numbered::{MOST_CLASSES, is_edge, numbered, numbers};
 use super::series::{Family, Series};
+use super::stored::is_matlab_hdf5;
+use super::tensors::of_tensors;
 use super::values::{Counts, unit_share};
-use crate::decode::{IndexOrColour, mat_variables, read_array, read_palette_png};
+use crate::decode::{IndexOrColour, mat_variables, read_palette_png};
 use crate::read_image;
 
 /// Files of a series that are looked at.
 const SAMPLES: usize = 64;
-/// Most values or colours that classes have.
-const MOST_CLASSES: usize = 64;
-/// Boundaries cover less than this share of an image.
-const THIN: f64 = 0.12;
-/// Most numbers of arrays that are counted.
-const MOST_NUMBERS: usize = 4_000_000;
-
-/// The kind of a task and the keys of its manifest that go with it.
-#[derive(Debug, Default, PartialEq)]
-pub(super) struct Found {
-    pub(super) kind: &'static str,
-    pub(super) format: &'static str,
-    /// Names of the classes.
-    pub(super) classes: Vec<String>,
-    /// Whether a file gave these names.
-    pub(super) has_names: bool,
-    /// Values without label.
-    pub(super) ignore: Vec<u32>,
-    pub(super) palette: Vec<[u8; 3]>,
-    /// More lines of the manifest.
-    pub(super) keys: Vec<String>,
-    /// What its owner should know.
-    pub(super) notes: Vec<String>,
-}
-
-impl Found {
-    fn new(kind: &'static str, format: &'static str) -> Self {
-        Self { kind, format, ..Self::default() }
-    }
-
-    fn with(mut self, key: impl Into<String>) -> Self {
-        self.keys.push(key.into());
-        self
-    }
-
-    fn noting(mut self, note: impl Into<String>) -> Self {
-        self.notes.push(note.into());
-        self
-    }
-}
 
 /// How much a series looks like photographs by its colours, or why it is none.
 pub(super) fn looks_like_photographs(folder: &Path, series: &Series) -> Result<i32, String> {
@@ -73,19 +36,23 @@ pub(super) fn looks_like_photographs(folder: &Path, series: &Series) -> Result<i
     Ok(if colours.len() > MOST_CLASSES && share < 0.9 { 2 } else { -3 })
 }
 
-/// The kind of task that the files of `series` are labels of, or why it is not clear.
-pub(super) fn kind_of(folder: &Path, series: &Series) -> Result<Found, String> {
-    match series.family {
-        Family::Photo if series.is_tiff() => array(folder, series),
-        Family::Photo => {
-            Err("JPEG changes values, so that no labels are read from it: save them as \
-                              PNG"
-            .to_owned())
-        }
+/// The kinds of tasks that the files of `series` are labels of, or why it is not clear: several
+/// where each file has several arrays.
+pub(super) fn kinds_of(folder: &Path, series: &Series) -> Result<Vec<Found>, String> {
+    let is_hdf5 = |path: PathBuf| is_matlab_hdf5(&folder.join(path));
+    let found = match series.family {
+        Family::Hdf5 => return of_hdf5(folder, series, "hdf5"),
+        Family::Safetensors => return of_tensors(folder, series),
+        Family::Mat if series.samples(1).any(is_hdf5) => return of_hdf5(folder, series, "mat"),
         Family::Mat => matlab(folder, series),
-        Family::Array => array(folder, series),
+        Family::Photo if series.is_tiff() => of_files(folder, series),
+        Family::Photo => Err("JPEG changes values, so that no labels are read from it: save them \
+                              as PNG"
+            .to_owned()),
+        Family::Array => of_files(folder, series),
         Family::Png => picture(folder, series),
-    }
+    };
+    found.map(|found| vec![found])
 }
 
 fn matlab(folder: &Path, series: &Series) -> Result<Found, String> {
@@ -97,31 +64,6 @@ fn matlab(folder: &Path, series: &Series) -> Result<Found, String> {
     }
     let names = names.join(", ");
     Err(format!("a MATLAB file: say its variable by hand (format = \"mat:NAME\"), found [{names}]"))
-}
-
-fn array(folder: &Path, series: &Series) -> Result<Found, String> {
-    let mut reasons = Vec::new();
-    let mut read = |path: std::path::PathBuf| {
-        read_array(&folder.join(path)).map_err(|error| reasons.push(error.to_string())).ok()
-    };
-    let (formats, arrays): (Vec<&'static str>, Vec<ArrayD<f64>>) =
-        series.samples(8).filter_map(&mut read).unzip();
-    let first = arrays.first().ok_or_else(|| reasons.join("; "))?;
-    let format = formats[0];
-    match first.shape() {
-        [_, _, 3] => return Ok(Found::new("normals", format)),
-        [_, _] | [_, _, 1] => {}
-        shape => return Err(format!("arrays of shape {shape:?}")),
-    }
-    let whole = arrays.iter().flatten().all(|v| v.fract() == 0.0 && (0.0..=65535.0).contains(v));
-    let mut counts = Counts::default();
-    if whole {
-        counts.add(arrays.iter().flatten().take(MOST_NUMBERS).map(|v| *v as u32));
-    }
-    match whole && counts.len() <= MOST_CLASSES {
-        true => Ok(numbered(&counts, series, format, false)),
-        false => Ok(Found::new("depth", format).with("scale = 1.0")),
-    }
 }
 
 fn picture(folder: &Path, series: &Series) -> Result<Found, String> {
@@ -184,62 +126,23 @@ fn grey(values: &Counts<u32>, series: &Series, all_seen: bool) -> Found {
             .with("scale = 0.001 # metres per stored unit: check this");
     }
     if let Some(top) = values.soft_mask() {
-        return soft(values, top, series);
+        return soft(values, top, &name);
     }
     if many {
         return Found::new("sal", "index_png")
             .with("threshold = 127.5")
             .noting("many grey values: taken for a mask, present above 127.5");
     }
-    numbered(values, series, "index_png", all_seen)
+    numbered(values, &name, "index_png", all_seen)
 }
 
 /// A mask whose borders were softened.
-fn soft(values: &Counts<u32>, top: u32, series: &Series) -> Found {
-    let kind = if is_edge(values, series) { "edge" } else { "sal" };
+fn soft(values: &Counts<u32>, top: u32, name: &str) -> Found {
+    let kind = if is_edge(values, name) { "edge" } else { "sal" };
     let between = values.len() - 2;
     let half = f64::from(top) / 2.0;
     Found::new(kind, "index_png").with(format!("threshold = {half:?}")).noting(format!(
         "a mask of 0 and {top} with {between} values between, as softened borders have: present \
          above {half}"
     ))
-}
-
-fn is_edge(values: &Counts<u32>, series: &Series) -> bool {
-    let name = series.word().unwrap_or_default();
-    values.share(|value| value > 0) < THIN
-        || ["edge", "bound", "contour"].iter().any(|word| name.contains(word))
-}
-
-/// Maps of few numbers: two of them are present or not, more are classes.
-fn numbered(values: &Counts<u32>, series: &Series, format: &'static str, all_seen: bool) -> Found {
-    let name = series.word().unwrap_or_default();
-    let binary = [&[0, 1][..], &[0, 255], &[1], &[0]];
-    if binary.iter().any(|known| values.values().eq(known.iter().copied())) {
-        return Found::new(if is_edge(values, series) { "edge" } else { "sal" }, format);
-    }
-    let ignore: Vec<u32> = values.values().filter(|&value| value == 255).collect();
-    let kind = if name.contains("part") { "human_parts" } else { "semseg" };
-    if all_seen && values.has_gaps() {
-        return sparse(values, Found { ignore, ..Found::new(kind, format) });
-    }
-    let top = values.values().filter(|&value| value != 255).max();
-    let classes = top.map_or(1, |top| top as usize + 1).min(255);
-    Found { classes: numbers(0..classes), ignore, ..Found::new(kind, format) }
-}
-
-/// Classes whose numbers have gaps: each of those that were seen.
-fn sparse(values: &Counts<u32>, found: Found) -> Found {
-    let seen: Vec<u32> = values.values().filter(|&value| value != 255).collect();
-    let pairs = seen.iter().enumerate().map(|(class, value)| format!("[{value}, {class}]"));
-    let pairs = pairs.collect::<Vec<_>>().join(", ");
-    let classes = numbers(seen.iter().map(|&value| value as usize));
-    Found { classes, ..found }.with(format!("map = [{pairs}]")).noting(format!(
-        "only the stored values {seen:?} were seen: a value that `map` does not list is an error; \
-         add it, or say `map_others = 255`"
-    ))
-}
-
-fn numbers(numbers: impl Iterator<Item = usize>) -> Vec<String> {
-    numbers.map(|number| format!("class {number}")).collect()
 }

@@ -3,17 +3,20 @@
 use std::path::Path;
 
 use super::collect::collect;
-use super::kind::{kind_of, looks_like_photographs};
+use super::found::Found;
+use super::kind::{kinds_of, looks_like_photographs};
 use super::names::{self, Names};
-use super::series::Series;
-use super::sizes;
+use super::series::{Family, Series, word_of};
+use super::sizes::{self, Sizes};
 use super::task::Task;
 use crate::{Error, Result};
 
 /// Images and what was understood of their labels.
 pub(super) struct Loose {
     pub(super) images: Series,
-    pub(super) tasks: Vec<(Task, Series)>,
+    pub(super) tasks: Vec<Task>,
+    /// What the tasks' labels are in.
+    pub(super) labels: Vec<Series>,
     /// What was not understood.
     pub(super) notes: Vec<String>,
 }
@@ -25,41 +28,61 @@ pub(super) struct Loose {
 pub(super) fn look(folder: &Path, class_folders: bool) -> Result<Loose> {
     let (all, mut notes) = collect(folder)?;
     let (images, others) = images_among(folder, all, class_folders, &mut notes)?;
-    let (mut tasks, names) = (Vec::new(), names::find(folder));
+    let (mut tasks, mut labels, names) = (Vec::new(), Vec::new(), names::find(folder));
     for series in others {
         match pair(folder, &images, &series, &names) {
-            Ok(task) => tasks.push((task, series)),
+            Ok(found) => {
+                tasks.extend(found);
+                labels.push(series);
+            }
             Err(note) => notes.push(format!("{}: {note}", series.pattern())),
         }
     }
-    Ok(Loose { images, tasks, notes })
+    Ok(Loose { images, tasks, labels, notes })
 }
 
+/// The tasks that `series` has labels of.
 fn pair(
     folder: &Path,
     images: &Series,
     series: &Series,
     names: &[Names],
-) -> std::result::Result<Task, String> {
+) -> std::result::Result<Vec<Task>, String> {
     let (shared, all) = (series.shared_with(images), series.len());
     if 2 * shared < all {
         return Err(format!("{shared} of {all} names are those of images; not taken for labels"));
     }
-    let mut found = kind_of(folder, series)?.named(names);
-    let sizes = sizes::compare(folder, images, series);
+    let missing = images.len().saturating_sub(shared);
+    let found = kinds_of(folder, series)?;
+    let several = found.len() > 1;
+    let task = |found: Found| {
+        let own = found.array.as_deref().and_then(word_of);
+        let name = match several || series.family == Family::Safetensors {
+            true => own.or_else(|| series.word()),
+            false => series.word().or(own),
+        };
+        let name = name.unwrap_or_else(|| found.kind.to_owned());
+        let mut found = found.named(names);
+        let (label, sizes) = place(folder, images, series, &mut found);
+        Task { name, label, found, sizes, missing }
+    };
+    Ok(found.into_iter().map(task).collect())
+}
+
+/// Where the labels are and what their sizes tell, with the keys that go with it.
+fn place(folder: &Path, images: &Series, series: &Series, found: &mut Found) -> (String, Sizes) {
+    let sizes = sizes::compare(folder, images, series, &found.format);
     if sizes.other.is_some() {
         found.keys.push("resize = true # some labels differ in size from their images".to_owned());
     }
-    let (first, others) = series.label_patterns(images);
+    let (label, others) = series.label_patterns(images);
     if !others.is_empty() {
         let place =
             |label: &String| format!("{{ label = {label:?}, format = {:?} }}", found.format);
         let places = others.iter().map(place).collect::<Vec<_>>().join(", ");
         found.keys.push(format!("or = [{places}]"));
     }
-    let name = series.word().unwrap_or_else(|| found.kind.to_owned());
-    let (label, missing) = (first, images.len().saturating_sub(shared));
-    Ok(Task { name, label, found, sizes, missing })
+    (label, sizes)
 }
 
 /// The photographs and all else; classes as folders become one series.

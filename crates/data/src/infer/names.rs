@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::kind::Found;
+use super::found::Found;
 use super::lists::texts;
 use crate::decode::read_text;
 use crate::folder::read_table;

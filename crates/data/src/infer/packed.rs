@@ -11,8 +11,10 @@ use super::collect::collect;
 use super::inferred::InferredManifest;
 use super::lists::files;
 use super::loose::{Loose, look};
+use super::magic::ending;
 use super::series::{Series, split_in};
 use super::splits::SHARES;
+use super::stored::is_matlab_hdf5;
 use super::text::{distinct, key, lines, start, table};
 use crate::decode::unreadable;
 use crate::packed::{self, Packed, Records};
@@ -22,6 +24,8 @@ use crate::{Error, Result};
 const SAMPLES: usize = 64;
 /// Records whose class numbers are looked at.
 const COUNTED: usize = 20_000;
+/// Most classes of a task.
+const MOST_CLASSES: usize = 100_000;
 
 /// The manifest of `folder`, if it has files of a packed format and no photographs beside them:
 /// archives lie beside what was unpacked from them.
@@ -30,9 +34,13 @@ pub(super) fn recognise(name: &str, folder: &Path) -> Result<Option<InferredMani
         return Ok(None);
     }
     for format in packed::FORMATS {
-        let found = files(folder, &[format.ending], u64::MAX);
-        if !found.is_empty() {
-            return manifest(name, folder, format, &found).map(Some);
+        for &ending in format.endings {
+            let mut found = files(folder, &[ending], u64::MAX);
+            // Of MATLAB's files those that are HDF5.
+            found.retain(|path| ending != "mat" || is_matlab_hdf5(path));
+            if !found.is_empty() {
+                return manifest(name, folder, (format, ending), &found).map(Some);
+            }
         }
     }
     Ok(None)
@@ -41,7 +49,7 @@ pub(super) fn recognise(name: &str, folder: &Path) -> Result<Option<InferredMani
 fn manifest(
     name: &str,
     folder: &Path,
-    format: &'static Packed,
+    (format, ending): (&'static Packed, &str),
     found: &[PathBuf],
 ) -> Result<InferredManifest> {
     let (splits, pattern, mut notes) = parted(folder, found);
@@ -49,9 +57,14 @@ fn manifest(
     let files = first.map_or_else(|| splits.values().next(), |first| splits.get(first));
     let records = (format.open)(files.map_or(&[], Vec::as_slice))?;
     let unpacked = tempfile::tempdir().map_err(unreadable(&std::env::temp_dir()))?;
-    let texts = unpack(records.as_ref(), unpacked.path())?;
-    let Loose { images, tasks, notes: more } = look(unpacked.path(), false)?;
-    notes.extend(more);
+    let held = unpack(records.as_ref(), format.image, unpacked.path())?;
+    let texts = &held.texts;
+    let parts = parts(records.as_ref(), texts);
+    notes.extend(held.notes());
+    let Loose { images, tasks, notes: more, .. } = look(unpacked.path(), false)
+        .map_err(|error| without_images(folder, &pattern, &parts, error))?;
+    let inside = format!("{}/", unpacked.path().display());
+    notes.extend(more.into_iter().map(|note| note.replace(&inside, "")));
     let image = part_of(&images.pattern());
     let mut text = start(name)
         + &format!(
@@ -60,8 +73,8 @@ fn manifest(
         );
     let (lines, names) = split_lines(splits.keys());
     text += &lines;
-    let all = distinct(tasks.iter().map(|(task, _)| task.name.clone()));
-    for ((mut task, _), name) in tasks.into_iter().zip(all) {
+    let all = distinct(tasks.iter().map(|task| task.name.clone()));
+    for (mut task, name) in tasks.into_iter().zip(all) {
         task.label = part_of(&task.label);
         notes.extend(task.notes());
         text += &table(&task, &name);
@@ -73,18 +86,40 @@ fn manifest(
             origin: folder.display().to_string(),
             key: "parts".to_owned(),
             expected: "images and labels in records".to_owned(),
-            found: format!("the parts {} and no labels", records.parts(0).join(", ")),
+            found: format!("{parts} and no labels"),
         });
     }
     text.extend(classes);
     let why = format!(
-        "{pattern}: {} records in files of .{}, which are read as {}",
+        "{pattern}: {} records, the first with {parts}, in files of .{ending}, which are read as {}",
         records.len(),
-        format.ending,
         format.name
     );
     notes.insert(0, why);
     Ok(InferredManifest { manifest: text, splits: names, notes, held_out: None })
+}
+
+/// The parts of the first record, as messages name them.
+fn parts(records: &dyn Records, texts: &BTreeSet<String>) -> String {
+    if records.len() == 0 {
+        return "no parts".to_owned();
+    }
+    let part = |part: String| if texts.contains(&part) { format!("{part} (text)") } else { part };
+    let parts: Vec<String> = records.parts(0).into_iter().map(part).collect();
+    format!("the parts {}", parts.join(", "))
+}
+
+/// What is wrong where no part has photographs: what was unpacked of it is nobody's business.
+fn without_images(folder: &Path, pattern: &str, parts: &str, error: Error) -> Error {
+    match error {
+        Error::Config { .. } => Error::Config {
+            origin: folder.display().to_string(),
+            key: "parts".to_owned(),
+            expected: "one of JPEG or PNG photographs, or WebP, TIFF, BMP".to_owned(),
+            found: format!("{parts} in {pattern}, none of them photographs"),
+        },
+        other => other,
+    }
 }
 
 /// Files by split, and the pattern of their names.
@@ -157,36 +192,64 @@ fn part_of(pattern: &str) -> String {
     pattern.split('/').next().unwrap_or_default().to_owned()
 }
 
-/// Writes some records below `folder`, as `<part>/<number>.<ending>`, and tells the parts that are
-/// texts.
-fn unpack(records: &dyn Records, folder: &Path) -> Result<BTreeSet<String>> {
-    let mut texts = BTreeSet::new();
-    let count = records.len().min(SAMPLES);
-    for index in (0..count).map(|k| k * records.len() / count) {
-        for part in records.parts(index).iter().filter(|part| !part.contains(['/', '\\'])) {
-            let Some(bytes) = records.read(index, part)? else { continue };
-            let Some(ending) = ending(&bytes) else {
-                texts.insert(part.clone());
-                continue;
-            };
-            let place = folder.join(part).join(format!("{index:08}.{ending}"));
-            fs::create_dir_all(place.parent().unwrap_or(folder)).map_err(unreadable(&place))?;
-            fs::write(&place, bytes).map_err(unreadable(&place))?;
-        }
-    }
-    Ok(texts)
+/// What records hold.
+#[derive(Default)]
+struct Unpacked {
+    /// Parts that are texts.
+    texts: BTreeSet<String>,
+    /// Parts that cannot be read, and why.
+    unread: BTreeMap<String, Error>,
 }
 
-/// The ending of files with these first bytes; none of what is no image and no array.
-fn ending(bytes: &[u8]) -> Option<&'static str> {
-    match bytes {
-        [0x89, b'P', b'N', b'G', ..] => Some("png"),
-        [0xff, 0xd8, ..] => Some("jpg"),
-        [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => Some("npy"),
-        [b'R', b'I', b'F', b'F', ..] => Some("webp"),
-        [b'B', b'M', ..] => Some("bmp"),
-        [b'I', b'I', b'*', 0, ..] | [b'M', b'M', 0, b'*', ..] => Some("tif"),
-        _ => None,
+/// Writes some records below `folder`, as `<part>/<number>.<ending>`; `images` names the parts that
+/// an image is looked for in. A part that cannot be read, such as rows of ragged lists, is left out.
+fn unpack(records: &dyn Records, images: &str, folder: &Path) -> Result<Unpacked> {
+    let mut unpacked = Unpacked::default();
+    let count = records.len().min(SAMPLES);
+    let mut files = 0;
+    for index in (0..count).map(|k| k * records.len() / count) {
+        for part in records.parts(index).iter().filter(|part| !part.contains(['/', '\\'])) {
+            if unpacked.unread.contains_key(part) {
+                continue;
+            }
+            let is_image = images.split(';').any(|image| image == part);
+            let read =
+                if is_image { records.image(index, part) } else { records.read(index, part) };
+            match read {
+                Ok(Some(bytes)) => {
+                    files += usize::from(unpacked.write(folder, part, index, &bytes)?)
+                }
+                Ok(None) => {}
+                Err(error) => drop(unpacked.unread.insert(part.clone(), error)),
+            }
+        }
+    }
+    match unpacked.unread.pop_first() {
+        Some((_, error)) if files == 0 => Err(error),
+        Some((part, error)) => {
+            unpacked.unread.insert(part, error);
+            Ok(unpacked)
+        }
+        None => Ok(unpacked),
+    }
+}
+
+impl Unpacked {
+    /// Whether the bytes are those of a file.
+    fn write(&mut self, folder: &Path, part: &str, index: usize, bytes: &[u8]) -> Result<bool> {
+        let Some(ending) = ending(bytes) else {
+            self.texts.insert(part.to_owned());
+            return Ok(false);
+        };
+        let folder = folder.join(part);
+        let place = folder.join(format!("{index:08}.{ending}"));
+        fs::create_dir_all(&folder).map_err(unreadable(&place))?;
+        fs::write(&place, bytes).map_err(unreadable(&place))?;
+        Ok(true)
+    }
+
+    fn notes(&self) -> impl Iterator<Item = String> {
+        self.unread.iter().map(|(part, error)| format!("part {part}: left out: {error}"))
     }
 }
 
@@ -200,10 +263,14 @@ fn classes(records: &dyn Records, part: &str) -> Option<String> {
         largest = largest.max(Some(number));
     }
     let known = records.classes(part);
+    // Numbers of records, times and the like are no classes.
+    if known.is_none() && largest.is_some_and(|largest| largest >= MOST_CLASSES) {
+        return None;
+    }
     let note = if known.is_some() { "" } else { "# Names by number: give them their own.\n" };
     let numbers = || (0..=largest.unwrap_or(0)).map(|number| number.to_string()).collect();
     let names = known.unwrap_or_else(numbers);
-    (2..=100_000).contains(&names.len()).then(|| {
+    (2..=MOST_CLASSES).contains(&names.len()).then(|| {
         let names = lines(names.iter().map(|name| format!("{name:?}")));
         format!(
             "\n[[tasks]]\nname = {part:?}\nkind = \"classification\"\nlabel = {part:?}\n\

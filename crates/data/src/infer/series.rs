@@ -23,6 +23,9 @@ pub(super) enum Family {
     /// Arrays of numbers.
     Array,
     Mat,
+    /// Arrays by name.
+    Hdf5,
+    Safetensors,
 }
 
 /// One file by its parts.
@@ -154,12 +157,7 @@ impl Series {
         let root = self.files.first().and_then(|file| file.plain().next());
         let source =
             if self.tail.is_empty() { root.map(String::as_str) } else { Some(&*self.tail) };
-        let word: String = source?
-            .to_ascii_lowercase()
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
-            .collect();
-        Some(word.trim_matches('_').to_owned()).filter(|word| !word.is_empty())
+        word_of(source?)
     }
 
     /// Photographs whose first folder, or a deeper one that varies, is their class.
@@ -238,6 +236,13 @@ impl Series {
         let known: BTreeSet<String> = images.by_key(self).map(|(key, _)| key).collect();
         self.by_key(images).filter(|(key, _)| known.contains(key)).count()
     }
+}
+
+/// A text as the name of a task.
+pub(super) fn word_of(text: &str) -> Option<String> {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+    let word: String = text.to_ascii_lowercase().chars().map(plain).collect();
+    Some(word.trim_matches('_').to_owned()).filter(|word| !word.is_empty())
 }
 
 /// The first word of a path that is the name of a split: `train` of `instances_train2017.json`.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::series::{Family, Series};
+use super::stored;
 use crate::decode::{IndexOrColour, Orientation, read_array, read_palette_png, read_photograph};
 
 /// Labels that are compared with their images.
@@ -20,14 +21,14 @@ pub(super) struct Sizes {
     pub(super) marked: Option<(PathBuf, Orientation)>,
 }
 
-/// Compares labels of `series` with their images.
-pub(super) fn compare(folder: &Path, images: &Series, series: &Series) -> Sizes {
+/// Compares labels of `series`, which `format` reads, with their images.
+pub(super) fn compare(folder: &Path, images: &Series, series: &Series, format: &str) -> Sizes {
     let mut found = Sizes::default();
     let files: HashMap<String, PathBuf> = images.by_key(images).collect();
     for (key, label) in series.by_key(images).take(SAMPLES) {
         let Some(image) = files.get(&key) else { continue };
         let stored = read_photograph(&folder.join(image)).ok();
-        let label = size(&folder.join(label), series.family);
+        let label = size(&folder.join(label), series.family, format);
         if let (Some(stored), Some(label)) = (stored, label) {
             let (height, width, _) = stored.pixels.dim();
             found.note(image, [height, width], stored.orientation, label);
@@ -51,16 +52,26 @@ impl Sizes {
     }
 }
 
-fn size(label: &Path, family: Family) -> Option<[usize; 2]> {
+fn size(label: &Path, family: Family, format: &str) -> Option<[usize; 2]> {
     match family {
-        Family::Array => match read_array(label).ok()?.1.shape() {
-            [height, width, ..] => Some([*height, *width]),
-            _ => None,
-        },
+        Family::Array => sides(read_array(label).ok()?.1.shape()),
+        Family::Hdf5 | Family::Mat => sides(stored::array(label, format)?.shape()),
+        Family::Safetensors => {
+            let name = format.split_once(':')?.1;
+            let tensors = stored::tensors(label).ok()?;
+            sides(tensors.iter().find(|(own, _)| own == name)?.1.get(1..)?)
+        }
         Family::Png => Some(match read_palette_png(label).ok()? {
             IndexOrColour::Index(map) => map.words().dim().into(),
             IndexOrColour::Colour(map) => [map.dim().0, map.dim().1],
         }),
-        Family::Photo | Family::Mat => None,
+        Family::Photo => None,
+    }
+}
+
+fn sides(shape: &[usize]) -> Option<[usize; 2]> {
+    match shape {
+        [height, width, ..] => Some([*height, *width]),
+        _ => None,
     }
 }

@@ -1,6 +1,6 @@
 //! A task of an inferred manifest.
 
-use super::kind::Found;
+use super::found::Found;
 use super::sizes::Sizes;
 
 /// A label series that was understood.

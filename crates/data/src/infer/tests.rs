@@ -1,3 +1,4 @@
 //! Folders as people have them, and what is inferred of them.
 
 mod layouts;
+mod stored;

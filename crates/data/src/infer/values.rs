@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ndarray::Array3;
+use ndarray::{Array3, ArrayD};
 
 /// Share of all pixels that values or colours of classes have together, at least.
 const MOST: f64 = 0.7;
@@ -107,12 +107,33 @@ impl Counts<u32> {
 
 /// Share of pixels whose colours are unit vectors, or grey for none.
 pub(super) fn unit_share(colours: &Array3<u16>) -> f64 {
-    let unit = |pixel: ndarray::ArrayView1<u16>| {
-        let sum: f64 = pixel.iter().map(|&v| (f64::from(v) / 127.5 - 1.0).powi(2)).sum();
-        (0.9..1.1).contains(&sum) || sum < 0.01
-    };
-    let pixels = colours.len() / 3;
-    colours.rows().into_iter().filter(|pixel| unit(*pixel)).count() as f64 / pixels.max(1) as f64
+    share_of(colours.rows().into_iter().map(|pixel| square(pixel.iter().map(|&v| direction(v)))))
+}
+
+/// The same of colours that were read as numbers.
+pub(super) fn colour_unit_share(colours: &ArrayD<f64>) -> f64 {
+    share_of(colours.rows().into_iter().map(|pixel| square(pixel.iter().map(|&v| direction(v)))))
+}
+
+/// Share of vectors of unit length, or of none.
+pub(super) fn vector_unit_share(vectors: &ArrayD<f64>) -> f64 {
+    share_of(vectors.rows().into_iter().map(|vector| square(vector.iter().copied())))
+}
+
+/// What a byte stands for in normals that are colours.
+fn direction(byte: impl Into<f64>) -> f64 {
+    byte.into() / 127.5 - 1.0
+}
+
+fn square(numbers: impl Iterator<Item = f64>) -> f64 {
+    numbers.map(|number| number * number).sum()
+}
+
+/// Share of squared lengths that are those of unit vectors, or of none at all.
+fn share_of(squares: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let count = squares.len();
+    let unit = |sum: &f64| (0.9..1.1).contains(sum) || *sum < 0.01 || !sum.is_finite();
+    squares.filter(unit).count() as f64 / count.max(1) as f64
 }
 
 #[cfg(test)]

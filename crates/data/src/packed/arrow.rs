@@ -6,27 +6,39 @@ mod columns;
 mod values;
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 use arrow_ipc::{Message, Schema, root_as_message};
 
-use self::columns::{Column, columns};
+use self::columns::{Column, Columns, columns};
 use self::values::{Batch, bytes, cut};
 use super::features::classes;
 use super::records::Packed;
+use super::shard::{self, OpenFiles, Shard, unread};
 use super::starts::{place, starts};
 use super::tables::{Table, Tables};
 use crate::Result;
-use crate::decode::{Decoded, damaged, unreadable};
+use crate::decode::{Decoded, damaged};
 
 pub(super) const FORMAT: Packed = Packed {
     name: "arrow",
-    ending: "arrow",
+    endings: &["arrow"],
     image: "image;img;jpg;png",
-    open: |files| Tables::<Batches>::open(files),
-    open_remote: None,
+    open: |files| {
+        let open = Arc::<OpenFiles>::default();
+        let tables =
+            files.iter().map(|path| Batches::opened(Shard::File(path.clone(), Arc::clone(&open))));
+        Tables::joined(tables.collect::<Result<_>>()?)
+    },
+    open_remote: Some(|addresses, remote| {
+        Tables::joined(shard::all(addresses, |_, address| {
+            let shard = remote.shard(address)?;
+            shard.require_kept()?;
+            Batches::opened(Shard::Remote(Box::new(shard)))
+        })?)
+    }),
 };
 
 /// What a file that is refused should be.
@@ -36,10 +48,16 @@ const MAGIC: &[u8] = b"ARROW1\0\0";
 /// Longest description of a batch.
 const MOST_HEADER: usize = 64 << 20;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Batches {
-    path: PathBuf,
-    columns: Vec<Column>,
+    shard: Shard,
+    listed: Listed,
+}
+
+/// What a file holds.
+#[derive(Debug, Default)]
+struct Listed {
+    columns: Columns,
     classes: BTreeMap<String, Vec<String>>,
     batches: Vec<Batch>,
     /// Rows before each batch, and all.
@@ -50,43 +68,64 @@ impl Table for Batches {
     const EXPECTED: &'static str = ARROW;
 
     fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(unreadable(path))?;
-        let mut table = Self::listed(file).map_err(|reason| damaged(path, ARROW, reason))?;
-        table.path = path.to_owned();
-        Ok(table)
+        Self::opened(Shard::File(path.to_owned(), Arc::default()))
     }
 
     fn path(&self) -> &Path {
-        &self.path
+        self.shard.path()
     }
 
     fn rows(&self) -> usize {
-        self.starts.last().copied().unwrap_or(0)
+        self.listed.starts.last().copied().unwrap_or(0)
+    }
+
+    fn size(&self) -> Result<u64> {
+        self.shard.size()
     }
 
     fn length(&self, row: usize) -> u64 {
-        let batch = &self.batches[place(&self.starts, row).0];
-        let all: u64 = batch.buffers.iter().map(|(_, size)| size).sum();
+        let batch = &self.listed.batches[place(&self.listed.starts, row).0];
+        let all = batch.buffers.iter().fold(0_u64, |all, (_, size)| all.saturating_add(*size));
         all / batch.rows.max(1) as u64
     }
 
     fn parts(&self) -> Vec<String> {
-        self.columns.iter().map(|column| column.part.clone()).collect()
+        self.listed.columns.read.iter().map(|column| column.part.clone()).collect()
+    }
+
+    fn unread(&self) -> Vec<(String, String)> {
+        self.listed.columns.unread.clone()
     }
 
     fn read(&self, row: usize, part: &str) -> Result<Option<Vec<u8>>> {
-        let column = self.columns.iter().find(|column| column.part == part);
+        let column = self.listed.columns.read.iter().find(|column| column.part == part);
         column.map_or(Ok(None), |column| self.value(row, column))
     }
 
     fn classes(&self, part: &str) -> Option<Vec<String>> {
-        self.classes.get(part).cloned()
+        self.listed.classes.get(part).cloned()
     }
 }
 
 impl Batches {
+    fn opened(shard: Shard) -> Result<Self> {
+        let listed = Listed::of(shard.listing()?);
+        let listed = listed.map_err(|reason| damaged(shard.path(), ARROW, reason))?;
+        Ok(Self { shard, listed })
+    }
+
+    fn value(&self, row: usize, column: &Column) -> Result<Option<Vec<u8>>> {
+        let mut file = self.shard.reader()?;
+        let length = file.seek(SeekFrom::End(0)).map_err(unread(self.path()))?;
+        let (batch, row) = place(&self.listed.starts, row);
+        let value = self.listed.batches[batch].value(&mut file, length, row, column);
+        value.map_err(|reason| damaged(self.path(), ARROW, format!("{}: {reason}", column.part)))
+    }
+}
+
+impl Listed {
     /// Lists the batches of a stream or file.
-    fn listed(mut file: impl Read + Seek) -> Decoded<Self> {
+    fn of(mut file: impl Read + Seek) -> Decoded<Self> {
         let said = |error: std::io::Error| error.to_string();
         let length = file.seek(SeekFrom::End(0)).map_err(said)?;
         let mut place = 0;
@@ -129,6 +168,9 @@ impl Batches {
 
     fn note(&mut self, message: &Message, start: u64, length: u64) -> Decoded<()> {
         if let Some(schema) = message.header_as_schema() {
+            if !self.batches.is_empty() {
+                return Err("a second schema behind rows".to_owned());
+            }
             self.columns = columns(&schema)?;
             self.classes = classes(metadata(&schema, "huggingface").unwrap_or("{}"));
         }
@@ -151,19 +193,11 @@ impl Batches {
             nodes.get(column.node) == Some(&batch.length())
                 && column.values + column.kind.buffers() <= buffers.len()
         };
-        if let Some(column) = self.columns.iter().find(|column| !whole(column)) {
+        if let Some(column) = self.columns.read.iter().find(|column| !whole(column)) {
             return Err(format!("column {}: fewer rows or buffers than its batch", column.part));
         }
         self.batches.push(Batch { rows, buffers });
         Ok(())
-    }
-
-    fn value(&self, row: usize, column: &Column) -> Result<Option<Vec<u8>>> {
-        let mut file = File::open(&self.path).map_err(unreadable(&self.path))?;
-        let length = file.metadata().map_err(unreadable(&self.path))?.len();
-        let (batch, row) = place(&self.starts, row);
-        let value = self.batches[batch].value(&mut file, length, row, column);
-        value.map_err(|reason| damaged(&self.path, ARROW, format!("{}: {reason}", column.part)))
     }
 }
 
@@ -173,12 +207,11 @@ fn metadata<'a>(schema: &Schema<'a>, key: &str) -> Option<&'a str> {
     found.value()
 }
 
-/// Lists the batches of a stream and reads the first row, for `benches/fuzz`.
+/// Opens the bytes of a file, for `benches/fuzz`.
+///
+/// # Errors
+/// What is no such file.
 #[cfg(feature = "fuzz")]
-pub(crate) fn fuzz(bytes: &[u8]) {
-    let mut file = std::io::Cursor::new(bytes);
-    let Ok(table) = Batches::listed(&mut file) else { return };
-    for (batch, column) in table.batches.iter().filter(|b| b.rows > 0).zip(table.columns.iter()) {
-        let _ = batch.value(&mut file, bytes.len() as u64, 0, column);
-    }
+pub(super) fn fuzz(bytes: &[u8]) -> Result<Box<dyn super::Records>> {
+    Tables::joined(vec![Batches::opened(Shard::Memory(bytes.into()))?])
 }

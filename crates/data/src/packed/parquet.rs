@@ -1,36 +1,57 @@
 //! Tables of Parquet, as Hugging Face's `datasets` and its hub keep them.
 //!
 //! A column is a part. Images are structures of `bytes` and `path`, of which the bytes are the part
-//! of the column's name. A row is read alone: pages before its own are passed over unopened.
+//! of the column's name. A row is read alone; unpacked pages are held for its neighbours.
+
+mod levels;
+mod pages;
+mod schema;
+mod sound;
+#[cfg(test)]
+mod tests;
+mod unpack;
+mod values;
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::io::SeekFrom;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
-use parquet::basic::Type;
-use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
-use parquet::data_type::DataType;
+use parquet::column::reader::get_column_reader;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::ParquetMetaData;
-use parquet::file::reader::FileReader;
-use parquet::file::serialized_reader::{SerializedFileReader, SerializedPageReader};
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
+use self::pages::{Chunk, PagedFile, Pages, Run};
+use self::schema::{Leaf, Leaves, leaves};
+use self::values::value;
 use super::features::classes;
 use super::records::Packed;
+use super::remote::ReadSeek;
+use super::shard::{self, OpenFiles, Shard, part, unread};
 use super::starts::{place, starts};
 use super::tables::{Table, Tables};
 use super::thrift;
-use crate::Result;
-use crate::decode::{damaged, unreadable};
+use crate::decode::damaged;
+use crate::{Error, Result};
 
 pub(super) const FORMAT: Packed = Packed {
     name: "parquet",
-    ending: "parquet",
+    endings: &["parquet"],
     image: "image;img;jpg;png",
-    open: |files| Tables::<Columns>::open(files),
-    open_remote: None,
+    open: |files| {
+        let (open, pages) = (Arc::<OpenFiles>::default(), Arc::default());
+        let columns = files.iter().enumerate().map(|(number, path)| {
+            Columns::opened(Shard::File(path.clone(), Arc::clone(&open)), number, &pages)
+        });
+        Tables::joined(columns.collect::<Result<_>>()?)
+    },
+    open_remote: Some(|addresses, remote| {
+        let pages = Arc::default();
+        let columns = shard::all(addresses, |number, address| {
+            Columns::opened(Shard::Remote(Box::new(remote.shard(address)?)), number, &pages)
+        });
+        Tables::joined(columns?)
+    }),
 };
 
 /// What a file that is refused should be.
@@ -38,34 +59,27 @@ const PARQUET: &str = "Parquet file";
 /// Bytes behind the directory: its length, and the mark.
 const END: u64 = 8;
 const MARK: &[u8; 4] = b"PAR1";
+/// Longest directory.
+const MOST_DIRECTORY: u64 = 256 << 20;
 
 #[derive(Debug)]
 struct Columns {
-    path: PathBuf,
-    metadata: Arc<ParquetMetaData>,
+    file: Arc<PagedFile>,
+    metadata: ParquetMetaData,
     /// Rows before each row group, and all.
     starts: Vec<usize>,
-    /// Place of the column of each part.
-    columns: BTreeMap<String, usize>,
+    leaves: Leaves,
     /// Names of the classes of columns that are numbers of classes.
     classes: BTreeMap<String, Vec<String>>,
+    /// The pages of each column in each row group, once they were looked for.
+    chunks: Vec<OnceLock<Arc<Chunk>>>,
 }
 
 impl Table for Columns {
     const EXPECTED: &'static str = PARQUET;
 
     fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(unreadable(path))?;
-        let wrong = |error: ParquetError| damaged(path, PARQUET, error.to_string());
-        check(&file, path)?;
-        let metadata = SerializedFileReader::new(file).map_err(wrong)?.metadata().clone();
-        let rows = metadata.row_groups().iter().map(|group| usize::try_from(group.num_rows()));
-        let rows = rows.collect::<std::result::Result<Vec<usize>, _>>();
-        let rows = rows.map_err(|_| damaged(path, PARQUET, "a negative number of rows"))?;
-        let columns = columns(&metadata);
-        let classes = classes(about(&metadata));
-        let starts = starts(rows.into_iter());
-        Ok(Self { path: path.to_owned(), metadata: Arc::new(metadata), starts, columns, classes })
+        Self::opened(Shard::File(path.to_owned(), Arc::default()), 0, &Arc::default())
     }
 
     fn rows(&self) -> usize {
@@ -73,7 +87,11 @@ impl Table for Columns {
     }
 
     fn path(&self) -> &Path {
-        &self.path
+        self.file.shard.path()
+    }
+
+    fn size(&self) -> Result<u64> {
+        self.file.shard.size()
     }
 
     fn length(&self, row: usize) -> u64 {
@@ -82,12 +100,22 @@ impl Table for Columns {
     }
 
     fn parts(&self) -> Vec<String> {
-        self.columns.keys().cloned().collect()
+        self.leaves.read.keys().cloned().collect()
+    }
+
+    fn unread(&self) -> Vec<(String, String)> {
+        self.leaves.unread.clone()
     }
 
     fn read(&self, row: usize, part: &str) -> Result<Option<Vec<u8>>> {
-        let column = self.columns.get(part);
-        column.map_or(Ok(None), |&column| self.value(row, column))
+        let Some(leaf) = self.leaves.read.get(part) else { return Ok(None) };
+        self.value(row, leaf).map_err(|error| match error {
+            ParquetError::External(error) => match error.downcast::<Error>() {
+                Ok(error) => *error,
+                Err(error) => damaged(self.path(), PARQUET, format!("{part}: {error}")),
+            },
+            error => damaged(self.path(), PARQUET, format!("{part}: {error}")),
+        })
     }
 
     fn classes(&self, part: &str) -> Option<Vec<String>> {
@@ -96,56 +124,61 @@ impl Table for Columns {
 }
 
 impl Columns {
-    fn value(&self, row: usize, column: usize) -> Result<Option<Vec<u8>>> {
-        let file = File::open(&self.path).map_err(unreadable(&self.path))?;
+    fn opened(shard: Shard, number: usize, pages: &Arc<Pages>) -> Result<Self> {
+        let path = shard.path();
+        let wrong = |reason: String| damaged(path, PARQUET, reason);
+        let directory = directory(shard.listing()?.as_mut(), path)?;
+        thrift::check(&directory).map_err(wrong)?;
+        let metadata = ParquetMetaDataReader::decode_metadata(&directory);
+        let metadata = metadata.map_err(|error| wrong(error.to_string()))?;
+        let rows = metadata.row_groups().iter().map(|group| usize::try_from(group.num_rows()));
+        let rows = rows.collect::<std::result::Result<Vec<usize>, _>>();
+        let rows = rows.map_err(|_| wrong("a negative number of rows".to_owned()))?;
+        let schema = metadata.file_metadata().schema_descr();
+        let (leaves, classes) = (leaves(schema), classes(about(&metadata)));
+        let count = schema.num_columns() * metadata.num_row_groups();
+        let chunks = (0..count).map(|_| OnceLock::new()).collect();
+        let file = Arc::new(PagedFile { shard, number, pages: Arc::clone(pages) });
+        let starts = starts(rows.into_iter());
+        Ok(Self { file, metadata, starts, leaves, classes, chunks })
+    }
+
+    fn value(&self, row: usize, leaf: &Leaf) -> parquet::errors::Result<Option<Vec<u8>>> {
         let (group, row) = place(&self.starts, row);
-        let group = self.metadata.row_group(group);
-        let rows = group.num_rows().unsigned_abs() as usize;
-        let read = || {
-            let pages =
-                SerializedPageReader::new(Arc::new(file), group.column(column), rows, None)?;
-            value(get_column_reader(group.column(column).column_descr_ptr(), Box::new(pages)), row)
-        };
-        read().map_err(|error| damaged(&self.path, PARQUET, error.to_string()))
+        let (run, skip) = Run::new(&self.file, &self.chunk(group, leaf.column)?, row)?;
+        let column = self.metadata.row_group(group).column(leaf.column).column_descr_ptr();
+        value(get_column_reader(column, Box::new(run)), skip, leaf)
+    }
+
+    fn chunk(&self, group: usize, column: usize) -> parquet::errors::Result<Arc<Chunk>> {
+        let groups = self.metadata.row_group(group);
+        let held = &self.chunks[group * groups.num_columns() + column];
+        if let Some(chunk) = held.get() {
+            return Ok(Arc::clone(chunk));
+        }
+        let chunk = Arc::new(self.file.chunk(groups.column(column))?);
+        Ok(Arc::clone(held.get_or_init(|| chunk)))
     }
 }
 
-/// Checks the lengths within the directory, which stands in front of its own length and the mark at
-/// the end; whatever else is wrong with a file the crate says better.
-fn check(mut file: &File, path: &Path) -> Result<()> {
-    let length = file.metadata().map_err(unreadable(path))?.len();
-    let mut end = [0; END as usize];
-    if length < END {
-        return Ok(());
-    }
-    file.seek(SeekFrom::Start(length - END)).map_err(unreadable(path))?;
-    file.read_exact(&mut end).map_err(unreadable(path))?;
-    let [a, b, c, d, mark @ ..] = end;
-    let directory = u64::from(u32::from_le_bytes([a, b, c, d]));
-    if mark != *MARK || directory > length - END {
-        return Ok(());
-    }
-    file.seek(SeekFrom::Start(length - END - directory)).map_err(unreadable(path))?;
-    let mut bytes = Vec::new();
-    file.take(directory).read_to_end(&mut bytes).map_err(unreadable(path))?;
-    thrift::check(&bytes).map_err(|reason| damaged(path, PARQUET, reason))
-}
-
-/// Columns without lists, by the names of their parts.
-fn columns(metadata: &ParquetMetaData) -> BTreeMap<String, usize> {
-    let schema = metadata.file_metadata().schema_descr();
-    let single = schema.columns().iter().enumerate().filter(|(_, column)| {
-        column.max_rep_level() == 0
-            && matches!(
-                column.physical_type(),
-                Type::BYTE_ARRAY | Type::INT32 | Type::INT64 | Type::BOOLEAN
-            )
-    });
-    let name = |path: String| match path.strip_suffix(".bytes") {
-        Some(column) => column.to_owned(),
-        None => path,
+/// The directory, which stands in front of its own length and the mark at the end.
+fn directory(file: &mut dyn ReadSeek, path: &Path) -> Result<Vec<u8>> {
+    let wrong = |reason: &str| damaged(path, PARQUET, reason);
+    let length = file.seek(SeekFrom::End(0)).map_err(unread(path))?;
+    let end = part(file, length.saturating_sub(END), END).map_err(unread(path))?;
+    let Some((size, MARK)) = end
+        .split_first_chunk()
+        .and_then(|(size, mark)| Some((u64::from(u32::from_le_bytes(*size)), mark.first_chunk()?)))
+    else {
+        return Err(wrong("expected PAR1 as its last bytes: the file was cut off, or is none"));
     };
-    single.map(|(place, column)| (name(column.path().string()), place)).collect()
+    let Some(start) = (length - END).checked_sub(size) else {
+        return Err(wrong("a directory that is longer than the file"));
+    };
+    if size > MOST_DIRECTORY {
+        return Err(wrong("a directory of more than 256 MiB"));
+    }
+    part(file, start, size).map_err(unread(path))
 }
 
 /// The features that `datasets` writes into a file.
@@ -155,43 +188,16 @@ fn about(metadata: &ParquetMetaData) -> &str {
     own.and_then(|pair| pair.value.as_deref()).unwrap_or("{}")
 }
 
-/// The value in `row`; numbers as their digits, none where there is none.
-fn value(column: ColumnReader, row: usize) -> parquet::errors::Result<Option<Vec<u8>>> {
-    Ok(match column {
-        ColumnReader::ByteArrayColumnReader(column) => {
-            one(column, row)?.map(|bytes| bytes.data().to_vec())
-        }
-        ColumnReader::Int32ColumnReader(column) => digits(one(column, row)?),
-        ColumnReader::Int64ColumnReader(column) => digits(one(column, row)?),
-        ColumnReader::BoolColumnReader(column) => digits(one(column, row)?.map(u8::from)),
-        _ => None,
-    })
-}
-
-fn digits(value: Option<impl ToString>) -> Option<Vec<u8>> {
-    value.map(|value| value.to_string().into_bytes())
-}
-
-fn one<T: DataType>(
-    mut column: ColumnReaderImpl<T>,
-    row: usize,
-) -> parquet::errors::Result<Option<T::T>> {
-    let (mut values, mut levels) = (Vec::new(), Vec::new());
-    let skipped = column.skip_records(row)?;
-    let (read, ..) = column.read_records(1, Some(&mut levels), None, &mut values)?;
-    if (skipped, read) != (row, 1) {
-        return Err(ParquetError::EOF(format!("expected row {row} of a group, found {skipped}")));
-    }
-    Ok(values.pop())
-}
-
-/// Reads the directory of a table, for `benches/fuzz`; its pages are the crate's own affair.
+/// Opens the bytes of a file, and reads them as a directory, for `benches/fuzz`.
+///
+/// # Errors
+/// What is no such file.
 #[cfg(feature = "fuzz")]
-pub(crate) fn fuzz(bytes: &[u8]) {
-    if thrift::check(bytes).is_err() {
-        return;
+pub(super) fn fuzz(bytes: &[u8]) -> Result<Box<dyn super::Records>> {
+    if thrift::check(bytes).is_ok()
+        && let Ok(metadata) = ParquetMetaDataReader::decode_metadata(bytes)
+    {
+        let _ = (leaves(metadata.file_metadata().schema_descr()), classes(about(&metadata)));
     }
-    if let Ok(metadata) = parquet::file::metadata::ParquetMetaDataReader::decode_metadata(bytes) {
-        let _ = (columns(&metadata), classes(about(&metadata)));
-    }
+    Tables::joined(vec![Columns::opened(Shard::Memory(bytes.into()), 0, &Arc::default())?])
 }

@@ -10,8 +10,8 @@ use crate::Result;
 pub(crate) struct Packed {
     /// Name in manifests.
     pub(crate) name: &'static str,
-    /// Ending of the files.
-    pub(crate) ending: &'static str,
+    /// Endings of the files.
+    pub(crate) endings: &'static [&'static str],
     /// Parts that hold the image where a manifest does not say: the first that a record has.
     pub(crate) image: &'static str,
     /// Opens files, one after the other.
@@ -40,11 +40,35 @@ pub(crate) trait Records: Debug + Send + Sync {
     /// Names of the parts that a record has.
     fn parts(&self, index: usize) -> Vec<String>;
 
+    /// Names and types of the columns that cannot be read.
+    fn unread(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
+    /// What a record has, and what of it cannot be read, as errors say it.
+    fn there(&self, index: usize) -> String {
+        let parts = self.parts(index).join(", ");
+        let unread = self.unread().into_iter().map(|(name, kind)| format!("{name} ({kind})"));
+        let unread: Vec<String> = unread.collect();
+        match unread.is_empty() {
+            true => format!("[{parts}]"),
+            false => format!("[{parts}], without those that are not read: {}", unread.join(", ")),
+        }
+    }
+
     /// The bytes of a part; none where the record has no such part.
     ///
     /// # Errors
     /// A file that cannot be read, or is not what it was.
     fn read(&self, index: usize, part: &str) -> Result<Option<Vec<u8>>>;
+
+    /// The bytes of a part as those of an image file; none where the record has no such part.
+    ///
+    /// # Errors
+    /// As [`Records::read`], and a part that is no image.
+    fn image(&self, index: usize, part: &str) -> Result<Option<Vec<u8>>> {
+        self.read(index, part)
+    }
 
     /// Names of the classes whose numbers a part holds, where the files know them.
     fn classes(&self, _part: &str) -> Option<Vec<String>> {

@@ -23,17 +23,36 @@ pub(super) trait Table: Debug + Send + Sync + Sized {
 
     fn rows(&self) -> usize;
 
+    /// Bytes of the file.
+    ///
+    /// # Errors
+    /// A file that cannot be read any more.
+    fn size(&self) -> Result<u64>;
+
     /// Bytes of a row, as far as they are known without reading it.
     fn length(&self, row: usize) -> u64;
 
     /// Names of the columns.
     fn parts(&self) -> Vec<String>;
 
+    /// Names and types of the columns that cannot be read.
+    fn unread(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
     /// The bytes of a row in a column; none where there is no such column.
     ///
     /// # Errors
     /// A file that cannot be read, or is not what it was.
     fn read(&self, row: usize, part: &str) -> Result<Option<Vec<u8>>>;
+
+    /// The bytes of a row in a column as those of an image file.
+    ///
+    /// # Errors
+    /// As [`Table::read`], and a column that holds no images.
+    fn image(&self, row: usize, part: &str) -> Result<Option<Vec<u8>>> {
+        self.read(row, part)
+    }
 
     /// Names of the classes whose numbers a column holds, where the file knows them.
     fn classes(&self, _part: &str) -> Option<Vec<String>> {
@@ -51,9 +70,17 @@ pub(super) struct Tables<T> {
 
 impl<T: Table + 'static> Tables<T> {
     /// # Errors
-    /// A file that cannot be read, is none of its kind, or has other columns than the first.
+    /// A file that cannot be read or is none of its kind, and as [`Tables::joined`].
     pub(super) fn open(paths: &[PathBuf]) -> Result<Box<dyn Records>> {
-        let files: Vec<T> = paths.iter().map(|path| T::open(path)).collect::<Result<_>>()?;
+        Self::joined(paths.iter().map(|path| T::open(path)).collect::<Result<_>>()?)
+    }
+
+    /// Files that are open.
+    ///
+    /// # Errors
+    /// One that claims more rows than it has bytes, or has other columns than the first.
+    pub(super) fn joined(files: Vec<T>) -> Result<Box<dyn Records>> {
+        files.iter().try_for_each(bounded)?;
         check_columns(&files)?;
         let starts = starts(files.iter().map(T::rows));
         Ok(Box::new(Self { files, starts }))
@@ -64,6 +91,16 @@ impl<T: Table + 'static> Tables<T> {
         let (file, row) = place(&self.starts, index);
         (&self.files[file], row)
     }
+}
+
+/// Refuses a file that claims more rows than it has bytes, since every row is held in memory by name:
+/// each has an image, of one byte at least.
+fn bounded<T: Table>(table: &T) -> Result<()> {
+    let (rows, bytes) = (table.rows(), table.size()?);
+    if rows as u64 <= bytes {
+        return Ok(());
+    }
+    Err(damaged(table.path(), T::EXPECTED, format!("claims {rows} rows in {bytes} bytes")))
 }
 
 fn check_columns<T: Table>(files: &[T]) -> Result<()> {
@@ -103,9 +140,18 @@ impl<T: Table + 'static> Records for Tables<T> {
         self.find(index).0.parts()
     }
 
+    fn unread(&self) -> Vec<(String, String)> {
+        self.files.first().map(T::unread).unwrap_or_default()
+    }
+
     fn read(&self, index: usize, part: &str) -> Result<Option<Vec<u8>>> {
         let (table, row) = self.find(index);
         table.read(row, part)
+    }
+
+    fn image(&self, index: usize, part: &str) -> Result<Option<Vec<u8>>> {
+        let (table, row) = self.find(index);
+        table.image(row, part)
     }
 
     fn classes(&self, part: &str) -> Option<Vec<String>> {

@@ -3,8 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use ndarray::ArrayD;
+
 use super::{Records, arrow, hdf5, parquet, webdataset};
 use crate::Result;
+use crate::decode::npy;
 
 /// Written by webdataset 1.0 (`tests/webdataset/generate.py`).
 fn shard(number: usize) -> PathBuf {
@@ -213,6 +216,80 @@ fn nulls_within_one_another_are_no_values() {
     assert!(!records.parts(0).iter().any(|part| part.starts_with("masks")));
 }
 
+/// Lists, arrays and numbers with fractions, as `datasets` wrote them (`tests/lists/generate.py`).
+#[test]
+fn lists_are_lines_or_arrays() {
+    for (format, name) in [(&parquet::FORMAT, "lists.parquet"), (&arrow::FORMAT, "lists.arrow")] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lists").join(name);
+        let records = (format.open)(&[path]).unwrap();
+        assert_eq!(records.len(), 6);
+        for k in 0..6 {
+            let text = |part: &str| {
+                let bytes = records.read(k, part).unwrap();
+                bytes.map(|bytes| String::from_utf8(bytes).unwrap())
+            };
+            let tags = [String::new(), format!("{k}\n"), format!("{k}\n-{k}\n")];
+            assert_eq!(text("tags"), (k != 5).then(|| tags[k % 3].clone()), "{name} {k}");
+            let captions =
+                [format!("row {k}\n"), format!("row {k}\n"), format!("row {k}\ntwo lines\n")];
+            assert_eq!(text("captions").unwrap(), captions[k % 3], "{name} {k}");
+            assert_eq!(text("score"), (k != 4).then(|| (k as f32 / 4.0).to_string()));
+            assert_eq!(text("weight").unwrap(), (k as f64 / 10.0).to_string());
+            let ids: String = (0..k % 3).map(|n| format!("{}\n", 10 * k + n)).collect();
+            assert_eq!(text("objects.id").unwrap(), ids);
+            let of = |part: &str| records.read(k, part).unwrap().map(|bytes| npy::array(&bytes));
+            let array = |part: &str| of(part).unwrap().unwrap();
+            assert_eq!(of("depth").is_none(), k == 3);
+            if k != 3 {
+                let depth = ArrayD::from_shape_fn(vec![2, 3], |at| {
+                    k as f64 + (3 * at[0] + at[1]) as f64 / 8.0
+                });
+                assert_eq!(array("depth"), depth);
+            }
+            let normals = ArrayD::from_shape_fn(vec![2, 2, 3], |at| {
+                k as f64 - (6 * at[0] + 3 * at[1] + at[2]) as f64
+            });
+            assert_eq!(array("normals"), normals);
+            let value = k as f64;
+            let mask = ndarray::arr2(&[[value, 200.0], [255.0, 7.0], [0.0, 1.0]]).into_dyn();
+            assert_eq!(array("mask"), mask);
+            let fixed = ndarray::arr2(&[[value, -1.0], [2.0, 3.0], [4.0, -300.0]]).into_dyn();
+            assert_eq!(array("fixed"), fixed);
+            assert_eq!(array("objects.box").shape(), [k % 3, if k % 3 == 0 { 0 } else { 4 }]);
+            if k % 2 == 0 {
+                let message = records.read(k, "ragged").unwrap_err().to_string();
+                let expected = format!(
+                    "{name}: not a readable {}",
+                    if name.ends_with('w') { "Arrow" } else { "Parquet" }
+                );
+                assert!(message.contains(&expected) && message.contains("ragged: "), "{message}");
+                assert!(message.ends_with("found 2 and 1 values"), "{message}");
+            } else {
+                let ragged = array("ragged");
+                assert!(ragged[[0, 1]].is_nan() && ragged[[1, 1]] == 2.0);
+            }
+        }
+        let there = records.there(0);
+        assert!(
+            there.contains(", without those that are not read: boxes (list<float>)"),
+            "{there}"
+        );
+    }
+}
+
+/// Both formats of the same rows, in batches and pages of several sizes.
+#[test]
+fn batches_hold_what_pages_hold() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lists");
+    let one = (parquet::FORMAT.open)(&[folder.join("pages-snappy.parquet")]).unwrap();
+    let two = (arrow::FORMAT.open)(&[folder.join("pages.arrow")]).unwrap();
+    for row in 0..100 {
+        for part in ["image", "label", "words", "depth"] {
+            assert_eq!(one.read(row, part).unwrap(), two.read(row, part).unwrap(), "{row} {part}");
+        }
+    }
+}
+
 #[test]
 fn files_of_other_arrays_are_not_one_set() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hdf5");
@@ -220,4 +297,57 @@ fn files_of_other_arrays_are_not_one_set() {
     let message = (hdf5::FORMAT.open)(&files).unwrap_err().to_string();
     assert!(message.contains("frame-latest.hdf5"), "{message}");
     assert!(message.contains("expected the columns"), "{message}");
+}
+
+/// A billion rows of Arrow, a million of Parquet and a billion of HDF5, in some hundred bytes each.
+#[test]
+fn more_rows_than_bytes_are_refused() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    for (format, name, rows) in [
+        (&arrow::FORMAT, "arrow/claims/many.arrow", 1_000_000_000),
+        (&parquet::FORMAT, "parquet/many.parquet", 1_000_000),
+        (&hdf5::FORMAT, "hdf5/rows.h5", 1_000_000_000),
+    ] {
+        let path = folder.join(name);
+        let bytes = fs::metadata(&path).unwrap().len();
+        let message = (format.open)(&[path]).unwrap_err().to_string();
+        let expected = format!("claims {rows} rows in {bytes} bytes");
+        assert!(message.contains(name) && message.ends_with(&expected), "{message}");
+    }
+    let wide = (hdf5::FORMAT.open)(&[folder.join("hdf5/wide.h5")]).unwrap();
+    assert_eq!((wide.len(), wide.length(0)), (1, u64::MAX));
+    assert!(wide.read(0, "images").is_err());
+}
+
+#[test]
+fn arrays_of_bytes_are_photographs() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hdf5");
+    let open = |name: &str| (hdf5::FORMAT.open)(&[folder.join(name)]).unwrap();
+    let grey = open("grey.h5");
+    let image = grey.image(1, "images").unwrap().unwrap();
+    let image = crate::decode_image(&image, Path::new("grey")).unwrap();
+    assert_eq!(image.dim(), (4, 6, 3));
+    // Column 5, row 3 of the second: the last of its 24 numbers, times 3.
+    assert_eq!([0, 1, 2].map(|c| image[[3, 5, c]]), [47 * 3; 3]);
+    assert!(grey.read(1, "images").unwrap().unwrap().starts_with(b"\x93NUMPY"), "a map to labels");
+    let message = grey.image(0, "metres").unwrap_err().to_string();
+    assert!(message.ends_with("metres: expected images of bytes (uint8), found other numbers"));
+    let message = open("channels-first.h5").image(0, "images").unwrap_err().to_string();
+    let expected = "images: expected images with channels last, [height, width, 3], found [3, 4, \
+                    6], channels first: write numpy.moveaxis(array, 1, -1)";
+    assert!(message.ends_with(expected), "{message}");
+}
+
+#[test]
+fn compressed_shards_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.tar.gz");
+    for bytes in [&[0x1f_u8, 0x8b][..], &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1, 2]] {
+        fs::write(&path, bytes).unwrap();
+        assert_eq!(
+            refused(&path),
+            "a.tar: not a readable tar shard: compressed by gzip, which is not read, since samples \
+             are read in any order: unpack it by gunzip"
+        );
+    }
 }

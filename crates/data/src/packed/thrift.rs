@@ -15,27 +15,91 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
     Walk { rest: bytes }.structure(DEEPEST)
 }
 
+/// What the header of a page says, as far as it is read here.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct PageHeader {
+    /// Bytes of the header itself.
+    pub(super) length: usize,
+    /// What the page is: [`DATA`], [`DICTIONARY`], [`DATA_V2`] or another one.
+    pub(super) kind: i64,
+    /// Bytes of the page once it is unpacked.
+    pub(super) unpacked: i64,
+    /// Bytes of the page as it is stored.
+    pub(super) stored: i64,
+    pub(super) values: i64,
+}
+
+/// A page of values.
+pub(super) const DATA: i64 = 0;
+/// A page of the values that other pages number.
+pub(super) const DICTIONARY: i64 = 2;
+/// A page of values, version 2.
+pub(super) const DATA_V2: i64 = 3;
+
+/// The header of a page at the start of `bytes`.
+///
+/// # Errors
+/// What is longer than what is left, in words.
+pub(super) fn page(bytes: &[u8]) -> Result<PageHeader, String> {
+    let mut walk = Walk { rest: bytes };
+    let mut page = PageHeader::default();
+    walk.fields(DEEPEST, &mut |walk, field, kind, deeper| match (field, kind) {
+        (1, INTEGER) => walk.integer(&mut page.kind),
+        (2, INTEGER) => walk.integer(&mut page.unpacked),
+        (3, INTEGER) => walk.integer(&mut page.stored),
+        (5 | 7 | 8, STRUCTURE) => {
+            walk.fields(deeper, &mut |walk, field, kind, deeper| match (field, kind) {
+                (1, INTEGER) => walk.integer(&mut page.values),
+                _ => walk.value(kind, deeper),
+            })
+        }
+        _ => walk.value(kind, deeper),
+    })?;
+    page.length = bytes.len() - walk.rest.len();
+    Ok(page)
+}
+
+/// A number of 32 bits.
+const INTEGER: u8 = 5;
+const STRUCTURE: u8 = 12;
+
 struct Walk<'a> {
     rest: &'a [u8],
 }
 
-impl Walk<'_> {
+/// What becomes of a field, by its number and the kind of its value.
+type Field<'f, 'a> = &'f mut dyn FnMut(&mut Walk<'a>, i64, u8, usize) -> Result<(), String>;
+
+impl<'a> Walk<'a> {
     fn structure(&mut self, deeper: usize) -> Result<(), String> {
+        self.fields(deeper, &mut |walk, _, kind, deeper| walk.value(kind, deeper))
+    }
+
+    fn fields(&mut self, deeper: usize, each: Field<'_, 'a>) -> Result<(), String> {
         let deeper = deeper.checked_sub(1).ok_or("structures are too deep")?;
+        let mut field = 0_i64;
         loop {
             let header = self.byte()?;
             if header == 0 {
                 return Ok(());
             }
-            if header >> 4 == 0 {
-                self.number()?;
+            match header >> 4 {
+                0 => self.integer(&mut field)?,
+                step => field = field.wrapping_add(i64::from(step)),
             }
             // The truth of a field stands in its header.
             match header & 15 {
                 1 | 2 => {}
-                kind => self.value(kind, deeper)?,
+                kind => each(self, field, kind, deeper)?,
             }
         }
+    }
+
+    /// A number with a sign, which is its lowest bit.
+    fn integer(&mut self, to: &mut i64) -> Result<(), String> {
+        let number = self.number()?;
+        *to = (number >> 1) as i64 ^ -((number & 1) as i64);
+        Ok(())
     }
 
     fn value(&mut self, kind: u8, deeper: usize) -> Result<(), String> {
@@ -49,7 +113,7 @@ impl Walk<'_> {
             }
             9 | 10 => self.list(deeper),
             11 => self.map(deeper),
-            12 => self.structure(deeper),
+            STRUCTURE => self.structure(deeper),
             other => Err(format!("expected a kind of value from 1 to 12, found {other}")),
         }
     }
@@ -131,5 +195,15 @@ mod tests {
         assert_eq!(message, "300000000 values are claimed, 2 bytes are left");
         assert_eq!(check(&[0x1c; 40]).unwrap_err(), "structures are too deep");
         assert_eq!(check(&[0x1d]).unwrap_err(), "expected a kind of value from 1 to 12, found 13");
+    }
+
+    #[test]
+    fn the_header_of_a_page_is_read() {
+        // Kind 3, 300 bytes unpacked, 100 stored, a checksum, and a structure of 5 values.
+        let header = [0x15, 6, 0x15, 0xd8, 4, 0x15, 0xc8, 1, 0x15, 1, 0x4c, 0x15, 10, 0, 0, 9, 9];
+        let expected =
+            PageHeader { length: 15, kind: DATA_V2, unpacked: 300, stored: 100, values: 5 };
+        assert_eq!(page(&header).unwrap(), expected);
+        assert!((0..15).all(|length| page(&header[..length]).is_err()));
     }
 }

@@ -8,35 +8,33 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
 
-use rayon::prelude::*;
-
 use super::index::{self, BLOCK, Member, parted};
 use super::recent::Recent;
 use super::records::{Packed, Records};
 use super::remote::Remote;
-use super::shard::Shard;
-use crate::decode::{MAX_BYTES, damaged, unreadable};
+use super::shard::{self, OpenFiles, Shard, unread};
+use crate::decode::{MAX_BYTES, damaged};
 use crate::{Error, Result};
 
 pub(super) const FORMAT: Packed = Packed {
     name: "webdataset",
-    ending: "tar",
+    endings: &["tar"],
     image: "jpg;jpeg;png;webp;tif;tiff;bmp",
     open: |paths| {
-        let shards = paths.iter().map(|path| local(path)).collect::<Result<_>>()?;
+        let open = Arc::default();
+        let shards = paths.iter().map(|path| local(path, &open)).collect::<Result<_>>()?;
         Ok(Box::new(Shards::joined(shards)?))
     },
     open_remote: Some(|addresses, remote| {
-        // Collected first: of several errors the first one is reported.
-        let shards = addresses.par_iter().map(|address| at_address(address, remote));
-        let shards: Vec<Result<_>> = shards.collect();
-        let shards = shards.into_iter().collect::<Result<_>>()?;
+        let shards = shard::all(addresses, |_, address| at_address(address, remote))?;
         Ok(Box::new(Shards::joined(shards)?))
     }),
 };
 
 /// What a file that is refused should be.
 const TAR: &str = "tar shard";
+/// The first bytes of what gzip compressed.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// Larger samples are fetched part by part.
 const MOST_SAMPLE: u64 = 32 << 20;
 
@@ -109,15 +107,15 @@ fn cut_out(bytes: &[u8], place: usize, part: &Part, path: &Path) -> Result<Vec<u
     own.ok_or_else(other)
 }
 
-fn local(path: &Path) -> Result<(Shard, Vec<Member>)> {
-    let shard = Shard::File(path.to_owned());
+fn local(path: &Path, open: &Arc<OpenFiles>) -> Result<(Shard, Vec<Member>)> {
+    let shard = Shard::File(path.to_owned(), Arc::clone(open));
     let members = members(path, shard.reader()?)?;
     Ok((shard, members))
 }
 
 /// The list that DALI's `wds2idx` writes for the shard `path`.
 pub(super) fn index_of(path: &Path) -> Result<String> {
-    local(path).map(|(_, members)| index::written(&members))
+    local(path, &Arc::default()).map(|(_, members)| index::written(&members))
 }
 
 fn at_address(address: &str, remote: &Remote) -> Result<(Shard, Vec<Member>)> {
@@ -177,11 +175,6 @@ fn add(shard: usize, path: &Path, members: Vec<Member>, samples: &mut Vec<Entry>
     Ok(())
 }
 
-/// The error of a shard that cannot be read: that of a server where there is one.
-fn unread(path: &Path) -> impl Fn(std::io::Error) -> Error {
-    move |error| error.downcast::<Error>().unwrap_or_else(unreadable(path))
-}
-
 /// Whole shards end with blocks of zeros; one that was cut does not, wherever it was cut.
 fn require_end(file: &mut (impl Read + Seek), path: &Path, length: u64) -> Result<()> {
     let mut last = vec![1; BLOCK as usize];
@@ -191,11 +184,20 @@ fn require_end(file: &mut (impl Read + Seek), path: &Path, length: u64) -> Resul
         file.read_exact(&mut last).map_err(unread(path))?;
         file.seek(SeekFrom::Start(0)).map_err(unread(path))?;
     }
-    let cut = || {
-        let reason = "expected blocks of zeros at its end, found none: the file was cut off";
-        damaged(path, TAR, reason)
+    if whole && last.iter().all(|&byte| byte == 0) {
+        return Ok(());
+    }
+    let mut head = Vec::new();
+    file.seek(SeekFrom::Start(0)).map_err(unread(path))?;
+    file.take(GZIP.len() as u64).read_to_end(&mut head).map_err(unread(path))?;
+    let reason = match head == GZIP {
+        true => {
+            "compressed by gzip, which is not read, since samples are read in any order: \
+                 unpack it by gunzip"
+        }
+        false => "expected blocks of zeros at its end, found none: the file was cut off",
     };
-    (whole && last.iter().all(|&byte| byte == 0)).then_some(()).ok_or_else(cut)
+    Err(damaged(path, TAR, reason))
 }
 
 impl Records for Shards {

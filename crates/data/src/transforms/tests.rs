@@ -1,5 +1,7 @@
 //! Image and labels move together, whatever is drawn.
 
+mod properties;
+
 use std::collections::BTreeMap;
 
 use ndarray::{Array3, s};

@@ -45,6 +45,17 @@ def nulls():
         writer.write_table(pa.Table.from_pylist(rows, schema=schema))
 
 
+def many():
+    """A billion rows in some hundred bytes: a column without any value has no buffers."""
+    import pyarrow as pa
+
+    batch = pa.record_batch({"image": pa.nulls(10**9)})
+    path = os.path.join(HERE, "claims", "many.arrow")
+    with pa.OSFile(path, "wb") as sink, pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+
+
 if sys.argv[1:] != ["nulls"]:
     main()
 nulls()
+many()

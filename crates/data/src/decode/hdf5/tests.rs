@@ -57,6 +57,37 @@ fn what_is_not_there_is_named() {
     assert!(array(b"no such file", "dataset").is_err());
 }
 
+/// h5py writes truth values as an enumeration of bytes.
+#[test]
+fn truth_values_are_numbers() {
+    let file = Hdf5::open(&folder().join("grey.h5")).unwrap().unwrap();
+    let names: Vec<(String, bool)> =
+        file.arrays().unwrap().into_iter().map(|about| (about.name, about.bytes)).collect();
+    assert!(names.contains(&("mask".to_owned(), false)), "{names:?}");
+    let mask = file.row("mask", 2).unwrap();
+    assert_eq!(mask.shape(), [4, 6]);
+    assert!(
+        mask.iter()
+            .enumerate()
+            .all(|(at, &value)| value == f64::from(u8::from((48 + at) % 3 == 0)))
+    );
+}
+
+/// A piece of 400 million bytes for 64 of them, and a row of 400 million numbers.
+#[test]
+fn an_hdf5_bomb_is_refused() {
+    let file = Hdf5::open(&folder().join("bomb.h5")).unwrap().unwrap();
+    let message = file.row("piece", 0).unwrap_err();
+    assert!(message.contains("400000000 bytes exceeds the 268435456 byte"), "{message}");
+    assert_eq!(MOST_CHUNK, 268_435_456);
+    let message = file.row("numbers", 0).unwrap_err();
+    assert_eq!(message, "shape [20000, 20000], expected at most 134217728 numbers");
+    let whole = array(&bytes("rows.h5"), "images").unwrap_err();
+    assert_eq!(whole, "shape [1000000000, 2, 2, 3], expected at most 134217728 numbers");
+    let wide = array(&bytes("wide.h5"), "images").unwrap_err();
+    assert!(wide.contains("expected at most 134217728 numbers"), "{wide}");
+}
+
 /// Every cut and every spoilt byte gives an error or numbers.
 #[test]
 fn a_file_that_was_cut_or_spoilt_is_refused() {

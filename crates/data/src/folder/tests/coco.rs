@@ -177,3 +177,71 @@ fn a_wrong_mask_is_a_problem_of_its_image() {
         "{message}"
     );
 }
+
+/// What pycocotools draws for files as COCO's stuff and keypoints are (`tests/coco/labels.py`).
+#[test]
+fn stuff_and_keypoints_are_those_of_pycocotools() {
+    let cases = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/coco");
+    let expected = fs::read_to_string(cases.join("labels.json")).unwrap();
+    let expected: serde_json::Value = serde_json::from_str(&expected).unwrap();
+    for (file, classes) in [
+        ("stuff.json", r#"["none", "banner", "sky-other", "other"]"#),
+        ("person_keypoints.json", r#"["none", "person"]"#),
+    ] {
+        let set = tempfile::tempdir().unwrap();
+        let path = |name: &str| set.path().join(name);
+        fs::create_dir(path("val")).unwrap();
+        fs::copy(cases.join(file), path("val.json")).unwrap();
+        let images = expected[file].as_object().unwrap();
+        let rows = |name: &str| -> Vec<&str> {
+            images[name].as_array().unwrap().iter().map(|row| row.as_str().unwrap()).collect()
+        };
+        for name in images.keys() {
+            let rows = rows(name);
+            let (height, width) = (rows.len() as u32, rows[0].len() as u32);
+            RgbImage::new(width, height).save(path(&format!("val/{name}"))).unwrap();
+        }
+        let task = |name: &str, rest: &str| {
+            format!("[[tasks]]\nname = {name:?}\nlabel = \"val.json\"\nformat = \"coco\"\n{rest}\n")
+        };
+        let manifest = "name = \"c\"\n[layout]\nimages = \"val/{id}.jpg\"\n[splits]\n\
+                        val = { list = \"val.json\" }\n"
+            .to_owned()
+            + &task("map", &format!("kind = \"semseg\"\nmap_others = 0\nclasses = {classes}"))
+            + &task("sal", "kind = \"sal\"");
+        fs::write(path("m.toml"), manifest).unwrap();
+        let root = Root::new(set.path(), false);
+        let dataset = FolderDataset::open(&path("m.toml"), &root, "val").unwrap();
+        assert_eq!(dataset.len(), images.len());
+        for index in 0..dataset.len() {
+            let sample = dataset.get(index).unwrap();
+            sample.check(dataset.tasks()).unwrap();
+            let rows = rows(&format!("{}.jpg", sample.name));
+            let map = Array2::from_shape_fn((rows.len(), rows[0].len()), |(y, x)| {
+                rows[y].as_bytes()[x] - b'0'
+            });
+            let salient = map.mapv(|class| u8::from(class > 0));
+            assert_eq!(sample.labels["map"], Label::Classes(map), "{file}: {}", sample.name);
+            assert_eq!(sample.labels["sal"], Label::Binary(salient), "{file}: {}", sample.name);
+        }
+    }
+}
+
+/// An image that the file names shows nothing where it has no annotation: that is a label of kinds
+/// that say what the rest of an image is.
+#[test]
+fn an_image_without_regions_is_labelled_where_the_rest_has_a_meaning() {
+    let set = Set::new();
+    let empty = |keys: &str| set.open(keys).unwrap().get(0).unwrap().labels.remove("t");
+    let zero = Array2::zeros((4, 5));
+    assert_eq!(empty("kind = \"sal\""), Some(Label::Binary(zero.clone())));
+    assert_eq!(empty("kind = \"edge\""), Some(Label::Edges(vec![zero.clone()])));
+    let classes = "classes = [\"sky\", \"dog\", \"cat\"]";
+    assert_eq!(empty(&format!("kind = \"tags\"\n{classes}")), Some(Label::Tags(vec![false; 3])));
+    assert_eq!(empty(&format!("kind = \"semseg\"\n{classes}")), None);
+    let background = format!("kind = \"semseg\"\nmap_others = 0\n{classes}");
+    assert_eq!(empty(&background), Some(Label::Classes(zero)));
+    let parts = "kind = \"human_parts\"\nmap_others = 0\nclasses = [\"background\", \"head\"]\n\
+                 categories = { head = [\"cat\"] }";
+    assert_eq!(empty(parts), None);
+}

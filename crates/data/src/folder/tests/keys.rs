@@ -56,6 +56,46 @@ fn keys_that_a_format_does_not_read_are_refused() {
 }
 
 #[test]
+fn keys_of_other_places_are_checked_in_their_own_place() {
+    let of = |place: &str, more: &str| {
+        let or = format!("or = [{{ label = \"m/{{id}}\", {place} }}]\n{more}\n");
+        said(&format!("{SEMSEG}{or}"))
+    };
+    let teacher = "format = \"safetensors:t\"";
+    assert_eq!(of(&format!("{teacher}, map = [[3, 1]], ignore = [9], map_others = 255"), ""), "");
+    assert_eq!(
+        of(&format!("{teacher}, map = [[3, 2]]"), ""),
+        "set.toml: tasks.t.or.1.map: expected classes below 2 or 255, found 2"
+    );
+    assert_eq!(
+        of(&format!("{teacher}, scale = 0.5"), ""),
+        "set.toml: tasks.t.or.1.scale: expected kind depth beside it, not semseg, found 0.5"
+    );
+    let found = of("format = \"index_png\", ignore_colors = [[0, 0, 0]]", "");
+    assert!(
+        found.starts_with("set.toml: tasks.t.or.1.ignore_colors: expected `ignore`"),
+        "{found}"
+    );
+    let found = of(&format!("{teacher}, treshold = 0.5"), "");
+    assert!(found.contains("tasks.t.or.1.treshold: expected a known key; did you mean"), "{found}");
+    // What is wrong with the task is said of the task alone.
+    let found = of("format = \"npy\"", "map = [[0, 7]]");
+    assert_eq!(found, "set.toml: tasks.t.map: expected classes below 2 or 255, found 7");
+    let depth = "kind = \"depth\"\nlabel = \"l/{id}.png\"\nformat = \"png16\"\nor = [{ label = \
+                 \"m/{id}\", format = \"npy\", disparity = 0.0, rotate_right = 16 }]\n";
+    let found = said(depth);
+    assert!(found.contains("tasks.t.or.1.disparity: expected a finite number above 0"), "{found}");
+    assert!(
+        found.contains("tasks.t.or.1.rotate_right: expected 0 to 15 bits, found 16"),
+        "{found}"
+    );
+    // A key that only what a model predicted could read: it does not take it.
+    let colours = "or = [{ label = \"m/{id}\", format = \"safetensors:t\" }]\nignore = [7]\n";
+    let found = said(&format!("{COLOURS}{colours}"));
+    assert!(found.contains("tasks.t.ignore: expected `ignore_colors` beside rgb_png"), "{found}");
+}
+
+#[test]
 fn everything_wrong_is_reported_at_once_with_what_was_meant() {
     let text = "nam = \"set\"\n[layout]\nimages = 3\n[splits]\ntrain = { lists = \"t.txt\" }\n\
                 val = { fraction = [0.5] }\n[[tasks]]\nname = \"a\"\nkind = \"segsem\"\n\

@@ -225,3 +225,80 @@ fn rows_of_arrays_have_their_labels() {
     let message = message.unwrap_err().to_string();
     assert!(message.contains("nyu.mat: not a readable HDF5 file: "), "{message}");
 }
+
+/// A split of NYUD-v2's own file, whose rows a list numbers; text may have any order.
+#[test]
+fn a_list_chooses_among_records() {
+    let temporary = tempfile::tempdir().unwrap();
+    let manifest = temporary.path().join("m.toml");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hdf5/nyu.mat");
+    fs::copy(file, temporary.path().join("nyu.mat")).unwrap();
+    let open = |split: &str, lines: &str| {
+        fs::write(temporary.path().join("train.txt"), lines).unwrap();
+        let text = format!(
+            "name = \"h\"\n[layout]\nformat = \"hdf5\"\nimages = \"nyu.mat\"\n[splits]\n\
+             train = {split}\n[[tasks]]\nname = \"depth\"\nkind = \"depth\"\nlabel = \"depths\"\n\
+             format = \"npy\"\n"
+        );
+        fs::write(&manifest, text).unwrap();
+        FolderDataset::open(&manifest, &Root::new(temporary.path(), false), "train")
+    };
+    let list = "{ list = \"train.txt\" }";
+    let set = open(list, "nyu-000002\nnyu-000000\n").unwrap();
+    let names: Vec<String> = (0..set.len()).map(|index| set.get(index).unwrap().name).collect();
+    assert_eq!(names, ["nyu-000000", "nyu-000002"]);
+    let Label::Depth(depth) = &set.get(1).unwrap().labels["depth"] else { panic!() };
+    assert_eq!(depth[[3, 5]], (2 * 24 + 23) as f32 / 8.0 + 0.5);
+    let half = "{ list = \"train.txt\", fraction = [0.0, 0.5] }";
+    assert_eq!(open(half, "nyu-000002\nnyu-000000\n").unwrap().len(), 1);
+    let message = open(list, "nyu-000000\nnyu-000003\n").unwrap_err().to_string();
+    let expected = "train.txt: id: expected keys of records of nyu.mat, such as nyu-000000, found \
+                    nyu-000003";
+    assert!(message.ends_with(expected), "{message}");
+    let message = open(list, "").unwrap_err().to_string();
+    assert!(message.ends_with("train.txt lists none"), "{message}");
+    let tables = "{ list = \"train.txt\", tables = { a = \"train.txt\" } }";
+    let message = open(tables, "").unwrap_err().to_string();
+    assert!(message.contains("splits.train: expected one of `list`, `tables`"), "{message}");
+}
+
+/// Grey photographs, with a mask of truth values as h5py writes them.
+#[test]
+fn grey_arrays_are_photographs_and_truth_values_labels() {
+    let temporary = tempfile::tempdir().unwrap();
+    let manifest = temporary.path().join("m.toml");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hdf5");
+    let text = "name = \"h\"\n[layout]\nformat = \"hdf5\"\nimages = \"grey.h5\"\n[splits]\n\
+                train = {}\n[[tasks]]\nname = \"sal\"\nkind = \"sal\"\nlabel = \"mask\"\n\
+                format = \"npy\"\n";
+    fs::write(&manifest, text).unwrap();
+    let set = FolderDataset::open(&manifest, &Root::new(&folder, false), "train").unwrap();
+    assert_eq!(set.len(), 3);
+    let sample = set.get(1).unwrap();
+    sample.check(set.tasks()).unwrap();
+    assert_eq!([0, 1, 2].map(|c| sample.image[[3, 5, c]]), [47 * 3; 3]);
+    let Label::Binary(map) = &sample.labels["sal"] else { panic!() };
+    assert!(map.iter().enumerate().all(|(at, &on)| on == u8::from((24 + at) % 3 == 0)));
+}
+
+/// Rows whose image is null, or a path alone.
+#[test]
+fn rows_without_bytes_are_named() {
+    let temporary = tempfile::tempdir().unwrap();
+    let manifest = temporary.path().join("m.toml");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/arrow/nulls");
+    let text = "name = \"n\"\n[layout]\nformat = \"arrow\"\nimages = \"rows.arrow\"\n[splits]\n\
+                all = {}\n[[tasks]]\nname = \"caption\"\nkind = \"retrieval\"\n\
+                label = \"deep.inner.note\"\nformat = \"text\"\n";
+    fs::write(&manifest, text).unwrap();
+    let set = FolderDataset::open(&manifest, &Root::new(&folder, false), "all").unwrap();
+    let message = |index: usize| set.get(index).unwrap_err().to_string();
+    let (null, path) = (message(1), message(2));
+    let expected = "rows.arrow: rows-000001.image: not a readable image: expected the bytes of the \
+                    image, found none in this row";
+    assert!(null.ends_with(expected), "{null}");
+    let expected = "rows.arrow: rows-000002.image: not a readable image: expected the bytes of the \
+                    image, found none but its path, \"c\", which is not followed: save the table with \
+                    its images in it";
+    assert!(path.ends_with(expected), "{path}");
+}

@@ -10,39 +10,44 @@ use super::super::{InferredManifest, infer_manifest};
 use crate::{Dataset, FolderDataset, Root, TaskKind, split_sizes};
 
 /// Width and height of images.
-const SIZE: (u32, u32) = (32, 24);
+pub(super) const SIZE: (u32, u32) = (32, 24);
 
-struct Set(TempDir);
+pub(super) struct Set(pub(super) TempDir);
 
 impl Set {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    fn path(&self, name: &str) -> std::path::PathBuf {
+    pub(super) fn path(&self, name: &str) -> std::path::PathBuf {
         let path = self.0.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         path
     }
 
     /// A photograph: many colours.
-    fn photo(&self, name: &str) {
+    pub(super) fn photo(&self, name: &str) {
         let mix = |x: u32, y: u32, c: u32| (x * 7 + y * 13 + c * 71 + (x * y) % 31) as u8;
         let pixels = |x, y| Rgb([0, 1, 2].map(|c| mix(x, y, c)));
         RgbImage::from_fn(SIZE.0, SIZE.1, pixels).save(self.path(name)).unwrap();
     }
 
-    fn grey(&self, name: &str, (width, height): (u32, u32), value: impl Fn(u32, u32) -> u8) {
+    pub(super) fn grey(
+        &self,
+        name: &str,
+        (width, height): (u32, u32),
+        value: impl Fn(u32, u32) -> u8,
+    ) {
         let map = GrayImage::from_fn(width, height, |x, y| Luma([value(x, y)]));
         map.save(self.path(name)).unwrap();
     }
 
-    fn infer(&self) -> InferredManifest {
+    pub(super) fn infer(&self) -> InferredManifest {
         infer_manifest("mine", self.0.path()).unwrap()
     }
 
     /// The inferred, opened: kind of its one task, and how many images each split has.
-    fn opened(&self, inferred: &InferredManifest) -> (TaskKind, Vec<(String, usize)>) {
+    pub(super) fn opened(&self, inferred: &InferredManifest) -> (TaskKind, Vec<(String, usize)>) {
         let manifest = self.path("mine.toml");
         fs::write(&manifest, &inferred.manifest).unwrap();
         let root = Root::new(self.0.path(), false);
@@ -56,11 +61,11 @@ impl Set {
     }
 }
 
-fn split(name: &str, count: usize) -> (String, usize) {
+pub(super) fn split(name: &str, count: usize) -> (String, usize) {
     (name.to_owned(), count)
 }
 
-fn said(inferred: &InferredManifest, text: &str) -> bool {
+pub(super) fn said(inferred: &InferredManifest, text: &str) -> bool {
     inferred.notes.iter().any(|note| note.contains(text))
 }
 
@@ -356,20 +361,49 @@ fn a_single_coco_json_is_parted() {
     assert_eq!(set.opened(&inferred), (TaskKind::Tags, vec![split("train", 7), split("val", 1)]));
 }
 
+/// Some tools write boxes where polygons belong.
+#[test]
+fn polygons_of_less_than_three_corners_are_counted() {
+    let set = Set::new();
+    set.photo("images/a.png");
+    set.photo("images/b.png");
+    let image = |id: u32, name: &str| {
+        format!("{{\"id\": {id}, \"file_name\": {name:?}, \"height\": 24, \"width\": 32}}")
+    };
+    let text = format!(
+        "{{\"images\": [{}, {}], \"categories\": [{{\"id\": 1, \"name\": \"cat\"}}], \
+         \"annotations\": [{{\"image_id\": 1, \"category_id\": 1, \"segmentation\": \
+         [[1, 1, 9, 9], [1, 1, 9, 1, 9, 9], [3, 3]]}}]}}",
+        image(1, "a.png"),
+        image(2, "b.png")
+    );
+    fs::write(set.path("all.json"), text).unwrap();
+    let inferred = set.infer();
+    assert!(said(&inferred, "skipped polygons of less than three corners: 2"), "{inferred:?}");
+    assert!(inferred.manifest.contains("kind = \"semseg\""), "{inferred:?}");
+    assert_eq!(set.opened(&inferred), (TaskKind::Semseg, vec![split("train", 1), split("val", 1)]));
+}
+
+/// Copies the files of this ending below a folder of `tests`, with their folders.
+pub(super) fn copied(set: &Set, folder: &str, ending: &str) {
+    let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(folder);
+    for path in super::super::lists::files(&peers, &[ending], u64::MAX) {
+        let name = path.strip_prefix(&peers).unwrap().to_string_lossy().into_owned();
+        fs::copy(&path, set.path(&name)).unwrap();
+    }
+}
+
 /// Shards and tables that peers wrote, with labels as parts.
 #[test]
 fn shards_and_tables_are_recognised() {
-    let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     for (kind, ending, pattern) in [
         ("webdataset", "tar", "{split}-*.tar"),
         ("parquet", "parquet", "{split}-*-of-00002.parquet"),
+        ("arrow", "arrow", "{split}/data-00000-of-00001.arrow"),
     ] {
         let set = Set::new();
-        for entry in fs::read_dir(peers.join(kind)).unwrap().flatten() {
-            if entry.path().extension().is_some_and(|own| own == ending) {
-                fs::copy(entry.path(), set.path(&entry.file_name().to_string_lossy())).unwrap();
-            }
-        }
+        copied(&set, kind, ending);
+        let _ = fs::remove_dir_all(set.path("nulls"));
         let inferred = set.infer();
         let layout = format!("format = {kind:?}\nimages = {pattern:?}\n");
         assert!(inferred.manifest.contains(&layout), "{inferred:?}");

@@ -12,6 +12,8 @@ use super::client::Client;
 use crate::decode::unreadable;
 use crate::{Error, Result};
 
+/// Endings of the files that are kept.
+pub(super) const ENDINGS: [&str; 3] = ["tar", "parquet", "arrow"];
 /// Ending of the files that are being written.
 const PART: &str = ".part";
 /// Files that are being written for longer were left by a process that ended.
@@ -120,7 +122,7 @@ impl ShardCache {
             let (path, Ok(about)) = (entry.path(), entry.metadata()) else { continue };
             let used = about.modified()?;
             match path.extension().and_then(|ending| ending.to_str()) {
-                Some("tar") => kept.push((used, about.len(), path)),
+                Some(ending) if ENDINGS.contains(&ending) => kept.push((used, about.len(), path)),
                 Some("part") if used.elapsed().is_ok_and(|age| age > STALE) => {
                     let _ = fs::remove_file(path);
                 }

@@ -7,8 +7,8 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RemoteSettings {
-    /// MiB of whole shards that are kept in the folder `.shards` of the data set; 0: samples are
-    /// read by ranges, and no shard is kept.
+    /// MiB of whole shards that are kept in the folder `.shards` of the data set; 0: samples of
+    /// WebDataset and pages of Parquet are read by ranges, and no shard is kept. Arrow needs it.
     pub(crate) cache_mib: u64,
     /// How often a request that failed is repeated, 0 to 100.
     pub(crate) retries: u32,

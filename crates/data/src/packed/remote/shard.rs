@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 
-use super::cache::{ShardCache, Wanted};
+use super::cache::{ENDINGS, ShardCache, Wanted};
 use super::client::{Client, Facts};
 use super::reader::RangeReader;
 use super::settings::RemoteSettings;
@@ -149,10 +149,39 @@ impl RemoteShard {
     pub(crate) fn reader(&self) -> Result<Box<dyn ReadSeek>> {
         Ok(match &self.cache {
             Some(cache) => Box::new(self.kept(cache)?),
-            None => {
-                let (client, address) = (Arc::clone(&self.client), self.address.clone());
-                Box::new(RangeReader::new(client, address, self.length()))
-            }
+            None => self.by_ranges(),
+        })
+    }
+
+    /// The shard from its beginning, for what little says where everything is: parts of it alone
+    /// are fetched, where the server gives parts.
+    ///
+    /// # Errors
+    /// [`Error::Fetch`], and what keeping the shard causes.
+    pub(crate) fn listing(&self) -> Result<Box<dyn ReadSeek>> {
+        if !self.facts.ranges {
+            return self.reader();
+        }
+        Ok(self.by_ranges())
+    }
+
+    fn by_ranges(&self) -> Box<dyn ReadSeek> {
+        let (client, address) = (Arc::clone(&self.client), self.address.clone());
+        Box::new(RangeReader::new(client, address, self.length()))
+    }
+
+    /// # Errors
+    /// [`Error::Config`] where no whole shards are kept.
+    pub(crate) fn require_kept(&self) -> Result<()> {
+        if self.cache.is_some() {
+            return Ok(());
+        }
+        Err(Error::Config {
+            origin: self.address.clone(),
+            key: "layout.remote.cache_mib".into(),
+            expected: "room for whole files, since rows of this format are not read by ranges"
+                .into(),
+            found: "0".into(),
         })
     }
 
@@ -174,10 +203,16 @@ impl RemoteShard {
 
     fn kept(&self, cache: &ShardCache) -> Result<File> {
         let _one = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
-        let name = format!("{}.tar", self.name);
+        let name = format!("{}.{}", self.name, ending(&self.address));
         let (address, length) = (self.address.as_str(), self.facts.length);
         cache.open(&self.client, &Wanted { address, name: &name, length })
     }
+}
+
+/// The ending of the files of an address: that of its path, or `tar`.
+fn ending(address: &str) -> &'static str {
+    let path = address.split(['?', '#']).next().unwrap_or_default();
+    ENDINGS.into_iter().find(|ending| path.ends_with(&format!(".{ending}"))).unwrap_or("tar")
 }
 
 /// What reads and seeks.
