@@ -81,6 +81,19 @@ impl BackboneConfig {
         Self(self.with(ModelArgs { in_chans: Some(in_chans), ..ModelArgs::default() }))
     }
 
+    /// The same with patches of `patch_size` pixels a side, as FlexiViT is made for;
+    /// [`BackboneConfig::resample`] fits kernels and positions of weights.
+    ///
+    /// # Errors
+    /// An architecture whose stages fix the size of its patches.
+    pub fn with_patch_size(&self, patch_size: i64) -> Result<Self> {
+        self.of_patch_size(patch_size).map(Self).ok_or_else(|| Error::Config {
+            key: "patch_size",
+            expected: "none, or an architecture of one resolution, such as vit".into(),
+            found: format!("{patch_size} for {}", self.name()),
+        })
+    }
+
     /// The same with stochastic depth up to `rate` in the last block.
     #[must_use]
     pub fn with_drop_path_rate(&self, rate: f64) -> Self {
@@ -88,16 +101,31 @@ impl BackboneConfig {
     }
 
     /// Fits position embeddings and relative position biases of another size, and a first
-    /// convolution of other channels, as the hook `resample` of
+    /// convolution of other channels or patches, as the hook `resample` of
     /// [`LoadOptions`](polyptych_tensor::LoadOptions) asks.
     ///
     /// `name` may have a prefix above timm's name. Any other tensor gives `None`.
     pub fn resample(&self, name: &str, tensor: &Tensor, wanted: &[i64]) -> Option<Tensor> {
         let first = name.strip_suffix(".weight").is_some_and(|n| n.ends_with(self.first_conv()));
         if first {
-            return resample::input_channels(tensor, *wanted.get(1)?);
+            return self.resample_first_conv(tensor, wanted);
         }
         self.resample_positions(name, tensor, wanted)
+    }
+
+    fn resample_first_conv(&self, tensor: &Tensor, wanted: &[i64]) -> Option<Tensor> {
+        let [_, channels, rows, columns] = *wanted else { return None };
+        let fitted = match tensor.size().get(1) == Some(&channels) {
+            true => tensor.shallow_clone(),
+            false => resample::input_channels(tensor, channels)?,
+        };
+        match fitted.size().get(2..) == Some(&[rows, columns]) {
+            true => Some(fitted),
+            false => {
+                self.of_patch_size(rows)?;
+                resample::patch_embed(&fitted, [rows, columns])
+            }
+        }
     }
 }
 

@@ -16,5 +16,6 @@ pub(crate) mod pooling;
 pub(crate) mod prompts;
 pub(crate) mod split_bias;
 pub(crate) mod streams;
+pub(crate) mod swiglu;
 pub(crate) mod tap;
 pub(crate) mod token_embed;

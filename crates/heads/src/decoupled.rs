@@ -232,6 +232,19 @@ mod tests {
         assert!(difference < 1e-6, "{difference}");
     }
 
+    /// Tokens; what reads the image and the last level; attention; the MLP; norms; one row for all.
+    #[test]
+    fn parameters_are_counted() {
+        let (store, _) = head(5);
+        let count: usize = store.tensors().iter().map(|(_, t)| t.numel()).sum();
+        let (d, outputs) = (64, 5);
+        let seen = (d * 12 + d) + (d * 10 + d);
+        let attention = 3 * (d * d + d);
+        let mlp = (2 * d * d + 2 * d) + (d * 2 * d + d);
+        assert_eq!(count, outputs * d + seen + attention + mlp + 3 * 2 * d + (d + 1));
+        assert_eq!(count, 31_361);
+    }
+
     #[test]
     fn permuted_tokens_have_permuted_scores() {
         let ((store, head), x) = (head(4), input());

@@ -10,6 +10,7 @@
 
 mod builder;
 mod conv_module;
+mod conv_transpose;
 pub mod decoupled;
 pub mod dpt;
 pub mod embedding;
@@ -21,6 +22,7 @@ pub mod linear;
 pub mod linear_probe;
 pub mod segformer;
 pub mod shared_decoder;
+pub mod simple_pyramid;
 pub mod task_attention;
 #[cfg(test)]
 mod testing;
@@ -46,6 +48,7 @@ parts! {
     dpt::DptConfig,
     upernet::UperNetConfig,
     linear_probe::LinearProbeConfig,
+    simple_pyramid::SimplePyramidConfig,
     linear::LinearConfig,
     task_attention::TaskAttentionConfig,
     decoupled::DecoupledConfig,

@@ -196,6 +196,21 @@ mod tests {
         assert!(out(vec![random(&[2, 2, 2, 4])]).equal(&out(vec![])));
     }
 
+    /// The token; queries, keys, values and what joins them; the MLP; three norms; the last layer.
+    #[test]
+    fn parameters_are_counted() {
+        let store = Store::new(Device::Cpu);
+        let features = FeatureDims { levels: &[4, 8], pooled: 8, text: 0 };
+        let config = TaskAttentionConfig { mlp_ratio: 4, ..TaskAttentionConfig::default() };
+        config.build(&store.root(), features, 3).unwrap();
+        let count: usize = store.tensors().iter().map(|(_, t)| t.numel()).sum();
+        let (d, hidden, outputs) = (8, 32, 3);
+        let attention = 4 * (d * d + d);
+        let mlp = (hidden * d + hidden) + (d * hidden + d);
+        assert_eq!(count, d + attention + mlp + 3 * 2 * d + (outputs * d + outputs));
+        assert_eq!(count, 923);
+    }
+
     #[test]
     fn fields_out_of_range_are_named() {
         let config = TaskAttentionConfig::default();

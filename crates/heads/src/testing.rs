@@ -20,6 +20,13 @@ pub(crate) fn levels(dims: &[i64], batch: i64, kind: Kind) -> HeadInput {
     HeadInput { levels: dims.iter().enumerate().map(level).collect(), ..HeadInput::default() }
 }
 
+/// Levels of a plain ViT: all of 12 x 8.
+pub(crate) fn plain_levels(dims: &[i64], batch: i64, kind: Kind) -> HeadInput {
+    let level =
+        |dim: &i64| Tensor::randn([batch, 12, 8, *dim], (Kind::Float, Device::Cpu)).to_kind(kind);
+    HeadInput { levels: dims.iter().map(level).collect(), ..HeadInput::default() }
+}
+
 /// All tensors by name.
 pub(crate) fn tensors(store: &Store) -> BTreeMap<String, Tensor> {
     store.tensors().into_iter().collect()

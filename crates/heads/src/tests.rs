@@ -2,7 +2,9 @@
 
 use super::{HeadConfig, HeadInput};
 use crate::hrnet::HrnetConfig;
-use crate::testing::{Whole, levels, tensors};
+use crate::simple_pyramid::SimplePyramidConfig;
+use crate::testing::{Whole, levels, plain_levels, tensors};
+use polyptych_registry::Part;
 use polyptych_tensor::{Device, Kind, Store, Tensor};
 
 fn parse(json: &str) -> HeadConfig {
@@ -11,6 +13,22 @@ fn parse(json: &str) -> HeadConfig {
 
 /// Dims of four levels, as every backbone has.
 const CHS: [i64; 4] = [4, 6, 8, 10];
+
+/// Whether a head is for the levels of a plain ViT, of which it reads the last.
+fn is_for_plain(config: &HeadConfig) -> bool {
+    config.name() == SimplePyramidConfig::NAME
+}
+
+/// Dims of the levels that a head is tested with.
+fn chs(config: &HeadConfig) -> [i64; 4] {
+    if is_for_plain(config) { [8; 4] } else { CHS }
+}
+
+/// Levels that a head is for.
+fn features_for(config: &HeadConfig, batch: i64, kind: Kind) -> HeadInput {
+    let of = if is_for_plain(config) { plain_levels } else { levels };
+    of(&chs(config), batch, kind)
+}
 
 /// Every dense head with the settings that it begins with.
 fn dense() -> Vec<HeadConfig> {
@@ -33,9 +51,9 @@ fn maps_have_the_finest_size_in_float32() {
     for config in dense() {
         for kind in [Kind::Float, Kind::BFloat16] {
             let store = Store::new(Device::Cpu);
-            let head = Whole::new(&config, &store.root(), &CHS);
+            let head = Whole::new(&config, &store.root(), &chs(&config));
             for train in [true, false] {
-                let y = head.forward(&levels(&CHS, 2, kind), train).unwrap();
+                let y = head.forward(&features_for(&config, 2, kind), train).unwrap();
                 assert_eq!(
                     (y.kind(), y.size()),
                     (Kind::Float, vec![2, 5, 12 * config.scale(), 8 * config.scale()])
@@ -61,8 +79,8 @@ fn rows_have_one_number_per_output_in_float32() {
 fn bf16_is_close_to_float32() {
     for config in dense() {
         let store = Store::new(Device::Cpu);
-        let head = Whole::new(&config, &store.root(), &CHS);
-        let mut features = levels(&CHS, 2, Kind::BFloat16);
+        let head = Whole::new(&config, &store.root(), &chs(&config));
+        let mut features = features_for(&config, 2, Kind::BFloat16);
         let half = head.forward(&features, false).unwrap();
         for level in &mut features.levels {
             *level = level.to_kind(Kind::Float);
@@ -78,14 +96,15 @@ fn every_parameter_and_every_level_learns() {
     for config in dense() {
         for kind in [Kind::Float, Kind::BFloat16] {
             let store = Store::new(Device::Cpu);
-            let head = Whole::new(&config, &store.root(), &CHS);
-            let mut features = levels(&CHS, 2, kind);
+            let head = Whole::new(&config, &store.root(), &chs(&config));
+            let mut features = features_for(&config, 2, kind);
             for level in &mut features.levels {
                 *level = level.set_requires_grad(true);
             }
             head.forward(&features, true).unwrap().square().sum(Kind::Float).backward();
             store.check_gradients().unwrap();
-            for grad in features.levels.iter().map(|level| level.grad()) {
+            let unread = if is_for_plain(&config) { features.levels.len() - 1 } else { 0 };
+            for grad in features.levels[unread..].iter().map(|level| level.grad()) {
                 assert!(grad.abs().sum(Kind::Float).double_value(&[]) > 0.0);
                 assert_eq!(grad.isfinite().all().int64_value(&[]), 1);
             }
@@ -97,13 +116,13 @@ fn every_parameter_and_every_level_learns() {
 fn running_statistics_move_in_training_only() {
     for config in dense() {
         let store = Store::new(Device::Cpu);
-        let head = Whole::new(&config, &store.root(), &CHS);
+        let head = Whole::new(&config, &store.root(), &chs(&config));
         let means = || {
             let buffers = tensors(&store).into_iter();
             buffers.filter(|(name, _)| name.ends_with("running_mean")).map(|(_, t)| t.copy())
         };
         let [before, after, trained] = [None, Some(false), Some(true)].map(|train| {
-            let features = levels(&CHS, 2, Kind::Float);
+            let features = features_for(&config, 2, Kind::Float);
             let _ = train.map(|train| head.forward(&features, train).unwrap());
             means().next().unwrap()
         });
@@ -115,8 +134,8 @@ fn running_statistics_move_in_training_only() {
 fn one_position_cannot_train() {
     for config in dense() {
         let store = Store::new(Device::Cpu);
-        let head = Whole::new(&config, &store.root(), &CHS);
-        let mut features = levels(&CHS, 1, Kind::Float);
+        let head = Whole::new(&config, &store.root(), &chs(&config));
+        let mut features = features_for(&config, 1, Kind::Float);
         for level in &mut features.levels {
             *level = level.narrow(1, 0, 1).narrow(2, 0, 1);
         }

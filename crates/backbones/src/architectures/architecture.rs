@@ -31,6 +31,13 @@ pub trait Architecture: DynPart {
     /// The same with these arguments.
     fn with(&self, args: ModelArgs) -> Arc<dyn Architecture>;
 
+    /// The same with patches of `patch_size` pixels a side, for which kernels of weights are
+    /// resampled; nothing where stages fix their size.
+    fn of_patch_size(&self, patch_size: i64) -> Option<Arc<dyn Architecture>> {
+        let _ = patch_size;
+        None
+    }
+
     /// Builds the backbone with its parameters below `scope` and `plan` at its projections.
     ///
     /// # Errors
@@ -108,6 +115,12 @@ pub trait Architecture: DynPart {
     /// [`ROUNDED_UP`](crate::ROUNDED_UP) that become parameters of this configuration.
     fn note_rounded_down(&self, tensors: &Tensors) -> Option<String> {
         let _ = tensors;
+        None
+    }
+
+    /// What people should know of this configuration where weights come from a source that pads
+    /// maps before it rolls them, whose name stands before the sentence.
+    fn note_rolled_first(&self) -> Option<String> {
         None
     }
 

@@ -13,6 +13,7 @@ mod merging;
 mod pad;
 mod parameters;
 mod prompts;
+mod rolling;
 mod rounding;
 mod stage;
 mod tables;

@@ -8,6 +8,7 @@ mod attn_pool;
 mod block;
 mod config;
 mod layer_scale;
+mod mlp;
 mod parameters;
 mod variants;
 

@@ -142,11 +142,14 @@ impl Checkpoint {
     }
 
     /// What people should know of how these weights become those of `backbone`: the choices on the
-    /// way to them, and tables that may be of a plan that was rounded down.
+    /// way to them, tables that may be of a plan that was rounded down, and where the code that the
+    /// weights come from computes something else.
     pub fn notes_for(&self, backbone: &BackboneConfig) -> Vec<String> {
         let unmarked = (!self.rounded_up).then_some(&self.tensors);
         let old = unmarked.and_then(|tensors| backbone.note_rounded_down(tensors));
-        self.notes.iter().cloned().chain(old).collect()
+        let padded = self.source.pads_before_roll.then(|| backbone.note_rolled_first());
+        let padded = padded.flatten().map(|note| format!("{} {note}", self.source));
+        self.notes.iter().cloned().chain(old).chain(padded).collect()
     }
 }
 

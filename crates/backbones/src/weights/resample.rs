@@ -1,12 +1,14 @@
 //! Learned positions for another number of positions, and the first convolution for another number
-//! of channels, as timm fits them when it loads.
+//! of channels or another size of patches, as timm fits them when it loads.
 
 mod input_channels;
+mod patch_embed;
 mod pos_embed;
 mod relative_position;
 mod square_side;
 
 pub use input_channels::input_channels;
+pub use patch_embed::patch_embed;
 pub use pos_embed::{pos_embed, pos_embed_from};
 pub use relative_position::{relative_position_bias_table, relative_position_bias_table_from};
 pub(crate) use square_side::square_side;

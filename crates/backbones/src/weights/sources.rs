@@ -75,9 +75,6 @@ const SOURCES: [&Source; 21] = [
     &TIMM,
 ];
 
-/// Marks of versions of an architecture that we lack.
-const UNSUPPORTED: [&str; 1] = ["mlp.weights_in."];
-
 impl Source {
     /// All sources.
     pub fn all() -> &'static [&'static Self] {
@@ -87,9 +84,6 @@ impl Source {
     /// Who wrote `tensors`; nothing for names that are of no backbone of ours.
     pub fn of(tensors: &Tensors) -> Option<&'static Self> {
         let has = |mark: &&str| tensors.keys().any(|name| name.contains(mark));
-        if UNSUPPORTED.iter().any(has) {
-            return None;
-        }
         SOURCES.into_iter().find(|source| source.marks.iter().any(has))
     }
 }

@@ -7,6 +7,7 @@ mod common;
 mod behaviour;
 mod oracles;
 mod param_counts;
+mod patch_sizes;
 mod peers;
 mod registers;
 mod sizes;

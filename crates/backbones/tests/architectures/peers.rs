@@ -79,6 +79,32 @@ fn swins_of_every_source_give_its_logits() {
 
 /// The colour weights in timm's model for other images, as its own loader fits them.
 #[test]
+fn sources_that_pad_before_they_roll_are_named_where_that_matters() {
+    let notes = |file_name: &str, side| {
+        let checkpoint = Checkpoint::open(&peers().join(file_name)).unwrap();
+        let mut notes = checkpoint.notes_for(&swin().with_img_size([side; 2]));
+        notes.retain(|note| note.contains("then rolls it"));
+        notes
+    };
+    for (file_name, source) in [
+        ("torchvision_swin.pth", "TorchVision's Swin"),
+        ("huggingface_swin", "Hugging Face's Swin"),
+    ] {
+        assert!(notes(file_name, 32).is_empty(), "{file_name}");
+        // Windows of 4 in maps of 9 and 5.
+        assert_eq!(
+            notes(file_name, 36),
+            [format!(
+                "{source} pads a map to whole windows and then rolls it, where timm and Polyptych \
+                 roll and then pad: for images of 36 x 36, shifted windows of layers.0, layers.1 \
+                 do not fill their map, so outputs differ from those of the source"
+            )]
+        );
+    }
+    assert!(notes("microsoft_swin.pth", 36).is_empty());
+}
+
+#[test]
 fn other_channels_give_timms_logits() {
     let seen = file::load(&peers().join("seen.safetensors")).unwrap().tensors;
     let checkpoint = Checkpoint::open(&peers().join("timm_vit.safetensors")).unwrap();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use polyptych_backbones::{Backbone, BackboneConfig, Options, SwinConfig, WindowSize};
 use polyptych_formats::file;
-use polyptych_tensor::{Device, LoadOptions, NoAdapter, Store, Tensor, Tensors};
+use polyptych_tensor::{Device, Kind, LoadOptions, NoAdapter, Store, Tensor, Tensors};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -108,5 +108,23 @@ fn outputs_are_timms_at_sizes_that_do_not_halve() {
             let difference = (found - expected).abs().max().double_value(&[]);
             assert!(difference <= 1e-4, "{:?} {what}: {difference}", case.img_size);
         }
+    }
+}
+
+/// Swin V2's keys have no bias, so those of padding are zeros, whose norm has no gradient.
+#[test]
+fn gradients_of_padded_windows_are_finite() {
+    // Maps of 14 x 16 for windows of 4.
+    let config = BackboneConfig::from_name("swinv2_micro_window4_128").unwrap();
+    let store = Store::new(Device::Cpu);
+    let config = config.with_img_size([56, 64]);
+    let backbone = config.init(&store.root(), &NoAdapter::Full, Options::default()).unwrap();
+    let image = Tensor::ones([1, 3, 56, 64], (Kind::Float, Device::Cpu));
+    let features = backbone.forward_features(&image, false).unwrap();
+    features.into_shared().square().sum(Kind::Float).backward();
+    for (name, tensor) in store.trainable() {
+        let grad = tensor.grad();
+        let finite = !grad.defined() || grad.isfinite().all().int64_value(&[]) == 1;
+        assert!(finite, "{name}");
     }
 }

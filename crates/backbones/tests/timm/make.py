@@ -4,6 +4,7 @@ different sizes, beside this file: one file per model, whose header holds our co
 Needs: torch 2.11.0, timm 1.0.31, transformers 5.24.0, safetensors.
 Run: python crates/backbones/tests/timm/make.py [NAME..]
 """
+import functools
 import json
 import pathlib
 import re
@@ -14,6 +15,7 @@ import safetensors.torch
 import timm
 import torch
 import transformers
+from timm.layers import SwiGLUPacked
 from timm.models.beit import Beit
 from timm.models.convnext import ConvNeXt
 from timm.models.deit import VisionTransformerDistilled
@@ -51,6 +53,12 @@ def vit(cls=VisionTransformer, norm_eps=1e-6, **own):
     config = dict(architecture="vit", qkv_bias=True, init_values=None, drop_path_rate=0.0,
                   norm_eps=norm_eps, distilled=cls is VisionTransformerDistilled) | args
     return model, config | dict(img_size=sides(args["img_size"])), [0, 1]
+
+
+def vit_swiglu(**own):
+    gated = functools.partial(VisionTransformer, mlp_layer=SwiGLUPacked, act_layer=torch.nn.SiLU)
+    model, config, stages = vit(gated, mlp_ratio=3.0, init_values=0.1, **own)
+    return model, config | dict(swiglu_mlp=True), stages
 
 
 def swinv2(**own):
@@ -145,6 +153,7 @@ FAMILIES = {
                                 init_values=None, **own),
     "hiera": lambda **own: hiera(**own),
     "hiera_abswin": lambda **own: hiera(**ABSWIN, **own),
+    "vit_swiglu": lambda **own: vit_swiglu(**own),
 }
 
 
@@ -211,7 +220,8 @@ def meta_dinov3():
             meta[key.replace("q_bias", "qkv.bias")] = torch.cat(parts)
         elif not key.endswith("v_bias"):
             for of_timm, of_meta in [("reg_token", "storage_tokens"), ("gamma_1", "ls1.gamma"),
-                                     ("gamma_2", "ls2.gamma")]:
+                                     ("gamma_2", "ls2.gamma"), ("mlp.fc1_g", "mlp.w1"),
+                                     ("mlp.fc1_x", "mlp.w2"), ("mlp.fc2", "mlp.w3")]:
                 key = key.replace(of_timm, of_meta)
             meta[key] = value
     model = FAMILIES["dinov3_plus"]()[0]
@@ -294,6 +304,11 @@ def mae_with_decoder(weights):
                       "decoder_blocks.0.norm1.bias": ones[0, 0], "decoder_pred.bias": ones[0, 0]}
 
 
+def dinov2_authors(weights):
+    named = renamed(weights, [(r"\.mlp\.fc1\.", ".mlp.w12."), (r"\.mlp\.fc2\.", ".mlp.w3.")])
+    return named | {"mask_token": torch.ones(1, 16)}
+
+
 # Layouts of the authors, proved by timm's own filters, and the source that they belong to.
 AUTHORS = {
     "authors_pvt_v2": ("pvt_v2", pvt_v2_authors, timm.models.pvt_v2, "PVT v2's authors"),
@@ -301,6 +316,7 @@ AUTHORS = {
     "authors_hiera": ("hiera", hiera_authors, timm.models.hiera, "Hiera's authors"),
     "open_clip": ("vit_clip_quickgelu", open_clip, timm.models.vision_transformer, "OpenCLIP"),
     "authors_mae": ("vit_mae", mae_with_decoder, None, "timm"),
+    "authors_dinov2": ("vit_swiglu", dinov2_authors, timm.models.vision_transformer, "timm"),
 }
 
 
@@ -417,6 +433,14 @@ HUGGING_FACE = {
             num_query_pool=2, num_labels=CLASSES)),
         lambda model: lambda image: (None, model(image).logits),
         lambda: of_timm("hiera"), "Hugging Face's Hiera"),
+    "huggingface_dinov2": (
+        lambda side: transformers.Dinov2Model(transformers.Dinov2Config(
+            image_size=side, patch_size=4, hidden_size=16, num_hidden_layers=2,
+            num_attention_heads=2, use_swiglu_ffn=True)),
+        lambda model: lambda image: (model(image).last_hidden_state,
+                                     model(image).last_hidden_state[:, 0]),
+        lambda: of_timm("vit_swiglu") | dict(num_classes=0, mlp_ratio=6.0),
+        "Hugging Face's ViT"),
 }
 
 

@@ -1,8 +1,10 @@
 //! A level at another width and size.
 
-use polyptych_tensor::{Conv2d, Init, Result, Scope, Tensor, cast};
+use polyptych_tensor::{Conv2d, Result, Scope, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::conv_transpose::ConvTranspose2d;
 
 /// How many times larger a level becomes along each side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -63,7 +65,7 @@ pub(super) struct Reassemble {
 enum Resize {
     Not,
     Down(Conv2d),
-    Up { weight: Tensor, bias: Tensor, stride: i64 },
+    Up(ConvTranspose2d),
 }
 
 impl Reassemble {
@@ -76,10 +78,7 @@ impl Reassemble {
                 Resize::Down(Conv2d::new(&scope, [to, to], [3, 2], true)?.with_padding(1))
             }
             Factor::Four | Factor::Two => {
-                let stride = factor.enlarged(1);
-                let law = Init::fan_in(to * stride * stride);
-                let weight = scope.param("weight", &[to, to, stride, stride], law)?;
-                Resize::Up { weight, bias: scope.param("bias", &[to], law)?, stride }
+                Resize::Up(ConvTranspose2d::new(&scope, [to, to], factor.enlarged(1))?)
             }
         };
         Ok(Self { projection, resize })
@@ -91,11 +90,7 @@ impl Reassemble {
         match &self.resize {
             Resize::Not => map,
             Resize::Down(conv) => conv.forward(&map),
-            Resize::Up { weight, bias, stride } => {
-                let [weight, bias] = [weight, bias].map(|t| cast(t, map.kind()));
-                let stride = [*stride; 2];
-                map.conv_transpose2d(&weight, Some(&bias), stride, [0, 0], [0, 0], 1, [1, 1])
-            }
+            Resize::Up(up) => up.forward(&map),
         }
     }
 }

@@ -17,6 +17,7 @@ impl ConvNextConfig {
             ("convnext_small", convnext([3, 3, 27, 3], [96, 192, 384, 768])),
             ("convnext_base", convnext([3, 3, 27, 3], [128, 256, 512, 1024])),
             ("convnext_large", convnext([3, 3, 27, 3], [192, 384, 768, 1536])),
+            ("convnext_xlarge", convnext([3, 3, 27, 3], [256, 512, 1024, 2048])),
         ]
     }
 }

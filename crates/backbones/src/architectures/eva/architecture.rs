@@ -24,6 +24,10 @@ impl Part for EvaConfig {
 impl Architecture for EvaConfig {
     timm_answers!();
 
+    fn of_patch_size(&self, patch_size: i64) -> Option<Arc<dyn Architecture>> {
+        Some(Arc::new(Self { patch_size, ..self.clone() }))
+    }
+
     fn final_norm(&self) -> Option<(&'static str, i64)> {
         Some((if self.norm_behind_pool() { "fc_norm" } else { "norm" }, self.embed_dim))
     }

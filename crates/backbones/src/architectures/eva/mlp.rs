@@ -2,12 +2,13 @@
 //!
 //! Shazeer, "GLU Variants Improve Transformer", arXiv 2002.05202: `fc2(silu(g(x)) x(x))`.
 
-use polyptych_tensor::{Activations, LayerNorm, Projection, Result, SiteKind, Tensor};
+use polyptych_tensor::{Activations, LayerNorm, Projection, Result, SiteKind};
 
 use super::config::EvaConfig;
 use crate::blocks::combine::combine;
 use crate::blocks::layer_scope::LayerScope;
 use crate::blocks::mlp::Mlp;
+use crate::blocks::swiglu::{PackedSwiGlu, gated};
 
 /// timm's `mlp`.
 #[derive(Debug)]
@@ -15,7 +16,7 @@ pub(super) enum EvaMlp {
     /// `fc1`, `fc2`.
     Plain(Mlp),
     /// `fc1`, whose first half is the gate, `fc2`.
-    Packed { fc1: Box<dyn Projection>, fc2: Box<dyn Projection> },
+    Packed(PackedSwiGlu),
     /// `fc1_g`, `fc1_x`, `norm`, `fc2`.
     Gated {
         gate: Box<dyn Projection>,
@@ -31,18 +32,16 @@ impl EvaMlp {
         if !config.swiglu_mlp {
             return Ok(EvaMlp::Plain(Mlp::new(scope, dim, hidden)?));
         }
-        let first = |name: &str, kind, width| scope.projection(name, kind, [dim, width], true);
-        let fc2 = || scope.projection("fc2", SiteKind::Fc2, [hidden, dim], true);
         if config.is_packed() {
-            let fc1 = first("fc1", SiteKind::Fc1, 2 * hidden)?;
-            return Ok(EvaMlp::Packed { fc1, fc2: fc2()? });
+            return Ok(EvaMlp::Packed(PackedSwiGlu::new(scope, dim, hidden)?));
         }
+        let first = |name: &str, kind| scope.projection(name, kind, [dim, hidden], true);
         let norm = || LayerNorm::new(&scope.params.pp("norm"), hidden, config.norm_eps);
         Ok(EvaMlp::Gated {
-            gate: first("fc1_g", SiteKind::Fc1Gate, hidden)?,
-            value: first("fc1_x", SiteKind::Fc1, hidden)?,
+            gate: first("fc1_g", SiteKind::Fc1Gate)?,
+            value: first("fc1_x", SiteKind::Fc1)?,
             norm: config.scale_mlp.then(norm).transpose()?,
-            fc2: fc2()?,
+            fc2: scope.projection("fc2", SiteKind::Fc2, [hidden, dim], true)?,
         })
     }
 
@@ -50,13 +49,7 @@ impl EvaMlp {
     pub(super) fn forward(&self, x: &Activations, train: bool) -> Activations {
         match self {
             EvaMlp::Plain(mlp) => mlp.forward(x, train),
-            EvaMlp::Packed { fc1, fc2 } => {
-                let hidden = fc1.forward(x, train).map(|t| {
-                    let width = t.size()[t.dim() - 1] / 2;
-                    gated(&t.narrow(-1, 0, width), &t.narrow(-1, width, width))
-                });
-                fc2.forward(&hidden, train)
-            }
+            EvaMlp::Packed(mlp) => mlp.forward(x, train),
             EvaMlp::Gated { gate, value, norm, fc2 } => {
                 let hidden = combine(&gate.forward(x, train), &value.forward(x, train), gated);
                 let hidden = match norm {
@@ -67,8 +60,4 @@ impl EvaMlp {
             }
         }
     }
-}
-
-fn gated(gate: &Tensor, value: &Tensor) -> Tensor {
-    gate.sigmoid() * gate * value
 }

@@ -55,8 +55,8 @@ impl EvaConfig {
 
     /// What `tensors` are of; `None` where they are neither a DINOv3 nor an EVA-02.
     ///
-    /// No shape tells how many heads share the channels: `num_heads` does; else there is one for
-    /// each 64 channels, as in timm's.
+    /// No shape tells how many heads share the channels: `num_heads` does, or a named variant of the
+    /// same width and depth; else there is one for each 64 channels, as in most of timm's.
     pub(super) fn of_tensors(tensors: &Tensors, num_heads: Option<i64>) -> Option<Self> {
         let (summary, shapes) = (Self::summary_of_tensors(tensors)?, Shapes(tensors));
         let (dim, learned) = (summary.embed_dim, shapes.has("pos_embed"));
@@ -75,6 +75,7 @@ impl EvaConfig {
             false => SIDE,
         };
         let tokens = learned && shapes.has("norm.weight");
+        let heads = (dim / PER_HEAD).max(1);
         (dino || eva02).then_some(Self {
             img_size: [side; 2],
             patch_size,
@@ -83,7 +84,7 @@ impl EvaConfig {
             global_pool: if tokens { GlobalPool::Token } else { GlobalPool::Avg },
             embed_dim: dim,
             depth: summary.depths[0],
-            num_heads: num_heads.unwrap_or((dim / PER_HEAD).max(1)),
+            num_heads: num_heads.or_else(|| named_heads(&summary)).unwrap_or(heads),
             qkv_bias: block("attn.q_bias") || block("attn.q_proj.bias"),
             qkv_fused: block("attn.qkv.weight"),
             mlp_ratio: hidden as f64 / dim as f64,
@@ -105,4 +106,11 @@ impl EvaConfig {
             drop_path_rate: 0.0,
         })
     }
+}
+
+/// The heads of a named Eva of this width and depth.
+fn named_heads(summary: &Summary) -> Option<i64> {
+    let variants = EvaConfig::variants().into_iter();
+    let mut same = variants.filter(|(_, config)| config.summarized() == *summary);
+    same.next().map(|(_, config)| config.num_heads)
 }

@@ -11,6 +11,7 @@ const SMALL: Size = (384, 12, 6);
 const BASE: Size = (768, 12, 12);
 const LARGE: Size = (1024, 24, 16);
 const HUGE: Size = (1280, 32, 20);
+const SEVEN_BILLION: Size = (4096, 40, 32);
 
 impl EvaConfig {
     /// The smallest variant, as DINOv3 is built.
@@ -27,6 +28,7 @@ impl EvaConfig {
             ("vit_base_patch16_dinov3", dinov3(BASE)),
             ("vit_large_patch16_dinov3", dinov3(LARGE)),
             ("vit_huge_plus_patch16_dinov3", plus(dinov3(HUGE))),
+            ("vit_7b_patch16_dinov3", seven_billion()),
             ("vit_tiny_patch16_dinov3_qkvb", qkvb(dinov3(TINY))),
             ("vit_small_patch16_dinov3_qkvb", qkvb(dinov3(SMALL))),
             ("vit_small_plus_patch16_dinov3_qkvb", qkvb(plus(dinov3(SMALL)))),
@@ -83,6 +85,11 @@ fn dinov3((embed_dim, depth, num_heads): Size) -> EvaConfig {
 /// With gated perceptrons.
 fn plus(config: EvaConfig) -> EvaConfig {
     EvaConfig { swiglu_mlp: true, swiglu_align_to: 8, ..config }
+}
+
+/// The teacher of the others.
+fn seven_billion() -> EvaConfig {
+    EvaConfig { mlp_ratio: 2.0, swiglu_align_to: 64, ..plus(dinov3(SEVEN_BILLION)) }
 }
 
 /// With biases of query and value.

@@ -59,6 +59,10 @@ impl Architecture for SwinConfig {
         self.note_old_tables(tensors)
     }
 
+    fn note_rolled_first(&self) -> Option<String> {
+        self.note_padded_shifts()
+    }
+
     fn refuse_rounded_down(&self, origin: &str) -> Result<()> {
         self.refuse_floored_stages(origin)
     }

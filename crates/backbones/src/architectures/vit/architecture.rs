@@ -45,6 +45,10 @@ impl Part for VitConfig {
 impl Architecture for VitConfig {
     timm_answers!();
 
+    fn of_patch_size(&self, patch_size: i64) -> Option<Arc<dyn Architecture>> {
+        Some(Arc::new(Self { patch_size, ..self.clone() }))
+    }
+
     fn final_norm(&self) -> Option<(&'static str, i64)> {
         Some((if self.norm_behind_pool() { "fc_norm" } else { "norm" }, self.embed_dim))
     }
@@ -87,7 +91,10 @@ impl Architecture for VitConfig {
     }
 
     fn hugging_face_fields(&self) -> Vec<(&'static str, Value)> {
-        vec![("num_attention_heads", json!(self.num_heads)), ("use_swiglu_ffn", json!(false))]
+        vec![
+            ("num_attention_heads", json!(self.num_heads)),
+            ("use_swiglu_ffn", json!(self.swiglu_mlp)),
+        ]
     }
 
     /// Norms behind attention and MLP, another GELU, another eps.
@@ -105,8 +112,10 @@ impl Architecture for VitConfig {
             "init_values": self.init_values, "class_token": self.class_token,
             "reg_tokens": self.reg_tokens, "no_embed_class": self.no_embed_class,
             "global_pool": global_pool, "pre_norm": self.pre_norm, "fc_norm": self.fc_norm,
-            "act_layer": self.act_layer.word(),
         });
+        if !self.swiglu_mlp {
+            model_args["act_layer"] = json!(self.act_layer.word());
+        }
         if has_rest(self.img_size, self.patch_size) {
             // timm pads to whole patches, and resamples positions to them, only when asked.
             model_args["dynamic_img_size"] = json!(true);
@@ -120,11 +129,17 @@ impl VitConfig {
     /// A name of timm's whose class and eps are those of this configuration, as its other numbers
     /// are arguments.
     fn timm_class(&self) -> Result<&'static str, String> {
-        match (self.distilled, self.norm_eps) {
-            (false, NORM_EPS) => Ok("vit_base_patch16_224"),
-            (true, NORM_EPS) => Ok("deit_base_distilled_patch16_224"),
-            (false, CLIP_NORM_EPS) => Ok("vit_base_patch16_clip_224"),
-            (_, eps) => {
+        match (self.swiglu_mlp, self.distilled, self.norm_eps) {
+            (false, false, NORM_EPS) => Ok("vit_base_patch16_224"),
+            (false, true, NORM_EPS) => Ok("deit_base_distilled_patch16_224"),
+            (false, false, CLIP_NORM_EPS) => Ok("vit_base_patch16_clip_224"),
+            (true, false, NORM_EPS) => Ok("vit_giant_patch14_dinov2"),
+            (true, _, eps) => Err(format!(
+                "expected an eps of {NORM_EPS} and no distillation token beside gated \
+                 perceptrons, found {eps}, and distilled = {}",
+                self.distilled
+            )),
+            (_, _, eps) => {
                 Err(format!("expected an eps of {NORM_EPS} or {CLIP_NORM_EPS}, found {eps}"))
             }
         }

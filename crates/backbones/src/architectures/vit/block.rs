@@ -5,9 +5,9 @@ use polyptych_tensor::{Activations, LayerNorm, Result};
 use super::attention::Attention;
 use super::config::VitConfig;
 use super::layer_scale::LayerScale;
+use super::mlp::VitMlp;
 use crate::blocks::branch::{add_branch, drop_path_rate};
 use crate::blocks::layer_scope::LayerScope;
-use crate::blocks::mlp::Mlp;
 use crate::blocks::plain_trunk::PlainBlock;
 use crate::blocks::prompts::BlockPrompts;
 use crate::blocks::tap::{BlockOutput, ParallelPath};
@@ -20,7 +20,7 @@ pub(super) struct Block {
     attn: Attention,
     ls1: Option<LayerScale>,
     norm2: LayerNorm,
-    mlp: Mlp,
+    mlp: VitMlp,
     beside: ParallelPath,
     ls2: Option<LayerScale>,
     drop_path: f64,
@@ -39,7 +39,6 @@ impl PlainBlock for Block {
 impl Block {
     pub(super) fn new(scope: &LayerScope, config: &VitConfig, index: usize) -> Result<Self> {
         let dim = config.embed_dim;
-        let hidden = (dim as f64 * config.mlp_ratio) as i64;
         let norm = |name: &str| LayerNorm::new(&scope.params.pp(name), dim, config.norm_eps);
         let scale = |name: &str| {
             let layer = |init| LayerScale::new(&scope.params.pp(name), dim, init);
@@ -51,7 +50,7 @@ impl Block {
             attn: Attention::new(&scope.pp("attn"), dim, config.num_heads, config.qkv_bias)?,
             ls1: scale("ls1")?,
             norm2: norm("norm2")?,
-            mlp: Mlp::with_act(&scope.pp("mlp"), dim, hidden, config.act_layer)?,
+            mlp: VitMlp::new(&scope.pp("mlp"), config)?,
             beside: scope.parallel(dim)?,
             ls2: scale("ls2")?,
             drop_path: drop_path_rate(config.drop_path_rate, index, config.depth),

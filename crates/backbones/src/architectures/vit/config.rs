@@ -64,8 +64,12 @@ pub struct VitConfig {
     pub depth: usize,
     /// Attention heads.
     pub num_heads: i64,
-    /// Hidden units of a block's perceptron per channel.
+    /// Hidden units of a block's perceptron per channel; of a gated one, gates count too.
     pub mlp_ratio: f64,
+    /// Whether perceptrons are gated by SwiGLU, gates and what they gate from one matrix, as in
+    /// DINOv2's giant: timm's `SwiGLUPacked`. `act_layer` says nothing then.
+    #[serde(default)]
+    pub swiglu_mlp: bool,
     /// Whether `attn.qkv` has a bias.
     pub qkv_bias: bool,
     /// Start of LayerScale; none without.
@@ -125,12 +129,24 @@ impl VitConfig {
         let heads = self.num_heads > 0 && self.embed_dim % self.num_heads == 0;
         check(heads, "num_heads", format!("a divisor of {}", self.embed_dim), self.num_heads)?;
         check(self.norm_eps > 0.0, "norm_eps", positive, self.norm_eps)?;
+        let halves = !self.swiglu_mlp || self.hidden() % 2 == 0;
+        check(
+            halves,
+            "mlp_ratio",
+            "an even number of hidden units with swiglu_mlp",
+            self.hidden(),
+        )?;
         let pooled = self.class_token || self.global_pool != GlobalPool::Token;
         check(pooled, "global_pool", "`avg` or `map` without a class token", self.global_pool)?;
         let token = self.global_pool == GlobalPool::Token;
         let distilled = token && self.class_token && self.reg_tokens == 0 && !self.no_embed_class;
         let expected = "false, unless a class token with a position is pooled and no registers are";
         check(distilled || !self.distilled, "distilled", expected, self.distilled)
+    }
+
+    /// Hidden units of a perceptron, gates among them.
+    pub(super) fn hidden(&self) -> i64 {
+        (self.embed_dim as f64 * self.mlp_ratio) as i64
     }
 
     /// Whether the final norm stands behind the pooling, as `fc_norm`.

@@ -49,7 +49,7 @@ impl VitConfig {
     /// What `tensors` are of; `None` where they are no whole ViT.
     ///
     /// No shape tells how many heads share the channels: `num_heads` does, or a named variant of
-    /// the same width and depth; else there is one for each 64 channels, as in timm's, or a single
+    /// the same width and depth, and of the same pooling if there is one; else there is one for each 64 channels, as in timm's, or a single
     /// one.
     pub(super) fn of_tensors(tensors: &Tensors, num_heads: Option<i64>) -> Option<Self> {
         let (summary, shapes) = (Self::summary_of_tensors(tensors)?, Shapes(tensors));
@@ -67,6 +67,7 @@ impl VitConfig {
         let pool = pool_of(shapes, class_token);
         let pre_norm = shapes.has("norm_pre.weight");
         let fc_norm = shapes.has("fc_norm.weight");
+        let hidden = shapes.size("blocks.0.mlp.fc2.weight", 1)?;
         Some(Self {
             img_size: [side.checked_mul(patch_size)?; 2],
             patch_size,
@@ -74,8 +75,9 @@ impl VitConfig {
             num_classes: shapes.size("head.weight", 0).unwrap_or(0),
             embed_dim: dim,
             depth: summary.depths[0],
-            num_heads: num_heads.or_else(|| named_heads(&summary)).unwrap_or(heads),
+            num_heads: num_heads.or_else(|| named_heads(&summary, pool)).unwrap_or(heads),
             mlp_ratio: shapes.mlp_ratio("blocks.0", dim)?,
+            swiglu_mlp: shapes.size("blocks.0.mlp.fc1.weight", 0)? == 2 * hidden,
             qkv_bias: shapes.has("blocks.0.attn.qkv.bias"),
             init_values: shapes.has("blocks.0.ls1.gamma").then_some(1.0),
             class_token,
@@ -104,9 +106,9 @@ fn pool_of(shapes: Shapes, class_token: bool) -> GlobalPool {
     }
 }
 
-/// The heads of a named ViT of this width and depth.
-fn named_heads(summary: &Summary) -> Option<i64> {
-    let variants = VitConfig::variants().into_iter();
-    let mut same = variants.filter(|(_, config)| config.summarized() == *summary);
-    same.next().map(|(_, config)| config.num_heads)
+/// The heads of a named ViT of this width and depth, the first with this pooling if there is one.
+fn named_heads(summary: &Summary, pool: GlobalPool) -> Option<i64> {
+    let variants = VitConfig::variants().into_iter().map(|(_, config)| config);
+    let same = variants.filter(|config| config.summarized() == *summary);
+    same.min_by_key(|config| config.global_pool != pool).map(|config| config.num_heads)
 }

@@ -16,6 +16,8 @@ const BASE: Size = (768, 12, 12);
 const LARGE: Size = (1024, 24, 16);
 const HUGE: Size = (1280, 32, 16);
 const GIANT: Size = (1408, 40, 16);
+const GIANT_DINO: Size = (1536, 40, 24);
+const GIANT_OPT: Size = (1536, 40, 16);
 const SO400M: Size = (1152, 27, 16);
 
 impl VitConfig {
@@ -63,9 +65,11 @@ impl VitConfig {
             ("vit_small_patch14_dinov2", dinov2(SMALL)),
             ("vit_base_patch14_dinov2", dinov2(BASE)),
             ("vit_large_patch14_dinov2", dinov2(LARGE)),
+            ("vit_giant_patch14_dinov2", swiglu(dinov2(GIANT_DINO))),
             ("vit_small_patch14_reg4_dinov2", dinov2_reg4(SMALL)),
             ("vit_base_patch14_reg4_dinov2", dinov2_reg4(BASE)),
             ("vit_large_patch14_reg4_dinov2", dinov2_reg4(LARGE)),
+            ("vit_giant_patch14_reg4_dinov2", swiglu(dinov2_reg4(GIANT_DINO))),
             ("vit_base_patch16_gap_224", gap((768, 12, 16), 16, 224)),
             ("vit_huge_patch14_224", mae(HUGE, 14, 224)),
             ("vit_huge_patch14_gap_224", ijepa(HUGE, 14, 224)),
@@ -91,6 +95,7 @@ impl VitConfig {
             ("deit3_base_patch16_384", deit3(BASE, 384)),
             ("deit3_large_patch16_224", deit3(LARGE, 224)),
             ("deit3_large_patch16_384", deit3(LARGE, 384)),
+            ("deit3_huge_patch14_224", VitConfig { patch_size: 14, ..deit3(HUGE, 224) }),
             ("flexivit_small", flexivit(SMALL)),
             ("flexivit_base", flexivit(BASE)),
             ("flexivit_large", flexivit(LARGE)),
@@ -106,6 +111,9 @@ impl VitConfig {
             ("vit_base_patch32_clip_224", clip(BASE, 32, 224)),
             ("vit_large_patch14_clip_224", clip(LARGE, 14, 224)),
             ("vit_large_patch14_clip_336", clip(LARGE, 14, 336)),
+            ("vit_huge_patch14_clip_224", clip(HUGE, 14, 224)),
+            ("vit_huge_patch14_clip_336", clip(HUGE, 14, 336)),
+            ("vit_huge_patch14_clip_378", VitConfig { num_classes: 1024, ..clip(HUGE, 14, 378) }),
             ("vit_base_patch16_clip_quickgelu_224", quickgelu(BASE, 16, 224, 512)),
             ("vit_base_patch32_clip_quickgelu_224", quickgelu(BASE, 32, 224, 512)),
             ("vit_large_patch14_clip_quickgelu_224", quickgelu(LARGE, 14, 224, 768)),
@@ -119,9 +127,13 @@ impl VitConfig {
             ("vit_large_patch16_siglip_384", siglip(LARGE, 16, 384)),
             ("vit_large_patch16_siglip_512", tanh(siglip(LARGE, 16, 512))),
             ("vit_so400m_patch14_siglip_224", so400m(14, 224)),
+            ("vit_so400m_patch14_siglip_378", so400m(14, 378)),
             ("vit_so400m_patch14_siglip_384", so400m(14, 384)),
             ("vit_so400m_patch16_siglip_256", tanh(so400m(16, 256))),
             ("vit_so400m_patch16_siglip_384", tanh(so400m(16, 384))),
+            ("vit_so400m_patch16_siglip_512", tanh(so400m(16, 512))),
+            ("vit_giantopt_patch16_siglip_256", tanh(siglip(GIANT_OPT, 16, 256))),
+            ("vit_giantopt_patch16_siglip_384", tanh(siglip(GIANT_OPT, 16, 384))),
             ("vit_base_patch16_siglip_gap_224", siglip_gap(BASE, 16, 224)),
             ("vit_base_patch16_siglip_gap_256", siglip_gap(BASE, 16, 256)),
             ("vit_base_patch16_siglip_gap_384", siglip_gap(BASE, 16, 384)),
@@ -142,6 +154,7 @@ fn vit((embed_dim, depth, num_heads): Size, patch_size: i64, img: i64) -> VitCon
         depth,
         num_heads,
         mlp_ratio: 4.0,
+        swiglu_mlp: false,
         qkv_bias: true,
         init_values: None,
         class_token: true,
@@ -165,6 +178,11 @@ fn dinov2(size: Size) -> VitConfig {
 /// Darcet et al., "Vision Transformers Need Registers", arXiv 2309.16588.
 fn dinov2_reg4(size: Size) -> VitConfig {
     VitConfig { reg_tokens: 4, no_embed_class: true, ..dinov2(size) }
+}
+
+/// With gated perceptrons, 4096 wide beside as many gates in its giant.
+fn swiglu(config: VitConfig) -> VitConfig {
+    VitConfig { mlp_ratio: 2.66667 * 2.0, swiglu_mlp: true, ..config }
 }
 
 /// He et al., "Masked Autoencoders Are Scalable Vision Learners", arXiv 2111.06377: the encoder.

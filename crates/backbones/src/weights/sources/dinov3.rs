@@ -66,9 +66,18 @@ fn meta(tensors: Tensors) -> Result<Tensors> {
     Ok(finished(named))
 }
 
+/// Parts of names, and timm's; the last three are of gated perceptrons.
+const META: [(&str, &str); 6] = [
+    ("storage_tokens", "reg_token"),
+    ("ls1.gamma", "gamma_1"),
+    ("ls2.gamma", "gamma_2"),
+    ("mlp.w1.", "mlp.fc1_g."),
+    ("mlp.w2.", "mlp.fc1_x."),
+    ("mlp.w3.", "mlp.fc2."),
+];
+
 fn meta_name(name: &str) -> String {
-    let name = name.replace("storage_tokens", "reg_token");
-    name.replace("ls1.gamma", "gamma_1").replace("ls2.gamma", "gamma_2")
+    META.iter().fold(name.to_owned(), |name, (from, to)| name.replace(from, to))
 }
 
 /// The first and the last third; the key's is masked in training.

@@ -11,6 +11,7 @@ use crate::error::Result;
 pub const HUGGING_FACE_SWINV2: Source = Source {
     rename_one: Some(huggingface_swinv2_name),
     left_out: &["embeddings.mask_token"],
+    pads_before_roll: true,
     ..Source::new(
         "Hugging Face's Swin V2",
         &["attention.self.continuous_position_bias_mlp."],

@@ -46,7 +46,7 @@ const TOP: [(&str, &str); 6] = [
 const BLOCKS: [&str; 2] = ["encoder.layer.", "layers."];
 
 /// `mlp.fc1`, `mlp.fc2`, `norm1` and `norm2` have timm's names.
-const BLOCK: [(&str, &str); 16] = [
+const BLOCK: [(&str, &str); 18] = [
     ("attention.attention.query.", "attn.qkv.q."),
     ("attention.attention.key.", "attn.qkv.k."),
     ("attention.attention.value.", "attn.qkv.v."),
@@ -61,6 +61,8 @@ const BLOCK: [(&str, &str); 16] = [
     ("layernorm_after.", "norm2."),
     ("layer_scale1.lambda1", "ls1.gamma"),
     ("layer_scale2.lambda1", "ls2.gamma"),
+    ("mlp.weights_in.", "mlp.fc1."),
+    ("mlp.weights_out.", "mlp.fc2."),
     ("mlp.", "mlp."),
     ("norm", "norm"),
 ];

@@ -1,16 +1,21 @@
-//! DINOv2 with register tokens, in whose files `pos_embed` has an entry for the class token and
-//! none for registers.
+//! DINOv2 as its authors have it: with register tokens, `pos_embed` has an entry for the class token
+//! and none for registers; the matrices of gated perceptrons are `w12` and `w3`.
 
 use polyptych_tensor::{Tensor, Tensors};
 
 use crate::error::{Error, Result};
 
-/// DINOv2 as its authors publish it, `register_tokens`, in timm's layout.
+/// Matrices of gated perceptrons, and timm's names of them.
+const GATED: [(&str, &str); 2] = [(".mlp.w12.", ".mlp.fc1."), (".mlp.w3.", ".mlp.fc2.")];
+
+/// DINOv2 as its authors publish it, `register_tokens` and gated perceptrons, in timm's layout.
 ///
 /// # Errors
 /// A class token or positions that are absent or have other shapes.
-pub(super) fn dinov2_registers(tensors: Tensors) -> Result<Tensors> {
-    without_prefix_positions(tensors, "register_tokens")
+pub(super) fn dinov2(tensors: Tensors) -> Result<Tensors> {
+    let rename = |name: String| GATED.iter().fold(name, |name, (from, to)| name.replace(from, to));
+    let named = tensors.into_iter().map(|(name, tensor)| (rename(name), tensor)).collect();
+    without_prefix_positions(named, "register_tokens")
 }
 
 /// timm's layout (`no_embed_class`): registers, which are `name` here, are `reg_token`, the class
@@ -68,11 +73,11 @@ mod tests {
                 ("pos_embed".to_owned(), ones(positions)),
             ])
         };
-        let timm = dinov2_registers(file(&[1, 10, 2])).unwrap();
+        let timm = dinov2(file(&[1, 10, 2])).unwrap();
         assert!(timm.keys().eq(["cls_token", "pos_embed", "reg_token"]));
         assert_eq!(timm["pos_embed"].size(), [1, 9, 2]);
         assert_eq!(timm["cls_token"].double_value(&[0, 0, 1]), 2.0);
-        let message = dinov2_registers(file(&[10, 2])).unwrap_err().to_string();
+        let message = dinov2(file(&[10, 2])).unwrap_err().to_string();
         let expected = "pos_embed: expected [1, positions, dim] beside register tokens, found \
                         [10, 2]";
         assert_eq!(message, expected);

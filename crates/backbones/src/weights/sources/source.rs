@@ -24,6 +24,8 @@ pub struct Source {
     /// Whether all of its ViTs have their norms in front of attention and MLP, where timm has
     /// others with the same parameters.
     pub(crate) pre_norm_only: bool,
+    /// Whether its Swins pad a map to whole windows before they roll it, where timm rolls first.
+    pub(crate) pads_before_roll: bool,
     pub(super) rename: fn(Tensors) -> Result<Tensors>,
     /// The name of one tensor or factor in timm's words, where modules have other names than timm's.
     pub(super) rename_one: Option<fn(&str) -> String>,
@@ -46,6 +48,7 @@ impl Source {
             own_prefix: "",
             left_out: &[],
             pre_norm_only: false,
+            pads_before_roll: false,
             rename,
             rename_one: None,
             unusable_classifier: |_| None,

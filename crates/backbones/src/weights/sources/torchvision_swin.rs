@@ -7,6 +7,7 @@ use super::source::Source;
 
 /// TorchVision's Swin, first version.
 pub const TORCHVISION_SWIN: Source = Source {
+    pads_before_roll: true,
     block: Some(r"features\.\d+\.\d+\.attn\."),
     ..Source::new("TorchVision's Swin", &["features.1.0.attn.qkv.weight"], |t| {
         Ok(torchvision_swin(t))

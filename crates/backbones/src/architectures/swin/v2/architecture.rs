@@ -54,6 +54,10 @@ impl Architecture for SwinV2Config {
         Some(WINDOWS)
     }
 
+    fn note_rolled_first(&self) -> Option<String> {
+        self.plain().note_padded_shifts()
+    }
+
     fn norm_eps(&self) -> Option<f64> {
         Some(NORM_EPS)
     }

@@ -107,8 +107,9 @@ impl CosineAttention {
         let unit = |index: i64| {
             let of_heads = part(index).to_kind(Kind::Float).unflatten(-1, [self.heads, -1]);
             let squares = &of_heads * &of_heads;
-            let norm = (squares.mean_dim([-1i64].as_slice(), true, Kind::Float) * width).sqrt();
-            of_heads / norm.clamp_min(EPS)
+            let square = squares.mean_dim([-1i64].as_slice(), true, Kind::Float) * width;
+            // Keys of padding are zeros, where the root has no gradient.
+            of_heads / square.clamp_min(EPS * EPS).sqrt()
         };
         // Attention divides by the root of the width.
         let scale = self.logit_scale.to_kind(Kind::Float).clamp_max(100f64.ln()).exp();

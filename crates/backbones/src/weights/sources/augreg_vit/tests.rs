@@ -22,6 +22,7 @@ const CONFIG: VitConfig = VitConfig {
     depth: 2,
     num_heads: HEADS as i64,
     mlp_ratio: 1.5,
+    swiglu_mlp: false,
     qkv_bias: true,
     init_values: None,
     class_token: true,
