@@ -12,6 +12,7 @@ pub(crate) mod prompts;
 pub(crate) mod reweight;
 pub(crate) mod scale;
 pub(crate) mod slots;
+pub(crate) mod sources;
 pub(crate) mod svd;
 pub(crate) mod targets;
 pub(crate) mod tasks;

@@ -119,14 +119,26 @@ impl AdapterConfig {
     /// # Errors
     /// A method whose merged models have no such parts, a tensor that is absent.
     pub fn prune(&self, tasks: &[String], tensors: &Tensors) -> Result<(Self, Tensors)> {
-        let refused = || {
-            let able = names_where(|method| {
-                method.pruned(&["task".to_owned()], &Tensors::new()).is_some()
-            });
-            config("method", format!("one that prunes, {able}"), self.name())
-        };
+        let refused = || self.prunes_nothing();
         let Pruned { settings, tensors } = self.pruned(tasks, tensors).ok_or_else(refused)??;
         Ok((self.with(settings)?, tensors))
+    }
+
+    /// Whether [`AdapterConfig::prune`] has what to take away.
+    ///
+    /// # Errors
+    /// A method whose merged models have no such parts.
+    pub fn check_prunes(&self) -> Result<()> {
+        if self.has_unused_parts() { Ok(()) } else { Err(self.prunes_nothing()) }
+    }
+
+    fn has_unused_parts(&self) -> bool {
+        self.pruned(&["task".to_owned()], &Tensors::new()).is_some()
+    }
+
+    fn prunes_nothing(&self) -> Error {
+        let able = names_where(Self::has_unused_parts);
+        config("method", format!("one that prunes, {able}"), self.name())
     }
 
     /// The same method with other `settings`.

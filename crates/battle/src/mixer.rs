@@ -130,6 +130,22 @@ mod tests {
         assert_eq!(Vec::<f32>::try_from(found).unwrap(), [6.0, 9.0]);
     }
 
+    /// Five maps with biases: of what units see, to the rows, the shift, the output and the value.
+    #[test]
+    fn parameters_of_qmix_are_counted() {
+        let store = Store::new(Device::Cpu);
+        let _ = Mixer::new(&store.root(), MixerKind::Qmix).unwrap();
+        let count: usize = store.tensors().iter().map(|(_, t)| t.numel()).sum();
+        let (seen, state, hidden) = (2 * FEATURES, 32, 16);
+        let rows = hidden * 2 * state + hidden;
+        let of_state = 2 * (hidden * state + hidden) + (state + 1);
+        assert_eq!(count, (state * seen + state) + rows + of_state);
+        assert_eq!(count, 2_609);
+        let plain = Store::new(Device::Cpu);
+        let _ = Mixer::new(&plain.root(), MixerKind::Vdn).unwrap();
+        assert!(plain.tensors().is_empty());
+    }
+
     /// What raises a unit's value never lowers the team's, and the dead have no part in it.
     #[test]
     fn qmix_is_monotonic_for_teams_of_any_size() {

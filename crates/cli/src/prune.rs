@@ -1,11 +1,11 @@
 //! `polyptych prune`: a merged model without what no output depends on.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
-use polyptych_engine::{Cost, OpenRun, prune};
+use polyptych_engine::{Cost, OpenRun, PruneReport, prune};
 
 use crate::command::Subcommand;
 use crate::output::say;
@@ -26,10 +26,10 @@ pub(crate) struct Prune {
     #[arg(long)]
     best: bool,
     /// Images in the batch that is timed
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = PruneReport::IMAGES)]
     images: usize,
     /// Number of measured passes, after three warm-up passes
-    #[arg(long, default_value_t = 31)]
+    #[arg(long, default_value_t = PruneReport::PASSES)]
     passes: usize,
     /// Print JSON instead of lines
     #[arg(long)]
@@ -45,16 +45,21 @@ impl Subcommand for Prune {
             say!("{}", serde_json::to_string_pretty(&report)?);
             return Ok(ExitCode::SUCCESS);
         }
-        for (task, difference) in &report.differences {
-            say!("{task}: largest difference {difference} over {} images", report.probe_images);
-        }
-        say!("{} images, median of {} passes and quartiles", report.images, report.passes);
-        say!("{:<7} {:>14} {:>24} {:>12}", "", "numbers", "multiply-adds per image", "ms");
-        line("merged", &report.before);
-        line("pruned", &report.after);
-        say!("{}", out.display());
+        show(&report, &out);
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Prints what pruning did, and where the pruned model lies.
+pub(crate) fn show(report: &PruneReport, out: &Path) {
+    for (task, difference) in &report.differences {
+        say!("{task}: largest difference {difference} over {} images", report.probe_images);
+    }
+    say!("{} images, median of {} passes and quartiles", report.images, report.passes);
+    say!("{:<7} {:>14} {:>24} {:>12}", "", "numbers", "multiply-adds per image", "ms");
+    line("merged", &report.before);
+    line("pruned", &report.after);
+    say!("{}", out.display());
 }
 
 fn line(form: &str, cost: &Cost) {

@@ -111,9 +111,10 @@ fn show(name: &str) -> Result<()> {
 }
 
 fn list() -> Result<()> {
+    let width = SHIPPED.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
     for (name, text) in SHIPPED {
         let recipe = Recipe::parse(name, text, &[])?;
-        say!("{name:<16} {}", recipe.description);
+        say!("{name:<width$}  {}", recipe.description);
     }
     Ok(())
 }

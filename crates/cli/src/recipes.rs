@@ -131,6 +131,11 @@ mod tests {
             let recipe = resolve(&flags(name, &[], &[])).unwrap();
             assert_eq!(recipe.name, name);
             recipe.baselines.iter().for_each(|file| drop(shipped_baselines(file).unwrap()));
+            for row in &recipe.compare {
+                let other = recipe.compared(row).unwrap_or_else(|e| panic!("{name}: {e}")).0;
+                let alone = |task: String| drop(other.of_tasks(&[task]).unwrap());
+                other.task_names().into_iter().filter(|_| row.separate).for_each(alone);
+            }
         }
     }
 

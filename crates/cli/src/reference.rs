@@ -110,12 +110,12 @@ fn text(reference: &Reference, found: &Explained) -> String {
     lines.join("\n")
 }
 
-/// Type and default: `  number, needed`.
+/// Type and default: `  number; required`.
 fn facts(key: &Key) -> String {
     let default = match (&key.default, key.required) {
-        (_, true) => "needed".to_owned(),
+        (_, true) => "required".to_owned(),
         (Some(default), _) => format!("default {default}"),
-        (None, _) => "may be absent".to_owned(),
+        (None, _) => "optional".to_owned(),
     };
     let within = match key.within.as_slice() {
         [] => String::new(),

@@ -31,16 +31,42 @@ pub(crate) fn compare(
             );
         }
         let folder = path.join("compare").join(name.replace(' ', "_"));
-        let outcome = trained(ranks, other, baselines, &folder, stop)?;
-        match outcome.evaluation {
-            Some(evaluation) if outcome.finished => done.push((name, evaluation)),
-            _ => {
+        let evaluation = match row.separate {
+            true => separate(ranks, &other, &folder, stop)?,
+            false => finished(trained(ranks, other, baselines, &folder, stop)?),
+        };
+        match evaluation {
+            Some(evaluation) => done.push((name, evaluation)),
+            None => {
                 note!("stopped: the comparison with {name} is not finished");
                 return Ok(None);
             }
         }
     }
     Ok(Some(done))
+}
+
+/// Trains every task of a row alone, below `folder`: what all of them measured.
+fn separate(
+    ranks: &Ranks,
+    recipe: &Recipe,
+    folder: &Path,
+    stop: &Arc<AtomicBool>,
+) -> Result<Option<Evaluation>> {
+    let mut tasks = Vec::new();
+    for task in recipe.task_names() {
+        // Recorded baselines are those of all tasks.
+        let own = Recipe { baselines: None, ..recipe.of_tasks(std::slice::from_ref(&task))? };
+        match finished(trained(ranks, own, None, &folder.join(&task), stop)?) {
+            Some(evaluation) => tasks.extend(evaluation.tasks),
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(Evaluation { tasks, delta_m: None }))
+}
+
+fn finished(outcome: TrainOutcome) -> Option<Evaluation> {
+    outcome.evaluation.filter(|_| outcome.finished)
 }
 
 /// Trains a row's run: new, or that of an earlier call, whose steps and rates become those of

@@ -1,12 +1,14 @@
 //! How tasks fared from stage to stage, as people read it.
 
-use polyptych_engine::{Baselines, StageRow, StageTable};
+use std::collections::BTreeMap;
+
+use polyptych_engine::StageTable;
 
 use crate::table::{align, bare};
 
-/// The headline of every task behind every stage, what it has lost since it was learned, and, where
-/// `baselines` have it, what it gained by what was learned before.
-pub(crate) fn stages(found: &StageTable, baselines: Option<&Baselines>) -> String {
+/// The headline of every task behind every stage, what it has lost since it was learned, and what it
+/// gained by what was learned before over the headline of a run of the task `alone`.
+pub(crate) fn stages(found: &StageTable, alone: &BTreeMap<&str, f64>) -> String {
     let names = found.stages.iter().map(String::as_str);
     let head: Vec<&str> =
         ["task", "metric"].into_iter().chain(names).chain(["forgetting", "transfer"]).collect();
@@ -14,7 +16,8 @@ pub(crate) fn stages(found: &StageTable, baselines: Option<&Baselines>) -> Strin
     let number = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.3}"));
     for row in &found.tasks {
         let own = [row.task.clone(), row.metric.clone()];
-        let transfer = alone(row, baselines).and_then(|alone| row.forward_transfer(alone));
+        let alone = alone.get(row.task.as_str());
+        let transfer = alone.and_then(|alone| row.forward_transfer(*alone));
         let values = row.values.iter().copied().chain([row.forgetting(), transfer]).map(number);
         table.add_row(own.into_iter().chain(values));
     }
@@ -22,14 +25,10 @@ pub(crate) fn stages(found: &StageTable, baselines: Option<&Baselines>) -> Strin
     table.to_string()
 }
 
-fn alone(row: &StageRow, baselines: Option<&Baselines>) -> Option<f64> {
-    let known = &baselines?.single_task;
-    known.iter().find(|baseline| baseline.task == row.task).map(|baseline| baseline.value)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use polyptych_engine::StageRow;
 
     #[test]
     fn a_task_has_a_row_and_a_stage_a_column() {
@@ -42,7 +41,8 @@ mod tests {
         };
         let stages = vec!["first".into(), "second".into()];
         let tasks = vec![row("birds", values), row("cars", vec![None, Some(60.0)])];
-        let text = super::stages(&StageTable { stages, tasks }, None);
+        let alone = BTreeMap::from([("cars", 58.5)]);
+        let text = super::stages(&StageTable { stages, tasks }, &alone);
         let words =
             |line: &str| line.replace('|', " ").split_whitespace().collect::<Vec<_>>().join(" ");
         let lines: Vec<String> = text.lines().map(words).collect();
@@ -51,6 +51,6 @@ mod tests {
             "{text}"
         );
         assert!(lines.contains(&"birds top1 80.000 70.500 9.500 -".to_owned()), "{text}");
-        assert!(lines.contains(&"cars top1 - 60.000 - -".to_owned()), "{text}");
+        assert!(lines.contains(&"cars top1 - 60.000 - 1.500".to_owned()), "{text}");
     }
 }

@@ -9,8 +9,8 @@ use anyhow::Result;
 use polyptych_engine::{OpenStage, Ranks, Recipe, StageResult, StagedRun, TrainOutcome};
 
 use crate::output::{note, say};
-use crate::processes;
 use crate::trainer::{changed, introduce, prepared, train};
+use crate::{processes, prune};
 
 /// Trains what is left of the stages of `run`, with `overrides` of the first of them: the outcome of
 /// the one that ended last.
@@ -29,7 +29,10 @@ pub(crate) fn train_rest(
     loop {
         let outcome = train_stage(ranks, run, index, overrides, stop)?;
         if outcome.finished && run.next() == Some(index) {
-            run.finish_stage(ranks, index)?;
+            let report = run.finish_stage(ranks, index)?;
+            if let (Some(report), Some(pruned)) = (report, run.pruned()) {
+                prune::show(&report, &pruned);
+            }
         }
         if !outcome.finished || index == last {
             return Ok(outcome);
@@ -79,6 +82,7 @@ pub(crate) fn plan(recipe: &Recipe, size: usize, local_size: usize) -> Result<Ex
             match stage.result {
                 StageResult::Keep => "kept",
                 StageResult::Merge => "merged",
+                StageResult::Prune => "pruned",
                 StageResult::Drop => "dropped at the end",
             }
         );

@@ -48,7 +48,7 @@ pub use polyptych_metrics::ClassScore;
 pub use polyptych_synthetic::{CopyContents, write_copy};
 pub use polyptych_tensor::memory;
 pub use recipe::change::Change;
-pub use recipe::config::{BackboneRecipe, DataRecipe, Recipe, TaskRecipe, TrainRecipe};
+pub use recipe::config::{BackboneRecipe, DataRecipe, Recipe, TaskRecipe};
 pub use recipe::optimiser::OptimiserRecipe;
 pub use recipe::problems::closest;
 pub use recipe::propose::{Proposal, propose};
@@ -58,6 +58,7 @@ pub use recipe::runs::{
 };
 pub use recipe::source::SourceRecipe;
 pub use recipe::text::TextRecipe;
+pub use recipe::train::TrainRecipe;
 pub use recipe::tune::TuneRecipe;
 pub use recipe::union::UnionRecipe;
 pub use reference::backbones::BackboneInfo;

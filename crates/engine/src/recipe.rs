@@ -22,6 +22,7 @@ mod shared_decoder;
 pub(crate) mod source;
 mod stage;
 pub(crate) mod text;
+pub(crate) mod train;
 pub(crate) mod tune;
 pub(crate) mod union;
 mod validate;

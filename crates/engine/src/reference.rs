@@ -8,6 +8,8 @@ pub(crate) mod keys;
 mod links;
 pub(crate) mod metrics;
 pub(crate) mod parts;
+#[cfg(test)]
+mod tests;
 pub(crate) mod values;
 
 use polyptych_data::manifest_schema;

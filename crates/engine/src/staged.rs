@@ -2,9 +2,9 @@
 //!
 //! Every stage is a run of its own, in `stages/<name>` of the folder; the last one is the run itself,
 //! in the folder. `stages/stages.toml` has the whole recipe, `stages/done.json` the names of what is
-//! finished. A stage is finished once it is trained and, where it says so, merged; whatever a cut
-//! leaves undone is done again, and a stage that was cut goes on as any run does. So a run in stages
-//! that was cut is the same run, bit for bit on the CPU.
+//! finished. A stage is finished once it is trained and, where it says so, merged or pruned; whatever
+//! a cut leaves undone is done again, and a stage that was cut goes on as any run does. So a run in
+//! stages that was cut is the same run, bit for bit on the CPU.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -14,14 +14,14 @@ use polyptych_formats::file;
 use serde::{Deserialize, Serialize};
 
 use crate::error::io;
-use crate::recipe::runs::STAGES;
+use crate::recipe::runs::{PRUNED, STAGES};
 use crate::run::checkpoint::read_json;
 use crate::run::{BASELINES, MERGE, RECIPE, STAGED, lock, place, require_new};
 use crate::training::log::to_json;
 use crate::training::ranks::ByRank;
 use crate::{
-    Baselines, Change, Error, OpenRun, Preparation, Recipe, Result, StageRecipe, StageResult,
-    Trainer, merge,
+    Baselines, Change, Error, OpenRun, Preparation, PruneReport, Recipe, Result, StageRecipe,
+    StageResult, Trainer, merge, prune,
 };
 
 const DONE: &str = "done.json";
@@ -174,29 +174,41 @@ impl StagedRun {
     }
 
     /// Does with the stage at `index`, which is trained, what its recipe says, and notes that it is
-    /// finished. Its trainer is gone by then.
+    /// finished. Its trainer is gone by then. What pruning did, where the first process pruned now.
     ///
     /// # Errors
     /// A model that does not merge, or a folder that cannot be written.
-    pub fn finish_stage(&mut self, ranks: &Ranks, index: usize) -> Result<()> {
-        let done = if ranks.is_first() { self.finish(index) } else { Ok(()) };
-        ranks.heard(done)?;
+    pub fn finish_stage(&mut self, ranks: &Ranks, index: usize) -> Result<Option<PruneReport>> {
+        let done = if ranks.is_first() { self.finish(index) } else { Ok(None) };
+        let report = ranks.heard(done)?;
         ranks.barrier()?;
         self.done.stages.push(self.stage(index).name.clone());
-        Ok(())
+        Ok(report)
     }
 
-    fn finish(&self, index: usize) -> Result<()> {
-        let stage = self.stage(index);
-        if stage.result == StageResult::Merge {
-            merge_stage(&self.folder(index), &stage.folder(&self.path))?;
-        }
+    /// Where the pruned model of the run lies; nothing of a run that ends with another.
+    pub fn pruned(&self) -> Option<PathBuf> {
+        let prunes = |stage: &StageRecipe| stage.result == StageResult::Prune;
+        self.recipe.stage.last().filter(|stage| prunes(stage)).map(|_| self.path.join(PRUNED))
+    }
+
+    fn finish(&self, index: usize) -> Result<Option<PruneReport>> {
+        let (stage, folder) = (self.stage(index), self.folder(index));
+        let report = match stage.result {
+            StageResult::Merge => {
+                merge_stage(&folder, &stage.folder(&self.path))?;
+                None
+            }
+            StageResult::Prune => prune_stage(&folder, &folder.join(PRUNED))?,
+            StageResult::Keep | StageResult::Drop => None,
+        };
         if self.is_last(index) {
             self.drop_checkpoints()?;
         }
         let names = self.done.stages.iter().chain([&stage.name]).cloned().collect();
         let text = to_json(&Done { stages: names });
-        Ok(file::write_aside(&self.path.join(STAGES).join(DONE), text.as_bytes())?)
+        file::write_aside(&self.path.join(STAGES).join(DONE), text.as_bytes())?;
+        Ok(report)
     }
 
     fn drop_checkpoints(&self) -> Result<()> {
@@ -216,13 +228,30 @@ impl StagedRun {
 
 /// Merges the run in `folder` to `out`, unless that is done; what a cut has left there goes.
 fn merge_stage(folder: &Path, out: &Path) -> Result<()> {
-    if out.join(MERGE).exists() {
+    if is_whole(out)? {
         return Ok(());
+    }
+    merge(&OpenRun::open(folder, false, None)?, out, false).map(drop)
+}
+
+/// As [`merge_stage`], pruned too.
+fn prune_stage(folder: &Path, out: &Path) -> Result<Option<PruneReport>> {
+    if is_whole(out)? {
+        return Ok(None);
+    }
+    let run = OpenRun::open(folder, false, None)?;
+    prune(&run, out, PruneReport::IMAGES, PruneReport::PASSES).map(Some)
+}
+
+/// Whether `out` is a merged model; nothing is left of what is none.
+fn is_whole(out: &Path) -> Result<bool> {
+    if out.join(MERGE).exists() {
+        return Ok(true);
     }
     if out.exists() {
         std::fs::remove_dir_all(out).map_err(io(out))?;
     }
-    merge(&OpenRun::open(folder, false, None)?, out, false).map(drop)
+    Ok(false)
 }
 
 /// The folders of all stages of the run in `path` that have begun, in their order, `path` last; `path`

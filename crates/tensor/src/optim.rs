@@ -10,6 +10,6 @@ mod sgd;
 pub use adamw::{AdamW, AdamWConfig};
 pub use adatask::{AdaTask, AdaTaskConfig};
 pub use clip::{clip_factor, clip_grad_norm};
-pub use group::{Group, decay_groups};
+pub use group::{Group, decay_groups, scale_groups};
 pub use optimiser::{Optimiser, TaskGradients};
 pub use sgd::{Sgd, SgdConfig};

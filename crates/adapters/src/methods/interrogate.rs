@@ -10,8 +10,9 @@
 //!
 //! `alpha_t` and `beta_t` are `[out]`: one number for every channel. Gates are 0 or 1 in all passes,
 //! and `alpha` gets the gradient of its sigmoid. `tau` is the part of the channels that a task may
-//! have for itself, mean over all layers; less is free. From `harden_at` of the run gates are
-//! constants. The paper trains two whole networks; what is trained here are factors beside one.
+//! have for itself, mean over all layers; less is free. `alpha` is `alpha_lr_scale` times a parameter.
+//! From `harden_at` of the run gates are constants; from 0 on, those of the run that it begins with.
+//! The paper trains two whole networks; what is trained here are factors beside one.
 //!
 //! All tasks have streams through the whole trunk, beside the one that they share.
 
@@ -84,7 +85,7 @@ struct InterroGate {
     form: Form,
     /// Whether gates are constants.
     hardened: Rc<Cell<bool>>,
-    /// `alpha` of every task in every layer, by the layer's name.
+    /// Parameters of `alpha` of every task in every layer, by the layer's name.
     alphas: RefCell<Vec<(String, Vec<Tensor>)>>,
     /// Multiply-adds of merged layers.
     counted: Rc<Cell<u64>>,
@@ -93,6 +94,23 @@ struct InterroGate {
 impl InterroGate {
     fn is_adapted(site: &Site) -> bool {
         site.is_projection() && site.kind != SiteKind::Reduction
+    }
+
+    /// A number for every channel of every task that `alpha` is `alpha_lr_scale` times of: parameters,
+    /// or buffers where no step moves gates.
+    fn alpha(&self, scope: &Scope, out: i64) -> TensorResult<Vec<Tensor>> {
+        let InterroGateConfig { alpha_init, alpha_std, alpha_lr_scale, .. } = self.config;
+        let (scope, init) = (scope.pp("interro_alpha"), Init::Normal(alpha_std / alpha_lr_scale));
+        let make = |task: &String| match self.config.harden_at > 0.0 {
+            true => scope.param(task, &[out], init),
+            false => scope.buffer(task, &[out], init),
+        };
+        let alpha = self.tasks.iter().map(make).collect::<TensorResult<Vec<_>>>()?;
+        for alpha in &alpha {
+            let mean = alpha_init / alpha_lr_scale;
+            let _ = no_grad(|| alpha.shallow_clone().g_add_scalar_(mean));
+        }
+        Ok(alpha)
     }
 
     /// One parameter for every task.
@@ -115,15 +133,12 @@ impl InterroGate {
             let shares = shares.then(|| zeros("interro_share")).transpose()?;
             return Ok(Gates::Merged { open, shares });
         }
-        let InterroGateConfig { alpha_init, alpha_std, .. } = self.config;
-        let alpha = self.by_task(scope, "interro_alpha", out, Init::Normal(alpha_std))?;
-        for alpha in &alpha {
-            let _ = no_grad(|| alpha.shallow_clone().g_add_scalar_(alpha_init));
-        }
+        let alpha = self.alpha(scope, out)?;
         let own = alpha.iter().map(Tensor::shallow_clone).collect();
         self.alphas.borrow_mut().push((site.path.clone(), own));
         let beta = shares.then(|| zeros("interro_beta")).transpose()?;
-        Ok(Gates::Trained { alpha, beta, hardened: self.hardened.clone() })
+        let (hardened, alpha_lr_scale) = (self.hardened.clone(), self.config.alpha_lr_scale);
+        Ok(Gates::Trained { alpha, alpha_lr_scale, beta, hardened })
     }
 
     /// The layer that is left at `site`.
@@ -210,7 +225,7 @@ impl Plan for InterroGate {
         }
         let excess = |(index, task): (usize, &String)| {
             let own: Vec<&Tensor> = layers.iter().map(|(_, layer)| &layer[index]).collect();
-            excess(&own, self.config.tau(task))
+            excess(&own, self.config.alpha_lr_scale, self.config.tau(task))
         };
         let terms: Vec<Tensor> = self.tasks.iter().enumerate().map(excess).collect();
         Some(Tensor::stack(&terms, 0).mean(None::<Kind>) * lambda)
@@ -241,7 +256,8 @@ mod tests {
             (json!({"task_r": 0}), "task_r: expected at least 1, found 0"),
             (json!({"alpha_std": -1.0}), "alpha_std: expected at least 0, found -1"),
             (json!({"tau": 0.0}), "tau: expected above 0 and at most 1, found 0"),
-            (json!({"harden_at": 2.0}), "harden_at: expected above 0 and at most 1, found 2"),
+            (json!({"harden_at": 2.0}), "harden_at: expected at least 0 and at most 1, found 2"),
+            (json!({"alpha_lr_scale": 0.0}), "alpha_lr_scale: expected a positive number, found 0"),
             (
                 json!({"tau_per_task": {"sal": 0.0}}),
                 "tau_per_task.sal: expected above 0 and at most 1, found 0",

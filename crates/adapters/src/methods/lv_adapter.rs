@@ -10,8 +10,8 @@
 //!
 //! `v^t` are prompts that the task learns. `W_2`, `W_o` and `W_c` start at 0, so that the model starts
 //! as the plain backbone. The form of `A` is our reading; a task without classes has its own name in
-//! their place. The paper's schedule, adapting before all is fine-tuned, is not part of the method: a
-//! second recipe starts from the first one's run by `backbone.weights`.
+//! their place. The paper's schedule, adapting before all is fine-tuned, is not part of the method:
+//! stages of a recipe are, the second with `backbone.unfreeze`.
 
 mod language;
 mod linear;

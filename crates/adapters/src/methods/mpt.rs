@@ -10,21 +10,25 @@
 //! Prompts that are `own` are free numbers of each task. `lora_r` puts low-rank factors beside `qkv`,
 //! `proj`, `fc1` and `fc2`, which all tasks share.
 //!
-//! A target task begins with the `P` of a run of source tasks and the means of their factors
-//! (`prompt_tuning_init`). Teachers of single tasks are `[distil]` of a recipe. Every task has a stream
-//! of its own.
+//! A target task begins with `P (.) mean_t (u_t v_t)` of a run of source tasks, in place of `P`
+//! (`prompt_tuning_init`): the mean of products has a higher rank than a product, and so is no `u v`.
+//! Teachers of single tasks are `[distil]` of a recipe. Every task has a stream of its own.
 
-use std::collections::BTreeMap;
+mod target;
+
 use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::{
-    Activations, Init, Kind, Linear, Parameter, Plain, Plan, Projection, Prompts,
-    Result as TensorResult, Scope, Site, SiteKind, Tensor, Tensors,
+    Activations, Init, Linear, Parameter, Plain, Plan, Projection, Prompts, Result as TensorResult,
+    Scope, Site, SiteKind, Tensor, Tensors,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+
+pub use target::PromptTuningInit;
+use target::target;
 
 use crate::blocks::low_rank::{LowRank, LowRankInit};
 use crate::blocks::prompts::{UNMERGEABLE, check_place};
@@ -41,16 +45,6 @@ pub enum TaskPrompt {
     Product,
     /// Numbers of the task's own.
     Own,
-}
-
-/// What a target task begins with, in PEFT's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum PromptTuningInit {
-    /// The shared prompt, and the means of the sources' factors, of `u` and of `v` apart.
-    AverageSourceTasks,
-    /// The shared prompt alone.
-    OnlySourceShared,
 }
 
 /// Configuration of MPT.
@@ -145,31 +139,9 @@ impl Method for MptConfig {
             "lora_r": self.lora_r,
             "lora_scale": self.lora_scale,
         });
-        let take = move |run: &Tensors, _: usize, tasks: &[String]| Ok(target(run, tasks, init));
+        let take = move |run: &Tensors, _: usize, _: &[String]| target(run, init);
         Some(Sources { count: 1, adapter, take: Box::new(take) })
     }
-}
-
-/// What target `tasks` begin with, of the parameters of source tasks in `run`.
-fn target(run: &Tensors, tasks: &[String], init: PromptTuningInit) -> Tensors {
-    let mut begun = Tensors::new();
-    let mut factors: BTreeMap<String, Vec<Tensor>> = BTreeMap::new();
-    for (name, tensor) in run {
-        match name.rsplit_once('.') {
-            Some((site, _)) if site.ends_with("mpt_u") || site.ends_with("mpt_v") => {
-                factors.entry(site.to_owned()).or_default().push(tensor.shallow_clone());
-            }
-            _ => drop(begun.insert(name.clone(), tensor.shallow_clone())),
-        }
-    }
-    if init == PromptTuningInit::AverageSourceTasks {
-        for (site, sources) in factors {
-            let mean = Tensor::stack(&sources, 0).mean_dim([0i64].as_slice(), false, Kind::Float);
-            let all = tasks.iter().map(|task| (format!("{site}.{task}"), mean.shallow_clone()));
-            begun.extend(all);
-        }
-    }
-    begun
 }
 
 #[derive(Debug)]
@@ -311,22 +283,6 @@ mod tests {
         for (image, expected) in [expected, expected, [1.0, 2.0, 3.0, 4.0]].iter().enumerate() {
             assert_eq!(found.get(image as i64), of(expected, 2), "{image}");
         }
-    }
-
-    #[test]
-    fn a_target_begins_with_means_of_the_sources() {
-        let of = |values: &[f32]| Tensor::from_slice(values);
-        let run = Tensors::from([
-            ("blocks.0.mpt_prompt".to_owned(), of(&[7.0])),
-            ("blocks.0.mpt_u.depth".to_owned(), of(&[1.0, 4.0])),
-            ("blocks.0.mpt_u.edge".to_owned(), of(&[3.0, 0.0])),
-        ]);
-        let tasks = ["sal".to_owned()];
-        let found = target(&run, &tasks, PromptTuningInit::AverageSourceTasks);
-        assert_eq!(found["blocks.0.mpt_prompt"], of(&[7.0]));
-        assert_eq!(found["blocks.0.mpt_u.sal"], of(&[2.0, 2.0]));
-        let found = target(&run, &tasks, PromptTuningInit::OnlySourceShared);
-        assert_eq!(found.keys().collect::<Vec<_>>(), ["blocks.0.mpt_prompt"]);
     }
 
     #[test]

@@ -21,15 +21,15 @@ use polyptych_kernels::linear;
 use polyptych_registry::Part;
 use polyptych_tensor::{
     Activations, Init, Linear, Plain, Plan, Projection, Result as TensorResult, Scope, Site,
-    Tensor, Tensors, cast, dropout, no_grad,
+    Tensor, cast, dropout, no_grad,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use crate::blocks::activation::{InitWeights, NonLinearity, UNMERGEABLE};
 use crate::blocks::bottleneck::BottleneckOptions;
 use crate::blocks::kronecker::backbone_of;
+use crate::blocks::sources::{Adapter, place, settings, take};
 use crate::error::{Result, config};
 use crate::method::{Form, Method, Sources};
 
@@ -135,32 +135,12 @@ impl Method for ScaLearnConfig {
     }
 
     fn sources(&self) -> Option<Sources> {
-        let adapter = json!({
-            "method": "adapter",
-            "mh_adapter": self.mh_adapter,
-            "output_adapter": self.output_adapter,
-            "reduction_factor": self.reduction_factor,
-            "non_linearity": self.non_linearity,
-        });
         Some(Sources {
             count: self.sources,
-            adapter,
-            take: Box::new(|run, index, _| take(run, index)),
+            adapter: settings(&self.options()),
+            take: Box::new(|run, index, _| Ok(take(Self::NAME, run, index))),
         })
     }
-}
-
-/// The adapters of `run` under the names that the source at `index` has here.
-fn take(run: &Tensors, index: usize) -> Result<Tensors> {
-    let renamed = run.iter().filter_map(|(name, tensor)| {
-        let (site, own) = name.split_once("adapter_")?;
-        Some((format!("{site}{}.adapter_{own}", source(index)), tensor.shallow_clone()))
-    });
-    Ok(renamed.collect())
-}
-
-fn source(index: usize) -> String {
-    format!("scalearn_source.{index}")
 }
 
 #[derive(Debug)]
@@ -200,7 +180,7 @@ impl Plan for ScaLearn {
             return Ok(Box::new(Plain(base)));
         }
         let shape = [site.out_features, options.width(site.out_features)];
-        let one = |index| Source::new(&scope.pp(source(index)), shape);
+        let one = |index| Adapter::source(&scope.pp(place(ScaLearnConfig::NAME, index)), shape);
         let sources = (0..self.0.sources).map(one).collect::<TensorResult<_>>()?;
         let omega = self.omega(scope, site)?;
         let (non_linearity, dropout) = (self.0.non_linearity, self.0.dropout);
@@ -212,34 +192,10 @@ impl Plan for ScaLearn {
     }
 }
 
-/// The adapter of a finished run, as PyTorch stores two linear maps; until it is read, random.
-#[derive(Debug)]
-struct Source {
-    /// `[n, d]`.
-    down: Tensor,
-    down_bias: Tensor,
-    /// `[d, n]`.
-    up: Tensor,
-    up_bias: Tensor,
-}
-
-impl Source {
-    fn new(scope: &Scope, [dim, width]: [i64; 2]) -> TensorResult<Self> {
-        let (down, up) = (scope.pp("adapter_down"), scope.pp("adapter_up"));
-        let [wide, narrow] = [dim, width].map(Init::fan_in);
-        Ok(Self {
-            down: down.buffer("weight", &[width, dim], wide)?,
-            down_bias: down.buffer("bias", &[width], wide)?,
-            up: up.buffer("weight", &[dim, width], narrow)?,
-            up_bias: up.buffer("bias", &[dim], narrow)?,
-        })
-    }
-}
-
 #[derive(Debug)]
 struct Composed {
     base: Linear,
-    sources: Vec<Source>,
+    sources: Vec<Adapter>,
     omega: Tensor,
     non_linearity: NonLinearity,
     dropout: f64,
@@ -250,7 +206,7 @@ impl Composed {
     /// bottleneck.
     fn sum(&self, y: &Tensor, omega: &Tensor) -> Tensor {
         let kind = y.kind();
-        let cat = |of: fn(&Source) -> &Tensor| {
+        let cat = |of: fn(&Adapter) -> &Tensor| {
             let all: Vec<Tensor> =
                 self.sources.iter().map(|source| cast(of(source), kind)).collect();
             Tensor::cat(&all, 0)
@@ -286,14 +242,15 @@ mod tests {
 
     fn composed(omega: &[f32], dim: i64) -> Composed {
         let store = Store::new(Device::Cpu);
-        let source = |index| Source::new(&store.root().pp(source(index)), [dim, 3]).unwrap();
+        let source =
+            |index| Adapter::source(&store.root().pp(place("scalearn", index)), [dim, 3]).unwrap();
         let omega = Tensor::from_slice(omega).view([2, -1]).set_requires_grad(true);
         let base = Linear::new(&store.root(), dim, dim, true).unwrap();
         let sources = vec![source(0), source(1)];
         Composed { base, sources, omega, non_linearity: NonLinearity::Relu, dropout: 0.3 }
     }
 
-    fn adapter(source: &Source, y: &Tensor) -> Tensor {
+    fn adapter(source: &Adapter, y: &Tensor) -> Tensor {
         let hidden = linear(y, &source.down, Some(&source.down_bias)).relu();
         linear(&hidden, &source.up, Some(&source.up_bias))
     }

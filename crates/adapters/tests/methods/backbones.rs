@@ -97,8 +97,9 @@ fn methods() -> Vec<(String, AdapterConfig)> {
         json!({"method": "lora", "r": 2, "target_modules": ["q", "v", "q_proj", "kv", "fc1"]});
     let examples = AdapterConfig::examples().into_iter();
     let named = examples.map(|config| (config.name().to_owned(), config));
-    let loras = [("lora, all", all), ("lora, parts", parts)];
-    named.chain(loras.map(|(name, fields)| (name.to_owned(), adapter(fields)))).collect()
+    let mixed = json!({"method": "attempt", "mix": "adapters", "temperature": 1.0});
+    let more = [("lora, all", all), ("lora, parts", parts), ("attempt, adapters", mixed)];
+    named.chain(more.map(|(name, fields)| (name.to_owned(), adapter(fields)))).collect()
 }
 
 /// The streams of all tasks and levels.
@@ -167,7 +168,7 @@ fn every_method_starts_plain_and_merges_or_is_refused_by_name() {
             };
             // Every token attends to prompts, and what finished runs know counts, from the first
             // step on.
-            if !["vpt", "mpt", "attempt", "scalearn"].contains(&method.as_str()) {
+            if !["vpt", "mpt", "attempt", "scalearn"].contains(&config.name()) {
                 starts_plain(&format!("{what}, start"), &backbone, &built);
             }
             if built.plan.unmergeable().is_none() {

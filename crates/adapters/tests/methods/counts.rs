@@ -107,6 +107,12 @@ fn what_composes_runs_counts_as_its_equations() {
     // A prompt of each task; two matrices without biases and a norm for all of them.
     let attempt = json!({"method": "attempt", "sources": s, "num_tokens": 10});
     assert_eq!(trainable(attempt), TASKS.len() as i64 * 10 * 96 + 2 * 100 * 96 + 2 * 96);
+    // Of adapters, one for each task and layer, two matrices with biases; for layers of one width the
+    // two matrices and the norm.
+    let mixed =
+        json!({"method": "attempt", "mix": "adapters", "sources": s, "reduction_factor": 8});
+    let own = 2 * SQUARES / 8 + WIDTHS / 8 + WIDTHS;
+    assert_eq!(trainable(mixed), TASKS.len() as i64 * own + (2 * 100 + 2) * stages);
     // A shared prompt, and factors of each task.
     let mpt = json!({"method": "mpt", "num_tokens": 10});
     assert_eq!(trainable(mpt), 10 * 96 + TASKS.len() as i64 * (10 + 96));

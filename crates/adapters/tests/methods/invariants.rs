@@ -411,6 +411,8 @@ fn parting() -> Vec<Case> {
     );
     let reason = "prompts are tokens among an image's, and no weight can hold them";
     let shared = adapter(json!({"method": "scalearn", "sources": 3, "variant": "plus_plus"}));
+    let mixed = json!({"method": "attempt", "mix": "adapters", "sources": 3, "reduction_factor": 4, "temperature": 1.0, "non_linearity": "gelu"});
+    let every_image = "every image has shares of its own in the adapters, which no weight can hold";
     let not_linear = "the bottlenecks are not linear, so that no weight can hold them";
     vec![
         Case {
@@ -418,6 +420,16 @@ fn parting() -> Vec<Case> {
             unmergeable: Some(not_linear.into()),
             never_plain: true,
             ..Case::new("scalearn++", shared, &["scalearn_omega_*"])
+        },
+        Case {
+            remain: &["*attempt_*"],
+            unmergeable: Some(every_image.into()),
+            never_plain: true,
+            ..Case::new(
+                "attempt, adapters",
+                adapter(mixed),
+                &["*.attempt_adapters.*", "attempt_G.*"],
+            )
         },
         Case {
             made: &["*.progressive_tasks.*"],

@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Mapping, Union
+from typing import Any, Callable, Mapping, Union
 
 import numpy
 import torch
@@ -24,13 +24,16 @@ class Task:
 
     name: str
     kind: str
-    """`semseg`, `human_parts`, `sal`, `normals`, `depth`, `edge`, `classification` or `tags`."""
+    """`semseg`, `human_parts`, `sal`, `normals`, `depth`, `edge`, `classification`, `tags`,
+    `retrieval` or `modified_retrieval`."""
     classes: list[str] = field(default_factory=list)
     """Names by class index; empty where the kind has no classes."""
     palette: list[list[int]] = field(default_factory=list)
     """One RGB colour per class, or none."""
     values: str = ""
-    """What the numbers of `postprocess` are, such as `class index` or `metres`."""
+    """What the numbers of `postprocess` are, such as `class index` or `depth`."""
+    units: str = ""
+    """The unit of these numbers, such as `m`; empty where they have none."""
 
 
 class Model(torch.nn.Module):
@@ -63,8 +66,8 @@ class Model(torch.nn.Module):
     ) -> dict[str, torch.Tensor]:
         """Maps `[batch, channels, height, width]` at `size`, height and width, by task.
 
-        Class indices, probabilities, unit vectors or metres, as `tasks[name].values` says. Tasks
-        of whole images keep `[batch, classes]`.
+        Class indices, probabilities, unit vectors or depth, as `tasks[name].values` and `units`
+        say. Tasks of whole images keep `[batch, classes]`, and retrieval `[batch, embed_dim]`.
         """
         return {name: _mapped(raw[name], how, size) for name, how in self._outputs.items()}
 
@@ -111,8 +114,14 @@ def _read(file: Path, device: str | torch.device) -> Model:
 
 
 def _task(name: str, spec: Mapping[str, Any]) -> Task:
-    classes, palette = spec.get("classes", []), spec.get("palette", [])
-    return Task(name, spec["kind"], classes, palette, spec["output"].get("values", ""))
+    classes, palette, output = spec.get("classes", []), spec.get("palette", []), spec["output"]
+    if output["activation"] not in _ACTIVATIONS:
+        raise ValueError(
+            f"tasks.{name}.output.activation: expected one of {', '.join(_ACTIVATIONS)},"
+            f" found {output['activation']}; install the polyptych that wrote this file"
+        )
+    values, units = output.get("values", ""), output.get("units", "")
+    return Task(name, spec["kind"], classes, palette, values, units)
 
 
 def _opened(image: Photograph) -> Image.Image:
@@ -125,11 +134,13 @@ def _opened(image: Photograph) -> Image.Image:
 def _mapped(raw: torch.Tensor, how: Mapping[str, Any], size: tuple[int, int]) -> torch.Tensor:
     if how["resize"]:
         raw = torch.nn.functional.interpolate(raw, size, mode="bilinear", align_corners=False)
-    name = how["activation"]
-    if name == "argmax":
-        return raw.argmax(1, keepdim=True)
-    if name == "sigmoid":
-        return raw.sigmoid()
-    if name == "unit_length":
-        return raw / (raw.square().sum(1, keepdim=True).sqrt() + how["eps"])
-    return raw.clamp_min(how["min"]) if name == "clamp_min" else raw
+    return _ACTIVATIONS[how["activation"]](raw, how)
+
+
+_ACTIVATIONS: dict[str, Callable[[torch.Tensor, Mapping[str, Any]], torch.Tensor]] = {
+    "argmax": lambda raw, how: raw.argmax(1, keepdim=True),
+    "sigmoid": lambda raw, how: raw.sigmoid(),
+    "unit_length": lambda raw, how: raw / (raw.square().sum(1, keepdim=True).sqrt() + how["eps"]),
+    "clamp_min": lambda raw, how: raw.clamp_min(how["min"]),
+    "none": lambda raw, how: raw,
+}

@@ -2,6 +2,7 @@
 `POLYPTYCH_PHOTOGRAPH` a PNG; without them only what needs no program is tested."""
 
 import json
+import math
 import os
 import subprocess
 
@@ -26,14 +27,20 @@ SETTINGS = {
                 "activation": "clamp_min",
                 "min": 0.0,
                 "resize": {"mode": "bilinear"},
-                "values": "metres",
+                "values": "depth",
+                "units": "m",
             },
         },
         "semseg": {
             "kind": "semseg",
             "classes": ["a", "b", "c"],
             "palette": [[0, 0, 0], [1, 1, 1], [2, 2, 2]],
-            "output": {"activation": "argmax", "resize": {"mode": "bilinear"}},
+            "output": {
+                "activation": "argmax",
+                "axis": 1,
+                "resize": {"mode": "bilinear"},
+                "values": "class index",
+            },
         },
     },
 }
@@ -52,13 +59,43 @@ def test_a_photograph_becomes_maps_of_its_own_size(exported):
     assert isinstance(model, torch.nn.Module) and model.size == (4, 6)
     assert list(model.tasks) == ["depth", "semseg"]
     assert model.tasks["semseg"].classes == ["a", "b", "c"]
-    assert model.tasks["depth"].values == "metres"
+    depth, semseg = model.tasks["depth"], model.tasks["semseg"]
+    assert (depth.values, depth.units) == ("depth", "m")
+    assert (semseg.values, semseg.units) == ("class index", "")
     image = Image.new("RGB", (12, 8), (255, 0, 0))
     assert model.preprocess(image).shape == (1, 3, 4, 6)
     assert torch.allclose(model.preprocess(image)[0, :, 0, 0], torch.tensor([2.0, -2.0, -2.0]))
     maps = polyptych.predict(model, image)
     assert maps["semseg"].shape == (1, 8, 12) and not maps["semseg"].any()
     assert maps["depth"].shape == (1, 8, 12) and torch.allclose(maps["depth"], torch.ones(1, 8, 12))
+
+
+def test_activations_are_those_of_the_formulas():
+    raw = torch.tensor([[3.0, -4.0]]).view(1, 2, 1, 1)
+    outputs = {
+        "argmax": ({}, [0]),
+        "sigmoid": ({}, [1 / (1 + math.exp(-3)), 1 / (1 + math.exp(4))]),
+        "unit_length": ({"eps": 0.0}, [0.6, -0.8]),
+        "clamp_min": ({"min": 1.0}, [3.0, 1.0]),
+        "none": ({}, [3.0, -4.0]),
+    }
+    tasks = {
+        name: {"kind": "toy", "output": {"activation": name, "resize": None, **numbers}}
+        for name, (numbers, _) in outputs.items()
+    }
+    model = polyptych.Model(Toy(), {**SETTINGS, "tasks": tasks})
+    maps = model.postprocess({name: raw for name in outputs}, (1, 1))
+    for name, (_, expected) in outputs.items():
+        assert maps[name].flatten().tolist() == pytest.approx(expected), name
+
+
+def test_an_activation_of_another_version_is_refused(exported):
+    settings = json.loads(json.dumps(SETTINGS))
+    settings["tasks"]["depth"]["output"]["activation"] = "exp"
+    exported.with_name("model.pt.json").write_text(json.dumps(settings))
+    expected = "tasks.depth.output.activation: expected one of argmax, .*, found exp"
+    with pytest.raises(ValueError, match=expected):
+        polyptych.load(exported)
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path):
@@ -75,7 +112,7 @@ def test_the_numbers_are_those_of_the_program(tmp_path):
     run, photograph = os.environ["POLYPTYCH_RUN"], os.environ["POLYPTYCH_PHOTOGRAPH"]
     maps = polyptych.load(run).predict(photograph)
     words = ["predict", run, photograph, "--raw", "--out", str(tmp_path)]
-    subprocess.run(["polyptych", "-q", *words], check=True)
+    subprocess.run([polyptych.program(), "-q", *words], check=True)
     from safetensors.numpy import load_file
 
     (file,) = tmp_path.glob("*.safetensors")

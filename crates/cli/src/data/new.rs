@@ -57,11 +57,12 @@ impl Subcommand for New {
         };
         let picture = flags.sheet.clone().unwrap_or_else(|| manifest.with_extension("png"));
         let drawn = contact_sheet(&sheet).context(
-            "the inferred manifest does not fit everywhere, `polyptych data check` tells where",
+            "the inferred manifest does not fit all files; `polyptych data check` lists where",
         )?;
         drawn.save(&picture).with_context(|| picture.display().to_string())?;
         say!("{}", picture.display());
-        say!("check both files, then run: polyptych data check {} --root DIR", manifest.display());
+        let (file, root) = (manifest.display(), folder.display());
+        say!("check both files, then run: polyptych data check {file} --root {root}");
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -45,7 +45,7 @@ fn tasks_are_stored_as_differences_and_drawn_layer_by_layer() {
     let message = playground.refused(&["merge", file]);
     assert!(message.contains("name a file of its backbone by --weights"), "{message}");
     let message = playground.refused(&["merge", "run", "--weights", "x"]);
-    assert!(message.contains("--weights: expected none beside a run"), "{message}");
+    assert!(message.contains("--weights: expected none with a run"), "{message}");
     playground.succeed(&["merge", "run"]);
     let weights = "run/merged/backbone.safetensors";
     let message = playground.refused(&["merge", file, "--weights", weights]);
@@ -113,6 +113,9 @@ fn recipes_are_listed_shown_copied_and_counted() {
     let playground = Playground::new();
     let list = playground.succeed(&["recipe", "list"]);
     assert!(list.lines().count() >= 5 && list.starts_with("quickstart "), "{list}");
+    let column = |line: &str| line.find("  ").map(|at| line.len() - line[at..].trim_start().len());
+    let columns: std::collections::BTreeSet<_> = list.lines().map(column).collect();
+    assert_eq!(columns.len(), 1, "{list}");
     let text = playground.succeed(&["recipe", "show", "quickstart"]);
     playground.succeed(&["recipe", "copy", "quickstart", "mine.toml"]);
     assert_eq!(std::fs::read_to_string(playground.path("mine.toml")).unwrap(), text);
@@ -181,7 +184,7 @@ fn the_program_lists_what_recipes_can_name_and_explains_keys() {
         assert!(lines.lines().all(|line| line.split("  ").count() > 1), "{lines}");
     }
     let lr = playground.succeed(&["recipe", "explain", "train.lr"]);
-    assert_eq!(lr, "train.lr (recipe)\n  number; needed\n  Base learning rate.\n");
+    assert_eq!(lr, "train.lr (recipe)\n  number; required\n  Base learning rate.\n");
     let r = playground.succeed(&["recipe", "explain", "adapter.r"]);
     assert!(r.contains("adapter.r (adapter method lora)\n"), "{r}");
     let message = playground.refused(&["recipe", "explain", "train.lrr"]);
@@ -359,4 +362,22 @@ fn float16_without_a_gpu_is_noted_to_be_slow() {
     let output = playground.run(&[&args[..], &cpu].concat());
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success() && said.contains("fp16 is slow without a GPU"), "{said}");
+}
+
+/// The first stage is the run of the task alone, so nothing is transferred to it.
+#[test]
+fn transfer_is_measured_against_tasks_alone() {
+    let playground = Playground::new();
+    let stages = "stage=[{ name = \"first\" }, { name = \"second\", set = [\"seed=5\"] }]";
+    let alone = "compare=[{ name = \"each task alone\", set = [\"stage=[]\"], separate = true, closing = true }]";
+    let args = ["train", "recipe.toml", "--out", "run", "--set", stages, "--set", alone];
+    let said = playground.succeed(&args);
+    assert!(playground.path("run/compare/each_task_alone/semseg/evaluation.json").exists());
+    let table: Vec<&str> = said.lines().skip_while(|line| !line.contains("forgetting")).collect();
+    let row = table.iter().find(|line| line.contains("semseg")).unwrap();
+    let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+    let number = |cell: &str| cell.parse::<f64>().unwrap();
+    assert_eq!(cells[cells.len() - 2], "0.000", "{said}");
+    let lost = number(cells[3]) - number(cells[4]);
+    assert!((number(cells[5]) - lost).abs() <= 2e-3, "{said}");
 }

@@ -201,6 +201,8 @@ fn a_folder_of_ones_own_gets_a_manifest_and_a_picture() {
     let checkout = Checkout::with(&["cityscapes"]);
     let said = checkout.succeed(&["data", "new", "data/cityscapes", "--out", "mine.toml"]);
     assert!(said.starts_with("mine.toml\n") && said.contains("\nmine.png\n"), "{said}");
+    let next = "then run: polyptych data check mine.toml --root data/cityscapes\n";
+    assert!(said.ends_with(next), "{said}");
     let args = ["data", "check", "mine.toml", "--root", "data/cityscapes"];
     let check = checkout.succeed(&args);
     assert!(check.ends_with("\nsamples: train 7, val 5; problems: 0\n"), "{check}");
@@ -211,4 +213,32 @@ fn a_folder_of_ones_own_gets_a_manifest_and_a_picture() {
     let output = crate::common::program(checkout.0.path()).args(again).output().unwrap();
     let message = String::from_utf8(output.stderr).unwrap();
     assert_eq!(message, "error: mine.toml: expected a new file, found one that exists\n");
+}
+
+/// Three of eight masks are cut off: the samples that are drawn have one of them.
+#[test]
+fn a_manifest_that_does_not_fit_names_what_lists_where() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join("mine").join(name);
+    fs::create_dir_all(path("images")).unwrap();
+    fs::create_dir(path("masks")).unwrap();
+    for k in 0..8 {
+        let colour = |x: u32, y: u32| image::Rgb([(x * 7) as u8, (y * 11) as u8, (x * y) as u8]);
+        image::RgbImage::from_fn(32, 24, colour).save(path(&format!("images/{k}.png"))).unwrap();
+        let mask = path(&format!("masks/{k}.png"));
+        image::GrayImage::from_fn(32, 24, |x, _| image::Luma([(x / 11) as u8]))
+            .save(&mask)
+            .unwrap();
+        if k % 3 == 0 {
+            let bytes = fs::read(&mask).unwrap();
+            fs::write(&mask, &bytes[..bytes.len() / 2]).unwrap();
+        }
+    }
+    let args = ["data", "new", "mine", "--out", "mine.toml"];
+    let output = crate::common::program(folder.path()).args(args).output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success(), "{message}");
+    let said = "error: the inferred manifest does not fit all files; `polyptych data check` lists \
+                where: ";
+    assert!(message.starts_with(said) && message.contains("masks/"), "{message}");
 }

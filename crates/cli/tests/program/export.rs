@@ -207,3 +207,19 @@ fn weights_that_do_not_fit_say_so() {
     assert!(message.contains("expected them in nowhere/hub/models--timm--swin_tiny"), "{message}");
     assert!(message.contains("resolve/main/model.safetensors and set"), "{message}");
 }
+
+/// Without network: where a text tower's weights and its tokenizer are looked for.
+#[test]
+fn repositories_of_text_towers_are_looked_for_in_the_shared_cache() {
+    let playground = Playground::new();
+    for (key, file) in [("weights", "model.safetensors"), ("tokenizer", "tokenizer.json")] {
+        let set = format!("text.{key}='hf-hub:me/clip'");
+        let args = ["train", "retrieval-quickstart", "--out", "run", "--set", &set];
+        let mut program = crate::common::program(&playground.path(""));
+        let offline = program.args(args).env("HF_HUB_OFFLINE", "1").env("HF_HOME", "nowhere");
+        let message = String::from_utf8(offline.output().unwrap().stderr).unwrap();
+        let expected = format!("expected {file} in nowhere/hub/models--me--clip, found none");
+        assert!(message.contains(&expected), "{message}");
+        assert!(message.contains(&format!("me/clip/resolve/main/{file} and name it")), "{message}");
+    }
+}

@@ -14,6 +14,9 @@ const SHORT: [&str; 5] = [
     "train.schedule.cooldown_steps=0",
 ];
 
+/// Weights that the tutorial fetches; the test draws some.
+const DINOV2: &str = "vit_small_patch14_reg4_dinov2.lvd142m";
+
 /// What makes a recipe small, as values of `--set`.
 fn overrides(recipe: &str) -> Vec<String> {
     let lens = |sets: usize, train: usize, eval: usize| {
@@ -23,7 +26,13 @@ fn overrides(recipe: &str) -> Vec<String> {
     };
     let mut sets: Vec<String> = SHORT.map(str::to_owned).to_vec();
     match recipe {
+        // A run goes on with its own recipe.
+        "--resume" => return vec!["train.steps=4".to_owned()],
         "quickstart" => sets.extend(lens(1, 8, 4)),
+        "dinov2-vits-dense" | "dinov2-vits-dense.toml" => {
+            sets.extend(lens(1, 4, 2));
+            sets.extend(["data.img_size=[28,28]", "data.batch_size=2"].map(str::to_owned));
+        }
         "emtal-quickstart" => {
             sets.extend(lens(4, 120, 20));
             sets.push("adapter.experts.restarts=1".to_owned());
@@ -48,12 +57,23 @@ fn follow(folder: &Path, page: &str) {
             continue;
         }
         words.retain(|word| word != "--open");
+        // A test asks no network.
+        for word in words.iter_mut().filter(|word| word.as_str() == DINOV2) {
+            *word = "timm".to_owned();
+        }
         if words[0] == "train" {
             let sets = overrides(words.get(1).map_or("quickstart", String::as_str));
             words.extend(sets.into_iter().flat_map(|set| ["--set".to_owned(), set]));
         }
         succeed(folder, &words.iter().map(String::as_str).collect::<Vec<_>>());
     }
+}
+
+/// Trains a shipped recipe for few steps.
+fn train(folder: &Path, recipe: &str) {
+    let sets = overrides(recipe);
+    let sets = sets.iter().flat_map(|set| ["--set", set.as_str()]);
+    succeed(folder, &["train", recipe].into_iter().chain(sets).collect::<Vec<_>>());
 }
 
 /// The words of a command that has no quotes but single ones.
@@ -128,10 +148,7 @@ fn several_data_sets() {
 #[test]
 fn merging_and_exports() {
     let folder = tempfile::tempdir().unwrap();
-    let sets = overrides("quickstart");
-    let sets = sets.iter().flat_map(|set| ["--set", set.as_str()]);
-    let train: Vec<&str> = ["train", "quickstart"].into_iter().chain(sets).collect();
-    succeed(folder.path(), &train);
+    train(folder.path(), "quickstart");
     follow(folder.path(), "docs/tutorials/merge-and-serve.md");
     assert!(folder.path().join("quickstart.onnx").exists());
 }
@@ -141,4 +158,56 @@ fn comparing_methods() {
     let folder = tempfile::tempdir().unwrap();
     follow(folder.path(), "docs/tutorials/compare-methods.md");
     assert!(folder.path().join("compare.html").exists());
+}
+
+#[test]
+fn features_of_dinov2() {
+    let folder = tempfile::tempdir().unwrap();
+    train(folder.path(), "dinov2-vits-dense");
+    let export = ["export", "runs/dinov2-vits-dense", "--format", "timm", "--out", "timm"];
+    succeed(folder.path(), &export);
+    RgbImage::from_pixel(48, 32, image::Rgb([90, 120, 60]))
+        .save(folder.path().join("photograph.jpg"))
+        .unwrap();
+    follow(folder.path(), "docs/tutorials/dinov2.md");
+    for made in ["dinov2.safetensors", "runs/dinov2/merged", "predictions/photograph.png"] {
+        assert!(folder.path().join(made).exists(), "{made}");
+    }
+    let recipe = std::fs::read_to_string(folder.path().join("runs/dinov2/recipe.toml")).unwrap();
+    assert!(recipe.contains("weights = \"dinov2.safetensors\""), "{recipe}");
+}
+
+#[test]
+fn several_devices() {
+    let folder = tempfile::tempdir().unwrap();
+    follow(folder.path(), "docs/tutorials/several-devices.md");
+    let log = std::fs::read_to_string(folder.path().join("runs/two/metrics.jsonl")).unwrap();
+    let steps_of_two = log.matches("\"world_size\":2").count();
+    assert_eq!((steps_of_two, log.matches("\"step\":4,").count() > 0), (2, true), "{log}");
+}
+
+#[test]
+fn every_tutorial_is_followed() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/tutorials");
+    for item in std::fs::read_dir(folder).unwrap() {
+        let name = item.unwrap().file_name();
+        let page = format!("\"docs/tutorials/{}\"", name.to_string_lossy());
+        assert!(include_str!("tutorials.rs").contains(&page), "nothing follows {page}");
+    }
+}
+
+/// `number` as a word of some line of the README that has `text`.
+fn readme_says(text: &str, number: usize) {
+    let readme = include_str!("../../../../README.md");
+    let lines: Vec<&str> = readme.lines().filter(|line| line.contains(text)).collect();
+    let says = |line: &&str| line.split(' ').any(|word| word == number.to_string());
+    assert!(lines.iter().any(says), "expected {number} in a line with {text}, found {lines:?}");
+}
+
+#[test]
+fn numbers_of_the_readme_are_those_of_the_registries() {
+    let parts = polyptych_engine::reference().parts;
+    let methods = parts.iter().filter(|part| part.kind == "adapter method").count();
+    readme_says("MTLoRA, VMT-Adapter, EMTAL and ", methods - 3);
+    readme_says("`polyptych recipe balancers` lists ", polyptych_engine::balancers().len());
 }

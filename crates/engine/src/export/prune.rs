@@ -47,6 +47,13 @@ pub struct PruneReport {
     pub passes: usize,
 }
 
+impl PruneReport {
+    /// Images in the batch that is timed, where nobody asks for others.
+    pub const IMAGES: usize = 8;
+    /// Passes of each model, where nobody asks for others.
+    pub const PASSES: usize = 31;
+}
+
 /// Merges the model of `run`, takes out what constants of its method leave unused, and writes what
 /// is left to `out`: a merged model that can be evaluated, asked and served.
 ///

@@ -108,6 +108,8 @@ fn config_json(subject: &Subject, classes: i64) -> Result<Value> {
         [] => json!(backbone.classifier()),
         others => json!([&[backbone.classifier()][..], others].concat()),
     };
+    // timm hands `img_size` to models with a fixed size of input; others do not take it.
+    let fixed = model.model_args.get("img_size").is_some();
     Ok(json!({
         "architecture": architecture,
         "num_classes": classes,
@@ -116,7 +118,7 @@ fn config_json(subject: &Subject, classes: i64) -> Result<Value> {
         "model_args": model.model_args,
         "pretrained_cfg": {
             "input_size": [3, height, width],
-            "fixed_input_size": true,
+            "fixed_input_size": fixed,
             "interpolation": "bicubic",
             "crop_pct": 1.0,
             "crop_mode": "squash",

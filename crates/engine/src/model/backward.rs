@@ -6,6 +6,7 @@ use super::Model;
 use super::heads::Heads;
 use super::inputs::Inputs;
 use super::sequential_heads::SequentialHeads;
+use super::tapped::TappedOutput;
 use crate::Result;
 
 impl Model {
@@ -22,12 +23,13 @@ impl Model {
         &self,
         inputs: impl Into<Inputs<'a>>,
         seed: i64,
-        loss: impl FnMut(usize, &Tensor) -> Result<Tensor>,
+        mut loss: impl FnMut(usize, &Tensor) -> Result<Tensor>,
     ) -> Result<()> {
-        self.backward_without(&[], inputs, seed, loss)
+        self.backward_without(&[], inputs, seed, |index, found| loss(index, &found.output))
     }
 
-    /// As [`Model::backward_by_head`], without the heads of `unread` tasks and their losses.
+    /// As [`Model::backward_by_head`], without the heads of `unread` tasks and their losses; `loss`
+    /// sees what a head read, too.
     ///
     /// # Errors
     /// As [`Model::backward_by_head`].
@@ -36,7 +38,7 @@ impl Model {
         unread: &[usize],
         inputs: impl Into<Inputs<'a>>,
         seed: i64,
-        mut loss: impl FnMut(usize, &Tensor) -> Result<Tensor>,
+        mut loss: impl FnMut(usize, &TappedOutput) -> Result<Tensor>,
     ) -> Result<()> {
         let inputs = inputs.into();
         for trunk in &self.trunks {
@@ -51,7 +53,8 @@ impl Model {
                 let input = heads.input(index - trunk.tasks.start);
                 let size = self.tasks[index].loss_size(size);
                 let output = self.heads.output(index, &input, size, true)?;
-                let minimised = loss(index, &output)?;
+                let dense = self.tasks[index].spec.is_dense();
+                let minimised = loss(index, &TappedOutput::new(output, input, dense))?;
                 if minimised.requires_grad() {
                     minimised.f_backward()?;
                 }

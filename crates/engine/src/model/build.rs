@@ -46,7 +46,10 @@ impl Model {
             false => Store::new(device),
         };
         let size = recipe.data.img_size.map(|extent| extent as i64);
-        let backbone_config = BackboneConfig::from_name(&recipe.backbone.name)?
+        let named = BackboneConfig::from_name(&recipe.backbone.name)?;
+        let patched = recipe.backbone.patch_size.map(|side| named.with_patch_size(side));
+        let backbone_config = patched
+            .unwrap_or(Ok(named))?
             .with_img_size(size)
             .with_num_classes(0)
             .with_drop_path_rate(recipe.backbone.drop_path_rate);

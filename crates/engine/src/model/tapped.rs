@@ -1,5 +1,6 @@
 //! Outputs together with what the heads read.
 
+use polyptych_heads::HeadInput;
 use polyptych_tensor::Tensor;
 
 use crate::{Inputs, Model, Result};
@@ -11,6 +12,15 @@ pub(crate) struct TappedOutput {
     pub(crate) output: Tensor,
     /// The levels, or the vector of the whole image for a task of whole images.
     pub(crate) features: Vec<Tensor>,
+}
+
+impl TappedOutput {
+    /// The `output` that a head made of `input`; `dense`: whether the task is of pixels.
+    pub(crate) fn new(output: Tensor, input: HeadInput, dense: bool) -> Self {
+        let pooled = input.pooled.into_iter().filter(|_| !dense);
+        let levels = input.levels.into_iter().filter(|_| dense);
+        Self { output, features: levels.chain(pooled).collect() }
+    }
 }
 
 impl Model {
@@ -26,10 +36,7 @@ impl Model {
             for index in asked {
                 let input = trunk.input(&features, index);
                 let output = self.heads.output(index, &input, features.size, train)?;
-                let dense = self.tasks[index].spec.is_dense();
-                let pooled = input.pooled.into_iter().filter(|_| !dense);
-                let levels = input.levels.into_iter().filter(|_| dense);
-                all.push(TappedOutput { output, features: levels.chain(pooled).collect() });
+                all.push(TappedOutput::new(output, input, self.tasks[index].spec.is_dense()));
             }
         }
         Ok(all)

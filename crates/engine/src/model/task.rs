@@ -187,6 +187,8 @@ fn default_loss(kind: TaskKind) -> LossConfig {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use polyptych_heads::linear::LinearConfig;
     use polyptych_heads::segformer::SegformerConfig;
     use polyptych_tensor::{Device, Kind};
@@ -257,6 +259,30 @@ mod tests {
             let message = format!("{kind:?}: {}", score.value);
             assert!((score.value - perfect).abs() < 0.05, "{message}");
         }
+    }
+
+    /// The Python module refuses activations that it does not name.
+    #[test]
+    fn the_python_module_names_every_kind_and_activation() {
+        let module = include_str!("../../../cli/python/polyptych/_model.py");
+        let (_, table) = module.split_once("\n_ACTIVATIONS: ").unwrap();
+        let (table, _) = table.split_once("\n}").unwrap();
+        let named: BTreeSet<String> = table
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix('"')?.split('"').next())
+            .map(str::to_owned)
+            .collect();
+        let mut written = BTreeSet::new();
+        let retrieval = [TaskKind::Retrieval, TaskKind::ModifiedRetrieval];
+        for kind in KINDS.into_iter().map(|(kind, _)| kind).chain(retrieval) {
+            let mut of = task(TaskKind::Tags);
+            of.spec.kind = kind;
+            written.insert(of.activation()["activation"].as_str().unwrap().to_owned());
+            let kind = serde_json::to_value(kind).unwrap();
+            let quoted = format!("`{}`", kind.as_str().unwrap());
+            assert!(module.contains(&quoted), "{quoted}");
+        }
+        assert_eq!(written, named);
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! The text tower of a model: its plan, its tokenizer and its place in the store.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::rc::Rc;
 
 use ndarray::Array4;
@@ -15,6 +14,7 @@ use crate::model::fusion::{FusedInputs, FusedTowers};
 use crate::model::inputs::{Inputs, TaskTexts, TextInput, Texts};
 use crate::model::trunk::{Trunk, places};
 use crate::recipe::text::BUILT_IN;
+use crate::run::hub::{Hub, TOKENIZER};
 use crate::{Error, Recipe, Result};
 
 /// Scope of the text tower's parameters.
@@ -207,14 +207,12 @@ fn on_device(images: &Array4<f32>, device: Device) -> Tensor {
     Tensor::from_slice(&numbers).view(shape.as_slice()).to_device(device)
 }
 
-fn tokenizer(name: &str) -> Result<Tokenizer, polyptych_backbones::Error> {
-    match name {
-        BUILT_IN => {
-            let words = built_in_words();
-            Tokenizer::of_words(&words.iter().map(String::as_str).collect::<Vec<_>>())
-        }
-        path => Tokenizer::open(Path::new(path)),
+fn tokenizer(name: &str) -> Result<Tokenizer> {
+    if name != BUILT_IN {
+        return Ok(Tokenizer::open(&Hub::from_env().file(name, TOKENIZER)?)?);
     }
+    let words = built_in_words();
+    Ok(Tokenizer::of_words(&words.iter().map(String::as_str).collect::<Vec<_>>())?)
 }
 
 /// The words of captions, then those of the scenes' tasks and classes, each once.

@@ -1,12 +1,11 @@
 //! Where a text tower's values come from.
 
-use std::path::Path;
-
 use polyptych_adapters::method_parameters;
 use polyptych_backbones::text_weights;
 use polyptych_tensor::{LoadOptions, LoadReport};
 
 use crate::model::text::TEXT;
+use crate::run::hub::{Hub, WEIGHTS};
 use crate::{Model, Result, TextRecipe};
 
 /// Loads the weights of the text tower; parameters of the adapter keep their initial values.
@@ -17,7 +16,8 @@ pub(crate) fn load_text(model: &Model, recipe: &TextRecipe) -> Result<Option<Loa
     if recipe.weights == "none" {
         return Ok(None);
     }
-    let tensors = text_weights(Path::new(&recipe.weights))?.into_iter();
+    let path = Hub::from_env().file(&recipe.weights, WEIGHTS)?;
+    let tensors = text_weights(&path)?.into_iter();
     let named = tensors.map(|(name, tensor)| (format!("{TEXT}.{name}"), tensor)).collect();
     let allow_missing =
         [&["heads.*", "decoder.*", "backbone.*"][..], &method_parameters()].concat();

@@ -41,8 +41,9 @@ const FACTORS: [&str; 2] = ["*.lora_shared_A", "*.lora_A.weight"];
 /// another of timm's names, a file or folder of any [`Source`](polyptych_backbones::Source), the folder of a run or of a merged
 /// model, or `none`.
 ///
-/// A run brings its method's parameters too, which must be the recipe's, and the heads of those
-/// tasks whose head has the same shapes; a merged model brings the same without what was merged.
+/// A run brings its method's parameters too, which must be the recipe's, its text tower where the
+/// model has one, and the heads of those tasks whose head has the same shapes; a merged model brings
+/// the same without what was merged.
 ///
 /// Checkpoints of MTLoRA and EMTAL bring parameters of the adapter, all of them, and the heads of
 /// their tasks, unless `backbone.heads` says otherwise. Without such, parameters of the adapter and
@@ -122,15 +123,19 @@ fn load_run(model: &Model, recipe: &BackboneRecipe, tensors: &Tensors) -> Result
         let of_head = name.starts_with("heads.") || name.starts_with("decoder.");
         !of_head || (recipe.heads && fits(model, name, &own, tensors))
     });
-    named.retain(|name, _| !name.starts_with("text.") || own.contains_key(name));
+    let reads_texts = own.keys().any(|name| name.starts_with("text."));
+    named.retain(|name, _| reads_texts || !name.starts_with("text."));
     let foreign = |name: &&String| {
         (is_method_parameter(name) || name.starts_with("tasks.")) && !own.contains_key(*name)
     };
     if let Some(name) = named.keys().find(foreign) {
+        let keys = match name.starts_with("text.") {
+            true => "text.adapter as the run has it",
+            false => "adapter and backbone.per_task as the run has them",
+        };
         let reason = format!(
-            "expected parameters of the recipe's method, found {name}: set adapter and \
-             backbone.per_task as the run has them, or merge the run (`polyptych merge`) and name \
-             the merged folder"
+            "expected parameters of the recipe's method, found {name}: set {keys}, or merge the run \
+             (`polyptych merge`) and name the merged folder"
         );
         return Err(Error::Weights { name: recipe.weights.clone(), reason });
     }

@@ -134,6 +134,10 @@ fn misfit(recipe: &Recipe, balancer: &Balancer) -> Option<(&'static str, String)
         let names = recipe.task_names().join(", ");
         return Some(("balancer.loss.primary", format!("expected some of {names}, found {name}")));
     }
+    if balancer.primary().is_some() && !recipe.train.lr_scale.is_empty() {
+        let reason = format!("expected none beside {loss}, which looks a step ahead at one rate");
+        return Some(("train.lr_scale", format!("{reason}, found some")));
+    }
     if cuts && balancer.norms_over().is_some() {
         let reason = format!(
             "expected a loss weighting that needs no gradient norms, found {loss}: {gradient} \

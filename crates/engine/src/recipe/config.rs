@@ -8,15 +8,15 @@ use polyptych_formats::pth::Choice;
 use polyptych_heads::HeadConfig;
 use polyptych_losses::LossConfig;
 use polyptych_losses::balancers::BalancerRecipe;
-use polyptych_tensor::{Precision, Pyramid, Schedule};
+use polyptych_tensor::{Precision, Pyramid};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::optimiser::OptimiserRecipe;
 use super::row::CompareRecipe;
 use super::runs::{ComposeRecipe, DistilRecipe, ExtendRecipe, ReplayRecipe, StageRecipe};
 use super::source::SourceRecipe;
 use super::text::TextRecipe;
+use super::train::TrainRecipe;
 use super::tune::TuneRecipe;
 use super::union::UnionRecipe;
 
@@ -95,9 +95,9 @@ pub struct Recipe {
 pub struct BackboneRecipe {
     /// timm's name of the architecture.
     pub name: String,
-    /// A shipped `architecture.tag`, another of timm's names (from the hub or its cache), a file
-    /// or folder (timm, Microsoft, TorchVision, Hugging Face, AugReg, MTLoRA, EMTAL; the content
-    /// says which), the folder of a run or of a merged model, or `none` for random values.
+    /// A shipped `architecture.tag`, another of timm's names or any `hf-hub:OWNER/NAME` (from the
+    /// hub or its cache), a file or folder (timm, Microsoft, TorchVision, Hugging Face, AugReg, MTLoRA,
+    /// EMTAL; the content says which), the folder of a run or of a merged model, or `none`: random.
     pub weights: String,
     /// Which of several models in a file of weights is read: the key of a state dict, such as
     /// `student` or `state_dict`, or what stands before its names, such as `teacher`.
@@ -115,6 +115,10 @@ pub struct BackboneRecipe {
     pub heads: bool,
     /// Largest rate of stochastic depth; rates rise linearly over the blocks.
     pub drop_path_rate: f64,
+    /// Pixels along a side of a patch, for backbones of one resolution such as `flexivit_base`, made
+    /// for 8 to 48; weights are resampled as in timm. That of the name if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patch_size: Option<i64>,
     /// Which activations the heads read: `after_blocks` of each stage, or `after_merging`, coarser
     /// by a factor of two. The method's own choice if absent: MTLoRA reads after merging.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -202,71 +206,8 @@ pub struct TaskRecipe {
     pub downsample_label_ratio: Option<usize>,
 }
 
-/// How a run learns.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TrainRecipe {
-    /// Number of steps.
-    pub steps: u64,
-    /// Steps between evaluations; the last step is always evaluated.
-    pub eval_every: u64,
-    /// Steps between checkpoints; the last step is always saved.
-    pub save_every: u64,
-    /// Newest checkpoints that are kept, beside the best one.
-    #[serde(default = "default_save_total_limit")]
-    pub save_total_limit: usize,
-    /// Number of consecutive steps with NaN or infinite values to skip before the run stops. With
-    /// `precision = "fp16"` a step whose gradients overflow is skipped too, but counts only once the
-    /// loss scale is below 1.
-    #[serde(default = "default_max_skipped")]
-    pub max_skipped: u64,
-    /// Steps between measurements of gradient conflict between tasks, written to `metrics.jsonl`.
-    /// Absent: not measured.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub conflict_every: Option<u64>,
-    /// Whether the folder of the run gets TensorBoard's event files.
-    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
-    #[schemars(extend("default" = true))]
-    pub tensorboard: bool,
-    /// Base learning rate.
-    pub lr: f64,
-    /// Gradient accumulation: number of parts that a batch is split into. Uses less memory for the
-    /// same gradients; batch normalisation and dropout work on each part.
-    #[serde(default = "one", skip_serializing_if = "is_one")]
-    pub accumulate: usize,
-    /// Whether batch normalisation takes its statistics over the parts of all processes, as
-    /// PyTorch's `SyncBatchNorm`; each process takes those of its own part otherwise.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub sync_batch_norm: bool,
-    /// Weight decay of matrices.
-    pub weight_decay: f64,
-    /// Gradients are scaled down to this total norm where theirs is larger, as by PyTorch's
-    /// `clip_grad_norm_`.
-    pub clip_grad_norm: f64,
-    /// The optimiser.
-    pub optimiser: OptimiserRecipe,
-    /// Shape of the learning rate.
-    pub schedule: Schedule,
-}
-
-fn one() -> usize {
-    1
-}
-
-fn is_one(count: &usize) -> bool {
-    *count == 1
-}
-
 fn yes() -> bool {
     true
-}
-
-fn default_save_total_limit() -> usize {
-    2
-}
-
-fn default_max_skipped() -> u64 {
-    10
 }
 
 impl Recipe {

@@ -21,6 +21,10 @@ pub(super) fn wrong(recipe: &Recipe) -> Vec<Problem> {
         }
     };
     require("lr", train.lr, finite(train.lr), at_least_0);
+    for (pattern, factor) in &train.lr_scale {
+        let fits = factor.is_finite() && *factor > 0.0;
+        require(&format!("lr_scale.{pattern}"), *factor, fits, "a finite number above 0");
+    }
     require("weight_decay", train.weight_decay, finite(train.weight_decay), at_least_0);
     // Infinity clips nothing.
     let clip = train.clip_grad_norm;

@@ -13,7 +13,8 @@ pub struct CompareRecipe {
     pub name: String,
     /// What differs from the recipe, as behind `--set`.
     pub set: Vec<String>,
-    /// Whether every task is trained alone.
+    /// Whether every task is trained alone, in a run of its own without stages. In a recipe with
+    /// stages, transfer from earlier tasks is measured against the first such row.
     #[serde(default)]
     pub separate: bool,
     /// Whether `train` also trains it, after the recipe's own method, for the closing table; the

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) const STAGES: &str = "stages";
 /// Folder of the merged model in that of a stage.
 pub(crate) const MERGED: &str = "merged";
+/// Folder of the pruned model in that of a run.
+pub(crate) const PRUNED: &str = "pruned";
 
 /// A part of a run: the recipe but for some fields, and what it begins with.
 ///
@@ -46,6 +48,9 @@ pub enum StageResult {
     Keep,
     /// It is merged once it is trained, and later stages begin with the merged model.
     Merge,
+    /// It is merged and pruned once it is trained, into the folder `pruned` of the run; the last stage
+    /// alone, since a pruned model trains no further.
+    Prune,
     /// Its checkpoints are removed once the last stage is trained; what was measured stays.
     Drop,
 }

@@ -126,8 +126,8 @@ fn names(stages: &[StageRecipe]) -> String {
 /// Checks the stages of `recipe`, whose file is `origin`, and the recipe of each.
 ///
 /// # Errors
-/// A name that stands twice or cannot be that of a folder; a last stage that is not kept; whatever
-/// is wrong with a stage's recipe.
+/// A name that stands twice or cannot be that of a folder; what cannot become of a stage; whatever is
+/// wrong with a stage's recipe.
 pub(super) fn validate(recipe: &Recipe, origin: &str) -> Result<()> {
     let stages = &recipe.stage;
     let wrong = |index: usize, key: &str, reason: String| {
@@ -147,12 +147,28 @@ pub(super) fn validate(recipe: &Recipe, origin: &str) -> Result<()> {
         if stages[..index].iter().any(|earlier| earlier.name == *name) {
             return wrong(index, "name", format!("expected every name once, found {name} twice"));
         }
-        if stage.result != StageResult::Keep && index + 1 == stages.len() {
-            let reason =
-                "expected keep for the last stage, whose result is the run's, found another";
-            return wrong(index, "result", reason.into());
-        }
-        recipe.of_stage(index, Path::new(""))?;
+        let own = recipe.of_stage(index, Path::new(""))?;
+        check_result(&own, stage.result, index + 1 == stages.len())
+            .or_else(|reason| wrong(index, "result", reason))?;
     }
     Ok(())
+}
+
+/// Whether `result` can become of a stage with the recipe `own`; the reason where it cannot.
+fn check_result(own: &Recipe, result: StageResult, is_last: bool) -> Result<(), String> {
+    match (result, is_last) {
+        (StageResult::Merge | StageResult::Drop, true) => Err(
+            "expected keep for the last stage, whose result is the run's, or prune, found another"
+                .into(),
+        ),
+        (StageResult::Prune, false) => Err(
+            "expected keep, merge or drop for a stage before the last, found prune, whose model \
+             trains no further"
+                .into(),
+        ),
+        (StageResult::Prune, true) => {
+            own.adapter.check_prunes().map_err(|e| format!("adapter.{e}"))
+        }
+        _ => Ok(()),
+    }
 }

@@ -15,11 +15,14 @@ pub struct TextRecipe {
     /// OpenAI's, or `text_micro`, whose vocabulary is its tokenizer's.
     pub name: String,
     /// A file or folder of weights (Hugging Face's CLIP, OpenAI's, open_clip; the content says
-    /// which), or `none` for random values.
+    /// which), the `model.safetensors` of a repository on the hub or in its cache
+    /// (`hf-hub:OWNER/NAME`, with `@REVISION` behind it for another than `main`), or `none` for random
+    /// values. A run that `backbone.weights` names, or that a stage begins with, has its trained tower
+    /// in place of these.
     pub weights: String,
     /// A folder with `tokenizer.json` or with `vocab.json` and `merges.txt`, such a
-    /// `tokenizer.json` itself, or `captioned_scenes` for the words of the built-in captions, tasks and
-    /// classes.
+    /// `tokenizer.json` itself, that of a repository on the hub (`hf-hub:OWNER/NAME`), or
+    /// `captioned_scenes` for the words of the built-in captions, tasks and classes.
     pub tokenizer: String,
     /// What is trained in it; the method of the images if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

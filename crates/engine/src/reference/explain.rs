@@ -47,7 +47,7 @@ impl Reference {
 }
 
 /// Whether `asked` is the path `path`, whose `NAME` and `N` stand for anything.
-fn is_at(path: &str, asked: &str) -> bool {
+pub(super) fn is_at(path: &str, asked: &str) -> bool {
     let (path, asked): (Vec<&str>, Vec<&str>) =
         (path.split('.').collect(), asked.split('.').collect());
     path.len() == asked.len()

@@ -55,9 +55,11 @@ fn place(name: &str) -> &'static str {
 }
 
 fn of<C: JsonSchema>(kind: &'static str, place: impl Fn(&str) -> &'static str) -> Vec<PartInfo> {
-    let mut schema = Value::from(SchemaGenerator::default().into_root_schema_for::<C>());
-    let definitions = schema["$defs"].take();
-    let parts = match schema["oneOf"].take() {
+    let mut generator = SchemaGenerator::default();
+    // Below a name and not at the root, so that a part that holds another of its kind refers to it.
+    let _ = generator.subschema_for::<C>();
+    let definitions = Value::Object(generator.take_definitions(true));
+    let parts = match definitions[&*C::schema_name()]["oneOf"].clone() {
         Value::Array(parts) => parts,
         _ => Vec::new(),
     };

@@ -164,9 +164,24 @@ fn compared(path: &Path, recipe: &Recipe) -> Result<Vec<(String, StoredEvaluatio
     let mut found = Vec::new();
     for row in recipe.compare.iter().filter(|row| row.closing) {
         let folder = path.join("compare").join(row.name.replace(' ', "_"));
-        found.extend(evaluation(&folder)?.map(|evaluation| (row.name.clone(), evaluation)));
+        let whole = match row.separate {
+            true => of_tasks(&folder, &recipe.task_names())?,
+            false => evaluation(&folder)?,
+        };
+        found.extend(whole.map(|evaluation| (row.name.clone(), evaluation)));
     }
     Ok(found)
+}
+
+/// What runs of single tasks below `folder` measured; none until all are there.
+fn of_tasks(folder: &Path, tasks: &[String]) -> Result<Option<StoredEvaluation>> {
+    let each = tasks.iter().map(|task| evaluation(&folder.join(task)));
+    let each: Option<Vec<StoredEvaluation>> =
+        each.collect::<Result<Vec<_>>>()?.into_iter().collect();
+    Ok(each.map(|each| StoredEvaluation {
+        tasks: each.into_iter().flat_map(|evaluation| evaluation.tasks).collect(),
+        delta_m: None,
+    }))
 }
 
 /// Names that tell runs apart: those of their folders, else their paths.

@@ -73,6 +73,10 @@ fn check(recipe: &Recipe, old: &Recipe, sources: &Sources, path: &Path) -> Resul
     if new.name != known.name {
         return wrong("backbone.name", &new.name, &known.name);
     }
+    if new.patch_size != known.patch_size {
+        let side = |size: Option<i64>| size.map_or("none".into(), |size| size.to_string());
+        return wrong("backbone.patch_size", &side(new.patch_size), &side(known.patch_size));
+    }
     if new.weights != known.weights {
         return wrong("backbone.weights", &new.weights, &known.weights);
     }

@@ -147,6 +147,7 @@ fn settings(recipe: &Recipe, tasks: &[String]) -> Value {
             "name": backbone.name,
             "weights": backbone.weights,
             "pyramid": backbone.pyramid,
+            "patch_size": backbone.patch_size,
         },
         "adapter": recipe.adapter,
         "data": {"img_size": data.img_size, "mean": data.mean, "std": data.std},

@@ -1,5 +1,6 @@
 //! Weights by timm's name, such as `swin_tiny_patch4_window7_224.ms_in22k`: from a folder of one's
-//! own, from the cache that Hugging Face's programs share, or from the hub.
+//! own, from the cache that Hugging Face's programs share, or from the hub. Files of any repository
+//! there, as timm names it: `hf-hub:OWNER/NAME`, or `hf-hub:OWNER/NAME@REVISION`.
 //!
 //! | variable | what it says |
 //! |---|---|
@@ -11,13 +12,21 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use hf_hub::api::sync::ApiBuilder;
+use hf_hub::{Repo, RepoType};
 use polyptych_backbones::BackboneConfig;
 
 use crate::{Error, Result};
 
 /// Who has timm's weights on the hub.
 const OWNER: &str = "timm";
-const FILE: &str = "model.safetensors";
+/// What stands in front of a repository's name.
+const PREFIX: &str = "hf-hub:";
+/// A repository's branch, unless its name says another revision.
+const MAIN: &str = "main";
+/// The file with a repository's weights.
+pub(crate) const WEIGHTS: &str = "model.safetensors";
+/// The file with its tokenizer.
+pub(crate) const TOKENIZER: &str = "tokenizer.json";
 
 /// Where named weights are looked for.
 #[derive(Debug, Clone)]
@@ -45,65 +54,140 @@ impl Hub {
         }
     }
 
-    /// The file or folder that `weights` names: a path, or timm's name of weights.
+    /// The file or folder that `weights` names: a path, timm's name of weights, or a repository.
     ///
     /// # Errors
     /// A name whose weights are nowhere; the message says what to fetch and where to put it.
     pub(crate) fn resolve(&self, weights: &str) -> Result<PathBuf> {
         let path = Path::new(weights);
         if path.exists() || !is_name(weights) {
-            return Ok(path.into());
+            return self.file(weights, WEIGHTS);
         }
-        match self.on_disk(weights) {
+        let repository = Repository::of_timm(weights);
+        match self.on_disk(weights, &repository) {
             Some(found) => Ok(found),
-            None if self.online => {
-                self.fetch(weights).map_err(|reason| self.absent(weights, &reason))
+            None => {
+                self.fetch(&repository, WEIGHTS).map_err(|e| self.absent(weights, &repository, &e))
             }
-            None => Err(self.absent(weights, "HF_HUB_OFFLINE is set")),
         }
     }
 
-    fn on_disk(&self, name: &str) -> Option<PathBuf> {
+    /// The file or folder that `name` names: a path, or `file` of a repository.
+    ///
+    /// # Errors
+    /// A repository that is none by its name, or whose file is nowhere; the message says what to
+    /// fetch.
+    pub(crate) fn file(&self, name: &str, file: &str) -> Result<PathBuf> {
+        let Some(repository) = Repository::of(name)? else { return Ok(name.into()) };
+        let found = self.snapshot(&repository).map(|snapshot| snapshot.join(file));
+        match found.filter(|path| path.exists()) {
+            Some(path) => Ok(path),
+            None => {
+                self.fetch(&repository, file).map_err(|e| self.lacks(name, &repository, file, &e))
+            }
+        }
+    }
+
+    fn on_disk(&self, name: &str, repository: &Repository) -> Option<PathBuf> {
         let own = self
             .folder
             .iter()
             .flat_map(|folder| [folder.join(format!("{name}.safetensors")), folder.join(name)]);
-        own.chain(self.snapshot(name)).find(|path| path.exists())
+        own.chain(self.snapshot(repository)).find(|path| path.exists())
     }
 
-    /// The snapshot that `main` names; without such a note the last one in the order of names.
-    fn snapshot(&self, name: &str) -> Option<PathBuf> {
-        let repository = self.repository(name);
-        let snapshots = repository.join("snapshots");
-        if let Ok(commit) = std::fs::read_to_string(repository.join("refs/main")) {
+    /// The snapshot that the revision names, by a note or by its own name; without a note of `main`
+    /// the last one in the order of names.
+    fn snapshot(&self, repository: &Repository) -> Option<PathBuf> {
+        let folder = self.folder_of(repository);
+        let (snapshots, revision) = (folder.join("snapshots"), &repository.revision);
+        if let Ok(commit) = std::fs::read_to_string(folder.join("refs").join(revision)) {
             return Some(snapshots.join(commit.trim())).filter(|path| path.exists());
+        }
+        if revision != MAIN {
+            return Some(snapshots.join(revision)).filter(|path| path.exists());
         }
         let entries = std::fs::read_dir(snapshots).ok()?;
         entries.filter_map(|entry| Some(entry.ok()?.path())).max()
     }
 
-    fn repository(&self, name: &str) -> PathBuf {
-        self.cache.join(format!("models--{OWNER}--{name}"))
+    fn folder_of(&self, repository: &Repository) -> PathBuf {
+        self.cache.join(format!("models--{}", repository.id.replace('/', "--")))
     }
 
-    fn fetch(&self, name: &str) -> std::result::Result<PathBuf, String> {
+    fn fetch(&self, repository: &Repository, file: &str) -> std::result::Result<PathBuf, String> {
+        if !self.online {
+            return Err("HF_HUB_OFFLINE is set".into());
+        }
+        let Repository { id, revision } = repository.clone();
         let api = ApiBuilder::from_env().with_cache_dir(self.cache.clone()).with_progress(false);
-        let model = api.build().map_err(|e| e.to_string())?.model(format!("{OWNER}/{name}"));
-        model.get(FILE).map_err(|e| e.to_string())
+        let api = api.build().map_err(|e| e.to_string())?;
+        let model = api.repo(Repo::with_revision(id, RepoType::Model, revision));
+        model.get(file).map_err(|e| e.to_string())
     }
 
-    fn absent(&self, name: &str, reason: &str) -> Error {
+    fn absent(&self, name: &str, repository: &Repository, reason: &str) -> Error {
         let reason = reason.lines().next().unwrap_or_default();
         Error::Weights {
             name: name.into(),
             reason: format!(
-                "expected them in {}, found none, and the hub gave none ({reason}); fetch \
-                 https://huggingface.co/{OWNER}/{name}/resolve/main/{FILE} and set \
+                "expected them in {}, found none, and the hub gave none ({reason}); fetch {} and set \
                  backbone.weights to that file, or put it as {name}.safetensors into the folder \
                  that POLYPTYCH_WEIGHTS names",
-                self.repository(name).display()
+                self.folder_of(repository).display(),
+                repository.address(WEIGHTS)
             ),
         }
+    }
+
+    fn lacks(&self, name: &str, repository: &Repository, file: &str, reason: &str) -> Error {
+        let reason = reason.lines().next().unwrap_or_default();
+        Error::Weights {
+            name: name.into(),
+            reason: format!(
+                "expected {file} in {}, found none, and the hub gave none ({reason}); fetch {} and \
+                 name it instead",
+                self.folder_of(repository).display(),
+                repository.address(file)
+            ),
+        }
+    }
+}
+
+/// A repository of models on the hub.
+#[derive(Debug, Clone)]
+struct Repository {
+    /// `OWNER/NAME`.
+    id: String,
+    revision: String,
+}
+
+impl Repository {
+    fn of_timm(name: &str) -> Self {
+        Self { id: format!("{OWNER}/{name}"), revision: MAIN.into() }
+    }
+
+    /// The repository that `name` means; none where it is no such name at all.
+    fn of(name: &str) -> Result<Option<Self>> {
+        let Some(rest) = name.strip_prefix(PREFIX) else { return Ok(None) };
+        let (id, revision) = rest.split_once('@').unwrap_or((rest, MAIN));
+        let part = |text: &str| {
+            let known = |c: char| c.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&c);
+            !text.is_empty() && text.chars().all(known) && !text.starts_with('.')
+        };
+        let is_id = id.split_once('/').is_some_and(|(owner, name)| part(owner) && part(name));
+        match is_id && revision.split('/').all(part) {
+            true => Ok(Some(Self { id: id.into(), revision: revision.into() })),
+            false => Err(Error::Weights {
+                name: name.into(),
+                reason: format!("expected {PREFIX}OWNER/NAME or {PREFIX}OWNER/NAME@REVISION"),
+            }),
+        }
+    }
+
+    /// Where `file` can be fetched.
+    fn address(&self, file: &str) -> String {
+        format!("https://huggingface.co/{}/resolve/{}/{file}", self.id, self.revision)
     }
 }
 
@@ -136,7 +220,7 @@ mod tests {
         let hub = offline(root.path());
         let repository = root.path().join(format!("hub/models--timm--{NAME}"));
         for commit in ["1a", "2b"] {
-            write(&repository.join("snapshots").join(commit).join(FILE));
+            write(&repository.join("snapshots").join(commit).join(WEIGHTS));
         }
         assert_eq!(hub.resolve(NAME).unwrap(), repository.join("snapshots/2b"));
         write(&repository.join("refs/main"));
@@ -157,6 +241,66 @@ mod tests {
             format!("{NAME}.safetensors into the folder that POLYPTYCH_WEIGHTS names"),
         ] {
             assert!(message.contains(&part), "{message}");
+        }
+    }
+
+    /// As `hf-hub` and Hugging Face's own programs lay a repository out.
+    #[test]
+    fn files_of_any_repository_are_read_from_the_cache() {
+        let root = tempfile::tempdir().unwrap();
+        let hub = offline(root.path());
+        let repository = root.path().join("hub/models--me--clip-small");
+        let snapshot = |commit: &str| repository.join("snapshots").join(commit);
+        write(&snapshot("1a").join(WEIGHTS));
+        write(&snapshot("1a").join(TOKENIZER));
+        write(&snapshot("2b").join(WEIGHTS));
+        write(&repository.join("refs/main"));
+        std::fs::write(repository.join("refs/main"), "1a").unwrap();
+        write(&repository.join("refs/v2"));
+        std::fs::write(repository.join("refs/v2"), "2b").unwrap();
+        write(&repository.join("refs/refs/pr/12"));
+        std::fs::write(repository.join("refs/refs/pr/12"), "2b").unwrap();
+        for (name, commit) in [
+            ("hf-hub:me/clip-small@refs/pr/12", "2b"),
+            ("hf-hub:me/clip-small", "1a"),
+            ("hf-hub:me/clip-small@v2", "2b"),
+            ("hf-hub:me/clip-small@2b", "2b"),
+        ] {
+            assert_eq!(hub.file(name, WEIGHTS).unwrap(), snapshot(commit).join(WEIGHTS), "{name}");
+            assert_eq!(hub.resolve(name).unwrap(), snapshot(commit).join(WEIGHTS), "{name}");
+        }
+        let tokenizer = hub.file("hf-hub:me/clip-small", TOKENIZER).unwrap();
+        assert_eq!(tokenizer, snapshot("1a").join(TOKENIZER));
+        assert_eq!(hub.file("folder", TOKENIZER).unwrap(), Path::new("folder"));
+    }
+
+    #[test]
+    fn repositories_that_are_absent_or_none_are_named() {
+        let root = tempfile::tempdir().unwrap();
+        let hub = offline(root.path());
+        let message = |name: &str| hub.file(name, TOKENIZER).unwrap_err().to_string();
+        assert_eq!(
+            message("hf-hub:me/clip-small@v2"),
+            format!(
+                "weights `hf-hub:me/clip-small@v2`: expected tokenizer.json in {}, found none, and the \
+                 hub gave none (HF_HUB_OFFLINE is set); fetch \
+                 https://huggingface.co/me/clip-small/resolve/v2/tokenizer.json and name it instead",
+                root.path().join("hub/models--me--clip-small").display()
+            )
+        );
+        for name in [
+            "hf-hub:clip-small",
+            "hf-hub:me/",
+            "hf-hub:a/../b",
+            "hf-hub:me/small@",
+            "hf-hub:me/small@../x",
+        ] {
+            assert_eq!(
+                message(name),
+                format!(
+                    "weights `{name}`: expected hf-hub:OWNER/NAME or hf-hub:OWNER/NAME@REVISION"
+                )
+            );
         }
     }
 

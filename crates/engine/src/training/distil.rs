@@ -4,15 +4,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use polyptych_data::{TaskKind, TaskSpec};
+use polyptych_data::{Batch, TaskKind, TaskSpec};
 use polyptych_tensor::{Device, Kind, Tensor, manual_seed, no_grad};
 
-use super::objective::step::StepBatch;
 use crate::model::tapped::TappedOutput;
 use crate::{DistilRecipe, Error, Inputs, Model, OpenRun, Recipe, Result};
 
 /// The teachers of a run.
-pub(super) struct Teachers {
+pub(crate) struct Teachers {
     teachers: Vec<Teacher>,
     settings: DistilRecipe,
 }
@@ -23,6 +22,18 @@ struct Teacher {
     model: Model,
     /// Their places in the student and in the teacher.
     tasks: Vec<[usize; 2]>,
+}
+
+/// What teachers say of a batch, by the student's tasks.
+pub(super) struct Lessons<'a> {
+    settings: &'a DistilRecipe,
+    by_task: BTreeMap<usize, Lesson<'a>>,
+}
+
+struct Lesson<'a> {
+    expected: TappedOutput,
+    /// The run that says it.
+    path: &'a Path,
 }
 
 impl Teachers {
@@ -48,34 +59,79 @@ impl Teachers {
         Ok(Some(Self { teachers, settings }))
     }
 
-    /// What `student` is to minimise for `batch`.
+    /// What they say of `batch` with its `images` on the device.
+    ///
+    /// # Errors
+    /// Images that a teacher cannot read.
+    pub(super) fn lessons(&self, batch: &Batch, images: &Tensor) -> Result<Lessons<'_>> {
+        let mut by_task = BTreeMap::new();
+        for teacher in &self.teachers {
+            let expected = no_grad(|| outputs(&teacher.model, batch, images, false))?;
+            for (place, expected) in expected.into_iter().enumerate() {
+                let taught = teacher.tasks.iter().find(|[_, theirs]| *theirs == place);
+                by_task.extend(taught.map(|&[own, _]| {
+                    let path = teacher.path.as_path();
+                    (own, Lesson { expected, path })
+                }));
+            }
+        }
+        Ok(Lessons { settings: &self.settings, by_task })
+    }
+
+    /// Whether outputs that losses of `student` are computed of have the size of the teachers', for
+    /// `images`, so that one pass serves both.
+    pub(super) fn fit_losses(&self, student: &Model, images: &Tensor) -> bool {
+        let [.., height, width] = images.size()[..] else { return false };
+        let size = [height, width];
+        let mut taught = self.teachers.iter().flat_map(|teacher| &teacher.tasks);
+        taught.all(|&[own, _]| student.tasks[own].loss_size(size) == size)
+    }
+
+    /// What `student` is to minimise for `batch`, by a pass of its own with the `seed` of dropout.
     ///
     /// # Errors
     /// Outputs or features of other shapes than the teacher's.
-    pub(super) fn term(&self, student: &Model, batch: StepBatch) -> Result<Tensor> {
-        manual_seed(batch.seed);
-        let found = outputs(student, batch, true)?;
-        let mut terms = Vec::new();
-        for teacher in &self.teachers {
-            let expected = no_grad(|| outputs(&teacher.model, batch, false))?;
-            for &[own, theirs] in &teacher.tasks {
-                let kind = student.tasks[own].spec.kind;
-                terms.push(self.of_task(kind, &found[own], &expected[theirs], &teacher.path)?);
-            }
-        }
-        let sum = terms.into_iter().reduce(|sum, term| sum + term);
-        let none = || Tensor::zeros([0i64; 0], (Kind::Float, batch.images().device()));
-        Ok(sum.unwrap_or_else(none) * self.settings.weight)
+    pub(super) fn term(
+        &self,
+        student: &Model,
+        (batch, images): (&Batch, &Tensor),
+        seed: i64,
+    ) -> Result<Tensor> {
+        let lessons = self.lessons(batch, images)?;
+        manual_seed(seed);
+        let found = outputs(student, batch, images, true)?.into_iter().enumerate();
+        let terms = found.map(|(task, found)| lessons.term(student, task, &found));
+        let terms = terms.collect::<Result<Vec<_>>>()?.into_iter().flatten();
+        let none = || Tensor::zeros([0i64; 0], (Kind::Float, images.device()));
+        Ok(terms.reduce(|sum, term| sum + term).unwrap_or_else(none))
+    }
+}
+
+impl Lessons<'_> {
+    /// Whether there is one for the student's task at `index` of the task axis.
+    pub(super) fn has(&self, index: usize) -> bool {
+        self.by_task.contains_key(&index)
     }
 
-    fn of_task(
+    /// What `student` is to minimise for its task at `index`, of which it says `found`; nothing
+    /// without a teacher.
+    ///
+    /// # Errors
+    /// An output or features of other shapes than the teacher's.
+    pub(super) fn term(
         &self,
-        kind: TaskKind,
+        student: &Model,
+        index: usize,
         found: &TappedOutput,
-        expected: &TappedOutput,
-        path: &Path,
-    ) -> Result<Tensor> {
-        let DistilRecipe { logits, features, temperature, .. } = self.settings;
+    ) -> Result<Option<Tensor>> {
+        let Some(lesson) = self.by_task.get(&index) else { return Ok(None) };
+        let apart = self.apart(student.tasks[index].spec.kind, found, lesson)?;
+        Ok(Some(apart * self.settings.weight))
+    }
+
+    fn apart(&self, kind: TaskKind, found: &TappedOutput, lesson: &Lesson) -> Result<Tensor> {
+        let Lesson { expected, path } = lesson;
+        let DistilRecipe { logits, features, temperature, .. } = *self.settings;
         check_outputs(&found.output, &expected.output, path)?;
         let outputs = divergence(kind, &found.output, &expected.output, temperature) * logits;
         if features == 0.0 {
@@ -134,9 +190,14 @@ impl Teacher {
 }
 
 /// What `model` says of a batch, each task with what its head reads.
-fn outputs(model: &Model, batch: StepBatch, train: bool) -> Result<Vec<TappedOutput>> {
-    let texts = model.texts(batch.batch)?;
-    model.forward_tapped(Inputs { images: batch.images(), texts: texts.as_ref() }, train)
+fn outputs(
+    model: &Model,
+    batch: &Batch,
+    images: &Tensor,
+    train: bool,
+) -> Result<Vec<TappedOutput>> {
+    let texts = model.texts(batch)?;
+    model.forward_tapped(Inputs { images, texts: texts.as_ref() }, train)
 }
 
 fn check_outputs(found: &Tensor, expected: &Tensor, path: &Path) -> Result<()> {

@@ -1,8 +1,10 @@
 //! The model of a run with all that moves it: forward and backward, and down the gradients.
 
 use polyptych_data::Batch;
-use polyptych_tensor::optim::{AdaTask, AdamW, Optimiser, Sgd, clip_grad_norm, decay_groups};
-use polyptych_tensor::{Tensor, Tensors, seed_of_step};
+use polyptych_tensor::optim::{
+    AdaTask, AdamW, Optimiser, Sgd, clip_grad_norm, decay_groups, scale_groups,
+};
+use polyptych_tensor::{Tensor, Tensors, matches, seed_of_step};
 
 use super::distil::Teachers;
 use super::objective::Objective;
@@ -44,12 +46,17 @@ impl Learner {
         model.store_frozen();
         model.share_gradients()?;
         let params = model.store.trainable();
+        check_lr_scale(&recipe.train, &params)?;
         let optimiser = optimiser(recipe, &params);
         let objective = Objective::new(recipe, &data.specs, &model, &params, &data.train)?;
         let (parts, train) = (model.parts(&params), recipe.train.clone());
         let teachers = Teachers::open(recipe, &data.specs, model.store.device())?;
         if teachers.is_some() && model.ranks.are_many() {
             return Err(refused("distil", "one process beside teachers", "several"));
+        }
+        if teachers.is_some() && optimiser.is_by_task() {
+            let expected = "adamw or sgd beside [distil], whose term is no task's";
+            return Err(refused("train.optimiser", expected, "adatask"));
         }
         Ok(Self { model, objective, optimiser, parts, train, seed: recipe.seed, teachers })
     }
@@ -106,21 +113,19 @@ impl Learner {
         let mut objective = self.objective.prepare(&self.model, &inputs.images)?;
         self.model.set_progress(step, self.train.steps);
         let optimiser = self.optimiser.as_ref();
-        let pass = objective.backward(StepInputs { model: &self.model, batch, optimiser, lr })?;
+        let (model, teachers) = (&self.model, self.teachers.as_ref());
+        let pass = objective.backward(StepInputs { model, batch, optimiser, teachers, lr })?;
         let pass = self.add_penalty(pass)?;
         self.add_distillation(pass, batch)
     }
 
-    /// Adds the gradient of what teachers say, which no balancer sees.
+    /// Adds the gradient of what teachers say, which no balancer sees, unless it is there already.
     fn add_distillation(&self, pass: Pass, batch: StepBatch) -> Result<Pass> {
-        let Some(teachers) = self.teachers.as_ref().filter(|_| pass.has_gradients) else {
+        let missing = pass.has_gradients && pass.distillation.is_none();
+        let Some(teachers) = self.teachers.as_ref().filter(|_| missing) else {
             return Ok(pass);
         };
-        if self.optimiser.is_by_task() {
-            let expected = "adamw or sgd beside [distil], whose term is no task's";
-            return Err(refused("train.optimiser", expected, "adatask"));
-        }
-        let term = teachers.term(&self.model, batch)?;
+        let term = teachers.term(&self.model, (batch.batch, batch.images()), batch.seed)?;
         term.f_backward()?;
         Ok(Pass { distillation: Some(term.detach()), ..pass })
     }
@@ -175,9 +180,31 @@ fn refused(key: &str, expected: &str, found: &str) -> Error {
     Error::Recipe { origin: RECIPE.into(), key: key.into(), reason }
 }
 
+/// Every pattern of `train.lr_scale` fits one of `params`, and none of these fits two.
+fn check_lr_scale(train: &TrainRecipe, params: &[(String, Tensor)]) -> Result<()> {
+    let fit = |pattern: &&String, name: &str| matches(&[pattern.as_str()], name);
+    let key = "train.lr_scale";
+    for pattern in train.lr_scale.keys() {
+        if !params.iter().any(|(name, _)| fit(&pattern, name)) {
+            let expected = "a pattern that fits the name of a parameter that trains";
+            return Err(refused(key, expected, pattern));
+        }
+    }
+    for (name, _) in params {
+        let fitting: Vec<&str> =
+            train.lr_scale.keys().filter(|p| fit(p, name)).map(String::as_str).collect();
+        if fitting.len() > 1 {
+            let found = format!("{} for {name}", fitting.join(" and "));
+            return Err(refused(key, "one pattern for every parameter", &found));
+        }
+    }
+    Ok(())
+}
+
 fn optimiser(recipe: &Recipe, params: &[(String, Tensor)]) -> Box<dyn Optimiser> {
     let clones = params.iter().map(|(name, t)| (name.clone(), t.shallow_clone())).collect();
     let groups = decay_groups(clones, recipe.train.weight_decay);
+    let groups = scale_groups(groups, &recipe.train.lr_scale);
     match recipe.train.optimiser {
         OptimiserRecipe::AdamW(config) => Box::new(AdamW::new(config, groups)),
         OptimiserRecipe::Sgd(config) => Box::new(Sgd::new(config, groups)),

@@ -36,8 +36,9 @@ pub(super) fn prepare(
         warn(recipe, &data, device);
     }
     let model = Model::new_among(ranks.clone(), recipe, &data.specs, Form::Adapted, device)?;
-    let weights = load_backbone(&model, &recipe.backbone)?;
+    // A run that backbone.weights names has a trained text tower too, which stays.
     recipe.text.as_ref().map(|text| load_text(&model, text)).transpose()?;
+    let weights = load_backbone(&model, &recipe.backbone)?;
     let extended = old.map(|old| old.load(&model)).transpose()?;
     compose::load(&model, recipe)?;
     let experts = experts::prepare(&model, recipe)?;

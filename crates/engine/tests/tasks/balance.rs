@@ -169,7 +169,8 @@ fn combiners_need_shared_parameters() {
     let recipe = recipe(&[&QUICK[..], &[setting, "adapter={method=\"decoder_only\"}"]].concat());
     let (mut trainer, _) = Trainer::start(recipe.clone(), None, &path).unwrap();
     let message = trainer.run(&mut Until::default()).unwrap_err().to_string();
-    let expected = "tiny: balancer.gradient: expected trainable parameters that two tasks or more";
+    let expected =
+        "tiny: balancer.gradient: expected parameters shared by at least two tasks, found none";
     assert!(message.starts_with(expected), "{message}");
     assert!(!path.exists());
 }
@@ -208,11 +209,18 @@ fn bad_recipes_are_named() {
     for (settings, expected) in [
         (
             ["balancer={gradient={name=\"mgda_ub\"}}", "train.conflict_every=1"],
-            "train.conflict_every: expected none beside mgda_ub",
+            "train.conflict_every: expected none, found one: mgda_ub computes",
         ),
         (
             ["balancer={gradient={name=\"pcgrad\"}}", "train.optimiser={name=\"adatask\"}"],
             "balancer.gradient: expected none beside train.optimiser adatask",
+        ),
+        (
+            [
+                "balancer={loss={name=\"auto_lambda\", primary=[\"depth\"]}}",
+                "train.lr_scale={\"heads.*\"=2.0}",
+            ],
+            "train.lr_scale: expected none beside auto_lambda, which looks a step ahead",
         ),
     ] {
         let message = try_recipe(&settings).unwrap_err().to_string();

@@ -1,14 +1,15 @@
 //! Tasks about images and texts: they train, resume, merge, are measured and distilled, and what does
 //! not fit is named.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use crate::common::{Until, alone, train};
 use polyptych_adapters::Form;
 use polyptych_data::Batch;
 use polyptych_engine::{
-    DataSets, Inputs, Model, OpenRun, Recipe, Trainer, evaluate, merge, to_tensor,
+    DataSets, Inputs, Model, OpenRun, Ranks, Recipe, StagedRun, Trainer, evaluate, merge, to_tensor,
 };
+use polyptych_formats::file;
 use polyptych_tensor::{Device, Kind, Tensor, no_grad};
 
 const TEXT: &str = r#"
@@ -224,6 +225,115 @@ fn a_teacher_draws_its_pupil_near() {
     let message = refused(&recipe(&[&by("caption", 1.0)]), &folder.path().join("other"));
     let expected = "tasks.caption: expected the task for the tasks that it teaches, found none";
     assert!(message.ends_with(expected), "{message}");
+}
+
+/// What names a file with the values of a text tower, which are not those that the recipe's seed
+/// draws, and those values.
+fn with_weights(folder: &Path) -> (String, BTreeMap<String, Tensor>) {
+    let drawn = tensors(&model(&recipe(&["seed=9"]))).into_iter();
+    let tower = drawn.filter(|(name, _)| name.starts_with("text.") && !name.contains("lora_"));
+    let (path, tower) = (folder.join("text.safetensors"), tower.collect());
+    file::save(&path, &tower, HashMap::new()).unwrap();
+    (format!("text.weights={:?}", path.display().to_string()), tower)
+}
+
+/// Trained as it is, and merged: what `text.weights` names is no later stage's.
+#[test]
+fn a_text_tower_goes_on_as_the_stage_before_left_it() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let (weights, tower) = with_weights(folder.path());
+    for (adapter, result, left) in [
+        ("text.adapter={method=\"full\"}", "keep", "first"),
+        ("text.adapter={method=\"lora\", r=2, target_modules=[\"qkv\"]}", "merge", "first/merged"),
+    ] {
+        let path = folder.path().join(result);
+        let stages =
+            format!("stage=[{{name=\"first\", result=\"{result}\"}}, {{name=\"second\"}}]");
+        let recipe = recipe(&[&weights, adapter, &stages]);
+        let mut run = StagedRun::create(Ranks::ALONE, &recipe, None, &path).unwrap();
+        let mut first = run.open_stage(Ranks::ALONE, 0, &[]).unwrap().trainer;
+        let qkv = "text.blocks.0.attn.qkv.weight";
+        assert!(
+            tensors(first.model())[qkv].equal(&tower[qkv]),
+            "{result}: it begins with the file"
+        );
+        first.run(&mut Until { until: u64::MAX, ..Until::default() }).unwrap();
+        drop(first);
+        run.finish_stage(Ranks::ALONE, 0).unwrap();
+        let left = OpenRun::open(&path.join("stages").join(left), false, None).unwrap();
+        let second = run.open_stage(Ranks::ALONE, 1, &[]).unwrap().trainer;
+        let found = tensors(second.model());
+        let of_text = |(name, _): &(String, Tensor)| name.starts_with("text.");
+        for (name, expected) in tensors(&left.model).into_iter().filter(of_text) {
+            assert!(found[&name].equal(&expected), "{result}: {name}");
+        }
+        assert!(!found[qkv].equal(&tower[qkv]), "{result}: it has learnt");
+    }
+}
+
+/// What a run's text tower has of another method is named; a model without a tower needs none of it.
+#[test]
+fn a_text_tower_of_another_method_is_refused() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    drop(train(recipe(&[]), &path));
+    let run = format!("backbone.weights={:?}", path.display().to_string());
+    let other = recipe(&[&run, "text.adapter={method=\"full\"}"]);
+    let message = refused(&other, &folder.path().join("other"));
+    let expected =
+        "expected parameters of the recipe's method, found text.blocks.0.attn.qkv.lora_A";
+    assert!(message.contains(expected), "{message}");
+    assert!(
+        message.contains(": set text.adapter as the run has it, or merge the run"),
+        "{message}"
+    );
+    let mut images = recipe(&[&run]);
+    images.tasks.retain(|name, _| name == "category");
+    Trainer::start(images, None, &folder.path().join("images")).unwrap();
+}
+
+#[test]
+fn rates_of_parameters_are_their_own() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let moved = |name: &str, overrides: &[&str]| {
+        let (mut trainer, _) =
+            Trainer::start(recipe(overrides), None, &folder.path().join(name)).unwrap();
+        let copies = |trainer: &Trainer| -> BTreeMap<String, Tensor> {
+            let all = tensors(trainer.model()).into_iter();
+            all.map(|(name, tensor)| (name, tensor.detach().copy())).collect()
+        };
+        let before = copies(&trainer);
+        trainer.run(&mut Until { until: 1, ..Until::default() }).unwrap();
+        let after = copies(&trainer);
+        move |name: &str| &after[name] - &before[name]
+    };
+    let plain = moved("plain", &[]);
+    let scaled = moved("scaled", &["train.lr_scale={\"text.*lora_B*\"=4.0}"]);
+    // Zero at the start, so that nothing decays.
+    let (image, text) =
+        ("backbone.blocks.0.attn.qkv.lora_B.weight", "text.blocks.0.attn.qkv.lora_B.weight");
+    assert!(scaled(image).equal(&plain(image)));
+    assert!(scaled(text).allclose(&(plain(text) * 4.0), 1e-5, 0.0, false));
+    let message = |scales: &str| {
+        let recipe = recipe(&[&format!("train.lr_scale={{{scales}}}")]);
+        refused(&recipe, &folder.path().join("refused"))
+    };
+    assert!(message("\"*lora_C*\"=2.0").ends_with(
+        "train.lr_scale: expected a pattern that fits the name of a parameter that trains, found \
+         *lora_C*"
+    ));
+    let found = message("\"*lora_A*\"=2.0, \"text.*\"=2.0");
+    assert!(
+        found.contains(
+            "expected one pattern for every parameter, found *lora_A* and text.* for text."
+        )
+    );
+    let rate = Recipe::parse("r", TEXT, &["train.lr_scale={\"*lora_A*\"=0.0}".to_owned()]);
+    let found = rate.unwrap_err().to_string();
+    assert!(found.contains("train.lr_scale.*lora_A*: expected a finite number above 0"), "{found}");
 }
 
 fn refused(recipe: &Recipe, path: &Path) -> String {

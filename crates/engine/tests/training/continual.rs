@@ -1,5 +1,8 @@
 //! Tasks one after the other: heads with tokens of their own, a memory of samples, a table of stages.
+use std::path::Path;
+
 use crate::common::{Until, alone, classes, train};
+use crate::stages::{same, train_until};
 use polyptych_engine::{Ranks, Recipe, StageTable, StagedRun, Trainer};
 
 const HEADS: [&str; 2] = [
@@ -67,6 +70,34 @@ fn a_task_that_joins_a_frozen_trunk_leaves_others_as_they_are() {
     assert_eq!(birds.values[0], birds.values[1]);
     let flowers = table.tasks.iter().find(|row| row.task == "flowers").unwrap();
     assert_eq!((flowers.values[0], flowers.forgetting()), (None, None));
+}
+
+/// Everything of TAM-CL at once: tokens with their term, a memory of samples and a teacher, in the stage
+/// that is cut.
+#[test]
+fn a_second_task_that_is_cut_goes_on_bit_for_bit() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let stages = r#"stage=[{ name = "birds", tasks = ["birds"] }, { name = "flowers", set = ["train.steps=7", 'replay={ tasks = ["birds"], samples = 5 }', 'distil={ weight = 0.5, teachers = { birds = "stage:birds" } }'] }]"#;
+    let [whole, cut] = ["whole", "cut"].map(|name| folder.path().join(name));
+    for path in [&whole, &cut] {
+        drop(StagedRun::create(Ranks::ALONE, &recipe(&[stages]), None, path).unwrap());
+    }
+    let open = |path: &Path| StagedRun::open(Ranks::ALONE, path).unwrap();
+    train_until(&mut open(&whole), (usize::MAX, 0));
+    // At a checkpoint and between two.
+    for until in [3, 5] {
+        train_until(&mut open(&cut), (1, until));
+        assert_eq!(open(&cut).next(), Some(1));
+    }
+    train_until(&mut open(&cut), (usize::MAX, 0));
+    assert_eq!(open(&cut).next(), None);
+    same(&whole, &cut);
+    let log = std::fs::read_to_string(cut.join("metrics.jsonl")).unwrap();
+    let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let steps: Vec<_> = lines.filter(|line| line["distillation"].is_number()).collect();
+    assert_eq!(steps.len(), 7);
+    assert!(steps.iter().all(|line| line["penalty"].as_f64().unwrap() > 0.0));
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod from_run;
 mod label_sets;
 mod merge;
 mod penalty;
+mod predicted;
 mod prune;
 mod resume;
 mod stages;

@@ -1,7 +1,8 @@
 //! Pruning takes away channels that no gate lets through and changes no output.
 use crate::common::methods::VIT;
-use crate::common::{alone, recipe, train};
-use polyptych_engine::{DataSets, OpenRun, evaluate, prune};
+use crate::common::{Until, alone, recipe, train};
+use polyptych_engine::{DataSets, OpenRun, PruneReport, Ranks, StagedRun, evaluate, prune};
+use polyptych_tensor::Tensor;
 
 const GATES: &str = "adapter={method=\"interrogate\", r=2, task_r=2, alpha_init=0.0}";
 
@@ -36,6 +37,53 @@ fn closed_channels_go_and_outputs_stay() {
         let message = refused(&pruned, &folder.path().join("again"), 1);
         assert!(message.ends_with("expected a trained run, found a merged model"), "{message}");
     }
+}
+
+/// Gate, harden, prune: the second stage takes the gates of the first and leaves them, and the run ends
+/// as the pruned model, whatever a cut had left of it.
+#[test]
+fn a_run_in_stages_ends_as_the_pruned_model() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let gates = GATES.replace("alpha_init=0.0", "alpha_init=0.0, alpha_lr_scale=10.0");
+    let stages = r#"stage=[{ name = "gate", set = ["adapter.harden_at=1.0"] }, { name = "harden", set = ["adapter.harden_at=0.0"], result = "prune" }]"#;
+    let mut run =
+        StagedRun::create(Ranks::ALONE, &recipe(&[gates.as_str(), stages]), None, &path).unwrap();
+    assert_eq!(run.pruned(), Some(path.join("pruned")));
+    let mut report: Option<PruneReport> = None;
+    for (index, moves) in [(0, true), (1, false)] {
+        let mut stage = run.open_stage(Ranks::ALONE, index, &[]).unwrap();
+        let trained = stage.trainer.model().store.trainable();
+        assert_eq!(trained.iter().any(|(name, _)| name.contains("interro_alpha")), moves);
+        stage.trainer.run(&mut Until { until: u64::MAX, ..Until::default() }).unwrap();
+        drop(stage);
+        if index == 1 {
+            // What a cut leaves of pruning.
+            std::fs::create_dir(path.join("pruned")).unwrap();
+            std::fs::write(path.join("pruned/recipe.toml"), "").unwrap();
+        }
+        report = run.finish_stage(Ranks::ALONE, index).unwrap();
+        assert_eq!(report.is_some(), index == 1);
+    }
+    let report = report.unwrap();
+    for (task, found) in &report.differences {
+        assert!(found.largest <= 1e-5 * found.of, "{task}: {found:?}");
+    }
+    assert!(report.after.multiply_adds < report.before.multiply_adds);
+    let values = |path: &std::path::Path| -> Vec<(String, Tensor)> {
+        OpenRun::open(path, false, None).unwrap().model.store.tensors()
+    };
+    let (gated, hardened) = (values(&path.join("stages/gate")), values(&path));
+    let mut moved = 0;
+    for ((name, before), (_, after)) in gated.iter().zip(&hardened) {
+        match name.contains("interro_alpha") {
+            true => assert!(before.equal(after), "{name}"),
+            false => moved += usize::from(!before.equal(after)),
+        }
+    }
+    assert!(moved > 0);
+    assert!(values(&path.join("pruned")).iter().all(|(name, _)| !name.contains("interro_alpha")));
 }
 
 /// Gates that are all closed leave one stream for all tasks.

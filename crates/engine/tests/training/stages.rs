@@ -18,7 +18,7 @@ fn staged(extra: &[&str]) -> Recipe {
 }
 
 /// Trains until all steps of all stages are done, or the stage at `until.0` has done `until.1`.
-fn train_until(run: &mut StagedRun, until: (usize, u64)) {
+pub(crate) fn train_until(run: &mut StagedRun, until: (usize, u64)) {
     while let Some(index) = run.next() {
         let mut stage = run.open_stage(Ranks::ALONE, index, &[]).unwrap();
         let until = if index == until.0 { until.1 } else { u64::MAX };
@@ -35,7 +35,7 @@ fn tensors(path: &Path) -> Vec<(String, Tensor)> {
     OpenRun::open(path, false, None).unwrap().model.store.tensors()
 }
 
-fn same(one: &Path, two: &Path) {
+pub(crate) fn same(one: &Path, two: &Path) {
     for ((name, one), (_, two)) in tensors(one).into_iter().zip(tensors(two)) {
         assert!(one.equal(&two), "{name}");
     }
@@ -182,6 +182,14 @@ fn mistakes_in_stages_are_named() {
         (r#"{name="fresh"}"#, "stage.0.name: expected another name, found fresh"),
         (r#"{name="a"}, {name="a"}"#, "stage.1.name: expected every name once, found a twice"),
         (r#"{name="a", result="drop"}"#, "stage.0.result: expected keep for the last stage"),
+        (
+            r#"{name="a", result="prune"}"#,
+            "stage.0.result: adapter.method: expected one that prunes, interrogate, found lora",
+        ),
+        (
+            r#"{name="a", result="prune"}, {name="b"}"#,
+            "stage.0.result: expected keep, merge or drop for a stage before the last, found prune",
+        ),
         (r#"{name="a", from="b"}"#, "from: expected previous, fresh, the folder of a run, or an"),
         (r#"{name="a", tasks=["b"]}"#, "tasks: expected some of depth, semseg, found b"),
         (r#"{name="a", set=["train.steps=0"]}"#, "train.steps: expected at least 1, found 0"),

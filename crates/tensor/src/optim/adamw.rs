@@ -30,7 +30,14 @@ impl Default for AdamWConfig {
 #[derive(Debug)]
 pub struct AdamW {
     config: AdamWConfig,
-    groups: Vec<(Vec<Slot>, f64)>,
+    groups: Vec<Slots>,
+}
+
+#[derive(Debug)]
+struct Slots {
+    slots: Vec<Slot>,
+    weight_decay: f64,
+    lr_scale: f64,
 }
 
 #[derive(Debug)]
@@ -45,19 +52,22 @@ struct Slot {
 impl AdamW {
     /// Starts with zero moments.
     pub fn new(config: AdamWConfig, groups: Vec<Group>) -> Self {
-        let slots =
-            |group: Group| (group.params.into_iter().map(Slot::new).collect(), group.weight_decay);
+        let slots = |Group { params, weight_decay, lr_scale }| Slots {
+            slots: params.into_iter().map(Slot::new).collect(),
+            weight_decay,
+            lr_scale,
+        };
         Self { config, groups: groups.into_iter().map(slots).collect() }
     }
 
     fn slots(&self) -> impl Iterator<Item = &Slot> {
-        self.groups.iter().flat_map(|(slots, _)| slots)
+        self.groups.iter().flat_map(|group| &group.slots)
     }
 }
 
 impl Optimiser for AdamW {
     fn step(&mut self, lr: f64) -> Result<()> {
-        for (slots, weight_decay) in &self.groups {
+        for Slots { slots, weight_decay, lr_scale } in &self.groups {
             let active: Vec<&Slot> = slots.iter().filter(|s| s.param.grad().defined()).collect();
             if active.is_empty() {
                 continue;
@@ -65,7 +75,7 @@ impl Optimiser for AdamW {
             let all = |f: fn(&Slot) -> Tensor| active.iter().map(|s| f(s)).collect::<Vec<_>>();
             let steps = all(|s| s.step.shallow_clone());
             let constants = AdamWStep {
-                lr,
+                lr: lr * lr_scale,
                 betas: self.config.betas,
                 weight_decay: *weight_decay,
                 eps: self.config.eps,
@@ -83,9 +93,9 @@ impl Optimiser for AdamW {
     }
 
     fn drift(&self) -> Tensors {
-        let decayed = self.groups.iter().filter(|(_, decay)| *decay != 0.0);
+        let decayed = self.groups.iter().filter(|group| group.weight_decay != 0.0);
         let own = |slot: &Slot, decay: f64| (slot.name.clone(), slot.param.detach() * decay);
-        decayed.flat_map(|(slots, decay)| slots.iter().map(move |s| own(s, *decay))).collect()
+        decayed.flat_map(|g| g.slots.iter().map(move |s| own(s, g.weight_decay))).collect()
     }
 
     fn state(&self) -> Tensors {

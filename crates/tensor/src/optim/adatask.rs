@@ -38,7 +38,10 @@ impl Default for AdaTaskConfig {
 pub struct AdaTask {
     config: AdaTaskConfig,
     tasks: Vec<String>,
-    params: BTreeMap<String, (Tensor, f64)>,
+    /// Weight decay and factor on the learning rate of every group.
+    groups: Vec<[f64; 2]>,
+    /// With the index of its group.
+    params: BTreeMap<String, (Tensor, usize)>,
     /// By parameter and index of the task.
     slots: BTreeMap<(String, usize), Slot>,
 }
@@ -55,21 +58,29 @@ const FIELDS: [&str; 3] = ["exp_avg", "exp_avg_sq", "step"];
 impl AdaTask {
     /// Starts without moments; `tasks` are the names that its state uses.
     pub fn new(config: AdaTaskConfig, groups: Vec<Group>, tasks: &[String]) -> Self {
-        let decay = |group: Group| {
-            let decay = group.weight_decay;
-            group.params.into_iter().map(move |(name, param)| (name, (param, decay)))
+        let rates = groups.iter().map(|group| [group.weight_decay, group.lr_scale]).collect();
+        let own = |(index, group): (usize, Group)| {
+            group.params.into_iter().map(move |(name, param)| (name, (param, index)))
         };
-        let params = groups.into_iter().flat_map(decay).collect();
-        Self { config, tasks: tasks.to_vec(), params, slots: BTreeMap::new() }
+        let params = groups.into_iter().enumerate().flat_map(own).collect();
+        Self { config, tasks: tasks.to_vec(), groups: rates, params, slots: BTreeMap::new() }
     }
 
-    /// One task's part of the step, fused over its parameters.
+    /// One task's part of the step.
     fn descend(&mut self, lr: f64, gradients: &TaskGradients) -> Result<()> {
+        (0..self.groups.len()).try_for_each(|group| self.descend_in(group, lr, gradients))
+    }
+
+    /// The same in one group, fused over its parameters.
+    fn descend_in(&mut self, group: usize, lr: f64, gradients: &TaskGradients) -> Result<()> {
         let config = self.config;
         let (mut params, mut grads) = (Vec::new(), Vec::new());
         let (mut firsts, mut seconds, mut steps) = (Vec::new(), Vec::new(), Vec::new());
         for (name, grad) in &gradients.grads {
-            let (param, _) = self.param(name)?;
+            let (param, of_group) = self.param(name)?;
+            if *of_group != group {
+                continue;
+            }
             let param = param.shallow_clone();
             let slot = self.slots.entry((name.clone(), gradients.task));
             let slot = slot.or_insert_with(|| Slot::new(&param));
@@ -84,7 +95,9 @@ impl AdaTask {
             return Ok(());
         }
         // What decays is done before, once for all tasks.
-        let constants = AdamWStep { lr, betas: config.betas, weight_decay: 0.0, eps: config.eps };
+        let [_, lr_scale] = self.groups[group];
+        let AdaTaskConfig { betas, eps, .. } = config;
+        let constants = AdamWStep { lr: lr * lr_scale, betas, weight_decay: 0.0, eps };
         polyptych_kernels::adamw_step(&params, &grads, &firsts, &seconds, &steps, &constants)?;
         Ok(())
     }
@@ -95,16 +108,18 @@ impl AdaTask {
         let names: std::collections::BTreeSet<&String> = names.collect();
         tch::no_grad(|| {
             for name in names {
-                let (param, weight_decay) = self.param(name)?;
-                if *weight_decay != 0.0 {
-                    let _ = param.shallow_clone().f_mul_scalar_(1.0 - lr * weight_decay)?;
+                let (param, group) = self.param(name)?;
+                let [weight_decay, lr_scale] = self.groups[*group];
+                if weight_decay != 0.0 {
+                    let kept = 1.0 - lr * lr_scale * weight_decay;
+                    let _ = param.shallow_clone().f_mul_scalar_(kept)?;
                 }
             }
             Ok(())
         })
     }
 
-    fn param(&self, name: &str) -> Result<&(Tensor, f64)> {
+    fn param(&self, name: &str) -> Result<&(Tensor, usize)> {
         let missing = || Error::OptimiserState {
             expected: format!("a parameter {name}"),
             found: "no such parameter".into(),
@@ -156,8 +171,11 @@ impl Optimiser for AdaTask {
     }
 
     fn drift(&self) -> Tensors {
-        let decayed = self.params.iter().filter(|(_, (_, decay))| *decay != 0.0);
-        decayed.map(|(name, (param, decay))| (name.clone(), param.detach() * *decay)).collect()
+        let own = |(name, (param, group)): (&String, &(Tensor, usize))| {
+            let [weight_decay, _] = self.groups[*group];
+            (weight_decay != 0.0).then(|| (name.clone(), param.detach() * weight_decay))
+        };
+        self.params.iter().filter_map(own).collect()
     }
 
     fn state(&self) -> Tensors {
@@ -191,7 +209,8 @@ mod tests {
     }
 
     fn group(theta: &Tensor, weight_decay: f64) -> Vec<Group> {
-        vec![Group { params: vec![("p".into(), theta.shallow_clone())], weight_decay }]
+        let params = vec![("p".into(), theta.shallow_clone())];
+        vec![Group { params, weight_decay, lr_scale: 1.0 }]
     }
 
     fn optimiser(theta: &Tensor, config: AdaTaskConfig, weight_decay: f64) -> AdaTask {

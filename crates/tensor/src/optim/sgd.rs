@@ -23,7 +23,14 @@ pub struct SgdConfig {
 #[derive(Debug)]
 pub struct Sgd {
     config: SgdConfig,
-    groups: Vec<(Vec<Slot>, f64)>,
+    groups: Vec<Slots>,
+}
+
+#[derive(Debug)]
+struct Slots {
+    slots: Vec<Slot>,
+    weight_decay: f64,
+    lr_scale: f64,
 }
 
 #[derive(Debug)]
@@ -41,13 +48,16 @@ impl Sgd {
             name,
             param,
         };
-        let slots =
-            |group: Group| (group.params.into_iter().map(slot).collect(), group.weight_decay);
+        let slots = |Group { params, weight_decay, lr_scale }| Slots {
+            slots: params.into_iter().map(slot).collect(),
+            weight_decay,
+            lr_scale,
+        };
         Self { config, groups: groups.into_iter().map(slots).collect() }
     }
 
     fn named(&self) -> Vec<(String, Tensor)> {
-        let slots = self.groups.iter().flat_map(|(slots, _)| slots);
+        let slots = self.groups.iter().flat_map(|group| &group.slots);
         slots
             .map(|s| (format!("{}.momentum_buffer", s.name), s.momentum_buffer.shallow_clone()))
             .collect()
@@ -56,14 +66,14 @@ impl Sgd {
 
 impl Optimiser for Sgd {
     fn step(&mut self, lr: f64) -> Result<()> {
-        for (slots, weight_decay) in &self.groups {
+        for Slots { slots, weight_decay, lr_scale } in &self.groups {
             let active: Vec<&Slot> = slots.iter().filter(|s| s.param.grad().defined()).collect();
             if active.is_empty() {
                 continue;
             }
             let all = |f: fn(&Slot) -> Tensor| active.iter().map(|s| f(s)).collect::<Vec<_>>();
             let constants = SgdStep {
-                lr,
+                lr: lr * lr_scale,
                 momentum: self.config.momentum,
                 weight_decay: *weight_decay,
                 nesterov: self.config.nesterov,
@@ -91,7 +101,7 @@ impl Optimiser for Sgd {
             (slot.name.clone(), drift)
         };
         let groups = self.groups.iter();
-        groups.flat_map(|(slots, decay)| slots.iter().map(move |s| own(s, *decay))).collect()
+        groups.flat_map(|g| g.slots.iter().map(move |s| own(s, g.weight_decay))).collect()
     }
 
     fn state(&self) -> Tensors {

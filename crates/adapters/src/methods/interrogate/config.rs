@@ -23,6 +23,9 @@ pub struct InterroGateConfig {
     /// Their standard deviation. At 0 all channels would start as the tasks' own, and the shared
     /// factors would learn nothing until gates close.
     pub alpha_std: f64,
+    /// `alpha` is this times a parameter, so that it moves so much faster than the factors, whose
+    /// steps are too small for gates that start far from closing.
+    pub alpha_lr_scale: f64,
     /// `tau`: what part of its channels a task may have for itself.
     pub tau: f64,
     /// `tau` of single tasks.
@@ -30,7 +33,8 @@ pub struct InterroGateConfig {
     pub tau_per_task: BTreeMap<String, f64>,
     /// Weight of what exceeds `tau`, 0 for no budget.
     pub lambda: f64,
-    /// What part of the run is done when gates become constants; 1 for never.
+    /// What part of the run is done when gates become constants: 1 for never, 0 for a run that goes on
+    /// with the gates of another, whose `alpha` it takes and leaves as it is.
     pub harden_at: f64,
     /// What `polyptych prune` left of every layer: rows of the shared stream, then of every task.
     /// A recipe that trains has none.
@@ -46,6 +50,7 @@ impl Default for InterroGateConfig {
             scale: 1.0,
             alpha_init: 1.0,
             alpha_std: 1.0,
+            alpha_lr_scale: 1.0,
             tau: 0.5,
             tau_per_task: BTreeMap::new(),
             lambda: 1.0,
@@ -73,6 +78,13 @@ impl InterroGateConfig {
                 return Err(config(key, "at least 0", value));
             }
         }
+        let scale = self.alpha_lr_scale;
+        if !(scale > 0.0 && scale.is_finite()) {
+            return Err(config("alpha_lr_scale", "a positive number", scale));
+        }
+        if !(0.0..=1.0).contains(&self.harden_at) {
+            return Err(config("harden_at", "at least 0 and at most 1", self.harden_at));
+        }
         if let Some(name) = self.tau_per_task.keys().find(|name| !tasks.contains(name)) {
             let expected = format!("one of the tasks {}", tasks.join(", "));
             return Err(config("tau_per_task", expected, name));
@@ -84,8 +96,8 @@ impl InterroGateConfig {
         }
         let budgets =
             self.tau_per_task.iter().map(|(task, tau)| (format!("tau_per_task.{task}"), *tau));
-        let parts = [("tau".to_owned(), self.tau), ("harden_at".to_owned(), self.harden_at)];
-        match budgets.chain(parts).find(|(_, part)| !(*part > 0.0 && *part <= 1.0)) {
+        let mut budgets = budgets.chain([("tau".to_owned(), self.tau)]);
+        match budgets.find(|(_, part)| !(*part > 0.0 && *part <= 1.0)) {
             Some((key, part)) => Err(config(key, "above 0 and at most 1", part)),
             None => Ok(()),
         }

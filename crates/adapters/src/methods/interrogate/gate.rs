@@ -10,7 +10,10 @@ use polyptych_tensor::{Kind, Tensor, cast};
 #[derive(Debug)]
 pub(super) enum Gates {
     Trained {
+        /// The parameters, whose signs are those of `alpha`.
         alpha: Vec<Tensor>,
+        /// What `alpha` is times of them.
+        alpha_lr_scale: f64,
         beta: Option<Vec<Tensor>>,
         /// Whether gates are constants.
         hardened: Rc<Cell<bool>>,
@@ -44,7 +47,9 @@ impl Gates {
             Gates::Trained { alpha, hardened, .. } if hardened.get() => {
                 hard(&Tensor::stack(alpha, 0))
             }
-            Gates::Trained { alpha, .. } => straight_through(&Tensor::stack(alpha, 0)),
+            Gates::Trained { alpha, alpha_lr_scale, .. } => {
+                straight_through(&(Tensor::stack(alpha, 0) * *alpha_lr_scale))
+            }
         }
     }
 
@@ -73,9 +78,10 @@ fn straight_through(alpha: &Tensor) -> Tensor {
     hard(alpha) + (&soft - soft.detach())
 }
 
-/// `max(0, mean sigmoid(alpha) - tau)` over all channels of a task's layers.
-pub(super) fn excess(alphas: &[&Tensor], tau: f64) -> Tensor {
-    (Tensor::cat(alphas, 0).sigmoid().mean(None::<Kind>) - tau).relu()
+/// `max(0, mean sigmoid(alpha) - tau)` over all channels of a task's layers; `alpha` is `scale` times
+/// the parameters.
+pub(super) fn excess(parameters: &[&Tensor], scale: f64, tau: f64) -> Tensor {
+    ((Tensor::cat(parameters, 0) * scale).sigmoid().mean(None::<Kind>) - tau).relu()
 }
 
 /// `[tasks, out]` as `[tasks, 1, .., out]`, beside `streams`.
@@ -103,9 +109,32 @@ mod tests {
         for (grad, soft) in grads.iter().zip(soft) {
             assert!((grad - soft * (1.0 - soft)).abs() < 1e-12);
         }
-        let found = excess(&[&alpha], 0.4).double_value(&[]);
+        let found = excess(&[&alpha], 1.0, 0.4).double_value(&[]);
         assert!((found - 0.112304).abs() < 1e-6, "{found}");
-        assert_eq!(excess(&[&alpha], 0.6).double_value(&[]), 0.0);
+        assert_eq!(excess(&[&alpha], 1.0, 0.6).double_value(&[]), 0.0);
+    }
+
+    /// The same `alpha` as a tenth of it: the same gates and budget, ten times the gradient.
+    #[test]
+    fn alpha_moves_as_much_faster_as_its_scale_says() {
+        let alpha = [0.3f64, -0.2];
+        let gradient = |scale: f64| {
+            let own = Tensor::from_slice(&alpha.map(|a| a / scale)).set_requires_grad(true);
+            let gates = Gates::Trained {
+                alpha: vec![own.shallow_clone()],
+                alpha_lr_scale: scale,
+                beta: None,
+                hardened: Rc::default(),
+            };
+            assert_eq!(gates.open().detach(), Tensor::from_slice(&[1.0f64, 0.0]).view([1, 2]));
+            let found = excess(&[&own], scale, 0.4);
+            assert!((found.double_value(&[]) - 0.112304).abs() < 1e-6, "{found:?}");
+            (found + gates.open().sum(Kind::Double)).backward();
+            Vec::<f64>::try_from(own.grad()).unwrap_or_default()
+        };
+        for (faster, plain) in gradient(10.0).iter().zip(gradient(1.0)) {
+            assert!((faster - 10.0 * plain).abs() < 1e-12, "{faster} {plain}");
+        }
     }
 
     #[test]
@@ -113,6 +142,7 @@ mod tests {
         let draw = |shape: &[i64]| Tensor::randn(shape, (Kind::Float, Device::Cpu));
         let gates = Gates::Trained {
             alpha: vec![Tensor::from_slice(&[1.0f32, -1.0]), Tensor::from_slice(&[-2.0f32, -1.0])],
+            alpha_lr_scale: 1.0,
             beta: Some(vec![Tensor::from_slice(&[0.0f32, 30.0]), Tensor::zeros_like(&draw(&[2]))]),
             hardened: Rc::default(),
         };

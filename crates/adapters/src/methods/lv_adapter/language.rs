@@ -122,6 +122,19 @@ mod tests {
         store.check_gradients().unwrap();
     }
 
+    /// A norm; queries and what joins heads, of the level; keys, values and context, of the classes;
+    /// what scores them.
+    #[test]
+    fn parameters_are_counted() {
+        let store = Store::new(Device::Cpu);
+        LanguageNeck::new(&store.root(), [8, 6], &language()).unwrap();
+        let count: usize = store.tensors().iter().map(|(_, t)| t.numel()).sum();
+        let (chans, dim) = (8, 6);
+        let of_level = 2 * chans + 2 * (chans * chans + chans);
+        assert_eq!(count, of_level + 3 * (chans * dim + chans) + (dim * chans + dim));
+        assert_eq!(count, 382);
+    }
+
     /// PyTorch's own attention, of the heads side by side.
     #[test]
     fn attention_is_pytorch_s() {

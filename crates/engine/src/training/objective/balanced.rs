@@ -233,7 +233,7 @@ impl BalancedPass<'_> {
         inputs: StepInputs,
         scaler: Option<&GradScaler>,
     ) -> Result<Gains> {
-        let StepInputs { model, batch, optimiser, lr } = inputs;
+        let StepInputs { model, batch, optimiser, lr, .. } = inputs;
         let balancer = &self.balancer.balancer;
         let Some(primary) = balancer.primary() else { return Ok(Gains::Unknown) };
         let params = model.store.trainable();

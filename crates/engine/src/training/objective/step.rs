@@ -7,6 +7,7 @@ use polyptych_tensor::optim::Optimiser;
 use polyptych_tensor::{Device, Tensor};
 
 use crate::run::data::uploaded;
+use crate::training::distil::Teachers;
 use crate::{Model, Result, to_tensor};
 
 /// Images and targets of a batch on the device of a model.
@@ -78,6 +79,8 @@ pub(crate) struct StepInputs<'a> {
     pub(crate) batch: StepBatch<'a>,
     /// The optimiser of the step, for methods that look ahead.
     pub(crate) optimiser: &'a dyn Optimiser,
+    /// Finished runs that teach, where there are some.
+    pub(crate) teachers: Option<&'a Teachers>,
     /// Learning rate of the step.
     pub(crate) lr: f64,
 }

@@ -8,6 +8,7 @@ use polyptych_tensor::{GradScaler, Kind, Tensor, scramble};
 use super::pass::Pass;
 use super::step::StepInputs;
 use super::task_losses::{PartOfBatch, TaskLosses, has_labels, loss_of, share_of};
+use crate::model::tapped::TappedOutput;
 use crate::training::reduce::summed;
 use crate::{Inputs, Model, Result};
 
@@ -38,8 +39,8 @@ impl WeightedSum {
         let model = inputs.model;
         model.store.zero_grad();
         let scale = scaler.map_or(1.0, GradScaler::scale);
-        let losses = match model.ranks.are_many() || self.accumulate > 1 {
-            true => self.by_parts(inputs, scale)?,
+        let (losses, distillation) = match model.ranks.are_many() || self.accumulate > 1 {
+            true => (self.by_parts(inputs, scale)?, None),
             false => self.whole(inputs, scale)?,
         };
         if let Some(scaler) = scaler {
@@ -50,23 +51,37 @@ impl WeightedSum {
         let total = terms.reduce(|sum, term| sum + term);
         let loss = total.unwrap_or_else(|| Tensor::from(0f64));
         let losses = self.losses.named(model, losses);
-        Ok(Pass { losses, ..Pass::of(loss) })
+        Ok(Pass { losses, distillation, ..Pass::of(loss) })
     }
 
-    fn whole(&self, inputs: StepInputs, scale: f64) -> Result<Vec<LossValue>> {
-        let StepInputs { model, batch, .. } = inputs;
+    /// The losses, and what outputs and features differ by from those of teachers, which the same pass
+    /// learns from where it can.
+    fn whole(&self, inputs: StepInputs, scale: f64) -> Result<(Vec<LossValue>, Option<Tensor>)> {
+        let StepInputs { model, batch, teachers, .. } = inputs;
         let mut losses = self.nothing(model);
+        let mut distillation: Option<Tensor> = None;
         let texts = model.texts(batch.batch)?;
         let read = Inputs { images: batch.images(), texts: texts.as_ref() };
-        let unread = model.unread(|index| has_labels(model, index, batch.batch));
-        model.backward_without(&unread, read, batch.seed, |index, output| {
-            let (place, loss) = (self.losses.place(index), loss_of(model, index, output, batch)?);
+        let teachers = teachers.filter(|teachers| teachers.fit_losses(model, batch.images()));
+        let lessons = teachers.map(|teachers| teachers.lessons(batch.batch, batch.images()));
+        let lessons = lessons.transpose()?;
+        let taught = |index| lessons.as_ref().is_some_and(|lessons| lessons.has(index));
+        let unread = model.unread(|index| has_labels(model, index, batch.batch) || taught(index));
+        model.backward_without(&unread, read, batch.seed, |index, found| {
+            let place = self.losses.place(index);
+            let loss = loss_of(model, index, &found.output, batch)?;
             let term = self.weights.term(place, &loss);
             losses[place] = without_graph(loss);
+            let lesson = lessons.as_ref().map(|lessons| lessons.term(model, index, found));
+            let lesson = lesson.transpose()?.flatten();
+            let value = lesson.as_ref().map(Tensor::detach);
+            distillation =
+                distillation.take().into_iter().chain(value).reduce(|sum, value| sum + value);
+            let term = lesson.map_or_else(|| term.shallow_clone(), |lesson| &term + lesson);
             Ok(if scale == 1.0 { term } else { term * scale })
         })?;
         model.without_gradient(&unread)?;
-        Ok(losses)
+        Ok((losses, distillation))
     }
 
     /// As [`WeightedSum::whole`], one part after the other: each has its share in the losses of the
@@ -82,10 +97,10 @@ impl WeightedSum {
             // The others wait for the gradients of all parts.
             let buckets = model.gradient_buckets().filter(|_| part + 1 == parts.len());
             let images = batch.images().narrow(0, rows.start as i64, rows.len() as i64);
-            let minimised = |index: usize, output: &Tensor| {
+            let minimised = |index: usize, found: &TappedOutput| {
                 let (rows, place) = (rows.clone(), self.losses.place(index));
                 let of = PartOfBatch { batch, rows, all: &all[place] };
-                let share = share_of(model, index, output, of)?;
+                let share = share_of(model, index, &found.output, of)?;
                 let term = self.weights.term(place, &share);
                 let sum = &losses[place].loss + share.loss.detach();
                 losses[place] = LossValue { loss: sum, labelled: share.labelled };
