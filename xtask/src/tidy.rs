@@ -10,6 +10,7 @@ mod files;
 mod known;
 mod lengths;
 mod links;
+mod messages;
 mod pages;
 mod rooms;
 pub(crate) mod table;
@@ -63,6 +64,7 @@ fn breaches() -> Result<Vec<String>> {
     breaches.extend(lengths::check(&files));
     breaches.extend(words::check(&files));
     breaches.extend(links::check(&root, &files));
+    breaches.extend(messages::check(&files));
     Ok(breaches)
 }
 
@@ -118,6 +120,11 @@ mod tests {
     #[test]
     fn links_of_pages_lead_somewhere_and_the_site_has_all_pages() {
         none(&links::check(&workspace::root(), &files()));
+    }
+
+    #[test]
+    fn the_page_about_messages_has_those_that_are_printed() {
+        none(&messages::check(&files()));
     }
 
     #[test]

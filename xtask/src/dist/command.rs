@@ -57,10 +57,11 @@ const SUMS: &str = "SHA256SUMS";
 
 fn pack(program: &Path, out: &Path) -> Result<Vec<PathBuf>> {
     let root = workspace::root();
-    let packages = packages::bill(&root)?;
+    let crates = packages::crates(&root)?;
     let libraries = libraries::of(program)?;
+    let packages = packages::of_archive(&crates, &libraries)?;
     let archive = tarball::write(&root, program, &libraries, &packages, out)?;
-    let wheel = wheel::write(&root, program, &packages, out)?;
+    let wheel = wheel::write(&root, program, &packages::of_wheel(&crates), out)?;
     let sums = out.join(SUMS);
     fs::write(&sums, sums_of(&[&archive, &wheel])?).with_context(|| sums.display().to_string())?;
     Ok(vec![archive, wheel, sums])

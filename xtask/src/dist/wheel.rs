@@ -62,6 +62,16 @@ fn texts(root: &Path, tag: &str, packages: &str) -> Result<Vec<(&'static str, St
     let metadata = format!(
         "Metadata-Version: 2.4\nName: polyptych\nVersion: {VERSION}\n\
          Summary: Multi-task parameter-efficient vision transformers\n\
+         Keywords: deep-learning,vision,transformer,lora,multi-task\n\
+         Classifier: Development Status :: 4 - Beta\n\
+         Classifier: Environment :: Console\n\
+         Classifier: Intended Audience :: Science/Research\n\
+         Classifier: Operating System :: POSIX :: Linux\n\
+         Classifier: Programming Language :: Python :: 3\n\
+         Classifier: Programming Language :: Rust\n\
+         Classifier: Topic :: Scientific/Engineering :: Artificial Intelligence\n\
+         Classifier: Topic :: Scientific/Engineering :: Image Recognition\n\
+         Classifier: Typing :: Typed\n\
          License-Expression: MIT OR Apache-2.0\n\
          License-File: LICENSE-MIT\nLicense-File: LICENSE-APACHE\n\
          Requires-Python: >=3.10\n\
@@ -136,6 +146,13 @@ mod tests {
     use crate::workspace;
     use std::io::Read;
 
+    /// Those of the crates.
+    fn keywords() -> Vec<String> {
+        let text = fs::read_to_string(workspace::root().join("Cargo.toml")).unwrap();
+        let manifest: toml::Table = text.parse().unwrap();
+        manifest["workspace"]["package"]["keywords"].clone().try_into().unwrap()
+    }
+
     #[test]
     fn the_wheel_has_module_and_program_with_their_hashes() {
         let folder = tempfile::tempdir().unwrap();
@@ -151,7 +168,15 @@ mod tests {
             text
         };
         let info = format!("polyptych-{VERSION}.dist-info");
-        assert!(text(&format!("{info}/METADATA")).contains("\nRequires-Dist: torch==2.11.0\n"));
+        let metadata = text(&format!("{info}/METADATA"));
+        let (fields, _) = metadata.split_once("\n\n").unwrap();
+        for field in [
+            "Requires-Dist: torch==2.11.0".to_owned(),
+            format!("Keywords: {}", keywords().join(",")),
+            "Classifier: Programming Language :: Python :: 3".to_owned(),
+        ] {
+            assert!(fields.lines().any(|line| line == field), "{field}: {fields}");
+        }
         let record = text(&format!("{info}/RECORD"));
         assert!(record.contains("polyptych/__init__.py,sha256="), "{record}");
         assert!(

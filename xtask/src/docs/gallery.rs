@@ -83,7 +83,8 @@ fn methods(root: &Path, said: &Said) -> Result<String> {
     let own = recipe.get("adapter").and_then(|adapter| adapter.get("method")?.as_str());
     let mut text = "# Gallery of methods\n\nOne card per method. Results are those of \
         [vmt-scenes](../results/vmt-scenes.md): six tasks on a small Swin, three seeds, \
-        or one where a number has no spread; delta-m compares with six fully fine-tuned models.\n\n<div class=\"cards\">\n"
+        or one where a number has no spread; delta-m compares with six fully fine-tuned models. \
+        In the pictures, what is frozen is grey.\n\n<div class=\"cards\">\n"
         .to_owned();
     for part in said.parts.iter().filter(|part| part.kind == "adapter method") {
         let quoted = format!("`{}`", part.name);
@@ -91,7 +92,7 @@ fn methods(root: &Path, said: &Said) -> Result<String> {
         let row =
             row.with_context(|| format!("{TABLE}: expected a row for {quoted}, found none"))?;
         let cell = |index: usize| row.get(index).map_or("", String::as_str);
-        card(&mut text, cell(0), part);
+        card(&mut text, cell(0), &scheme(cell(5), &part.name)?, part);
         let paper = if cell(4).is_empty() { "none" } else { cell(4) };
         let _ = writeln!(
             text,
@@ -134,7 +135,7 @@ fn balancers(root: &Path, said: &Said) -> Result<String> {
         let name = &balancer.name;
         match said.parts.iter().find(|part| part.kind == "balancer" && part.name == *name) {
             Some(part) => {
-                card(&mut text, &format!("`{name}`"), part);
+                card(&mut text, &format!("`{name}`"), "", part);
                 let _ = writeln!(text, "| in a recipe | [settings](balancers.md#{name}) |");
             }
             // It takes the place of the optimiser.
@@ -166,15 +167,27 @@ fn balancers(root: &Path, said: &Said) -> Result<String> {
     Ok(text)
 }
 
-/// The beginning of a card: title, idea, and the head of its table.
-fn card(text: &mut String, title: &str, part: &Part) {
+/// The picture of a card, from the link in the table's last cell.
+///
+/// # Errors
+/// A cell without one.
+fn scheme(cell: &str, method: &str) -> Result<String> {
+    let picture = cell.strip_prefix('[').and_then(|cell| cell.strip_suffix(')'));
+    let (name, path) = picture.and_then(|cell| cell.split_once("](")).with_context(|| {
+        format!("{TABLE}: {method}: expected a link to its scheme, found {cell:?}")
+    })?;
+    Ok(format!("![{name}](../{path})\n\n"))
+}
+
+/// The beginning of a card: title, idea, picture, and the head of its table.
+fn card(text: &mut String, title: &str, picture: &str, part: &Part) {
     let first = part.about.split("\n\n").next().unwrap_or_default();
     // Says what the type is, not the method.
     let first = if first.starts_with("Configuration of") { "" } else { first };
     let idea = format!("{}. {}", escaped(&part.summary), escaped(first).replace('\n', " "));
     let _ = write!(
         text,
-        "\n<div class=\"card\">\n\n## {title}\n\n**Idea:** {}\n\n| | |\n|---|---|\n",
+        "\n<div class=\"card\">\n\n## {title}\n\n**Idea:** {}\n\n{picture}| | |\n|---|---|\n",
         idea.trim_end()
     );
 }
@@ -210,13 +223,22 @@ mod tests {
     fn a_card_has_idea_merging_paper_and_results() {
         let pages = pages(&workspace::root(), &said("lora")).unwrap();
         let methods = &pages["docs/reference/method-gallery.md"];
-        for part in ["## LoRA\n", "**Idea:** factors. First.", "| merges | whole |", "2106.09685"] {
+        let picture = "\n![parallel factors](../images/schemes/parallel-factors.svg)\n";
+        for part in
+            [picture, "## LoRA\n", "**Idea:** factors. First.", "| merges | whole |", "2106.09685"]
+        {
             assert!(methods.contains(part), "{part}: {methods}");
         }
         assert!(methods.contains("| LoRA | 0.21 M trainable, delta-m +5.2 ± "), "{methods}");
         let balancers = &pages["docs/reference/balancer-gallery.md"];
         assert!(balancers.contains("| DWA | delta-m -1.8 ± 0.7 %, step 1.03 x |"), "{balancers}");
         assert!(balancers.contains("## `adatask`\n"), "{balancers}");
+    }
+
+    #[test]
+    fn a_row_without_a_scheme_is_named() {
+        let error = scheme("", "lora").unwrap_err().to_string();
+        assert_eq!(error, "docs/methods.md: lora: expected a link to its scheme, found \"\"");
     }
 
     #[test]

@@ -137,7 +137,7 @@ fn keys_page(title: &str, about: &str, keys: &[Key]) -> String {
 
 fn described(key: &Key) -> String {
     let default = match (&key.default, key.required) {
-        (_, true) => "**needed**".to_owned(),
+        (_, true) => "**required**".to_owned(),
         (Some(default), _) => format!("default `{default}`"),
         (None, _) => "optional".to_owned(),
     };
@@ -183,7 +183,7 @@ fn keys_table(part: &Part) -> String {
     for key in &part.keys {
         let below = key.path.strip_prefix(&part.at).unwrap_or(&key.path);
         let default = match (&key.default, key.required) {
-            (_, true) => "needed".to_owned(),
+            (_, true) => "required".to_owned(),
             (default, _) => default.iter().map(|value| format!("`{value}`")).collect(),
         };
         let mut about = escaped(&key.about);

@@ -6,8 +6,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use super::peers::{Peer, Programs, ours, peer, runtime, source};
 use super::setting::Setting;
-use crate::workspace;
 
 /// Something that is timed.
 pub(super) struct Case {
@@ -21,46 +21,6 @@ pub(super) struct Case {
     pub(super) peers: &'static [Peer],
     /// Largest relative difference of outputs, where rounding to the precision does not explain it.
     pub(super) outputs: Option<f64>,
-}
-
-/// A program beside ours.
-pub(super) struct Peer {
-    /// Its name in tables.
-    pub(super) name: &'static str,
-    program: Program,
-    args: &'static [&'static str],
-    /// Types that it computes in.
-    precisions: &'static [&'static str],
-    /// A package that it needs beyond those of every peer.
-    pub(super) package: Option<&'static str>,
-    /// Whether it is a runtime for the CPU that reads our ONNX.
-    pub(super) reads_onnx: bool,
-}
-
-/// What is run.
-enum Program {
-    /// A script in `benches/peers`.
-    Script(&'static str),
-    /// Our worker, on another of its cases.
-    Worker(&'static str),
-}
-
-const fn peer(name: &'static str, script: &'static str, args: &'static [&'static str]) -> Peer {
-    let program = Program::Script(script);
-    Peer { name, program, args, precisions: &["fp32", "bf16"], package: None, reads_onnx: false }
-}
-
-const fn source(name: &'static str, args: &'static [&'static str], package: &'static str) -> Peer {
-    Peer { package: Some(package), ..peer(name, "loader.py", args) }
-}
-
-const fn runtime(
-    name: &'static str,
-    script: &'static str,
-    precisions: &'static [&'static str],
-    package: &'static str,
-) -> Peer {
-    Peer { precisions, package: Some(package), reads_onnx: true, ..peer(name, script, &[]) }
 }
 
 const ONNXRUNTIME: Peer =
@@ -85,8 +45,7 @@ const WEBDATASET_RESIZED: &[&str] = &["--source", "webdataset", "--first", "resi
 const PARQUET_RESIZED: &[&str] = &["--source", "parquet", "--first", "resize"];
 const ARROW_RESIZED: &[&str] = &["--source", "arrow", "--first", "resize"];
 /// Our own loader on one file for each photograph and label.
-const FROM_FILES: Peer =
-    Peer { program: Program::Worker("loader"), ..peer("ours, from files", "", &["--peer"]) };
+const FROM_FILES: Peer = ours("ours, from files", "loader");
 
 /// Everything that can be timed.
 pub(super) const CASES: [Case; 13] = [
@@ -246,39 +205,6 @@ impl Case {
     }
 }
 
-/// What runs our side and that of the peers.
-#[derive(Clone, Copy)]
-pub(super) struct Programs<'p> {
-    pub(super) worker: &'p Path,
-    pub(super) python: &'p Path,
-}
-
-impl Peer {
-    /// Its program, on what ours left in `folder`.
-    pub(super) fn command(&self, programs: Programs, folder: &Path, setting: &Setting) -> Command {
-        let mut command = match self.program {
-            Program::Script(script) => {
-                let mut command = Command::new(programs.python);
-                command.arg(workspace::root().join("benches/peers").join(script));
-                command
-            }
-            Program::Worker(case) => {
-                let mut command = Command::new(programs.worker);
-                command.arg(case);
-                command
-            }
-        };
-        command.arg(folder).args(self.args).args(setting.args());
-        command.args(["--device", &setting.device]);
-        setting.limit(command)
-    }
-
-    fn computes(&self, setting: &Setting) -> bool {
-        let on_device = !self.reads_onnx || setting.device == "cpu";
-        on_device && self.precisions.contains(&setting.precision.as_str())
-    }
-}
-
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let peers: Vec<&str> = self.peers.iter().map(|peer| peer.name).collect();
@@ -311,13 +237,14 @@ impl Setting {
 
 #[cfg(test)]
 mod tests {
+    use super::super::peers::Program;
     use super::*;
 
     #[test]
     fn every_peer_has_a_script() {
         for peer in CASES.iter().flat_map(|case| case.peers) {
             let Program::Script(script) = peer.program else { continue };
-            let path = workspace::root().join("benches/peers").join(script);
+            let path = crate::workspace::root().join("benches/peers").join(script);
             assert!(path.is_file(), "{}", path.display());
         }
     }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::markdown::main_table;
+use super::stage_table::stage_tables;
 use super::summary::Summary;
 use crate::lab::page;
 
@@ -98,11 +99,12 @@ impl<'a> Place<'a> {
             return self.nothing();
         }
         let recipe = self.recipe;
-        format!(
-            "{}\n\nFrom [{recipe}](../results/{recipe}.md), which has the command, the machine and \
-             all scores.",
-            main_table(&chosen)
-        )
+        let origin = format!(
+            "From [{recipe}](../results/{recipe}.md), which has the command, the machine and all \
+             scores."
+        );
+        let tables = [Some(main_table(&chosen)), stage_tables(&chosen), Some(origin)];
+        tables.into_iter().flatten().collect::<Vec<_>>().join("\n\n")
     }
 
     fn nothing(&self) -> String {

@@ -6,6 +6,7 @@ use super::job::duration;
 use super::made::join;
 use super::plan::Plan;
 use super::spread::{self, Spread};
+use super::stage_table::stage_tables;
 use super::summary::{ScoreSpread, Summary, tasks, wall};
 use super::table::{escaped, table};
 use super::tune::{Tuning, section};
@@ -36,6 +37,7 @@ fn block(page: &Page, plots: &[&str]) -> String {
     let mut parts = Vec::new();
     parts.extend((!page.plan.description.is_empty()).then(|| page.plan.description.clone()));
     parts.push(main_table(page.rows));
+    parts.extend(stage_tables(page.rows));
     parts.extend(plots.iter().map(|end| {
         let words = match *end {
             "svg" => "against trainable parameters",
@@ -94,6 +96,11 @@ fn columns(rows: &[Summary]) -> Vec<Column<'_>> {
     }
     columns.push(column("time [ms]", |row| Some(one_digit(row.adapted_ms?))));
     columns.push(column("merged [ms]", |row| Some(one_digit(row.merged_ms?))));
+    if rows.iter().any(|row| row.pruned_ms.is_some()) {
+        columns.push(column("pruned [ms]", |row| Some(one_digit(row.pruned_ms?))));
+        let left = |row: &Summary| Some(row.multiply_adds?.text(1));
+        columns.push(column("multiply-adds left [%]", left));
+    }
     columns.push(column("seeds", |row| Some(row.seeds.to_string())));
     if rows.iter().any(|row| row.band.is_some()) {
         columns.push(column("expected", |row| Some(row.band.as_ref()?.to_string())));

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::cost::Cost;
 use super::job::{INSPECT, REFUSED, TIME};
 use super::plan::{Plan, Run};
+use super::pruned::Pruned;
 use super::record::{Record, State};
 use super::singles::Headline;
 
@@ -80,6 +81,9 @@ pub(crate) struct Done {
     /// Why it does not merge, where it does not.
     #[serde(rename = "fold_refused")]
     pub(crate) merge_refused: Option<String>,
+    /// What pruning left, where the run ends as the pruned model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pruned: Option<Pruned>,
     /// What training took.
     #[serde(flatten)]
     pub(crate) cost: Cost,
@@ -92,12 +96,33 @@ pub(crate) struct Outcome {
     pub(crate) seed: u64,
     /// Its runs.
     pub(crate) runs: Vec<Done>,
+    /// What every stage measured, where it is one run in stages.
+    pub(crate) stages: Vec<Measured>,
+}
+
+/// What one stage of a run measured.
+#[derive(Debug, Clone)]
+pub(crate) struct Measured {
+    /// The stage.
+    pub(crate) stage: String,
+    /// Scores of its tasks.
+    pub(crate) tasks: Vec<TaskScores>,
 }
 
 #[derive(Deserialize)]
 struct Evaluation {
     tasks: Vec<TaskScores>,
     delta_m: Option<DeltaM>,
+}
+
+#[derive(Deserialize)]
+struct Staged {
+    stage: Vec<StageName>,
+}
+
+#[derive(Deserialize)]
+struct StageName {
+    name: String,
 }
 
 #[derive(Deserialize)]
@@ -123,8 +148,31 @@ struct CountRow {
 
 /// Scores of a run that is done.
 pub(crate) fn scores(run: &Run) -> Result<Vec<TaskScores>> {
-    let evaluation: Evaluation = json(&run.folder.join("evaluation.json"))?;
+    scores_in(&run.folder)
+}
+
+fn scores_in(folder: &Path) -> Result<Vec<TaskScores>> {
+    let evaluation: Evaluation = json(&folder.join("evaluation.json"))?;
     Ok(evaluation.tasks)
+}
+
+/// What the stages of the run in `folder` measured, in their order; nothing of a run without.
+fn stages(folder: &Path) -> Result<Vec<Measured>> {
+    let path = folder.join("stages/stages.toml");
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let Staged { stage: all } =
+        toml::from_str(&text).with_context(|| path.display().to_string())?;
+    let last = all.len().saturating_sub(1);
+    let measured = all.into_iter().enumerate().map(|(index, StageName { name: stage })| {
+        // The last stage is the run itself.
+        let own = folder.join("stages").join(&stage);
+        let tasks = scores_in(if index == last { folder } else { &own })?;
+        Ok(Measured { stage, tasks })
+    });
+    measured.collect()
 }
 
 impl Outcome {
@@ -137,8 +185,12 @@ impl Outcome {
         if !runs.iter().all(|run| whole(run) && measured(run)) {
             return Ok(None);
         }
+        let stages = match &runs[..] {
+            [run] => stages(&run.folder)?,
+            _ => Vec::new(),
+        };
         let runs = runs.iter().map(Done::read).collect::<Result<Vec<_>>>()?;
-        Ok(Some(Self { seed, runs }))
+        Ok(Some(Self { seed, runs, stages }))
     }
 
     /// Median training step and peak memory, where it is one run and they are known.
@@ -146,6 +198,14 @@ impl Outcome {
         match &self.runs[..] {
             [run] => run.cost,
             _ => Cost::default(),
+        }
+    }
+
+    /// What pruning left, where it is one run that ends as the pruned model.
+    pub(crate) fn pruned(&self) -> Option<&Pruned> {
+        match &self.runs[..] {
+            [run] => run.pruned.as_ref(),
+            _ => None,
         }
     }
 
@@ -206,6 +266,7 @@ impl Done {
             delta_m: evaluation.delta_m.map(|delta| delta.percent),
             time: json(&run.folder.join(TIME))?,
             merge_refused: std::fs::read_to_string(run.folder.join(REFUSED)).ok(),
+            pruned: Pruned::read(&run.folder)?,
             cost: Cost::read(&run.folder),
         })
     }

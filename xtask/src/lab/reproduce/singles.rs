@@ -17,6 +17,11 @@ impl Singles {
         self.0.extend(headlines.map(|(task, value, _)| ((seed, task.to_owned()), value)));
     }
 
+    /// The headline of `task` with `seed`.
+    pub(crate) fn value(&self, seed: u64, task: &str) -> Option<f64> {
+        self.0.get(&(seed, task.to_owned())).copied()
+    }
+
     /// Delta-m of `headlines` with `seed`, in percent; none where a task is missing.
     pub(crate) fn delta_m<'a>(
         &self,

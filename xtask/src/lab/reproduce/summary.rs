@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 use super::made::Made;
 use super::outcome::{Done, Outcome, Score};
 use super::plan::{Plan, Row};
+use super::pruned::Pruned;
 use super::singles::{Headline, Singles};
 use super::spread::{Spread, average};
+use super::stages::Stages;
 use super::{band, band::Verdict};
 use crate::lab::machine::Origin;
 
@@ -32,6 +34,12 @@ pub(crate) struct Summary {
     /// Time after merging, in milliseconds; none where the method does not merge.
     #[serde(rename = "folded_ms")]
     pub(crate) merged_ms: Option<Spread>,
+    /// Time of the pruned model, in milliseconds; none of rows that do not end as such.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pruned_ms: Option<Spread>,
+    /// Multiply-adds of the adapted projections that pruning left, in percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) multiply_adds: Option<Spread>,
     /// Median training step over that of the recipe's own method with the same seed; none of rows
     /// of separate models.
     pub(crate) step_ratio: Option<Spread>,
@@ -39,6 +47,9 @@ pub(crate) struct Summary {
     pub(crate) peak_mib: Option<Spread>,
     /// Number of seeds.
     pub(crate) seeds: usize,
+    /// Headlines behind every stage, where a task is in several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) stages: Option<Stages>,
     /// Whether the row is as expected, where something is expected.
     pub(crate) band: Option<Verdict>,
     /// With what its runs were made.
@@ -84,10 +95,13 @@ pub(crate) fn all(
     let reference = plan.rows.iter().position(|row| row.reference);
     let reference = reference.map(|index| singles(&outcomes[index], kept(&plan.rows[index])));
     let own = outcomes.first().map_or(&[][..], Vec::as_slice);
-    let against = Against { reference: reference.as_ref(), own, origin };
+    let alone = plan.rows.iter().position(|row| row.separate);
+    let alone = alone.map(|index| singles(&outcomes[index], kept(&plan.rows[index])));
+    let (reference, alone) = (reference.as_ref(), alone.as_ref());
+    let against = Against { reference, alone, own, origin };
     let rows = plan.rows.iter().zip(&outcomes).filter_map(|(row, outcomes)| {
         if outcomes.is_empty() {
-            return kept(row).map(|kept| kept.renewed(row, reference.as_ref()));
+            return kept(row).map(|kept| kept.renewed(row, &against));
         }
         Some(Summary::of(row, outcomes, &against))
     });
@@ -108,8 +122,19 @@ fn singles(outcomes: &[Outcome], kept: Option<&Summary>) -> Singles {
 /// What rows are compared with, and with what they were made.
 struct Against<'a> {
     reference: Option<&'a Singles>,
+    /// Models of single tasks, of whatever method.
+    alone: Option<&'a Singles>,
     own: &'a [Outcome],
     origin: &'a Origin,
+}
+
+impl Against<'_> {
+    fn stages(&self, stages: Option<Stages>, seeds: &[u64]) -> Option<Stages> {
+        match self.alone {
+            Some(alone) => stages.map(|stages| stages.against(alone, seeds)),
+            None => stages,
+        }
+    }
 }
 
 fn row_outcomes(plan: &Plan, row: usize, seeds: u64) -> Result<Vec<Outcome>> {
@@ -122,6 +147,7 @@ impl Summary {
         let over = |value: &dyn Fn(&Outcome) -> Option<f64>| {
             Spread::of(&outcomes.iter().filter_map(value).collect::<Vec<_>>())
         };
+        let seeds: Vec<u64> = outcomes.iter().map(|outcome| outcome.seed).collect();
         let mut summary = Self {
             row: row.clone(),
             trainable: outcomes.first().map_or(0, Outcome::trainable),
@@ -131,9 +157,12 @@ impl Summary {
             delta_m: over(&|outcome| delta_m(outcome, against.reference)),
             adapted_ms: over(&|outcome| Some(outcome.adapted_ms())),
             merged_ms: over(&Outcome::merged_ms),
+            pruned_ms: over(&|outcome| outcome.pruned().map(Pruned::ms)),
+            multiply_adds: over(&|outcome| outcome.pruned().map(Pruned::multiply_adds)),
             step_ratio: over(&|outcome| step_ratio(outcome, against.own)),
             peak_mib: over(&|outcome| Some(outcome.cost().peak_bytes? as f64 / 1_048_576.0)),
             seeds: outcomes.len(),
+            stages: against.stages(Stages::of(outcomes), &seeds),
             band: None,
             made: Made::of(&runs, against.origin),
             runs,
@@ -143,9 +172,11 @@ impl Summary {
     }
 
     /// A row without runs, compared with what the others are compared with.
-    fn renewed(&self, row: &Row, reference: Option<&Singles>) -> Self {
+    fn renewed(&self, row: &Row, against: &Against) -> Self {
         let mut summary = Self { row: row.clone(), ..self.clone() };
-        if let Some(reference) = reference {
+        let seeds: Vec<u64> = (0..self.seeds as u64).collect();
+        summary.stages = against.stages(summary.stages, &seeds);
+        if let Some(reference) = against.reference {
             let of = |seed| reference.delta_m(seed as u64, self.headlines(seed));
             summary.delta_m = Spread::of(&(0..self.seeds).filter_map(of).collect::<Vec<_>>());
         }

@@ -276,6 +276,33 @@ fn pages_of_methods_get_their_rows() {
     assert!(!text.contains("EMTAL") && text.contains("(../results/toy.md)"), "{text}");
 }
 
+/// Birds: 64 and 65, then 60 and 61, and 80 and 81 alone. Cars: 70 and 71, and 90 and 91 alone.
+#[test]
+fn tasks_and_stages_have_a_table_of_their_own() {
+    let bench = Bench::new();
+    fs::write(bench.path("staged"), "").unwrap();
+    let page = bench.path("methods/emtal.md");
+    fs::create_dir_all(page.parent().unwrap()).unwrap();
+    fs::write(&page, "# A\n\n<!-- results: toy: EMTAL r=4 -->\n\n<!-- /results -->\n").unwrap();
+    bench.run(2, &[]).unwrap();
+    let lines = [
+        "| method | task | first | second | forgetting | forward transfer |",
+        "| EMTAL r=4 | birds top1 [%] ↑ | 64.50 ± 0.71 | 60.50 ± 0.71 | +4.00 ± 0.00 | -16.00 ± 0.00 |",
+        "| EMTAL r=4 | cars top1 [%] ↑ | – | 70.50 ± 0.71 | – | -20.00 ± 0.00 |",
+    ];
+    for text in [bench.out("toy.md"), fs::read_to_string(&page).unwrap()] {
+        for line in lines {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+    }
+    assert!(bench.out("toy.md").contains("| pruned [ms] | multiply-adds left [%] | seeds |"));
+    assert!(bench.out("toy.md").contains("| 5.5 | 25.0 ± 0.0 | 2 |"));
+    // What is elsewhere keeps its table, and is compared with what there is now.
+    fs::remove_dir_all(bench.path("runs/toy/emtal-r-4")).unwrap();
+    bench.run(2, &["LoRA r=16"]).unwrap();
+    assert!(bench.out("toy.md").contains(lines[1]));
+}
+
 #[test]
 fn the_page_reads_well() {
     let bench = Bench::new();
