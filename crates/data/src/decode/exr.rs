@@ -13,6 +13,8 @@ use super::bounds::{Decoded, MAX_BYTES, affordable, bounded};
 
 /// Channels that are one map although there are others beside them: depth and luminance.
 const MAPS: [&str; 5] = ["Z", "Y", "V", "depth", "Depth"];
+/// Bytes of a chosen channel's number, as a float and as a double.
+const HELD: usize = 4 + 8;
 /// Channels that are vectors.
 const VECTORS: [[&str; 3]; 3] = [["R", "G", "B"], ["X", "Y", "Z"], ["r", "g", "b"]];
 /// Blender's layer of the picture itself, beside those of numbers.
@@ -30,13 +32,14 @@ pub(crate) fn array(bytes: &[u8]) -> Decoded<ArrayD<f64>> {
         if matches!(header.compression, Compression::B44 | Compression::B44A) {
             return Err("B44 loses digits, expected another compression: save it with ZIP".into());
         }
-        // Of several parts one is read.
-        let bytes = header.layer_size.area().saturating_mul(header.channels.bytes_per_pixel);
+        // Of several parts one is read; what is chosen of it is held as floats and doubles too.
+        let per_pixel = header.channels.bytes_per_pixel + HELD * header.channels.list.len().min(3);
+        let bytes = header.layer_size.area().saturating_mul(per_pixel);
         needed = needed.max(bytes);
     }
     if needed as u64 > MAX_BYTES {
         let reason = "write a file of the label's channels alone";
-        return Err(format!("{needed} bytes of channels, expected at most {MAX_BYTES}: {reason}"));
+        return Err(format!("{needed} bytes of numbers, expected at most {MAX_BYTES}: {reason}"));
     }
     affordable(needed)?;
     let image = read()
@@ -198,7 +201,7 @@ mod tests {
         bytes[largest + 4..largest + 8].copy_from_slice(&9999_i32.to_le_bytes());
         assert_eq!(
             array(&bytes).unwrap_err(),
-            "1200000000 bytes of channels, expected at most 1073741824: write a file of the label's \
+            "4800000000 bytes of numbers, expected at most 1073741824: write a file of the label's \
              channels alone"
         );
     }
