@@ -268,7 +268,7 @@ fn a_text_tower_goes_on_as_the_stage_before_left_it() {
         for (name, expected) in tensors(&left.model).into_iter().filter(of_text) {
             assert!(found[&name].equal(&expected), "{result}: {name}");
         }
-        assert!(!found[qkv].equal(&tower[qkv]), "{result}: it has learnt");
+        assert!(!found[qkv].equal(&tower[qkv]), "{result}: it has trained");
     }
 }
 
