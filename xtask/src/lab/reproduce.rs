@@ -6,6 +6,7 @@
 //! files of the runs alone. Only standard error tells the progress.
 
 mod band;
+mod continued;
 mod cost;
 mod curves;
 mod excerpts;
@@ -60,6 +61,7 @@ impl Subcommand for Reproduce {
             return tune(flags, &plan);
         }
         let (plan, tuning) = tuned(flags, plan)?;
+        continued::check(&plan, flags, &write::kept(&plan, flags)?)?;
         if flags.dry_run {
             let job = Job::new(&plan, flags, undecided(&plan))?;
             job.announce()?;

@@ -13,6 +13,9 @@ pub(crate) struct Reproduce {
     /// Number of seeds: 0, 1 and so on
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub(crate) seeds: u64,
+    /// First seed to train; the table keeps what it has of the seeds before it
+    #[arg(long, default_value_t = 0, value_name = "SEED", conflicts_with = "tune")]
+    pub(crate) first_seed: u64,
     /// Use this program, rather than one that is built now
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) program: Option<PathBuf>,

@@ -37,7 +37,7 @@ impl<'a> Job<'a> {
     pub(crate) fn new(plan: &'a Plan, flags: &Reproduce, trainer: Trainer<'a>) -> Result<Self> {
         let chosen = plan.chosen(&flags.rows)?;
         let rows = |seed| chosen.iter().flat_map(move |&row| plan.runs(row, seed));
-        let runs = (0..flags.seeds).flat_map(rows).collect();
+        let runs = (flags.first_seed..flags.seeds).flat_map(rows).collect();
         Ok(Self { plan, trainer, runs })
     }
 

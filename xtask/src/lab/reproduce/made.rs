@@ -1,5 +1,7 @@
 //! With what the runs of a row were made: it stays in the data of a table where the runs do not.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use super::outcome::Done;
@@ -33,6 +35,24 @@ impl Made {
             images: runs.first().map(|run| run.time.images),
             merge_refused: runs.iter().find_map(|run| run.merge_refused.clone()),
         }
+    }
+
+    /// With `more`, which made the seeds in `seeds`.
+    pub(crate) fn and(mut self, more: Self, seeds: Range<usize>) -> Self {
+        if self.on != more.on {
+            self.on = format!(
+                "{} Seeds {} to {}: {}",
+                self.on,
+                seeds.start,
+                seeds.end.saturating_sub(1),
+                more.on
+            );
+        }
+        join(&mut self.commits, more.commits);
+        self.wall_s = self.wall_s.zip(more.wall_s).map(|(old, new)| old + new);
+        self.images = more.images.or(self.images);
+        self.merge_refused = more.merge_refused.or(self.merge_refused);
+        self
     }
 
     /// What is known of rows that do not say it themselves.

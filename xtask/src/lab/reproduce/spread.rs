@@ -27,6 +27,21 @@ impl Spread {
         Some(Self { mean, sd, n })
     }
 
+    /// Over the values of both, which are of other seeds.
+    pub(crate) fn and(self, other: Self) -> Self {
+        let (here, there) = (self.n as f64, other.n as f64);
+        let n = self.n + other.n;
+        let mean = (here * self.mean + there * other.mean) / (here + there);
+        let between = here * there / (here + there) * (self.mean - other.mean).powi(2);
+        let sd = ((self.squares() + other.squares() + between) / (n - 1) as f64).sqrt();
+        Self { mean, sd: Some(sd), n }
+    }
+
+    /// Sum of squared distances from the mean.
+    fn squares(&self) -> f64 {
+        self.sd.map_or(0.0, |sd| sd.powi(2) * (self.n - 1) as f64)
+    }
+
     /// With `digits` after the point: `61.20 ± 0.31`.
     pub(crate) fn text(&self, digits: usize) -> String {
         let sd = self.sd.map_or_else(String::new, |sd| format!(" ± {sd:.digits$}"));
@@ -64,6 +79,19 @@ mod tests {
         assert_eq!((spread.text(2), spread.signed(1)), ("2.00 ± 1.00".into(), "+2.0 ± 1.0".into()));
         assert_eq!(Spread::of(&[-4.0]).unwrap().signed(1), "-4.0");
         assert_eq!(Spread::of(&[]), None);
+    }
+
+    #[test]
+    fn two_spreads_are_as_one_over_all_values() {
+        let values = [3.0, 1.0, 4.0, 1.5, 9.0];
+        let whole = Spread::of(&values).unwrap();
+        for cut in 1..values.len() {
+            let [first, last] = [&values[..cut], &values[cut..]].map(|v| Spread::of(v).unwrap());
+            let both = first.and(last);
+            assert_eq!(both.n, whole.n);
+            assert!((both.mean - whole.mean).abs() < 1e-12, "{both:?}");
+            assert!((both.sd.unwrap() - whole.sd.unwrap()).abs() < 1e-12, "{both:?}");
+        }
     }
 
     // Published rows of MTLoRA's outside reproduction and of its single-task baselines.

@@ -52,6 +52,17 @@ impl Stages {
         tasks.iter().any(|task| task.forgetting().is_some()).then_some(Self { names, tasks })
     }
 
+    /// With the seeds of `more` behind its own.
+    pub(crate) fn and(mut self, more: Self) -> Self {
+        for task in &mut self.tasks {
+            if let Some(more) = more.tasks.iter().find(|more| more.task == task.task) {
+                task.values.extend(more.values.iter().cloned());
+                task.alone.extend(more.alone.iter().copied());
+            }
+        }
+        self
+    }
+
     /// Compared with `alone`, models of single tasks, for the runs with `seeds`.
     pub(crate) fn against(mut self, alone: &Singles, seeds: &[u64]) -> Self {
         for task in &mut self.tasks {

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use super::continued::joined;
 use super::made::Made;
 use super::outcome::{Done, Outcome, Score};
 use super::plan::{Plan, Row};
@@ -100,27 +101,32 @@ pub(crate) fn all(
     let (reference, alone) = (reference.as_ref(), alone.as_ref());
     let against = Against { reference, alone, own, origin };
     let rows = plan.rows.iter().zip(&outcomes).filter_map(|(row, outcomes)| {
-        if outcomes.is_empty() {
-            return kept(row).map(|kept| kept.renewed(row, &against));
+        match kept(row).filter(|_| !whole(outcomes)) {
+            Some(kept) => Some(joined(kept.renewed(row, &against), outcomes, &against)),
+            None => (!outcomes.is_empty()).then(|| Summary::of(row, outcomes, &against)),
         }
-        Some(Summary::of(row, outcomes, &against))
     });
     Ok(rows.collect())
 }
 
-/// What the runs `outcomes` have, or `kept` where there are none, whose values are those of seeds 0, 1
-/// and so on.
+/// Whether no seed of them is elsewhere.
+fn whole(outcomes: &[Outcome]) -> bool {
+    outcomes.first().is_some_and(|first| first.seed == 0)
+}
+
+/// What the runs `outcomes` have, behind the seeds of `kept` that are elsewhere: its values are
+/// those of seeds 0, 1 and so on.
 fn singles(outcomes: &[Outcome], kept: Option<&Summary>) -> Singles {
     let mut singles = Singles::default();
     outcomes.iter().for_each(|outcome| singles.insert(outcome.seed, outcome.headlines()));
-    if let (true, Some(kept)) = (outcomes.is_empty(), kept) {
+    if let Some(kept) = kept.filter(|_| !whole(outcomes)) {
         (0..kept.seeds).for_each(|seed| singles.insert(seed as u64, kept.headlines(seed)));
     }
     singles
 }
 
 /// What rows are compared with, and with what they were made.
-struct Against<'a> {
+pub(crate) struct Against<'a> {
     reference: Option<&'a Singles>,
     /// Models of single tasks, of whatever method.
     alone: Option<&'a Singles>,
@@ -142,7 +148,8 @@ fn row_outcomes(plan: &Plan, row: usize, seeds: u64) -> Result<Vec<Outcome>> {
 }
 
 impl Summary {
-    fn of(row: &Row, outcomes: &[Outcome], against: &Against) -> Self {
+    /// The runs `outcomes` of `row`.
+    pub(crate) fn of(row: &Row, outcomes: &[Outcome], against: &Against) -> Self {
         let runs: Vec<Done> = outcomes.iter().flat_map(|outcome| outcome.runs.clone()).collect();
         let over = |value: &dyn Fn(&Outcome) -> Option<f64>| {
             Spread::of(&outcomes.iter().filter_map(value).collect::<Vec<_>>())
@@ -167,8 +174,13 @@ impl Summary {
             made: Made::of(&runs, against.origin),
             runs,
         };
-        summary.band = band::judge(&row.band, |field| summary.mean_of(field));
+        summary.judge();
         summary
+    }
+
+    /// Sets whether the row is as expected.
+    pub(crate) fn judge(&mut self) {
+        self.band = band::judge(&self.row.band, |field| self.mean_of(field));
     }
 
     /// A row without runs, compared with what the others are compared with.
@@ -180,7 +192,7 @@ impl Summary {
             let of = |seed| reference.delta_m(seed as u64, self.headlines(seed));
             summary.delta_m = Spread::of(&(0..self.seeds).filter_map(of).collect::<Vec<_>>());
         }
-        summary.band = band::judge(&row.band, |field| summary.mean_of(field));
+        summary.judge();
         summary
     }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+use super::summary::Summary;
 use super::*;
 use crate::workspace;
 
@@ -50,6 +51,7 @@ impl Bench {
             program: None,
             recipe: "toy".into(),
             seeds,
+            first_seed: 0,
             out: self.path("out"),
             rows: rows.iter().map(|&row| row.to_owned()).collect(),
             tune: false,
@@ -261,6 +263,60 @@ fn rows_whose_runs_are_elsewhere_stay() {
     fs::remove_dir_all(bench.path("runs")).unwrap();
     bench.run(1, &["LoRA r=16"]).unwrap();
     assert_eq!(bench.json()["rows"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn seeds_go_on_behind_those_whose_runs_are_elsewhere() {
+    let bench = Bench::new();
+    bench.run(3, &[]).unwrap();
+    let numbers = || {
+        let fields = ["name", "scores", "mean", "delta_m", "adapted_ms", "seeds", "band", "stages"];
+        let rows = bench.json()["rows"].as_array().unwrap().clone();
+        rows.iter().map(|row| fields.map(|field| row[field].clone())).collect::<Vec<_>>()
+    };
+    let whole = numbers();
+    fs::remove_dir_all(bench.path("runs")).unwrap();
+    let rows = ["LoRA r=16", "separate full fine-tuning"];
+    bench.run(1, &rows).unwrap();
+    fs::remove_dir_all(bench.path("runs")).unwrap();
+    bench.log();
+    let rest = |rows: &[&str]| Reproduce { first_seed: 1, ..bench.flags(3, rows) };
+    bench.run_with(&rest(&rows)).unwrap();
+    assert_eq!(bench.trained(), 6, "seeds 1 and 2 of a model, and of two models");
+    assert_eq!(numbers(), whole);
+    assert!(bench.out("toy.md").contains("--seeds 3 --first-seed 1 --out"));
+    // The same command again changes nothing.
+    bench.run_with(&rest(&rows)).unwrap();
+    assert_eq!((bench.trained(), numbers()), (0, whole));
+    // Seeds of another machine are named, and times are those of one machine.
+    let path = bench.path("out/toy.json");
+    fs::remove_dir_all(bench.path("runs")).unwrap();
+    bench.run(1, &["LoRA r=16"]).unwrap();
+    fs::write(&path, bench.out("toy.json").replace("A CPU with", "B CPU with")).unwrap();
+    fs::remove_dir_all(bench.path("runs")).unwrap();
+    bench.run_with(&rest(&["LoRA r=16"])).unwrap();
+    let lora = &bench.json()["rows"][1];
+    assert_eq!((&lora["seeds"], &lora["adapted_ms"]["n"]), (&3.into(), &2.into()));
+    let page = bench.out("toy.md");
+    assert!(page.contains("Rows LoRA r=16:\nMachine: B CPU"), "{page}");
+    assert!(page.contains(" Seeds 1 to 2: Machine: A CPU"), "{page}");
+}
+
+#[test]
+fn a_first_seed_needs_results_of_the_ones_before() {
+    let bench = Bench::new();
+    let check = |first_seed, kept: &[Summary]| {
+        let flags = Reproduce { first_seed, ..bench.flags(3, &["LoRA r=16"]) };
+        let plan = Plan::open(&bench.path("toy.toml"), &bench.path("runs")).unwrap();
+        continued::check(&plan, &flags, kept).map_err(|error| error.to_string())
+    };
+    assert_eq!(check(0, &[]), Ok(()));
+    assert_eq!(
+        check(2, &[]).unwrap_err(),
+        "--first-seed: expected results of 2 seeds of LoRA r=16 in the table, found 0; leave the \
+         flag out to train all"
+    );
+    assert_eq!(check(3, &[]).unwrap_err(), "--first-seed: expected less than --seeds 3, found 3");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::flags::Reproduce;
 use super::job::Job;
 use super::plan::Plan;
-use super::summary;
+use super::summary::{self, Summary};
 use super::tune::Tuning;
 use super::{curves, excerpts, kept, markdown, plot, ranked, spread};
 use crate::lab::page;
@@ -21,7 +21,7 @@ pub(crate) fn all(
     tuning: Option<&Tuning>,
 ) -> Result<Vec<PathBuf>> {
     let (origin, command) = (&job.trainer.origin, command(flags));
-    let kept = kept::rows(&flags.out.join(format!("{}.json", plan.name)), plan)?;
+    let kept = kept(plan, flags)?;
     let rows = summary::all(plan, flags.seeds, origin, &kept)?;
     let page = markdown::Page { plan, rows: &rows, tuning, command };
     let path = |end: &str| flags.out.join(format!("{}.{end}", plan.name));
@@ -49,6 +49,11 @@ pub(crate) fn all(
     Ok(paths)
 }
 
+/// What the table has of rows whose runs are elsewhere.
+pub(crate) fn kept(plan: &Plan, flags: &Reproduce) -> Result<Vec<Summary>> {
+    kept::rows(&flags.out.join(format!("{}.json", plan.name)), plan)
+}
+
 fn machine_readable(job: &Job, page: &markdown::Page) -> serde_json::Value {
     json!({
         "recipe": page.plan.name,
@@ -69,6 +74,7 @@ pub(crate) fn command(flags: &Reproduce) -> String {
     words.extend(flags.tuned.then(|| "--tuned".to_owned()));
     // Trials have seeds of their own.
     words.extend((!flags.tune).then(|| format!("--seeds {}", flags.seeds)));
+    words.extend((flags.first_seed > 0).then(|| format!("--first-seed {}", flags.first_seed)));
     if flags.out != Path::new("docs/results") {
         words.push(format!("--out {}", flags.out.display()));
     }
