@@ -14,6 +14,7 @@ import torch
 from PIL import Image, ImageOps
 
 from polyptych._program import environment, program
+from polyptych._resize import resized
 
 Photograph = Union[str, Path, Image.Image]
 
@@ -54,12 +55,15 @@ class Model(torch.nn.Module):
         return self.network(images)
 
     def preprocess(self, image: Photograph) -> torch.Tensor:
-        """A photograph as `[1, 3, height, width]`: turned by EXIF, resized and normalised."""
-        height, width = self.size
-        image = _opened(image).resize((width, height), Image.Resampling.BICUBIC)
-        pixels = numpy.asarray(image, "float32") * numpy.float32(self._preprocess["scale"])
+        """A photograph as `[1, 3, height, width]`: turned by EXIF, resized and normalised.
+
+        These are the numbers of the program, except for JPEG: Pillow decodes it, whose decoder
+        rounds and enlarges colours differently. For equal numbers give both a PNG.
+        """
+        pixels = resized(numpy.asarray(_opened(image)), *self.size).astype("float32")
         mean, std = (numpy.asarray(self._preprocess[key], "float32") for key in ("mean", "std"))
-        return torch.from_numpy((pixels - mean) / std).permute(2, 0, 1)[None].contiguous()
+        pixels = (pixels * numpy.float32(self._preprocess["scale"]) - mean) / std
+        return torch.from_numpy(pixels).permute(2, 0, 1)[None].contiguous()
 
     def postprocess(
         self, raw: Mapping[str, torch.Tensor], size: tuple[int, int]

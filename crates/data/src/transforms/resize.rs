@@ -20,8 +20,9 @@ thread_local! {
 }
 
 /// Resizes a photograph to `[height, width]` by Catmull-Rom convolution (antialiased when it
-/// shrinks), first across, then down, rounded and clipped to bytes after each, which is Pillow's
-/// `BICUBIC`; the aspect ratio is not kept.
+/// shrinks), first across, then down, rounded and clipped to bytes after each. Pillow's `BICUBIC` is
+/// the same with weights of 22 bits; these have 16, and one value in a hundred differs by one. The
+/// aspect ratio is not kept. The Python module does the same arithmetic.
 ///
 /// # Panics
 /// If a side of the image or of the target is zero.
