@@ -22,6 +22,9 @@ fn main() {
 /// Where the loader looks for LibTorch: beside an unpacked archive's program, beside a wheel's, and
 /// where it was built. `POLYPTYCH_PORTABLE` leaves the last one out, as a folder of this machine says
 /// nothing on others.
+///
+/// Then come the folders of a Linux system, and GCC's libraries of the archive: those of the system
+/// fit its glibc, while these, from where the archive was packed, may need a newer one.
 fn run_path() {
     println!("cargo::rerun-if-env-changed=POLYPTYCH_PORTABLE");
     let is_macos = env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "macos");
@@ -32,6 +35,13 @@ fn run_path() {
     if env::var_os("POLYPTYCH_PORTABLE").is_none() {
         let lib = env::var("DEP_POLYPTYCH_ENGINE_LIB_DIR").expect("the engine crate tells it");
         println!("cargo::rustc-link-arg=-Wl,-rpath,{lib}");
+    }
+    if env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "linux") {
+        let arch = env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets it");
+        let multiarch = format!("/usr/lib/{arch}-linux-gnu");
+        for lib in [multiarch.as_str(), "/usr/lib64", "/usr/lib", "$ORIGIN/../lib/fallback"] {
+            println!("cargo::rustc-link-arg-bins=-Wl,-rpath,{lib}");
+        }
     }
 }
 

@@ -12,6 +12,10 @@ const MTIME: u64 = 315_532_800;
 
 const TEXTS: [&str; 3] = ["README.md", "LICENSE-MIT", "LICENSE-APACHE"];
 
+/// GCC's libraries, for systems without: others have such as fit their glibc, and the run path of the
+/// program names them first.
+const FALLBACKS: [&str; 2] = ["libgcc_s.", "libstdc++."];
+
 /// `polyptych-0.1.0-x86_64-linux`.
 fn stem() -> String {
     let (version, arch, os) =
@@ -38,8 +42,7 @@ pub(super) fn write(
     let mut archive = Archive(tar::Builder::new(gzip));
     archive.file("bin/polyptych", program, 0o755)?;
     for library in libraries {
-        let name = library.file_name().unwrap_or_default().to_string_lossy();
-        archive.file(&format!("lib/{name}"), library, 0o755)?;
+        archive.file(&place(library), library, 0o755)?;
     }
     archive.bytes("packages.cdx.json", packages.as_bytes(), 0o644)?;
     for text in TEXTS {
@@ -47,6 +50,14 @@ pub(super) fn write(
     }
     archive.0.into_inner()?.finish()?;
     Ok(path)
+}
+
+fn place(library: &Path) -> String {
+    let name = library.file_name().unwrap_or_default().to_string_lossy();
+    match FALLBACKS.iter().any(|fallback| name.starts_with(fallback)) {
+        true => format!("lib/fallback/{name}"),
+        false => format!("lib/{name}"),
+    }
 }
 
 struct Archive<W: Write>(tar::Builder<W>);
@@ -83,11 +94,11 @@ mod tests {
             fs::write(&path, name).unwrap();
             path
         };
-        let (program, library) = (put("polyptych"), put("liba.so"));
+        let (program, library, cpp) = (put("polyptych"), put("liba.so"), put("libstdc++.so.6"));
         let pack = |out: &str| {
             let out = folder.path().join(out);
             fs::create_dir_all(&out).unwrap();
-            let libraries = [library.clone()];
+            let libraries = [library.clone(), cpp.clone()];
             fs::read(write(&workspace::root(), &program, &libraries, "{}", &out).unwrap()).unwrap()
         };
         let first = pack("a");
@@ -106,6 +117,7 @@ mod tests {
             .collect();
         assert_eq!(names[0], ("bin/polyptych".to_owned(), 0o755));
         assert_eq!(names[1], ("lib/liba.so".to_owned(), 0o755));
-        assert_eq!(names.len(), 3 + TEXTS.len());
+        assert_eq!(names[2], ("lib/fallback/libstdc++.so.6".to_owned(), 0o755));
+        assert_eq!(names.len(), 4 + TEXTS.len());
     }
 }
