@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{Array3, ArrayD};
 
-pub(crate) use self::bounds::{Decoded, MAX_BYTES, bounded};
+pub(crate) use self::bounds::{Decoded, MAX_BYTES, bounded, explained};
 pub(crate) use self::file::read;
 pub(crate) use self::file::{damaged, unreadable};
 pub(crate) use self::hdf5::{About, Hdf5, is_matlab};

@@ -5,16 +5,15 @@ use std::io::Cursor;
 
 use exr::compression::Compression;
 use exr::image::{AnyChannel, FlatSamples};
-use exr::meta::MetaData;
+use exr::meta::header::Header;
+use exr::meta::{BlockDescription, MetaData};
 use exr::prelude::{ReadChannels, ReadLayers, read};
 use ndarray::{ArrayD, IxDyn};
 
-use super::bounds::{Decoded, MAX_BYTES, affordable, bounded};
+use super::bounds::{Decoded, MAX_BYTES, affordable, bounded, explained};
 
 /// Channels that are one map although there are others beside them: depth and luminance.
 const MAPS: [&str; 5] = ["Z", "Y", "V", "depth", "Depth"];
-/// Bytes of a chosen channel's number, as a float and as a double.
-const HELD: usize = 4 + 8;
 /// Channels that are vectors.
 const VECTORS: [[&str; 3]; 3] = [["R", "G", "B"], ["X", "Y", "Z"], ["r", "g", "b"]];
 /// Blender's layer of the picture itself, beside those of numbers.
@@ -25,23 +24,10 @@ const PICTURE: &str = "Combined.";
 /// has such channels.
 pub(crate) fn array(bytes: &[u8]) -> Decoded<ArrayD<f64>> {
     let meta = MetaData::read_from_buffered(Cursor::new(bytes), false);
-    let mut needed = 0_usize;
+    // Of several parts one is read.
     for header in meta.map_err(|error| error.to_string())?.headers {
-        bounded(header.layer_size.width(), header.layer_size.height())?;
-        // Its decoder overflows on what no encoder writes; labels are not kept so.
-        if matches!(header.compression, Compression::B44 | Compression::B44A) {
-            return Err("B44 loses digits, expected another compression: save it with ZIP".into());
-        }
-        // Of several parts one is read; what is chosen of it is held as floats and doubles too.
-        let per_pixel = header.channels.bytes_per_pixel + HELD * header.channels.list.len().min(3);
-        let bytes = header.layer_size.area().saturating_mul(per_pixel);
-        needed = needed.max(bytes);
+        require_held(&header, bytes.len())?;
     }
-    if needed as u64 > MAX_BYTES {
-        let reason = "write a file of the label's channels alone";
-        return Err(format!("{needed} bytes of numbers, expected at most {MAX_BYTES}: {reason}"));
-    }
-    affordable(needed)?;
     let image = read()
         .no_deep_data()
         .largest_resolution_level()
@@ -60,6 +46,40 @@ pub(crate) fn array(bytes: &[u8]) -> Decoded<ArrayD<f64>> {
     })?;
     let chosen: Vec<_> = chosen.into_iter().map(|place| &channels[place]).collect();
     interleaved([size.height(), size.width()], &chosen)
+}
+
+/// Refuses a part of a file of `stored` bytes that takes too much memory.
+fn require_held(header: &Header, stored: usize) -> Decoded<()> {
+    let [width, height] = [header.layer_size.width(), header.layer_size.height()];
+    bounded(width, height)?;
+    // Decoders of the first overflow, and of the second ask for what a file claims, where no
+    // encoder wrote it; labels are not kept so.
+    let lossy = match header.compression {
+        Compression::B44 | Compression::B44A => Some("B44"),
+        Compression::DWAA(_) | Compression::DWAB(_) => Some("DWA"),
+        _ => None,
+    };
+    if let Some(name) = lossy {
+        return Err(format!("{name} loses digits, expected another compression: save it with ZIP"));
+    }
+    let channels = &header.channels;
+    let pixels = width * height;
+    let block = match header.blocks {
+        BlockDescription::Tiles(tiles) => tiles.tile_size.area(),
+        BlockDescription::ScanLines => header.compression.scan_lines_per_block() * width,
+    };
+    // A block is unpacked, and its bytes are brought in order, before they become numbers; what is
+    // chosen is held as doubles too.
+    let numbers = pixels.saturating_mul(channels.bytes_per_pixel);
+    let blocks = block.min(pixels).saturating_mul(2 * channels.bytes_per_pixel);
+    let doubles = size_of::<f64>() * pixels * channels.list.len().min(3);
+    let needed = numbers.saturating_add(blocks).saturating_add(doubles);
+    if needed as u64 > MAX_BYTES {
+        let reason = "write a file of the label's channels alone";
+        return Err(format!("{needed} bytes of numbers, expected at most {MAX_BYTES}: {reason}"));
+    }
+    explained(numbers, stored)?;
+    affordable(needed)
 }
 
 /// Places of the channels that are the label: one, or three.
@@ -98,15 +118,17 @@ fn interleaved(
     [height, width]: [usize; 2],
     channels: &[&AnyChannel<FlatSamples>],
 ) -> Decoded<ArrayD<f64>> {
-    let values: Vec<Vec<f32>> =
-        channels.iter().map(|channel| channel.sample_data.values_as_f32().collect()).collect();
-    if values.iter().any(|channel| channel.len() != height * width) {
+    let (pixels, count) = (height * width, channels.len());
+    if channels.iter().any(|channel| channel.sample_data.len() != pixels) {
         return Err("channels of fewer numbers than pixels".to_owned());
     }
-    let pixel = |place: usize| values.iter().map(move |channel| f64::from(channel[place]));
-    let all: Vec<f64> = (0..height * width).flat_map(pixel).collect();
-    let shape: &[usize] =
-        if channels.len() == 1 { &[height, width] } else { &[height, width, channels.len()] };
+    let mut all = vec![0.0; pixels * count];
+    for (first, channel) in channels.iter().enumerate() {
+        let places = all.iter_mut().skip(first).step_by(count);
+        let values = channel.sample_data.values_as_f32();
+        places.zip(values).for_each(|(place, value)| *place = f64::from(value));
+    }
+    let shape: &[usize] = if count == 1 { &[height, width] } else { &[height, width, count] };
     ArrayD::from_shape_vec(IxDyn(shape), all).map_err(|error| error.to_string())
 }
 
@@ -142,9 +164,12 @@ mod tests {
 
     #[test]
     fn compression_that_loses_digits_is_named() {
-        let encoding = Encoding { compression: Compression::B44, ..Encoding::UNCOMPRESSED };
-        let message = array(&encoded(&["Z"], encoding)).unwrap_err();
-        assert!(message.starts_with("B44 loses digits"), "{message}");
+        let lossy = [("B44", Compression::B44), ("DWA", Compression::DWAA(None))];
+        for (name, compression) in lossy.into_iter().chain([("DWA", Compression::DWAB(None))]) {
+            let encoding = Encoding { compression, ..Encoding::UNCOMPRESSED };
+            let message = array(&encoded(&["Z"], encoding)).unwrap_err();
+            assert!(message.starts_with(&format!("{name} loses digits")), "{message}");
+        }
         let encoding = Encoding { compression: Compression::ZIP16, ..Encoding::UNCOMPRESSED };
         assert!(array(&encoded(&["Z"], encoding)).is_ok());
     }
@@ -190,20 +215,29 @@ mod tests {
         assert!(both.starts_with(expected) && both.contains("ViewLayer.Depth.Z"), "{both}");
     }
 
-    /// Three channels of 10000 x 10000 floats that are claimed are 1.2 billion bytes.
-    #[test]
-    fn more_bytes_than_are_read_are_refused() {
+    /// A file that claims `side` x `side` pixels of three floats.
+    fn claiming(side: i32) -> Vec<u8> {
         let mut bytes = file(&["R", "G", "B"]);
         let window = b"dataWindow\0box2i\0\x10\0\0\0";
         let start = bytes.windows(window.len()).position(|part| part == window).unwrap();
         let largest = start + window.len() + 8;
-        bytes[largest..largest + 4].copy_from_slice(&9999_i32.to_le_bytes());
-        bytes[largest + 4..largest + 8].copy_from_slice(&9999_i32.to_le_bytes());
+        bytes[largest..largest + 4].copy_from_slice(&(side - 1).to_le_bytes());
+        bytes[largest + 4..largest + 8].copy_from_slice(&(side - 1).to_le_bytes());
+        bytes
+    }
+
+    /// Three channels of 10000 x 10000 floats that are claimed are 1.2 billion bytes, 2.4 more as
+    /// doubles, and two of a line.
+    #[test]
+    fn more_bytes_than_are_read_are_refused() {
         assert_eq!(
-            array(&bytes).unwrap_err(),
-            "4800000000 bytes of numbers, expected at most 1073741824: write a file of the label's \
+            array(&claiming(10_000)).unwrap_err(),
+            "3600240000 bytes of numbers, expected at most 1073741824: write a file of the label's \
              channels alone"
         );
+        let message = array(&claiming(5000)).unwrap_err();
+        assert!(message.starts_with("300000000 bytes from "), "{message}");
+        assert!(message.contains("expected at most 67108864: the file was cut off"), "{message}");
     }
 
     #[test]

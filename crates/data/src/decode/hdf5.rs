@@ -14,14 +14,12 @@ use hdf5_reader::{ByteOrder, Dataset, Datatype, H5Type, Hdf5File, OpenOptions};
 use hdf5_reader::{SliceInfo, SliceInfoElem};
 use ndarray::{ArrayD, IxDyn};
 
-use super::bounds::{Decoded, MAX_BYTES};
+use super::bounds::{Decoded, MAX_BYTES, MOST_NUMBERS, explained};
 
 /// How MATLAB's files begin, in front of what HDF5 begins with.
 const MATLAB: &[u8] = b"MATLAB 7.3";
 /// Longest piece that a file may be stored in.
 const MOST_CHUNK: usize = 256 << 20;
-/// Most numbers that are read at once: 1 GiB as they are held.
-const MOST_NUMBERS: u64 = 1 << 27;
 /// Longest description of an array.
 const MOST_HEADER: usize = 1 << 20;
 
@@ -29,6 +27,8 @@ const MOST_HEADER: usize = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct Hdf5 {
     file: Handle,
+    /// Bytes of the file.
+    length: usize,
     /// Whether axes stand the other way round.
     reversed: bool,
 }
@@ -73,13 +73,14 @@ impl Hdf5 {
     }
 
     fn of(storage: DynStorage, reversed: bool) -> Decoded<Self> {
+        let length = usize::try_from(storage.len()).unwrap_or(usize::MAX);
         let options = OpenOptions::default()
             .with_chunk_cache_bytes(0)
             .with_max_chunk_bytes(MOST_CHUNK)
             .with_max_read_bytes(MAX_BYTES as usize)
             .with_max_object_header_bytes(MOST_HEADER);
         let file = Hdf5File::from_storage_with_options(storage, options).map_err(said)?;
-        Ok(Self { file: Handle(file), reversed })
+        Ok(Self { file: Handle(file), length, reversed })
     }
 
     /// The arrays of numbers that stand in no group.
@@ -121,13 +122,16 @@ impl Hdf5 {
 
     /// Numbers of a part that has this shape.
     fn read(&self, data: &Dataset, part: &SliceInfo, shape: &[u64]) -> Decoded<ArrayD<f64>> {
-        if Number::width(data.dtype()) == 0 {
+        let width = Number::width(data.dtype());
+        if width == 0 {
             return Err(format!("expected numbers, found {:?}", data.dtype()));
         }
         let count = shape.iter().try_fold(1, |count: u64, &side| count.checked_mul(side));
-        if count.is_none_or(|count| count > MOST_NUMBERS) {
-            return Err(format!("shape {shape:?}, expected at most {MOST_NUMBERS} numbers"));
-        }
+        let count = count.and_then(|count| usize::try_from(count).ok());
+        let many = || format!("shape {shape:?}, expected at most {MOST_NUMBERS} numbers");
+        let count = count.filter(|&count| count <= MOST_NUMBERS).ok_or_else(many)?;
+        // What was never written is filled, and takes no byte of the file.
+        explained(width * count, self.length)?;
         let found = data.read_slice::<Number>(part).map_err(said)?;
         let shape = found.shape().to_vec();
         let numbers = found.into_raw_vec_and_offset().0.into_iter();

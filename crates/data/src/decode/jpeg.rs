@@ -8,7 +8,7 @@ use zune_core::colorspace::ColorSpace;
 use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 
-use super::bounds::{Decoded, affordable, bounded};
+use super::bounds::{Decoded, affordable, bounded, explained};
 use super::orientation::Orientation;
 use super::photograph::Photograph;
 
@@ -45,6 +45,8 @@ fn decoded(bytes: &[u8]) -> Decoded<Photograph> {
     let info = decoder.info().ok_or("no header")?;
     let [width, height] = [info.width, info.height].map(usize::from);
     bounded(width, height)?;
+    // A bit for each block of 64 pixels is the least that a grey one takes.
+    explained(3 * width * height, bytes.len())?;
     // The colours, and 16-bit coefficients of the whole image where it comes in several scans.
     affordable(9 * width * height)?;
     let values = decoder.decode().map_err(|error| error.to_string())?;

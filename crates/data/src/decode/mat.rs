@@ -68,11 +68,11 @@ fn variables(bytes: &[u8], big: bool) -> Decoded<Vec<Variable<'_>>> {
 /// The value of an element that holds an array.
 fn value(kind: u32, data: &[u8], big: bool) -> Decoded<Value> {
     if kind == element::MATRIX {
-        return Ok(matrix(data, big, 0)?.1);
+        return matrix(data, big);
     }
     let inflated = element::inflate(data)?;
     match Elements::new(&inflated, big).next()? {
-        Some((element::MATRIX, data)) => Ok(matrix(data, big, 0)?.1),
+        Some((element::MATRIX, data)) => matrix(data, big),
         _ => Err("compressed bytes that are no array".to_owned()),
     }
 }

@@ -5,7 +5,7 @@ use std::io::Cursor;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 use ndarray::Array3;
 
-use super::bounds::{Decoded, MAX_BYTES, affordable, bounded};
+use super::bounds::{Decoded, MAX_BYTES, affordable, bounded, explained};
 use super::orientation::Orientation;
 use super::photograph::Photograph;
 
@@ -45,6 +45,10 @@ pub(crate) fn rgb(bytes: &[u8], format: ImageFormat) -> Decoded<Photograph> {
     let [width, height] = [width, height].map(|side| side as usize);
     bounded(width, height)?;
     let size = usize::try_from(decoder.total_bytes()).map_err(|_| "too large")?;
+    // A WebP of one colour takes some bytes, however large it is.
+    if format != ImageFormat::WebP {
+        explained(size, bytes.len())?;
+    }
     affordable(size.saturating_add(3 * width * height))?;
     let orientation = decoder.orientation().map_or(Orientation::UPRIGHT, Orientation::from);
     let image = DynamicImage::from_decoder(decoder).map_err(|error| error.to_string())?;

@@ -5,7 +5,7 @@ use std::io::Cursor;
 use ndarray::{Array2, Array3};
 use png::{BitDepth, Decoder, Limits, Transformations};
 
-use super::bounds::{Decoded, MAX_BYTES, affordable, bounded};
+use super::bounds::{Decoded, MAX_BYTES, affordable, bounded, explained};
 use super::orientation::Orientation;
 use super::photograph::Photograph;
 
@@ -120,6 +120,7 @@ fn pixels(bytes: &[u8], transformations: Transformations) -> Decoded<Pixels> {
     let mut reader = decoder.read_info().map_err(|error| error.to_string())?;
     let [width, height] = [reader.info().width, reader.info().height].map(|v| v as usize);
     bounded(width, height)?;
+    explained(reader.info().raw_bytes(), bytes.len())?;
     let size = reader.output_buffer_size().ok_or("too large")?;
     // The bytes as stored, which become three colours or, each, eight numbers of one bit.
     affordable(if reader.output_color_type().1 == BitDepth::Eight { 3 * size } else { 9 * size })?;

@@ -6,7 +6,7 @@ use ndarray::{ArrayD, IxDyn};
 use tiff::decoder::{Decoder, DecodingResult, Limits};
 use tiff::tags::{PlanarConfiguration, Tag};
 
-use super::bounds::{Decoded, MAX_BYTES, affordable, bounded};
+use super::bounds::{Decoded, MAX_BYTES, MOST_NUMBERS, affordable, bounded, explained};
 
 /// Reads `[height, width]`, or `[height, width, channels]` where there are several.
 pub(crate) fn array(bytes: &[u8]) -> Decoded<ArrayD<f64>> {
@@ -18,15 +18,22 @@ pub(crate) fn array(bytes: &[u8]) -> Decoded<ArrayD<f64>> {
     let (width, height) = decoder.dimensions().map_err(wrong)?;
     let [width, height] = [width, height].map(|side| side as usize);
     bounded(width, height)?;
-    let channels = usize::from(decoder.colortype().map_err(wrong)?.num_samples());
+    let colour = decoder.colortype().map_err(wrong)?;
+    let channels = usize::from(colour.num_samples());
     let planes = decoder.find_tag_unsigned(Tag::PlanarConfiguration).map_err(wrong)?;
     if channels > 1 && planes == Some(PlanarConfiguration::Planar.to_u16()) {
         let reason = "each in a plane of its own (planar), expected them pixel by pixel, as \
                       gdal_translate -co INTERLEAVE=PIXEL writes them";
         return Err(format!("{channels} bands, {reason}"));
     }
+    let count = width.saturating_mul(height).saturating_mul(channels);
+    if count > MOST_NUMBERS {
+        let found = format!("{width} x {height} pixels of {channels} bands");
+        return Err(format!("{found}, expected at most {MOST_NUMBERS} numbers"));
+    }
+    explained(count * usize::from(colour.bit_depth()) / 8, bytes.len())?;
     // The numbers as stored, and each as one of eight bytes.
-    affordable(width.saturating_mul(height).saturating_mul(channels).saturating_mul(16))?;
+    affordable(16 * count)?;
     let values = numbers(decoder.read_image().map_err(wrong)?);
     let shape: &[usize] = if channels == 1 { &[height, width] } else { &[height, width, channels] };
     let found = values.len();
@@ -104,6 +111,27 @@ mod tests {
             "3 bands, each in a plane of its own (planar), expected them pixel by pixel, as \
              gdal_translate -co INTERLEAVE=PIXEL writes them"
         );
+    }
+
+    /// The tags of width and height say more than the file holds.
+    #[test]
+    fn sizes_that_the_file_cannot_hold_are_refused() {
+        let message = |side: u32| {
+            let mut bytes = planar();
+            let tags = 48 + 2;
+            // Width, height, where the one strip stands, its rows and its bytes; pixel by pixel.
+            for (tag, value) in [(0, side), (1, side), (5, 8), (7, side), (8, 6), (9, 1)] {
+                let place = tags + 12 * tag;
+                bytes[place + 2] = if tag == 9 { 3 } else { 4 };
+                bytes[place + 4..place + 8].copy_from_slice(&1_u32.to_le_bytes());
+                bytes[place + 8..place + 12].copy_from_slice(&value.to_le_bytes());
+            }
+            array(&bytes).unwrap_err()
+        };
+        let found = message(9000);
+        assert_eq!(found, "9000 x 9000 pixels of 3 bands, expected at most 134217728 numbers");
+        let found = message(6000);
+        assert!(found.starts_with("108000000 bytes from 174, expected at most"), "{found}");
     }
 
     #[test]

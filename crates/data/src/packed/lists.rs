@@ -44,9 +44,10 @@ pub(super) fn nested(name: &str, depth: usize) -> String {
 }
 
 /// Texts as lines. One that is not there is no line; ends of lines within a text become spaces.
-pub(super) fn lines<'a>(texts: impl Iterator<Item = Option<&'a [u8]>>) -> Decoded<Vec<u8>> {
+pub(super) fn lines(texts: impl Iterator<Item = Option<impl AsRef<[u8]>>>) -> Decoded<Vec<u8>> {
     let mut lines = Vec::new();
     for text in texts.flatten() {
+        let text = text.as_ref();
         if (lines.len() + text.len()) as u64 >= MAX_BYTES {
             return Err(format!("lists of more than {MAX_BYTES} bytes"));
         }
@@ -65,8 +66,7 @@ pub(super) fn numbers<'a>(
     items: impl Iterator<Item = Option<&'a [u8]>>,
 ) -> Decoded<Vec<u8>> {
     if lengths.len() < 2 {
-        let digits: Vec<String> = items.flatten().map(|bytes| number.digits(bytes)).collect();
-        return lines(digits.iter().map(|digits| Some(digits.as_bytes())));
+        return lines(items.map(|item| item.map(|bytes| number.digits(bytes))));
     }
     let shape = shape(lengths)?;
     let missing = number.missing();

@@ -4,7 +4,7 @@ use std::io::Read;
 
 use flate2::read::ZlibDecoder;
 
-use crate::decode::bounds::{Decoded, MAX_BYTES};
+use crate::decode::bounds::Decoded;
 
 /// Type of an element that holds an array.
 pub(crate) const MATRIX: u32 = 14;
@@ -66,13 +66,16 @@ pub(crate) fn word(bytes: &[u8], big: bool) -> u32 {
     if big { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
 }
 
+/// Longest array once it is inflated: it is held beside its bytes, and a byte may be a double.
+const MOST_INFLATED: u64 = 256 << 20;
+
 /// What a compressed element holds.
 pub(crate) fn inflate(data: &[u8]) -> Decoded<Vec<u8>> {
     let mut inflated = Vec::new();
-    let read = ZlibDecoder::new(data).take(MAX_BYTES + 1).read_to_end(&mut inflated);
+    let read = ZlibDecoder::new(data).take(MOST_INFLATED + 1).read_to_end(&mut inflated);
     read.map_err(|error| format!("damaged compression: {error}"))?;
-    let fits = inflated.len() as u64 <= MAX_BYTES;
-    fits.then_some(inflated).ok_or_else(|| format!("more than {MAX_BYTES} bytes once inflated"))
+    let long = || format!("more than {MOST_INFLATED} bytes once inflated");
+    (inflated.len() as u64 <= MOST_INFLATED).then_some(inflated).ok_or_else(long)
 }
 
 /// Longest stretch that holds an array's flags, sizes and name.

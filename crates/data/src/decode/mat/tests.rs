@@ -1,6 +1,6 @@
 //! The MATLAB reader on files written here, whole and broken.
 
-use std::io::Write;
+use std::io::Read;
 
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
@@ -52,9 +52,13 @@ fn structure(name: &str, fields: &[(&str, Vec<u8>)]) -> Vec<u8> {
     array(2, [1, 1], name, &[length, element(1, &names), values].concat())
 }
 
-fn compressed(array: &[u8]) -> Vec<u8> {
+fn compressed(mut array: &[u8]) -> Vec<u8> {
+    packed(&mut array)
+}
+
+fn packed(array: &mut dyn Read) -> Vec<u8> {
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(array).unwrap();
+    std::io::copy(array, &mut encoder).unwrap();
     let data = encoder.finish().unwrap();
     [&15_u32.to_le_bytes(), &(data.len() as u32).to_le_bytes(), data.as_slice()].concat()
 }
@@ -154,6 +158,25 @@ fn wrong_files_say_why() {
     let misfit = variable(&file(&[doubles([3, 3], "x", &[1.0; 4])]), "x").unwrap();
     let Value::Numbers(misfit) = misfit else { panic!() };
     assert_eq!(misfit.array().unwrap_err(), "shape [3, 3] does not fit 4 values");
+}
+
+/// What small files inflate to.
+#[test]
+fn bombs_are_refused() {
+    let head = array(9, [1 << 14, 1 << 14], "x", &[]);
+    let long = packed(&mut head.as_slice().chain(std::io::repeat(0).take(1 << 28)));
+    assert!(long.len() < 2 << 20);
+    let message = variable(&file(&[long]), "x").unwrap_err();
+    assert_eq!(message, "more than 268435456 bytes once inflated");
+    let empty: Vec<u8> = element(14, &[]).repeat(1 << 22);
+    let cell = compressed(&array(1, [1, 1 << 22], "x", &empty));
+    assert!(cell.len() < 1 << 20);
+    let message = variable(&file(&[cell]), "x").unwrap_err();
+    assert_eq!(message, "expected at most 4194304 parts within an array, found more");
+    let (count, big) = ((1 << 27) + 1, false);
+    let wide = value::Numbers { shape: vec![1, count], kind: 2, big, bytes: vec![0; count] };
+    let message = wide.array().unwrap_err();
+    assert_eq!(message, "shape [1, 134217729], expected at most 134217728 numbers");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ndarray::{ArrayD, IxDyn, ShapeBuilder};
 
-use crate::decode::bounds::Decoded;
+use crate::decode::bounds::{Decoded, MOST_NUMBERS};
 use crate::decode::npy::numbers;
 
 /// A variable or a part of one.
@@ -60,11 +60,28 @@ pub(crate) struct Numbers {
 impl Numbers {
     /// The numbers in the shape that MATLAB shows. Integers above 2^53 lose their last bits.
     pub(crate) fn array(&self) -> Decoded<ArrayD<f64>> {
-        let values = self.values()?;
+        let count = self.bytes.len() / self.width()?;
+        let product = self.shape.iter().try_fold(1_usize, |all, &side| all.checked_mul(side));
+        if product != Some(count) {
+            return Err(format!("shape {:?} does not fit {count} values", self.shape));
+        }
+        if count > MOST_NUMBERS {
+            let most = format!("expected at most {MOST_NUMBERS} numbers");
+            return Err(format!("shape {:?}, {most}", self.shape));
+        }
         let shape = IxDyn(&self.shape).f();
-        let count = values.len();
-        let misfit = |_| format!("shape {:?} does not fit {count} values", self.shape);
-        ArrayD::from_shape_vec(shape, values).map_err(misfit)
+        ArrayD::from_shape_vec(shape, self.values()?).map_err(|error| error.to_string())
+    }
+
+    /// Bytes of a number.
+    fn width(&self) -> Decoded<usize> {
+        match self.kind {
+            1 | 2 => Ok(1),
+            3 | 4 => Ok(2),
+            5..=7 => Ok(4),
+            9 | 12 | 13 => Ok(8),
+            kind => Err(format!("numbers of unknown type {kind}")),
+        }
     }
 
     fn values(&self) -> Decoded<Vec<f64>> {

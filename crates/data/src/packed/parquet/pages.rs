@@ -10,6 +10,7 @@ use parquet::file::metadata::ColumnChunkMetaData;
 use super::levels::{Parts, Rows};
 use super::sound::is_by_dictionary;
 use super::unpack::{general, require_read, unpacked};
+use crate::decode::explained;
 use crate::packed::held::Held;
 use crate::packed::lists::MOST_VALUES;
 use crate::packed::shard::Shard;
@@ -135,6 +136,7 @@ fn place(header: &PageHeader, start: u64, end: u64, before: usize) -> Result<Pla
         let size = stored.max(unpacked);
         return Err(general(format!("a page of {size} bytes, expected at most {MOST_PAGE}")));
     }
+    explained(unpacked as usize, stored as usize).map_err(ParquetError::General)?;
     // Every value of a dictionary takes a byte or more, and more once it is read.
     if header.kind == DICTIONARY && values as u64 > unpacked.min(MOST_VALUES as u64) {
         return Err(general(format!("a dictionary of {values} values in {unpacked} bytes")));
@@ -270,6 +272,8 @@ mod tests {
         let message = refused(DATA, 100, large, 9);
         assert!(message.ends_with("a page of 268435457 bytes, expected at most 268435456"));
         assert_eq!(refused(DATA_V2, large, 100, 9), message);
+        let message = refused(DATA, 100, 256 << 20, 9);
+        assert!(message.contains("268435456 bytes from 100, expected at most 67108864"));
         let message = refused(DICTIONARY, 100, 100, 101);
         assert!(message.ends_with("a dictionary of 101 values in 100 bytes"), "{message}");
         let message = refused(DATA, -1, 100, 9);
