@@ -6,6 +6,7 @@ mod clip;
 mod group;
 mod optimiser;
 mod sgd;
+mod slots;
 
 pub use adamw::{AdamW, AdamWConfig};
 pub use adatask::{AdaTask, AdaTaskConfig};

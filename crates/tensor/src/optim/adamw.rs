@@ -4,8 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
+use super::slots::{Slots, copy_all};
 use super::{Group, Optimiser};
-use crate::{Error, Result, Tensors};
+use crate::{Result, Tensors};
 use polyptych_kernels::AdamWStep;
 
 /// Constants of AdamW.
@@ -30,14 +31,7 @@ impl Default for AdamWConfig {
 #[derive(Debug)]
 pub struct AdamW {
     config: AdamWConfig,
-    groups: Vec<Slots>,
-}
-
-#[derive(Debug)]
-struct Slots {
-    slots: Vec<Slot>,
-    weight_decay: f64,
-    lr_scale: f64,
+    groups: Vec<Slots<Slot>>,
 }
 
 #[derive(Debug)]
@@ -52,11 +46,7 @@ struct Slot {
 impl AdamW {
     /// Starts with zero moments.
     pub fn new(config: AdamWConfig, groups: Vec<Group>) -> Self {
-        let slots = |Group { params, weight_decay, lr_scale }| Slots {
-            slots: params.into_iter().map(Slot::new).collect(),
-            weight_decay,
-            lr_scale,
-        };
+        let slots = |group| Slots::of(group, Slot::new);
         Self { config, groups: groups.into_iter().map(slots).collect() }
     }
 
@@ -113,7 +103,7 @@ impl Optimiser for AdamW {
 }
 
 impl Slot {
-    fn new((name, param): (String, Tensor)) -> Self {
+    fn new(name: String, param: Tensor) -> Self {
         let zeros = || param.detach().zeros_like();
         let step = Tensor::zeros([] as [i64; 0], (Kind::Float, param.device()));
         Self { exp_avg: zeros(), exp_avg_sq: zeros(), step, name, param }
@@ -127,32 +117,6 @@ impl Slot {
             (format!("{name}.step"), &self.step),
         ]
     }
-}
-
-/// Copies `state` into `targets` when names and shapes agree one to one.
-pub(super) fn copy_all(targets: &[(String, Tensor)], state: &Tensors) -> Result<()> {
-    let mismatch = |expected: String, found: String| Err(Error::OptimiserState { expected, found });
-    if targets.len() != state.len() {
-        return mismatch(format!("{} tensors", targets.len()), format!("{}", state.len()));
-    }
-    for (name, target) in targets {
-        match state.get(name) {
-            Some(value) if value.size() == target.size() => {}
-            Some(value) => {
-                return mismatch(
-                    format!("{name} {:?}", target.size()),
-                    format!("{:?}", value.size()),
-                );
-            }
-            None => return mismatch(name.clone(), "no such tensor".into()),
-        }
-    }
-    tch::no_grad(|| {
-        for (name, target) in targets {
-            target.shallow_clone().f_copy_(&state[name])?;
-        }
-        Ok(())
-    })
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use super::adamw::copy_all;
+use super::slots::copy_all;
 use super::{Group, Optimiser, TaskGradients};
 use crate::{Error, Result, Tensors};
 use polyptych_kernels::AdamWStep;

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use super::adamw::copy_all;
+use super::slots::{Slots, copy_all};
 use super::{Group, Optimiser};
 use crate::{Result, Tensors};
 use polyptych_kernels::SgdStep;
@@ -23,14 +23,7 @@ pub struct SgdConfig {
 #[derive(Debug)]
 pub struct Sgd {
     config: SgdConfig,
-    groups: Vec<Slots>,
-}
-
-#[derive(Debug)]
-struct Slots {
-    slots: Vec<Slot>,
-    weight_decay: f64,
-    lr_scale: f64,
+    groups: Vec<Slots<Slot>>,
 }
 
 #[derive(Debug)]
@@ -43,16 +36,12 @@ struct Slot {
 impl Sgd {
     /// Starts with zero momentum, which makes the first step the one of PyTorch.
     pub fn new(config: SgdConfig, groups: Vec<Group>) -> Self {
-        let slot = |(name, param): (String, Tensor)| Slot {
+        let slot = |name, param: Tensor| Slot {
             momentum_buffer: param.detach().zeros_like(),
             name,
             param,
         };
-        let slots = |Group { params, weight_decay, lr_scale }| Slots {
-            slots: params.into_iter().map(slot).collect(),
-            weight_decay,
-            lr_scale,
-        };
+        let slots = |group| Slots::of(group, slot);
         Self { config, groups: groups.into_iter().map(slots).collect() }
     }
 
