@@ -5,7 +5,7 @@ mod shape;
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use self::shape::{Key, Shape, may, must};
+use self::shape::{Key, Shape, joined, may, must};
 use super::entry::TaskEntry;
 use super::field_error::{FieldError, shown};
 use super::format::{FORMATS, Format};
@@ -56,32 +56,21 @@ const VARIANT: &[Key] = &[
     may("size", Shape::Wholes),
     may("has", Shape::Texts),
 ];
-const TASK: &[Key] = &[
-    must("name", Shape::Text),
-    must("kind", Shape::OneOf(&KINDS)),
-    must("label", Shape::Text),
-    must("format", Shape::Format),
+/// What a task is, where its labels lie and what they say, and what else there is to them.
+const TASK: &[Key] = &joined::<{ KIND.len() + PLACE.len() + MORE.len() }>(&[KIND, PLACE, MORE]);
+const KIND: &[Key] = &[must("name", Shape::Text), must("kind", Shape::OneOf(&KINDS))];
+const MORE: &[Key] = &[
     may("classes", Shape::TextOrTexts),
     may("palette", Shape::Colours),
     may("flip_pairs", Shape::Pairs),
     may("or", Shape::Tables(PLACE)),
     may("mask", Shape::Fields(MASK)),
-    may("ignore", Shape::Wholes),
-    may("ignore_colors", Shape::Colours),
-    may("map", Shape::Pairs),
-    may("map_others", Shape::Whole),
-    may("rotate_right", Shape::Whole),
-    may("scale", Shape::Number),
-    may("offset", Shape::Number),
-    may("disparity", Shape::Number),
     may("parts", Shape::Table),
     may("categories", Shape::TextsOrTable),
-    may("outline", Shape::Flag),
     may("resize", Shape::Flag),
-    may("threshold", Shape::Number),
-    may("signs", Shape::Numbers(3)),
     may("allow_void", Shape::Flag),
 ];
+/// Where labels lie and what their files say, of a task and of what stands in for its own.
 const PLACE: &[Key] = &[
     must("label", Shape::Text),
     must("format", Shape::Format),

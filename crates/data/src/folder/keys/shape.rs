@@ -88,7 +88,7 @@ impl Shape {
 }
 
 /// A key of a table.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Key {
     pub(super) name: &'static str,
     pub(super) shape: Shape,
@@ -101,4 +101,19 @@ pub(super) const fn must(name: &'static str, shape: Shape) -> Key {
 
 pub(super) const fn may(name: &'static str, shape: Shape) -> Key {
     Key { name, shape, required: false }
+}
+
+/// The `N` keys of several lists, one behind the other.
+pub(super) const fn joined<const N: usize>(lists: &[&[Key]]) -> [Key; N] {
+    let mut all = [may("", Shape::Any); N];
+    let (mut place, mut list) = (0, 0);
+    while list < lists.len() {
+        let mut key = 0;
+        while key < lists[list].len() {
+            all[place] = lists[list][key];
+            (place, key) = (place + 1, key + 1);
+        }
+        list += 1;
+    }
+    all
 }
