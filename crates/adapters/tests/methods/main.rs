@@ -5,6 +5,7 @@
 mod support;
 
 mod backbones;
+mod cases;
 mod counts;
 mod emtal_mlp;
 mod fame_vil;
