@@ -14,12 +14,50 @@ constexpr int64_t LEAST_BYTE = -127, MOST_BYTE = 127, MOST_INPUT = 255;
 // So many products of bytes a sum of 32 bits holds.
 constexpr int64_t DEEPEST_INT8 = std::numeric_limits<int32_t>::max() / (255 * 128);
 
-// A linear map whose matrix is of int8: W = weight * weight_scale, row by row.
+// A linear map whose matrix is of int8: W = matrix * weight_scale, row by row. The matrix is
+// [out, in], or what `pack_int8` made of it.
 struct Int8Linear {
-  Tensor weight, packed, weight_scale, bias;
+  Tensor matrix, weight_scale, bias;
+  int64_t out, in;
   Int8Row input;
   bool per_token, gelu;
 };
+
+bool is_packed(const Tensor &matrix) { return matrix.dim() == 1; }
+
+#ifdef POLYPTYCH_X86_LEVELS
+
+constexpr int64_t PANEL = avx512::TILE_COLUMNS;
+
+// Panels of columns of W, and the sum of each column behind them.
+Tensor pack(const Tensor &weight) {
+  int64_t out = weight.size(0), in = weight.size(1), depth = up_to(in, QUAD);
+  auto padded = at::constant_pad_nd(weight, {0, depth - in, 0, whole(out) - out});
+  std::vector<Tensor> parts;
+  for (auto &panel : padded.split(PANEL))
+    parts.push_back(panel.reshape({-1, depth / QUAD, QUAD}).transpose(0, 1).reshape(-1));
+  parts.push_back(padded.sum(1, false, at::kInt).view(at::kChar));
+  return at::cat(parts);
+}
+
+// W of its panels.
+Tensor unpack(const Tensor &packed, int64_t out, int64_t in) {
+  int64_t depth = up_to(in, QUAD);
+  std::vector<Tensor> panels;
+  for (auto &panel : packed.narrow(0, 0, whole(out) * depth).split(PANEL * depth))
+    panels.push_back(panel.view({depth / QUAD, -1, QUAD}).transpose(0, 1).reshape({-1, depth}));
+  return at::cat(panels).narrow(0, 0, out).narrow(1, 0, in).contiguous();
+}
+
+#endif
+
+// The matrix [out, in].
+Tensor matrix_of(const Int8Linear &of) {
+#ifdef POLYPTYCH_X86_LEVELS
+  if (is_packed(of.matrix)) return unpack(of.matrix, of.out, of.in);
+#endif
+  return of.matrix;
+}
 
 // Bytes of a row of input for each row of x, as floats with the zero point taken off; and scales.
 std::pair<Tensor, Tensor> bytes_as_floats(const Tensor &x, const Int8Linear &of) {
@@ -37,7 +75,7 @@ std::pair<Tensor, Tensor> bytes_as_floats(const Tensor &x, const Int8Linear &of)
 // What products of bytes come to, in floats.
 Tensor as_floats(const Tensor &x, const Int8Linear &of) {
   auto [bytes, scale] = bytes_as_floats(x.to(at::kFloat), of);
-  auto weight = of.weight.to(at::kFloat);
+  auto weight = matrix_of(of).to(at::kFloat);
   auto sums = fits(bytes, weight, {at::kFloat}) ? product(bytes, weight) : at::linear(bytes, weight);
   auto out = sums * scale * of.weight_scale;
   if (of.bias.defined()) out = out + of.bias.to(at::kFloat);
@@ -50,7 +88,7 @@ Tensor in_trace(const Tensor &x, const Int8Linear &of) {
   Tensor weight, zeros;
   {
     at::tracer::impl::NoTracerDispatchMode guard;
-    weight = (of.weight.to(at::kFloat) * of.weight_scale.unsqueeze(1)).t().contiguous();
+    weight = (matrix_of(of).to(at::kFloat) * of.weight_scale.unsqueeze(1)).t().contiguous();
     zeros = at::zeros(of.weight_scale.sizes(), of.weight_scale.options().dtype(at::kInt));
   }
   auto rounded = at::fake_quantize_per_tensor_affine(x, static_cast<double>(of.input.scale),
@@ -69,19 +107,6 @@ bool packs(const Tensor &weight) {
 
 #ifdef POLYPTYCH_X86_LEVELS
 
-constexpr int64_t PANEL = avx512::TILE_COLUMNS;
-
-// Panels of columns of W, and the sum of each column behind them.
-Tensor pack(const Tensor &weight) {
-  int64_t out = weight.size(0), in = weight.size(1), depth = up_to(in, QUAD);
-  auto padded = at::constant_pad_nd(weight, {0, depth - in, 0, whole(out) - out});
-  std::vector<Tensor> parts;
-  for (auto &panel : padded.split(PANEL))
-    parts.push_back(panel.reshape({-1, depth / QUAD, QUAD}).transpose(0, 1).reshape(-1));
-  parts.push_back(padded.sum(1, false, at::kInt).view(at::kChar));
-  return at::cat(parts);
-}
-
 Tensor padded_floats(const Tensor &x, int64_t count) {
   auto out = at::zeros({whole(count)}, at::dtype(at::kFloat));
   if (x.defined()) out.narrow(0, 0, count).copy_(x);
@@ -97,7 +122,7 @@ int64_t int8_block(int64_t count, int64_t depth, int64_t panels) {
 
 template <class Number>
 Tensor in_tiles(const Tensor &x, const Int8Linear &of) {
-  int64_t out = of.weight.size(0), in = of.weight.size(1), count = x.numel() / in;
+  int64_t out = of.out, in = of.in, count = x.numel() / in;
   int64_t depth = up_to(in, QUAD), panels = (out + PANEL - 1) / PANEL;
   auto shape = x.sizes().vec();
   shape.back() = out;
@@ -106,7 +131,7 @@ Tensor in_tiles(const Tensor &x, const Int8Linear &of) {
   auto scales = at::empty({count}, at::dtype(at::kFloat));
   auto zero_points = at::empty({count}, at::dtype(at::kInt));
   auto weight_scales = padded_floats(of.weight_scale, out), bias = padded_floats(of.bias, out);
-  auto columns = of.packed.const_data_ptr<int8_t>();
+  auto columns = of.matrix.const_data_ptr<int8_t>();
   Int8Product<Number> all{numbers<Number>(x),
                           count,
                           in,
@@ -139,12 +164,21 @@ Tensor in_tiles(const Tensor &x, const Int8Linear &of) {
 Tensor int8_of(const Tensor &x, const Int8Linear &of) {
   if (traced()) return in_trace(x, of);
 #ifdef POLYPTYCH_X86_LEVELS
-  if (of.packed.defined() && readable(x) && x.numel() > 0) {
+  if (is_packed(of.matrix) && readable(x) && x.numel() > 0) {
     auto rows = x.contiguous();
     return x.scalar_type() == at::kFloat ? in_tiles<float>(rows, of) : in_tiles<uint16_t>(rows, of);
   }
 #endif
   return as_floats(x, of);
+}
+
+// Refuses what is neither int8 [out, in] nor packed of that.
+void check_matrix(const char *op, const Tensor &matrix, int64_t out, int64_t in) {
+  bool fits = matrix.dim() == 2 && matrix.size(0) == out && matrix.size(1) == in;
+  int64_t depth = up_to(in, QUAD) + static_cast<int64_t>(sizeof(int32_t));
+  bool packed = is_packed(matrix) && matrix.numel() == whole(out) * depth;
+  TORCH_CHECK(matrix.scalar_type() == at::kChar && (fits || packed), op, ": expected int8 [", out, ", ",
+              in, "], plain or packed, found ", matrix.toString(), " ", matrix.sizes());
 }
 
 }  // namespace
@@ -158,22 +192,31 @@ Owned pack_int8(const Tensor &weight) {
   return nullptr;
 }
 
-Owned int8_linear(const Tensor &x, const Tensor &weight, const Tensor &packed,
-                  const Tensor &weight_scale, const Tensor &bias, double input_scale,
-                  int64_t input_zero_point, bool per_token, bool gelu) {
-  check_linear("int8_linear", x, weight, bias);
-  TORCH_CHECK(weight_scale.dim() == 1 && weight_scale.size(0) == weight.size(0) &&
-                  weight_scale.scalar_type() == at::kFloat && weight.scalar_type() == at::kChar,
-              "int8_linear: expected an int8 weight and a float32 scale for each of its rows, found ",
-              weight.toString(), " and ", weight_scale.toString(), " ", weight_scale.sizes());
-  int64_t depth = up_to(weight.size(1), QUAD) + static_cast<int64_t>(sizeof(int32_t));
-  TORCH_CHECK(!packed.defined() || packed.numel() == whole(weight.size(0)) * depth,
-              "int8_linear: expected what pack_int8 made of the weight, found ", packed.sizes());
+Owned unpack_int8(const Tensor &packed, int64_t out, int64_t in) {
+  check_matrix("unpack_int8", packed, out, in);
+#ifdef POLYPTYCH_X86_LEVELS
+  if (is_packed(packed)) return owned(unpack(packed, out, in));
+#endif
+  return owned(packed);
+}
+
+Owned int8_linear(const Tensor &x, const Tensor &matrix, int64_t in, const Tensor &weight_scale,
+                  const Tensor &bias, double input_scale, int64_t input_zero_point, bool per_token,
+                  bool gelu) {
+  TORCH_CHECK(weight_scale.dim() == 1 && weight_scale.scalar_type() == at::kFloat,
+              "int8_linear: expected a float32 scale for each row of the weight, found ",
+              weight_scale.toString(), " ", weight_scale.sizes());
+  int64_t out = weight_scale.size(0);
+  check_matrix("int8_linear", matrix, out, in);
+  TORCH_CHECK(x.dim() > 0 && x.size(-1) == in, "int8_linear: expected x [.., in] and weight [out, in],"
+              " found ", x.sizes(), " and [", out, ", ", in, "]");
+  TORCH_CHECK(!bias.defined() || (bias.dim() == 1 && bias.size(0) == out),
+              "int8_linear: expected bias [", out, "], found ", bias.sizes());
   TORCH_CHECK(0 <= input_zero_point && input_zero_point <= MOST_INPUT && input_scale > 0,
               "int8_linear: expected a positive scale and a zero point from 0 to 255, found ",
               input_scale, " and ", input_zero_point);
   Int8Row input{static_cast<float>(input_scale), static_cast<int32_t>(input_zero_point)};
-  return owned(int8_of(x, {weight, packed, weight_scale, bias, input, per_token, gelu}));
+  return owned(int8_of(x, {matrix, weight_scale, bias, out, in, input, per_token, gelu}));
 }
 
 }  // namespace polyptych

@@ -43,8 +43,11 @@ Owned low_rank_linear_by(std::uint8_t plan, const at::Tensor &x, const at::Tenso
                          double scale);
 // W [out, in] of int8 as `int8_linear` reads it here; nothing where no instructions multiply bytes.
 Owned pack_int8(const at::Tensor &weight);
+// W of that again.
+Owned unpack_int8(const at::Tensor &packed, std::int64_t out, std::int64_t in);
 // x W^T s + b with x as bytes, by the range of each row or by `input_scale` and `input_zero_point`.
-Owned int8_linear(const at::Tensor &x, const at::Tensor &weight, const at::Tensor &packed,
+// The matrix W [out, in] is plain or packed.
+Owned int8_linear(const at::Tensor &x, const at::Tensor &matrix, std::int64_t in,
                   const at::Tensor &weight_scale, const at::Tensor &bias, double input_scale,
                   std::int64_t input_zero_point, bool per_token, bool gelu);
 Owned dropout(const at::Tensor &x, double p);

@@ -72,10 +72,11 @@ pub(crate) mod ffi {
             scale: f64,
         ) -> Result<UniquePtr<Tensor>>;
         fn pack_int8(weight: &Tensor) -> Result<UniquePtr<Tensor>>;
+        fn unpack_int8(packed: &Tensor, out: i64, depth: i64) -> Result<UniquePtr<Tensor>>;
         fn int8_linear(
             x: &Tensor,
-            weight: &Tensor,
-            packed: &Tensor,
+            matrix: &Tensor,
+            depth: i64,
             weight_scale: &Tensor,
             bias: &Tensor,
             input_scale: f64,

@@ -29,12 +29,19 @@ impl QuantizedInput {
 
 /// A matrix `[out, in]` as `weight * scale`, row by row: `weight` of int8 from -127 to 127.
 ///
-/// Where instructions multiply bytes, columns lie in memory once more as those read them.
+/// Where instructions multiply bytes, columns lie in memory as those read them, and nowhere else.
 #[derive(Debug)]
 pub struct Int8Weight {
-    weight: Tensor,
+    bytes: Bytes,
     scale: Tensor,
-    packed: Option<Tensor>,
+}
+
+#[derive(Debug)]
+enum Bytes {
+    /// `[out, in]`.
+    Plain(Tensor),
+    /// In the order of the instructions, and how long a row is.
+    Packed(Tensor, i64),
 }
 
 impl Int8Weight {
@@ -56,12 +63,22 @@ impl Int8Weight {
     /// Tensors of other types or shapes.
     pub fn new(weight: Tensor, scale: Tensor) -> Self {
         let packed = ffi::pack_int8(at(&weight)).unwrap_or_else(|e| panic!("pack_int8: {e}"));
-        Self { weight, scale, packed: optional_output(packed) }
+        let bytes = match optional_output(packed) {
+            Some(packed) => Bytes::Packed(packed, weight.size()[1]),
+            None => Bytes::Plain(weight),
+        };
+        Self { bytes, scale }
     }
 
-    /// The bytes, `[out, in]`.
-    pub fn weight(&self) -> &Tensor {
-        &self.weight
+    /// The bytes, `[out, in]`; put together anew where they lie otherwise.
+    pub fn weight(&self) -> Tensor {
+        match &self.bytes {
+            Bytes::Plain(weight) => weight.shallow_clone(),
+            Bytes::Packed(packed, depth) => {
+                let rows = self.scale.size()[0];
+                output("unpack_int8", ffi::unpack_int8(at(packed), rows, *depth))
+            }
+        }
     }
 
     /// A step of each row, `[out]`.
@@ -71,7 +88,7 @@ impl Int8Weight {
 
     /// The matrix in float32.
     pub fn dequantize(&self) -> Tensor {
-        self.weight.to_kind(Kind::Float) * self.scale.unsqueeze(1)
+        self.weight().to_kind(Kind::Float) * self.scale.unsqueeze(1)
     }
 
     /// `y = x W^T + b` in the type of `x`, or GELU of it if `gelu`: `x` `[.., in]`, `bias` `[out]`.
@@ -92,10 +109,14 @@ impl Int8Weight {
         gelu: bool,
     ) -> Tensor {
         let none = Tensor::new();
+        let (matrix, depth) = match &self.bytes {
+            Bytes::Plain(weight) => (weight, weight.size()[1]),
+            Bytes::Packed(packed, depth) => (packed, *depth),
+        };
         let done = ffi::int8_linear(
             at(x),
-            at(&self.weight),
-            at(self.packed.as_ref().unwrap_or(&none)),
+            at(matrix),
+            depth,
             at(&self.scale),
             at(bias.unwrap_or(&none)),
             input.scale,

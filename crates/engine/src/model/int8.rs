@@ -42,7 +42,7 @@ impl Model {
         }
     }
 
-    /// The same for good: bytes take the place of the matrices.
+    /// The same for good: nothing keeps the matrices, whose bytes their int8 forms have.
     ///
     /// # Errors
     /// A map that the model does not have, `origin` says whence.
@@ -53,8 +53,8 @@ impl Model {
             return Err(Error::Weights { name: origin.into(), reason });
         }
         self.set_int8_maps(maps);
-        for (name, int8) in maps {
-            self.store.replace_frozen(&format!("{name}.{WEIGHT}"), int8.weight.weight())?;
+        for name in maps.keys() {
+            self.store.drop_frozen(&format!("{name}.{WEIGHT}"))?;
         }
         Ok(())
     }
@@ -73,7 +73,7 @@ impl Model {
 pub(crate) fn store(maps: &Int8Maps, tensors: &mut Tensors) {
     for (name, int8) in maps {
         let mut put = |part: &str, tensor: Tensor| tensors.insert(format!("{name}.{part}"), tensor);
-        put(WEIGHT, int8.weight.weight().shallow_clone());
+        put(WEIGHT, int8.weight.weight());
         put(WEIGHT_SCALE, int8.weight.scale().shallow_clone());
         put(INPUT_SCALE, Tensor::from_slice(&[int8.input.scale as f32]));
         put(INPUT_ZERO_POINT, Tensor::from_slice(&[int8.input.zero_point]));
@@ -156,7 +156,7 @@ mod tests {
         let found = take("m", &mut tensors, true).unwrap();
         let (a, b) = (&maps["b.fc1"], &found["b.fc1"]);
         assert_eq!((a.input, a.per_token), (b.input, b.per_token));
-        assert!(a.weight.weight().equal(b.weight.weight()));
+        assert!(a.weight.weight().equal(&b.weight.weight()));
         assert!(a.weight.scale().equal(b.weight.scale()));
         assert!(tensors.keys().eq(["b.fc1.weight"]));
         assert!(tensors["b.fc1.weight"].equal(&a.weight.dequantize()));

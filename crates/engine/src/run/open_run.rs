@@ -86,7 +86,7 @@ impl OpenRun {
     pub(crate) fn model_in_float32(&self) -> Result<Model> {
         let (recipe, device) = (self.recipe_in_float32(), self.model.store.device());
         let model = Model::new(&recipe, &self.folder.specs()?, self.form, device)?;
-        let tensors = self.model.store.tensors().into_iter().collect();
+        let tensors = self.model.float_tensors();
         model.store.load("trained model", &tensors, &LoadOptions::default())?;
         model.set_progress(self.step, self.recipe.train.steps);
         Ok(model)

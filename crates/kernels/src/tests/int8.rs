@@ -83,6 +83,20 @@ fn products_of_bytes_do_not_depend_on_the_rows_beside() {
     }
 }
 
+/// Rows and columns that fill no panel and no cell are cut off again.
+#[test]
+fn bytes_that_are_kept_are_those_that_were_given() {
+    let _drawing = alone();
+    for [out, deep] in [[1, 1], [3, 5], [64, 4], [65, 7], [100, 48], [200, 96]] {
+        let bytes = (random(&[out, deep], Kind::Float).detach() * 40.0).clamp(-127.0, 127.0);
+        let bytes = bytes.to_kind(Kind::Int8);
+        let scale = Tensor::ones([out], (Kind::Float, Device::Cpu));
+        let weight = Int8Weight::new(bytes.copy(), scale);
+        assert!(weight.weight().equal(&bytes), "{out} {deep}");
+        assert!(weight.dequantize().equal(&bytes.to_kind(Kind::Float)));
+    }
+}
+
 #[test]
 fn int8_stays_near_the_matrix_it_was() {
     let _drawing = alone();

@@ -1,7 +1,7 @@
-//! What becomes of parameters that do not train: one for several names, bytes in their place,
-//! linear maps in other forms.
+//! What becomes of parameters that do not train: one for several names, none at all, linear maps in
+//! other forms.
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use super::{Scope, Store};
 use crate::linear_form::LinearForm;
@@ -41,23 +41,20 @@ impl Store {
         self.linears.borrow().get(name).cloned()
     }
 
-    /// Keeps `bytes` in the place of the numbers of the frozen parameter `name`, for a model that
-    /// reads them in another form.
+    /// Gives up the memory of the frozen parameter `name`, for a model that reads its numbers in
+    /// another form: its shape stays, and all of it is one zero of int8.
     ///
     /// # Errors
-    /// A name that does not exist, or another shape.
-    pub fn replace_frozen(&self, name: &str, bytes: &Tensor) -> Result<()> {
+    /// A name that does not exist.
+    pub fn drop_frozen(&self, name: &str) -> Result<()> {
         let mut entries = self.entries.borrow_mut();
         let entry =
             entries.get_mut(name).ok_or_else(|| Error::UnknownName { name: name.into() })?;
-        let (expected, found) = (entry.tensor.size(), bytes.size());
-        if expected != found {
-            let expected = format!("{expected:?}");
-            return Err(Error::Shape { key: name.into(), expected, found });
-        }
+        let zero = Tensor::zeros([1], (Kind::Int8, entry.tensor.device()));
+        let nothing = zero.expand(entry.tensor.size(), false);
         entry.tensor = entry.tensor.set_requires_grad(false);
-        entry.tensor.set_data(bytes);
-        entry.tied.iter_mut().for_each(|own| own.set_data(bytes));
+        entry.tensor.set_data(&nothing);
+        entry.tied.iter_mut().for_each(|own| own.set_data(&nothing));
         Ok(())
     }
 }
@@ -66,5 +63,26 @@ impl Scope {
     /// Notes how the linear map that stands here is computed.
     pub(crate) fn register_linear(&self, form: LinearForm) {
         self.store.linears.borrow_mut().insert(self.path.clone(), form);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+    use crate::Linear;
+
+    #[test]
+    fn what_is_dropped_keeps_its_shape_and_no_memory() {
+        let store = Store::new(Device::Cpu);
+        let linear = Linear::new(&store.root().pp("fc1"), 3, 2, false).unwrap();
+        store.drop_frozen("fc1.weight").unwrap();
+        let (_, kept) = store.tensors().into_iter().next().unwrap();
+        for tensor in [&kept, &linear.weight] {
+            assert_eq!((tensor.size(), tensor.stride()), (vec![2, 3], vec![0, 0]));
+            assert_eq!((tensor.kind(), tensor.requires_grad()), (Kind::Int8, false));
+        }
+        assert!(store.drop_frozen("fc2.weight").is_err());
     }
 }
