@@ -43,7 +43,7 @@ pub(crate) fn train_rest(
 
 fn train_stage(
     ranks: &Ranks,
-    run: &StagedRun,
+    run: &mut StagedRun,
     index: usize,
     overrides: &[String],
     stop: &Arc<AtomicBool>,

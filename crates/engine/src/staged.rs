@@ -6,6 +6,8 @@
 //! a cut leaves undone is done again, and a stage that was cut goes on as any run does. So a run in
 //! stages that was cut is the same run, bit for bit on the CPU.
 
+mod results;
+
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -16,12 +18,12 @@ use serde::{Deserialize, Serialize};
 use crate::error::io;
 use crate::recipe::runs::{PRUNED, STAGES};
 use crate::run::checkpoint::read_json;
-use crate::run::{BASELINES, MERGE, RECIPE, STAGED, lock, place, require_new};
+use crate::run::{BASELINES, RECIPE, STAGED, lock, place, require_new};
 use crate::training::log::to_json;
 use crate::training::ranks::ByRank;
 use crate::{
-    Baselines, Change, Error, OpenRun, Preparation, PruneReport, Recipe, Result, StageRecipe,
-    StageResult, Trainer, merge, prune,
+    Baselines, Change, Error, Preparation, PruneReport, Recipe, Result, StageRecipe, StageResult,
+    Trainer,
 };
 
 const DONE: &str = "done.json";
@@ -131,13 +133,14 @@ impl StagedRun {
         index + 1 == self.recipe.stage.len()
     }
 
-    /// Opens the stage at `index` where it stands, or starts it, with `overrides` of its recipe.
+    /// Opens the stage at `index` where it stands, or starts it, with `overrides` of its recipe. A
+    /// finished one that has steps left by them is finished no more: what was made of it goes.
     ///
     /// # Errors
     /// As [`Trainer::start`] and [`Trainer::resume_with`]. A run whose first stage cannot start
     /// leaves nothing behind.
     pub fn open_stage(
-        &self,
+        &mut self,
         ranks: &Ranks,
         index: usize,
         overrides: &[String],
@@ -146,10 +149,30 @@ impl StagedRun {
         let known = folder.join(RECIPE).exists().to_string();
         if ranks.of_first(&known)? == "true" {
             let (trainer, changes) = Trainer::resume_among(ranks, &folder, overrides)?;
+            if trainer.step() < trainer.recipe().train.steps {
+                self.reopen(ranks, index)?;
+            }
             return Ok(OpenStage { trainer, preparation: None, changes });
         }
         let started = self.start(ranks, index, &folder, overrides);
         started.inspect_err(|_| self.discard_unless_begun(ranks, index))
+    }
+
+    /// Takes back that the stage at `index` is finished, and removes what was made of it.
+    fn reopen(&mut self, ranks: &Ranks, index: usize) -> Result<()> {
+        let name = self.stage(index).name.clone();
+        if !self.done.stages.contains(&name) {
+            return Ok(());
+        }
+        self.done.stages.retain(|done| *done != name);
+        // A cut between both leaves a stage that is opened so once more.
+        let write = || {
+            self.result(index).map_or(Ok(()), |result| results::remove(&result))?;
+            self.note(&self.done)
+        };
+        ranks.heard(if ranks.is_first() { write() } else { Ok(()) })?;
+        ranks.barrier()?;
+        Ok(())
     }
 
     fn start(
@@ -194,21 +217,35 @@ impl StagedRun {
 
     fn finish(&self, index: usize) -> Result<Option<PruneReport>> {
         let (stage, folder) = (self.stage(index), self.folder(index));
-        let report = match stage.result {
-            StageResult::Merge => {
-                merge_stage(&folder, &stage.folder(&self.path))?;
+        let report = match self.result(index) {
+            Some(out) if stage.result == StageResult::Prune => results::pruned(&folder, &out)?,
+            Some(out) => {
+                results::merged(&folder, &out)?;
                 None
             }
-            StageResult::Prune => prune_stage(&folder, &folder.join(PRUNED))?,
-            StageResult::Keep | StageResult::Drop => None,
+            None => None,
         };
         if self.is_last(index) {
             self.drop_checkpoints()?;
         }
         let names = self.done.stages.iter().chain([&stage.name]).cloned().collect();
-        let text = to_json(&Done { stages: names });
-        file::write_aside(&self.path.join(STAGES).join(DONE), text.as_bytes())?;
+        self.note(&Done { stages: names })?;
         Ok(report)
+    }
+
+    /// Where the model lies that is made of the stage at `index`; nothing of one that stays as it is.
+    fn result(&self, index: usize) -> Option<PathBuf> {
+        let stage = self.stage(index);
+        match stage.result {
+            StageResult::Merge => Some(stage.folder(&self.path)),
+            StageResult::Prune => Some(self.folder(index).join(PRUNED)),
+            StageResult::Keep | StageResult::Drop => None,
+        }
+    }
+
+    fn note(&self, done: &Done) -> Result<()> {
+        let path = self.path.join(STAGES).join(DONE);
+        Ok(file::write_aside(&path, to_json(done).as_bytes())?)
     }
 
     fn drop_checkpoints(&self) -> Result<()> {
@@ -224,34 +261,6 @@ impl StagedRun {
     fn stage(&self, index: usize) -> &StageRecipe {
         &self.recipe.stage[index]
     }
-}
-
-/// Merges the run in `folder` to `out`, unless that is done; what a cut has left there goes.
-fn merge_stage(folder: &Path, out: &Path) -> Result<()> {
-    if is_whole(out)? {
-        return Ok(());
-    }
-    merge(&OpenRun::open(folder, false, None)?, out, false).map(drop)
-}
-
-/// As [`merge_stage`], pruned too.
-fn prune_stage(folder: &Path, out: &Path) -> Result<Option<PruneReport>> {
-    if is_whole(out)? {
-        return Ok(None);
-    }
-    let run = OpenRun::open(folder, false, None)?;
-    prune(&run, out, PruneReport::IMAGES, PruneReport::PASSES).map(Some)
-}
-
-/// Whether `out` is a merged model; nothing is left of what is none.
-fn is_whole(out: &Path) -> Result<bool> {
-    if out.join(MERGE).exists() {
-        return Ok(true);
-    }
-    if out.exists() {
-        std::fs::remove_dir_all(out).map_err(io(out))?;
-    }
-    Ok(false)
 }
 
 /// The folders of all stages of the run in `path` that have begun, in their order, `path` last; `path`

@@ -86,6 +86,42 @@ fn a_run_in_stages_ends_as_the_pruned_model() {
     assert!(values(&path.join("pruned")).iter().all(|(name, _)| !name.contains("interro_alpha")));
 }
 
+/// A finished run that is resumed with more steps has no pruned model until it is finished again, and
+/// then another; with no step left, the same.
+#[test]
+fn a_resumed_run_is_pruned_anew() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let stages =
+        r#"stage=[{ name = "harden", set = ["adapter.harden_at=0.0"], result = "prune" }]"#;
+    let mut run = StagedRun::create(Ranks::ALONE, &recipe(&[GATES, stages]), None, &path).unwrap();
+    let mut trained = |overrides: &[String], until: u64| {
+        let mut trainer = run.open_stage(Ranks::ALONE, 0, overrides).unwrap().trainer;
+        let (steps, next) = (trainer.recipe().train.steps, run.next());
+        let outcome = trainer.run(&mut Until { until, ..Until::default() }).unwrap();
+        drop(trainer);
+        if outcome.finished && run.next() == Some(0) {
+            assert!(run.finish_stage(Ranks::ALONE, 0).unwrap().is_some());
+        }
+        (steps, next)
+    };
+    let out = path.join("pruned");
+    let values = || OpenRun::open(&out, false, None).unwrap().model.store.tensors();
+    let same = |a: &[(String, Tensor)], b: &[(String, Tensor)]| {
+        a.iter().zip(b).all(|((_, a), (_, b))| a.equal(b))
+    };
+    let (steps, _) = trained(&[], u64::MAX);
+    let first = values();
+    assert_eq!(trained(&[], u64::MAX), (steps, None));
+    assert!(same(&first, &values()));
+    let more = [format!("train.steps={}", steps + 2)];
+    assert_eq!(trained(&more, steps + 1), (steps + 2, Some(0)));
+    assert!(!out.exists());
+    assert_eq!(trained(&[], u64::MAX), (steps + 2, Some(0)));
+    assert!(!same(&first, &values()));
+}
+
 /// Gates that are all closed leave one stream for all tasks.
 #[test]
 fn one_shared_network_is_left_where_no_gate_is_open() {

@@ -161,7 +161,7 @@ fn a_first_stage_that_cannot_start_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
     let absent = staged(&["backbone.weights=no/such.pth"]);
-    let run = StagedRun::create(Ranks::ALONE, &absent, None, &path).unwrap();
+    let mut run = StagedRun::create(Ranks::ALONE, &absent, None, &path).unwrap();
     let message = run.open_stage(Ranks::ALONE, 0, &[]).err().unwrap().to_string();
     assert!(message.contains("no/such.pth"), "{message}");
     assert!(!path.exists());
