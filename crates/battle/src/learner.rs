@@ -213,6 +213,7 @@ mod tests {
     use super::*;
     use crate::mixer::MixerKind;
     use crate::policy::PolicyConfig;
+    use crate::testing::alone;
 
     fn small() -> LearnerConfig {
         let policy = PolicyConfig { emb: 8, heads: 1, depth: 1 };
@@ -229,6 +230,7 @@ mod tests {
 
     #[test]
     fn equal_seeds_train_equal_policies_and_mixers_of_any_size() {
+        let _drawing = alone();
         for mixer in [MixerKind::Vdn, MixerKind::Qmix] {
             let settings = LearnerConfig { mixer, sizes: vec![1, 3], ..small() };
             let trained = || values(&train(&settings, |_, _| ()).unwrap());
@@ -243,6 +245,7 @@ mod tests {
     /// A step that ends is worth its reward; one that goes on, that and what the target's networks say.
     #[test]
     fn targets_are_those_of_the_equation() {
+        let _drawing = alone();
         let settings = small();
         let mut learner = Learner::new(&settings).unwrap();
         for update in 0..5 {
@@ -268,6 +271,7 @@ mod tests {
 
     #[test]
     fn settings_out_of_range_are_named() {
+        let _drawing = alone();
         let message = |settings: LearnerConfig| {
             train(&settings, |_, _| ()).err().map(|e| e.to_string()).unwrap_or_default()
         };

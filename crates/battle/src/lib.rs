@@ -17,6 +17,8 @@ mod policy;
 mod replay;
 mod rule;
 mod settings;
+#[cfg(test)]
+mod testing;
 mod units;
 
 pub use battle::{Battle, Outcome};

@@ -112,6 +112,7 @@ fn sum(t: &Tensor, dim: i64) -> Tensor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::alone;
     use polyptych_tensor::{Device, Store};
 
     fn tokens(battles: i64, units: i64, entities: i64) -> Tensor {
@@ -123,6 +124,7 @@ mod tests {
 
     #[test]
     fn vdn_is_the_sum_over_the_living() {
+        let _drawing = alone();
         let tokens = tokens(2, 3, 4);
         let _ = tokens.get(1).get(2).get(0).fill_(0.0);
         let values = Tensor::from_slice(&[1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0]).view([2, 3]);
@@ -133,6 +135,7 @@ mod tests {
     /// Five maps with biases: of what units see, to the rows, the shift, the output and the value.
     #[test]
     fn parameters_of_qmix_are_counted() {
+        let _drawing = alone();
         let store = Store::new(Device::Cpu);
         let _ = Mixer::new(&store.root(), MixerKind::Qmix).unwrap();
         let count: usize = store.tensors().iter().map(|(_, t)| t.numel()).sum();
@@ -149,7 +152,7 @@ mod tests {
     /// What raises a unit's value never lowers the team's, and the dead have no part in it.
     #[test]
     fn qmix_is_monotonic_for_teams_of_any_size() {
-        polyptych_tensor::manual_seed(0);
+        let _drawing = alone();
         let store = Store::new(Device::Cpu);
         let mixer = Mixer::new(&store.root(), MixerKind::Qmix).unwrap();
         for units in [1, 3, 5] {

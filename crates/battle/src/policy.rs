@@ -139,10 +139,10 @@ impl Block {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use polyptych_tensor::{Device, Store, manual_seed};
+    use crate::testing::alone;
+    use polyptych_tensor::{Device, Store};
 
     fn policy() -> (Store, Policy) {
-        manual_seed(0);
         let store = Store::new(Device::Cpu);
         let policy = Policy::new(&store.root(), PolicyConfig::default()).unwrap();
         (store, policy)
@@ -161,6 +161,7 @@ mod tests {
     /// By hand for e = 32, three heads and two blocks: 33,000 and some, whoever is there.
     #[test]
     fn the_count_is_that_of_the_equations_for_teams_of_any_size() {
+        let _drawing = alone();
         let (store, policy) = policy();
         let (e, heads, f) = (32, 3, FEATURES);
         let attention = 3 * e * heads * e + heads * e * e + e;
@@ -177,6 +178,7 @@ mod tests {
 
     #[test]
     fn permuted_entities_have_permuted_values() {
+        let _drawing = alone();
         let (_, policy) = policy();
         let tokens = living(2, 6);
         let order = Tensor::from_slice(&[0i64, 2, 1, 5, 3, 4]);
@@ -190,6 +192,7 @@ mod tests {
     /// The dead change nothing, so that a team of four of which one fell is one of three.
     #[test]
     fn the_dead_are_not_seen() {
+        let _drawing = alone();
         let (_, policy) = policy();
         let three = living(2, 4);
         let dead = Tensor::zeros([2, 1, FEATURES as i64], (Kind::Float, Device::Cpu));
