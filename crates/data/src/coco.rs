@@ -14,5 +14,6 @@ mod shared;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::annotations::{Annotation, Category, CocoFile, CocoImages};
+pub(crate) use self::annotations::{Annotation, Category, CocoFile};
 pub(crate) use self::index::CocoIndex;
+pub(crate) use self::shared::image_names;

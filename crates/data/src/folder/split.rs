@@ -10,7 +10,7 @@ use super::root::Root;
 use super::similar_names::SimilarNames;
 use super::split_context::SplitContext;
 use super::{field_error::refused, fraction, table};
-use crate::coco::CocoImages;
+use crate::coco::image_names;
 use crate::decode::{IMAGE_ENDINGS, read_text};
 use crate::error::Absent;
 use crate::{Error, Result};
@@ -147,8 +147,7 @@ fn ids_of(list: &Path) -> Result<Vec<String>> {
             Some((stem, _)) => stem.to_owned(),
             None => name,
         };
-        let images = CocoImages::read(list)?.images;
-        return Ok(images.into_iter().map(|image| stem(image.file_name)).collect());
+        return Ok(image_names(list)?.into_iter().map(stem).collect());
     }
     let text = read_text(list)?;
     let ids = text.lines().map(str::trim).filter(|id| !id.is_empty());
