@@ -53,7 +53,7 @@ pub use subset::Subset;
 pub use task::{TaskKind, TaskSpec};
 pub use transforms::{AugmentConfig, ColorJitter, Drawn, Outside, Transform, resize_image};
 pub use union::Union;
-pub use validate::{LabelCount, Mark, Problem, ValidationReport};
+pub use validate::{LabelCount, Mark, Problem, SkippedPolygons, ValidationReport};
 
 #[cfg(test)]
 mod tests;

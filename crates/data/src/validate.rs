@@ -21,6 +21,8 @@ pub struct ValidationReport {
     pub samples: Vec<(String, usize)>,
     /// Labels of each task in each of these splits.
     pub labels: Vec<LabelCount>,
+    /// Polygons that are skipped, of each task and split that has such.
+    pub skipped: Vec<SkippedPolygons>,
     /// Images with an orientation mark other than 1.
     pub marks: Vec<Mark>,
     /// Everything that was found, the folder's first, then split by split in the order of samples.
@@ -40,6 +42,21 @@ pub struct LabelCount {
     pub labelled: usize,
     /// All images.
     pub images: usize,
+}
+
+/// Polygons of less than three corners, which no label shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SkippedPolygons {
+    /// The split.
+    pub split: String,
+    /// The task.
+    pub task: String,
+    /// How many there are.
+    pub polygons: usize,
+    /// Images that have such.
+    pub images: usize,
+    /// The first of these.
+    pub first: PathBuf,
 }
 
 /// An image that a viewer turns.
@@ -129,6 +146,7 @@ impl ValidationReport {
         });
         self.samples.push((split.to_owned(), len));
         self.count(split, dataset, &found);
+        self.skip(split, dataset, &found);
         self.note(Some(split), problems.into_iter().chain(repeated).collect());
         self.note(Some(split), dataset.misnamed_labels(root));
         self.note(Some(split), dataset.unmatched_image(manifest, root)?.into_iter().collect());
@@ -146,6 +164,23 @@ impl ValidationReport {
             labelled: found.iter().filter(has(place)).count(),
             images: found.len(),
         }));
+    }
+
+    /// Notes polygons that are skipped.
+    fn skip(&mut self, split: &str, dataset: &FolderDataset, found: &[Inspection]) {
+        for (place, task) in dataset.tasks().iter().enumerate() {
+            let of = |found: &Inspection| found.skipped.get(place).copied().unwrap_or(0);
+            let counts = found.iter().map(of).enumerate().filter(|(_, count)| *count > 0);
+            let counts: Vec<(usize, usize)> = counts.collect();
+            let Some((first, _)) = counts.first() else { continue };
+            self.skipped.push(SkippedPolygons {
+                split: split.to_owned(),
+                task: task.name.clone(),
+                polygons: counts.iter().map(|(_, count)| count).sum(),
+                images: counts.len(),
+                first: dataset.image_file(*first),
+            });
+        }
     }
 
     /// Notes orientation marks, and tells of those with which nobody can say where labels belong.

@@ -35,8 +35,9 @@ pub use model::weights::load_backbone;
 pub use polyptych_adapters::{ExpertLayer, KMeansConfig};
 pub use polyptych_data::{
     AugmentConfig, Dataset, Error as DataError, Facts, Histogram, InferredManifest, LabelCount,
-    Mark, Orientation, PackOptions, PackReport, PackedSplit, Problem, Root, SplitFacts, TaskFacts,
-    TaskSpec, ValidationReport, infer_manifest, manifest_schema, shipped_manifest, split_sizes,
+    Mark, Orientation, PackOptions, PackReport, PackedSplit, Problem, Root, SkippedPolygons,
+    SplitFacts, TaskFacts, TaskSpec, ValidationReport, infer_manifest, manifest_schema,
+    shipped_manifest, split_sizes,
 };
 pub use polyptych_distributed::{
     Backend, Environment, Error as RankError, KeyStore, Ranks, Result as RankResult,

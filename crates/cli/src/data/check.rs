@@ -48,6 +48,7 @@ impl Subcommand for Check {
             say!("{}", messages::line(problem));
         }
         messages::labels(&report).iter().for_each(|line| say!("{line}"));
+        messages::skipped(&report).iter().for_each(|line| say!("{line}"));
         say!("{}", messages::summary(&report));
         let good = report.problems.is_empty();
         Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })

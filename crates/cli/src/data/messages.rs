@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use polyptych_engine::{LabelCount, Mark, Problem, ValidationReport};
+use polyptych_engine::{LabelCount, Mark, Problem, SkippedPolygons, ValidationReport};
 
 /// Images with orientation marks that are listed one by one, for each split.
 const MARKS: usize = 20;
@@ -58,6 +58,21 @@ pub(super) fn labels(report: &ValidationReport) -> Vec<String> {
     report.labels.iter().map(count).collect()
 }
 
+/// Polygons that no label shows.
+pub(super) fn skipped(report: &ValidationReport) -> Vec<String> {
+    let line = |skipped: &SkippedPolygons| {
+        let SkippedPolygons { split, task, polygons, images, first } = skipped;
+        let verb = if *polygons == 1 { "is" } else { "are" };
+        let (polygons, images) = (plural(*polygons, "polygon"), plural(*images, "image"));
+        one_line(&format!(
+            "{split}: {task}: {polygons} of less than three corners {verb} skipped in {images}, such as \
+             {}",
+            first.display()
+        ))
+    };
+    report.skipped.iter().map(line).collect()
+}
+
 pub(super) fn summary(report: &ValidationReport) -> String {
     let splits = report.samples.iter().map(|(split, len)| format!("{split} {len}"));
     let opened = |split: &String| report.samples.iter().any(|(known, _)| known == split);
@@ -79,4 +94,24 @@ pub(super) fn plural(count: usize, thing: &str) -> String {
 
 fn one_line(text: &str) -> String {
     text.replace(['\n', '\r'], " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn skipped_polygons_are_one_line_for_each_task() {
+        let mut report = ValidationReport::default();
+        report.skipped.push(SkippedPolygons {
+            split: "train".into(),
+            task: "sal".into(),
+            polygons: 2,
+            images: 1,
+            first: "images/a.jpg".into(),
+        });
+        let expected = "train: sal: 2 polygons of less than three corners are skipped in 1 image, \
+                        such as images/a.jpg";
+        assert_eq!(skipped(&report), [expected]);
+    }
 }

@@ -123,6 +123,16 @@ impl CocoIndex {
         Some((image.size, image.marks.iter().map(|mark| mark.region.kind)))
     }
 
+    /// Polygons of the regions of the photograph `name` that are skipped.
+    pub(crate) fn skipped(&self, name: &str) -> usize {
+        let marks = self.images.get(name).into_iter().flat_map(|image| &image.marks);
+        let of = |mark: &Mark| match mark.shape {
+            Shape::Masks(place) => self.file.annotations[place].skipped(),
+            Shape::Segment(_) => 0,
+        };
+        marks.map(of).sum()
+    }
+
     /// Calls `paint` with every pixel, row and column, of every region of the photograph `name`,
     /// region by region in the order of the file; those of a PNG in the order of its pixels.
     ///

@@ -89,6 +89,10 @@ impl SplitLabels for CocoLabels {
             }
         })
     }
+
+    fn skipped(&self, index: usize) -> usize {
+        self.names[index].as_deref().map_or(0, |name| self.index.skipped(name))
+    }
 }
 
 impl CocoLabels {

@@ -44,6 +44,11 @@ pub(crate) trait SplitLabels: Debug + Send + Sync {
     /// # Errors
     /// What cannot be decoded.
     fn label(&self, index: usize) -> Result<Option<Label>>;
+
+    /// Polygons of image `index` that are skipped, as they have less than three corners.
+    fn skipped(&self, _index: usize) -> usize {
+        0
+    }
 }
 
 impl Debug for IndexFile {

@@ -22,6 +22,8 @@ pub(crate) struct Inspection {
     pub(crate) frame: Option<Frame>,
     /// Whether each task of the data set has a label here, readable or not.
     pub(crate) labels: Vec<bool>,
+    /// Polygons that are skipped in the label of each task.
+    pub(crate) skipped: Vec<usize>,
 }
 
 impl FolderDataset {
@@ -39,6 +41,7 @@ impl FolderDataset {
                 .as_ref()
                 .map_or(Ok(None), |labels| labels.get(index, slots, task, frame.as_ref()));
             found.labels.push(!matches!(label, Ok(None)));
+            found.skipped.push(labels.as_ref().map_or(0, |labels| labels.skipped(index)));
             found.problems.extend(label.err());
         }
         found

@@ -136,6 +136,14 @@ impl Labels {
         Ok(self.get(index, slots, task, None)?.map(|label| label.size()))
     }
 
+    /// Polygons of image `index` that are skipped.
+    pub(crate) fn skipped(&self, index: usize) -> usize {
+        match self {
+            Self::Known(_) | Self::Files(_) => 0,
+            Self::Indexed(indexed) => indexed.labels.skipped(index),
+        }
+    }
+
     /// The label files; none of classes that names tell.
     pub(crate) fn files(&self) -> Option<&LabelFiles> {
         match self {

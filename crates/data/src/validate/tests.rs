@@ -317,3 +317,37 @@ fn images_that_the_pattern_nearly_fits_are_reported() {
           `{ext}` for any"]
     );
 }
+
+/// Polygons that nothing is drawn of are no fault, and are counted where their category is asked for.
+#[test]
+fn skipped_polygons_are_counted() {
+    let folder = Folder::new();
+    let task = MANIFEST.split("[[tasks]]").next().unwrap().to_owned()
+        + "[[tasks]]\nname = \"sal\"\nkind = \"sal\"\nlabel = \"all.json\"\nformat = \"coco\"\n\
+           categories = [\"dog\"]\n";
+    folder.write("set.toml", task.as_bytes());
+    folder.image("other", 3, 2);
+    let image = |id: u8, name: &str| {
+        format!(r#"{{"id": {id}, "file_name": "{name}.png", "height": 2, "width": 3}}"#)
+    };
+    let region = |image: u8, category: u8, shape: &str| {
+        let ids = format!(r#""image_id": {image}, "category_id": {category}"#);
+        format!(r#"{{{ids}, "segmentation": {shape}}}"#)
+    };
+    let square = "[0, 0, 2, 0, 2, 2, 0, 2]";
+    let json = format!(
+        r#"{{"images": [{}, {}], "annotations": [{}, {}, {}], "categories": [{}]}}"#,
+        image(1, "good"),
+        image(2, "other"),
+        region(1, 1, &format!("[{square}]")),
+        region(2, 1, &format!("[[0, 0, 2, 2], {square}, [1, 1]]")),
+        region(1, 2, "[[0, 0]]"),
+        r#"{"id": 1, "name": "dog"}, {"id": 2, "name": "cat"}"#,
+    );
+    folder.write("all.json", json.as_bytes());
+    let report = folder.report(&["all"]);
+    assert!(report.problems.is_empty(), "{:?}", report.problems);
+    let first = folder.root().join("images/other.png");
+    let (split, task) = ("all".to_owned(), "sal".to_owned());
+    assert_eq!(report.skipped, [SkippedPolygons { split, task, polygons: 2, images: 1, first }]);
+}
