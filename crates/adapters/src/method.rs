@@ -96,6 +96,12 @@ pub trait Method: DynPart {
         &[]
     }
 
+    /// Settings that list tasks by their names, beside those that end with `_per_task`: a model of some
+    /// of the tasks has what remains of these lists.
+    fn task_lists(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Whether anything trains in the backbone, which tasks may share.
     fn trains_backbone(&self) -> bool {
         true

@@ -84,7 +84,7 @@ impl<'a> Learner<'a> {
     fn begin(&mut self, size: usize) -> Result<Place> {
         self.begun += 1;
         // Far from the battles of evaluations and of other seeds.
-        let seed = (self.settings.seed + 1) << 32 | self.begun;
+        let seed = self.settings.seed.wrapping_add(1) << 32 | self.begun;
         let battle = Battle::new(BattleConfig::of_size(size), seed)?;
         let seen = Rc::new(Seen::of(&battle));
         Ok(Place { battle, seen, open: VecDeque::new() })
@@ -242,6 +242,12 @@ mod tests {
         }
     }
 
+    #[test]
+    fn any_number_is_a_seed() {
+        let settings = LearnerConfig { seed: u64::MAX, ..small() };
+        assert!(train(&settings, |_, _| ()).is_ok());
+    }
+
     /// A step that ends is worth its reward; one that goes on, that and what the target's networks say.
     #[test]
     fn targets_are_those_of_the_equation() {
@@ -285,6 +291,18 @@ mod tests {
                 "allies: expected from 1 to 16 units, found 0",
             ),
             (LearnerConfig { batch: 0, ..small() }, "batch: expected at least 1, found 0"),
+            (
+                LearnerConfig { batch: 49, ..small() },
+                "batch: expected at most 48 steps, which is what is remembered of a size in the end \
+                 (capacity, or battles * updates by the number of sizes), or nothing is learned, \
+                 found 49",
+            ),
+            (
+                LearnerConfig { batch: 8, capacity: 7, ..small() },
+                "batch: expected at most 7 steps, which is what is remembered of a size in the end \
+                 (capacity, or battles * updates by the number of sizes), or nothing is learned, \
+                 found 8",
+            ),
             (LearnerConfig { lr: 0.0, ..small() }, "lr: expected a positive number, found 0"),
             (LearnerConfig { discount: 2.0, ..small() }, "discount: expected from 0 to 1, found 2"),
         ] {

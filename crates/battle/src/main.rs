@@ -55,6 +55,8 @@ fn main() -> ExitCode {
 }
 
 fn run(flags: &Flags) -> Result<()> {
+    // Before any battle is played: a mistake in a flag need not wait for them.
+    settings(flags, 0).validate()?;
     let rates = |player: Player| -> Result<Vec<f64>> {
         let rate = |&size: &usize| win_rate(player, BattleConfig::of_size(size), flags.battles);
         flags.sizes.iter().map(rate).collect()
@@ -84,17 +86,19 @@ fn run(flags: &Flags) -> Result<()> {
 }
 
 fn trained(flags: &Flags, seed: u64) -> Result<Policy> {
+    train(&settings(flags, seed), |update, won| {
+        if let Some(won) = won.filter(|_| update % 500 == 0) {
+            println!("seed {seed}: update {update}, won of the last 200: {:.1} %", 100.0 * won);
+        }
+    })
+}
+
+fn settings(flags: &Flags, seed: u64) -> LearnerConfig {
     let mixer = match flags.mixer {
         MixerFlag::Vdn => MixerKind::Vdn,
         MixerFlag::Qmix => MixerKind::Qmix,
     };
     let (sizes, updates) = (flags.train_sizes.clone(), flags.updates);
     let (lr, batch) = (flags.lr, flags.batch);
-    let settings =
-        LearnerConfig { mixer, sizes, updates, lr, batch, seed, ..LearnerConfig::default() };
-    train(&settings, |update, won| {
-        if let Some(won) = won.filter(|_| update % 500 == 0) {
-            println!("seed {seed}: update {update}, won of the last 200: {:.1} %", 100.0 * won);
-        }
-    })
+    LearnerConfig { mixer, sizes, updates, lr, batch, seed, ..LearnerConfig::default() }
 }

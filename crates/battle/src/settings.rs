@@ -63,7 +63,8 @@ impl LearnerConfig {
     /// Checks every setting.
     ///
     /// # Errors
-    /// No size, a team of size 0 or too large for the grid, a number of 0, a rate out of its range.
+    /// No size, a team of size 0 or too large for the grid, a number of 0, a rate out of its range, a
+    /// batch of more steps than are ever remembered at once.
     pub fn validate(&self) -> Result<()> {
         if self.sizes.is_empty() {
             return Err(config("sizes", "at least one size of team", "none"));
@@ -80,6 +81,14 @@ impl LearnerConfig {
         if let Some((key, found)) = counts.into_iter().find(|(_, count)| *count == 0) {
             return Err(config(key, "at least 1", found));
         }
+        let most = self.most_remembered();
+        if self.batch > most {
+            let expected = format!(
+                "at most {most} steps, which is what is remembered of a size in the end (capacity, \
+                 or battles * updates by the number of sizes), or nothing is learned"
+            );
+            return Err(config("batch", expected, self.batch));
+        }
         for (key, value) in [("lr", self.lr), ("reward_scale", self.reward_scale)] {
             if !(value > 0.0 && value.is_finite()) {
                 return Err(config(key, "a positive number", value));
@@ -90,5 +99,11 @@ impl LearnerConfig {
             Some((key, found)) => Err(config(key, "from 0 to 1", found)),
             None => Ok(()),
         }
+    }
+
+    /// Steps of one size that a memory can have in the last update, those of open rewards included.
+    fn most_remembered(&self) -> usize {
+        let turns = self.updates.div_ceil(self.sizes.len());
+        self.capacity.min(self.battles.saturating_mul(turns))
     }
 }

@@ -171,8 +171,20 @@ mod tests {
         assert_eq!(recipe.task_names(), ["depth", "sal"]);
         // What the method has for tasks that are not there would be refused.
         ParameterSummary::of_recipe(&recipe).unwrap();
+        // So would be lists of tasks.
+        let alone = resolve(&flags("fame-vil", &[], &["caption"])).unwrap();
+        ParameterSummary::of_recipe(&alone).unwrap();
+        let groups =
+            "adapter={method=\"progressive\", groups=[[[\"depth\", \"sal\"], [\"edge\"]]]}";
+        let grouped = resolve(&flags("vmt-scenes", &[groups], &["depth"])).unwrap();
+        assert!(grouped.to_toml().unwrap().contains("groups = [[[\"depth\"]]]"));
         let wrong = resolve(&flags("quickstart", &["adapter.r_per_task.dept=2"], &["sal"]));
         let message = ParameterSummary::of_recipe(&wrong.unwrap()).unwrap_err().to_string();
         assert!(message.contains("r_per_task.dept"), "{message}");
+        // A stage of tasks that are not there is not cut: what it prepares, others need.
+        let staged = resolve(&flags("tamcl-quickstart", &[], &["aircraft", "birds"]));
+        let message = staged.unwrap_err().to_string();
+        let expected = "stage.2.tasks: expected some of aircraft, birds, found cars";
+        assert!(message.ends_with(expected), "{message}");
     }
 }

@@ -92,6 +92,10 @@ impl Method for FameVilConfig {
         &["*fame_*"]
     }
 
+    fn task_lists(&self) -> &'static [&'static str] {
+        &["fusion"]
+    }
+
     fn not_per_task(&self) -> Option<&'static str> {
         Some("has parts of its own for every task in one trunk")
     }

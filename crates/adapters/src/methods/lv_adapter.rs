@@ -3,15 +3,15 @@
 //! tower says of every task's classes.
 //!
 //! ```text
-//! A(F)  = W_2 gelu(DW3x3(W_1 F + b_1)) + b_2                       at each level
+//! F'    = F + W_2 gelu(DW3x3(W_1 F + b_1)) + b_2                   at each level
 //! E_t   = text([v_1^t .. v_M^t; class])                            for each class of a task
-//! F_t   = F + A(F) + W_o MHA(q = LN(F), kv = E_t) + W_c softmax(<W_f F, E_t> / tau) E_t
+//! F_t   = F' + W_o MHA(q = LN(F'), kv = E_t) + W_c softmax(<W_f F', E_t> / tau) E_t
 //! ```
 //!
 //! `v^t` are prompts that the task learns. `W_2`, `W_o` and `W_c` start at 0, so that the model starts
-//! as the plain backbone. The form of `A` is our reading; a task without classes has its own name in
-//! their place. The paper's schedule, adapting before all is fine-tuned, is not part of the method:
-//! stages of a recipe are, the second with `backbone.unfreeze`.
+//! as the plain backbone. The form of the adapter is our reading; a task without classes has its own
+//! name in their place. The paper's schedule, adapting before all is fine-tuned, is not part of the
+//! method: stages of a recipe are, the second with `backbone.unfreeze`.
 
 mod language;
 mod linear;
@@ -32,15 +32,14 @@ use crate::method::{Form, Language, Method};
 pub use language::LanguageNeck;
 use linear::linear;
 
-/// Side of the kernel between the two matrices.
-const KERNEL: i64 = 3;
-
 /// Configuration of LV-Adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LvAdapterConfig {
     /// Width of the adapter at each level.
     pub bottleneck: i64,
+    /// Side of the adapter's depthwise kernel, an odd number; 1 for none of the places around.
+    pub kernel_size: i64,
     /// Whether levels read the classes of tasks, by the text tower of the recipe.
     pub language: bool,
     /// `M`: prompts that each task learns in front of the names of its classes.
@@ -53,7 +52,14 @@ pub struct LvAdapterConfig {
 
 impl Default for LvAdapterConfig {
     fn default() -> Self {
-        Self { bottleneck: 64, language: false, num_tokens: 8, num_heads: 4, temperature: 0.07 }
+        Self {
+            bottleneck: 64,
+            kernel_size: 3,
+            language: false,
+            num_tokens: 8,
+            num_heads: 4,
+            temperature: 0.07,
+        }
     }
 }
 
@@ -67,6 +73,9 @@ impl LvAdapterConfig {
             if extent < 1 {
                 return Err(config(key, "at least 1", extent));
             }
+        }
+        if self.kernel_size < 1 || self.kernel_size % 2 == 0 {
+            return Err(config("kernel_size", "an odd number", self.kernel_size));
         }
         match self.temperature > 0.0 && self.temperature.is_finite() {
             true => Ok(()),
@@ -87,7 +96,7 @@ impl Part for LvAdapterConfig {
 impl Method for LvAdapterConfig {
     fn plan(&self, _tasks: &[String], _form: Form) -> Result<Rc<dyn Plan>> {
         self.validate()?;
-        Ok(Rc::new(LvAdapter { bottleneck: self.bottleneck }))
+        Ok(Rc::new(LvAdapter { bottleneck: self.bottleneck, kernel_size: self.kernel_size }))
     }
 
     fn parameters(&self) -> &'static [&'static str] {
@@ -107,13 +116,14 @@ impl Method for LvAdapterConfig {
 #[derive(Debug)]
 struct LvAdapter {
     bottleneck: i64,
+    kernel_size: i64,
 }
 
 impl Plan for LvAdapter {
     fn neck(&self, scope: &Scope, channels: &[i64]) -> TensorResult<Option<Box<dyn Neck>>> {
         let scope = scope.adapter().pp("lv_adapters");
         let level = |(level, chans): (usize, &i64)| {
-            LevelAdapter::new(&scope.pp(level), *chans, self.bottleneck)
+            LevelAdapter::new(&scope.pp(level), *chans, [self.bottleneck, self.kernel_size])
         };
         let levels = channels.iter().enumerate().map(level).collect::<TensorResult<_>>()?;
         Ok(Some(Box::new(Levels(levels))))
@@ -145,10 +155,11 @@ struct LevelAdapter {
 }
 
 impl LevelAdapter {
-    fn new(scope: &Scope, chans: i64, width: i64) -> Result<Self, TensorError> {
+    /// Of `width` channels within, and a kernel of `kernel` places on a side.
+    fn new(scope: &Scope, chans: i64, [width, kernel]: [i64; 2]) -> Result<Self, TensorError> {
         Ok(Self {
             down: linear(&scope.pp("lv_down"), [width, chans], Init::fan_in(chans))?,
-            depthwise: Conv2d::depthwise(&scope.pp("lv_depthwise"), width, KERNEL)?,
+            depthwise: Conv2d::depthwise(&scope.pp("lv_depthwise"), width, kernel)?,
             up: linear(&scope.pp("lv_up"), [chans, width], Init::ZEROS)?,
         })
     }
@@ -175,6 +186,7 @@ mod tests {
         };
         for (fields, expected) in [
             (json!({"bottleneck": 0}), "bottleneck: expected at least 1, found 0"),
+            (json!({"kernel_size": 2}), "kernel_size: expected an odd number, found 2"),
             (json!({"num_tokens": 0}), "num_tokens: expected at least 1, found 0"),
             (json!({"temperature": 0.0}), "temperature: expected a finite number above 0, found 0"),
         ] {
@@ -185,9 +197,11 @@ mod tests {
     /// Two matrices with biases and a kernel for each channel between them.
     #[test]
     fn parameters_of_a_level_are_counted() {
-        let store = Store::new(Device::Cpu);
-        LevelAdapter::new(&store.root(), 12, 4).unwrap();
-        let count: usize = store.tensors().iter().map(|(_, t)| t.numel()).sum();
-        assert_eq!(count, (4 * 12 + 4) + (4 * 9 + 4) + (12 * 4 + 12));
+        for kernel in [1, 3, 5] {
+            let store = Store::new(Device::Cpu);
+            LevelAdapter::new(&store.root(), 12, [4, kernel as i64]).unwrap();
+            let count: usize = store.tensors().iter().map(|(_, t)| t.numel()).sum();
+            assert_eq!(count, (4 * 12 + 4) + (4 * kernel * kernel + 4) + (12 * 4 + 12));
+        }
     }
 }

@@ -64,8 +64,9 @@ pub struct ModeConfig {
     pub shared_down: bool,
     /// What the routers read.
     pub routing: Routing,
-    /// Standard deviation of the first values of routers. Zero would leave all experts of a block
-    /// alike for good: they would start alike and get the same gradients.
+    /// Standard deviation of the first values of routers. Zero is for experts with down-projections of
+    /// their own: with shared ones all experts of a block would start alike, get the same gradients
+    /// and so stay alike for good.
     pub router_init_range: f64,
     /// Which projections carry experts; parts of a fused `qkv` have none of their own.
     pub target_modules: TargetModules,
@@ -96,8 +97,13 @@ impl ModeConfig {
         if self.r % self.p != 0 {
             return Err(config("p", format!("a divisor of r, {}", self.r), self.p));
         }
-        if !(self.router_init_range > 0.0 && self.router_init_range.is_finite()) {
-            return Err(config("router_init_range", "a positive number", self.router_init_range));
+        let (range, are_alike) = (self.router_init_range, self.shared_down && self.num_experts > 1);
+        if !(range >= 0.0 && range.is_finite()) {
+            return Err(config("router_init_range", "a number of at least 0", range));
+        }
+        if range == 0.0 && are_alike {
+            let expected = "a positive number beside shared_down, or all experts stay alike";
+            return Err(config("router_init_range", expected, range));
         }
         self.target_modules.validate()
     }
@@ -252,10 +258,20 @@ mod tests {
             (json!({"r": 4, "p": 3}), "p: expected a divisor of r, 4, found 3"),
             (
                 json!({"router_init_range": 0.0}),
-                "router_init_range: expected a positive number, found 0",
+                "router_init_range: expected a positive number beside shared_down, or all experts \
+                 stay alike, found 0",
+            ),
+            (
+                json!({"router_init_range": -0.1}),
+                "router_init_range: expected a number of at least 0, found -0.1",
             ),
         ] {
             assert_eq!(message(fields), expected);
+        }
+        for fields in [json!({"shared_down": false}), json!({"num_experts": 1})] {
+            let config: ModeConfig = serde_json::from_value(fields).unwrap();
+            let config = ModeConfig { router_init_range: 0.0, ..config };
+            assert!(config.plan(&["sal".to_owned()], Form::Adapted).is_ok());
         }
     }
 }

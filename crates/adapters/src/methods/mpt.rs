@@ -6,7 +6,8 @@
 //! ```
 //!
 //! `P_t` joins the tokens in front of the first block, or of every block, in all windows of a Swin.
-//! `u_t = 1 / r` and `v_t = 1` at the start, so that every task has `P`, which starts as in VPT.
+//! `u_t = 1 / r` and `v_t = 1` at the start, so that every task has `P`, which starts as in VPT; this
+//! is our reading, and `factor_init` has the start of a public library.
 //! Prompts that are `own` are free numbers of each task. `lora_r` puts low-rank factors beside `qkv`,
 //! `proj`, `fc1` and `fc2`, which all tasks share.
 //!
@@ -47,6 +48,17 @@ pub enum TaskPrompt {
     Own,
 }
 
+/// What the factors of a product start as.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FactorInit {
+    /// `u = 1 / r` and `v = 1`: every task has the shared prompt.
+    #[default]
+    Ones,
+    /// Random values of standard deviation 0.02, as in PEFT: prompts start near 0.
+    Normal,
+}
+
 /// Configuration of MPT.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -59,6 +71,8 @@ pub struct MptConfig {
     pub prompt: TaskPrompt,
     /// Rank of the factors of a product; 1 as published.
     pub r: i64,
+    /// What the factors of a product start as.
+    pub factor_init: FactorInit,
     /// Rank of shared factors beside the weights; 0 for none.
     pub lora_r: i64,
     /// Factor on those, not divided by the rank.
@@ -77,6 +91,7 @@ impl Default for MptConfig {
             deep: false,
             prompt,
             r: 1,
+            factor_init: FactorInit::Ones,
             lora_r: 0,
             lora_scale: 1.0,
             prompt_tuning_init: None,
@@ -163,15 +178,19 @@ impl Mpt {
     }
 
     fn task_prompts(&self, scope: &Scope, dim: i64, init: Init) -> TensorResult<TaskPrompts> {
-        let MptConfig { num_tokens, r, prompt, .. } = self.config;
+        let MptConfig { num_tokens, r, prompt, factor_init, .. } = self.config;
+        let [ones, rth] = match factor_init {
+            FactorInit::Ones => [Init::ONES, Init::Const(1.0 / r as f64)],
+            FactorInit::Normal => [Init::Normal(0.02); 2],
+        };
         Ok(match prompt {
             TaskPrompt::Own => {
                 TaskPrompts::Own(self.by_task(scope, "mpt_prompts", &[num_tokens, dim], init)?)
             }
             TaskPrompt::Product => TaskPrompts::Product {
                 shared: scope.param("mpt_prompt", &[num_tokens, dim], init)?,
-                u: self.by_task(scope, "mpt_u", &[num_tokens, r], Init::Const(1.0 / r as f64))?,
-                v: self.by_task(scope, "mpt_v", &[r, dim], Init::ONES)?,
+                u: self.by_task(scope, "mpt_u", &[num_tokens, r], rth)?,
+                v: self.by_task(scope, "mpt_v", &[r, dim], ones)?,
             },
         })
     }
@@ -283,6 +302,25 @@ mod tests {
         for (image, expected) in [expected, expected, [1.0, 2.0, 3.0, 4.0]].iter().enumerate() {
             assert_eq!(found.get(image as i64), of(expected, 2), "{image}");
         }
+    }
+
+    #[test]
+    fn factors_start_as_ones_or_near_zero() {
+        let store = polyptych_tensor::Store::new(polyptych_tensor::Device::Cpu);
+        let prompts = |name: &str, fields: Value| {
+            let config: MptConfig = serde_json::from_value(fields).unwrap();
+            let plan = Mpt { config, tasks: vec!["sal".into(), "edge".into()] };
+            let own = plan.task_prompts(&store.root().pp(name), 6, Init::Normal(1.0)).unwrap();
+            let TaskPrompts::Product { shared, .. } = &own else { panic!("a product") };
+            (shared.shallow_clone(), own.all())
+        };
+        for r in [1, 4] {
+            let (shared, all) = prompts(&format!("ones{r}"), json!({"r": r}));
+            assert!((all - shared).abs().max().double_value(&[]) < 1e-6, "{r}");
+        }
+        let (shared, all) = prompts("normal", json!({"factor_init": "normal"}));
+        let part = all.abs().max() / shared.abs().max();
+        assert!(part.double_value(&[]) < 0.05 && !all.get(0).equal(&all.get(1)));
     }
 
     #[test]

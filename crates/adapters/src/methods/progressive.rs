@@ -120,6 +120,10 @@ impl Method for ProgressiveConfig {
         &["*progressive_*"]
     }
 
+    fn task_lists(&self) -> &'static [&'static str] {
+        &["groups"]
+    }
+
     fn not_per_task(&self) -> Option<&'static str> {
         Some("has parts of its own for every task in one trunk")
     }

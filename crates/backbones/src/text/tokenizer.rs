@@ -43,13 +43,17 @@ impl Tokenizer {
         let origin = path.display().to_string();
         let file = if path.is_dir() { path.join(JSON) } else { path.into() };
         if file.exists() {
-            return Self::of_json(&origin, &text(&file)?);
+            return Self::of_json(&origin, JSON, &text(&file)?);
         }
         let (vocab, merges) = (path.join(VOCAB), path.join(MERGES));
         if vocab.exists() && merges.exists() {
-            let vocab = serde_json::from_str(&text(&vocab)?)
+            let vocab: Value = serde_json::from_str(&text(&vocab)?)
                 .map_err(|e| unreadable(&origin, VOCAB, e.to_string()))?;
-            return Self::of_json(&origin, &clip(vocab, &text(&merges)?).to_string());
+            if let Some(mark) = [BEGIN, END].into_iter().find(|mark| !vocab[mark].is_u64()) {
+                return Err(wrong(&origin, VOCAB, format!("a number for {mark}"), "none"));
+            }
+            let whole = clip(vocab, &text(&merges)?).to_string();
+            return Self::of_json(&origin, &format!("{VOCAB}, {MERGES}"), &whole);
         }
         let expected = format!("{JSON}, or {VOCAB} and {MERGES}");
         Err(wrong(&origin, "tokenizer", expected, "none of them"))
@@ -82,21 +86,21 @@ impl Tokenizer {
             },
             "model": {"type": "WordLevel", "vocab": vocab, "unk_token": marks[2]},
         });
-        Self::of_json("words", &whole.to_string())
+        Self::of_json("words", JSON, &whole.to_string())
     }
 
-    fn of_json(origin: &str, json: &str) -> Result<Self> {
-        let mut inner: tokenizers::Tokenizer =
-            json.parse().map_err(|e: tokenizers::Error| unreadable(origin, JSON, e.to_string()))?;
+    /// That of `json`, the content of the files `name` of `origin`.
+    fn of_json(origin: &str, name: &str, json: &str) -> Result<Self> {
+        let refused = |e: tokenizers::Error| unreadable(origin, name, e.to_string());
+        let mut inner: tokenizers::Tokenizer = json.parse().map_err(refused)?;
         inner.with_padding(None);
-        inner.with_truncation(None).map_err(|e| unreadable(origin, JSON, e.to_string()))?;
-        let nothing =
-            inner.encode("", true).map_err(|e| unreadable(origin, JSON, e.to_string()))?;
+        inner.with_truncation(None).map_err(refused)?;
+        let nothing = inner.encode("", true).map_err(refused)?;
         match nothing.get_ids() {
             [_, end] => Ok(Self { end: *end, inner }),
             other => {
                 let expected = "a mark of the begin and one of the end around every text";
-                Err(wrong(origin, JSON, expected, &format!("{} marks", other.len())))
+                Err(wrong(origin, name, expected, &format!("{} marks", other.len())))
             }
         }
     }
@@ -207,5 +211,23 @@ mod tests {
         std::fs::write(folder.path().join(JSON), "{}").unwrap();
         let message = Tokenizer::open(folder.path()).unwrap_err().to_string();
         assert!(message.contains("tokenizer.json: expected what a tokenizer reads"), "{message}");
+    }
+
+    #[test]
+    fn files_of_clip_without_their_marks_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = |vocab: &str, merges: &str| {
+            std::fs::write(folder.path().join(VOCAB), vocab).unwrap();
+            std::fs::write(folder.path().join(MERGES), merges).unwrap();
+            Tokenizer::open(folder.path()).unwrap_err().to_string()
+        };
+        for vocab in ["{}", "[]", r#"{"<|endoftext|>": 1}"#] {
+            let message = refused(vocab, "");
+            let expected = "vocab.json: expected a number for <|startoftext|>, found none";
+            assert!(message.ends_with(expected), "{message}");
+        }
+        // A merge of entries that the vocabulary lacks.
+        let message = refused(r#"{"<|startoftext|>": 0, "<|endoftext|>": 1}"#, "a b</w>\n");
+        assert!(message.contains("vocab.json, merges.txt: expected what a tokenizer"), "{message}");
     }
 }

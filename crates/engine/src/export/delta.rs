@@ -45,7 +45,7 @@ pub struct DeltaReport {
 }
 
 /// Writes what the backbones of `run` differ by from the frozen one into the folder `out`:
-/// `<task>.delta.safetensors`, or `delta.safetensors` where all tasks share one.
+/// `delta.<task>.safetensors`, or `delta.safetensors` where all tasks share one.
 ///
 /// # Errors
 /// A merged model, a method without such a form or that is not ready to merge, a folder that exists

@@ -102,7 +102,9 @@ impl TaskPrompts {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let shape = [language.num_tokens, text.tower().config().embed_dim];
         let prompts = scope.param(&spec.name, &shape, Init::Normal(0.02))?;
-        Ok(Self { prompts, tokens: text.tokens(&words, language.num_tokens)? })
+        let tokens = text.tokens(&words)?;
+        leave_room(&tokens, spec, text, language)?;
+        Ok(Self { prompts, tokens })
     }
 
     /// Embeddings of the classes, `[classes, dim]`: the mark of the begin, prompts, the name.
@@ -117,4 +119,25 @@ impl TaskPrompts {
         let ends = &self.tokens.ends + self.prompts.size()[0];
         Ok(tower.end(pass, &ends).pooled.into_shared())
     }
+}
+
+/// Refuses prompts beside which the tower cannot read the longest of the names `tokens`.
+fn leave_room(
+    tokens: &TextTokens,
+    spec: &TaskSpec,
+    text: &TextTrunk,
+    language: &Language,
+) -> Result<()> {
+    let (context, longest) = (text.tower().config().context_length, tokens.ids.size()[1]);
+    if language.num_tokens + longest <= context {
+        return Ok(());
+    }
+    let expected = format!(
+        "at most {}, which is what names of {longest} tokens in the task {} leave of the {context} \
+         that the text tower reads",
+        context - longest,
+        spec.name
+    );
+    let (key, found) = ("num_tokens".into(), language.num_tokens.to_string());
+    Err(polyptych_adapters::Error::Config { key, expected, found }.into())
 }

@@ -28,7 +28,9 @@ pub(crate) fn prepare(model: &Model, recipe: &Recipe, data: &DataSets) -> Result
         let kept = pass.needs_features_only() && recipe.backbone.weights != "none";
         let cache = if kept { cache() } else { None };
         let seen = Seen { model, recipe, data, trunk, pass };
-        pass.prepare(&seen.features(cache.as_deref())?)?;
+        // What is refused is a setting of the method.
+        let features = seen.features(cache.as_deref())?;
+        pass.prepare(&features).map_err(polyptych_adapters::Error::from)?;
     }
     Ok(())
 }

@@ -88,12 +88,12 @@ impl TextTrunk {
         &self.tower
     }
 
-    /// The tokens of `words`, which leave room for `others`.
+    /// The tokens of `words`.
     ///
     /// # Errors
     /// A text that the tokenizer refuses.
-    pub(crate) fn tokens(&self, words: &[&str], others: i64) -> Result<TextTokens> {
-        Ok(self.tokenizer.encode(words, self.tower.config().context_length - others)?)
+    pub(crate) fn tokens(&self, words: &[&str]) -> Result<TextTokens> {
+        Ok(self.tokenizer.encode(words, self.tower.config().context_length)?)
     }
 
     /// Length of what a text becomes.

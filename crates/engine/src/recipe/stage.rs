@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use polyptych_adapters::AdapterConfig;
 use toml::{Table, Value};
 
 use super::config::Recipe;
@@ -55,19 +56,43 @@ fn keep_tasks(table: &mut Table, names: &[String]) -> Result<(), (String, String
         let known = tasks.keys().cloned().collect::<Vec<_>>().join(", ");
         return Err(("tasks".into(), format!("expected some of {known}, found {name}")));
     }
-    let known: Vec<String> = tasks.keys().cloned().collect();
-    let kept = |name: &str| names.iter().any(|kept| kept == name);
-    tasks.retain(|name, _| kept(name));
-    let settings = table.get_mut("adapter").and_then(Value::as_table_mut);
-    for (key, values) in settings.into_iter().flatten() {
-        if let Value::Table(values) = values
-            && key.ends_with(PER_TASK)
-        {
-            // Names of no task stay: they are a mistake, which is reported.
-            values.retain(|name, _| kept(name) || known.iter().all(|task| task != name));
-        }
+    let gone: Vec<String> = tasks.keys().filter(|name| !names.contains(name)).cloned().collect();
+    tasks.retain(|name, _| names.contains(name));
+    if let Some(adapter) = table.get_mut("adapter").and_then(Value::as_table_mut) {
+        leave_out(adapter, &gone);
+    }
+    let text = table.get_mut("text").and_then(|text| text.get_mut("adapter"));
+    if let Some(adapter) = text.and_then(Value::as_table_mut) {
+        leave_out(adapter, &gone);
     }
     Ok(())
+}
+
+/// Takes the tasks that are `gone` out of the settings of a method. Names of no task stay: they are a
+/// mistake, which is reported.
+fn leave_out(settings: &mut Table, gone: &[String]) {
+    // So are settings that no method has.
+    let method = Value::Table(settings.clone()).try_into::<AdapterConfig>();
+    let lists = method.map_or(&[][..], |method| method.task_lists());
+    for (key, value) in settings.iter_mut() {
+        if key.ends_with(PER_TASK) || lists.contains(&key.as_str()) {
+            without(value, gone);
+        }
+    }
+}
+
+/// Takes names out of a table's keys, or out of lists in lists; a list that is empty then goes too.
+fn without(value: &mut Value, gone: &[String]) {
+    match value {
+        Value::Table(values) => values.retain(|name, _| !gone.contains(name)),
+        Value::Array(list) => list.retain_mut(|value| {
+            let was_empty = value.as_array().is_some_and(Vec::is_empty);
+            without(value, gone);
+            let is_gone = value.as_str().is_some_and(|name| gone.iter().any(|gone| gone == name));
+            !is_gone && (was_empty || !value.as_array().is_some_and(Vec::is_empty))
+        }),
+        _ => {}
+    }
 }
 
 /// Names the weights that the last of `stages` begins with.
@@ -146,6 +171,11 @@ pub(super) fn validate(recipe: &Recipe, origin: &str) -> Result<()> {
         }
         if stages[..index].iter().any(|earlier| earlier.name == *name) {
             return wrong(index, "name", format!("expected every name once, found {name} twice"));
+        }
+        // Before `set` is read, which may name a task that the recipe lacks and so seem to bring it.
+        if let Some(task) = stage.tasks.iter().find(|task| !recipe.tasks.contains_key(*task)) {
+            let known = recipe.task_names().join(", ");
+            return wrong(index, "tasks", format!("expected some of {known}, found {task}"));
         }
         let own = recipe.of_stage(index, Path::new(""))?;
         check_result(&own, stage.result, index + 1 == stages.len())

@@ -221,12 +221,10 @@ fn open(
     let useful = |set: &Arc<dyn Dataset>| set.tasks().iter().any(|task| wanted(&task.name));
     let some = all.iter().any(useful);
     // Without any, the refusal names the tasks that there are.
-    let opened: Vec<_> = all.into_iter().filter(|set| useful(set) || !some).collect();
-    let opened = opened.into_iter().map(|set| match replay {
-        Some(replay) => few(recipe, set, replay, wanted),
-        None => Ok(set),
-    });
-    let opened = opened.collect::<Result<Vec<_>>>()?;
+    let mut opened: Vec<_> = all.into_iter().filter(|set| useful(set) || !some).collect();
+    if let Some(replay) = replay.filter(|_| some) {
+        opened = replayed(recipe, opened, replay, wanted)?;
+    }
     let joined: Arc<dyn Dataset> = match <[_; 1]>::try_from(opened) {
         Ok([only]) => only,
         Err(several) => Arc::new(Union::new(several)?),
@@ -237,25 +235,47 @@ fn open(
     })
 }
 
-/// The samples of `set` that a replay keeps: some, where all of its tasks that are `wanted` were
+/// `sets` with the samples alone that a replay keeps of those whose tasks that are `wanted` were all
 /// learned before.
-fn few(
+///
+/// # Errors
+/// No such set, or one with fewer samples.
+fn replayed(
     recipe: &Recipe,
-    set: Arc<dyn Dataset>,
+    sets: Vec<Arc<dyn Dataset>>,
     replay: &ReplayRecipe,
     wanted: impl Fn(&str) -> bool,
-) -> Result<Arc<dyn Dataset>> {
-    let mut own = set.tasks().iter().filter(|task| wanted(&task.name));
-    if !own.all(|task| replay.tasks.contains(&task.name)) {
-        return Ok(set);
+) -> Result<Vec<Arc<dyn Dataset>>> {
+    let wrong = |key: &str, reason: String| Error::Recipe {
+        origin: recipe.name.clone(),
+        key: key.into(),
+        reason,
+    };
+    let own = |set: &Arc<dyn Dataset>| -> Vec<String> {
+        let own = set.tasks().iter().filter(|task| wanted(&task.name));
+        own.map(|task| task.name.clone()).collect()
+    };
+    let is_old = |set: &Arc<dyn Dataset>| own(set).iter().all(|task| replay.tasks.contains(task));
+    if !sets.iter().any(&is_old) {
+        let all = sets.iter().map(|set| format!("{} ({})", set.name(), own(set).join(", ")));
+        let (all, found) = (all.collect::<Vec<_>>().join(", "), replay.tasks.join(", "));
+        let reason =
+            format!("expected all tasks of a data set of data.train, {all}, found {found}");
+        return Err(wrong("replay.tasks", reason));
     }
-    let (len, found) = (set.len(), replay.samples);
-    if found > len {
-        let reason = format!("expected at most the {len} samples of {}, found {found}", set.name());
-        let (origin, key) = (recipe.name.clone(), "replay.samples".into());
-        return Err(Error::Recipe { origin, key, reason });
-    }
-    Ok(Arc::new(Subset::evenly(set, found)))
+    let few = |set: Arc<dyn Dataset>| {
+        let (len, found) = (set.len(), replay.samples);
+        if !is_old(&set) {
+            return Ok(set);
+        }
+        if found > len {
+            let all = format!("the {len} samples of {}", set.name());
+            let reason = format!("expected at most {all}, found {found}");
+            return Err(wrong("replay.samples", reason));
+        }
+        Ok(Arc::new(Subset::evenly(set, found)) as Arc<dyn Dataset>)
+    };
+    sets.into_iter().map(few).collect()
 }
 
 /// Tensors of the shapes of `arrays` on `device`, which share one copy that nobody waits for.

@@ -430,3 +430,14 @@ fn a_method_that_reads_classes_wants_a_text_tower() {
     let message = refused(&without, &folder.path().join("run"));
     assert!(message.contains("adapter.language: expected [text], whose tower reads"), "{message}");
 }
+
+/// The longest name among the classes has three tokens with its marks, or more.
+#[test]
+fn prompts_leave_room_for_the_names_of_classes() {
+    let _alone = alone();
+    let many = language(&["adapter.num_tokens=30"]);
+    let folder = tempfile::tempdir().unwrap();
+    let message = refused(&many, &folder.path().join("run"));
+    assert!(message.starts_with("adapter.num_tokens: expected at most "), "{message}");
+    assert!(message.ends_with("of the 32 that the text tower reads, found 30"), "{message}");
+}

@@ -34,6 +34,12 @@ fn a_memory_keeps_some_samples_of_old_tasks() {
     };
     let said = message("replay={tasks=[\"birds\"], samples=13}");
     assert!(said.contains("replay.samples: expected at most the 12 samples of "), "{said}");
+    let said = message("replay={tasks=[], samples=3}");
+    assert!(
+        said.contains("replay.tasks: expected all tasks of a data set of data.train, "),
+        "{said}"
+    );
+    assert!(said.contains("(birds)") && said.contains("(flowers), found "), "{said}");
     for (replay, expected) in [
         ("{tasks=[\"birds\"], samples=0}", "replay.samples: expected at least 1, found 0"),
         ("{tasks=[\"cars\"], samples=1}", "replay.tasks: expected some of birds, flowers"),

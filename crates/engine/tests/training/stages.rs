@@ -191,7 +191,11 @@ fn mistakes_in_stages_are_named() {
             "stage.0.result: expected keep, merge or drop for a stage before the last, found prune",
         ),
         (r#"{name="a", from="b"}"#, "from: expected previous, fresh, the folder of a run, or an"),
-        (r#"{name="a", tasks=["b"]}"#, "tasks: expected some of depth, semseg, found b"),
+        (r#"{name="a", tasks=["b"]}"#, "stage.0.tasks: expected some of depth, semseg, found b"),
+        (
+            r#"{name="a", tasks=["b"], set=["tasks.b.weight=0.5"]}"#,
+            "stage.0.tasks: expected some of depth, semseg, found b",
+        ),
         (r#"{name="a", set=["train.steps=0"]}"#, "train.steps: expected at least 1, found 0"),
         (
             r#"{name="a"}, {name="b", set=["backbone.weights=stage:c"]}"#,
