@@ -1,7 +1,9 @@
 //! Pruning takes away channels that no gate lets through and changes no output.
 use crate::common::methods::VIT;
 use crate::common::{Until, alone, recipe, train};
-use polyptych_engine::{DataSets, OpenRun, PruneReport, Ranks, StagedRun, evaluate, prune};
+use polyptych_engine::{
+    DataSets, ExportFormat, OpenRun, PruneReport, Ranks, StagedRun, evaluate, export, prune,
+};
 use polyptych_tensor::Tensor;
 
 const GATES: &str = "adapter={method=\"interrogate\", r=2, task_r=2, alpha_init=0.0}";
@@ -33,6 +35,11 @@ fn closed_channels_go_and_outputs_stay() {
         for ((task, a), (_, b)) in scores(&run).headlines().iter().zip(scores(&pruned).headlines())
         {
             assert!((a.value - b.value).abs() <= 1e-4, "{task}: {} {}", a.value, b.value);
+        }
+        // Both compare what they wrote with the pruned model.
+        for (format, name) in [(ExportFormat::TorchScript, "m.pt"), (ExportFormat::Onnx, "m.onnx")]
+        {
+            export(&pruned, format, &folder.path().join(name), None).unwrap();
         }
         let message = refused(&pruned, &folder.path().join("again"), 1);
         assert!(message.ends_with("expected a trained run, found a merged model"), "{message}");

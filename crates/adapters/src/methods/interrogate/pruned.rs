@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use polyptych_kernels::linear;
 use polyptych_tensor::{
-    Activations, Init, Projection, Result as TensorResult, Scope, Site, Tensor, Tensors, cast,
-    no_grad,
+    Activations, Init, Kind, Projection, Result as TensorResult, Scope, Site, Tensor, Tensors,
+    cast, no_grad,
 };
 
 use super::gate::Gates;
@@ -40,8 +40,36 @@ pub(super) struct PrunedLinear {
 /// The channels of the rows.
 #[derive(Debug)]
 struct Places {
-    shared: Tensor,
-    tasks: Vec<Tensor>,
+    shared: Channels,
+    tasks: Vec<Channels>,
+    /// Of one zero alone.
+    zeros: Tensor,
+}
+
+/// The channels that one matrix computes, and how its outputs and what they lie over become all
+/// channels. Orders in place of copies into what is there: other runtimes know them.
+#[derive(Debug)]
+struct Channels {
+    places: Tensor,
+    /// Of the outputs and all channels below, side by side.
+    over: Tensor,
+    /// Of the outputs and one zero.
+    alone: Tensor,
+}
+
+impl Channels {
+    /// Of `chosen`, `[out]` of 0 and 1.
+    fn of(chosen: &Tensor) -> Self {
+        no_grad(|| {
+            let (places, computed) = (channels(chosen), chosen.ne(0.0));
+            let (count, options) = (places.numel() as i64, (Kind::Int64, chosen.device()));
+            let row = computed.cumsum(0, Kind::Int64) - 1;
+            let below = Tensor::arange(chosen.size()[0], options) + count;
+            let over = row.where_self(&computed, &below);
+            let alone = row.where_self(&computed, &below.full_like(count));
+            Self { places, over, alone }
+        })
+    }
 }
 
 impl PrunedLinear {
@@ -75,13 +103,20 @@ impl PrunedLinear {
     fn places(&self) -> &Places {
         self.places.get_or_init(|| {
             let open = self.gates.open();
-            let tasks = (0..open.size()[0]).map(|task| channels(&open.get(task))).collect();
-            Places { shared: channels(&read(&open)), tasks }
+            let tasks = (0..open.size()[0]).map(|task| Channels::of(&open.get(task))).collect();
+            let zeros = Tensor::zeros([self.out], (Kind::Int64, open.device()));
+            Places { shared: Channels::of(&read(&open)), tasks, zeros }
         })
     }
 
-    /// Rows of `weight` at `places` of `[.., out]`, over what `below` has there.
-    fn rows(&self, x: &Tensor, weight: &Tensor, places: &Tensor, below: Option<&Tensor>) -> Tensor {
+    /// Rows of `weight` at `channels` of `[.., out]`, over what `below` has there.
+    fn rows(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        Channels { places, over, alone }: &Channels,
+        below: Option<&Tensor>,
+    ) -> Tensor {
         count(&self.counted, x, weight.size()[0]);
         let kind = x.kind();
         let bias = self.bias.as_ref().map(|bias| cast(&bias.index_select(0, places), kind));
@@ -89,25 +124,25 @@ impl PrunedLinear {
         if weight.size()[0] == self.out {
             return found;
         }
-        let below = below.map_or_else(|| self.zeros(x), Tensor::shallow_clone);
-        below.index_copy(-1, places, &found)
+        match below {
+            Some(below) => Tensor::cat(&[&found, below], -1).index_select(-1, over),
+            None => Tensor::cat(&[found, zero(x)], -1).index_select(-1, alone),
+        }
     }
+}
 
-    fn zeros(&self, x: &Tensor) -> Tensor {
-        let mut shape = x.size();
-        shape.pop();
-        shape.push(self.out);
-        Tensor::zeros(shape, (x.kind(), x.device()))
-    }
+/// One channel of zeros beside `x`, `[.., in]`.
+fn zero(x: &Tensor) -> Tensor {
+    x.narrow(-1, 0, 1).zeros_like()
 }
 
 impl Projection for PrunedLinear {
     fn forward(&self, x: &Activations, _train: bool) -> Activations {
-        let Places { shared: read, tasks: open } = self.places();
+        let Places { shared: read, tasks: open, zeros } = self.places();
         let shared = x.expect_shared();
         let psi = match &self.shared {
             Some(weight) => self.rows(shared, weight, read, None),
-            None => self.zeros(shared),
+            None => zero(shared).index_select(-1, zeros),
         };
         if x.per_task().is_none() && self.tasks.iter().all(Option::is_none) {
             return Activations::Shared(psi);
