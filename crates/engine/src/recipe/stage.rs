@@ -57,7 +57,7 @@ fn keep_tasks(table: &mut Table, names: &[String]) -> Result<(), (String, String
         return Err(("tasks".into(), format!("expected some of {known}, found {name}")));
     }
     let gone: Vec<String> = tasks.keys().filter(|name| !names.contains(name)).cloned().collect();
-    tasks.retain(|name, _| names.contains(name));
+    tasks.retain(|name, _| gone.iter().all(|gone| gone != name));
     if let Some(adapter) = table.get_mut("adapter").and_then(Value::as_table_mut) {
         leave_out(adapter, &gone);
     }
@@ -83,13 +83,14 @@ fn leave_out(settings: &mut Table, gone: &[String]) {
 
 /// Takes names out of a table's keys, or out of lists in lists; a list that is empty then goes too.
 fn without(value: &mut Value, gone: &[String]) {
+    let is_gone = |name: &str| gone.iter().any(|gone| gone == name);
+    let is_empty = |value: &Value| value.as_array().is_some_and(Vec::is_empty);
     match value {
-        Value::Table(values) => values.retain(|name, _| !gone.contains(name)),
+        Value::Table(values) => values.retain(|name, _| !is_gone(name)),
         Value::Array(list) => list.retain_mut(|value| {
-            let was_empty = value.as_array().is_some_and(Vec::is_empty);
+            let was_empty = is_empty(value);
             without(value, gone);
-            let is_gone = value.as_str().is_some_and(|name| gone.iter().any(|gone| gone == name));
-            !is_gone && (was_empty || !value.as_array().is_some_and(Vec::is_empty))
+            !value.as_str().is_some_and(is_gone) && (was_empty || !is_empty(value))
         }),
         _ => {}
     }

@@ -63,7 +63,7 @@ impl Channels {
         no_grad(|| {
             let (places, computed) = (channels(chosen), chosen.ne(0.0));
             let (count, options) = (places.numel() as i64, (Kind::Int64, chosen.device()));
-            let row = computed.cumsum(0, Kind::Int64) - 1;
+            let row = computed.cumsum(0, Kind::Int64) - 1i64;
             let below = Tensor::arange(chosen.size()[0], options) + count;
             let over = row.where_self(&computed, &below);
             let alone = row.where_self(&computed, &below.full_like(count));
