@@ -1,9 +1,11 @@
 //! Tasks one after the other: heads with tokens of their own, a memory of samples, a table of stages.
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::common::{Until, alone, classes, train};
-use crate::stages::{same, train_until};
+use crate::stages::{same, tensors, train_until};
 use polyptych_engine::{Ranks, Recipe, StageTable, StagedRun, Trainer};
+use polyptych_tensor::Tensor;
 
 const HEADS: [&str; 2] = [
     "tasks.birds.head={name=\"task_attention\", diversity=0.5}",
@@ -68,6 +70,11 @@ fn a_task_that_joins_a_frozen_trunk_leaves_others_as_they_are() {
         stage.trainer.run(&mut Until { until: u64::MAX, ..Until::default() }).unwrap();
         drop(stage);
         run.finish_stage(Ranks::ALONE, index).unwrap();
+    }
+    // All that its outputs depend on is the same, so they are, bit for bit.
+    let after: BTreeMap<String, Tensor> = tensors(&path).into_iter().collect();
+    for (name, before) in tensors(&path.join("stages/birds")) {
+        assert!(before.equal(&after[&name]), "{name}");
     }
     let table = StageTable::of_run(&path).unwrap();
     assert_eq!(table.stages, ["birds", "flowers"]);

@@ -31,7 +31,7 @@ pub(crate) fn train_until(run: &mut StagedRun, until: (usize, u64)) {
     }
 }
 
-fn tensors(path: &Path) -> Vec<(String, Tensor)> {
+pub(crate) fn tensors(path: &Path) -> Vec<(String, Tensor)> {
     OpenRun::open(path, false, None).unwrap().model.store.tensors()
 }
 
