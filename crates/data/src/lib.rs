@@ -46,6 +46,7 @@ pub use key::{Key, scramble};
 pub use loader::{Batch, Epoch, Loader, LoaderConfig, OnBadSample, Sampling};
 pub use overlap::require_disjoint;
 pub use pack::{PackOptions, PackReport, PackedSplit, pack};
+pub use packed::tls_config;
 pub use record::DatasetRecord;
 pub use sample::{IGNORE, Label, Sample};
 pub use source::DataSource;

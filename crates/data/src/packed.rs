@@ -26,6 +26,7 @@ use std::path::Path;
 
 pub(crate) use self::braces::expanded;
 pub(crate) use self::records::{Packed, Records};
+pub use self::remote::tls_config;
 pub(crate) use self::remote::{Remote, RemoteSettings, is_address};
 use crate::Result;
 

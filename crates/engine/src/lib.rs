@@ -37,7 +37,7 @@ pub use polyptych_data::{
     AugmentConfig, Dataset, Error as DataError, Facts, Histogram, InferredManifest, LabelCount,
     Mark, Orientation, PackOptions, PackReport, PackedSplit, Problem, Root, SkippedPolygons,
     SplitFacts, TaskFacts, TaskSpec, ValidationReport, infer_manifest, manifest_schema,
-    shipped_manifest, split_sizes,
+    shipped_manifest, split_sizes, tls_config,
 };
 pub use polyptych_distributed::{
     Backend, Environment, Error as RankError, KeyStore, Ranks, Result as RankResult,

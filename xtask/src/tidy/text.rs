@@ -24,10 +24,11 @@ const MACHINE_PATHS: [&str; 5] = [
 /// What opens connections: only `xtask` downloads, and `serve` answers.
 const NETWORK: [&str; 3] = [concat!("std::", "net"), concat!("ur", "eq"), concat!("hf_", "hub")];
 /// The files that ask it: for weights that a recipe names, and photographs of a command line.
-const DOWNLOADS: [&str; 5] = [
+const DOWNLOADS: [&str; 6] = [
     "crates/engine/src/run/hub.rs",
     "crates/cli/src/predict/download.rs",
     "crates/data/src/packed/remote/client.rs",
+    "crates/data/src/packed/remote/trust.rs",
     "crates/data/tests/remote/server.rs",
     "crates/data/Cargo.toml",
 ];

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use polyptych_engine::tls_config;
 
 /// Larger files are refused.
 const MAX_BYTES: u64 = 256 << 20;
@@ -23,8 +24,13 @@ pub(super) fn download(address: &str, folder: &Path) -> Result<PathBuf> {
     if std::env::var("HF_HUB_OFFLINE").is_ok_and(|value| !value.is_empty() && value != "0") {
         bail!("{address}: expected a file on disk, since HF_HUB_OFFLINE is set");
     }
-    let agent: ureq::Agent =
-        ureq::Agent::config_builder().timeout_global(Some(TIME_LIMIT)).build().into();
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .timeout_global(Some(TIME_LIMIT))
+        // No redirection leads from https to http.
+        .https_only(address.starts_with("https://"))
+        .tls_config(tls_config()?)
+        .build()
+        .into();
     let mut answer = agent.get(address).call().with_context(|| address.to_owned())?;
     let bytes = answer
         .body_mut()

@@ -8,9 +8,11 @@ mod client;
 mod reader;
 mod settings;
 mod shard;
+mod trust;
 
 pub(crate) use self::settings::RemoteSettings;
 pub(crate) use self::shard::{ReadSeek, Remote, RemoteShard};
+pub use self::trust::tls_config;
 
 /// Whether `name` is an address, not a path.
 pub(crate) fn is_address(name: &str) -> bool {

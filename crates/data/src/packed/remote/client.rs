@@ -1,12 +1,13 @@
 //! Requests over HTTP(S), repeated where repeating may help.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::time::Duration;
 
 use ureq::Body;
 use ureq::http::{Response, StatusCode};
 
 use super::settings::RemoteSettings;
+use super::trust::tls_config;
 use crate::{Error, Result};
 
 /// Longest wait between two attempts, in seconds.
@@ -44,9 +45,12 @@ struct Failure {
 type Attempt<T> = std::result::Result<T, Failure>;
 
 impl Client {
-    pub(super) fn new(settings: RemoteSettings) -> Self {
+    /// # Errors
+    /// As [`tls_config`].
+    pub(super) fn new(settings: RemoteSettings) -> Result<Self> {
         let timeout = Some(Duration::from_secs_f64(settings.timeout_s));
         let config = ureq::Agent::config_builder()
+            .tls_config(tls_config()?)
             .http_status_as_error(false)
             .max_idle_connections(IDLE)
             .max_idle_connections_per_host(IDLE)
@@ -54,7 +58,7 @@ impl Client {
             .timeout_connect(timeout)
             .timeout_per_read(timeout)
             .timeout_recv_response(timeout);
-        Self { agent: config.build().into(), settings }
+        Ok(Self { agent: config.build().into(), settings })
     }
 
     /// Length of the file at `address`, and whether parts of it can be had.
@@ -170,8 +174,10 @@ impl Client {
             request = request.header("Range", format!("bytes={start}-{}", start + length - 1));
         }
         let patience = Duration::from_secs_f64(patience);
-        let request = request.config().timeout_per_call(Some(patience)).build();
-        request.call().map_err(|error| Failure::again(&error))
+        // No redirection takes a request from https to where anyone may read and change the answer.
+        let safe = address.starts_with("https://");
+        let request = request.config().https_only(safe).timeout_per_call(Some(patience)).build();
+        request.call().map_err(Failure::of_call)
     }
 
     /// Tries until it works, what fails cannot pass, or the attempts are used up.
@@ -206,6 +212,23 @@ impl Failure {
 
     fn again(error: &dyn std::fmt::Display) -> Self {
         Self { reason: error.to_string(), passes: true }
+    }
+
+    /// A request without an answer.
+    fn of_call(error: ureq::Error) -> Self {
+        match error {
+            // What TLS refuses, certificates above all, the next attempt finds too.
+            ureq::Error::Io(error) if error.kind() == ErrorKind::InvalidData => Self::last(
+                format!("{error}; SSL_CERT_FILE names a file of other authorities to trust"),
+            ),
+            ureq::Error::RequireHttpsOnly(to) => {
+                Self::last(format!("expected a redirection to https, found one to {to}"))
+            }
+            ureq::Error::TooManyRedirects | ureq::Error::BadUri(_) | ureq::Error::Tls(_) => {
+                Self::last(error.to_string())
+            }
+            other => Self::again(&other),
+        }
     }
 
     fn short(found: u64, expected: u64) -> Self {

@@ -48,7 +48,8 @@ impl Remote {
     /// What fetches shards for the data set in `root`.
     ///
     /// # Errors
-    /// [`Error::Config`] where the environment asks to stay offline.
+    /// [`Error::Config`] where the environment asks to stay offline, or names a file of certificates
+    /// that has none.
     pub(crate) fn new(settings: RemoteSettings, root: &Path) -> Result<Self> {
         let offline = std::env::var("HF_HUB_OFFLINE").unwrap_or_default();
         if !["", "0"].contains(&offline.as_str()) {
@@ -62,7 +63,7 @@ impl Remote {
         let folder = root.join(FOLDER);
         let limit = settings.cache_mib << 20;
         let cache = (limit > 0).then(|| Arc::new(ShardCache::new(folder.clone(), limit)));
-        Ok(Self { client: Arc::new(Client::new(settings)), folder, cache })
+        Ok(Self { client: Arc::new(Client::new(settings)?), folder, cache })
     }
 
     /// The shard at `address`.
