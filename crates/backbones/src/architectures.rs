@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::weights::resample;
 use architecture::{Architecture, ModelArgs};
 use summary::Summary;
+pub(crate) use summary::missing_block;
 
 parts! {
     /// An architecture and its numbers; `architecture` is its name.

@@ -19,7 +19,7 @@ use super::prefix::{Unwrapped, unwrap};
 use super::sources::Source;
 use crate::architectures::architecture::Ambiguity;
 use crate::architectures::swin::ROUNDED_UP;
-use crate::architectures::{BackboneConfig, summary_of, unknown_parameter};
+use crate::architectures::{BackboneConfig, missing_block, summary_of, unknown_parameter};
 use crate::error::{Error, Result};
 
 /// Tensors under timm's names.
@@ -106,6 +106,7 @@ impl Checkpoint {
             let found = format!("{name}, which none of them has");
             return Err(self.wrong("names", expected, found));
         }
+        self.whole(tensors)?;
         let none = Map::new();
         let fields = self.config.as_ref().map_or(&none, HuggingFaceConfig::fields);
         let Some(backbone) = BackboneConfig::of_tensors(tensors, fields) else { return Ok(None) };
@@ -121,6 +122,15 @@ impl Checkpoint {
         }
     }
 
+    /// # Errors
+    /// Blocks of which one in the middle is not there: the depth would be that before it.
+    fn whole(&self, tensors: &Tensors) -> Result<()> {
+        missing_block(tensors).map_or(Ok(()), |(block, last)| {
+            let expected = format!("every block up to {last}");
+            Err(self.wrong("names", expected, format!("no {block}")))
+        })
+    }
+
     fn wrong(&self, key: &str, expected: String, found: String) -> Error {
         Error::Checkpoint { origin: self.origin.clone(), key: key.into(), expected, found }
     }
@@ -132,6 +142,7 @@ impl Checkpoint {
     /// Another architecture, width or depth; another number of heads or activation; a Swin's
     /// tables of relative positions for windows that `backbone` cannot have.
     pub fn check(&self, backbone: &BackboneConfig) -> Result<()> {
+        self.whole(&self.tensors)?;
         let (wanted, found) = (backbone.summary(), summary_of(&self.tensors));
         if let Some(found) = found.filter(|found| *found != wanted) {
             let found = format!("{found}; choose the backbone.name that they belong to");

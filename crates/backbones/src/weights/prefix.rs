@@ -12,7 +12,7 @@ use super::sources::Source;
 use crate::error::{Error, Result};
 
 /// Parts of a prefix that say nothing of the architecture.
-const KNOWN: [&str; 34] = [
+const KNOWN: [&str; 35] = [
     "_orig_mod",
     "module",
     "_fsdp_wrapped_module",
@@ -39,6 +39,7 @@ const KNOWN: [&str; 34] = [
     "base_model",
     "timm_model",
     "vit",
+    "deit",
     "swin",
     "dinov2",
     "dinov2_with_registers",
@@ -53,9 +54,12 @@ const AVERAGED: [&str; 6] =
     ["teacher", "ema", "ema_model", "model_ema", "momentum_encoder", "encoder_k"];
 /// Starts of names that a backbone has once, in the words of timm and of Hugging Face.
 const ONCE: [&str; 2] = ["patch_embed.", "embeddings.patch_embeddings."];
+/// Classifiers of Hugging Face's, which stand beside the trunk.
+const CLASSIFIERS: [&str; 3] = ["classifier.", "cls_classifier.", "distillation_classifier."];
 /// Trunks of Hugging Face's, whose classifier stands beside them.
-const HUGGING_FACE: [&str; 9] = [
+const HUGGING_FACE: [&str; 10] = [
     "vit.",
+    "deit.",
     "swin.",
     "dinov2.",
     "dinov2_with_registers.",
@@ -187,7 +191,8 @@ fn strip(tensors: Tensors, chosen: String, mut notes: Vec<String>) -> Stripped {
     let (mut inside, mut beside) = (Tensors::new(), BTreeMap::<String, usize>::new());
     for (name, tensor) in tensors {
         let classifier = hugging_face.and_then(|outer| name.strip_prefix(outer));
-        let classifier = classifier.filter(|name| name.starts_with("classifier."));
+        let classifier = classifier
+            .filter(|name| CLASSIFIERS.iter().any(|classifier| name.starts_with(classifier)));
         match name.strip_prefix(prefix.as_str()).or(classifier) {
             Some(short) => drop(inside.insert(short.to_owned(), tensor)),
             None => {

@@ -373,6 +373,18 @@ def mae(model):
     return run
 
 
+def naflex(model):
+    """SigLIP 2's tower of any aspect, on images that are square."""
+    def run(image):
+        (count, colours, height, width), side = image.shape, model.config.patch_size
+        rows, columns = height // side, width // side
+        cut = image.reshape(count, colours, rows, side, columns, side).permute(0, 2, 4, 3, 5, 1)
+        patches = cut.reshape(count, rows * columns, side * side * colours)
+        shapes = torch.tensor([[rows, columns]] * count)
+        return None, model(patches, torch.ones(count, rows * columns), shapes).pooler_output
+    return run
+
+
 # What is made, how it runs, our configuration and whether it runs at another size.
 HUGGING_FACE = {
     "huggingface_clip": (
@@ -441,6 +453,25 @@ HUGGING_FACE = {
                                      model(image).last_hidden_state[:, 0]),
         lambda: of_timm("vit_swiglu") | dict(num_classes=0, mlp_ratio=6.0),
         "Hugging Face's ViT"),
+    "huggingface_deit": (
+        lambda side: transformers.DeiTForImageClassificationWithTeacher(transformers.DeiTConfig(
+            num_labels=CLASSES, **patches(side))),
+        lambda model: lambda image: (None, model(image).logits),
+        lambda: of_timm("vit_distilled"), "Hugging Face's ViT"),
+    "huggingface_dinov2_modules": (
+        lambda side: transformers.Dinov2WithRegistersModel(transformers.Dinov2WithRegistersConfig(
+            image_size=side, patch_size=4, hidden_size=16, num_hidden_layers=2,
+            num_attention_heads=2, mlp_ratio=2, num_register_tokens=4)),
+        lambda model: lambda image: (model(image).last_hidden_state,
+                                     model(image).last_hidden_state[:, 0]),
+        lambda: of_timm("vit_clip") | dict(num_classes=0, pre_norm=False, norm_eps=1e-6,
+                                           init_values=1.0, reg_tokens=4, no_embed_class=True),
+        "Hugging Face's ViT"),
+    "huggingface_siglip2_naflex": (
+        lambda side: transformers.Siglip2VisionModel(transformers.Siglip2VisionConfig(
+            patch_size=4, num_patches=(side // 4) ** 2, **BLOCK)),
+        naflex, lambda: of_timm("vit_siglip2") | dict(num_classes=0),
+        "Hugging Face's CLIP and SigLIP"),
 }
 
 
@@ -458,7 +489,9 @@ def huggingface(name, seed):
     model = spread(make_model(side), seed)
     run = run_of(model)
     generator = torch.Generator().manual_seed(seed)
-    tensors = {f"weights.{key}": value for key, value in saved(model).items()}
+    # Since version 5 a plain state dict has the names of modules, files have those from before.
+    weights = model.state_dict() if name.endswith("_modules") else saved(model)
+    tensors = {f"weights.{key}": value for key, value in weights.items()}
     image = torch.randn(2, 3, side, side, generator=generator)
     with torch.no_grad():
         features, logits = run(image)

@@ -21,7 +21,7 @@ pub const HUGGING_FACE_DINOV3: Source = Source {
         r"(?:model\.)?layer\.\d+\.(?:attention|mlp|norm1|norm2|layer_scale1|layer_scale2)\.",
     ),
     left_out: &["embeddings.mask_token"],
-    ..Source::new("Hugging Face's DINOv3", &["layer.0.attention.q_proj."], hugging_face)
+    ..Source::new("Hugging Face's DINOv3", &["layer.0.mlp.up_proj."], hugging_face)
 };
 
 /// Above the blocks.

@@ -66,6 +66,7 @@ fn huggingface_clip(tensors: Tensors) -> Result<Tensors> {
         (renamed(short).unwrap_or_else(|| short.to_owned()), tensor)
     });
     let mut tensors = join_qkv(named.collect())?;
+    convolve(&mut tensors)?;
     lift(&mut tensors, "cls_token", 1)?;
     lift(&mut tensors, "pos_embed", 2)?;
     for part in ["weight", "bias"] {
@@ -85,6 +86,21 @@ fn renamed(name: &str) -> Option<String> {
     };
     let (index, rest) = block.split_once('.')?;
     Some(format!("blocks.{index}.{}", replace_prefix(rest, &BLOCK)?))
+}
+
+/// Makes a convolution of a patch embedding that is a matrix, as that of SigLIP 2's NaFlex: it reads a
+/// patch as `[row, column, colour]`.
+fn convolve(tensors: &mut Tensors) -> Result<()> {
+    let name = "patch_embed.proj.weight";
+    let Some(weight) = tensors.get_mut(name) else { return Ok(()) };
+    let [rows, numbers] = weight.size()[..] else { return Ok(()) };
+    let side = (numbers / 3).isqrt();
+    if side == 0 || 3 * side * side != numbers {
+        let (key, expected) = (name.into(), "[dim, 3 * patch_size^2]");
+        return Err(Error::Weights { key, expected, found: format!("[{rows}, {numbers}]") });
+    }
+    *weight = weight.reshape([rows, side, side, 3]).permute([0, 3, 1, 2]).contiguous();
+    Ok(())
 }
 
 /// Gives a tensor of `axes` axes those of one image, `[1, .., dim]`.
@@ -118,6 +134,21 @@ fn split_pool(tensors: &mut Tensors, part: &str) -> Result<()> {
 mod tests {
     use super::*;
     use polyptych_tensor::Device;
+
+    #[test]
+    fn a_patch_embedding_that_is_a_matrix_becomes_a_convolution() {
+        let matrix = Tensor::arange(2 * 12, (Kind::Float, Device::Cpu)).reshape([2, 12]);
+        let name = "vision_model.embeddings.patch_embedding.weight";
+        let found = huggingface_clip(Tensors::from([(name.to_owned(), matrix)])).unwrap();
+        let weight = &found["patch_embed.proj.weight"];
+        assert_eq!(weight.size(), [2, 3, 2, 2]);
+        // Row 1, column 0, colour 2 of a patch of 2 x 2 pixels is number 8.
+        assert_eq!(weight.double_value(&[1, 2, 1, 0]), 20.0);
+        let wrong = Tensor::zeros([2, 10], (Kind::Float, Device::Cpu));
+        let message = huggingface_clip(Tensors::from([(name.to_owned(), wrong)])).unwrap_err();
+        let expected = "patch_embed.proj.weight: expected [dim, 3 * patch_size^2], found [2, 10]";
+        assert_eq!(message.to_string(), expected);
+    }
 
     #[test]
     fn tokens_become_those_of_one_image_and_other_shapes_are_named() {

@@ -1,5 +1,5 @@
-//! Hugging Face's `ViTModel`, `Dinov2Model` and `Dinov2WithRegistersModel`, with and without a
-//! classifier.
+//! Hugging Face's `ViTModel`, `DeiTModel`, `Dinov2Model` and `Dinov2WithRegistersModel`, with and
+//! without a classifier.
 //!
 //! Files keep the names that the library had first (`encoder.layer.0.attention.attention.query`);
 //! since version 5 its modules, and so adapters, have others (`layers.0.attention.q_proj`).
@@ -12,11 +12,11 @@ use super::registers::without_prefix_positions;
 use super::source::Source;
 use crate::error::Result;
 
-/// Hugging Face's ViT and DINOv2, with registers and without.
+/// Hugging Face's ViT, DeiT and DINOv2, with registers and without.
 ///
 /// The second mark is that of modules since version 5, as a plain state dict has them.
 pub const HUGGING_FACE_VIT: Source = Source {
-    block: Some(r"encoder\.layer\.\d+\."),
+    block: Some(r"encoder\.layer\.\d+\.|layers\.\d+\.(?:attention\.[qkvo]_proj|layernorm_)"),
     pre_norm_only: true,
     rename_one: Some(huggingface_vit_name),
     unusable_classifier: reads_patches,
@@ -31,15 +31,18 @@ const READS_PATCHES: &str = "the classifier reads the class token and the mean o
                              where timm's models read one of them: it is left out";
 
 /// Prefixes of the trunk in a model with a classifier.
-const TRUNKS: [&str; 3] = ["vit.", "dinov2.", "dinov2_with_registers."];
+const TRUNKS: [&str; 4] = ["vit.", "deit.", "dinov2.", "dinov2_with_registers."];
 
-const TOP: [(&str, &str); 6] = [
+const TOP: [(&str, &str); 9] = [
+    ("embeddings.distillation_token", "dist_token"),
     ("embeddings.register_tokens", "reg_token"),
     ("embeddings.cls_token", "cls_token"),
     ("embeddings.position_embeddings", "pos_embed"),
     ("embeddings.patch_embeddings.projection.", "patch_embed.proj."),
     ("layernorm.", "norm."),
     ("classifier.", "head."),
+    ("cls_classifier.", "head."),
+    ("distillation_classifier.", "head_dist."),
 ];
 
 /// Prefixes of a block's number.

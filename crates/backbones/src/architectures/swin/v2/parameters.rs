@@ -56,7 +56,9 @@ impl SwinV2Config {
             |stage: usize| shapes.size(&format!("layers.{stage}.blocks.0.attn.logit_scale"), 0);
         let field = |name: &str| fields.get(name).and_then(Value::as_i64);
         let pretrained = fields.get("pretrained_window_sizes").and_then(Value::as_array);
-        let pretrained = pretrained.map(|all| all.iter().filter_map(Value::as_i64).collect());
+        // Hugging Face's default has four, also for trunks of fewer stages.
+        let sizes = |all: &Vec<Value>| all.iter().filter_map(Value::as_i64).take(stages).collect();
+        let pretrained = pretrained.map(sizes);
         Some(Self {
             img_size: [field("image_size").unwrap_or(SIDE); 2],
             patch_size: shapes.size("patch_embed.proj.weight", 2)?,
