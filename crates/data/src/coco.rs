@@ -7,6 +7,7 @@
 mod annotations;
 mod corners;
 mod index;
+mod lenient;
 mod polygon;
 mod rle;
 mod segmentation;

@@ -25,6 +25,7 @@ mod tensors;
 #[cfg(test)]
 mod tests;
 mod text;
+mod texts;
 mod values;
 
 use std::path::Path;
@@ -36,7 +37,8 @@ use self::splits::Splits;
 use crate::Result;
 
 /// Looks at a whole folder: the manifest, if it is of this kind.
-type Recognise = fn(&str, &Path) -> Result<Option<InferredManifest>>;
+/// What it has to say of files that it does not read is added to the notes.
+type Recognise = fn(&str, &Path, &mut Vec<String>) -> Result<Option<InferredManifest>>;
 
 /// Kinds of folders that one file gives away, before files are examined one by one.
 const KINDS: [Recognise; 2] = [coco::recognise, packed::recognise];
@@ -47,12 +49,15 @@ const KINDS: [Recognise; 2] = [coco::recognise, packed::recognise];
 /// [`Error::Config`](crate::Error::Config) if there are no photographs, or none with labels, with
 /// what was seen instead; [`Error::Io`](crate::Error::Io).
 pub fn infer_manifest(name: &str, folder: &Path) -> Result<InferredManifest> {
+    let mut before = Vec::new();
     for recognise in KINDS {
-        if let Some(found) = recognise(name, folder)? {
+        if let Some(mut found) = recognise(name, folder, &mut before)? {
+            found.notes.append(&mut before);
             return Ok(found);
         }
     }
     let Loose { images, tasks, labels, mut notes } = look(folder, true)?;
+    notes.append(&mut before);
     let classes = images.class_slot().filter(|_| tasks.is_empty());
     if tasks.is_empty() && classes.is_none() {
         let found = format!("images {} and no labels of the same names", images.pattern());

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
+use super::lenient::{optional, or_zero, slashes, whole};
 use super::rle::Rle;
 use super::segmentation::Segmentation;
 use crate::Result;
@@ -29,19 +31,24 @@ pub(crate) struct CocoImages {
 /// One photograph.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Image {
+    #[serde(deserialize_with = "whole")]
     pub(crate) id: i64,
+    #[serde(deserialize_with = "slashes")]
     pub(crate) file_name: String,
+    #[serde(deserialize_with = "whole")]
     pub(crate) height: usize,
+    #[serde(deserialize_with = "whole")]
     pub(crate) width: usize,
 }
 
 /// One instance, one region of stuff, or all segments of one image.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Annotation {
+    #[serde(deserialize_with = "whole")]
     pub(crate) image_id: i64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional")]
     pub(crate) category_id: Option<i64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_zero")]
     pub(crate) iscrowd: u8,
     #[serde(default)]
     pub(crate) segmentation: Option<Segmentation>,
@@ -56,15 +63,18 @@ pub(crate) struct Annotation {
 /// One segment of a panoptic PNG.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Segment {
+    #[serde(deserialize_with = "whole")]
     pub(crate) id: u32,
+    #[serde(deserialize_with = "whole")]
     pub(crate) category_id: i64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_zero")]
     pub(crate) iscrowd: u8,
 }
 
 /// What instances are.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Category {
+    #[serde(deserialize_with = "whole")]
     pub(crate) id: i64,
     pub(crate) name: String,
 }
@@ -81,6 +91,29 @@ impl CocoFile {
     /// Reads the text of a file.
     pub(crate) fn parse(bytes: &[u8]) -> std::result::Result<Self, String> {
         serde_json::from_slice(bytes).map_err(|error| error.to_string())
+    }
+}
+
+/// The keys by which a file is known that cannot be read as a whole.
+#[derive(Debug, Deserialize)]
+struct Keys {
+    #[serde(rename = "images")]
+    _images: IgnoredAny,
+    #[serde(rename = "annotations")]
+    _annotations: IgnoredAny,
+}
+
+impl CocoFile {
+    /// [`CocoFile::read`] of what may be another file; none where it is one.
+    pub(crate) fn recognise(path: &Path) -> Option<Result<Self>> {
+        let bytes = read(path).ok()?;
+        match Self::parse(&bytes) {
+            Ok(file) => Some(Ok(file)),
+            Err(reason) => {
+                serde_json::from_slice::<Keys>(&bytes).ok()?;
+                Some(Err(damaged(path, FORMAT, reason)))
+            }
+        }
     }
 }
 

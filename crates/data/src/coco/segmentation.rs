@@ -102,6 +102,13 @@ impl<'de> Visitor<'de> for Shapes {
         let size = size.ok_or_else(|| A::Error::missing_field("size"))?;
         Ok(match counts.ok_or_else(|| A::Error::missing_field("counts"))? {
             Counts::Runs(counts) => Segmentation::Counts(size, counts.into_boxed_slice()),
+            Counts::Numbers(counts) => {
+                let whole = |&count: &f64| count.fract() == 0.0 && (0.0..=4e9).contains(&count);
+                if !counts.iter().all(whole) {
+                    return Err(A::Error::custom("expected whole numbers in counts"));
+                }
+                Segmentation::Counts(size, counts.into_iter().map(|count| count as u32).collect())
+            }
             Counts::Text(text) => Segmentation::Text(size, text.into_boxed_str()),
         })
     }
@@ -111,5 +118,7 @@ impl<'de> Visitor<'de> for Shapes {
 #[serde(untagged, expecting = "expected a list of runs or their text")]
 enum Counts {
     Runs(Vec<u32>),
+    /// Whole ones that were written as `7.0`.
+    Numbers(Vec<f64>),
     Text(String),
 }

@@ -45,14 +45,30 @@ struct Found {
 
 /// The manifest of `folder`, if it has JSON with `images`, `annotations` and `categories` and the
 /// images that it names.
-pub(super) fn recognise(name: &str, folder: &Path) -> Result<Option<InferredManifest>> {
-    let (mut seen, mut notes) = (Vec::new(), Vec::new());
+///
+/// Where it is none, `notes` say why.
+pub(super) fn recognise(
+    name: &str,
+    folder: &Path,
+    notes: &mut Vec<String>,
+) -> Result<Option<InferredManifest>> {
+    let mut seen = Vec::new();
     for path in files(folder, &["json"], MOST_BYTES) {
         let below = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
-        let Ok(file) = CocoFile::read(&path) else { continue };
+        let file = match CocoFile::recognise(&path) {
+            Some(Ok(file)) => file,
+            Some(Err(error)) => {
+                notes.push(error.to_string());
+                continue;
+            }
+            None => continue,
+        };
         match images(folder, &path, &file) {
             Some(images) => seen.push(look(below, &images, file)),
-            None => notes.push(format!("{below}: COCO JSON without its images in the folder")),
+            None => notes.push(format!(
+                "{below}: COCO JSON without its images in the folder, such as {}",
+                file.images.first().map_or("none", |image| &image.file_name)
+            )),
         }
     }
     if seen.iter().any(|s| s.split.is_some()) {
@@ -85,7 +101,7 @@ pub(super) fn recognise(name: &str, folder: &Path) -> Result<Option<InferredMani
     if taken.is_empty() {
         return Ok(None);
     }
-    Ok(Some(manifest(name, &pattern, &splits, &taken, notes)))
+    Ok(Some(manifest(name, &pattern, &splits, &taken, std::mem::take(notes))))
 }
 
 /// What the most images have.
