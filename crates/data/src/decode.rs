@@ -2,6 +2,7 @@
 //!
 //! Whatever the bytes say, memory stays bounded: sizes are checked before anything is allocated.
 
+mod bits;
 mod bounds;
 pub(crate) mod exr;
 mod file;
@@ -33,6 +34,7 @@ pub(crate) use self::photograph::Photograph;
 pub(crate) use self::png::{Index, IndexOrColour};
 pub(crate) use self::text::decode_text;
 pub use self::text::read_text;
+pub(crate) use self::tiff::is_tiff;
 use crate::Result;
 
 /// Endings of files that are images.
@@ -158,9 +160,7 @@ pub(crate) fn read_array(path: &Path) -> Result<(&'static str, ArrayD<f64>)> {
     match &bytes[..] {
         [0x76, 0x2f, 0x31, 0x01, ..] => Ok(("exr", exr_array(&bytes, path)?)),
         [b'P', b'f' | b'F', ..] => Ok(("pfm", pfm_array(&bytes, path)?)),
-        [b'I', b'I', b'*', 0, ..] | [b'M', b'M', 0, b'*', ..] => {
-            Ok(("tiff", tiff_array(&bytes, path)?))
-        }
+        _ if is_tiff(&bytes) => Ok(("tiff", tiff_array(&bytes, path)?)),
         _ => Ok(("npy", npy_array(&bytes, path)?)),
     }
 }

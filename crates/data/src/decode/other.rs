@@ -8,12 +8,15 @@ use ndarray::Array3;
 use super::bounds::{Decoded, MAX_BYTES, affordable, bounded, explained};
 use super::orientation::Orientation;
 use super::photograph::Photograph;
+use super::tiff::is_tiff;
 
 /// The format that the first bytes tell, if it is one of these.
 pub(crate) fn format(bytes: &[u8]) -> Option<(&'static str, ImageFormat)> {
+    if is_tiff(bytes) {
+        return Some(("TIFF image", ImageFormat::Tiff));
+    }
     match image::guess_format(bytes).ok()? {
         ImageFormat::WebP => Some(("WebP image", ImageFormat::WebP)),
-        ImageFormat::Tiff => Some(("TIFF image", ImageFormat::Tiff)),
         ImageFormat::Bmp => Some(("BMP image", ImageFormat::Bmp)),
         _ => None,
     }

@@ -5,6 +5,7 @@ use std::io::Cursor;
 use ndarray::{Array2, Array3};
 use png::{BitDepth, Decoder, Limits, Transformations};
 
+use super::bits::unpacked;
 use super::bounds::{Decoded, MAX_BYTES, affordable, bounded, explained};
 use super::orientation::Orientation;
 use super::photograph::Photograph;
@@ -72,7 +73,7 @@ pub(crate) fn index(bytes: &[u8]) -> Decoded<Index> {
 pub(crate) fn index_or_colour(bytes: &[u8]) -> Decoded<IndexOrColour> {
     let pixels = pixels(bytes, Transformations::IDENTITY)?;
     match pixels.channels {
-        1 => pixels.index().map(IndexOrColour::Index),
+        1 | 2 => pixels.index().map(IndexOrColour::Index),
         _ => pixels.colour().map(IndexOrColour::Colour),
     }
 }
@@ -84,17 +85,20 @@ pub(crate) fn colour(bytes: &[u8]) -> Decoded<(Array3<u16>, u16)> {
 }
 
 impl Pixels {
+    /// Grey values, without transparency where there is any.
     fn index(self) -> Decoded<Index> {
-        if self.channels != 1 {
+        if self.channels > 2 {
             return Err(format!("{} channels per pixel, expected 1", self.channels));
         }
         let (shape, fits) = ((self.height, self.width), "one value per pixel");
         Ok(match self.values {
             Values::Bytes(values) => {
-                Index::Bytes(Array2::from_shape_vec(shape, values).expect(fits))
+                let grey = first_of(values, self.channels);
+                Index::Bytes(Array2::from_shape_vec(shape, grey).expect(fits))
             }
             Values::Words(values) => {
-                Index::Words(Array2::from_shape_vec(shape, values).expect(fits))
+                let grey = first_of(values, self.channels);
+                Index::Words(Array2::from_shape_vec(shape, grey).expect(fits))
             }
         })
     }
@@ -111,6 +115,11 @@ impl Pixels {
         let shape = (self.height, self.width, 3);
         Ok(Array3::from_shape_vec(shape, colours).expect("three values for every pixel"))
     }
+}
+
+/// The first number of each pixel.
+fn first_of<T: Copy>(values: Vec<T>, channels: usize) -> Vec<T> {
+    if channels == 1 { values } else { values.into_iter().step_by(channels).collect() }
 }
 
 fn pixels(bytes: &[u8], transformations: Transformations) -> Decoded<Pixels> {
@@ -144,13 +153,6 @@ fn values(buffer: Vec<u8>, depth: BitDepth, [line_size, row]: [usize; 2]) -> Val
         }
         // A row of whole bytes has nothing behind it.
         BitDepth::Eight => Values::Bytes(buffer),
-        _ => {
-            let mask = (1 << bits) - 1;
-            let value = move |line: &[u8], k: usize| {
-                (line[k * bits / 8] >> (8 - bits - k * bits % 8)) & mask
-            };
-            let lines = buffer.chunks_exact(line_size);
-            Values::Bytes(lines.flat_map(|line| (0..row).map(move |k| value(line, k))).collect())
-        }
+        _ => Values::Bytes(unpacked(&buffer, line_size, row, bits).collect()),
     }
 }

@@ -152,6 +152,12 @@ fn index_png_keeps_stored_numbers_of_every_depth() {
     assert_eq!(png::index(&deep).unwrap(), Index::Words(ndarray::array![[256, 5]]));
     let colour = png((1, 1), ColorType::Rgb, BitDepth::Eight, None, &[1, 2, 3]);
     assert_eq!(png::index(&colour).unwrap_err(), "3 channels per pixel, expected 1");
+    // Grey values are read without transparency, as colours are.
+    let mut see_through = Cursor::new(Vec::new());
+    let grey = image::GrayAlphaImage::from_fn(2, 1, |x, _| image::LumaA([7 + x as u8, 255]));
+    grey.write_to(&mut see_through, image::ImageFormat::Png).unwrap();
+    let found = png::index(see_through.get_ref()).unwrap();
+    assert_eq!(found, Index::Bytes(ndarray::arr2(&[[7, 8]])));
     assert_eq!(png::colour(&deep).unwrap_err(), "1 channels per pixel, expected 3");
     assert_eq!(png::colour(&colour).unwrap().1, 255);
 }

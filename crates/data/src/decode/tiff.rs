@@ -1,25 +1,38 @@
-//! TIFF with numbers as stored: 8, 16 and 32 bits, whole or floating.
+//! TIFF with numbers as stored: up to 8, 16 and 32 bits, whole or floating.
 
+use std::borrow::Cow;
 use std::io::Cursor;
 
 use ndarray::{ArrayD, IxDyn};
 use tiff::decoder::{Decoder, DecodingResult, Limits};
 use tiff::tags::{PlanarConfiguration, Tag};
 
+use super::bits::unpacked;
 use super::bounds::{Decoded, MAX_BYTES, MOST_NUMBERS, affordable, bounded, explained};
+
+/// How a file says what its numbers are colours of: white is 0, black is 0, places of a palette.
+const WHITE_IS_ZERO: u64 = 0;
+const BLACK_IS_ZERO: u16 = 1;
+const PALETTE: u64 = 3;
+
+/// Whether a file begins as a TIFF does, or as one of more than 4 GiB may (BigTIFF).
+pub(crate) fn is_tiff(bytes: &[u8]) -> bool {
+    matches!(bytes, [b'I', b'I', b'*' | b'+', 0, ..] | [b'M', b'M', 0, b'*' | b'+', ..])
+}
 
 /// Reads `[height, width]`, or `[height, width, channels]` where there are several.
 pub(crate) fn array(bytes: &[u8]) -> Decoded<ArrayD<f64>> {
+    let bytes = as_stored(bytes)?;
     let wrong = |error: tiff::TiffError| error.to_string();
     let mut limits = Limits::default();
     limits.decoding_buffer_size = MAX_BYTES as usize;
     limits.intermediate_buffer_size = MAX_BYTES as usize;
-    let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(wrong)?.with_limits(limits);
+    let mut decoder = Decoder::new(Cursor::new(&*bytes)).map_err(wrong)?.with_limits(limits);
     let (width, height) = decoder.dimensions().map_err(wrong)?;
     let [width, height] = [width, height].map(|side| side as usize);
     bounded(width, height)?;
-    let colour = decoder.colortype().map_err(wrong)?;
-    let channels = usize::from(colour.num_samples());
+    let kind = decoder.colortype().map_err(wrong)?;
+    let (channels, bits) = (usize::from(kind.num_samples()), usize::from(kind.bit_depth()));
     let planes = decoder.find_tag_unsigned(Tag::PlanarConfiguration).map_err(wrong)?;
     if channels > 1 && planes == Some(PlanarConfiguration::Planar.to_u16()) {
         let reason = "each in a plane of its own (planar), expected them pixel by pixel, as \
@@ -31,14 +44,56 @@ pub(crate) fn array(bytes: &[u8]) -> Decoded<ArrayD<f64>> {
         let found = format!("{width} x {height} pixels of {channels} bands");
         return Err(format!("{found}, expected at most {MOST_NUMBERS} numbers"));
     }
-    explained(count * usize::from(colour.bit_depth()) / 8, bytes.len())?;
+    explained(count * bits / 8, bytes.len())?;
     // The numbers as stored, and each as one of eight bytes.
     affordable(16 * count)?;
-    let values = numbers(decoder.read_image().map_err(wrong)?);
+    let row = width * channels;
+    let values = match decoder.read_image().map_err(wrong)? {
+        DecodingResult::U8(packed) if matches!(bits, 1 | 2 | 4) => {
+            unpacked(&packed, (row * bits).div_ceil(8), row, bits).map(f64::from).collect()
+        }
+        image => numbers(image),
+    };
     let shape: &[usize] = if channels == 1 { &[height, width] } else { &[height, width, channels] };
     let found = values.len();
     ArrayD::from_shape_vec(IxDyn(shape), values)
         .map_err(|_| format!("{found} numbers, expected {height} x {width} x {channels}"))
+}
+
+/// The file with its numbers called shades of grey, since the decoder turns those around that are
+/// zero for white, and refuses those of a palette: labels are the numbers themselves.
+fn as_stored(bytes: &[u8]) -> Decoded<Cow<'_, [u8]>> {
+    let Some(place) = photometric(bytes) else { return Ok(Cow::Borrowed(bytes)) };
+    affordable(bytes.len())?;
+    let mut bytes = bytes.to_vec();
+    let grey =
+        if bytes[0] == b'M' { BLACK_IS_ZERO.to_be_bytes() } else { BLACK_IS_ZERO.to_le_bytes() };
+    bytes[place..place + grey.len()].copy_from_slice(&grey);
+    Ok(Cow::Owned(bytes))
+}
+
+/// Where the first image says that its numbers are zero for white, or places of a palette.
+fn photometric(bytes: &[u8]) -> Option<usize> {
+    let number = |place: usize, size: usize| -> Option<u64> {
+        let part = bytes.get(place..place.checked_add(size)?)?;
+        let join = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
+        let little = bytes[0] == b'I';
+        Some(if little { part.iter().rev().fold(0, join) } else { part.iter().fold(0, join) })
+    };
+    // The bytes of a place and of a count, those of an entry, and where its value stands.
+    let (place, counts, entry, value) = match is_tiff(bytes) && number(2, 2)? == 43 {
+        true => (number(8, 8)?, 8, 20, 12),
+        false => (number(4, 4)?, 2, 12, 8),
+    };
+    let place = usize::try_from(place).ok()?;
+    let entries = (0..number(place, counts)?).map_while(|k| {
+        let entry = usize::try_from(k).ok()?.checked_mul(entry)?;
+        let entry = place.checked_add(counts)?.checked_add(entry)?;
+        Some((number(entry, 2)?, entry.checked_add(value)?))
+    });
+    let tag = u64::from(Tag::PhotometricInterpretation.to_u16());
+    let mut found = entries.filter(|(own, _)| *own == tag).map(|(_, place)| place);
+    found.next().filter(|&place| matches!(number(place, 2), Some(WHITE_IS_ZERO | PALETTE)))
 }
 
 fn numbers(image: DecodingResult) -> Vec<f64> {
@@ -102,6 +157,25 @@ mod tests {
         }
         bytes.extend([0; 4]);
         bytes
+    }
+
+    /// Written by tifffile and Pillow (`tests/tiff/generate.py`).
+    #[test]
+    fn numbers_are_no_colours_whatever_the_file_says_of_white_and_palettes() {
+        let read = |name: &str| {
+            let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tiff/");
+            array(&std::fs::read(format!("{folder}{name}")).unwrap()).unwrap()
+        };
+        let expected = |number: fn(f64) -> f64| {
+            ndarray::Array2::from_shape_fn((3, 5), |(y, x)| number((5 * y + x) as f64)).into_dyn()
+        };
+        for name in ["white.tif", "big.tif", "big-white.tif", "palette.tif"] {
+            assert_eq!(read(name), expected(|class| class), "{name}");
+        }
+        assert_eq!(read("white-metres.tif"), expected(|class| class / 2.0));
+        for name in ["bits.tif", "bits-fax.tif"] {
+            assert_eq!(read(name), expected(|class| class % 2.0), "{name}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::index_file::IndexFile;
 use super::index_formats::index_file;
 use super::parts;
-use super::raw::{Raw, boundaries, lines, map};
+use super::raw::{Raw, boundaries, indices, lines, map};
 use crate::decode::{IndexOrColour, colour_png, damaged, decode_text, exr_array, hdf5_array};
 use crate::decode::{
     index_png, is_matlab, mat_variable, npy_array, palette_png, pfm_array, read, tiff_array,
@@ -286,13 +286,7 @@ impl FileFormat {
             }
             Self::Text => Ok(Raw::Text(decode_text(bytes, path)?.trim().to_owned())),
             Self::NamesTxt => Ok(Raw::Names(lines(bytes, path)?)),
-            Self::IndexTxt => {
-                let number = |line: String| {
-                    let wrong = || damaged(path, "class number", format!("found {line:?}"));
-                    line.parse::<usize>().map_err(|_| wrong())
-                };
-                lines(bytes, path)?.into_iter().map(number).collect::<Result<_>>().map(Raw::Indices)
-            }
+            Self::IndexTxt => indices(bytes, path),
         }
     }
 }

@@ -26,6 +26,7 @@ impl TaskEntry {
             Classification, Depth, Edge, HumanParts, Normals, Retrieval, Sal, Semseg, Tags,
         };
         Ok(Some(match (self.kind, raw) {
+            (_, Raw::Absent) => return Ok(None),
             (_, Raw::Bytes(map)) => return self.label_of_bytes(map),
             (Semseg, Raw::Grid(grid)) => Label::Classes(self.classes_of(&grid)?),
             (Semseg, Raw::Colours(colours)) => Label::Classes(self.colours_to_classes(&colours)?),
@@ -218,6 +219,7 @@ impl Raw {
             Raw::Names(_) => "names",
             Raw::Indices(_) => "numbers",
             Raw::Text(_) => "a text",
+            Raw::Absent => "no label",
         }
     }
 }

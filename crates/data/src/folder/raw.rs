@@ -29,6 +29,8 @@ pub(crate) enum Raw {
     Indices(Vec<usize>),
     /// What is said of the image.
     Text(String),
+    /// What says that there is no label.
+    Absent,
 }
 
 impl From<Index> for Raw {
@@ -47,12 +49,27 @@ pub(super) fn lines(bytes: &[u8], path: &Path) -> Result<Vec<String>> {
     Ok(lines.map(str::to_owned).collect())
 }
 
+/// Numbers of classes, one a line; `-1` alone is no label, as `datasets` writes it.
+pub(super) fn indices(bytes: &[u8], path: &Path) -> Result<Raw> {
+    let lines = lines(bytes, path)?;
+    if lines == ["-1"] {
+        return Ok(Raw::Absent);
+    }
+    let number = |line: String| {
+        let wrong = || damaged(path, "class number", format!("found {line:?}"));
+        line.parse::<usize>().map_err(|_| wrong())
+    };
+    lines.into_iter().map(number).collect::<Result<_>>().map(Raw::Indices)
+}
+
 /// An array as one or three numbers per pixel.
 pub(super) fn map(path: &Path, format: &'static str, array: ArrayD<f64>) -> Result<Raw> {
     let shape = array.shape().to_vec();
     let raw = match shape.as_slice() {
         [_, _] => array.into_dimensionality::<Ix2>().map(Raw::Grid),
         [_, _, 1] => array.index_axis_move(Axis(2), 0).into_dimensionality::<Ix2>().map(Raw::Grid),
+        // One map with its channel first, as PyTorch's tensors have it: no photograph is one high.
+        [1, _, _] => array.index_axis_move(Axis(0), 0).into_dimensionality::<Ix2>().map(Raw::Grid),
         _ => array.into_dimensionality::<Ix3>().map(Raw::Vectors),
     };
     let expected = "expected [height, width] or [height, width, 3]";

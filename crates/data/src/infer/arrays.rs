@@ -29,14 +29,27 @@ pub(super) fn of_files(folder: &Path, series: &Series) -> Result<Found, String> 
     let (formats, arrays): (Vec<&'static str>, Vec<ArrayD<f64>>) =
         series.samples(SAMPLES).filter_map(&mut read).unzip();
     if arrays.is_empty() {
-        return Err(reasons.join("; "));
+        return Err(several(&reasons));
     }
     kind(formats[0], &arrays, &series.word().unwrap_or_default())
 }
 
-/// HDF5 files, one for each image, whose arrays `prefix:NAME` reads: a label for each array that
-/// stands in no group.
-pub(super) fn of_hdf5(folder: &Path, series: &Series, prefix: &str) -> Result<Vec<Found>, String> {
+/// The first of several reasons, and how many there are: files of one series have the same.
+pub(super) fn several(reasons: &[String]) -> String {
+    match reasons {
+        [] => "no file".to_owned(),
+        [only] => only.clone(),
+        [first, more @ ..] => format!("{first}; and {} more", more.len()),
+    }
+}
+
+/// Files of HDF5 or MATLAB, one for each image, whose arrays `prefix:NAME` reads: a label for each
+/// array that stands in no group.
+pub(super) fn of_arrays(
+    folder: &Path,
+    series: &Series,
+    prefix: &str,
+) -> Result<Vec<Found>, String> {
     let first = series.samples(1).next().ok_or("no file")?;
     let about = stored::arrays(&folder.join(first)).map_err(|error| error.to_string())?;
     if about.is_empty() {
@@ -80,7 +93,7 @@ fn of_array(folder: &Path, series: &Series, format: &str, name: &str) -> Result<
 fn kind(format: &str, arrays: &[ArrayD<f64>], name: &str) -> Result<Found, String> {
     match arrays[0].shape() {
         [_, _, 3 | 4] => vectors(format, arrays),
-        [_, _] | [_, _, 1] => Ok(map(format, arrays, name)),
+        [_, _] | [_, _, 1] | [1, _, _] => Ok(map(format, arrays, name)),
         shape => Err(format!("arrays of shape {shape:?}")),
     }
 }
@@ -120,8 +133,13 @@ fn map(format: &str, arrays: &[ArrayD<f64>], name: &str) -> Found {
     if whole {
         counts.add(stored().take(MOST_NUMBERS).filter(|v| **v >= 0.0).map(|v| *v as u32));
     }
-    if !whole || counts.len() > MOST_CLASSES {
+    if !whole {
         return Found::new("depth", format).with("scale = 1.0");
+    }
+    if counts.len() > MOST_CLASSES {
+        // Whole numbers of so many values are millimetres, as cameras write them.
+        return Found::new("depth", format)
+            .with("scale = 0.001 # metres per stored unit: check this");
     }
     let mut found = numbered(&counts, name, format, false);
     if stored().any(|v| *v < 0.0) {

@@ -47,11 +47,25 @@ pub(super) fn collect(folder: &Path) -> Result<(Vec<Series>, Vec<String>)> {
     let parts = groups.into_iter().flat_map(|((_, family), files)| by_tail(family, files));
     let note = |(ending, files): (String, Vec<File>)| {
         let (count, first) = (files.len(), files[0].path());
-        format!("{count} x .{ending}, such as {}: no format of images or labels", first.display())
+        format!("{count} x .{ending}, such as {}: {}", first.display(), unread(&ending))
     };
     let quiet = ["txt", "csv", "db", "ini", "md"];
     let unknown = others.into_iter().filter(|(ending, _)| !quiet.contains(&ending.as_str()));
     Ok((parts.collect(), unknown.map(note).collect()))
+}
+
+/// Why files of an ending are passed over.
+fn unread(ending: &str) -> &'static str {
+    match ending {
+        "tar" | "parquet" | "arrow" => {
+            "not read beside photographs, which may be unpacked from it: to read it, move it to a \
+             folder of its own"
+        }
+        "gz" | "tgz" | "zip" | "7z" | "zst" | "bz2" | "xz" => "packed: unpack it first",
+        "npz" => "an archive of arrays, which is not read: save each array by numpy.save as .npy",
+        "gif" | "pgm" | "ppm" | "pnm" => "no format of images or labels: save them as PNG",
+        _ => "no format of images or labels",
+    }
 }
 
 fn family(ending: &str) -> Option<Family> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::arrays::{of_files, of_hdf5};
+use super::arrays::{of_arrays, of_files, several};
 use super::found::Found;
 use super::numbered::{MOST_CLASSES, is_edge, numbered, numbers};
 use super::series::{Family, Series};
@@ -41,29 +41,43 @@ pub(super) fn looks_like_photographs(folder: &Path, series: &Series) -> Result<i
 pub(super) fn kinds_of(folder: &Path, series: &Series) -> Result<Vec<Found>, String> {
     let is_hdf5 = |path: PathBuf| is_matlab_hdf5(&folder.join(path));
     let found = match series.family {
-        Family::Hdf5 => return of_hdf5(folder, series, "hdf5"),
+        Family::Hdf5 => return of_arrays(folder, series, "hdf5"),
         Family::Safetensors => return of_tensors(folder, series),
-        Family::Mat if series.samples(1).any(is_hdf5) => return of_hdf5(folder, series, "mat"),
-        Family::Mat => matlab(folder, series),
+        Family::Mat if series.samples(1).any(is_hdf5) => return of_arrays(folder, series, "mat"),
+        Family::Mat => return matlab(folder, series),
         Family::Photo if series.is_tiff() => of_files(folder, series),
-        Family::Photo => Err("JPEG changes values, so that no labels are read from it: save them \
-                              as PNG"
-            .to_owned()),
+        Family::Photo => Err(no_labels(series)),
         Family::Array => of_files(folder, series),
         Family::Png => picture(folder, series),
     };
     found.map(|found| vec![found])
 }
 
-fn matlab(folder: &Path, series: &Series) -> Result<Found, String> {
+/// Why files that may be photographs are no labels.
+fn no_labels(series: &Series) -> String {
+    let ending = series.files.first().map(|file| file.ending.to_ascii_lowercase());
+    match ending.as_deref() {
+        Some(ending @ ("bmp" | "webp")) => {
+            format!("labels are not read from .{ending}: save them as PNG")
+        }
+        _ => "JPEG changes values, so that no labels are read from it: save them as PNG".to_owned(),
+    }
+}
+
+fn matlab(folder: &Path, series: &Series) -> Result<Vec<Found>, String> {
     let first = series.samples(1).next().map(|path| mat_variables(&folder.join(path)));
     let names = first.ok_or("no file")?.map_err(|error| error.to_string())?;
     // As BSDS500 stores the boundaries of several annotators.
     if names.iter().any(|name| name == "groundTruth") {
-        return Ok(Found::new("edge", "mat_boundaries"));
+        return Ok(vec![Found::new("edge", "mat_boundaries")]);
     }
     let names = names.join(", ");
-    Err(format!("a MATLAB file: say its variable by hand (format = \"mat:NAME\"), found [{names}]"))
+    of_arrays(folder, series, "mat").map_err(|reason| {
+        format!(
+            "a MATLAB file: say its variable by hand (format = \"mat:NAME\"), found [{names}]: \
+             {reason}"
+        )
+    })
 }
 
 fn picture(folder: &Path, series: &Series) -> Result<Found, String> {
@@ -88,7 +102,7 @@ fn picture(folder: &Path, series: &Series) -> Result<Found, String> {
         read += 1;
     }
     match (values.is_empty(), colours.is_empty()) {
-        (true, true) => Err(format!("no file can be read: {}", reasons.join("; "))),
+        (true, true) => Err(format!("no file can be read: {}", several(&reasons))),
         (false, false) => Err("some files have colours, others numbers".to_owned()),
         // Where the first file has every value of the others, all were seen.
         (false, true) => Ok(grey(&values, series, read >= 4 && last_new == 0)),

@@ -32,6 +32,9 @@ pub(super) fn look(folder: &Path, class_folders: bool) -> Result<Loose> {
     for series in others {
         match pair(folder, &images, &series, &names) {
             Ok(found) => {
+                // What they were no photographs for is of no interest any more.
+                let about = format!("{}: ", series.pattern());
+                notes.retain(|note| !note.starts_with(&about));
                 tasks.extend(found);
                 labels.push(series);
             }
@@ -53,9 +56,10 @@ fn pair(
         return Err(format!("{shared} of {all} names are those of images; not taken for labels"));
     }
     let missing = images.len().saturating_sub(shared);
+    let is_array = matches!(series.family, Family::Array | Family::Hdf5 | Family::Mat);
     let found = kinds_of(folder, series)?;
     let several = found.len() > 1;
-    let task = |found: Found| {
+    let task = |found: Found| -> std::result::Result<Task, String> {
         let own = found.array.as_deref().and_then(word_of);
         let name = match several || series.family == Family::Safetensors {
             true => own.or_else(|| series.word()),
@@ -64,9 +68,15 @@ fn pair(
         let name = name.unwrap_or_else(|| found.kind.to_owned());
         let mut found = found.named(names);
         let (label, sizes) = place(folder, images, series, &mut found);
-        Task { name, label, found, sizes, missing }
+        match sizes.other.filter(|&sizes| is_array && sizes::is_no_map(sizes)) {
+            None => Ok(Task { name, label, found, sizes, missing }),
+            Some([[h, w], [height, width]]) => Err(format!(
+                "arrays of {h} x {w} numbers beside images of {height} x {width}, too few for maps \
+                 of pixels; not taken for labels"
+            )),
+        }
     };
-    Ok(found.into_iter().map(task).collect())
+    found.into_iter().map(task).collect()
 }
 
 /// Where the labels are and what their sizes tell, with the keys that go with it.

@@ -1,5 +1,7 @@
 //! What bytes without a name are.
 
+use crate::decode::is_tiff;
+
 /// The ending of files with these first bytes; none of what is no image and no array.
 pub(super) fn ending(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
@@ -9,7 +11,7 @@ pub(super) fn ending(bytes: &[u8]) -> Option<&'static str> {
         [b'R', b'I', b'F', b'F', ..] => Some("webp"),
         // Behind the length of the file four bytes are reserved: a text has letters there.
         [b'B', b'M', _, _, _, _, 0, 0, 0, 0, ..] => Some("bmp"),
-        [b'I', b'I', b'*', 0, ..] | [b'M', b'M', 0, b'*', ..] => Some("tif"),
+        _ if is_tiff(bytes) => Some("tif"),
         [0x76, 0x2f, 0x31, 0x01, ..] => Some("exr"),
         [b'P', b'f' | b'F', b'\n' | b'\r' | b' ', ..] => Some("pfm"),
         [0x89, b'H', b'D', b'F', ..] => Some("h5"),

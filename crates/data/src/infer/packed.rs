@@ -10,26 +10,27 @@ use std::path::{Path, PathBuf};
 use super::collect::collect;
 use super::inferred::InferredManifest;
 use super::lists::files;
-use super::loose::{Loose, look};
+use super::loose::{Loose, look, with};
 use super::magic::ending;
 use super::series::{Series, split_in};
 use super::splits::SHARES;
 use super::stored::is_matlab_hdf5;
-use super::text::{distinct, key, lines, start, table};
+use super::text::{distinct, key, start, table};
+use super::texts::of_texts;
 use crate::decode::unreadable;
 use crate::packed::{self, Packed, Records};
 use crate::{Error, Result};
 
 /// Records that are unpacked.
 const SAMPLES: usize = 64;
-/// Records whose class numbers are looked at.
-const COUNTED: usize = 20_000;
-/// Most classes of a task.
-const MOST_CLASSES: usize = 100_000;
 
 /// The manifest of `folder`, if it has files of a packed format and no photographs beside them:
 /// archives lie beside what was unpacked from them.
-pub(super) fn recognise(name: &str, folder: &Path) -> Result<Option<InferredManifest>> {
+pub(super) fn recognise(
+    name: &str,
+    folder: &Path,
+    _: &mut Vec<String>,
+) -> Result<Option<InferredManifest>> {
     if collect(folder)?.0.iter().any(Series::may_be_photographs) {
         return Ok(None);
     }
@@ -79,17 +80,19 @@ fn manifest(
         notes.extend(task.notes());
         text += &table(&task, &name);
     }
-    let classes = texts.iter().filter_map(|part| classes(records.as_ref(), part));
-    let classes: Vec<String> = classes.collect();
-    if !text.contains("[[tasks]]") && classes.is_empty() {
+    let of_texts = of_texts(records.as_ref(), texts);
+    let unread = records.unread().into_iter();
+    notes.extend(unread.map(|(part, kind)| format!("column {part}: {kind}, which is not read")));
+    notes.extend(of_texts.notes);
+    if !text.contains("[[tasks]]") && of_texts.tasks.is_empty() {
         return Err(Error::Config {
             origin: folder.display().to_string(),
             key: "parts".to_owned(),
             expected: "images and labels in records".to_owned(),
-            found: format!("{parts} and no labels"),
+            found: with(format!("{parts} and no labels"), &notes),
         });
     }
-    text.extend(classes);
+    text.extend(of_texts.tasks);
     let why = format!(
         "{pattern}: {} records, the first with {parts}, in files of .{ending}, which are read as {}",
         records.len(),
@@ -251,30 +254,4 @@ impl Unpacked {
     fn notes(&self) -> impl Iterator<Item = String> {
         self.unread.iter().map(|(part, error)| format!("part {part}: left out: {error}"))
     }
-}
-
-/// The task of a part that holds the number of a class.
-fn classes(records: &dyn Records, part: &str) -> Option<String> {
-    let count = records.len().min(COUNTED);
-    let mut largest = None;
-    for index in (0..count).map(|k| k * records.len() / count) {
-        let Some(bytes) = records.read(index, part).ok()? else { continue };
-        let number: usize = std::str::from_utf8(&bytes).ok()?.trim().parse().ok()?;
-        largest = largest.max(Some(number));
-    }
-    let known = records.classes(part);
-    // Numbers of records, times and the like are no classes.
-    if known.is_none() && largest.is_some_and(|largest| largest >= MOST_CLASSES) {
-        return None;
-    }
-    let note = if known.is_some() { "" } else { "# Names by number: give them their own.\n" };
-    let numbers = || (0..=largest.unwrap_or(0)).map(|number| number.to_string()).collect();
-    let names = known.unwrap_or_else(numbers);
-    (2..=MOST_CLASSES).contains(&names.len()).then(|| {
-        let names = lines(names.iter().map(|name| format!("{name:?}")));
-        format!(
-            "\n[[tasks]]\nname = {part:?}\nkind = \"classification\"\nlabel = {part:?}\n\
-             format = \"index_txt\"\n{note}classes = [\n{names}]\n"
-        )
-    })
 }

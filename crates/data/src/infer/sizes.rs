@@ -10,6 +10,10 @@ use crate::decode::{IndexOrColour, Orientation, read_array, read_palette_png, re
 /// Labels that are compared with their images.
 const SAMPLES: usize = 24;
 
+/// Maps of pixels have at least so many numbers on a side, or not so many times fewer than the image.
+const LEAST_SIDE: usize = 8;
+const SMALLER: usize = 64;
+
 /// What sizes tell of a series of labels.
 #[derive(Debug, Default)]
 pub(super) struct Sizes {
@@ -19,6 +23,13 @@ pub(super) struct Sizes {
     pub(super) upright: Option<bool>,
     /// The first image with a mark.
     pub(super) marked: Option<(PathBuf, Orientation)>,
+}
+
+/// Whether an array is too small beside its image, `[height, width]` each, to be a map of pixels: such
+/// are the corners of boxes and the numbers of a camera.
+pub(super) fn is_no_map([array, image]: [[usize; 2]; 2]) -> bool {
+    let numbers = |[height, width]: [usize; 2]| height.saturating_mul(width);
+    array[0].min(array[1]) < LEAST_SIDE && numbers(array).saturating_mul(SMALLER) < numbers(image)
 }
 
 /// Compares labels of `series`, which `format` reads, with their images.
@@ -71,7 +82,7 @@ fn size(label: &Path, family: Family, format: &str) -> Option<[usize; 2]> {
 
 fn sides(shape: &[usize]) -> Option<[usize; 2]> {
     match shape {
-        [height, width, ..] => Some([*height, *width]),
+        [1, height, width] | [height, width, ..] => Some([*height, *width]),
         _ => None,
     }
 }

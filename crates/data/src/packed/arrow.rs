@@ -176,7 +176,9 @@ impl Listed {
         }
         let Some(batch) = message.header_as_record_batch() else { return Ok(()) };
         if batch.compression().is_some() {
-            return Err("compressed batches, which are not read".to_owned());
+            let reason = "compressed batches, which are not read: write them without compression, as \
+                          save_to_disk does";
+            return Err(reason.to_owned());
         }
         let rows = usize::try_from(batch.length()).map_err(|_| "a batch below 0 rows")?;
         let inside = |buffer: &arrow_ipc::Buffer| {

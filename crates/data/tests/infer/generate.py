@@ -1,7 +1,9 @@
-"""HDF5 files by h5py: rows of samples, and the arrays of one image, also as MATLAB's v7.3."""
+"""HDF5 files by h5py: rows of samples, and the arrays of one image, also as MATLAB's v7.3; by SciPy
+the map of one as MATLAB's v5."""
 
 import h5py
 import numpy as np
+from scipy.io import savemat
 
 HEAD = b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124, b" ") + b"\x00\x02IM"
 SMALL = {"compression": "gzip", "shuffle": True}
@@ -23,6 +25,7 @@ def main():
         file.create_dataset("segmentation", data=(y // 6 - 1).astype(np.int16), **SMALL)
         file.create_dataset("camera", data=np.eye(3))
         file.create_dataset("pose", data=np.zeros(7))
+    savemat("map.mat", {"metres": depth}, do_compression=True)
     # MATLAB has the axes the other way round.
     with h5py.File("frame.mat", "w", libver="earliest", userblock_size=512) as file:
         file.create_dataset("depth", data=depth.T, **SMALL)

@@ -292,3 +292,89 @@ fn a_column_that_cannot_be_read_is_left_out() {
         assert!(said(&inferred, "part ragged: left out: "), "{inferred:?}");
     }
 }
+
+/// Columns of `datasets` (`tests/infer/objects.py`): classes, a list of classes, boxes, words.
+#[test]
+fn columns_of_tables_are_what_they_hold() {
+    let set = Set::new();
+    fs::copy(peer("infer/objects.parquet"), set.path("train/objects.parquet")).unwrap();
+    let inferred = set.infer();
+    let (kinds, sample) = tasks(&set, &inferred.manifest);
+    let expected = [("label", TaskKind::Classification), ("tags", TaskKind::Tags)];
+    assert_eq!(kinds, named(&expected), "{}", inferred.manifest);
+    assert_eq!(sample.labels["tags"], Label::Tags(vec![false; 3]));
+    let names = "\"red\", \"green\", \"blue\"";
+    assert!(inferred.manifest.contains(names), "{}", inferred.manifest);
+    let boxes =
+        "objects.bbox/{id}.npy: arrays of 1 x 4 numbers beside images of 24 x 32, too few for maps";
+    assert!(said(&inferred, boxes), "{inferred:?}");
+    assert!(said(&inferred, "texts that no task was made of: caption;"), "{inferred:?}");
+    // A class of -1 is no label.
+    let root = Root::new(set.0.path(), false);
+    let dataset = FolderDataset::open(&set.path("mine.toml"), &root, "train").unwrap();
+    let labels = |index: usize| dataset.get(index).unwrap().labels;
+    assert_eq!(labels(1).get("label"), Some(&Label::Category(1)));
+    assert_eq!(labels(1)["tags"], Label::Tags(vec![true, false, true]));
+    assert_eq!(labels(2).get("label"), None);
+}
+
+/// Whole numbers of many values are millimetres; one map may have its channel in front.
+#[test]
+fn maps_of_whole_numbers_and_with_a_channel_in_front() {
+    let set = Set::new();
+    photos(&set, 3);
+    let (width, height) = SIZE;
+    for k in 0..3_u16 {
+        let millimetres = (0..width * height).flat_map(|v| (k + v as u16 + 500).to_le_bytes());
+        let depth = npy("<u2", &[height as usize, width as usize], millimetres);
+        fs::write(set.path(&format!("depth/{k}.npy")), depth).unwrap();
+        let classes = (0..width * height).map(|v| (v / 300) as u8);
+        let classes = npy("|u1", &[1, height as usize, width as usize], classes);
+        fs::write(set.path(&format!("seg/{k}.npy")), classes).unwrap();
+    }
+    let inferred = set.infer();
+    let (kinds, sample) = tasks(&set, &inferred.manifest);
+    let expected = [("depth", TaskKind::Depth), ("seg", TaskKind::Semseg)];
+    assert_eq!(kinds, named(&expected), "{}", inferred.manifest);
+    let Label::Depth(depth) = &sample.labels["depth"] else { panic!("{sample:?}") };
+    assert_eq!((depth.dim(), depth[[0, 3]]), ((24, 32), 0.503));
+    let Label::Classes(classes) = &sample.labels["seg"] else { panic!("{sample:?}") };
+    assert_eq!((classes.dim(), classes[[23, 31]]), ((24, 32), 2));
+}
+
+/// The one map of each file of MATLAB's version 5 (`tests/infer/generate.py`).
+#[test]
+fn variables_of_matlab_files_become_tasks() {
+    let set = Set::new();
+    photos(&set, 3);
+    for k in 0..3 {
+        fs::copy(peer("infer/map.mat"), set.path(&format!("depth/{k}.mat"))).unwrap();
+    }
+    let inferred = set.infer();
+    let (kinds, sample) = tasks(&set, &inferred.manifest);
+    assert_eq!(kinds, named(&[("depth", TaskKind::Depth)]), "{}", inferred.manifest);
+    assert!(inferred.manifest.contains("format = \"mat:metres\""), "{}", inferred.manifest);
+    let Label::Depth(depth) = &sample.labels["depth"] else { panic!("{sample:?}") };
+    assert_eq!((depth.dim(), depth[[2, 1]]), ((24, 32), 1.5));
+}
+
+#[test]
+fn files_that_are_passed_over_say_what_to_do() {
+    let set = Set::new();
+    photos(&set, 3);
+    for k in 0..3 {
+        fs::write(set.path(&format!("seg/{k}.bmp")), "BM").unwrap();
+    }
+    fs::write(set.path("train.tar.gz"), "").unwrap();
+    fs::write(set.path("rows.parquet"), "").unwrap();
+    fs::write(set.path("coco.json"), "{\"images\": [], \"annotations\": [7]}").unwrap();
+    let message = message(&set);
+    for reason in [
+        "seg/{id}.bmp: labels are not read from .bmp: save them as PNG",
+        "train.tar.gz: packed: unpack it first",
+        "rows.parquet: not read beside photographs, which may be unpacked from it",
+        "coco.json: not a readable COCO JSON: invalid type: integer `7`",
+    ] {
+        assert!(message.contains(reason), "{message}");
+    }
+}
