@@ -39,7 +39,7 @@ pub(crate) fn missing_block(tensors: &Tensors) -> Option<(String, String)> {
     let mut numbers: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
     for name in tensors.keys() {
         let Some((stage, rest)) = name.split_once("blocks.") else { continue };
-        let number = rest.split('.').next().and_then(|number| number.parse().ok());
+        let number = rest.split('.').next().and_then(|number| number.parse::<usize>().ok());
         if stage.is_empty() || stage.ends_with('.') {
             numbers.entry(stage).or_default().extend(number);
         }

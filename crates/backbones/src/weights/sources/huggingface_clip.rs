@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_patch_embedding_that_is_a_matrix_becomes_a_convolution() {
-        let matrix = Tensor::arange(2 * 12, (Kind::Float, Device::Cpu)).reshape([2, 12]);
+        let matrix = Tensor::arange(24_i64, (Kind::Float, Device::Cpu)).reshape([2, 12]);
         let name = "vision_model.embeddings.patch_embedding.weight";
         let found = huggingface_clip(Tensors::from([(name.to_owned(), matrix)])).unwrap();
         let weight = &found["patch_embed.proj.weight"];

@@ -324,8 +324,8 @@ fn maps_of_whole_numbers_and_with_a_channel_in_front() {
     let set = Set::new();
     photos(&set, 3);
     let (width, height) = SIZE;
-    for k in 0..3_u16 {
-        let millimetres = (0..width * height).flat_map(|v| (k + v as u16 + 500).to_le_bytes());
+    for k in 0..3 {
+        let millimetres = (0..width * height).flat_map(|v| (v as u16 + 500).to_le_bytes());
         let depth = npy("<u2", &[height as usize, width as usize], millimetres);
         fs::write(set.path(&format!("depth/{k}.npy")), depth).unwrap();
         let classes = (0..width * height).map(|v| (v / 300) as u8);
