@@ -126,9 +126,34 @@ impl Loader {
     /// [`Error::Threads`] if the background thread cannot start; errors of samples come out of
     /// the iterator, which then ends.
     pub fn epoch(&self, epoch: u64, first_batch: usize) -> Result<Epoch> {
+        Epoch::start(self.worker.clone(), self.of_epoch(epoch, first_batch))
+    }
+
+    /// `count` batches from batch `first_batch` of epoch `epoch` on, through as many epochs as that
+    /// takes: those of [`Loader::epoch`] one behind the other, but the next epoch is read while
+    /// the last batches of one are used.
+    ///
+    /// # Errors
+    /// As [`Loader::epoch`].
+    pub fn epochs(&self, epoch: u64, first_batch: usize, count: u64) -> Result<Epoch> {
+        let loader = self.clone();
+        // Epochs without a batch would be gone through without an end.
+        let count = if loader.num_batches() == 0 { 0 } else { count };
+        let all = (epoch..)
+            .flat_map(move |now| loader.of_epoch(now, if now == epoch { first_batch } else { 0 }));
+        let counted = (0..count).zip(all).map(|(_, batch)| batch);
+        Epoch::start(self.worker.clone(), counted)
+    }
+
+    /// Epoch and indices of every batch of its part from batch `first` of the epoch on.
+    fn of_epoch(
+        &self,
+        epoch: u64,
+        first: usize,
+    ) -> impl Iterator<Item = (u64, Vec<usize>)> + Send + use<> {
         let mut batches = self.batches(epoch);
-        batches.drain(..first_batch.min(batches.len()));
-        Epoch::start(self.worker.clone(), self.part.of(batches), epoch)
+        batches.drain(..first.min(batches.len()));
+        self.part.of(batches).into_iter().map(move |indices| (epoch, indices))
     }
 }
 

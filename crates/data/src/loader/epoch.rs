@@ -9,7 +9,7 @@ use super::batch::Batch;
 use super::worker::Worker;
 use crate::{Error, Result};
 
-/// The batches of one epoch in order; ends after the first error.
+/// Batches of one epoch, or of several, in order; ends after the first error.
 ///
 /// Dropping it early stops the background thread and waits until the samples in work are done.
 #[derive(Debug)]
@@ -21,12 +21,16 @@ pub struct Epoch {
 }
 
 impl Epoch {
-    pub(crate) fn start(worker: Worker, batches: Vec<Vec<usize>>, epoch: u64) -> Result<Self> {
+    /// Makes `batches`, the epoch and the indices of each, one behind the other.
+    pub(crate) fn start(
+        worker: Worker,
+        batches: impl Iterator<Item = (u64, Vec<usize>)> + Send + 'static,
+    ) -> Result<Self> {
         let (sender, receiver) = sync_channel(worker.config.prefetch);
         let stop = Arc::new(AtomicBool::new(false));
         let asked = Arc::clone(&stop);
         let thread = std::thread::Builder::new().name("loader".to_owned());
-        let thread = thread.spawn(move || produce(&worker, batches, epoch, &sender, &asked));
+        let thread = thread.spawn(move || produce(&worker, batches, &sender, &asked));
         let thread = thread.map_err(|source| Error::Threads { reason: source.to_string() })?;
         Ok(Self { receiver: Some(receiver), stop, thread: Some(thread) })
     }
@@ -54,12 +58,11 @@ impl Drop for Epoch {
 
 fn produce(
     worker: &Worker,
-    batches: Vec<Vec<usize>>,
-    epoch: u64,
+    batches: impl Iterator<Item = (u64, Vec<usize>)>,
     sender: &SyncSender<Result<Batch>>,
     stop: &AtomicBool,
 ) {
-    for indices in batches {
+    for (epoch, indices) in batches {
         let Some(batch) = worker.batch(indices, epoch, stop) else { return };
         let last = batch.is_err();
         if sender.send(batch).is_err() || last {

@@ -107,6 +107,44 @@ fn threads_and_restarts_do_not_change_a_byte() {
 }
 
 #[test]
+fn epochs_in_one_go_are_those_of_each() {
+    let loader = loader(Fake::new(21), LoaderConfig { prefetch: 3, ..config() });
+    let alone: Vec<Batch> = [(2, 4), (3, 0), (4, 0)]
+        .iter()
+        .flat_map(|&(epoch, first)| all(&loader, epoch, first))
+        .collect();
+    let count = alone.len() - 1;
+    let whole: Vec<Batch> =
+        loader.epochs(2, 4, count as u64).unwrap().collect::<Result<_>>().unwrap();
+    assert_eq!(whole.len(), count);
+    assert_eq!(bits(&whole), bits(&alone[..count]));
+    let part = loader.part_of_batches(1, 2);
+    let whole: Vec<Batch> = part.epochs(0, 5, 2).unwrap().collect::<Result<_>>().unwrap();
+    assert_eq!(bits(&whole[..1]), bits(&all(&part, 0, 5)));
+    assert_eq!(bits(&whole[1..]), bits(&all(&part, 1, 0)[..1]));
+    assert_eq!(loader.epochs(0, 0, 0).unwrap().count(), 0);
+    let none = LoaderConfig { drop_last: true, ..config() };
+    assert_eq!(
+        Loader::new(Arc::new(Fake::new(2)), none).unwrap().epochs(0, 0, 9).unwrap().count(),
+        0
+    );
+}
+
+#[test]
+fn the_next_epoch_is_read_while_one_is_used() {
+    let fake = Arc::new(Fake::new(8));
+    let loader = Loader::new(fake.clone(), LoaderConfig { prefetch: 2, ..config() }).unwrap();
+    let mut batches = loader.epochs(0, 0, 100).unwrap();
+    (0..2).for_each(|_| drop(batches.next().unwrap().unwrap()));
+    // All of the first epoch is taken, and nobody asks for the second.
+    let start = Instant::now();
+    while fake.read.load(Ordering::SeqCst) < 16 && start.elapsed() < Duration::from_secs(30) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(fake.read.load(Ordering::SeqCst) >= 16);
+}
+
+#[test]
 fn every_sample_stands_once_with_its_own_labels() {
     let loader = loader(Fake::new(11), LoaderConfig { augment: None, ..config() });
     let mut seen: Vec<usize> = Vec::new();

@@ -161,10 +161,8 @@ impl Trainer {
     fn run_steps(&mut self, observer: &mut dyn Observer) -> Result<TrainOutcome> {
         let is_missing = self.run.standing.evaluation_is_missing();
         let mut evaluation = is_missing.then(|| self.measure(observer)).transpose()?;
-        let mut stopped = false;
-        while !self.run.standing.is_at_end() && !stopped {
-            stopped = self.run_epoch(observer, &mut evaluation)?;
-        }
+        let stopped =
+            !self.run.standing.is_at_end() && self.run_batches(observer, &mut evaluation)?;
         if stopped {
             self.run.standing.save(&self.run.learner)?;
         } else if let Some(bytes) = memory::peak_resident_bytes() {
@@ -174,15 +172,16 @@ impl Trainer {
         Ok(TrainOutcome { finished: !stopped, step: self.step(), evaluation })
     }
 
-    /// Trains to the end of the epoch or of the run; whether the observer asks to stop.
-    fn run_epoch(
+    /// Trains to the end of the run; whether the observer asks to stop.
+    fn run_batches(
         &mut self,
         observer: &mut dyn Observer,
         evaluation: &mut Option<Evaluation>,
     ) -> Result<bool> {
         let (steps, (epoch, first)) = (self.run.recipe.train.steps, self.run.standing.position());
+        let left = steps.saturating_sub(self.step());
         let mut started = Instant::now();
-        for batch in self.run.data.train.epoch(epoch, first)? {
+        for batch in self.run.data.train.epochs(epoch, first, left)? {
             let report = self.step_on(&batch?, &mut started)?;
             observer.step(&report, steps);
             self.run.log.write(&report)?;
@@ -193,9 +192,6 @@ impl Trainer {
             if self.run.standing.evaluation_is_due() {
                 *evaluation = Some(self.measure(observer)?);
                 started = Instant::now();
-            }
-            if self.run.standing.is_at_end() {
-                break;
             }
         }
         Ok(false)

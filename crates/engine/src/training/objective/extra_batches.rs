@@ -7,8 +7,8 @@ use crate::Result;
 /// The training samples in an order of their own: one batch for every step.
 pub(super) struct ExtraBatches {
     loader: Loader,
-    epoch: Option<Epoch>,
-    /// The step whose batch the open epoch gives next.
+    batches: Option<Epoch>,
+    /// The step whose batch they give next.
     next: u64,
 }
 
@@ -16,7 +16,7 @@ impl ExtraBatches {
     /// The samples of `train` in the `index`-th extra order.
     pub(super) fn new(train: &Loader, index: u64) -> Self {
         let seed = train.config().seed ^ (index + 1).wrapping_mul(0xd1b5_4a32_d192_ed03);
-        Self { loader: train.reseeded(seed), epoch: None, next: 0 }
+        Self { loader: train.reseeded(seed), batches: None, next: 0 }
     }
 
     /// The batch of `step`.
@@ -24,13 +24,13 @@ impl ExtraBatches {
     /// # Errors
     /// A sample that cannot be read.
     pub(super) fn at(&mut self, step: u64) -> Result<Batch> {
-        let per_epoch = self.loader.num_batches() as u64;
-        if self.epoch.is_none() || step != self.next || step.is_multiple_of(per_epoch) {
+        if self.batches.is_none() || step != self.next {
+            let per_epoch = self.loader.num_batches() as u64;
             let (epoch, first) = (step / per_epoch, step % per_epoch);
-            self.epoch = Some(self.loader.epoch(epoch, first as usize)?);
+            self.batches = Some(self.loader.epochs(epoch, first as usize, u64::MAX)?);
         }
         self.next = step + 1;
-        let found = self.epoch.as_mut().and_then(Iterator::next);
-        Ok(found.expect("an epoch has all of its batches, or ends with an error")?)
+        let found = self.batches.as_mut().and_then(Iterator::next);
+        Ok(found.expect("epochs have all of their batches, or end with an error")?)
     }
 }
