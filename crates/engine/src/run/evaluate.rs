@@ -1,17 +1,20 @@
 //! How good is a model, task by task?
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use ndarray::{ArrayView3, ArrayView4, Axis};
+use ndarray::{Array4, ArrayView3, ArrayView4, Axis};
 use polyptych_data::{Batch, Loader};
 use polyptych_distributed::Ranks;
 use polyptych_metrics::{
-    Baseline, ClassScore, DeltaM, Details, ExactSum, Metric, MetricError, Score, Seen, delta_m,
+    Baseline, ClassScore, DeltaM, Details, Metric, MetricError, Score, Seen, delta_m,
 };
 use polyptych_tensor::{Device, Kind, Tensor, no_grad};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::run::observed::{Sums, note};
+use crate::run::overlap::{Handover, overlapped};
 use crate::run::peak::Peak;
 use crate::training::log::to_json;
 use crate::{Error, Inputs, Model, Result, Task, to_tensor};
@@ -87,7 +90,8 @@ impl Evaluation {
     }
 }
 
-/// Measures `model` over all of `loader`, in evaluation mode.
+/// Measures `model` over all of `loader`, in evaluation mode. Metrics see a batch while the model is
+/// at the next one.
 ///
 /// `progress` is called with the number of batches done.
 ///
@@ -106,7 +110,7 @@ pub fn evaluate(
 }
 
 /// Sees the number of batches done, a batch, and what every task says of it.
-pub type Watch<'a> = dyn FnMut(usize, &Batch, &[ndarray::Array4<f32>]) -> Result<()> + 'a;
+pub type Watch<'a> = dyn FnMut(usize, &Batch, &[Array4<f32>]) -> Result<()> + 'a;
 
 /// As [`evaluate`]; `watch` sees the number of batches done, the batch, and what every task says
 /// of it, `[batch, channels, height, width]` as [`Task::activate`] gives it.
@@ -121,18 +125,22 @@ pub fn evaluate_watched(
 ) -> Result<Evaluation> {
     let mut metrics = model.tasks.iter().map(Task::metric).collect::<Result<Vec<_>>>()?;
     let mut observed: Vec<Sums> = model.tasks.iter().map(|_| Sums::default()).collect();
-    for (done, batch) in loader.epoch(0, 0)?.enumerate() {
-        let batch = batch?;
-        let outputs = no_grad(|| predict_batch(model, &batch))?;
-        // Tasks hold tensors, which do not cross threads; their names do.
-        let names: Vec<&str> = model.tasks.iter().map(|task| task.spec.name.as_str()).collect();
-        let tasks = names.par_iter().zip(&mut metrics).zip(&outputs);
-        tasks.try_for_each(|((task, metric), output)| {
-            update(metric.as_mut(), task, output, &batch)
-        })?;
-        note(model, &batch, &mut observed)?;
-        watch(done + 1, &batch, &outputs)?;
-    }
+    // Tasks hold tensors, which do not cross threads; their names do.
+    let names: Vec<&str> = model.tasks.iter().map(|task| task.spec.name.as_str()).collect();
+    let predict = |handover: &Handover<Arc<Predicted>>| {
+        for (done, batch) in loader.epoch(0, 0)?.enumerate() {
+            let batch = batch?;
+            let outputs = no_grad(|| predict_batch(model, &batch))?;
+            let predicted = Arc::new(Predicted { batch, outputs });
+            if !handover.give(Arc::clone(&predicted)) {
+                break;
+            }
+            note(model, &predicted.batch, &mut observed)?;
+            watch(done + 1, &predicted.batch, &predicted.outputs)?;
+        }
+        Ok(())
+    };
+    overlapped(predict, |predicted| predicted.measure(&names, &mut metrics))?;
     of_all_ranks(&model.ranks, &mut metrics, &mut observed)?;
     let scores = |((task, metric), observed): ((&Task, &dyn Metric), Sums)| {
         let scores = match metric.compute() {
@@ -152,6 +160,22 @@ pub fn evaluate_watched(
         evaluation.delta_m = Some(delta_m(&evaluation.headlines(), baselines)?);
     }
     Ok(evaluation)
+}
+
+/// A batch, and what every task says of it.
+struct Predicted {
+    batch: Batch,
+    outputs: Vec<Array4<f32>>,
+}
+
+impl Predicted {
+    /// Shows it to the metric of every task, all of them at once.
+    fn measure(&self, tasks: &[&str], metrics: &mut [Box<dyn Metric>]) -> Result<()> {
+        let tasks = tasks.par_iter().zip(metrics).zip(&self.outputs);
+        tasks.try_for_each(|((task, metric), output)| {
+            update(metric.as_mut(), task, output, &self.batch)
+        })
+    }
 }
 
 /// What the metrics of one rank have seen, and what the method noted there.
@@ -191,87 +215,23 @@ fn named(task: &Task, metric: &dyn Metric) -> Vec<NamedClass> {
 }
 
 /// What a reader expects of each task, `[batch, channels, height, width]` on the CPU.
-pub(crate) fn predict_batch(model: &Model, batch: &Batch) -> Result<Vec<ndarray::Array4<f32>>> {
+pub(crate) fn predict_batch(model: &Model, batch: &Batch) -> Result<Vec<Array4<f32>>> {
     let images = to_tensor(&batch.images, model.store.device());
     let texts = model.texts(batch)?;
     let raw = model.forward(Inputs { images: &images, texts: texts.as_ref() }, false)?;
     model.activate(&raw).iter().map(to_array).collect()
 }
 
-/// Sums over images of what the method noted.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Sums {
-    images: usize,
-    by_name: BTreeMap<String, Vec<ExactSum>>,
-}
-
-impl Sums {
-    fn add(&mut self, name: &str, values: &[f64]) {
-        let sums = self.by_name.entry(name.to_owned()).or_default();
-        sums.resize_with(values.len(), ExactSum::default);
-        sums.iter_mut().zip(values).for_each(|(sum, value)| sum.add(*value));
-    }
-
-    fn merge(&mut self, other: &Self) {
-        self.images += other.images;
-        for (name, more) in &other.by_name {
-            let sums = self.by_name.entry(name.clone()).or_default();
-            sums.resize_with(more.len(), ExactSum::default);
-            sums.iter_mut().zip(more).for_each(|(sum, more)| sum.merge(more));
-        }
-    }
-
-    fn means(self) -> BTreeMap<String, Vec<f64>> {
-        let images = self.images as f64;
-        let mean = |sums: Vec<ExactSum>| sums.iter().map(|sum| sum.value() / images).collect();
-        self.by_name.into_iter().map(|(name, sums)| (name, mean(sums))).collect()
-    }
-}
-
-/// Adds what the method noted of every image to the tasks that the image is labelled for.
-fn note(model: &Model, batch: &Batch, sums: &mut [Sums]) -> Result<()> {
-    let labelled =
-        |task: &Task, index: usize| batch.samples[index].labels.contains_key(&task.spec.name);
-    let images = |task: &Task| (0..batch.samples.len()).filter(|&i| labelled(task, i)).collect();
-    let rows: Vec<Vec<usize>> = model.tasks.iter().map(images).collect();
-    for (name, values) in model.observed() {
-        for (index, (sums, rows)) in sums.iter_mut().zip(&rows).enumerate() {
-            let own = match values.dim() {
-                3 => values.get(index as i64),
-                _ => values.shallow_clone(),
-            };
-            let images = by_image(&own, batch.samples.len())?;
-            rows.iter().for_each(|&row| sums.add(&name, &images[row]));
-        }
-    }
-    sums.iter_mut().zip(rows).for_each(|(sums, rows)| sums.images += rows.len());
-    Ok(())
-}
-
-/// Means over the parts of each of `count` images, whose rows follow each other: `[rows, values]`.
-fn by_image(values: &Tensor, count: usize) -> Result<Vec<Vec<f64>>> {
-    let width = values.size()[1];
-    let parts = values.to_kind(Kind::Double).f_reshape([count as i64, -1, width])?;
-    let means = parts.mean_dim([1i64].as_slice(), false, None::<Kind>).contiguous();
-    let flat = Vec::<f64>::try_from(&means.view([-1]))?;
-    Ok(flat.chunks(width.max(1) as usize).map(<[f64]>::to_vec).collect())
-}
-
 /// The tensor `[a, b, c, d]` as an array.
-pub(crate) fn to_array(tensor: &Tensor) -> Result<ndarray::Array4<f32>> {
+pub(crate) fn to_array(tensor: &Tensor) -> Result<Array4<f32>> {
     let flat = tensor.to_device(Device::Cpu).to_kind(Kind::Float).contiguous().view([-1]);
     let [a, b, c, d] = tensor.size4()?.into();
     let shape = [a, b, c, d].map(|extent: i64| extent as usize);
     let values = Vec::<f32>::try_from(&flat)?;
-    Ok(ndarray::Array4::from_shape_vec(shape, values).expect("as many values as the shape says"))
+    Ok(Array4::from_shape_vec(shape, values).expect("as many values as the shape says"))
 }
 
-fn update(
-    metric: &mut dyn Metric,
-    task: &str,
-    output: &ndarray::Array4<f32>,
-    batch: &Batch,
-) -> Result<()> {
+fn update(metric: &mut dyn Metric, task: &str, output: &Array4<f32>, batch: &Batch) -> Result<()> {
     let output: ArrayView4<f32> = output.view();
     for (index, sample) in batch.samples.iter().enumerate() {
         if let Some(label) = sample.labels.get(task) {
