@@ -66,7 +66,6 @@ impl SequentialHeads {
 
 impl End {
     fn new(activations: Activations) -> Self {
-        let leaf = |t: Tensor| t.detach().set_requires_grad(true);
         let (output, pieces) = match activations {
             Activations::Both { per_task: streams, .. } | Activations::PerTask(streams) => {
                 let tasks = streams.size()[0];
@@ -75,6 +74,9 @@ impl End {
             }
             Activations::Shared(shared) => (shared.shallow_clone(), vec![shared]),
         };
+        // Below the first site that trains nobody reads a gradient: heads need not compute it.
+        let learns = output.requires_grad();
+        let leaf = |t: Tensor| t.detach().set_requires_grad(learns);
         let leaves = pieces.into_iter().map(leaf).collect();
         Self { output, leaves }
     }
@@ -86,7 +88,7 @@ impl End {
     /// What arrived at the leaves.
     fn gradient(&self) -> Option<Tensor> {
         let arrived = |leaf: &Tensor| leaf.grad().defined();
-        if !self.output.requires_grad() || !self.leaves.iter().any(arrived) {
+        if !self.leaves.iter().any(arrived) {
             return None;
         }
         let of = |leaf: &Tensor| if arrived(leaf) { leaf.grad() } else { leaf.zeros_like() };
@@ -177,7 +179,41 @@ mod tests {
     #[test]
     fn a_trunk_that_does_not_learn_is_left_alone() {
         let heads = SequentialHeads::new(features(&ramp(&[2, 4]).detach()));
-        loss(&heads.input(1), 1).backward();
+        let input = heads.input(1);
+        assert!(input.levels.iter().chain(&input.hidden).all(|level| !level.requires_grad()));
+        let own = ramp(&[]);
+        (loss(&input, 1) * &own).backward();
+        assert!(own.grad().equal(&loss(&input, 1)));
         heads.backward().unwrap();
+    }
+
+    #[test]
+    fn levels_below_the_first_site_that_trains_get_no_gradient() {
+        let (weight, own) = (ramp(&[2, 4]), ramp(&[]));
+        let levels = || Features {
+            levels: vec![
+                Activations::Shared(weight.detach().square()),
+                Activations::Shared(weight.square()),
+            ],
+            hidden: None,
+            ..features(&weight)
+        };
+        let whole = levels();
+        let read = whole.levels.iter().map(|level| level.task(0).detach().set_requires_grad(true));
+        let plain = HeadInput { levels: read.collect(), ..HeadInput::default() };
+        (loss(&plain, 0) * &own).backward();
+        let arrived = plain.levels[1].grad();
+        backward(&[whole.levels[1].shared().unwrap()], &[&arrived]).unwrap();
+        let expected = [weight.grad().copy(), own.grad().copy()];
+        [&weight, &own].iter().for_each(|leaf| leaf.shallow_clone().zero_grad());
+        let heads = SequentialHeads::new(levels());
+        let input = heads.input(0);
+        assert_eq!(
+            input.levels.iter().map(Tensor::requires_grad).collect::<Vec<_>>(),
+            [false, true]
+        );
+        (loss(&input, 0) * &own).backward();
+        heads.backward().unwrap();
+        assert_eq!([weight.grad(), own.grad()], expected);
     }
 }
