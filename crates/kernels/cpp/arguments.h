@@ -152,6 +152,8 @@ struct Heads {
   Head head;
   int64_t entries, heads, period;
   bool has_bias;
+  // Whether numbers of bfloat16 are multiplied in pairs.
+  bool pairs;
 
   // Entries of a batch that sum the gradient of their bias in one place.
   static constexpr int64_t TURNS = 8;
@@ -195,6 +197,8 @@ struct TiledProduct {
   const Mask *mask;
   Number *to;
   int64_t count, block;
+  // Whether numbers of bfloat16 are multiplied in pairs.
+  bool pairs;
 };
 
 // How a row of numbers became bytes: x = scale (byte - zero_point).
@@ -204,7 +208,7 @@ struct Int8Row {
 };
 
 // x W^T of `count` rows in blocks of `block`, multiplied as bytes. `depth` is `in` up to whole cells
-// of four; columns of W, cells side by side, come in panels; sums, scales and bias have one number
+// of four, or to what a tile of AMX reads; columns of W, cells side by side, come in panels; sums, scales and bias have one number
 // for each column, up to the widest vector.
 template <class Number>
 struct Int8Product {

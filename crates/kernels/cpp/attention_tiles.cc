@@ -11,7 +11,7 @@ Heads heads_in(const Tensor &qkv, const Tensor &bias, int64_t heads) {
   auto dim = qkv.size(2) / 3, entries = qkv.size(0);
   Head head{qkv.size(1), dim / heads, 3 * dim, dim, dim};
   auto period = bias.defined() ? bias.size(0) : entries;
-  return {head, entries, heads, period, bias.defined()};
+  return {head, entries, heads, period, bias.defined(), pairs_rule(level())};
 }
 
 Top *tops_of(const Tensor &kept) { return reinterpret_cast<Top *>(kept.data_ptr()); }

@@ -114,14 +114,25 @@ Product product_rule_without_tiles(Level level, bool bf16) {
   return ON_X86 && bf16 && level < Level::avx512 ? Product::onednn_in_floats : Product::onednn;
 }
 
-// The instruction (VNNI) is in all processors with AVX-512 but the first.
-bool int8_rule(Level level) {
+// Intel's vectors take two cycles for whole pairs, in which they do twice as much with floats.
+bool pairs_rule(Level level) {
 #ifdef POLYPTYCH_X86_LEVELS
-  return level >= Level::avx512 && __builtin_cpu_supports("avx512vnni");
+  return level >= Level::avx512_bf16 && !__builtin_cpu_is("intel");
 #else
   static_cast<void>(level);
   return false;
 #endif
+}
+
+// Vectors that multiply bytes (VNNI) are in all processors with AVX-512 but the first, and tiles of
+// AMX do eight times as much at once.
+Bytes int8_rule(Level level) {
+#ifdef POLYPTYCH_X86_LEVELS
+  if (level == Level::amx && __builtin_cpu_supports("amx-int8")) return Bytes::amx;
+  if (level >= Level::avx512 && __builtin_cpu_supports("avx512vnni")) return Bytes::vectors;
+#endif
+  static_cast<void>(level);
+  return Bytes::floats;
 }
 
 // Up to so many tokens the matrices of a head stay near. In bfloat16 tiles of narrow vectors
@@ -171,6 +182,10 @@ bool attention_in_tiles(std::uint8_t level, bool bf16, std::int64_t tokens, std:
   return attention_rule(static_cast<Level>(level), shape) == Attending::tiles;
 }
 
-bool int8_in_tiles(std::uint8_t level) { return int8_rule(static_cast<Level>(level)); }
+bool tiles_of_pairs(std::uint8_t level) { return pairs_rule(static_cast<Level>(level)); }
+
+std::uint8_t bytes_by(std::uint8_t level) {
+  return static_cast<std::uint8_t>(int8_rule(static_cast<Level>(level)));
+}
 
 }  // namespace polyptych

@@ -22,8 +22,9 @@ constexpr std::int64_t lanes_of(Level level) {
   return level >= Level::avx512 ? 16 : level == Level::avx2 ? 8 : 4;
 }
 
-// Whether products of bytes go in tiles; else bytes are multiplied as floats.
-bool int8_rule(Level level);
+// Who multiplies bytes: as floats, four at a time in vectors (VNNI), or in tiles of AMX.
+enum class Bytes : std::uint8_t { floats, vectors, amx };
+Bytes int8_rule(Level level);
 
 // Shape of a product x W^T, or x W^T + low up^T: x [.., depth], W [width, depth], low [.., rank].
 struct ProductShape {
@@ -37,6 +38,9 @@ enum class Product : std::uint8_t { tiles, onednn, onednn_in_floats };
 Product product_rule(Level level, const ProductShape &shape);
 // The same of a product that tiles cannot read.
 Product product_rule_without_tiles(Level level, bool bf16);
+
+// Whether tiles multiply bfloat16 in pairs, and not as floats.
+bool pairs_rule(Level level);
 
 // Shape of attention among `tokens` in heads of `width` numbers.
 struct AttentionShape {

@@ -25,13 +25,21 @@ struct Int8Linear {
 
 bool is_packed(const Tensor &matrix) { return matrix.dim() == 1; }
 
+bool in_amx() { return int8_rule(level()) == Bytes::amx; }
+
+// Depth as products read it, in whole cells, or whole rows of a tile of AMX.
+int64_t depth_of(int64_t in) {
+  constexpr int64_t AMX_STEP = 64;
+  return up_to(in, in_amx() ? AMX_STEP : QUAD);
+}
+
 #ifdef POLYPTYCH_X86_LEVELS
 
 constexpr int64_t PANEL = avx512::TILE_COLUMNS;
 
 // Panels of columns of W, and the sum of each column behind them.
 Tensor pack(const Tensor &weight) {
-  int64_t out = weight.size(0), in = weight.size(1), depth = up_to(in, QUAD);
+  int64_t out = weight.size(0), in = weight.size(1), depth = depth_of(in);
   auto padded = at::constant_pad_nd(weight, {0, depth - in, 0, whole(out) - out});
   std::vector<Tensor> parts;
   for (auto &panel : padded.split(PANEL))
@@ -42,7 +50,7 @@ Tensor pack(const Tensor &weight) {
 
 // W of its panels.
 Tensor unpack(const Tensor &packed, int64_t out, int64_t in) {
-  int64_t depth = up_to(in, QUAD);
+  int64_t depth = depth_of(in);
   std::vector<Tensor> panels;
   for (auto &panel : packed.narrow(0, 0, whole(out) * depth).split(PANEL * depth))
     panels.push_back(panel.view({depth / QUAD, -1, QUAD}).transpose(0, 1).reshape({-1, depth}));
@@ -101,7 +109,7 @@ Tensor in_trace(const Tensor &x, const Int8Linear &of) {
 }
 
 bool packs(const Tensor &weight) {
-  return weight.is_cpu() && int8_rule(level()) && weight.numel() > 0 &&
+  return weight.is_cpu() && int8_rule(level()) != Bytes::floats && weight.numel() > 0 &&
          weight.size(1) <= DEEPEST_INT8;
 }
 
@@ -117,17 +125,18 @@ Tensor padded_floats(const Tensor &x, int64_t count) {
 int64_t int8_block(int64_t count, int64_t depth, int64_t panels) {
   constexpr int64_t NEAR = 1 << 20;
   int64_t threads = at::get_num_threads(), shared = count / ((threads + panels - 1) / panels);
-  return up_to(std::max<int64_t>(1, std::min(NEAR / depth, shared)), avx512::SUMS);
+  auto tile = in_amx() ? 2 * avx512::AMX_ROWS : static_cast<int64_t>(avx512::SUMS);
+  return up_to(std::max<int64_t>(1, std::min(NEAR / depth, shared)), tile);
 }
 
 template <class Number>
 Tensor in_tiles(const Tensor &x, const Int8Linear &of) {
   int64_t out = of.out, in = of.in, count = x.numel() / in;
-  int64_t depth = up_to(in, QUAD), panels = (out + PANEL - 1) / PANEL;
+  int64_t depth = depth_of(in), panels = (out + PANEL - 1) / PANEL;
   auto shape = x.sizes().vec();
   shape.back() = out;
   auto to = at::empty(shape, x.options());
-  auto room = at::empty({count, depth}, at::dtype(at::kByte));
+  auto room = at::empty({up_to(count, avx512::AMX_ROWS), depth}, at::dtype(at::kByte));
   auto scales = at::empty({count}, at::dtype(at::kFloat));
   auto zero_points = at::empty({count}, at::dtype(at::kInt));
   auto weight_scales = padded_floats(of.weight_scale, out), bias = padded_floats(of.bias, out);
@@ -154,7 +163,8 @@ Tensor in_tiles(const Tensor &x, const Int8Linear &of) {
   });
   int64_t blocks = (count + all.block - 1) / all.block;
   at::parallel_for(0, blocks * panels, 1, [&](int64_t begin, int64_t end) {
-    avx512::int8_parts<Number>(all, begin, end);
+    in_amx() ? avx512::amx_parts<Number>(all, begin, end)
+             : avx512::int8_parts<Number>(all, begin, end);
   });
   return to;
 }
@@ -175,7 +185,7 @@ Tensor int8_of(const Tensor &x, const Int8Linear &of) {
 // Refuses what is neither int8 [out, in] nor packed of that.
 void check_matrix(const char *op, const Tensor &matrix, int64_t out, int64_t in) {
   bool fits = matrix.dim() == 2 && matrix.size(0) == out && matrix.size(1) == in;
-  int64_t depth = up_to(in, QUAD) + static_cast<int64_t>(sizeof(int32_t));
+  int64_t depth = depth_of(in) + static_cast<int64_t>(sizeof(int32_t));
   bool packed = is_packed(matrix) && matrix.numel() == whole(out) * depth;
   TORCH_CHECK(matrix.scalar_type() == at::kChar && (fits || packed), op, ": expected int8 [", out, ", ",
               in, "], plain or packed, found ", matrix.toString(), " ", matrix.sizes());

@@ -28,7 +28,8 @@ std::uint8_t product_by(std::uint8_t level, bool bf16, std::int64_t depth, std::
 std::uint8_t low_rank_plan(std::int64_t rows, std::int64_t in, std::int64_t out, std::int64_t rank,
                            bool forms, bool input_learns, bool weight_learns);
 bool attention_in_tiles(std::uint8_t level, bool bf16, std::int64_t tokens, std::int64_t width);
-bool int8_in_tiles(std::uint8_t level);
+bool tiles_of_pairs(std::uint8_t level);
+std::uint8_t bytes_by(std::uint8_t level);
 
 std::unique_ptr<Tensors> no_tensors();
 void push(Tensors &tensors, const at::Tensor &tensor);

@@ -22,7 +22,7 @@ int64_t rows_of_block(int64_t count, int64_t bytes, int64_t panels) {
 // Rows as a product reads them.
 template <class Number>
 Tensor read_rows(const Tensor &x) {
-  bool widens = sizeof(Number) == 2 && POLYPTYCH_BEST(WIDENS);
+  bool widens = sizeof(Number) == 2 && !pairs_rule(level());
   return x.defined() && widens ? x.to(at::kFloat) : x;
 }
 
@@ -56,7 +56,8 @@ Tensor product_of(const Tensor &x, const Tensor &weight, const Epilogue &epilogu
                            epilogue.mask,
                            numbers_of<Number>(to),
                            count,
-                           block};
+                           block,
+                           pairs_rule(level())};
   at::parallel_for(0, (count + block - 1) / block * panels, 1, [&](int64_t begin, int64_t end) {
     POLYPTYCH_BEST(product_parts<Number>(all, begin, end));
   });

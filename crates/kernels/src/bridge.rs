@@ -46,7 +46,8 @@ pub(crate) mod ffi {
             weight_learns: bool,
         ) -> u8;
         fn attention_in_tiles(level: u8, bf16: bool, tokens: i64, width: i64) -> bool;
-        fn int8_in_tiles(level: u8) -> bool;
+        fn tiles_of_pairs(level: u8) -> bool;
+        fn bytes_by(level: u8) -> u8;
 
         fn no_tensors() -> UniquePtr<CxxVector<Tensor>>;
         fn push(tensors: Pin<&mut CxxVector<Tensor>>, tensor: &Tensor);

@@ -20,7 +20,7 @@ pub enum Instructions {
     Avx512,
     /// Those, and products of pairs of bfloat16.
     Avx512Bf16,
-    /// Those, and tiles of bfloat16, which oneDNN uses.
+    /// Those, and tiles of bfloat16, which oneDNN uses, and of bytes.
     Amx,
 }
 
@@ -63,9 +63,19 @@ impl Instructions {
         ffi::attention_in_tiles(self as u8, bf16, tokens, width)
     }
 
-    /// Whether bytes are multiplied as such, four at a time (VNNI), instead of as floats.
-    pub fn multiplies_bytes(self) -> bool {
-        ffi::int8_in_tiles(self as u8)
+    /// Whether tiles multiply bfloat16 in pairs, instead of as floats of the same numbers: not on
+    /// Intel's processors, where floats are faster.
+    pub fn multiplies_pairs(self) -> bool {
+        ffi::tiles_of_pairs(self as u8)
+    }
+
+    /// Who multiplies bytes.
+    pub fn bytes(self) -> Bytes {
+        match ffi::bytes_by(self as u8) {
+            0 => Bytes::Floats,
+            1 => Bytes::Vectors,
+            _ => Bytes::Amx,
+        }
     }
 
     /// What each of the kernels' choices comes to, a line each.
@@ -75,15 +85,16 @@ impl Instructions {
             true => "tiles up to 256 tokens",
             false => "products of all heads",
         };
-        let int8 = match self.multiplies_bytes() {
-            true => "tiles of our own (VNNI)",
+        let pairs = match self.multiplies_pairs() {
+            true => "pairs of numbers",
             false => "floats of the same numbers",
         };
         vec![
             ("loops", self.loops().into()),
             ("products in float32", product(false).to_string()),
             ("products in bfloat16", product(true).to_string()),
-            ("products in int8", int8.into()),
+            ("tiles of bfloat16", pairs.into()),
+            ("products in int8", self.bytes().to_string()),
             ("attention in float32", attention(false).into()),
             ("attention in bfloat16", attention(true).into()),
         ]
@@ -142,6 +153,27 @@ impl fmt::Display for Product {
             Self::Tiles => "tiles of our own",
             Self::OneDnn => "oneDNN",
             Self::OneDnnInFloats => "oneDNN in float32",
+        })
+    }
+}
+
+/// Who multiplies bytes; the sums are integers, and the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bytes {
+    /// As floats of the same numbers.
+    Floats,
+    /// Tiles of this crate in vectors, four bytes at a time (VNNI).
+    Vectors,
+    /// Tiles of this crate in those of AMX.
+    Amx,
+}
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Floats => "floats of the same numbers",
+            Self::Vectors => "tiles of our own (VNNI)",
+            Self::Amx => "tiles of our own (AMX)",
         })
     }
 }
@@ -210,9 +242,19 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_multiplied_by_vectors_of_512_bits_alone() {
-        use Instructions::{Avx2, None};
-        assert!(![None, Avx2].iter().any(|on| on.multiplies_bytes()));
+    fn pairs_are_multiplied_by_vectors_that_have_the_instruction_alone() {
+        use Instructions::{Avx2, Avx512, None};
+        assert!(![None, Avx2, Avx512].iter().any(|on| on.multiplies_pairs()));
+    }
+
+    #[test]
+    fn bytes_are_multiplied_by_vectors_of_512_bits_and_by_amx_alone() {
+        use Instructions::{Amx, Avx2, Avx512, Avx512Bf16, None};
+        assert!([None, Avx2].iter().all(|on| on.bytes() == Bytes::Floats));
+        assert!([Avx512, Avx512Bf16].iter().all(|on| on.bytes() != Bytes::Amx));
+        if Instructions::best() == Amx {
+            assert_ne!(Amx.bytes(), Bytes::Floats);
+        }
     }
 
     #[test]

@@ -29,7 +29,7 @@ mod transfers;
 
 pub use attention::{attention, cut_windows, join_windows};
 pub use counting_device::{open_counting_device, take_transfers};
-pub use cpu::{Instructions, Product, ProductShape, VARIABLE as CPU_VARIABLE};
+pub use cpu::{Bytes, Instructions, Product, ProductShape, VARIABLE as CPU_VARIABLE};
 pub use error::{Error, Result};
 pub use gradient_buckets::{GradientBuckets, GradientGroup};
 pub use gradients::{

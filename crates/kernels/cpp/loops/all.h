@@ -18,3 +18,4 @@
 #include "polyptych-kernels/cpp/loops/attention_tiles.h"
 #include "polyptych-kernels/cpp/loops/tiled_product.h"
 #include "polyptych-kernels/cpp/loops/int8_product.h"
+#include "polyptych-kernels/cpp/loops/int8_amx.h"

@@ -166,6 +166,18 @@ POLYPTYCH_INLINE void lower(float *scores, const float *slopes, const float *bia
     }
 }
 
+// e^(score - top) of what is behind the tokens is no whole 0 but a number of the least size, which
+// some processors multiply a hundred times more slowly. Nothing but its own sums reads it.
+template <class Cell>
+POLYPTYCH_INLINE void clear_behind(const Head &head, typename Cell::Kept *probabilities,
+                                   typename Cell::Kept *gradient) {
+  for (int64_t r = 0; r < TILE; r++) {
+    auto begin = r * keys_of(head) + head.tokens, end = r * keys_of(head) + rows_of(head);
+    for (auto matrix : {probabilities, gradient})
+      std::fill(matrix + begin, matrix + end, typename Cell::Kept{});
+  }
+}
+
 // left^T right over tokens, for every key.
 template <class Cell>
 POLYPTYCH_INLINE void gathered(typename Cell::Kept *left, const uint32_t *right, const Head &head,
@@ -207,6 +219,7 @@ POLYPTYCH_INLINE void attend_back(const typename Cell::Number *qkv, const typena
     lower<Cell>(room.scores.data(), room.slopes.data(), room.bias.data() + first * bias_line,
                 bias_line, head.scale(), keys, tops, room.probabilities.data() + at,
                 room.gradient.data() + at, room.bias_gradient.data() + at);
+    clear_behind<Cell>(head, room.probabilities.data() + at, room.gradient.data() + at);
     auto left = reinterpret_cast<const uint32_t *>(room.gradient.data() + at);
     mixed_of<Cell>({left, cells_of<Cell>(keys), 1}, room.k_stacked.data(), head, first, factors,
                    gradient, head.line);
@@ -240,35 +253,51 @@ POLYPTYCH_INLINE void give_bias(std::vector<float> &from, const Heads &batch, fl
 }
 
 // One task for each turn, entry of the period and head, in that order.
-template <class T>
-void forward_tasks(const Heads &batch, const T *qkv, const T *bias, T *out, Top *kept,
-                   int64_t begin, int64_t end) {
-  Room<CellOf<T>> room(batch.head, false);
+template <class Cell, class T>
+void forward_in(const Heads &batch, const T *qkv, const T *bias, T *out, Top *kept, int64_t begin,
+                int64_t end) {
+  Room<Cell> room(batch.head, false);
   for (int64_t task = begin; task < end; task++) {
     auto [h, from, first, last] = batch.task(task);
     take_bias(bias + from, batch, room.bias.data());
     for (int64_t n = first; n < last; n += batch.period)
-      attend<CellOf<T>>(qkv + batch.at(n, h, batch.head.line), batch.head, room, bias_line(batch),
-                        out + batch.at(n, h, batch.head.out_line),
-                        kept + (n * batch.heads + h) * batch.head.tokens);
+      attend<Cell>(qkv + batch.at(n, h, batch.head.line), batch.head, room, bias_line(batch),
+                   out + batch.at(n, h, batch.head.out_line),
+                   kept + (n * batch.heads + h) * batch.head.tokens);
+  }
+}
+
+template <class T>
+void forward_tasks(const Heads &batch, const T *qkv, const T *bias, T *out, Top *kept,
+                   int64_t begin, int64_t end) {
+  in_cells<T>(batch.pairs, [&](auto cell) {
+    forward_in<decltype(cell)>(batch, qkv, bias, out, kept, begin, end);
+  });
+}
+
+template <class Cell, class T>
+void backward_in(const Heads &batch, const T *qkv, const T *bias, const Top *kept, const T *g,
+                 T *gradient, float *bias_gradient, int64_t begin, int64_t end) {
+  Room<Cell> room(batch.head, true);
+  for (int64_t task = begin; task < end; task++) {
+    auto [h, from, first, last] = batch.task(task);
+    take_bias(bias + from, batch, room.bias.data());
+    for (int64_t n = first; n < last; n += batch.period)
+      attend_back<Cell>(qkv + batch.at(n, h, batch.head.line),
+                        g + batch.at(n, h, batch.head.out_line), batch.head, room,
+                        bias_line(batch), kept + (n * batch.heads + h) * batch.head.tokens,
+                        gradient + batch.at(n, h, batch.head.line));
+    if (bias_gradient != nullptr)
+      give_bias(room.bias_gradient, batch, bias_gradient + task * batch.head.square());
   }
 }
 
 template <class T>
 void backward_tasks(const Heads &batch, const T *qkv, const T *bias, const Top *kept, const T *g,
                     T *gradient, float *bias_gradient, int64_t begin, int64_t end) {
-  Room<CellOf<T>> room(batch.head, true);
-  for (int64_t task = begin; task < end; task++) {
-    auto [h, from, first, last] = batch.task(task);
-    take_bias(bias + from, batch, room.bias.data());
-    for (int64_t n = first; n < last; n += batch.period)
-      attend_back<CellOf<T>>(qkv + batch.at(n, h, batch.head.line),
-                             g + batch.at(n, h, batch.head.out_line), batch.head, room,
-                             bias_line(batch), kept + (n * batch.heads + h) * batch.head.tokens,
-                             gradient + batch.at(n, h, batch.head.line));
-    if (bias_gradient != nullptr)
-      give_bias(room.bias_gradient, batch, bias_gradient + task * batch.head.square());
-  }
+  in_cells<T>(batch.pairs, [&](auto cell) {
+    backward_in<decltype(cell)>(batch, qkv, bias, kept, g, gradient, bias_gradient, begin, end);
+  });
 }
 
 }  // namespace

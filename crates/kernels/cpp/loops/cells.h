@@ -46,9 +46,8 @@ struct Pair {
     std::memcpy(to, &numbers, sizeof numbers);
   }
 };
-using Half = Pair;
-#else
-// bfloat16 where vectors multiply float32 alone: numbers are widened on their way.
+#endif
+// bfloat16 where vectors multiply float32 alone, or faster: numbers are widened on their way.
 struct Widened {
   using Number = uint16_t;
   using Kept = float;
@@ -59,14 +58,16 @@ struct Widened {
   static POLYPTYCH_INLINE void store(Vec x, float *to) { store_vec(x, to); }
   static POLYPTYCH_INLINE void store(Vec x, uint16_t *to) { store_vec(x, to); }
 };
-using Half = Widened;
+
+// f of the cells in which numbers of type T are multiplied, in pairs where these vectors can.
+template <class T, class F>
+POLYPTYCH_INLINE void in_cells(bool pairs, F f) {
+  if constexpr (std::is_same_v<T, float>) return f(Single{});
+#if POLYPTYCH_LANES == 16
+  else if (pairs) return f(Pair{});
 #endif
-
-template <class T>
-using CellOf = std::conditional_t<std::is_same_v<T, float>, Single, Half>;
-
-// Whether rows of bfloat16 are read as floats.
-constexpr bool WIDENS = std::is_same_v<Half::Kept, float>;
+  else return f(Widened{});
+}
 
 // Where cell (r, k) of the left side of a product lies: at `cells` and r row + k step cells behind.
 struct Left {

@@ -75,7 +75,7 @@ void pack_columns(const typename Cell::Number *w, int64_t depth, int64_t count, 
     std::memset(out + c * line, 0, 4 * line);
     for (int64_t n = 0; n < count; n++) {
       auto from = w + n * depth + c * Cell::COUNT;
-      if constexpr (WIDENS && sizeof(*from) == 2) {
+      if constexpr (Cell::COUNT == 1 && sizeof(*from) == 2) {
         auto number = wide(*from);
         std::memcpy(out + c * line + n, &number, 4);
       } else {
@@ -216,9 +216,8 @@ void pack(const Matrix<Number> &w, const Panel<Number> &of, uint32_t *out) {
 
 // Parts [begin, end) of a product: panels of columns within blocks of rows. A panel is packed again
 // for each block, and stays in the second cache.
-template <class Number>
-void product_parts(const TiledProduct<Number> &all, int64_t begin, int64_t end) {
-  using Cell = CellOf<Number>;
+template <class Cell, class Number>
+void product_parts_in(const TiledProduct<Number> &all, int64_t begin, int64_t end) {
   using Kept = typename Cell::Kept;
   auto &w = all.weight;
   int64_t panels = (w.out + TILE_COLUMNS - 1) / TILE_COLUMNS;
@@ -240,6 +239,13 @@ void product_parts(const TiledProduct<Number> &all, int64_t begin, int64_t end) 
     Prefetch<Number> prefetch(w, next, std::max<int64_t>(1, (stop - row) * of.vectors() / SUMS));
     panel_rows<Cell>(x, low, panel.data(), row, stop, of, prefetch);
   }
+}
+
+template <class Number>
+void product_parts(const TiledProduct<Number> &all, int64_t begin, int64_t end) {
+  in_cells<Number>(all.pairs, [&](auto cell) {
+    product_parts_in<decltype(cell)>(all, begin, end);
+  });
 }
 
 #undef POLYPTYCH_TILE_LOOP
