@@ -59,7 +59,7 @@ impl Rounds {
 
 impl Quartiles {
     /// The quartiles of at least one sample.
-    fn of(mut samples: Vec<f64>) -> Self {
+    pub fn of(mut samples: Vec<f64>) -> Self {
         samples.sort_by(f64::total_cmp);
         let at = |share: f64| samples[((samples.len() - 1) as f64 * share).round() as usize];
         Self { low: at(0.25), median: at(0.5), high: at(0.75) }
