@@ -128,10 +128,8 @@ fn whole(folder: &Path) -> (usize, u64) {
     let list = |path: &Path| std::fs::read_dir(path).expect("it can be listed");
     let folders = list(folder).map(|entry| entry.expect("it can be listed").path());
     let folders: Vec<PathBuf> = folders.filter(|path| path.is_dir()).collect();
-    let size = |path: &PathBuf| {
-        list(path)
-            .map(|file| file.and_then(|file| file.metadata()).map_or(0, |of| of.len()))
-            .sum::<u64>()
+    let size = |path: &PathBuf| -> u64 {
+        list(path).map(|file| file.and_then(|file| file.metadata()).map_or(0, |of| of.len())).sum()
     };
     (folders.len(), folders.iter().map(size).sum::<u64>())
 }
