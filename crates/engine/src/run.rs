@@ -32,6 +32,7 @@ mod overlap;
 pub(crate) mod peak;
 pub(crate) mod predict;
 pub(crate) mod quantized;
+pub(crate) mod upload;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -22,6 +22,7 @@ mod pruned;
 pub(crate) mod rank;
 mod ranked;
 mod record;
+mod rows;
 mod singles;
 mod spread;
 mod stage_table;

@@ -1,8 +1,9 @@
 //! What the directory of a Parquet file claims, compared with its length.
 //!
-//! The directory is a structure in Thrift's compact protocol. Lists of what takes no room, such as
-//! truths that nobody reads, would keep a reader busy for as many steps as they claim; here every
-//! element takes one byte or more, as the protocol has it.
+//! The directory is a structure in Thrift's compact protocol. Every element of a list takes one byte
+//! or more there, so that no list is longer than what is left. Readers pass over truths in a list
+//! without a byte, though: they would be busy for as many steps as such lists claim, and read the
+//! truths as what follows them. No list of a directory has truths, so that those are refused.
 
 /// Structures within one another.
 const DEEPEST: usize = 32;
@@ -104,7 +105,7 @@ impl<'a> Walk<'a> {
 
     fn value(&mut self, kind: u8, deeper: usize) -> Result<(), String> {
         match kind {
-            1..=3 => self.take(1),
+            3 => self.take(1),
             4..=6 => self.number().map(drop),
             7 => self.take(8),
             8 => {
@@ -125,6 +126,7 @@ impl<'a> Walk<'a> {
             few => u64::from(few),
         };
         self.fits(count)?;
+        no_truths(header & 15)?;
         let deeper = deeper.checked_sub(1).ok_or("lists are too deep")?;
         (0..count).try_for_each(|_| self.value(header & 15, deeper))
     }
@@ -136,6 +138,8 @@ impl<'a> Walk<'a> {
         }
         self.fits(count)?;
         let kinds = self.byte()?;
+        no_truths(kinds >> 4)?;
+        no_truths(kinds & 15)?;
         let deeper = deeper.checked_sub(1).ok_or("maps are too deep")?;
         (0..count).try_for_each(|_| {
             self.value(kinds >> 4, deeper)?;
@@ -177,6 +181,13 @@ impl<'a> Walk<'a> {
     }
 }
 
+fn no_truths(kind: u8) -> Result<(), String> {
+    match kind {
+        1 | 2 => Err("expected no list of truths, found one".into()),
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,6 +204,10 @@ mod tests {
         let truths = [0x19, 0xf1, 0x80, 0xc6, 0x86, 0x8f, 0x01, 1, 0];
         let message = check(&truths).unwrap_err();
         assert_eq!(message, "300000000 values are claimed, 2 bytes are left");
+        let few = [0x19, 0x21, 1, 1, 0];
+        assert_eq!(check(&few).unwrap_err(), "expected no list of truths, found one");
+        let keys = [0x1b, 1, 0x15, 1, 4, 0];
+        assert_eq!(check(&keys).unwrap_err(), "expected no list of truths, found one");
         assert_eq!(check(&[0x1c; 40]).unwrap_err(), "structures are too deep");
         assert_eq!(check(&[0x1d]).unwrap_err(), "expected a kind of value from 1 to 12, found 13");
     }

@@ -1,15 +1,13 @@
-//! The data sets of a run, and the way of their arrays into tensors.
+//! The data sets of a run.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use ndarray::{Array, Array4, Dimension};
 use polyptych_data::{
     Cached, Dataset, Facts, Loader, LoaderConfig, PackOptions, PackReport, Root, Subset, TaskSpec,
     Union, ValidationReport, folder_of, pack, require_disjoint,
 };
 use polyptych_distributed::Ranks;
-use polyptych_tensor::{Device, Tensor};
 
 use crate::run::data_record::DataRecord;
 use crate::run::extend;
@@ -276,35 +274,4 @@ fn replayed(
         Ok(Arc::new(Subset::evenly(set, found)) as Arc<dyn Dataset>)
     };
     sets.into_iter().map(few).collect()
-}
-
-/// Tensors of the shapes of `arrays` on `device`, which share one copy that nobody waits for.
-///
-/// # Errors
-/// No memory.
-pub(crate) fn uploaded<'a>(
-    arrays: impl Iterator<Item = &'a Array4<f32>>,
-    device: Device,
-) -> Result<Vec<Tensor>> {
-    let arrays: Vec<_> = arrays.map(|array| (array.as_standard_layout(), shape(array))).collect();
-    let values: Vec<&[f32]> = arrays.iter().filter_map(|(array, _)| array.as_slice()).collect();
-    let joined = polyptych_kernels::upload(&values, device)?;
-    let mut start = 0;
-    let part = |(_, shape): &(_, Vec<i64>)| {
-        let len = shape.iter().product::<i64>();
-        start += len;
-        joined.narrow(0, start - len, len).view(shape.as_slice())
-    };
-    Ok(arrays.iter().map(part).collect())
-}
-
-fn shape<D: Dimension>(array: &Array<f32, D>) -> Vec<i64> {
-    array.shape().iter().map(|&extent| extent as i64).collect()
-}
-
-/// A float32 tensor of the same shape on `device`.
-pub fn to_tensor<D: Dimension>(array: &Array<f32, D>, device: Device) -> Tensor {
-    let standard = array.as_standard_layout();
-    let values = standard.as_slice().expect("standard layout is one slice");
-    Tensor::from_slice(values).view(shape(array).as_slice()).to_device(device)
 }

@@ -1,12 +1,10 @@
 //! All seeds of a row as one line.
 
-use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::continued::joined;
 use super::made::Made;
 use super::outcome::{Done, Outcome, Score};
-use super::plan::{Plan, Row};
+use super::plan::Row;
 use super::pruned::Pruned;
 use super::singles::{Headline, Singles};
 use super::spread::{Spread, average};
@@ -82,56 +80,16 @@ pub(crate) struct ScoreSpread {
     pub(crate) values: Vec<f64>,
 }
 
-/// The rows of `plan` that have results for some of the first `seeds` seeds, and those of `kept`
-/// that have none here; runs here were made by `origin`.
-pub(crate) fn all(
-    plan: &Plan,
-    seeds: u64,
-    origin: &Origin,
-    kept: &[Summary],
-) -> Result<Vec<Summary>> {
-    let outcomes = (0..plan.rows.len()).map(|row| row_outcomes(plan, row, seeds));
-    let outcomes = outcomes.collect::<Result<Vec<_>>>()?;
-    let kept = |row: &Row| kept.iter().find(|kept| kept.row.name == row.name);
-    let reference = plan.rows.iter().position(|row| row.reference);
-    let reference = reference.map(|index| singles(&outcomes[index], kept(&plan.rows[index])));
-    let own = outcomes.first().map_or(&[][..], Vec::as_slice);
-    let alone = plan.rows.iter().position(|row| row.separate);
-    let alone = alone.map(|index| singles(&outcomes[index], kept(&plan.rows[index])));
-    let (reference, alone) = (reference.as_ref(), alone.as_ref());
-    let against = Against { reference, alone, own, origin };
-    let rows = plan.rows.iter().zip(&outcomes).filter_map(|(row, outcomes)| {
-        match kept(row).filter(|_| !whole(outcomes)) {
-            Some(kept) => Some(joined(kept.renewed(row, &against), outcomes, &against)),
-            None => (!outcomes.is_empty()).then(|| Summary::of(row, outcomes, &against)),
-        }
-    });
-    Ok(rows.collect())
-}
-
-/// Whether no seed of them is elsewhere.
-fn whole(outcomes: &[Outcome]) -> bool {
-    outcomes.first().is_some_and(|first| first.seed == 0)
-}
-
-/// What the runs `outcomes` have, behind the seeds of `kept` that are elsewhere: its values are
-/// those of seeds 0, 1 and so on.
-fn singles(outcomes: &[Outcome], kept: Option<&Summary>) -> Singles {
-    let mut singles = Singles::default();
-    outcomes.iter().for_each(|outcome| singles.insert(outcome.seed, outcome.headlines()));
-    if let Some(kept) = kept.filter(|_| !whole(outcomes)) {
-        (0..kept.seeds).for_each(|seed| singles.insert(seed as u64, kept.headlines(seed)));
-    }
-    singles
-}
-
 /// What rows are compared with, and with what they were made.
 pub(crate) struct Against<'a> {
-    reference: Option<&'a Singles>,
+    /// What delta-m compares with.
+    pub(crate) reference: Option<&'a Singles>,
     /// Models of single tasks, of whatever method.
-    alone: Option<&'a Singles>,
-    own: &'a [Outcome],
-    origin: &'a Origin,
+    pub(crate) alone: Option<&'a Singles>,
+    /// The first row, which steps are compared with.
+    pub(crate) own: &'a [Outcome],
+    /// Machine and versions of the runs here.
+    pub(crate) origin: &'a Origin,
 }
 
 impl Against<'_> {
@@ -141,10 +99,6 @@ impl Against<'_> {
             None => stages,
         }
     }
-}
-
-fn row_outcomes(plan: &Plan, row: usize, seeds: u64) -> Result<Vec<Outcome>> {
-    (0..seeds).filter_map(|seed| Outcome::read(plan, row, seed).transpose()).collect()
 }
 
 impl Summary {
@@ -184,7 +138,7 @@ impl Summary {
     }
 
     /// A row without runs, compared with what the others are compared with.
-    fn renewed(&self, row: &Row, against: &Against) -> Self {
+    pub(crate) fn renewed(&self, row: &Row, against: &Against) -> Self {
         let mut summary = Self { row: row.clone(), ..self.clone() };
         let seeds: Vec<u64> = (0..self.seeds as u64).collect();
         summary.stages = against.stages(summary.stages, &seeds);

@@ -10,7 +10,7 @@ use super::job::Job;
 use super::plan::Plan;
 use super::summary::{self, Summary};
 use super::tune::Tuning;
-use super::{curves, excerpts, kept, markdown, plot, ranked, spread};
+use super::{curves, excerpts, kept, markdown, plot, ranked, rows, spread};
 use crate::lab::page;
 
 /// Writes `<recipe>.json`, `.md`, `.svg`, `.ranked.svg` and `.curves.svg`, and returns their paths.
@@ -22,7 +22,7 @@ pub(crate) fn all(
 ) -> Result<Vec<PathBuf>> {
     let (origin, command) = (&job.trainer.origin, command(flags));
     let kept = kept(plan, flags)?;
-    let rows = summary::all(plan, flags.seeds, origin, &kept)?;
+    let rows = rows::all(plan, flags.seeds, origin, &kept)?;
     let page = markdown::Page { plan, rows: &rows, tuning, command };
     let path = |end: &str| flags.out.join(format!("{}.{end}", plan.name));
     let (data, text) = (path("json"), path("md"));

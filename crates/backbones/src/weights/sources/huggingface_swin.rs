@@ -10,7 +10,7 @@ use crate::error::Result;
 /// Hugging Face's Swin, first version.
 pub const HUGGING_FACE_SWIN: Source = Source {
     pads_before_roll: true,
-    block: Some(r"encoder\.layers\.\d+\.blocks\.\d+\."),
+    block: Some(r"encoder\.layers\.\d+\.blocks\.\d+\.(?:attention|intermediate|output|layernorm)"),
     rename_one: Some(huggingface_swin_name),
     ..Source::new("Hugging Face's Swin", &["encoder.layers.0.blocks.0."], huggingface_swin)
 };

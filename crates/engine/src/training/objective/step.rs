@@ -6,7 +6,7 @@ use polyptych_data::Batch;
 use polyptych_tensor::optim::Optimiser;
 use polyptych_tensor::{Device, Tensor};
 
-use crate::run::data::uploaded;
+use crate::run::upload::uploaded;
 use crate::training::distil::Teachers;
 use crate::{Model, Result, to_tensor};
 
