@@ -34,7 +34,7 @@ impl Visitor<'_> for Numbers {
     }
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<Whole, E> {
-        // Larger ones are not told apart any more.
+        // Above 2^53, doubles of neighbouring whole numbers are equal.
         match number.fract() == 0.0 && number.abs() < 9e15 {
             true => Ok(Whole(Some(number as i64))),
             false => Err(E::custom(format!("expected a whole number, found {number}"))),

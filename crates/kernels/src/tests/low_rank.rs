@@ -111,14 +111,8 @@ fn the_plan_is_that_of_the_fewest_operations() {
 #[test]
 fn what_follows_a_gelu_recomputes_it() {
     let _drawing = alone();
-    // The larger ones are computed together with their base, in bfloat16 also in the backward pass.
-    let sizes = [[14, 24, 18, 4], [50, 96, 200, 64], [7, 40, 18, 6], [33, 150, 100, 3]];
-    for ((kind, tolerance), [rows, deep, out, r]) in
-        TYPES.into_iter().flat_map(|of| sizes.map(|size| (of, size)))
-    {
-        let (x, w) = (random(&[rows, deep], kind), random(&[out, deep], kind));
-        let (a, b) = (random(&[r, deep], Kind::Float), random(&[out, r], Kind::Float));
-        let all = [&x, &w, &a, &b];
+    for (_, tolerance, all) in low_ranks() {
+        let all = all.each_ref();
         let with = |act: fn(&Tensor) -> Tensor| {
             passes(&all, |t| {
                 manual_seed(5);
@@ -133,14 +127,8 @@ fn what_follows_a_gelu_recomputes_it() {
 #[test]
 fn the_low_rank_path_drops_what_dropout_drops() {
     let _drawing = alone();
-    // The larger ones are computed together with their base, in bfloat16 also in the backward pass.
-    let sizes = [[14, 24, 18, 4], [50, 96, 200, 64], [7, 40, 18, 6], [33, 150, 100, 3]];
-    for ((kind, tolerance), [rows, deep, out, r]) in
-        TYPES.into_iter().flat_map(|of| sizes.map(|size| (of, size)))
-    {
-        let (x, w) = (random(&[rows, deep], kind), random(&[out, deep], kind));
-        let (a, b) = (random(&[r, deep], Kind::Float), random(&[out, r], Kind::Float));
-        let all = [&x, &w, &a, &b];
+    for (kind, tolerance, all) in low_ranks() {
+        let all = all.each_ref();
         let fast = passes(&all, |t| {
             manual_seed(5);
             low_rank_linear(&t[0], (&t[1], None), (&t[2], &t[3]), 1.7, 0.3)
@@ -153,4 +141,16 @@ fn the_low_rank_path_drops_what_dropout_drops() {
         });
         agree(&fast, &plain, tolerance);
     }
+}
+
+/// `x`, `W`, `A` and `B` of random numbers, in every type, with how near results must be.
+fn low_ranks() -> impl Iterator<Item = (Kind, f64, [Tensor; 4])> {
+    // The larger ones are computed together with their base, in bfloat16 also in the backward pass.
+    let sizes = [[14, 24, 18, 4], [50, 96, 200, 64], [7, 40, 18, 6], [33, 150, 100, 3]];
+    let cases = TYPES.into_iter().flat_map(move |of| sizes.map(|size| (of, size)));
+    cases.map(|((kind, tolerance), [rows, deep, out, r])| {
+        let (x, w) = (random(&[rows, deep], kind), random(&[out, deep], kind));
+        let (a, b) = (random(&[r, deep], Kind::Float), random(&[out, r], Kind::Float));
+        (kind, tolerance, [x, w, a, b])
+    })
 }
