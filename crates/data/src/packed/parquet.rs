@@ -7,6 +7,7 @@ mod levels;
 mod pages;
 mod schema;
 mod sound;
+mod structures;
 #[cfg(test)]
 mod tests;
 mod unpack;
@@ -128,7 +129,7 @@ impl Columns {
         let path = shard.path();
         let wrong = |reason: String| damaged(path, PARQUET, reason);
         let directory = directory(shard.listing()?.as_mut(), path)?;
-        thrift::check(&directory).map_err(wrong)?;
+        thrift::check(&directory, structures::FILE).map_err(wrong)?;
         let metadata = ParquetMetaDataReader::decode_metadata(&directory);
         let metadata = metadata.map_err(|error| wrong(error.to_string()))?;
         let rows = metadata.row_groups().iter().map(|group| usize::try_from(group.num_rows()));
@@ -194,7 +195,7 @@ fn about(metadata: &ParquetMetaData) -> &str {
 /// What is no such file.
 #[cfg(feature = "fuzz")]
 pub(super) fn fuzz(bytes: &[u8]) -> Result<Box<dyn super::Records>> {
-    if thrift::check(bytes).is_ok()
+    if thrift::check(bytes, structures::FILE).is_ok()
         && let Ok(metadata) = ParquetMetaDataReader::decode_metadata(bytes)
     {
         let _ = (leaves(metadata.file_metadata().schema_descr()), classes(about(&metadata)));

@@ -4,16 +4,40 @@
 //! or more there, so that no list is longer than what is left. Readers pass over truths in a list
 //! without a byte, though: they would be busy for as many steps as such lists claim, and read the
 //! truths as what follows them. No list of a directory has truths, so that those are refused.
+//! Readers do not look at the kinds of fields that they know either: a field of another kind would
+//! have them read something else than what is walked over here. So kinds are compared too.
 
 /// Structures within one another.
 const DEEPEST: usize = 32;
 
-/// Checks all lengths within one structure at the start of `bytes`.
+/// What a field of a structure, or every element of a list, holds.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind {
+    /// True or false.
+    Truth,
+    /// A number of 8 bits.
+    Byte,
+    /// A number of 16, 32 or 64 bits.
+    Integer,
+    /// A number of 64 bits with a fraction.
+    Double,
+    /// Bytes, or a text.
+    Bytes,
+    /// A list.
+    List(&'static Kind),
+    /// A structure.
+    Structure(Fields),
+}
+
+/// Fields that a reader knows, by their numbers; it passes over all others.
+pub(super) type Fields = &'static [(i16, Kind)];
+
+/// Checks all lengths within one structure at the start of `bytes`, and the kinds of `known` fields.
 ///
 /// # Errors
-/// What is longer than what is left, in words.
-pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
-    Walk { rest: bytes }.structure(DEEPEST)
+/// What is longer than what is left, or of another kind, in words.
+pub(super) fn check(bytes: &[u8], known: Fields) -> Result<(), String> {
+    Walk { rest: bytes }.structure(known, DEEPEST)
 }
 
 /// What the header of a page says, as far as it is read here.
@@ -69,30 +93,52 @@ struct Walk<'a> {
 }
 
 /// What becomes of a field, by its number and the kind of its value.
-type Field<'f, 'a> = &'f mut dyn FnMut(&mut Walk<'a>, i64, u8, usize) -> Result<(), String>;
+type Field<'f, 'a> = &'f mut dyn FnMut(&mut Walk<'a>, i16, u8, usize) -> Result<(), String>;
 
 impl<'a> Walk<'a> {
-    fn structure(&mut self, deeper: usize) -> Result<(), String> {
-        self.fields(deeper, &mut |walk, _, kind, deeper| walk.value(kind, deeper))
+    fn structure(&mut self, known: Fields, deeper: usize) -> Result<(), String> {
+        self.fields(deeper, &mut |walk, field, kind, deeper| {
+            let expected = known.iter().find(|(number, _)| *number == field);
+            walk.element(expected.map(|(_, expected)| *expected), kind, deeper)
+        })
+    }
+
+    /// A value of a kind, which has to be the expected one where there is one.
+    fn element(&mut self, wanted: Option<Kind>, kind: u8, deeper: usize) -> Result<(), String> {
+        match (wanted, kind) {
+            (Some(Kind::Structure(known)), STRUCTURE) => self.structure(known, deeper),
+            (Some(Kind::List(of)), 9 | 10) => self.list(Some(*of), deeper),
+            (None, _)
+            | (Some(Kind::Truth), 1 | 2)
+            | (Some(Kind::Byte), 3)
+            | (Some(Kind::Integer), 4..=6)
+            | (Some(Kind::Double), 7)
+            | (Some(Kind::Bytes), 8) => self.value(kind, deeper),
+            (Some(wanted), _) => Err(format!("expected {wanted:?}, found the kind {kind}")),
+        }
     }
 
     fn fields(&mut self, deeper: usize, each: Field<'_, 'a>) -> Result<(), String> {
         let deeper = deeper.checked_sub(1).ok_or("structures are too deep")?;
-        let mut field = 0_i64;
+        let mut field = 0_i16;
         loop {
             let header = self.byte()?;
             if header == 0 {
                 return Ok(());
             }
             match header >> 4 {
-                0 => self.integer(&mut field)?,
-                step => field = field.wrapping_add(i64::from(step)),
+                0 => {
+                    let mut number = 0;
+                    self.integer(&mut number)?;
+                    // Readers take what fits.
+                    field = number as i16;
+                }
+                step => {
+                    let next = field.checked_add(i16::from(step));
+                    field = next.ok_or("expected fields up to 32767, found more")?;
+                }
             }
-            // The truth of a field stands in its header.
-            match header & 15 {
-                1 | 2 => {}
-                kind => each(self, field, kind, deeper)?,
-            }
+            each(self, field, header & 15, deeper)?;
         }
     }
 
@@ -105,6 +151,8 @@ impl<'a> Walk<'a> {
 
     fn value(&mut self, kind: u8, deeper: usize) -> Result<(), String> {
         match kind {
+            // The truth of a field stands in its header.
+            1 | 2 => Ok(()),
             3 => self.take(1),
             4..=6 => self.number().map(drop),
             7 => self.take(8),
@@ -112,14 +160,14 @@ impl<'a> Walk<'a> {
                 let length = self.number()?;
                 self.take(length)
             }
-            9 | 10 => self.list(deeper),
+            9 | 10 => self.list(None, deeper),
             11 => self.map(deeper),
-            STRUCTURE => self.structure(deeper),
+            STRUCTURE => self.structure(&[], deeper),
             other => Err(format!("expected a kind of value from 1 to 12, found {other}")),
         }
     }
 
-    fn list(&mut self, deeper: usize) -> Result<(), String> {
+    fn list(&mut self, of: Option<Kind>, deeper: usize) -> Result<(), String> {
         let header = self.byte()?;
         let count = match header >> 4 {
             15 => self.number()?,
@@ -128,7 +176,7 @@ impl<'a> Walk<'a> {
         self.fits(count)?;
         no_truths(header & 15)?;
         let deeper = deeper.checked_sub(1).ok_or("lists are too deep")?;
-        (0..count).try_for_each(|_| self.value(header & 15, deeper))
+        (0..count).try_for_each(|_| self.element(of, header & 15, deeper))
     }
 
     fn map(&mut self, deeper: usize) -> Result<(), String> {
@@ -196,6 +244,7 @@ mod tests {
     fn what_claims_more_than_it_holds_is_refused() {
         // A field of one number, a text of two letters, a list of two numbers, the end.
         let whole = [0x15, 0x04, 0x18, 2, b'a', b'b', 0x19, 0x25, 1, 2, 0];
+        let check = |bytes: &[u8]| check(bytes, &[]);
         assert_eq!(check(&whole), Ok(()));
         for length in 0..whole.len() {
             assert!(check(&whole[..length]).is_err(), "{length}");
@@ -210,6 +259,33 @@ mod tests {
         assert_eq!(check(&keys).unwrap_err(), "expected no list of truths, found one");
         assert_eq!(check(&[0x1c; 40]).unwrap_err(), "structures are too deep");
         assert_eq!(check(&[0x1d]).unwrap_err(), "expected a kind of value from 1 to 12, found 13");
+    }
+
+    #[test]
+    fn fields_of_another_kind_than_readers_take_are_refused() {
+        use Kind::*;
+        const INNER: Fields = &[(1, Truth), (2, Byte)];
+        const KNOWN: Fields = &[
+            (1, Integer),
+            (2, Bytes),
+            (3, List(&Structure(INNER))),
+            (4, List(&Integer)),
+            (5, Double),
+        ];
+        // A number, a text, a list of one structure of a truth and a byte, an empty list of no
+        // kind, a field that is not known.
+        let whole = [0x15, 4, 0x18, 1, b'a', 0x19, 0x1c, 0x11, 0x13, 7, 0, 0x19, 0, 0x58, 0, 0];
+        assert_eq!(check(&whole, KNOWN), Ok(()));
+        let message = |bytes: &[u8]| check(bytes, KNOWN).unwrap_err();
+        // The kinds of field 1, of field 2, and of a field of the list's structure.
+        assert_eq!(message(&[0x11, 4, 0]), "expected Integer, found the kind 1");
+        assert_eq!(message(&[0x28, 0, 0x08, 2, 0, 0]), "expected Integer, found the kind 8");
+        assert_eq!(message(&[0x39, 0x1c, 0x15, 2, 0, 0]), "expected Truth, found the kind 5");
+        assert!(message(&[0x39, 0x15, 2, 0]).starts_with("expected Structure("));
+        // 65537 is 1 in 16 bits.
+        assert_eq!(message(&[0x08, 0x82, 0x80, 8, 0, 0]), "expected Integer, found the kind 8");
+        let many = [[0xf3, 1]; 2185].concat();
+        assert_eq!(message(&many), "expected fields up to 32767, found more");
     }
 
     #[test]
