@@ -36,7 +36,9 @@ pub(super) fn of_code(
         conversion.graph.push("Identity", &[&wire.name], Vec::new(), name.clone());
         output.push(ValueInfoProto::batched(name, shape));
     }
-    let graph = conversion.graph;
+    let mut graph = conversion.graph;
+    graph
+        .keep_what_is_read(&code.outputs.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>());
     Ok(GraphProto {
         node: graph.nodes,
         name: Some("polyptych".into()),

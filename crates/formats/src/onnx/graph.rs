@@ -1,5 +1,6 @@
 //! A graph while it grows.
 
+mod known;
 mod numbers;
 
 use std::collections::BTreeMap;

@@ -1,6 +1,7 @@
 //! LibTorch's functions in ONNX's operators, those of edition 20.
 
 mod axes;
+mod known;
 mod layers;
 mod quantize;
 
@@ -12,6 +13,7 @@ use crate::script::Extent;
 pub(super) fn convert(graph: &mut Graph, call: &Call) -> Result<Wire, String> {
     match call.function {
         "_convolution" => layers::convolution(graph, call),
+        "_upsample_bicubic2d_aa" => known::upsample(graph, call),
         "add" => arithmetic(graph, call, "Add"),
         "amax" => axes::reduce(graph, call, "ReduceMax"),
         "batch_norm" => layers::batch_norm(graph, call),
@@ -37,6 +39,7 @@ pub(super) fn convert(graph: &mut Graph, call: &Call) -> Result<Wire, String> {
         "narrow" => axes::narrow(graph, call),
         "permute" => axes::permute(graph, call),
         "relu" => unary(graph, call, "Relu"),
+        "repeat" => known::repeat(graph, call),
         "reshape" | "view" => axes::reshape(graph, call),
         "roll" => axes::roll(graph, call),
         "select" => axes::select(graph, call),

@@ -77,6 +77,28 @@ fn layers_of_a_model_come_back_at_any_batch() {
     }
 }
 
+/// Positions that are fitted to the image's grid are numbers of the file, not operators.
+#[test]
+fn what_follows_from_the_model_alone_is_computed_once() {
+    let (positions, unit) = (random(&[1, 1 + 4, 3]), random(&[1, 3, 2, 2]));
+    let onnx = same(|image| {
+        let (first, map) = (positions.narrow(1, 0, 1), positions.narrow(1, 1, 4));
+        let map = map.to_kind(Kind::Float).reshape([1, 2, 2, 3]).permute([0, 3, 1, 2]);
+        let map = map.internal_upsample_bicubic2d_aa([4, 6], false, None, None);
+        let tiled = map + unit.repeat([1, 1, 2, 3]);
+        image + tiled + first.permute([0, 2, 1]).unsqueeze(3)
+    });
+    let operators: Vec<_> = onnx.graph.node.iter().map(|n| n.op_type.as_deref().unwrap()).collect();
+    assert!(!operators.contains(&"Resize") && !operators.contains(&"Reshape"), "{operators:?}");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.onnx");
+    let message = save(&path, &["sal"], |image| {
+        vec![image.internal_upsample_bicubic2d_aa([8, 12], false, None, None)]
+    });
+    let message = message.unwrap_err().to_string();
+    assert!(message.contains("`image` depends on the image"), "{message}");
+}
+
 /// Numbers of the same bytes, whatever the sizes of the batch; weights are bytes in the file.
 #[test]
 fn numbers_rounded_to_bytes_come_back_as_bytes() {
