@@ -46,9 +46,10 @@ fn sizes(criterion: &mut Criterion) {
 fn batches(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("lora_swin_tiny_4_tasks_224px");
     group.sample_size(10).warm_up_time(Duration::from_secs(1));
-    let forms = forms(&Subject::usual(Method::LoraSwin));
+    let method = Method::LoraOn("swin_tiny_patch4_window7_224");
+    let forms = forms(&Subject::usual(method));
     for batch in [1, 8] {
-        let images = Subject { batch, ..Subject::usual(Method::LoraSwin) }.images();
+        let images = Subject { batch, ..Subject::usual(method) }.images();
         for (form, model) in &forms {
             group.bench_function(BenchmarkId::new(*form, batch), |b| {
                 b.iter(|| pass(model, &images));

@@ -12,7 +12,7 @@ use polyptych_tensor::{LoadOptions, no_grad};
 const METHODS: [(&str, Method); 4] = [
     ("mtlora_swin_tiny", Method::MtLora),
     ("vmt_swin_tiny", Method::Vmt),
-    ("lora_swin_tiny", Method::LoraSwin),
+    ("lora_swin_tiny", Method::LoraOn("swin_tiny_patch4_window7_224")),
     ("emtal_vit_base", Method::Emtal),
 ];
 

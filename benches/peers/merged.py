@@ -1,4 +1,4 @@
-"""A forward pass of timm's Swin-T or ViT-B/16 with a head of classes."""
+"""A forward pass of a backbone of timm with a head of classes."""
 
 import contextlib
 
@@ -8,20 +8,19 @@ from safetensors.torch import load_file
 
 from worker import arguments, serve
 
-NAMES = {"swin": "swin_tiny_patch4_window7_224", "vit": "vit_base_patch16_224"}
-HEADS = {"swin": "head.fc.", "vit": "head."}
-
 
 def main():
     defaults = {"tasks": 1, "batch": 4, "size": 224, "precision": "fp32"}
-    options = arguments(backbone="vit", compile=0, **defaults)
+    options = arguments(backbone="vit_base_patch16_224", compile=0, **defaults)
     values = load_file(f"{options.folder}/weights.safetensors")
     state = {n.removeprefix("backbone."): v for n, v in values.items() if n.startswith("backbone.")}
-    for end in ("weight", "bias"):
-        state[HEADS[options.backbone] + end] = values[f"heads.set.{end}"]
     classes = values["heads.set.bias"].numel()
-    name = NAMES[options.backbone]
-    model = timm.create_model(name, num_classes=classes, img_size=options.size).eval().to(options.device)
+    # Convolutions take images of any size, and no argument for it.
+    sized = timm.get_pretrained_cfg(options.backbone).fixed_input_size
+    size = {"img_size": options.size} if sized else {}
+    model = timm.create_model(options.backbone, num_classes=classes, **size).eval().to(options.device)
+    for end in ("weight", "bias"):
+        state[f"{model.default_cfg['classifier']}.{end}"] = values[f"heads.set.{end}"]
     model.load_state_dict(state)
     images = load_file(f"{options.folder}/images.safetensors", options.device)["images"]
     amp = contextlib.nullcontext()

@@ -30,8 +30,8 @@ pub enum Method {
     Emtal,
     /// LoRA on ViT-B/16, tasks of whole images.
     Lora,
-    /// LoRA on Swin-T, tasks of whole images.
-    LoraSwin,
+    /// LoRA on the backbone of this name, tasks of whole images.
+    LoraOn(&'static str),
     /// Full fine-tuning of ViT-B/16, tasks of whole images.
     Full,
 }
@@ -67,7 +67,8 @@ impl Method {
 
     fn backbone(self) -> &'static str {
         match self {
-            Method::MtLora | Method::Vmt | Method::LoraSwin => "swin_tiny_patch4_window7_224",
+            Method::MtLora | Method::Vmt => "swin_tiny_patch4_window7_224",
+            Method::LoraOn(backbone) => backbone,
             Method::Emtal | Method::Lora | Method::Full => "vit_base_patch16_224",
         }
     }
@@ -83,7 +84,7 @@ impl Method {
                 fading={ start=0.0, end=0.5 }, \
                 experts={ method='as_stored' }"
                 .into(),
-            Method::Lora | Method::LoraSwin => {
+            Method::Lora | Method::LoraOn(_) => {
                 "method='lora', r=16, lora_alpha=16.0, target_modules='all-linear'".into()
             }
             Method::Full => "method='full'".into(),
@@ -238,7 +239,7 @@ mod tests {
     #[test]
     fn every_method_has_a_recipe_and_chance_can_be_left_out() {
         use Method::*;
-        for method in [MtLora, Vmt, Emtal, Lora, LoraSwin, Full] {
+        for method in [MtLora, Vmt, Emtal, Lora, LoraOn("vit_base_patch16_224"), Full] {
             let text = |certain| {
                 let subject = Subject { certain, ..Subject::usual(method) };
                 serde_json::to_string(&subject.recipe().unwrap()).unwrap()

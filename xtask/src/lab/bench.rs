@@ -7,8 +7,10 @@
 //! `--roofline` measures groups of kernels instead, beside what the machine can do.
 
 mod agreement;
+mod case;
 mod cases;
 pub(crate) mod flags;
+mod forward;
 mod growth;
 mod page;
 mod peers;
@@ -26,7 +28,7 @@ use anyhow::{Context, Result, bail};
 use crate::command::Subcommand;
 use crate::process;
 use crate::setup::ensure;
-use cases::{CASES, Case};
+use case::Case;
 use flags::Bench;
 use page::{Program, Row};
 use peers::{Peer, Programs};
@@ -37,7 +39,7 @@ use worker::{Turn, Worker};
 impl Subcommand for Bench {
     fn run(flags: &Self) -> Result<ExitCode> {
         if flags.list {
-            CASES.iter().for_each(|case| println!("{case}"));
+            cases::all().for_each(|case| println!("{case}"));
             return Ok(ExitCode::SUCCESS);
         }
         if flags.roofline {
@@ -264,7 +266,7 @@ mod tests {
     #[test]
     fn what_has_no_tasks_is_measured_once() {
         let flags = flags(&["--tasks", "1,8"]);
-        let case = CASES.iter().find(|case| !case.has_tasks).unwrap();
+        let case = cases::all().find(|case| !case.has_tasks).unwrap();
         assert_eq!(groups(&flags, case)[0].len(), 1);
     }
 

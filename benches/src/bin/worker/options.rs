@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
 use polyptych_benches::{Ceiling, Method, Subject};
 use polyptych_tensor::{Precision, device};
@@ -24,6 +24,9 @@ pub(crate) struct Options {
     pub(crate) case: Name,
     /// Folder that both sides share
     pub(crate) folder: PathBuf,
+    /// Backbone of a forward pass, by timm's name
+    #[arg(long)]
+    pub(crate) backbone: Option<String>,
     /// Tasks
     #[arg(long, default_value_t = 4)]
     pub(crate) tasks: usize,
@@ -79,10 +82,8 @@ pub(crate) enum Name {
     Vmt,
     /// The same with a decoder that all tasks share
     VmtShared,
-    /// Forward pass of a merged Swin-T
-    Swin,
-    /// Forward pass of a merged ViT-B/16
-    Vit,
+    /// Forward pass of a merged backbone
+    Forward,
     /// Photographs and dense labels, decoded, augmented and stacked
     Loader,
     /// The same from tar shards
@@ -138,12 +139,10 @@ impl Options {
 
     /// Merges the model whose forward pass is timed.
     pub(crate) fn merge(&self) -> Result<()> {
-        let method = match self.case {
-            Name::Swin => Method::LoraSwin,
-            Name::Vit => Method::Lora,
-            _ => bail!("--merge: expected swin or vit"),
-        };
-        let subject = self.subject(method)?;
+        if self.case != Name::Forward {
+            bail!("--merge: expected forward");
+        }
+        let subject = self.subject(self.method()?)?;
         inference::merge(&subject, &self.folder)?;
         if self.onnx { inference::onnx(&subject, self.int8(), &self.folder) } else { Ok(()) }
     }
@@ -152,8 +151,10 @@ impl Options {
         self.precision == Type::Int8
     }
 
-    fn inference(&self, method: Method) -> Result<Box<dyn Case>> {
-        Ok(Box::new(Inference::new(self.subject(method)?, self.int8(), &self.folder)?))
+    /// What a forward pass is of. The process has one name, which lives as long as it does.
+    fn method(&self) -> Result<Method> {
+        let backbone = self.backbone.clone().context("forward: expected --backbone")?;
+        Ok(Method::LoraOn(backbone.leak()))
     }
 
     /// Builds the case; training leaves its first values and its batch in the folder.
@@ -164,14 +165,16 @@ impl Options {
             Name::LoaderWebdataset => Box::new(Loading::new(self, Source::WebDataset)?),
             Name::LoaderParquet => Box::new(Loading::new(self, Source::Parquet)?),
             Name::LoaderArrow => Box::new(Loading::new(self, Source::Arrow)?),
-            Name::Swin => self.inference(Method::LoraSwin)?,
-            Name::Vit => self.inference(Method::Lora)?,
+            Name::Forward => {
+                let subject = self.subject(self.method()?)?;
+                Box::new(Inference::new(subject, self.int8(), folder)?)
+            }
             Name::Product => {
                 let kind = self.precision.precision().kind();
                 Box::new(Rate::of_operations(Ceiling::product(SIDE, kind)))
             }
             Name::Copy => Box::new(Rate::of_bytes(Ceiling::copy())),
-            _ if self.int8() => bail!("--precision int8: expected swin or vit"),
+            _ if self.int8() => bail!("--precision int8: expected forward"),
             Name::Mtlora | Name::MtloraShared => {
                 Box::new(Training::new(self.subject(Method::MtLora)?, folder)?)
             }

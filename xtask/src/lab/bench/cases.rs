@@ -1,42 +1,12 @@
 //! What can be timed, and who else does the same work.
 
-use std::fmt;
-use std::path::Path;
-use std::process::Command;
-
 use anyhow::{Context, Result};
 
-use super::peers::{Peer, Programs, ours, peer, runtime, source};
-use super::setting::Setting;
+use super::case::{Case, case};
+use super::forward::FORWARD;
+use super::peers::{Peer, ours, peer, source};
 
-/// Something that is timed.
-pub(super) struct Case {
-    /// The worker's name of it.
-    pub(super) name: &'static str,
-    /// In words.
-    pub(super) about: &'static str,
-    /// Whether the number of tasks matters.
-    pub(super) has_tasks: bool,
-    /// Programs that do the same.
-    pub(super) peers: &'static [Peer],
-    /// Largest relative difference of outputs, where rounding to the precision does not explain it.
-    pub(super) outputs: Option<f64>,
-}
-
-const ONNXRUNTIME: Peer =
-    runtime("onnxruntime on our ONNX", "merged_onnx.py", &["fp32", "int8"], "onnxruntime");
-const OPENVINO: Peer =
-    runtime("OpenVINO on our ONNX", "merged_openvino.py", &["fp32", "bf16", "int8"], "openvino");
 const COMPILED: &[&str] = &["--compile", "1"];
-
-const fn case(
-    name: &'static str,
-    about: &'static str,
-    has_tasks: bool,
-    peers: &'static [Peer],
-) -> Case {
-    Case { name, about, has_tasks, peers, outputs: None }
-}
 
 /// Largest relative difference of augmented photographs and labels.
 const LOADER: f64 = 3e-2;
@@ -47,8 +17,8 @@ const ARROW_RESIZED: &[&str] = &["--source", "arrow", "--first", "resize"];
 /// Our own loader on one file for each photograph and label.
 const FROM_FILES: Peer = ours("ours, from files", "loader");
 
-/// Everything that can be timed.
-pub(super) const CASES: [Case; 13] = [
+/// Everything that can be timed but for forward passes.
+pub(super) const CASES: [Case; 11] = [
     case(
         "mtlora",
         "training step of MTLoRA r = 64 on Swin-T with HRNet heads",
@@ -95,28 +65,6 @@ pub(super) const CASES: [Case; 13] = [
         "training step of VMT-Adapter on Swin-T with a decoder that all tasks share",
         true,
         &[],
-    ),
-    case(
-        "swin",
-        "forward pass of a merged Swin-T",
-        false,
-        &[
-            peer("timm", "merged.py", &["--backbone", "swin"]),
-            peer("timm, torch.compile", "merged.py", &["--backbone", "swin", "--compile", "1"]),
-            ONNXRUNTIME,
-            OPENVINO,
-        ],
-    ),
-    case(
-        "vit",
-        "forward pass of a merged ViT-B/16",
-        false,
-        &[
-            peer("timm", "merged.py", &["--backbone", "vit"]),
-            peer("timm, torch.compile", "merged.py", &["--backbone", "vit", "--compile", "1"]),
-            ONNXRUNTIME,
-            OPENVINO,
-        ],
     ),
     // TorchVision cuts to 8 bits after each change of brightness, contrast and saturation, which
     // makes photographs two steps of 255 darker; we round once.
@@ -174,75 +122,37 @@ pub(super) const CASES: [Case; 13] = [
     },
 ];
 
+/// Everything that can be timed.
+pub(super) fn all() -> impl Iterator<Item = &'static Case> {
+    CASES.iter().chain(&FORWARD)
+}
+
 /// The cases that `names` ask for.
 ///
 /// # Errors
 /// A name that is not known.
 pub(super) fn chosen(names: &[String]) -> Result<Vec<&'static Case>> {
     if names.is_empty() {
-        return Ok(CASES.iter().collect());
+        return Ok(all().collect());
     }
-    let known = CASES.iter().map(|case| case.name).collect::<Vec<_>>().join(", ");
+    let known = all().map(|case| case.name).collect::<Vec<_>>().join(", ");
     let find = |name: &String| {
-        let found = CASES.iter().find(|case| case.name == name);
+        let found = all().find(|case| case.name == name);
         found.with_context(|| format!("no case `{name}`: expected one of {known}"))
     };
     names.iter().map(find).collect()
 }
 
-impl Case {
-    /// Our program. Some of what it reads is written by a package of `python`.
-    pub(super) fn ours(&self, programs: Programs, folder: &Path, setting: &Setting) -> Command {
-        let mut command = Command::new(programs.worker);
-        command.arg(self.name).arg(folder).args(setting.args()).args(["--device", &setting.device]);
-        command.env("POLYPTYCH_PYTHON", programs.python);
-        setting.limit(command)
-    }
-
-    /// Those that do the same at `setting`.
-    pub(super) fn peers_at(&self, setting: &Setting) -> impl Iterator<Item = &'static Peer> {
-        self.peers.iter().filter(move |peer| peer.computes(setting))
-    }
-}
-
-impl fmt::Display for Case {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let peers: Vec<&str> = self.peers.iter().map(|peer| peer.name).collect();
-        let beside =
-            if peers.is_empty() { String::new() } else { format!(" ({})", peers.join("; ")) };
-        write!(f, "{:<14} {}{beside}", self.name, self.about)
-    }
-}
-
-impl Setting {
-    /// Arguments of every program.
-    pub(super) fn args(&self) -> Vec<String> {
-        let numbers = [
-            ("tasks", self.tasks),
-            ("batch", self.batch),
-            ("size", self.size),
-            ("threads", self.threads),
-        ];
-        let flag = |(name, value): (&str, usize)| [format!("--{name}"), value.to_string()];
-        let precision = ["--precision".to_owned(), self.precision.clone()];
-        numbers.into_iter().flat_map(flag).chain(precision).collect()
-    }
-
-    /// Libraries beside LibTorch have threads of their own.
-    pub(super) fn limit(&self, mut command: Command) -> Command {
-        command.env("OMP_NUM_THREADS", self.threads.to_string());
-        command
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::forward::{ONNXRUNTIME, OPENVINO};
     use super::super::peers::Program;
+    use super::super::setting::Setting;
     use super::*;
 
     #[test]
     fn every_peer_has_a_script() {
-        for peer in CASES.iter().flat_map(|case| case.peers) {
+        for peer in all().flat_map(|case| case.peers) {
             let Program::Script(script) = peer.program else { continue };
             let path = crate::workspace::root().join("benches/peers").join(script);
             assert!(path.is_file(), "{}", path.display());
@@ -251,9 +161,9 @@ mod tests {
 
     #[test]
     fn a_worker_beside_ours_has_a_case() {
-        for peer in CASES.iter().flat_map(|case| case.peers) {
+        for peer in all().flat_map(|case| case.peers) {
             let Program::Worker(name) = peer.program else { continue };
-            assert!(CASES.iter().any(|case| case.name == name), "{name}");
+            assert!(all().any(|case| case.name == name), "{name}");
         }
     }
 

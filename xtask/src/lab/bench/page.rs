@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::agreement::Difference;
-use super::cases::Case;
+use super::case::Case;
 use super::growth::{self, Point};
 use super::rates::Rates;
 use super::setting::{Setting, in_threads};
