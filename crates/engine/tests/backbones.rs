@@ -73,6 +73,29 @@ fn every_architecture_trains_with_recomputation_and_is_exported() {
     }
 }
 
+/// Sides that no patch, stride or window divides.
+const ODD: [usize; 2] = [60, 76];
+
+#[test]
+fn every_architecture_is_exported_for_images_that_whole_patches_do_not_fill() {
+    let _alone = alone();
+    for name in micro() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut recipe = recipe(name, false);
+        recipe.data.img_size = ODD;
+        let path = folder.path().join("run");
+        trained(recipe, &path);
+        let run = OpenRun::open(&path, false, None).unwrap();
+        for (format, out) in
+            [(ExportFormat::Onnx, "model.onnx"), (ExportFormat::TorchScript, "model.pt")]
+        {
+            let report = export(&run, format, &folder.path().join(out), None);
+            let report = report.unwrap_or_else(|e| panic!("{name}: {out}: {e}"));
+            assert!(!report.differences.is_empty(), "{name}: {out}");
+        }
+    }
+}
+
 /// Architectures whose levels are of one size.
 const PLAIN: [&str; 3] = ["vit", "eva", "beit"];
 

@@ -10,5 +10,6 @@ mod square_side;
 pub use input_channels::input_channels;
 pub use patch_embed::patch_embed;
 pub use pos_embed::{pos_embed, pos_embed_from};
-pub use relative_position::{relative_position_bias_table, relative_position_bias_table_from};
+pub use relative_position::relative_position_bias_table;
+pub(crate) use relative_position::{fitted_table, relative_position_maps};
 pub(crate) use square_side::square_side;

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use polyptych_tensor::{Device, Init, ParameterKind, Result, Scope, Tensor};
 
 use super::config::BeitConfig;
-use crate::weights::resample::relative_position_bias_table_from;
+use crate::weights::resample::{fitted_table, relative_position_maps};
 
 /// Rows of the class token.
 pub(super) const EXTRA: i64 = 3;
@@ -19,6 +19,9 @@ pub(super) struct RelativeBias {
     table: Tensor,
     /// Rows and columns of patches that the table is for.
     grid: [i64; 2],
+    /// What fits the table to the last other grid. Exports trace a second pass: numbers that the
+    /// first one made are constants there.
+    maps: RefCell<Option<([i64; 2], [Tensor; 2])>>,
 }
 
 impl RelativeBias {
@@ -28,7 +31,7 @@ impl RelativeBias {
         let shape = [offsets(grid) + EXTRA, config.num_heads];
         let scope = scope.of_kind(ParameterKind::RelativePositionBias);
         let table = scope.param("relative_position_bias_table", &shape, Init::ZEROS)?;
-        Ok(Self { table, grid })
+        Ok(Self { table, grid, maps: RefCell::default() })
     }
 
     /// `[1, heads, 1 + patches, 1 + patches]` for the patches of `grid`, to which the table is
@@ -44,11 +47,13 @@ impl RelativeBias {
             return self.table.shallow_clone();
         }
         let own = offsets(self.grid);
-        let near = relative_position_bias_table_from(
-            &self.table.narrow(0, 0, own),
-            self.grid.map(offsets_along),
-            grid,
-        );
+        let mut last = self.maps.borrow_mut();
+        let kept = last.take().filter(|(of, _)| *of == grid);
+        let (_, maps) = last.insert(kept.unwrap_or_else(|| {
+            let maps = relative_position_maps(self.grid.map(offsets_along), grid);
+            (grid, maps.map(|map| map.to_device(self.table.device())))
+        }));
+        let near = fitted_table(&self.table.narrow(0, 0, own), maps);
         Tensor::cat(&[near, self.table.narrow(0, own, EXTRA)], 0)
     }
 }
@@ -70,10 +75,11 @@ pub(super) fn around_prompts(bias: &Tensor, prompts: i64) -> Tensor {
         return bias.shallow_clone();
     }
     let along = |bias: &Tensor, axis: i64| {
+        let first = bias.narrow(axis, 0, 1);
         let mut shape = bias.size();
         shape[axis as usize] = prompts;
-        let zeros = Tensor::zeros(shape, (bias.kind(), bias.device()));
-        Tensor::cat(&[bias.narrow(axis, 0, 1), zeros, bias.slice(axis, 1, None, 1)], axis)
+        let zeros = first.zeros_like().expand(shape, false);
+        Tensor::cat(&[first, zeros, bias.slice(axis, 1, None, 1)], axis)
     };
     along(&along(bias, 2), 3)
 }

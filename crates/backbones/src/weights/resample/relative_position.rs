@@ -16,22 +16,23 @@ use super::square_side::square_side;
 pub fn relative_position_bias_table(tensor: &Tensor, window: [i64; 2]) -> Option<Tensor> {
     let [positions, _] = tensor.size()[..] else { return None };
     let side = square_side(positions)?;
-    Some(relative_position_bias_table_from(tensor, [side; 2], window))
+    let maps = relative_position_maps([side; 2], window);
+    Some(fitted_table(tensor, &maps.map(|map| map.to_device(tensor.device()))))
 }
 
-/// Fits `[from[0] * from[1], heads]`, a table of so many offsets along rows and columns, to a
-/// `window` of rows and columns.
-pub fn relative_position_bias_table_from(
-    tensor: &Tensor,
-    from: [i64; 2],
-    window: [i64; 2],
-) -> Tensor {
+/// The linear maps along rows and columns that fit a table of `from` offsets along each to a `window`
+/// of rows and columns, `[2 * rows - 1, from[0]]` and `[2 * columns - 1, from[1]]`.
+pub(crate) fn relative_position_maps(from: [i64; 2], window: [i64; 2]) -> [Tensor; 2] {
+    [0, 1].map(|axis| weights(from[axis], 2 * window[axis] - 1))
+}
+
+/// Fits `[offsets, heads]` by `maps`, those of [`relative_position_maps`].
+pub(crate) fn fitted_table(tensor: &Tensor, maps: &[Tensor; 2]) -> Tensor {
     let heads = tensor.size()[1];
-    let [rows, columns] = window.map(|extent| 2 * extent - 1);
-    let along = |from, extent| weights(from, extent).to_device(tensor.device());
-    let table = tensor.to_kind(Kind::Float).reshape([from[0], from[1], heads]).permute([2, 0, 1]);
-    let fitted = along(from[0], rows).matmul(&table);
-    let fitted = fitted.matmul(&along(from[1], columns).transpose(0, 1));
+    let [[rows, from_rows], [columns, from_columns]] =
+        [0, 1].map(|axis| [maps[axis].size()[0], maps[axis].size()[1]]);
+    let table = tensor.to_kind(Kind::Float).reshape([from_rows, from_columns, heads]);
+    let fitted = maps[0].matmul(&table.permute([2, 0, 1])).matmul(&maps[1].transpose(0, 1));
     fitted.permute([1, 2, 0]).reshape([rows * columns, heads]).to_kind(tensor.kind())
 }
 
