@@ -12,15 +12,28 @@ _OWN = Path(__file__).parent / "bin" / "polyptych"
 
 
 def program() -> str:
-    """Path of the program: `POLYPTYCH_PROGRAM`, else that of this package, else that of PATH."""
+    """Path of the program: `POLYPTYCH_PROGRAM`, else that of this package, else that of PATH.
+
+    The console script is none of them, as it asks for the program: it would start itself forever.
+    """
     named = os.environ.get("POLYPTYCH_PROGRAM")
-    found = named or (str(_OWN) if _OWN.exists() else shutil.which("polyptych"))
+    own = str(_OWN) if _OWN.exists() else None
+    found = next(filter(None, map(_no_script, (named, own, shutil.which("polyptych")))), None)
     if not found:
         raise FileNotFoundError(
             "polyptych: expected the program in this package or on PATH, found none;"
             " POLYPTYCH_PROGRAM names another"
         )
     return found
+
+
+def _no_script(path: str | None) -> str | None:
+    """`path`, unless it is the console script; the system refuses what is not there."""
+    if path is None or not os.path.isfile(path):
+        return path
+    with open(path, "rb") as file:
+        start = file.read(1024)
+    return None if start.startswith(b"#!") and b"polyptych._program" in start else path
 
 
 def environment() -> dict[str, str]:

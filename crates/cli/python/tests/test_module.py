@@ -11,7 +11,7 @@ import polyptych
 import pytest
 import torch
 from PIL import Image
-from polyptych._program import environment
+from polyptych._program import environment, program
 
 
 class Toy(torch.nn.Module):
@@ -53,6 +53,21 @@ def exported(tmp_path):
     torch.jit.script(Toy()).save(str(file))
     (tmp_path / "model.pt.json").write_text(json.dumps(SETTINGS))
     return file
+
+
+def test_the_console_script_is_not_taken_for_the_program(tmp_path, monkeypatch):
+    script, wrapper = tmp_path / "polyptych", tmp_path / "wrapper"
+    script.write_text("#!/usr/bin/python3\nfrom polyptych._program import main\nmain()\n")
+    wrapper.write_text("#!/bin/sh\nexec polyptych\n")
+    for file in (script, wrapper):
+        file.chmod(0o755)
+    monkeypatch.setattr("polyptych._program._OWN", tmp_path / "absent")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("POLYPTYCH_PROGRAM", str(wrapper))
+    assert program() == str(wrapper)
+    monkeypatch.setenv("POLYPTYCH_PROGRAM", str(script))
+    with pytest.raises(FileNotFoundError, match="expected the program"):
+        program()
 
 
 def test_a_photograph_becomes_maps_of_its_own_size(exported):
