@@ -57,11 +57,11 @@ fn require(found: usize, expected: usize) -> Decoded<()> {
     (found >= expected).then_some(()).ok_or_else(few)
 }
 
-/// Checks runs and groups of eight of at least `count` numbers of `width` bits, as far as there are
-/// bytes: the crate panics where a run's length has more than ten.
+/// Checks runs and groups of eight, of `count` numbers of `width` bits, as far as there are bytes:
+/// the crate panics where the length of a run takes more than ten bytes.
 fn runs(mut bytes: &[u8], width: u8, count: usize) -> Decoded<()> {
     let (width, mut left) = (usize::from(width), count);
-    // The first run is read although there be no number.
+    // The decoder reads the first run even where no value is present.
     while let Some(header) = length(&mut bytes)?.filter(|&header| header > 0) {
         let run = usize::try_from(header >> 1).unwrap_or(usize::MAX);
         let (run, size) = match header & 1 {

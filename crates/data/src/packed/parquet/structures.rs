@@ -1,5 +1,5 @@
-//! The structures of a Parquet file's directory, as Apache's
-//! `parquet.thrift` has them: all fields that `parquet` 60.1 reads.
+//! The structures of a Parquet file's directory, as Apache's `parquet.thrift` has them: all fields
+//! that the crate `parquet` 60.1 reads.
 
 use crate::packed::thrift::Fields;
 use crate::packed::thrift::Kind::{Byte, Bytes, Double, Integer, List, Structure, Truth};
