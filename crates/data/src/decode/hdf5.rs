@@ -175,37 +175,68 @@ impl H5Type for Number {
     }
 
     fn from_bytes(bytes: &[u8], kind: &Datatype) -> hdf5_reader::error::Result<Self> {
-        let (width, kind) = (Self::width(kind), number_of(kind));
-        let mut eight = [0; 8];
-        let (Some(bytes), true) = (bytes.get(..width), width > 0) else {
+        let one = bytes.get(..Self::width(kind)).and_then(|bytes| numbers(bytes, kind));
+        one.and_then(|numbers| numbers.first().copied()).ok_or_else(|| {
             let (expected, actual) = ("a number".to_owned(), format!("{kind:?}"));
-            return Err(hdf5_reader::error::Error::TypeMismatch { expected, actual });
-        };
-        eight[..width].copy_from_slice(bytes);
-        let order = match kind {
-            Datatype::FixedPoint { byte_order, .. } => byte_order,
-            Datatype::FloatingPoint { byte_order, .. } => byte_order,
-            _ => &ByteOrder::LittleEndian,
-        };
-        if *order == ByteOrder::BigEndian {
-            eight[..width].reverse();
-        }
-        let whole = u64::from_le_bytes(eight);
-        Ok(Self(match kind {
-            Datatype::FloatingPoint { size: 2, .. } => f16::from_bits(whole as u16).to_f64(),
-            Datatype::FloatingPoint { size: 4, .. } => f32::from_bits(whole as u32).into(),
-            Datatype::FloatingPoint { .. } => f64::from_bits(whole),
-            Datatype::FixedPoint { signed: true, size, .. } => {
-                // The sign moves to where a wider number has it.
-                let unused = 64 - 8 * u32::from(*size);
-                ((whole << unused) as i64 >> unused) as f64
-            }
-            _ => whole as f64,
-        }))
+            hdf5_reader::error::Error::TypeMismatch { expected, actual }
+        })
+    }
+
+    fn decode_vec(
+        raw: &[u8],
+        kind: &Datatype,
+        count: usize,
+    ) -> Option<hdf5_reader::error::Result<Vec<Self>>> {
+        let length = Self::width(kind).checked_mul(count)?;
+        numbers(raw.get(..length)?, kind).map(Ok)
     }
 
     fn element_size(kind: &Datatype) -> usize {
         Self::width(kind)
+    }
+}
+
+/// All numbers of `raw`; none where the type is none of numbers.
+fn numbers(raw: &[u8], kind: &Datatype) -> Option<Vec<Number>> {
+    Some(match number_of(kind) {
+        &Datatype::FloatingPoint { size, byte_order } => match size {
+            2 => each(raw, byte_order, |bytes| f16::from_le_bytes(bytes).to_f64()),
+            4 => each(raw, byte_order, |bytes| f32::from_le_bytes(bytes).into()),
+            8 => each(raw, byte_order, f64::from_le_bytes),
+            _ => return None,
+        },
+        &Datatype::FixedPoint { size, signed: false, byte_order } => match size {
+            1 => each(raw, byte_order, |bytes| u8::from_le_bytes(bytes).into()),
+            2 => each(raw, byte_order, |bytes| u16::from_le_bytes(bytes).into()),
+            4 => each(raw, byte_order, |bytes| u32::from_le_bytes(bytes).into()),
+            8 => each(raw, byte_order, |bytes| u64::from_le_bytes(bytes) as f64),
+            _ => return None,
+        },
+        &Datatype::FixedPoint { size, signed: true, byte_order } => match size {
+            1 => each(raw, byte_order, |bytes| i8::from_le_bytes(bytes).into()),
+            2 => each(raw, byte_order, |bytes| i16::from_le_bytes(bytes).into()),
+            4 => each(raw, byte_order, |bytes| i32::from_le_bytes(bytes).into()),
+            8 => each(raw, byte_order, |bytes| i64::from_le_bytes(bytes) as f64),
+            _ => return None,
+        },
+        _ => return None,
+    })
+}
+
+/// The type and the order of bytes are looked at once for all numbers.
+fn each<const N: usize>(
+    raw: &[u8],
+    order: ByteOrder,
+    number: impl Fn([u8; N]) -> f64,
+) -> Vec<Number> {
+    let all = raw.as_chunks::<N>().0.iter();
+    let turned = |mut bytes: [u8; N]| {
+        bytes.reverse();
+        Number(number(bytes))
+    };
+    match order {
+        ByteOrder::LittleEndian => all.map(|&bytes| Number(number(bytes))).collect(),
+        ByteOrder::BigEndian => all.map(|&bytes| turned(bytes)).collect(),
     }
 }
 

@@ -106,3 +106,42 @@ fn a_file_that_was_cut_or_spoilt_is_refused() {
         }
     }
 }
+
+#[test]
+fn every_type_of_number_is_read_in_both_orders() {
+    use ByteOrder::{BigEndian, LittleEndian};
+    let found = |raw: &[u8], kind: &Datatype| {
+        let found = numbers(raw, kind)?;
+        Some(found.into_iter().map(|number| number.0).collect::<Vec<_>>())
+    };
+    for byte_order in [LittleEndian, BigEndian] {
+        let fixed = |size, signed| Datatype::FixedPoint { size, signed, byte_order };
+        let float = |size| Datatype::FloatingPoint { size, byte_order };
+        for (kind, little, expected) in [
+            (fixed(1, false), vec![200], 200.0),
+            (fixed(2, false), 40_000u16.to_le_bytes().to_vec(), 40_000.0),
+            (fixed(4, false), 4_000_000_000u32.to_le_bytes().to_vec(), 4e9),
+            (fixed(8, false), (1u64 << 63).to_le_bytes().to_vec(), (1u64 << 63) as f64),
+            (fixed(1, true), (-100i8).to_le_bytes().to_vec(), -100.0),
+            (fixed(2, true), (-30_000i16).to_le_bytes().to_vec(), -30_000.0),
+            (fixed(4, true), i32::MIN.to_le_bytes().to_vec(), f64::from(i32::MIN)),
+            (fixed(8, true), (-5i64).to_le_bytes().to_vec(), -5.0),
+            (float(2), f16::from_f64(-0.25).to_le_bytes().to_vec(), -0.25),
+            (float(4), 1.5f32.to_le_bytes().to_vec(), 1.5),
+            (float(8), 1e300f64.to_le_bytes().to_vec(), 1e300),
+        ] {
+            let mut one = little;
+            if byte_order == BigEndian {
+                one.reverse();
+            }
+            let two = [one.clone(), one].concat();
+            assert_eq!(found(&two, &kind), Some(vec![expected; 2]), "{kind:?}");
+            let named = Datatype::Enum { base: Box::new(kind.clone()), members: Vec::new() };
+            let whole = matches!(kind, Datatype::FixedPoint { .. });
+            assert_eq!(found(&two, &named).is_some(), whole, "{named:?}");
+        }
+        for kind in [fixed(3, false), fixed(16, true), float(16)] {
+            assert_eq!(found(&[0; 16], &kind), None, "{kind:?}");
+        }
+    }
+}
