@@ -93,7 +93,10 @@ fn value(array: &ArrayD<f64>, about: &About) -> Decoded<Vec<u8>> {
     match array.shape() {
         [] => Ok(array.iter().map(|number| format!("{number}\n")).collect::<String>().into()),
         [_, _, 3] if about.bytes => image(array, about),
-        shape => Ok(npy("<f8", shape, array.iter().flat_map(|number| number.to_le_bytes()))),
+        shape => {
+            let numbers: Vec<[u8; 8]> = array.iter().map(|number| number.to_le_bytes()).collect();
+            Ok(npy("<f8", shape, numbers.into_flattened()))
+        }
     }
 }
 
