@@ -138,7 +138,9 @@ impl Hdf5 {
         let numbers: Vec<f64> = numbers.map(|number| number.0).collect();
         let array = ArrayD::from_shape_vec(IxDyn(&shape), numbers);
         let array = array.map_err(|error| error.to_string())?;
-        Ok(if self.reversed { array.reversed_axes() } else { array })
+        // In the order of its axes, as whatever reads it goes through it.
+        let turned = |array: ArrayD<f64>| array.reversed_axes().as_standard_layout().into_owned();
+        Ok(if self.reversed { turned(array) } else { array })
     }
 }
 
