@@ -200,21 +200,21 @@ impl H5Type for Number {
 
 /// All numbers of `raw`; none where the type is none of numbers.
 fn numbers(raw: &[u8], kind: &Datatype) -> Option<Vec<Number>> {
-    Some(match number_of(kind) {
-        &Datatype::FloatingPoint { size, byte_order } => match size {
+    Some(match *number_of(kind) {
+        Datatype::FloatingPoint { size, byte_order } => match size {
             2 => each(raw, byte_order, |bytes| f16::from_le_bytes(bytes).to_f64()),
             4 => each(raw, byte_order, |bytes| f32::from_le_bytes(bytes).into()),
             8 => each(raw, byte_order, f64::from_le_bytes),
             _ => return None,
         },
-        &Datatype::FixedPoint { size, signed: false, byte_order } => match size {
+        Datatype::FixedPoint { size, signed: false, byte_order } => match size {
             1 => each(raw, byte_order, |bytes| u8::from_le_bytes(bytes).into()),
             2 => each(raw, byte_order, |bytes| u16::from_le_bytes(bytes).into()),
             4 => each(raw, byte_order, |bytes| u32::from_le_bytes(bytes).into()),
             8 => each(raw, byte_order, |bytes| u64::from_le_bytes(bytes) as f64),
             _ => return None,
         },
-        &Datatype::FixedPoint { size, signed: true, byte_order } => match size {
+        Datatype::FixedPoint { size, signed: true, byte_order } => match size {
             1 => each(raw, byte_order, |bytes| i8::from_le_bytes(bytes).into()),
             2 => each(raw, byte_order, |bytes| i16::from_le_bytes(bytes).into()),
             4 => each(raw, byte_order, |bytes| i32::from_le_bytes(bytes).into()),
