@@ -11,6 +11,7 @@ pub mod diff_pruning;
 pub mod ditask;
 pub mod dora;
 pub mod emtal;
+pub mod faar;
 pub mod fame_vil;
 pub mod free_sinewich;
 pub mod full;
@@ -74,6 +75,7 @@ parts! {
     mtlora::MtLoraConfig,
     tadformer::TadFormerConfig,
     free_sinewich::FreeSinewichConfig,
+    faar::FaarConfig,
     ts_pd::TsPdConfig,
     pdrs_sinewich::PdrsSinewichConfig,
     ditask::DiTaskConfig,

@@ -10,6 +10,7 @@ mod continued;
 mod cost;
 mod curves;
 mod excerpts;
+mod fence;
 pub(crate) mod flags;
 mod job;
 mod kept;

@@ -11,8 +11,8 @@
 //! `theta` is `[out]` and starts at zero, so that every form starts as the plain backbone.
 //! [`RankShrinking`] says which of the `r` components of `B A` are in use. It merges.
 //!
-//! FAAR has factors of tasks in the last block of every stage and a decoder of its own beside this,
-//! which are not part of this method.
+//! [FAAR](super::faar) has factors of tasks in the last block of every stage and filters on the
+//! levels beside this.
 
 mod linear;
 
@@ -21,17 +21,17 @@ use std::rc::Rc;
 
 use polyptych_registry::Part;
 use polyptych_tensor::{
-    Init, Kind, Linear, Parameter, Plain, Plan, Projection, Result as TensorResult, Scope, Site,
-    Tensor, Tensors,
+    Kind, Linear, Parameter, Plain, Plan, Projection, Result as TensorResult, Scope, Site, Tensor,
+    Tensors,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(in crate::methods) use linear::Adapted;
 pub use linear::PdrsForm;
-use linear::{Adapted, PdrsLinear};
+use linear::PdrsLinear;
 
-use crate::blocks::low_rank::{LowRank, LowRankInit};
-use crate::blocks::slots::{RankShrinking, Slots};
+use crate::blocks::slots::RankShrinking;
 use crate::blocks::targets::{TargetModules, Targets};
 use crate::blocks::tensors::{copy, take, widened};
 use crate::error::{Result, config};
@@ -72,7 +72,7 @@ impl Default for PdrsConfig {
 }
 
 impl PdrsConfig {
-    fn validate(&self) -> Result<()> {
+    pub(super) fn validate(&self) -> Result<()> {
         if self.r < 1 {
             return Err(config("r", "at least 1", self.r));
         }
@@ -100,7 +100,7 @@ impl Method for PdrsConfig {
     fn plan(&self, _tasks: &[String], form: Form) -> Result<Rc<dyn Plan>> {
         self.validate()?;
         let targets = Targets::new(&self.target_modules)?;
-        Ok(Rc::new(Pdrs { config: self.clone(), form, targets, built: RefCell::default() }))
+        Ok(Rc::new(Pdrs { config: self.clone(), form, targets, built: Built::default() }))
     }
 
     fn parameters(&self) -> &'static [&'static str] {
@@ -113,21 +113,47 @@ struct Pdrs {
     config: PdrsConfig,
     form: Form,
     targets: Targets,
-    built: RefCell<Vec<Rc<Adapted>>>,
+    built: Built,
 }
 
-impl Pdrs {
-    fn adapted(&self, scope: &Scope, site: &Site) -> TensorResult<Adapted> {
-        let PdrsConfig { r, scale, form, .. } = self.config;
-        let shape = [site.in_features, site.out_features, r];
-        let theta = || scope.param("pdrs_theta", &[site.out_features], Init::ZEROS);
-        Ok(Adapted {
-            factors: LowRank::new(scope, ("pdrs_A", "pdrs_B"), shape, LowRankInit::Identity)?,
-            slots: Slots::new(scope, "pdrs", r)?,
-            theta: (form != PdrsForm::Lora).then(theta).transpose()?,
-            form,
-            scale,
-        })
+/// What a plan has made, whose ranks shrink together.
+#[derive(Debug, Default)]
+pub(super) struct Built(RefCell<Vec<Rc<Adapted>>>);
+
+impl Built {
+    /// Makes the parameters of `site` with `r` components.
+    pub(super) fn make(
+        &self,
+        scope: &Scope,
+        site: &Site,
+        r: i64,
+        config: &PdrsConfig,
+    ) -> TensorResult<Rc<Adapted>> {
+        let adapted = Rc::new(Adapted::new(scope, site, r, config)?);
+        self.0.borrow_mut().push(adapted.clone());
+        Ok(adapted)
+    }
+
+    pub(super) fn shrink(&self, config: &PdrsConfig, step: u64, steps: u64) {
+        let shrinking = &config.rank_shrinking;
+        let due = shrinking.due(step, steps);
+        self.0.borrow().iter().for_each(|at| at.slots.shrink_to(shrinking, due));
+    }
+
+    pub(super) fn note(&self, config: &PdrsConfig) {
+        let beta = config.rank_shrinking.beta;
+        self.0.borrow().iter().for_each(|at| at.slots.note(&at.factors, beta));
+    }
+
+    /// `anchor` times the mean of `(m / |W| - 1)^2` of every layer.
+    pub(super) fn penalty(&self, config: &PdrsConfig) -> Option<Tensor> {
+        if config.anchor == 0.0 || config.form != PdrsForm::AnchoredDora {
+            return None;
+        }
+        let built = self.0.borrow();
+        let thetas = built.iter().filter_map(|at| at.theta.as_ref());
+        let terms = thetas.map(|theta| (linear::stretch(theta) - 1.0).square().mean(Kind::Float));
+        terms.reduce(|sum, term| sum + term).map(|sum| sum * config.anchor)
     }
 }
 
@@ -137,8 +163,8 @@ impl Plan for Pdrs {
         if !self.targets.adapts(site) || self.form == Form::Merged {
             return Ok(Box::new(Plain(base)));
         }
-        let adapted = Rc::new(self.adapted(&scope.adapter(), site)?);
-        self.built.borrow_mut().push(adapted.clone());
+        let PdrsConfig { r, .. } = self.config;
+        let adapted = self.built.make(&scope.adapter(), site, r, &self.config)?;
         Ok(Box::new(PdrsLinear { base, adapted }))
     }
 
@@ -147,41 +173,24 @@ impl Plan for Pdrs {
     }
 
     fn set_progress(&self, step: u64, steps: u64) {
-        let shrinking = &self.config.rank_shrinking;
-        let due = shrinking.due(step, steps);
-        self.built.borrow().iter().for_each(|at| at.slots.shrink_to(shrinking, due));
+        self.built.shrink(&self.config, step, steps);
     }
 
     fn before_step(&self) {
-        let beta = self.config.rank_shrinking.beta;
-        self.built.borrow().iter().for_each(|at| at.slots.note(&at.factors, beta));
+        self.built.note(&self.config);
     }
 
     fn penalty(&self) -> Option<Tensor> {
-        let PdrsConfig { anchor, form, .. } = self.config;
-        if anchor == 0.0 || form != PdrsForm::AnchoredDora {
-            return None;
-        }
-        let built = self.built.borrow();
-        let thetas = built.iter().filter_map(|at| at.theta.as_ref());
-        let terms = thetas.map(|theta| (linear::stretch(theta) - 1.0).square().mean(Kind::Float));
-        terms.reduce(|sum, term| sum + term).map(|sum| sum * anchor)
+        self.built.penalty(&self.config)
     }
 
     fn merge(&self, sites: &[Site], tensors: &Tensors) -> TensorResult<Tensors> {
         let mut merged = copy(tensors);
         for site in sites.iter().filter(|site| self.targets.adapts(site)) {
             let path = &site.path;
-            let PdrsConfig { form, scale, .. } = self.config;
             let mut own = |name: &str| take(&mut merged, &format!("{path}.{name}"));
             let weight = widened(&own("weight")?);
-            let adapted = Adapted {
-                factors: LowRank { a: own("pdrs_A")?, b: own("pdrs_B")? },
-                slots: Slots::taken(|name| own(&format!("pdrs_{name}")))?,
-                theta: (form != PdrsForm::Lora).then(|| own("pdrs_theta")).transpose()?,
-                form,
-                scale,
-            };
+            let adapted = Adapted::taken(own, &self.config)?;
             merged.insert(format!("{path}.weight"), adapted.weight(&weight, false));
         }
         Ok(merged)

@@ -56,6 +56,30 @@ const MERGING: &[&str] =
     &["*sine_*", "*.pdrs_A", "*.pdrs_B", "*.pdrs_theta", BODY[0], BODY[1], BODY[2]];
 const COMPOSED: &[&str] =
     &["*tspd_*", "*sine_*", "*.pdrs_A", "*.pdrs_B", "*.pdrs_theta", BODY[0], BODY[1], BODY[2]];
+/// `*norm*` would be the ranks of a task `normals` too.
+const FAAR_BODY: [&str; 5] = [BODY[0], "*.norm1.*", "*.norm2.*", "*.norm.*", BODY[2]];
+const FAAR: &[&str] = &[
+    "*tspd_*",
+    "*.pdrs_A",
+    "*.pdrs_B",
+    "*.pdrs_theta",
+    FAAR_BODY[0],
+    FAAR_BODY[1],
+    FAAR_BODY[2],
+    FAAR_BODY[3],
+    FAAR_BODY[4],
+];
+const FAAR_LORA: &[&str] =
+    &["*.pdrs_A", "*.pdrs_B", FAAR_BODY[0], FAAR_BODY[1], FAAR_BODY[2], FAAR_BODY[3], FAAR_BODY[4]];
+/// What no stream reads; the penalty holds its magnitudes.
+const FAAR_DEAD: &[&str] = &[
+    "layers.1.blocks.1.attn.proj.pdrs_A",
+    "layers.1.blocks.1.attn.proj.pdrs_B",
+    "layers.1.blocks.1.mlp.fc1.pdrs_A",
+    "layers.1.blocks.1.mlp.fc1.pdrs_B",
+    "layers.1.blocks.1.mlp.fc2.pdrs_A",
+    "layers.1.blocks.1.mlp.fc2.pdrs_B",
+];
 const DITASK: &[&str] = &["*ditask_*", BODY[0], BODY[1], BODY[2], "*.downsample.reduction.weight"];
 const DITASK_DEAD: &[&str] = &[
     "layers.1.blocks.1.attn.proj.ditask_joint",
@@ -99,6 +123,10 @@ fn example(config: AdapterConfig) -> Case {
             Case { trains: SINEWICH, remain: &[], made: &["*.sine_tasks.*"], ..case }
         }
         "pdrs_sinewich" => Case { trains: MERGING, remain: &[], made: &["*.sine_tasks.*"], ..case },
+        "faar" => {
+            let made = &["*.pdrs_tasks.*"];
+            Case { trains: FAAR, dead: FAAR_DEAD, remain: &["*tspd_*"], made, ..case }
+        }
         "ditask" => {
             let made = &["*.ditask_tasks.*"];
             Case { trains: DITASK, dead: DITASK_DEAD, remain: &[], made, ..case }

@@ -352,6 +352,31 @@ fn filters_on_spectra_count_as_their_equation() {
 }
 
 #[test]
+fn faar_counts_as_published() {
+    let _alone = alone();
+    let stages = 96 + 192 + 384 + 768;
+    // A rank costs inputs and outputs: of all layers, and of three in the last blocks per task.
+    let shared = 16 * WIDTHS + 6 * (96 + 192 + 384);
+    let own = TASKS.len() as i64 * 12 * stages;
+    assert_eq!([shared, own], [74_688, 69_120]);
+    let magnitudes = 9 * WIDTHS + 2 * (96 + 192 + 384) + TASKS.len() as i64 * 6 * stages;
+    for (r, task_r) in [(32, 32), (5, 5), (8, 4)] {
+        let factors = shared * r + own * task_r;
+        let bare = json!({"method": "faar", "r": r, "task_r": task_r, "filters": false});
+        assert_eq!(trainable(bare), factors + magnitudes + BODY);
+        // Levels behind patch merging.
+        let filters = spectra(16, &[192, 384, 768, 768]);
+        let whole = json!({"method": "faar", "r": r, "task_r": task_r});
+        assert_eq!(trainable(whole), factors + magnitudes + BODY + filters);
+    }
+    // With the reference's decoders and filters on its maps, and without the norm behind the last
+    // stage.
+    let fixed = 1_946_624 + spectra(16, &[18, 36, 72, 144]) + magnitudes + BODY - 2 * 768;
+    assert_eq!(fixed, 2_093_050);
+    assert_eq!(fixed + 5 * (shared + own), 2_812_090);
+}
+
+#[test]
 fn gated_skills_count_as_their_equation() {
     let _alone = alone();
     let tasks = TASKS.len() as i64;

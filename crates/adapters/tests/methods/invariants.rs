@@ -87,8 +87,8 @@ fn every_method_starts_as_the_plain_backbone() {
                     assert!(difference(&found, expected) > TOLERANCE, "{}, {what}", case.name);
                     continue;
                 }
-                let by_task =
-                    ["free_sinewich", "pdrs_sinewich", "ditask"].contains(&case.config.name());
+                let by_task = ["free_sinewich", "pdrs_sinewich", "faar", "ditask"]
+                    .contains(&case.config.name());
                 let stacked = architecture == "swin" || by_task || adapted.plan.keeps_streams();
                 // What is shared is a mixture of the tasks' streams.
                 let mixed = case.config.name() == "interrogate";

@@ -54,6 +54,7 @@ const COUNTED: &[(&str, &[&str])] = &[
     ("MTLoRA, MTLoRA+", &["MTLoRA"]),
     ("VMT-Adapter, -Lite", &["VMT-Adapter", "VMT-Adapter-Lite"]),
     ("Free Sinewich", &["Free Sinewich"]),
+    ("FAAR", &["FAAR"]),
     ("MoDE", &["MoDE by task", "MoDE by token"]),
     ("DiTASK, progressive adaptation, RCM", &["DiTASK", "progressive", "low-rank RCM"]),
     ("PDRS and Sinewich composed", &["composition"]),

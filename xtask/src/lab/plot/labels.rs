@@ -1,17 +1,27 @@
 //! Where names stand so that they cover neither each other nor points.
 
+use std::f64::consts::TAU;
+
 use super::{RADIUS, TEXT_SIZE};
 
 /// Left, top, right, bottom in pixels.
 type Area = [i32; 4];
 
+/// A line to a name.
+type Leader = [(i32, i32); 2];
+
 /// Distances from a point at which a place is looked for, in pixels.
-const DISTANCES: [i32; 6] = [8, 20, 34, 50, 70, 95];
+const DISTANCES: [i32; 10] = [8, 16, 26, 38, 52, 70, 95, 125, 160, 200];
+
+/// Directions from a point in which a place is looked for.
+const DIRECTIONS: i32 = 16;
 
 /// What is taken already.
 pub(crate) struct Scene {
     frame: Area,
-    taken: Vec<Area>,
+    points: Vec<Area>,
+    names: Vec<Area>,
+    leaders: Vec<Leader>,
 }
 
 /// Where a name goes.
@@ -30,46 +40,63 @@ impl Scene {
         let area = |(x, [top, bottom]): (i32, [i32; 2])| {
             [x - around, top - around, x + around, bottom + around]
         };
-        Self { frame, taken: bars.map(area).collect() }
+        Self { frame, points: bars.map(area).collect(), names: Vec::new(), leaders: Vec::new() }
     }
 
-    /// The nearest free place for `name`; where there is none, right of the point.
-    pub(crate) fn place(&mut self, name: &str, (x, y): (i32, i32)) -> Place {
-        let (width, height) = (width(name), TEXT_SIZE);
-        let places = DISTANCES.iter().flat_map(|&distance| {
-            around(distance, width, height).map(|(dx, dy)| (distance, x + dx, y + dy))
-        });
-        let area = |left, top| [left, top, left + width, top + height];
-        let mut free = places.filter(|&(_, left, top)| self.is_free(area(left, top)));
-        let (distance, left, top) = free.next().unwrap_or((0, x + DISTANCES[0], y - height / 2));
-        drop(free);
-        self.taken.push(area(left, top));
-        let near = (x.clamp(left, left + width), y.clamp(top, top + height));
-        Place { at: (left, top), leader: (distance > DISTANCES[0]).then_some(near) }
+    /// The nearest place for `name` where it covers nothing and its line crosses no other name;
+    /// where there is none, the nearest where it covers no name; else right of the point.
+    pub(crate) fn place(&mut self, name: &str, point: (i32, i32)) -> Place {
+        let size = (width(name), TEXT_SIZE);
+        let places = || DISTANCES.iter().flat_map(move |&distance| around(point, distance, size));
+        let free = |candidate: &Candidate| self.is_free(candidate) && self.is_clear(candidate);
+        let found = places().find(free).or_else(|| places().find(|place| self.is_free(place)));
+        let chosen = found.unwrap_or_else(|| Candidate::new(point, DISTANCES[0], 0, size));
+        self.names.push(chosen.area);
+        self.leaders.extend(chosen.leader);
+        Place { at: (chosen.area[0], chosen.area[1]), leader: chosen.leader.map(|[_, end]| end) }
     }
 
-    fn is_free(&self, area: Area) -> bool {
+    fn is_free(&self, &Candidate { area, .. }: &Candidate) -> bool {
         let [left, top, right, bottom] = self.frame;
         let inside = area[0] > left && area[1] > top && area[2] < right && area[3] < bottom;
-        inside && !self.taken.iter().any(|other| overlap(area, *other))
+        inside && !self.points.iter().chain(&self.names).any(|other| overlap(area, *other))
+    }
+
+    fn is_clear(&self, candidate: &Candidate) -> bool {
+        let on_name = |leader: &Leader| self.names.iter().any(|name| crosses(*leader, *name));
+        !candidate.leader.iter().any(on_name)
+            && !self.leaders.iter().any(|leader| crosses(*leader, candidate.area))
     }
 }
 
-/// Corners of names around a point: right, left, above, below, then the diagonals.
-fn around(distance: i32, width: i32, height: i32) -> [(i32, i32); 8] {
-    let (right, left) = (distance, -distance - width);
-    let (above, below) = (-distance - height, distance);
-    let (centre, middle) = (-width / 2, -height / 2);
-    [
-        (right, middle),
-        (left, middle),
-        (centre, above),
-        (centre, below),
-        (right, above),
-        (right, below),
-        (left, above),
-        (left, below),
-    ]
+/// A place that a name could have.
+struct Candidate {
+    area: Area,
+    leader: Option<Leader>,
+}
+
+impl Candidate {
+    /// In `direction`, clockwise from the right, in parts of [`DIRECTIONS`].
+    fn new((x, y): (i32, i32), distance: i32, direction: i32, (width, height): (i32, i32)) -> Self {
+        let (sin, cos) = (TAU * f64::from(direction) / f64::from(DIRECTIONS)).sin_cos();
+        let start = |at: i32, part: f64, length: i32| {
+            let near = f64::from(at) + part * f64::from(distance);
+            (near - (1.0 - part) / 2.0 * f64::from(length)).round() as i32
+        };
+        let (left, top) = (start(x, cos, width), start(y, sin, height));
+        let area = [left, top, left + width, top + height];
+        let near = (x.clamp(left, area[2]), y.clamp(top, area[3]));
+        Self { area, leader: (distance > DISTANCES[0]).then_some([(x, y), near]) }
+    }
+}
+
+/// Places around a point: right, left, above and below, then those between.
+fn around(point: (i32, i32), distance: i32, size: (i32, i32)) -> impl Iterator<Item = Candidate> {
+    let quarter = DIRECTIONS / 4;
+    let straight = [0, 2 * quarter, 3 * quarter, quarter].into_iter();
+    let between = (0..DIRECTIONS).filter(move |direction| direction % quarter != 0);
+    let directions = straight.chain(between);
+    directions.map(move |direction| Candidate::new(point, distance, direction, size))
 }
 
 /// Estimated without a font, for the wider ones of the usual sans-serif ones.
@@ -81,24 +108,35 @@ fn overlap(a: Area, b: Area) -> bool {
     a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3]
 }
 
+/// Whether a line runs through an area, by points a few pixels apart.
+fn crosses([start, end]: Leader, area: Area) -> bool {
+    let steps = (end.0 - start.0).abs().max((end.1 - start.1).abs()) / 3 + 1;
+    let between = |from: i32, to: i32, step: i32| from + (to - from) * step / steps;
+    (0..=steps).any(|step| {
+        let (x, y) = (between(start.0, end.0, step), between(start.1, end.1, step));
+        area[0] < x && x < area[2] && area[1] < y && y < area[3]
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn crowded_names_do_not_overlap() {
-        let points: Vec<(i32, i32)> = (0..8).map(|i| (300 + 9 * i, 200 + 5 * (i % 3))).collect();
         let frame = [60, 20, 800, 480];
-        let mut scene = Scene::new(frame, points.iter().map(|&(x, y)| (x, [y - 9, y + 9])));
-        let name = "LoRA r=16";
-        let areas: Vec<Area> = points
-            .iter()
-            .map(|&point| scene.place(name, point).at)
-            .map(|(left, top)| [left, top, left + width(name), top + TEXT_SIZE])
-            .collect();
-        for (index, area) in areas.iter().enumerate() {
-            assert!(areas[..index].iter().all(|other| !overlap(*area, *other)), "{areas:?}");
-            assert!(area[0] > frame[0] && area[3] < frame[3], "{area:?}");
+        for (count, are_lines_clear) in [(12, true), (30, false)] {
+            let point = |i: i32| (300 + 3 * i, 200 + 5 * (i % 3));
+            let bars = (0..count).map(|i| (point(i).0, [point(i).1 - 9, point(i).1 + 9]));
+            let mut scene = Scene::new(frame, bars);
+            (0..count).for_each(|i| drop(scene.place("LoRA r=16", point(i))));
+            let Scene { names, leaders, .. } = scene;
+            for (index, area) in names.iter().enumerate() {
+                assert!(names[..index].iter().all(|other| !overlap(*area, *other)), "{names:?}");
+                assert!(area[0] > frame[0] && area[3] < frame[3], "{area:?}");
+            }
+            let on_name = |leader: &Leader| names.iter().any(|name| crosses(*leader, *name));
+            assert!(!are_lines_clear || !leaders.iter().any(on_name), "{leaders:?} {names:?}");
         }
     }
 

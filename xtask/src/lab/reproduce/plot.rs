@@ -4,13 +4,19 @@ use anyhow::Result;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
+use super::fence::fence;
 use super::plan::Plan;
 use super::spread::Spread;
 use super::summary::Summary;
 use crate::lab::plot::labels::Scene;
 use crate::lab::plot::{Area, Painted, RADIUS, TEXT_SIZE, svg, ticks};
 
-const SIZE: (u32, u32) = (860, 540);
+const WIDTH: u32 = 860;
+const HEIGHT: u32 = 540;
+/// Points that have room in it for their names; every other one adds some.
+const POINTS: u32 = 20;
+/// Height for the name of another point.
+const NAME: u32 = 10;
 
 /// A method as a point.
 struct Point<'a> {
@@ -25,6 +31,10 @@ impl Point<'_> {
         let sd = self.result.sd.unwrap_or_default();
         [self.result.mean - sd, self.result.mean + sd]
     }
+
+    fn is_within(&self, [low, high]: [f64; 2]) -> bool {
+        (low..=high).contains(&self.result.mean)
+    }
 }
 
 /// The plot; none where no number compares the methods.
@@ -33,7 +43,8 @@ pub(crate) fn draw(plan: &Plan, rows: &[Summary]) -> Result<Option<String>> {
     if points.is_empty() {
         return Ok(None);
     }
-    svg(SIZE, |root| paint(root, &title, &points)).map(Some)
+    let more = (points.len() as u32).saturating_sub(POINTS);
+    svg((WIDTH, HEIGHT + NAME * more), |root| paint(root, &title, &points)).map(Some)
 }
 
 /// The mean headline, unless tasks differ in kind or the recipe asks for delta-m by baselines.
@@ -60,7 +71,10 @@ fn mean_title(rows: &[Summary]) -> String {
 
 fn paint(root: &Area, title: &str, points: &[Point]) -> Painted {
     let [left, right] = spread_log(points.iter().map(|point| point.millions));
-    let [low, high] = padded(points.iter().flat_map(Point::range));
+    let fence = fence(points.iter().map(|point| point.result.mean).collect());
+    let (near, far): (Vec<&Point>, Vec<&Point>) =
+        points.iter().partition(|point| point.is_within(fence));
+    let [low, high] = padded(near.iter().flat_map(|point| point.range()));
     let mut chart = ChartBuilder::on(root)
         .margin(16)
         .x_label_area_size(48)
@@ -86,28 +100,72 @@ fn paint(root: &Area, title: &str, points: &[Point]) -> Painted {
         let centred = TextStyle::from(text.into_font()).pos(Pos::new(HPos::Center, VPos::Top));
         root.draw(&Text::new(tick.to_string(), (x, y + 8), centred))?;
     }
-    let line = BLACK.mix(0.7).stroke_width(1);
-    chart.draw_series(points.iter().filter(|point| point.result.sd.is_some()).map(|point| {
-        let [low, high] = point.range();
-        ErrorBar::new_vertical(point.millions, low, point.result.mean, high, line, 8)
-    }))?;
-    let dot = RGBColor(31, 92, 153).filled();
-    let at = |point: &Point| (point.millions, point.result.mean);
-    chart.draw_series(points.iter().map(|point| Circle::new(at(point), RADIUS, dot)))?;
-    let pixels: Vec<(i32, i32)> =
-        points.iter().map(|point| chart.backend_coord(&at(point))).collect();
     let (xs, ys) = chart.plotting_area().get_pixel_range();
-    let bars = points.iter().map(|point| {
-        let [low, high] = point.range().map(|end| chart.backend_coord(&(point.millions, end)));
-        (low.0, [high.1, low.1])
-    });
-    let mut scene = Scene::new([xs.start, ys.start, xs.end, ys.end], bars);
-    for (point, &pixel) in points.iter().zip(&pixels) {
-        let place = scene.place(point.name, pixel);
-        if let Some(end) = place.leader {
-            root.draw(&PathElement::new(vec![pixel, end], BLACK.mix(0.35)))?;
+    let frame = [xs.start, ys.start, xs.end, ys.end];
+    let pixel = |point: &Point, value: f64| chart.backend_coord(&(point.millions, value));
+    let inside = near.into_iter().map(|point| Mark::inside(point, pixel));
+    let at_edge =
+        far.into_iter().map(|point| Mark::at_edge(point, pixel(point, low).0, low, frame));
+    let marks: Vec<Mark> = inside.chain(at_edge).collect();
+    marks.iter().try_for_each(|mark| mark.draw(root))?;
+    names(root, &marks, frame)
+}
+
+/// A point in pixels.
+struct Mark {
+    name: String,
+    at: (i32, i32),
+    /// Top and bottom of its error bar.
+    bar: [i32; 2],
+    /// Where a value outside of the axis is: -1 above, 1 below.
+    outside: Option<i32>,
+}
+
+impl Mark {
+    fn inside(point: &Point, pixel: impl Fn(&Point, f64) -> (i32, i32)) -> Self {
+        let [bottom, top] = point.range().map(|end| pixel(point, end).1);
+        let at = pixel(point, point.result.mean);
+        Self { name: point.name.to_owned(), at, bar: [top, bottom], outside: None }
+    }
+
+    /// At the end of the axis, with its value behind its name.
+    fn at_edge(point: &Point, x: i32, low: f64, frame: [i32; 4]) -> Self {
+        let value = point.result.mean;
+        let (y, outside) =
+            if value < low { (frame[3] - 2 * RADIUS, 1) } else { (frame[1] + 2 * RADIUS, -1) };
+        let name = format!("{} ({value:.1})", point.name);
+        Self { name, at: (x, y), bar: [y - RADIUS, y + RADIUS], outside: Some(outside) }
+    }
+
+    /// A dot with its error bar, or an arrow head out of the frame.
+    fn draw(&self, root: &Area) -> Painted {
+        let (x, y) = self.at;
+        let dot = RGBColor(31, 92, 153).filled();
+        if let Some(outside) = self.outside {
+            let base = y - outside * RADIUS;
+            let corners = vec![(x - RADIUS, base), (x + RADIUS, base), (x, y + outside * RADIUS)];
+            return root.draw(&Polygon::new(corners, dot));
         }
-        root.draw(&Text::new(point.name, place.at, text))?;
+        let [top, bottom] = self.bar;
+        if top < bottom {
+            let line = BLACK.mix(0.7);
+            root.draw(&PathElement::new(vec![(x, top), (x, bottom)], line))?;
+            for y in self.bar {
+                root.draw(&PathElement::new(vec![(x - RADIUS, y), (x + RADIUS, y)], line))?;
+            }
+        }
+        root.draw(&Circle::new(self.at, RADIUS, dot))
+    }
+}
+
+fn names(root: &Area, marks: &[Mark], frame: [i32; 4]) -> Painted {
+    let mut scene = Scene::new(frame, marks.iter().map(|mark| (mark.at.0, mark.bar)));
+    for mark in marks {
+        let place = scene.place(&mark.name, mark.at);
+        if let Some(end) = place.leader {
+            root.draw(&PathElement::new(vec![mark.at, end], BLACK.mix(0.35)))?;
+        }
+        root.draw(&Text::new(mark.name.as_str(), place.at, ("sans-serif", TEXT_SIZE)))?;
     }
     Ok(())
 }

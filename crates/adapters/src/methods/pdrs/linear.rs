@@ -3,11 +3,14 @@
 use std::rc::Rc;
 
 use polyptych_kernels::linear;
-use polyptych_tensor::{Activations, Kind, Linear, Projection, Tensor, cast};
+use polyptych_tensor::{
+    Activations, Init, Kind, Linear, Projection, Result, Scope, Site, Tensor, cast,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::blocks::low_rank::LowRank;
+use super::PdrsConfig;
+use crate::blocks::low_rank::{LowRank, LowRankInit};
 use crate::blocks::slots::Slots;
 use crate::blocks::tensors::widened;
 
@@ -26,7 +29,7 @@ pub enum PdrsForm {
 
 /// What becomes of one frozen weight.
 #[derive(Debug)]
-pub(super) struct Adapted {
+pub(in crate::methods) struct Adapted {
     pub(super) factors: LowRank,
     pub(super) slots: Slots,
     /// `[out]`; none for plain factors.
@@ -37,8 +40,35 @@ pub(super) struct Adapted {
 }
 
 impl Adapted {
+    /// Parameters of `site` with `r` components.
+    pub(super) fn new(scope: &Scope, site: &Site, r: i64, config: &PdrsConfig) -> Result<Self> {
+        let shape = [site.in_features, site.out_features, r];
+        let theta = || scope.param("pdrs_theta", &[site.out_features], Init::ZEROS);
+        Ok(Self {
+            factors: LowRank::new(scope, ("pdrs_A", "pdrs_B"), shape, LowRankInit::Identity)?,
+            slots: Slots::new(scope, "pdrs", r)?,
+            theta: (config.form != PdrsForm::Lora).then(theta).transpose()?,
+            form: config.form,
+            scale: config.scale,
+        })
+    }
+
+    /// The parameters that `own` returns by their names.
+    pub(in crate::methods) fn taken(
+        mut own: impl FnMut(&str) -> Result<Tensor>,
+        config: &PdrsConfig,
+    ) -> Result<Self> {
+        Ok(Self {
+            factors: LowRank { a: own("pdrs_A")?, b: own("pdrs_B")? },
+            slots: Slots::taken(|name| own(&format!("pdrs_{name}")))?,
+            theta: (config.form != PdrsForm::Lora).then(|| own("pdrs_theta")).transpose()?,
+            form: config.form,
+            scale: config.scale,
+        })
+    }
+
     /// `W'`, `[out, in]`, of `W`, in float32 or wider.
-    pub(super) fn weight(&self, weight: &Tensor, train: bool) -> Tensor {
+    pub(in crate::methods) fn weight(&self, weight: &Tensor, train: bool) -> Tensor {
         let LowRank { a, b } = self.slots.in_use(&self.factors, train);
         let delta = b.matmul(&a) * self.scale;
         match (self.form, &self.theta) {

@@ -97,5 +97,11 @@ pub(super) fn shrinking() -> Vec<Case> {
     };
     let factors: &[_] = &["*.pdrs_A", "*.pdrs_B"];
     let dora: &[_] = &["*.pdrs_A", "*.pdrs_B", "*.pdrs_theta"];
-    vec![case("pdrs, lora", "lora", factors), case("pdrs, dora", "dora", dora), composed]
+    let faar = json!({"method": "faar", "r": 3, "task_r": 2, "form": "lora", "filters": false});
+    let faar = Case {
+        made: &["*.pdrs_tasks.*"],
+        dead: FAAR_DEAD,
+        ..Case::new("faar, lora without filters", adapter(faar), FAAR_LORA)
+    };
+    vec![case("pdrs, lora", "lora", factors), case("pdrs, dora", "dora", dora), composed, faar]
 }
