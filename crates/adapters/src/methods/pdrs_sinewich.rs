@@ -59,7 +59,7 @@ impl Part for PdrsSinewichConfig {
         Self {
             shared: PdrsConfig { form: PdrsForm::Dora, ..PdrsConfig::example() },
             switched: FreeSinewichConfig::example(),
-            ..Self::default()
+            spectra: Some(TsPdConfig::example()),
         }
     }
 }

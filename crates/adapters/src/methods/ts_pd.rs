@@ -29,7 +29,7 @@ use polyptych_tensor::{Init, Neck, Owner, Plan, Result as TensorResult, Scope, T
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use filters::{Cross, Filters, TaskSpectra};
+use filters::{Cross, Filters, Level, TaskSpectra};
 
 use crate::blocks::tasks::check_tasks;
 use crate::error::{Result, config};
@@ -78,7 +78,7 @@ impl TsPdConfig {
             let cross = || cross(&of);
             // A task alone has no other.
             let cross = (self.cross_task && tasks.len() > 1).then(cross).transpose()?;
-            Ok((filters, cross))
+            Ok(Level::new(filters, cross))
         });
         Ok(Box::new(TaskSpectra {
             levels: levels.collect::<TensorResult<_>>()?,

@@ -122,7 +122,10 @@ fn example(config: AdapterConfig) -> Case {
         "free_sinewich" => {
             Case { trains: SINEWICH, remain: &[], made: &["*.sine_tasks.*"], ..case }
         }
-        "pdrs_sinewich" => Case { trains: MERGING, remain: &[], made: &["*.sine_tasks.*"], ..case },
+        "pdrs_sinewich" => {
+            let made = &["*.sine_tasks.*"];
+            Case { trains: COMPOSED, remain: &["*tspd_*"], made, ..case }
+        }
         "faar" => {
             let made = &["*.pdrs_tasks.*"];
             Case { trains: FAAR, dead: FAAR_DEAD, remain: &["*tspd_*"], made, ..case }

@@ -1,8 +1,11 @@
 //! Filters of tasks on spectra, and what spectra of other tasks add.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use polyptych_tensor::{Activations, Kind, Neck, Tensor, cast};
 
-use super::spectrum::{Spectrum, Transform, constant};
+use super::spectrum::{Size, Spectrum, Transform};
 use crate::blocks::tensors::widened;
 
 /// Radius up to which magnitudes join.
@@ -43,22 +46,48 @@ pub(super) struct Cross {
 /// What stands behind all levels.
 #[derive(Debug)]
 pub(super) struct TaskSpectra {
-    pub(super) levels: Vec<(Filters, Option<Cross>)>,
+    pub(super) levels: Vec<Level>,
     pub(super) tasks: i64,
+}
+
+/// What stands behind a level.
+#[derive(Debug)]
+pub(super) struct Level {
+    filters: Filters,
+    cross: Option<Cross>,
+    /// For maps of the last size. Exports trace a second pass: numbers that the first one made are
+    /// constants there.
+    tables: RefCell<Option<Rc<Tables>>>,
+}
+
+/// What filters need for maps of one size.
+#[derive(Debug)]
+struct Tables {
+    transform: Transform,
+    /// `bin(r)` of every entry.
+    rings: Tensor,
+    /// 1 where magnitudes join, `[width / 2 + 1, height, 1]`.
+    low: Tensor,
+    /// `e(r)`, of the same shape.
+    edges: Tensor,
 }
 
 impl Neck for TaskSpectra {
     fn forward(&self, levels: Vec<Activations>, _train: bool) -> Vec<Activations> {
         let each = self.levels.iter().zip(levels);
-        each.map(|((filters, cross), level)| self.level(filters, cross.as_ref(), &level)).collect()
+        each.map(|(level, x)| level.forward(&x, self.tasks)).collect()
     }
 }
 
-impl TaskSpectra {
-    fn level(&self, filters: &Filters, cross: Option<&Cross>, level: &Activations) -> Activations {
+impl Level {
+    pub(super) fn new(filters: Filters, cross: Option<Cross>) -> Self {
+        Self { filters, cross, tables: RefCell::default() }
+    }
+
+    fn forward(&self, level: &Activations, tasks: i64) -> Activations {
         let streams = match level {
             Activations::Shared(shared) => {
-                let size = [&[self.tasks], shared.size().as_slice()].concat();
+                let size = [&[tasks], shared.size().as_slice()].concat();
                 shared.unsqueeze(0).expand(size.as_slice(), false)
             }
             Activations::Both { per_task, .. } | Activations::PerTask(per_task) => {
@@ -66,15 +95,40 @@ impl TaskSpectra {
             }
         };
         let x = widened(&streams);
-        let size = x.size();
-        let transform = Transform::new(size[2], size[3]);
-        let raw = transform.forward(&x);
-        let mut y = filters.forward(&x, &raw, &transform);
-        if let Some(cross) = cross {
-            let added = cross.added(&transform.forward(&y), &raw, &transform);
-            y += transform.inverse(&added);
+        let tables = self.tables(Size::of(&x));
+        let raw = tables.transform.forward(&x);
+        let mut y = self.filters.forward(&x, &raw, &tables);
+        if let Some(cross) = &self.cross {
+            let added = cross.added(&tables.transform.forward(&y), &raw, &tables);
+            y += tables.transform.inverse(&added);
         }
         Activations::PerTask(cast(&y, streams.kind()))
+    }
+
+    fn tables(&self, size: Size) -> Rc<Tables> {
+        let mut last = self.tables.borrow_mut();
+        let kept = last.take().filter(|tables| tables.transform.size() == size);
+        last.insert(kept.unwrap_or_else(|| Rc::new(Tables::new(size, self.filters.bins())))).clone()
+    }
+}
+
+impl Tables {
+    fn new(size: Size, bins: i64) -> Self {
+        let transform = Transform::new(size);
+        let radii = transform.radii();
+        let mask = |of: fn(f64) -> f64| {
+            let values: Vec<f32> = radii.iter().map(|&r| of(r) as f32).collect();
+            size.constant(&values).view(transform.shape())
+        };
+        // Corners lie farther out than any axis goes, and belong to the last ring.
+        let bin = |r: &f64| ((r * bins as f64) as i64).min(bins - 1);
+        let rings: Vec<i64> = radii.iter().map(bin).collect();
+        Self {
+            rings: Tensor::from_slice(&rings).to_device(size.device),
+            low: mask(is_low),
+            edges: mask(edge),
+            transform,
+        }
     }
 }
 
@@ -82,40 +136,34 @@ impl Filters {
     /// `x + alpha (g Y + h - x)` for `x`: `[tasks, batch, height, width, dim]` with spectrum `raw`.
     ///
     /// `Y` is summed of `x` and its change, so that the start is exactly the identity.
-    fn forward(&self, x: &Tensor, raw: &Spectrum, transform: &Transform) -> Tensor {
+    fn forward(&self, x: &Tensor, raw: &Spectrum, tables: &Tables) -> Tensor {
         let [g, h, alpha] = [&self.g, &self.h, &self.alpha].map(|all| stacked(all, x));
-        let filtered = x + transform.inverse(&raw.times(&self.gains(transform, x)));
+        let filtered = x + tables.transform.inverse(&raw.times(&self.gains(tables, x)));
         x + alpha * (g * filtered + h - x)
     }
 
     /// `d[bin(r)]` of every entry, `[tasks, 1, width / 2 + 1, height, dim]`.
-    fn gains(&self, transform: &Transform, like: &Tensor) -> Tensor {
+    fn gains(&self, tables: &Tables, like: &Tensor) -> Tensor {
+        let [columns, rows, _] = tables.transform.shape();
         let d = Tensor::stack(&self.d, 0);
-        let bins = d.size()[1];
-        // Corners lie farther out than any axis goes, and belong to the last ring.
-        let bin = |r: f64| ((r * bins as f64) as i64).min(bins - 1);
-        let index: Vec<i64> = transform.radii().into_iter().map(bin).collect();
-        let index = Tensor::from_slice(&index).to_device(like.device());
-        let [columns, rows, _] = transform.shape();
-        let gains = d.index_select(1, &index).unflatten(1, [columns, rows]);
+        let gains = d.index_select(1, &tables.rings).unflatten(1, [columns, rows]);
         cast(&gains, like.kind()).unsqueeze(1)
+    }
+
+    fn bins(&self) -> i64 {
+        self.d.first().map_or(1, |d| d.size()[0])
     }
 }
 
 impl Cross {
     /// What joins `own`, the spectra of all tasks, from the others of `raw`.
-    fn added(&self, own: &Spectrum, raw: &Spectrum, transform: &Transform) -> Spectrum {
+    fn added(&self, own: &Spectrum, raw: &Spectrum, tables: &Tables) -> Spectrum {
         let like = &own.re;
         let strength = |all: &[Tensor], most: f64| stacked(all, like).tanh() * most;
-        let radii = transform.radii();
-        let mask = |of: fn(f64) -> f64| {
-            let values: Vec<f32> = radii.iter().map(|&r| of(r) as f32).collect();
-            constant(&values, like).view(transform.shape())
-        };
         let others = mean_of_others(raw);
         let ratio = others.magnitude() * stacked(&self.gain_low, like) / own.magnitude();
-        let low = strength(&self.low, MOST_LOW) * mask(is_low);
-        let edges = strength(&self.high, MOST_HIGH) * mask(edge);
+        let low = strength(&self.low, MOST_LOW) * &tables.low;
+        let edges = strength(&self.high, MOST_HIGH) * &tables.edges;
         let wanted = others.times(&stacked(&self.gain_high, like));
         own.times(&(low * (ratio - 1.0))).plus(&wanted.minus(own).times(&edges))
     }
@@ -161,10 +209,10 @@ mod tests {
     /// A map of 4 x 4 numbers behind a filter that raises low frequencies and lowers others.
     fn filtered(values: &[f32]) -> Vec<f32> {
         let x = of(values).view([1, 1, 4, 4, 1]);
-        let transform = Transform::new(4, 4);
+        let tables = Tables::new(Size::of(&x), 3);
         // Bins are [0, 1/3), [1/3, 2/3), [2/3, ..): the first two end before the axes' 1.
         let filters = filters(&[0.5, 0.5, -0.5]);
-        let y = filters.forward(&x, &transform.forward(&x), &transform);
+        let y = filters.forward(&x, &tables.transform.forward(&x), &tables);
         Vec::try_from(y.flatten(0, -1)).unwrap()
     }
 
@@ -196,13 +244,14 @@ mod tests {
         // A map of one number has the constant part alone; one of 1 x 2 an edge at index 1.
         let first =
             |s: &Spectrum, k: i64| [&s.re, &s.im].map(|part| part.double_value(&[0, 0, k, 0, 0]));
-        let constant = Transform::new(1, 1);
-        let found = raw.plus(&cross(1.0, 0.0).added(&raw, &raw, &constant));
+        let tables =
+            |width: i64| Tables::new(Size::of(&of(&[0.0]).expand([1, 1, 1, width, 1], false)), 1);
+        let found = raw.plus(&cross(1.0, 0.0).added(&raw, &raw, &tables(1)));
         let [re, im] = first(&found, 0);
         assert!((re - 3.673_025).abs() < 1e-4 && (im - 4.897_367).abs() < 1e-4, "{re} {im}");
         let twice = |part: &Tensor| Tensor::cat(&[part, part], 2);
         let wide = Spectrum { re: twice(&raw.re), im: twice(&raw.im) };
-        let found = wide.plus(&cross(0.0, 1.0).added(&wide, &wide, &Transform::new(1, 2)));
+        let found = wide.plus(&cross(0.0, 1.0).added(&wide, &wide, &tables(2)));
         let ([re, im], untouched) = (first(&found, 1), first(&found, 0));
         assert!((re - 3.0).abs() < 1e-5 && (im - 4.75).abs() < 1e-5, "{re} {im}");
         assert_eq!(untouched, [3.0, 4.0]);

@@ -89,11 +89,10 @@ pub(super) fn shrinking() -> Vec<Case> {
         let fields = json!({"method": "pdrs", "r": 3, "form": form});
         Case::new(name, adapter(fields), trains)
     };
-    let composed = json!({"method": "pdrs_sinewich", "shared": {"r": 3}, "switched": {"r": 3}, "spectra": {"bins": 3}});
+    let composed = json!({"method": "pdrs_sinewich", "shared": {"r": 3}, "switched": {"r": 3}});
     let composed = Case {
-        remain: &["*tspd_*"],
         made: &["*.sine_tasks.*"],
-        ..Case::new("pdrs_sinewich, spectra", adapter(composed), COMPOSED)
+        ..Case::new("pdrs_sinewich, no spectra", adapter(composed), MERGING)
     };
     let factors: &[_] = &["*.pdrs_A", "*.pdrs_B"];
     let dora: &[_] = &["*.pdrs_A", "*.pdrs_B", "*.pdrs_theta"];
