@@ -74,9 +74,14 @@ impl Operator<'_> {
             "Max" => x.f_maximum(self.input(1)?),
             "Min" => x.f_minimum(self.input(1)?),
             "Mul" => x.f_mul(self.input(1)?),
+            "Neg" => x.f_neg(),
             "Pad" => return self.pad(x),
             "QuantizeLinear" => return self.quantize(x),
             "ReduceMean" => x.f_mean_dim(self.integers(1)?, self.int("keepdims", 1) != 0, x.kind()),
+            "ReduceSum" => {
+                let (axes, kept) = (self.integers(1)?, self.int("keepdims", 1) != 0);
+                x.f_sum_dim_intlist(axes.as_slice(), kept, x.kind())
+            }
             "ReduceMax" => x.f_amax(self.integers(1)?, self.int("keepdims", 1) != 0),
             "Relu" => x.f_relu(),
             "Reshape" => return self.reshape(x),

@@ -37,6 +37,7 @@ pub(super) fn convert(graph: &mut Graph, call: &Call) -> Result<Wire, String> {
         "mean" => axes::reduce(graph, call, "ReduceMean"),
         "mul" => arithmetic(graph, call, "Mul"),
         "narrow" => axes::narrow(graph, call),
+        "neg" => unary(graph, call, "Neg"),
         "permute" => axes::permute(graph, call),
         "relu" => unary(graph, call, "Relu"),
         "repeat" => known::repeat(graph, call),
@@ -47,8 +48,11 @@ pub(super) fn convert(graph: &mut Graph, call: &Call) -> Result<Wire, String> {
         "slice" => axes::slice(graph, call),
         "softmax" => layers::softmax(graph, call),
         "sqrt" => unary(graph, call, "Sqrt"),
+        "square" => square(graph, call),
         "stack" => axes::stack(graph, call),
         "sub" => arithmetic(graph, call, "Sub"),
+        "sum" => axes::reduce(graph, call, "ReduceSum"),
+        "t" => axes::turned(graph, call),
         "tanh" => unary(graph, call, "Tanh"),
         "to" => to(call),
         "transpose" => axes::transpose(graph, call),
@@ -63,6 +67,11 @@ pub(super) fn convert(graph: &mut Graph, call: &Call) -> Result<Wire, String> {
 fn unary(graph: &mut Graph, call: &Call, operator: &str) -> Result<Wire, String> {
     let x = call.wire(0)?;
     graph.node(operator, &[x], Vec::new(), x.rank)
+}
+
+fn square(graph: &mut Graph, call: &Call) -> Result<Wire, String> {
+    let x = call.wire(0)?;
+    graph.node("Mul", &[x, x], Vec::new(), x.rank)
 }
 
 fn zeros_like(graph: &mut Graph, call: &Call) -> Result<Wire, String> {

@@ -44,6 +44,15 @@ fn roots_exponentials_and_bounds_come_back() {
 }
 
 #[test]
+fn sums_squares_and_turned_matrices_come_back() {
+    let matrix = random(&[6, 6]);
+    let _ = same(|image| {
+        let turned = image.square().matmul(&matrix.tr());
+        -turned.sum_dim_intlist([1i64].as_slice(), true, None::<Kind>) + turned
+    });
+}
+
+#[test]
 fn layers_of_a_model_come_back_at_any_batch() {
     let (kernel, bias) = (random(&[5, 3, 2, 2]), random(&[5]));
     let [weight, gain] = [random(&[7, 5]), random(&[5])];

@@ -82,6 +82,15 @@ pub(super) fn transpose(graph: &mut Graph, call: &Call) -> Result<Wire, String> 
     transposed(graph, x, &order)
 }
 
+/// Of a matrix.
+pub(super) fn turned(graph: &mut Graph, call: &Call) -> Result<Wire, String> {
+    let x = call.wire(0)?;
+    match x.rank {
+        2 => transposed(graph, x, &[1, 0]),
+        rank => Err(format!("torch.t: expected a matrix, found {rank} axes")),
+    }
+}
+
 fn transposed(graph: &mut Graph, x: &Wire, order: &[i64]) -> Result<Wire, String> {
     graph.node("Transpose", &[x], vec![AttributeProto::ints("perm", order)], x.rank)
 }
