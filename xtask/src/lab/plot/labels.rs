@@ -129,7 +129,9 @@ mod tests {
             let point = |i: i32| (300 + 3 * i, 200 + 5 * (i % 3));
             let bars = (0..count).map(|i| (point(i).0, [point(i).1 - 9, point(i).1 + 9]));
             let mut scene = Scene::new(frame, bars);
-            (0..count).for_each(|i| drop(scene.place("LoRA r=16", point(i))));
+            for i in 0..count {
+                scene.place("LoRA r=16", point(i));
+            }
             let Scene { names, leaders, .. } = scene;
             for (index, area) in names.iter().enumerate() {
                 assert!(names[..index].iter().all(|other| !overlap(*area, *other)), "{names:?}");
