@@ -267,7 +267,8 @@ impl Plan for Faar {
             let weight = widened(&take(&mut merged, &format!("{path}.weight"))?);
             let mut changed = |place: &str| {
                 let own = |name: &str| take(&mut merged, &format!("{path}.{place}{name}"));
-                Ok(Adapted::taken(own, &self.factors)?.weight(&weight, false))
+                Ok(Adapted::taken(own, self.factors.form, self.factors.scale)?
+                    .weight(&weight, false))
             };
             let shared = changed("")?;
             let tasks = self.tasks.iter().filter(|_| has_tasks(site));

@@ -129,7 +129,7 @@ impl Built {
         r: i64,
         config: &PdrsConfig,
     ) -> TensorResult<Rc<Adapted>> {
-        let adapted = Rc::new(Adapted::new(scope, site, r, config)?);
+        let adapted = Rc::new(Adapted::new(scope, site, r, config.form, config.scale)?);
         self.0.borrow_mut().push(adapted.clone());
         Ok(adapted)
     }
@@ -190,7 +190,7 @@ impl Plan for Pdrs {
             let path = &site.path;
             let mut own = |name: &str| take(&mut merged, &format!("{path}.{name}"));
             let weight = widened(&own("weight")?);
-            let adapted = Adapted::taken(own, &self.config)?;
+            let adapted = Adapted::taken(own, self.config.form, self.config.scale)?;
             merged.insert(format!("{path}.weight"), adapted.weight(&weight, false));
         }
         Ok(merged)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::lab::machine::Origin;
 use crate::lab::page;
@@ -42,7 +42,7 @@ impl Outcome {
         let broken_by = match (success, artifact) {
             (true, _) => None,
             (false, Some((_, path))) => Some(path.trim().to_owned()),
-            (false, None) => Some(last()),
+            (false, None) => bail!("stopped before its end, by no input: `{}`", last()),
         };
         let executions = number("stat::number_of_executed_units")?;
         let peak_mib = number("stat::peak_rss_mb")?;
@@ -109,6 +109,8 @@ mod tests {
         let said = format!("artifact_prefix='x'; Test unit written to x/npy-crash-1\n{END}");
         let broken = Outcome::read(&said, false, 2.0, 0).unwrap();
         assert_eq!(broken.broken_by.as_deref(), Some("x/npy-crash-1"));
+        let message = Outcome::read(END, false, 2.0, 0).unwrap_err().to_string();
+        assert!(message.starts_with("stopped before its end, by no input"), "{message}");
         let message = Outcome::read("no such library", true, 0.1, 0).unwrap_err().to_string();
         assert!(message.ends_with("found `no such library`"), "{message}");
     }

@@ -9,7 +9,6 @@ use polyptych_tensor::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::PdrsConfig;
 use crate::blocks::low_rank::{LowRank, LowRankInit};
 use crate::blocks::slots::Slots;
 use crate::blocks::tensors::widened;
@@ -41,29 +40,36 @@ pub(in crate::methods) struct Adapted {
 
 impl Adapted {
     /// Parameters of `site` with `r` components.
-    pub(super) fn new(scope: &Scope, site: &Site, r: i64, config: &PdrsConfig) -> Result<Self> {
+    pub(super) fn new(
+        scope: &Scope,
+        site: &Site,
+        r: i64,
+        form: PdrsForm,
+        scale: f64,
+    ) -> Result<Self> {
         let shape = [site.in_features, site.out_features, r];
         let theta = || scope.param("pdrs_theta", &[site.out_features], Init::ZEROS);
         Ok(Self {
             factors: LowRank::new(scope, ("pdrs_A", "pdrs_B"), shape, LowRankInit::Identity)?,
             slots: Slots::new(scope, "pdrs", r)?,
-            theta: (config.form != PdrsForm::Lora).then(theta).transpose()?,
-            form: config.form,
-            scale: config.scale,
+            theta: (form != PdrsForm::Lora).then(theta).transpose()?,
+            form,
+            scale,
         })
     }
 
     /// The parameters that `own` returns by their names.
     pub(in crate::methods) fn taken(
         mut own: impl FnMut(&str) -> Result<Tensor>,
-        config: &PdrsConfig,
+        form: PdrsForm,
+        scale: f64,
     ) -> Result<Self> {
         Ok(Self {
             factors: LowRank { a: own("pdrs_A")?, b: own("pdrs_B")? },
             slots: Slots::taken(|name| own(&format!("pdrs_{name}")))?,
-            theta: (config.form != PdrsForm::Lora).then(|| own("pdrs_theta")).transpose()?,
-            form: config.form,
-            scale: config.scale,
+            theta: (form != PdrsForm::Lora).then(|| own("pdrs_theta")).transpose()?,
+            form,
+            scale,
         })
     }
 
