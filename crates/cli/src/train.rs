@@ -151,6 +151,7 @@ fn start_among(
     let ranks = &processes.ranks;
     let out = out.unwrap_or_else(|| processes::free_folder(&recipe.name)).display().to_string();
     let out = PathBuf::from(ranks.of_first(&out)?);
+    recipe.check_later(ranks, &out)?;
     if !recipe.stage.is_empty() {
         let run = StagedRun::create(ranks, &recipe, baselines, &out)?;
         processes.remember(&out)?;

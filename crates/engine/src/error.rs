@@ -82,6 +82,14 @@ pub enum Error {
         /// What was expected and found, and what to do.
         reason: String,
     },
+    /// A stage or a closing row that could not begin.
+    #[error("{part}: {source}")]
+    Later {
+        /// Which of them.
+        part: String,
+        /// The cause.
+        source: Box<Error>,
+    },
     /// An adapter's configuration.
     #[error("adapter.{0}")]
     Adapters(#[from] polyptych_adapters::Error),

@@ -13,6 +13,7 @@ pub(crate) mod inputs;
 pub(crate) mod int8;
 pub(crate) mod joint_labels;
 pub(crate) mod language;
+mod later;
 pub(crate) mod load_summary;
 mod merged;
 mod method;

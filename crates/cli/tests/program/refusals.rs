@@ -18,6 +18,22 @@ fn an_unknown_recipe_key() {
     assert!(message.starts_with("recipe.toml: train.stepz: expected one of steps, "), "{message}");
 }
 
+/// Before the first step, not once everything before them has trained.
+#[test]
+fn a_later_stage_and_a_closing_row() {
+    const ZERO: &str = r#"set = ['adapter={ method = "lora", r = 0, target_modules = ["qkv"] }']"#;
+    let playground = Playground::new();
+    let stages = format!(r#"stage=[{{ name = "a" }}, {{ name = "b", {ZERO} }}]"#);
+    let message = refused_run(&playground, &["--set", &stages]);
+    assert_eq!(message, "stage b: adapter.r: expected at least 1, found 0");
+    for separate in [false, true] {
+        let how = format!("closing = true, separate = {separate}");
+        let row = format!(r#"compare=[{{ name = "LoRA 0", {how}, {ZERO} }}]"#);
+        let message = refused_run(&playground, &["--set", &row]);
+        assert_eq!(message, "row LoRA 0: adapter.r: expected at least 1, found 0");
+    }
+}
+
 #[test]
 fn a_missing_image() {
     let playground = Playground::new();

@@ -99,7 +99,14 @@ impl DataSets {
     /// # Errors
     /// As [`DataSets::open`]; a manifest that leaves the classes to a folder that is not here.
     pub fn describe(recipe: &Recipe) -> Result<Vec<TaskSpec>> {
-        let known = extend::known_specs(recipe)?;
+        Self::describe_beside(recipe, &extend::known_specs(recipe)?)
+    }
+
+    /// The tasks of `recipe` alone, of which `known` describes those that do not learn.
+    ///
+    /// # Errors
+    /// As [`DataSets::describe`].
+    pub(crate) fn describe_beside(recipe: &Recipe, known: &[TaskSpec]) -> Result<Vec<TaskSpec>> {
         let known = known.iter().filter(|spec| !recipe.learns(&spec.name)).collect::<Vec<_>>();
         let mut all: Vec<TaskSpec> = Vec::new();
         for source in &recipe.data.train {
