@@ -4,8 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
+use polyptych_engine::{Ranks, Recipe};
 
-use crate::{COMMANDS, grammar, one_line};
+use crate::{COMMANDS, grammar, one_line, recipes};
 
 #[test]
 fn every_command_of_the_pages_is_one() {
@@ -98,4 +99,13 @@ fn grammar_is_consistent_and_every_command_says_what_it_does() {
     let grammar = grammar();
     assert_eq!(grammar.get_subcommands().count(), COMMANDS.len());
     assert!(grammar.get_subcommands().all(|command| command.get_about().is_some()));
+}
+
+#[test]
+fn later_stages_and_closing_rows_of_shipped_recipes_can_be_made() {
+    for (name, text) in recipes::SHIPPED {
+        let recipe = Recipe::parse(name, text, &[]).unwrap();
+        let made = recipe.check_later(Ranks::ALONE, Path::new("runs/run"));
+        assert!(made.is_ok(), "{name}: {}", made.unwrap_err());
+    }
 }
