@@ -63,7 +63,7 @@ const TARGETS: [Target; 16] = [
 const COUNTERS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
     -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares \
-    -Ccodegen-units=1";
+    -Ccodegen-units=1 --cfg=fuzzing";
 
 /// Memory of one run, in MiB; the readers' own bound on a file is half of it.
 const MEMORY: &str = "-rss_limit_mb=2048";
