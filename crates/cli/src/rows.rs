@@ -30,7 +30,7 @@ pub(crate) fn compare(
                 "{name}: {left_out} is left out, because its tasks share no trainable parameters"
             );
         }
-        let folder = path.join("compare").join(name.replace(' ', "_"));
+        let folder = path.join("compare").join(row.folder());
         let evaluation = match row.separate {
             true => separate(ranks, &other, &folder, stop)?,
             false => finished(trained(ranks, other, baselines, &folder, stop)?),

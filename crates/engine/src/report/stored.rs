@@ -163,7 +163,7 @@ fn evaluation(path: &Path) -> Result<Option<StoredEvaluation>> {
 fn compared(path: &Path, recipe: &Recipe) -> Result<Vec<(String, StoredEvaluation)>> {
     let mut found = Vec::new();
     for row in recipe.compare.iter().filter(|row| row.closing) {
-        let folder = path.join("compare").join(row.name.replace(' ', "_"));
+        let folder = path.join("compare").join(row.folder());
         let whole = match row.separate {
             true => of_tasks(&folder, &recipe.task_names())?,
             false => evaluation(&folder)?,

@@ -65,6 +65,25 @@ fn a_task_stands_once_in_a_file() {
 }
 
 #[test]
+fn rows_have_names_that_folders_and_flags_can_have() {
+    let _alone = alone();
+    let text = recipe(&[]).to_toml().unwrap();
+    let message = |names: &[&str]| {
+        let row = |name: &&str| format!("{{ name = '{name}', set = [] }}");
+        let rows: Vec<String> = names.iter().map(row).collect();
+        let rows = format!("compare=[{}]", rows.join(", "));
+        polyptych_engine::Recipe::parse("tiny", &text, &[rows]).map_err(|e| e.to_string())
+    };
+    assert!(message(&["LoRA r=4", "LoRA+"]).is_ok());
+    for name in ["", "LoRA, shared", "a/b", "..", "a\\b"] {
+        let message = message(&["LoRA", name]).unwrap_err();
+        assert!(message.starts_with("tiny: compare.1.name: expected a name without"), "{message}");
+    }
+    let twice = message(&["LoRA 4", "lora_4"]).unwrap_err();
+    assert!(twice.ends_with("compare.1.name: expected every name once, found lora_4 twice"));
+}
+
+#[test]
 fn copies_per_task_need_a_method_that_is_one_for_all() {
     let _alone = alone();
     let vmt = "adapter={method=\"vmt_adapter\"}";

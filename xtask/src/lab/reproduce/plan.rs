@@ -289,6 +289,9 @@ fn distinct(rows: &[Row]) -> Result<()> {
         if row.slug.is_empty() || !seen.insert(&row.slug) {
             bail!("compare: expected names that differ in letters or digits, found {}", row.name);
         }
+        if row.name.contains(',') {
+            bail!("compare: expected names without commas, as --rows has, found {}", row.name);
+        }
     }
     Ok(())
 }
@@ -368,6 +371,8 @@ band = { top1 = [60.0, 70.0] }
     fn rows_that_share_a_folder_or_have_no_name_are_refused() {
         let message = plan(&TEXT.replace("LoRA r=16", "EMTAL r 4")).unwrap_err().to_string();
         assert!(message.ends_with("found EMTAL r 4"), "{message}");
+        let message = plan(&TEXT.replace("LoRA r=16", "LoRA, 16")).unwrap_err().to_string();
+        assert!(message.ends_with("found LoRA, 16"), "{message}");
         let unnamed = TEXT.replace("name = \"LoRA r=16\"", "closing = true");
         let message = format!("{:#}", plan(&unnamed).unwrap_err());
         assert!(message.contains("compare") && message.contains("`name`"), "{message}");
