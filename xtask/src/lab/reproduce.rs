@@ -17,6 +17,7 @@ mod kept;
 mod made;
 mod markdown;
 mod outcome;
+mod paired;
 pub(crate) mod plan;
 mod plot;
 mod pruned;

@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use super::job::duration;
 use super::made::join;
+use super::paired::Paired;
 use super::plan::Plan;
 use super::spread::{self, Spread};
 use super::stage_table::stage_tables;
@@ -87,6 +88,10 @@ fn columns(rows: &[Summary]) -> Vec<Column<'_>> {
     }
     if rows.iter().any(|row| row.delta_m.is_some()) {
         columns.push(column("delta-m [%]", |row| Some(row.delta_m?.signed(2))));
+    }
+    if let Some(paired) = Paired::of(rows) {
+        let title = format!("over {} [%]", escaped(&paired.own.row.name));
+        columns.push(column(title, move |row| Some(paired.difference(row)?.signed(2))));
     }
     if rows.iter().any(|row| row.step_ratio.is_some()) {
         columns.push(column("step", |row| Some(format!("{:.2} x", row.step_ratio?.mean))));
@@ -204,7 +209,16 @@ fn delta_m(page: &Page) -> Option<String> {
         Some(row) => format!("{} of the same seed", row.name),
         None => "the recipe's recorded single-task results".into(),
     };
-    Some(format!("Delta-m is the mean relative change against {against}, positive is better."))
+    let paired = Paired::of(page.rows).map_or_else(String::new, |paired| {
+        format!(
+            "\nOver {} is the difference of both delta-m, seed by seed, which the spread of the \
+             reference is not in.",
+            paired.own.row.name
+        )
+    });
+    Some(format!(
+        "Delta-m is the mean relative change against {against}, positive is better.{paired}"
+    ))
 }
 
 fn steps(rows: &[Summary]) -> Option<String> {
