@@ -3,7 +3,7 @@
 use super::balancer;
 use super::config::Recipe;
 use super::row::CompareRecipe;
-use crate::Result;
+use crate::{Error, Result};
 
 impl Recipe {
     /// The recipe of another row of the table, and the fields that it goes without: a row whose
@@ -33,4 +33,29 @@ impl Recipe {
             false => Ok((alone, left_out)),
         }
     }
+}
+
+/// Checks the names of the rows of `recipe`, whose file is `origin`.
+///
+/// # Errors
+/// A name that no folder can have or `--rows` cannot name, or two rows with one folder.
+pub(super) fn validate(recipe: &Recipe, origin: &str) -> Result<()> {
+    let folder = |row: &CompareRecipe| row.folder().to_lowercase();
+    for (index, row) in recipe.compare.iter().enumerate() {
+        let name = &row.name;
+        let wrong = |reason: String| {
+            let key = format!("compare.{index}.name");
+            Err(Error::Recipe { origin: origin.into(), key, reason })
+        };
+        let refused = |c: char| c.is_control() || [',', '/', '\\'].contains(&c);
+        if name.trim().is_empty() || name.starts_with('.') || name.contains(refused) {
+            return wrong(format!(
+                "expected a name without commas and slashes that begins with no dot, found `{name}`"
+            ));
+        }
+        if recipe.compare[..index].iter().any(|earlier| folder(earlier) == folder(row)) {
+            return wrong(format!("expected every name once, found {name} twice"));
+        }
+    }
+    Ok(())
 }

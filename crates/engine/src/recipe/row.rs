@@ -5,8 +5,6 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Recipe, Result};
-
 /// Another method, trained as the recipe says but for some fields.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -37,29 +35,4 @@ impl CompareRecipe {
     pub fn folder(&self) -> String {
         self.name.replace(' ', "_")
     }
-}
-
-/// Checks the names of the rows of `recipe`, whose file is `origin`.
-///
-/// # Errors
-/// A name that no folder can have or `--rows` cannot name, or two rows with one folder.
-pub(super) fn validate(recipe: &Recipe, origin: &str) -> Result<()> {
-    let folder = |row: &CompareRecipe| row.folder().to_lowercase();
-    for (index, row) in recipe.compare.iter().enumerate() {
-        let name = &row.name;
-        let wrong = |reason: String| {
-            let key = format!("compare.{index}.name");
-            Err(Error::Recipe { origin: origin.into(), key, reason })
-        };
-        let refused = |c: char| c.is_control() || [',', '/', '\\'].contains(&c);
-        if name.trim().is_empty() || name.starts_with('.') || name.contains(refused) {
-            return wrong(format!(
-                "expected a name without commas and slashes that begins with no dot, found `{name}`"
-            ));
-        }
-        if recipe.compare[..index].iter().any(|earlier| folder(earlier) == folder(row)) {
-            return wrong(format!("expected every name once, found {name} twice"));
-        }
-    }
-    Ok(())
 }
