@@ -3,7 +3,7 @@
 use super::config::Recipe;
 use super::{
     balancer, beside_text, compare, compose, distil, extend, numbers, per_task, problems, replay,
-    row, shared_decoder, stage,
+    shared_decoder, stage,
 };
 use crate::{Error, Result};
 
