@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
+use polyptych_adapters::Form;
 use polyptych_engine::{Ranks, Recipe};
 
 use crate::{COMMANDS, grammar, one_line, recipes};
@@ -107,5 +108,20 @@ fn later_stages_and_closing_rows_of_shipped_recipes_can_be_made() {
         let recipe = Recipe::parse(name, text, &[]).unwrap();
         let made = recipe.check_later(Ranks::ALONE, Path::new("runs/run"));
         assert!(made.is_ok(), "{name}: {}", made.unwrap_err());
+    }
+}
+
+#[test]
+fn rows_of_tables_of_scenes_read_the_same_levels() {
+    for name in ["vmt-scenes", "fair-scenes", "balancers", "quickstart", "shared-decoder"] {
+        let recipe = Recipe::parse(name, recipes::find(name).unwrap(), &[]).unwrap();
+        let levels = |recipe: &Recipe| {
+            let own = || recipe.adapter.plan(&recipe.task_names(), Form::Adapted);
+            recipe.backbone.pyramid.unwrap_or_else(|| own().unwrap().pyramid())
+        };
+        for row in &recipe.compare {
+            let other = recipe.compared(row).unwrap().0;
+            assert_eq!(levels(&other), levels(&recipe), "{name}: {}", row.name);
+        }
     }
 }
