@@ -26,6 +26,10 @@ fn a_later_stage_and_a_closing_row() {
     let stages = format!(r#"stage=[{{ name = "a" }}, {{ name = "b", {ZERO} }}]"#);
     let message = refused_run(&playground, &["--set", &stages]);
     assert_eq!(message, "stage b: adapter.r: expected at least 1, found 0");
+    let images = r#"set = ["data.train.0.root='gone'"]"#;
+    let stages = format!(r#"stage=[{{ name = "a" }}, {{ name = "b", {images} }}]"#);
+    let message = refused_run(&playground, &["--set", &stages]);
+    assert!(message.starts_with("stage b: ") && message.contains("gone"), "{message}");
     for separate in [false, true] {
         let how = format!("closing = true, separate = {separate}");
         let row = format!(r#"compare=[{{ name = "LoRA 0", {how}, {ZERO} }}]"#);

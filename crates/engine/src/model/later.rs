@@ -30,6 +30,9 @@ impl Recipe {
         for row in self.compare.iter().filter(|row| row.closing) {
             let check = || {
                 let other = self.compared(row)?.0;
+                if other.data != self.data {
+                    DataSets::open(&other)?;
+                }
                 match other.task_names().get(..1).filter(|_| row.separate) {
                     Some(first) => check_whole(&other.of_tasks(first)?, run),
                     None => check_whole(&other, run),
@@ -55,7 +58,7 @@ fn check_stages(recipe: &Recipe, run: &Path, first: usize) -> Result<()> {
     for (index, stage) in recipe.stage.iter().enumerate() {
         let own = recipe.of_stage(index, run)?;
         let check = || {
-            let specs = DataSets::describe_beside(&own, &known)?;
+            let specs = specs(&own, &known, own.data == recipe.data)?;
             if index >= first {
                 make(&own, &specs)?;
             }
@@ -67,6 +70,14 @@ fn check_stages(recipe: &Recipe, run: &Path, first: usize) -> Result<()> {
         known.extend(new);
     }
     Ok(())
+}
+
+/// The tasks of `recipe`, whose data are opened where no other stage opens them alike.
+fn specs(recipe: &Recipe, known: &[TaskSpec], is_opened: bool) -> Result<Vec<TaskSpec>> {
+    match is_opened && recipe.replay.is_none() {
+        true => DataSets::describe_beside(recipe, known),
+        false => Ok(DataSets::open_beside(recipe, known)?.specs),
+    }
 }
 
 fn make(recipe: &Recipe, specs: &[TaskSpec]) -> Result<()> {
