@@ -111,15 +111,17 @@ fn later_stages_and_closing_rows_of_shipped_recipes_can_be_made() {
     }
 }
 
+/// Those of Swin, which alone has a choice of them.
 #[test]
-fn rows_of_tables_of_scenes_read_the_same_levels() {
-    for name in ["vmt-scenes", "fair-scenes", "balancers", "quickstart", "shared-decoder"] {
-        let recipe = Recipe::parse(name, recipes::find(name).unwrap(), &[]).unwrap();
+fn rows_of_a_table_read_the_same_levels() {
+    for (name, text) in recipes::SHIPPED {
+        let recipe = Recipe::parse(name, text, &[]).unwrap();
         let levels = |recipe: &Recipe| {
             let own = || recipe.adapter.plan(&recipe.task_names(), Form::Adapted);
             recipe.backbone.pyramid.unwrap_or_else(|| own().unwrap().pyramid())
         };
-        for row in &recipe.compare {
+        let is_swin = recipe.backbone.name.starts_with("swin_");
+        for row in recipe.compare.iter().filter(|_| is_swin) {
             let other = recipe.compared(row).unwrap().0;
             assert_eq!(levels(&other), levels(&recipe), "{name}: {}", row.name);
         }
