@@ -3,7 +3,7 @@
 pub(crate) mod balancer;
 mod beside_text;
 pub(crate) mod change;
-mod compare;
+pub(crate) mod compare;
 mod compose;
 pub(crate) mod config;
 mod distil;

@@ -138,18 +138,18 @@ impl Hdf5 {
         let numbers: Vec<f64> = numbers.map(|number| number.0).collect();
         let array = ArrayD::from_shape_vec(IxDyn(&shape), numbers);
         let array = array.map_err(|error| error.to_string())?;
-        Ok(if self.reversed { turned(array) } else { array })
+        Ok(if self.reversed { with_reversed_axes(&array) } else { array })
     }
 }
 
 /// `array` with its axes the other way round, in the order of its axes, as whatever reads it goes
 /// through it.
-fn turned(array: ArrayD<f64>) -> ArrayD<f64> {
-    let view = array.reversed_axes();
-    let mut turned = ArrayD::zeros(view.raw_dim());
+fn with_reversed_axes(array: &ArrayD<f64>) -> ArrayD<f64> {
+    let view = array.t();
+    let mut reversed = ArrayD::zeros(view.raw_dim());
     // Goes by runs of the last axis, where `as_standard_layout` finds each number's place anew.
-    turned.assign(&view);
-    turned
+    reversed.assign(&view);
+    reversed
 }
 
 fn said(error: hdf5_reader::error::Error) -> String {

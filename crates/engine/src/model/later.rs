@@ -7,6 +7,7 @@ use polyptych_data::TaskSpec;
 use polyptych_distributed::Ranks;
 use polyptych_tensor::Device;
 
+use crate::recipe::compare::check_names;
 use crate::training::ranks::ByRank;
 use crate::{DataSets, Error, Model, Recipe, Result};
 
@@ -20,12 +21,13 @@ impl Recipe {
     /// One of several processes does it for all.
     ///
     /// # Errors
-    /// As [`Model::new`], with the name of the stage or row.
+    /// As [`Model::new`], with the name of the stage or row; a row whose name no folder can have.
     pub fn check_later(&self, ranks: &Ranks, run: &Path) -> Result<()> {
         ranks.heard(if ranks.is_first() { self.make_later(run) } else { Ok(()) })
     }
 
     fn make_later(&self, run: &Path) -> Result<()> {
+        check_names(self)?;
         check_stages(self, run, 1)?;
         for row in self.compare.iter().filter(|row| row.closing) {
             let check = || {

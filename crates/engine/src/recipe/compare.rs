@@ -35,17 +35,18 @@ impl Recipe {
     }
 }
 
-/// Checks the names of the rows of `recipe`, whose file is `origin`.
+/// Checks the names of the rows of `recipe` before a run begins; runs that have such names stay open
+/// to all that reads them.
 ///
 /// # Errors
 /// A name that no folder can have or `--rows` cannot name, or two rows with one folder.
-pub(super) fn validate(recipe: &Recipe, origin: &str) -> Result<()> {
+pub(crate) fn check_names(recipe: &Recipe) -> Result<()> {
     let folder = |row: &CompareRecipe| row.folder().to_lowercase();
     for (index, row) in recipe.compare.iter().enumerate() {
         let name = &row.name;
         let wrong = |reason: String| {
             let key = format!("compare.{index}.name");
-            Err(Error::Recipe { origin: origin.into(), key, reason })
+            Err(Error::Recipe { origin: recipe.name.clone(), key, reason })
         };
         let refused = |c: char| c.is_control() || [',', '/', '\\'].contains(&c);
         if name.trim().is_empty() || name.starts_with('.') || name.contains(refused) {

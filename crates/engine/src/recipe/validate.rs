@@ -2,7 +2,7 @@
 
 use super::config::Recipe;
 use super::{
-    balancer, beside_text, compare, compose, distil, extend, numbers, per_task, problems, replay,
+    balancer, beside_text, compose, distil, extend, numbers, per_task, problems, replay,
     shared_decoder, stage,
 };
 use crate::{Error, Result};
@@ -68,7 +68,6 @@ impl Recipe {
         compose::validate(self, origin)?;
         distil::validate(self, origin)?;
         replay::validate(self, origin)?;
-        compare::validate(self, origin)?;
         stage::validate(self, origin)?;
         beside_text::validate(self, origin)?;
         self.train

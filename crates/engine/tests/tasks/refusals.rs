@@ -72,7 +72,9 @@ fn rows_have_names_that_folders_and_flags_can_have() {
         let row = |name: &&str| format!("{{ name = '{name}', set = [] }}");
         let rows: Vec<String> = names.iter().map(row).collect();
         let rows = format!("compare=[{}]", rows.join(", "));
-        polyptych_engine::Recipe::parse("tiny", &text, &[rows]).map_err(|e| e.to_string())
+        let recipe = polyptych_engine::Recipe::parse("tiny", &text, &[rows]).unwrap();
+        let made = recipe.check_later(polyptych_engine::Ranks::ALONE, "run".as_ref());
+        made.map_err(|error| error.to_string())
     };
     assert!(message(&["LoRA r=4", "LoRA+"]).is_ok());
     for name in ["", "LoRA, shared", "a/b", "..", "a\\b"] {

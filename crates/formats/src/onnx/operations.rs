@@ -52,7 +52,7 @@ pub(super) fn convert(graph: &mut Graph, call: &Call) -> Result<Wire, String> {
         "stack" => axes::stack(graph, call),
         "sub" => arithmetic(graph, call, "Sub"),
         "sum" => axes::reduce(graph, call, "ReduceSum"),
-        "t" => axes::turned(graph, call),
+        "t" => axes::matrix_transpose(graph, call),
         "tanh" => unary(graph, call, "Tanh"),
         "to" => to(call),
         "transpose" => axes::transpose(graph, call),

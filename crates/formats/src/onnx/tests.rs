@@ -44,11 +44,11 @@ fn roots_exponentials_and_bounds_come_back() {
 }
 
 #[test]
-fn sums_squares_and_turned_matrices_come_back() {
+fn sums_squares_and_transposed_matrices_come_back() {
     let matrix = random(&[6, 6]);
     let _ = same(|image| {
-        let turned = image.square().matmul(&matrix.tr());
-        -turned.sum_dim_intlist([1i64].as_slice(), true, None::<Kind>) + turned
+        let product = image.square().matmul(&matrix.tr());
+        -product.sum_dim_intlist([1i64].as_slice(), true, None::<Kind>) + product
     });
 }
 

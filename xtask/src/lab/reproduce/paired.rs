@@ -1,7 +1,8 @@
 //! Rows beside the first one, seed by seed.
 
-use super::spread::{Spread, average, change};
-use super::summary::{Summary, tasks};
+use super::singles::Singles;
+use super::spread::Spread;
+use super::summary::Summary;
 
 /// Delta-m of a row less that of the table's first row, over the seeds that both have.
 ///
@@ -12,7 +13,7 @@ pub(super) struct Paired<'a> {
     pub(super) own: &'a Summary,
     /// The row that delta-m compares with.
     reference: &'a Summary,
-    tasks: Vec<&'a str>,
+    singles: Singles,
 }
 
 impl<'a> Paired<'a> {
@@ -20,28 +21,21 @@ impl<'a> Paired<'a> {
     pub(super) fn of(rows: &'a [Summary]) -> Option<Self> {
         let own = rows.first().filter(|row| row.delta_m.is_some_and(|spread| spread.n > 1))?;
         let reference = rows.iter().find(|row| row.row.reference)?;
-        Some(Self { own, reference, tasks: tasks(rows) })
+        let mut singles = Singles::default();
+        (0..reference.seeds).for_each(|at| singles.insert(at as u64, reference.headlines(at)));
+        Some(Self { own, reference, singles })
     }
 
-    /// The difference of `row`; none of the two rows themselves, or of a row without a task of theirs.
+    /// The difference of `row`; none of the two rows themselves.
     pub(super) fn difference(&self, row: &Summary) -> Option<Spread> {
         let same = |other: &Summary| other.row.name == row.row.name;
         if same(self.own) || same(self.reference) {
             return None;
         }
         let seeds = [row, self.own, self.reference].map(|row| row.seeds).into_iter().min()?;
-        let of_seed = |seed| {
-            let of_task = |task: &&str| self.of_task(row, task, seed);
-            average(&self.tasks.iter().map(of_task).collect::<Option<Vec<f64>>>()?)
-        };
-        Spread::of(&(0..seeds).map(of_seed).collect::<Option<Vec<f64>>>()?)
-    }
-
-    fn of_task(&self, row: &Summary, task: &str, seed: usize) -> Option<f64> {
-        let value = |row: &Summary| row.headline(task)?.values.get(seed).copied();
-        let higher = self.own.headline(task)?.higher_is_better;
-        let of = |row: &Summary| Some(change(value(row)?, value(self.reference)?, higher));
-        Some(of(row)? - of(self.own)?)
+        let delta_m = |row: &Summary, at| self.singles.delta_m(at as u64, row.headlines(at));
+        let differences = (0..seeds).map(|at| Some(delta_m(row, at)? - delta_m(self.own, at)?));
+        Spread::of(&differences.collect::<Option<Vec<f64>>>()?)
     }
 }
 

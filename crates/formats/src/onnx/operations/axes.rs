@@ -82,8 +82,8 @@ pub(super) fn transpose(graph: &mut Graph, call: &Call) -> Result<Wire, String> 
     transposed(graph, x, &order)
 }
 
-/// Of a matrix.
-pub(super) fn turned(graph: &mut Graph, call: &Call) -> Result<Wire, String> {
+/// `torch.t`, of a matrix.
+pub(super) fn matrix_transpose(graph: &mut Graph, call: &Call) -> Result<Wire, String> {
     let x = call.wire(0)?;
     match x.rank {
         2 => transposed(graph, x, &[1, 0]),
