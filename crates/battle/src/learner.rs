@@ -244,6 +244,7 @@ mod tests {
 
     #[test]
     fn any_number_is_a_seed() {
+        let _drawing = alone();
         let settings = LearnerConfig { seed: u64::MAX, ..small() };
         assert!(train(&settings, |_, _| ()).is_ok());
     }
