@@ -533,6 +533,29 @@ fn tuning_goes_on_where_it_was_interrupted() {
     assert!(message.ends_with("remove the folder to try again"), "{message}");
 }
 
+/// Another machine has the results and not the runs.
+#[test]
+fn tuning_goes_on_where_another_machine_left_it() {
+    let bench = tuned_bench();
+    bench.tune(&["EMTAL r=4"]).unwrap();
+    let choice =
+        |bench: &Bench, index: usize| bench.json_of("toy.tuning.json")["choices"][index].clone();
+    let first = choice(&bench, 0);
+    fs::remove_dir_all(bench.path("runs")).unwrap();
+    bench.log();
+    bench.tune(&["LoRA r=16"]).unwrap();
+    assert_eq!(bench.log().len(), 4 + 2);
+    assert_eq!(choice(&bench, 0), first);
+    assert_eq!(choice(&bench, 1)["name"], "LoRA r=16");
+    // Trials of other rates are no results of this recipe.
+    let text = fs::read_to_string(bench.path("toy.toml")).unwrap();
+    bench.write_recipe(&text.replace("2e-3, 4e-3, 8e-3", "4e-3, 9e-3, 2e-3"));
+    fs::remove_dir_all(bench.path("runs")).unwrap();
+    bench.tune(&["EMTAL r=4"]).unwrap();
+    assert_eq!(bench.log().len(), 1 + 1);
+    assert_eq!(bench.json_of("toy.tuning.json")["choices"].as_array().unwrap().len(), 1);
+}
+
 #[test]
 fn several_processes_share_the_trials() {
     let bench = tuned_bench();

@@ -58,18 +58,23 @@ pub(super) enum Progress {
 }
 
 impl Progress {
-    /// Looks at the files of the choice.
+    /// Looks at the files of the choice, and at trials that are `elsewhere`.
     ///
     /// # Errors
     /// Files of another recipe; a round in which every trial failed.
-    pub(super) fn of(plan: &Plan, settings: &Settings, place: &Place) -> Result<Self> {
+    pub(super) fn of(
+        plan: &Plan,
+        settings: &Settings,
+        place: &Place,
+        elsewhere: &[Tried],
+    ) -> Result<Self> {
         let mut rounds: Vec<Round> = Vec::new();
         let mut candidates: Vec<usize> = (0..settings.lr.len()).collect();
         for (round, size) in settings.sizes().into_iter().enumerate() {
             candidates.truncate(size);
             let (mut open, mut done) = (Vec::new(), Vec::new());
             for trial in Trial::of(plan, settings, place, round, &candidates) {
-                match trial.tried(plan)? {
+                match trial.tried(plan)?.or_else(|| trial.among(elsewhere, plan)) {
                     Some(tried) => done.push(tried),
                     None => open.push(trial),
                 }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::choice::{Choice, Round, Scored};
 use super::settings::Settings;
+use super::trial::Tried;
 use crate::lab::reproduce::plan::Chosen;
 use crate::lab::reproduce::table::{escaped, table};
 
@@ -29,6 +30,12 @@ impl Tuning {
         let named = || format!("{}: expected the choices of --tune", path.display());
         let text = std::fs::read(path).with_context(named)?;
         serde_json::from_slice(&text).with_context(named)
+    }
+
+    /// All trials.
+    pub(super) fn tried(self) -> Vec<Tried> {
+        let rounds = self.choices.into_iter().flat_map(|choice| choice.rounds);
+        rounds.flat_map(|round| round.candidates).map(|scored| scored.tried).collect()
     }
 
     /// What was chosen, with the titles of the rows.

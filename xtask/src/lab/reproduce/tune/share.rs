@@ -9,9 +9,10 @@ use anyhow::{Context, Result};
 use serde_json::json;
 
 use super::choice::{self, Choice, Progress};
+use super::page::Tuning;
 use super::place::Place;
 use super::settings::Settings;
-use super::trial::Trial;
+use super::trial::{Trial, Tried};
 use crate::lab::page;
 use crate::lab::reproduce::flags::Reproduce;
 use crate::lab::reproduce::plan::Plan;
@@ -27,6 +28,8 @@ pub(crate) struct Share<'a> {
     plan: &'a Plan,
     settings: &'a Settings,
     places: Vec<Place>,
+    /// Trials in the file of choices, whose folders may be on another machine.
+    elsewhere: Vec<Tried>,
     trainer: Trainer<'a>,
 }
 
@@ -40,18 +43,20 @@ impl<'a> Share<'a> {
     /// The choices that `flags` ask for.
     ///
     /// # Errors
-    /// A recipe without `[tune]`; rows that it does not have.
+    /// A recipe without `[tune]`; rows that it does not have; a file of choices that is none.
     pub(crate) fn new(plan: &'a Plan, flags: &Reproduce, trainer: Trainer<'a>) -> Result<Self> {
         let settings = plan.tune.as_ref();
         let settings =
             settings.with_context(|| format!("{}: tune: expected a table", plan.name))?;
         let places = Place::all(plan, &plan.chosen(&flags.rows)?);
-        Ok(Self { plan, settings, places, trainer })
+        let file = choice::file(&flags.out, &plan.name);
+        let elsewhere = if file.exists() { Tuning::read(&file)?.tried() } else { Vec::new() };
+        Ok(Self { plan, settings, places, elsewhere, trainer })
     }
 
     /// Says how much there is to do.
     pub(crate) fn announce(&self) -> Result<()> {
-        let progress = self.progress()?;
+        let progress = self.progress(&self.places)?;
         let made = progress.iter().filter(|p| matches!(p, Progress::Made(_))).count();
         eprintln!("{} choices, {made} of them made", self.places.len());
         eprintln!("{} steps for each model of a row", self.settings.budget());
@@ -60,7 +65,7 @@ impl<'a> Share<'a> {
 
     /// Prints the commands of the rounds that are open.
     pub(crate) fn show(&self) -> Result<()> {
-        for progress in self.progress()? {
+        for progress in self.progress(&self.places)? {
             if let Progress::Open(trials) = progress {
                 trials
                     .iter()
@@ -90,9 +95,8 @@ impl<'a> Share<'a> {
     /// Writes all choices that are made, and returns the file's path.
     pub(crate) fn write(&self, flags: &Reproduce, command: &str) -> Result<PathBuf> {
         let all = Place::all(self.plan, &(0..self.plan.rows.len()).collect::<Vec<_>>());
-        let progress = all.iter().map(|place| Progress::of(self.plan, self.settings, place));
         let mut choices: Vec<Choice> = Vec::new();
-        for progress in progress.collect::<Result<Vec<_>>>()? {
+        for progress in self.progress(&all)? {
             if let Progress::Made(choice) = progress {
                 choices.push(*choice);
             }
@@ -111,13 +115,14 @@ impl<'a> Share<'a> {
         Ok(path)
     }
 
-    fn progress(&self) -> Result<Vec<Progress>> {
-        self.places.iter().map(|p| Progress::of(self.plan, self.settings, p)).collect()
+    fn progress(&self, places: &[Place]) -> Result<Vec<Progress>> {
+        let of = |place| Progress::of(self.plan, self.settings, place, &self.elsewhere);
+        places.iter().map(of).collect()
     }
 
     fn next(&self) -> Result<Next> {
         let mut waits = false;
-        for progress in self.progress()? {
+        for progress in self.progress(&self.places)? {
             let Progress::Open(trials) = progress else { continue };
             waits = true;
             for trial in trials {

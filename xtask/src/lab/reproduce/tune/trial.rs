@@ -92,6 +92,12 @@ impl Trial {
         Ok(Some(tried))
     }
 
+    /// What it scored, where one of `tried` is it.
+    pub(super) fn among(&self, tried: &[Tried], plan: &Plan) -> Option<Tried> {
+        let own = tried.iter().find(|tried| tried.record.belongs(plan, &self.run));
+        own.map(|tried| Tried { candidate: self.candidate, ..tried.clone() })
+    }
+
     /// Takes it for this process until the file is dropped; none where another one has it.
     pub(super) fn claim(&self) -> Result<Option<File>> {
         let path = self.path("lock");
