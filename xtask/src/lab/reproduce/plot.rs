@@ -7,7 +7,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use super::fence::fence;
 use super::plan::Plan;
 use super::spread::Spread;
-use super::summary::Summary;
+use super::summary::{ScoreSpread, Summary};
 use crate::lab::plot::labels::Scene;
 use crate::lab::plot::{Area, Painted, RADIUS, TEXT_SIZE, svg, ticks};
 
@@ -58,14 +58,21 @@ fn points<'a>(plan: &Plan, rows: &'a [Summary]) -> (String, Vec<Point<'a>>) {
         let millions = row.trainable.max(1) as f64 / 1e6;
         Some(Point { name: &row.row.name, millions, result: value(row)? })
     };
-    let title = if relative { "delta-m [%]".into() } else { mean_title(rows) };
+    let title = if relative {
+        "delta-m [%]".into()
+    } else {
+        mean_title(rows.first().map_or(&[], |row| &row.scores))
+    };
     (title, rows.iter().filter_map(point).collect())
 }
 
-fn mean_title(rows: &[Summary]) -> String {
-    let score = rows.iter().flat_map(|row| &row.scores).find(|score| score.headline);
-    let unit = score.map(|score| score.unit.as_str()).filter(|unit| !unit.is_empty());
-    let name = score.map_or("headline", |score| score.name.as_str());
+/// With the name of the headline where all tasks have the same; the unit of a mean is that of all.
+fn mean_title(scores: &[ScoreSpread]) -> String {
+    let headlines: Vec<&ScoreSpread> = scores.iter().filter(|score| score.headline).collect();
+    let first = headlines.first();
+    let same = first.filter(|first| headlines.iter().all(|score| score.name == first.name));
+    let name = same.map_or("headline", |score| score.name.as_str());
+    let unit = first.map(|score| score.unit.as_str()).filter(|unit| !unit.is_empty());
     format!("mean {name}{}", unit.map(|unit| format!(" [{unit}]")).unwrap_or_default())
 }
 
@@ -191,6 +198,24 @@ fn ends(values: impl Iterator<Item = f64>) -> [f64; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::{from_value, json};
+
+    fn score(name: &str, headline: bool) -> ScoreSpread {
+        let score = json!({
+            "task": "t", "headline": headline, "name": name, "unit": "%",
+            "higher_is_better": true, "mean": 1.0, "sd": null, "n": 1, "values": [1.0],
+        });
+        from_value(score).unwrap()
+    }
+
+    #[test]
+    fn a_mean_has_the_name_that_all_tasks_share() {
+        let (r1, other, top1) =
+            (score("i2t_r1", true), score("i2t_r5", false), score("top1", true));
+        assert_eq!(mean_title(&[r1.clone(), other.clone()]), "mean i2t_r1 [%]");
+        assert_eq!(mean_title(&[r1, other, top1]), "mean headline [%]");
+        assert_eq!(mean_title(&[]), "mean headline");
+    }
 
     #[test]
     fn an_axis_spans_a_decade_at_least() {
