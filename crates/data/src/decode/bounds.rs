@@ -11,11 +11,11 @@ pub(crate) const MOST_NUMBERS: usize = 1 << 27;
 
 /// What any file may become: maps of one value pack well. A fuzzer makes such files most of the time,
 /// and would spend all of it on their numbers.
-const UNEXPLAINED: usize = if cfg!(fuzzing) { 1 << 20 } else { 64 << 20 };
+const UNEXPLAINED: usize = if cfg!(fuzzing) { 64 << 10 } else { 64 << 20 };
 
 /// Most bytes that a byte of a larger one becomes: 1032 by zlib, 1376 by PXR24 on top of it, 1330 by
 /// LZW.
-const MOST_RATIO: usize = if cfg!(fuzzing) { 32 } else { 2048 };
+const MOST_RATIO: usize = if cfg!(fuzzing) { 8 } else { 2048 };
 
 /// What a decoder found wrong.
 pub(crate) type Decoded<T> = std::result::Result<T, String>;

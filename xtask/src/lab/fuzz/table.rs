@@ -11,8 +11,8 @@ use crate::lab::page;
 const HEAD: &str = "\
     libFuzzer with counters of coverage, debug assertions and overflow checks on, 2 GiB of memory \
     and 20 s for one input.\n\
-    What a file may become without being that long is a sixty-fourth of what it is elsewhere \
-    (`--cfg=fuzzing`), so that inputs are many; tests reach the bounds themselves.\n\
+    What a file becomes is at most 64 KiB, or eight times its length, and not 64 MiB or 2048 times \
+    as elsewhere (`--cfg=fuzzing`), so that inputs are many; tests reach the bounds themselves.\n\
     Found are the inputs that once broke the parser by a panic, a hang or too much memory; all are \
     kept in `benches/fuzz/found` and fed to it again by every run, so a run that comes to its end \
     has passed them.\n\n\
