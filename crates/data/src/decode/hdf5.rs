@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -79,12 +80,17 @@ impl Hdf5 {
             .with_max_chunk_bytes(MOST_CHUNK)
             .with_max_read_bytes(MAX_BYTES as usize)
             .with_max_object_header_bytes(MOST_HEADER);
-        let file = Hdf5File::from_storage_with_options(storage, options).map_err(said)?;
+        let open = || Hdf5File::from_storage_with_options(storage, options).map_err(said);
+        let file = guarded(open)?;
         Ok(Self { file: Handle(file), length, reversed })
     }
 
     /// The arrays of numbers that stand in no group.
     pub(crate) fn arrays(&self) -> Decoded<Vec<About>> {
+        guarded(|| self.arrays_of_root())
+    }
+
+    fn arrays_of_root(&self) -> Decoded<Vec<About>> {
         let root = self.file.0.root_group().map_err(said)?;
         let (_, names) = root.member_names().map_err(said)?;
         let about = |name: String| {
@@ -100,7 +106,7 @@ impl Hdf5 {
     /// The whole array `name`.
     pub(crate) fn array(&self, name: &str) -> Decoded<ArrayD<f64>> {
         let data = self.dataset(name)?;
-        self.read(&data, &SliceInfo::all(data.ndim()), data.shape())
+        guarded(|| self.read(&data, &SliceInfo::all(data.ndim()), data.shape()))
     }
 
     /// What stands at place `row` of the first axis of the file's array `name`.
@@ -109,11 +115,11 @@ impl Hdf5 {
         let mut part = SliceInfo::all(data.ndim());
         let first = part.selections.first_mut().ok_or("expected an axis of rows, found none")?;
         *first = SliceInfoElem::Index(row);
-        self.read(&data, &part, &data.shape()[1..])
+        guarded(|| self.read(&data, &part, &data.shape()[1..]))
     }
 
     fn dataset(&self, name: &str) -> Decoded<Dataset> {
-        self.file.0.dataset(name).map_err(|error| {
+        guarded(|| self.file.0.dataset(name).map_err(said)).map_err(|error| {
             let names = self.arrays().unwrap_or_default();
             let names: Vec<String> = names.into_iter().map(|about| about.name).collect();
             format!("no array {name}, found [{}] ({error})", names.join(", "))
@@ -150,6 +156,13 @@ fn with_reversed_axes(array: &ArrayD<f64>) -> ArrayD<f64> {
     // Goes by runs of the last axis, where `as_standard_layout` finds each number's place anew.
     reversed.assign(&view);
     reversed
+}
+
+/// What `read` gives. The reader multiplies sizes of the file unchecked in places, which panics where
+/// a build checks for overflow; elsewhere what comes of it is refused as no part of the file.
+fn guarded<T>(read: impl FnOnce() -> Decoded<T>) -> Decoded<T> {
+    let damaged = |_| Err("the file is damaged: sizes in it are out of range".into());
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(damaged)
 }
 
 fn said(error: hdf5_reader::error::Error) -> String {

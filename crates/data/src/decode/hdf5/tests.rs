@@ -145,3 +145,14 @@ fn every_type_of_number_is_read_in_both_orders() {
         }
     }
 }
+
+/// The fuzzer found it: a layout whose sides multiply to more than 64 bits hold.
+#[test]
+fn sizes_that_overflow_are_no_panic() {
+    let found = folder().join("../../../../benches/fuzz/found/hdf5/layout-overflow");
+    let bytes = std::fs::read(found).unwrap();
+    for name in ["dataset", "images", "depths"] {
+        let message = array(&bytes, name).unwrap_err();
+        assert!(message.starts_with(&format!("no array {name}")), "{message}");
+    }
+}
