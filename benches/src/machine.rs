@@ -8,10 +8,12 @@ pub fn machine() -> String {
     format!("{}, {cores} cores, OMP_NUM_THREADS {threads}, LibTorch {version}", processor())
 }
 
-/// What Linux calls the processor, or the architecture elsewhere.
+/// What Linux calls the processor, with its family and model; the architecture elsewhere.
 fn processor() -> String {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = text.lines().find_map(|line| line.strip_prefix("model name"));
-    let name = name.map(|rest| rest.trim_start_matches([' ', '\t', ':']).trim().to_owned());
-    name.unwrap_or_else(|| std::env::consts::ARCH.into())
+    let lines = || text.lines().filter_map(|line| line.split_once(':'));
+    let value = |key: &str| lines().find(|(name, _)| name.trim() == key).map(|(_, v)| v.trim());
+    let Some(name) = value("model name") else { return std::env::consts::ARCH.into() };
+    let number = |key| value(key).unwrap_or("unknown");
+    format!("{name} (family {}, model {})", number("cpu family"), number("model"))
 }

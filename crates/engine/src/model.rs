@@ -17,6 +17,7 @@ mod later;
 pub(crate) mod load_summary;
 mod merged;
 mod method;
+mod packed;
 pub(crate) mod plain_pass;
 pub(crate) mod readers;
 pub(crate) mod sequential_heads;

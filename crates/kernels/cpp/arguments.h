@@ -190,6 +190,8 @@ template <class Number>
 struct TiledProduct {
   const void *x, *low;
   Matrix<Number> weight, up;
+  // Panels of columns of the weight, as `pack` makes them; or null, and they are made on the way.
+  const uint32_t *packed;
   // One for each column, with zeros up to the widest vector.
   const float *bias;
   const Number *other;

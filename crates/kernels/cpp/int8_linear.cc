@@ -1,6 +1,7 @@
 #include "polyptych-kernels/cpp/checks.h"
 #include "polyptych-kernels/cpp/gelu.h"
 #include "polyptych-kernels/cpp/loops.h"
+#include "polyptych-kernels/cpp/panels.h"
 #include "polyptych-kernels/cpp/product.h"
 #include "polyptych-kernels/cpp/types.h"
 
@@ -39,22 +40,15 @@ constexpr int64_t PANEL = avx512::TILE_COLUMNS;
 
 // Panels of columns of W, and the sum of each column behind them.
 Tensor pack(const Tensor &weight) {
-  int64_t out = weight.size(0), in = weight.size(1), depth = depth_of(in);
-  auto padded = at::constant_pad_nd(weight, {0, depth - in, 0, whole(out) - out});
-  std::vector<Tensor> parts;
-  for (auto &panel : padded.split(PANEL))
-    parts.push_back(panel.reshape({-1, depth / QUAD, QUAD}).transpose(0, 1).reshape(-1));
-  parts.push_back(padded.sum(1, false, at::kInt).view(at::kChar));
-  return at::cat(parts);
+  auto panels = to_panels(weight, PANEL, QUAD, depth_of(weight.size(1)));
+  auto sums = at::zeros({whole(weight.size(0))}, at::dtype(at::kInt));
+  sums.narrow(0, 0, weight.size(0)).copy_(weight.sum(1, false, at::kInt));
+  return at::cat({panels, sums.view(at::kChar)});
 }
 
 // W of its panels.
 Tensor unpack(const Tensor &packed, int64_t out, int64_t in) {
-  int64_t depth = depth_of(in);
-  std::vector<Tensor> panels;
-  for (auto &panel : packed.narrow(0, 0, whole(out) * depth).split(PANEL * depth))
-    panels.push_back(panel.view({depth / QUAD, -1, QUAD}).transpose(0, 1).reshape({-1, depth}));
-  return at::cat(panels).narrow(0, 0, out).narrow(1, 0, in).contiguous();
+  return from_panels(packed, out, in, PANEL, QUAD, depth_of(in));
 }
 
 #endif

@@ -15,6 +15,7 @@
 #include "polyptych-kernels/cpp/memory.cc"
 #include "polyptych-kernels/cpp/normals_l1.cc"
 #include "polyptych-kernels/cpp/optimisers.cc"
+#include "polyptych-kernels/cpp/packed_linear.cc"
 #include "polyptych-kernels/cpp/tiled_product.cc"
 #include "polyptych-kernels/cpp/product.cc"
 #include "polyptych-kernels/cpp/recompute.cc"

@@ -42,6 +42,13 @@ Owned low_rank_linear(const at::Tensor &x, const at::Tensor &weight, const at::T
 Owned low_rank_linear_by(std::uint8_t plan, const at::Tensor &x, const at::Tensor &weight,
                          const at::Tensor &bias, const at::Tensor &a, const at::Tensor &b,
                          double scale);
+// W [out, in] as `packed_linear` reads it here; nothing where products read it as it is.
+Owned pack_linear(const at::Tensor &weight);
+// W of that again.
+Owned unpack_linear(const at::Tensor &panels, std::int64_t out, std::int64_t in);
+// x W^T + b of a packed W, or GELU of it.
+Owned packed_linear(const at::Tensor &x, const at::Tensor &panels, std::int64_t out, std::int64_t in,
+                    const at::Tensor &bias, bool gelu);
 // W [out, in] of int8 as `int8_linear` reads it here; nothing where no instructions multiply bytes.
 Owned pack_int8(const at::Tensor &weight);
 // W of that again.

@@ -32,9 +32,14 @@ Matrix<Number> matrix(const Tensor &t) {
   return {numbers<Number>(t), t.size(0), t.size(1), t.is_contiguous()};
 }
 
+const uint32_t *cells(const Tensor &panels) {
+  return panels.defined() ? static_cast<const uint32_t *>(panels.const_data_ptr()) : nullptr;
+}
+
 template <class Number>
-Tensor product_of(const Tensor &x, const Tensor &weight, const Epilogue &epilogue) {
-  int64_t out = weight.size(0), in = weight.size(1), count = x.numel() / in;
+Tensor product_of(const Tensor &x, const Matrix<Number> &weight, const Tensor &packed,
+                  const Epilogue &epilogue) {
+  int64_t out = weight.out, in = weight.depth, count = x.numel() / in;
   auto shape = x.sizes().vec();
   shape.back() = out;
   auto to = at::empty(shape, x.options());
@@ -48,8 +53,9 @@ Tensor product_of(const Tensor &x, const Tensor &weight, const Epilogue &epilogu
   auto block = rows_of_block(count, in * static_cast<int64_t>(rows.element_size()), panels);
   TiledProduct<Number> all{rows.const_data_ptr(),
                            low.defined() ? low.const_data_ptr() : nullptr,
-                           matrix<Number>(weight),
+                           weight,
                            matrix<Number>(up),
+                           cells(packed),
                            floats(bias),
                            other.defined() ? numbers<Number>(other) : nullptr,
                            epilogue.gelu,
@@ -79,8 +85,26 @@ bool tiles_fit(const Tensor &x, const Tensor &weight, const Tensor &low) {
 }
 
 Tensor tiled_product(const Tensor &x, const Tensor &weight, const Epilogue &epilogue) {
-  return x.scalar_type() == at::kFloat ? product_of<float>(x, weight, epilogue)
-                                       : product_of<uint16_t>(x, weight, epilogue);
+  if (x.scalar_type() == at::kFloat) return product_of<float>(x, matrix<float>(weight), {}, epilogue);
+  return product_of<uint16_t>(x, matrix<uint16_t>(weight), {}, epilogue);
+}
+
+Tensor tiled_product(const Tensor &x, const Packed &weight, const Epilogue &epilogue) {
+  auto as_if = [&](auto number) {
+    return Matrix<decltype(number)>{nullptr, weight.out, weight.in, true};
+  };
+  if (x.scalar_type() == at::kFloat) return product_of<float>(x, as_if(0.f), weight.panels, epilogue);
+  return product_of<uint16_t>(x, as_if(uint16_t{}), weight.panels, epilogue);
+}
+
+int64_t packed_cell(const Tensor &weight) {
+  if (!readable(weight) || weight.dim() != 2 || weight.numel() == 0) return 0;
+  bool bf16 = weight.scalar_type() == at::kBFloat16;
+  int64_t cell = bf16 ? 2 : 1;
+  ProductShape shape{bf16, weight.size(1), weight.size(0), 0};
+  bool tiles = product_rule(level(), shape) == Product::tiles && weight.size(1) % cell == 0;
+  bool converts = bf16 && !pairs_rule(level());
+  return tiles && !converts ? cell : 0;
 }
 
 }  // namespace polyptych

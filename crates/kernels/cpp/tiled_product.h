@@ -21,4 +21,17 @@ struct Epilogue {
 // x W^T and its epilogue. x: [.., in], W: [out, in]; out: [.., out].
 Tensor tiled_product(const Tensor &x, const Tensor &weight, const Epilogue &epilogue);
 
+// W [out, in], whose columns lie in panels: zeros fill the last vector of each row of cells.
+struct Packed {
+  Tensor panels;
+  int64_t out, in;
+};
+
+// The same of a weight in panels, without a low-rank term.
+Tensor tiled_product(const Tensor &x, const Packed &weight, const Epilogue &epilogue);
+
+// Numbers that lie side by side in a cell of a packed weight of such numbers; 0 where products read
+// no such cells, or convert numbers on the way.
+int64_t packed_cell(const Tensor &weight);
+
 }  // namespace polyptych

@@ -72,6 +72,16 @@ pub(crate) mod ffi {
             b: &Tensor,
             scale: f64,
         ) -> Result<UniquePtr<Tensor>>;
+        fn pack_linear(weight: &Tensor) -> Result<UniquePtr<Tensor>>;
+        fn unpack_linear(panels: &Tensor, out: i64, depth: i64) -> Result<UniquePtr<Tensor>>;
+        fn packed_linear(
+            x: &Tensor,
+            panels: &Tensor,
+            out: i64,
+            depth: i64,
+            bias: &Tensor,
+            gelu: bool,
+        ) -> Result<UniquePtr<Tensor>>;
         fn pack_int8(weight: &Tensor) -> Result<UniquePtr<Tensor>>;
         fn unpack_int8(packed: &Tensor, out: i64, depth: i64) -> Result<UniquePtr<Tensor>>;
         fn int8_linear(

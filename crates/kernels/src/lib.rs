@@ -16,6 +16,7 @@ mod layers;
 mod losses;
 mod nccl;
 mod optimisers;
+mod packed;
 mod process_group;
 mod products;
 mod recompute;
@@ -40,6 +41,7 @@ pub use layers::{BatchNorm, add_branch, batch_norm_relu, dropout, gelu, layer_no
 pub use losses::{cross_entropy, normals_l1};
 pub use nccl::NcclGroup;
 pub use optimisers::{AdamWStep, SgdStep, adamw_step, sgd_step};
+pub use packed::PackedWeight;
 pub use process_group::{KeyStore, ProcessGroup, ReduceOp};
 pub use products::{
     LowRankPlan, LowRankShape, NARROW_RANK, linear, linear_gelu, low_rank_linear,

@@ -5,6 +5,7 @@ mod int8;
 mod layers;
 mod linear;
 mod low_rank;
+mod packed;
 mod tasks;
 
 use std::process::Command;

@@ -46,7 +46,7 @@ pub use parameter::Parameter;
 pub use parts::{Gate, Neck, Parallel, ParallelOutput, Prompts, Tap, TaskPrompts, TaskReader};
 pub use plain_pass::PlainPass;
 pub use plan::{Narrow, NoAdapter, Observed, Plain, Plan, Projection, Pyramid};
-pub use polyptych_kernels::{Int8Weight, QuantizedInput};
+pub use polyptych_kernels::{Int8Weight, PackedWeight, QuantizedInput};
 pub use precision::Precision;
 pub use quantizable::quantizable;
 pub use schedule::Schedule;

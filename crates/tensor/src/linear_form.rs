@@ -1,9 +1,9 @@
-//! How a linear map is computed: as it is, watched, or in int8.
+//! How a linear map is computed: as it is, watched, packed, or in int8.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use polyptych_kernels::{Int8Weight, QuantizedInput};
+use polyptych_kernels::{Int8Weight, PackedWeight, QuantizedInput};
 use tch::{Kind, Tensor};
 
 /// A linear map in int8: its matrix, and how its inputs become bytes.
@@ -37,7 +37,24 @@ enum Form {
     Observed(Option<[f64; 2]>),
     /// Gives its own outputs, and sums squares of them and of how far the other's are from them.
     Compared(Int8, [f64; 2]),
+    Own(OwnMatrix),
+}
+
+/// A matrix in place of the parameter's.
+#[derive(Debug, Clone)]
+pub(crate) enum OwnMatrix {
+    Packed(Rc<PackedWeight>),
     Int8(Int8),
+}
+
+impl OwnMatrix {
+    /// The map, and GELU behind it where that is wanted.
+    pub(crate) fn forward(&self, x: &Tensor, bias: Option<&Tensor>, gelu: bool) -> Tensor {
+        match self {
+            Self::Packed(packed) => packed.linear(x, bias, gelu),
+            Self::Int8(int8) => int8.forward(x, bias, gelu),
+        }
+    }
 }
 
 impl LinearForm {
@@ -70,13 +87,26 @@ impl LinearForm {
 
     /// Computes the map in int8 from now on, or as it is where there is none.
     pub fn set_int8(&self, int8: Option<Int8>) {
-        *self.0.borrow_mut() = int8.map_or(Form::AsItIs, Form::Int8);
+        *self.0.borrow_mut() = int8.map_or(Form::AsItIs, |int8| Form::Own(OwnMatrix::Int8(int8)));
     }
 
     /// The int8 form in which it is computed.
     pub fn int8(&self) -> Option<Int8> {
         match &*self.0.borrow() {
-            Form::Int8(int8) => Some(int8.clone()),
+            Form::Own(OwnMatrix::Int8(int8)) => Some(int8.clone()),
+            _ => None,
+        }
+    }
+
+    /// Computes the map by `packed` from now on.
+    pub fn set_packed(&self, packed: PackedWeight) {
+        *self.0.borrow_mut() = Form::Own(OwnMatrix::Packed(Rc::new(packed)));
+    }
+
+    /// The matrix that takes the place of the parameter's.
+    pub(crate) fn own_matrix(&self) -> Option<OwnMatrix> {
+        match &*self.0.borrow() {
+            Form::Own(matrix) => Some(matrix.clone()),
             _ => None,
         }
     }

@@ -1,8 +1,9 @@
-//! Linear maps that can be computed in int8.
+//! Linear maps that can be computed in int8, or with a packed matrix.
 //!
 //! A backbone wraps what a plan puts at its sites ([`quantizable`]); where that is a plain linear
 //! map, the [`Store`](crate::Store) knows it by its name ([`Store::linear`](crate::Store::linear)).
-//! A map computes as it is until it is calibrated, and until it is given an [`Int8`](crate::Int8) form.
+//! A map computes as it is until it is calibrated, and until it is given an [`Int8`](crate::Int8) form
+//! or a [`PackedWeight`](crate::PackedWeight).
 
 use tch::Tensor;
 
@@ -31,9 +32,9 @@ impl Quantizable {
         self.projection.linear().and_then(|linear| linear.bias.as_ref())
     }
 
-    fn int8(&self, x: &Activations, gelu: bool) -> Option<Activations> {
-        let int8 = self.form.int8()?;
-        Some(x.map(|t| int8.forward(t, self.bias(), gelu)))
+    fn in_own_form(&self, x: &Activations, gelu: bool) -> Option<Activations> {
+        let matrix = self.form.own_matrix()?;
+        Some(x.map(|t| matrix.forward(t, self.bias(), gelu)))
     }
 
     fn is_watched(&self) -> bool {
@@ -43,7 +44,7 @@ impl Quantizable {
 
 impl Projection for Quantizable {
     fn forward(&self, x: &Activations, train: bool) -> Activations {
-        if let Some(y) = self.int8(x, false) {
+        if let Some(y) = self.in_own_form(x, false) {
             return y;
         }
         let y = self.projection.forward(x, train);
@@ -65,7 +66,7 @@ impl Projection for Quantizable {
         next: &dyn Projection,
         train: bool,
     ) -> Activations {
-        match self.int8(x, true) {
+        match self.in_own_form(x, true) {
             Some(hidden) => next.forward(&hidden, train),
             None if self.is_watched() => {
                 next.forward(&self.forward(x, train).map(polyptych_kernels::gelu), train)
@@ -91,7 +92,7 @@ mod tests {
     use tch::{Device, Kind};
 
     use super::*;
-    use crate::{Int8, Linear, NoAdapter, Plan, Site, SiteKind, Store, no_grad};
+    use crate::{Int8, Linear, NoAdapter, PackedWeight, Plan, Site, SiteKind, Store, no_grad};
 
     fn store_and_map() -> (Store, Box<dyn Projection>) {
         let store = Store::new(Device::Cpu);
@@ -139,6 +140,22 @@ mod tests {
         assert!(apart > 0.0 && apart < 0.02 && (apart - error).abs() < 1e-4, "{apart} {error}");
         assert!((perceptron() - found.gelu("none") * 2.0).abs().max().double_value(&[]) < 1e-5);
         form.set_int8(None);
+        assert!(pass().equal(&plain) && perceptron().equal(&hidden));
+    }
+
+    #[test]
+    fn a_packed_matrix_gives_what_the_plain_one_gives() {
+        let _drawing = crate::testing::alone();
+        let (store, map) = store_and_map();
+        let x = Activations::Shared(Tensor::randn([9, 24], (Kind::Float, Device::Cpu)));
+        let pass = || no_grad(|| map.forward(&x, false)).into_shared();
+        let perceptron = || no_grad(|| map.forward_perceptron(&x, &Twice, false)).into_shared();
+        let (plain, hidden) = (pass(), perceptron());
+        let weight = store.tensors().into_iter().find(|(name, _)| name == "fc1.weight").unwrap().1;
+        // Processors without wide vectors multiply the plain one.
+        let Some(packed) = PackedWeight::new(&weight) else { return };
+        store.linear("fc1").unwrap().set_packed(packed);
+        store.drop_frozen("fc1.weight").unwrap();
         assert!(pass().equal(&plain) && perceptron().equal(&hidden));
     }
 

@@ -82,6 +82,7 @@ impl Inference {
         if int8 {
             quantize(&model, &images)?;
         }
+        model.pack_linear_maps();
         let names = subject.specs().into_iter().map(|spec| spec.name).collect();
         Ok(Self { model, images, names })
     }

@@ -61,6 +61,7 @@ pub struct Prediction {
 impl Predictor {
     /// Takes over a trained or merged model.
     pub fn new(run: OpenRun) -> Self {
+        run.model.pack_linear_maps();
         let input = run.recipe.loader(1);
         let asked = (0..run.model.tasks.len()).collect();
         Self { run, input, asked }

@@ -130,18 +130,23 @@ struct Panel {
   }
 };
 
-// Columns of W [out, depth] that are packed next: `lines` lines of `numbers` numbers, `apart` from
-// one another. They are fetched while the rows of the panel before them pass, some with each tile.
+// Columns of W [out, depth] that come next: `lines` lines of `numbers` numbers, `apart` from one
+// another. They are fetched while the rows of the panel before them pass, some with each tile.
 template <class Number>
 class Prefetch {
  public:
-  Prefetch(const Matrix<Number> &w, int64_t first, int64_t tiles) {
+  Prefetch(const Matrix<Number> &w, const uint32_t *packed, int64_t first, int64_t tiles) {
     if (first >= w.out) return;
     int64_t width = std::min(TILE_COLUMNS, w.out - first);
-    from_ = w.numbers + first * (w.by_rows ? w.depth : 1);
-    lines_ = w.by_rows ? width : w.depth;
-    numbers_ = w.by_rows ? w.depth : width;
-    apart_ = w.by_rows ? w.depth : w.out;
+    if (packed != nullptr) {
+      from_ = reinterpret_cast<const Number *>(packed);
+      lines_ = 1, numbers_ = w.depth * up_to(width, VEC);
+    } else {
+      from_ = w.numbers + first * (w.by_rows ? w.depth : 1);
+      lines_ = w.by_rows ? width : w.depth;
+      numbers_ = w.by_rows ? w.depth : width;
+      apart_ = w.by_rows ? w.depth : w.out;
+    }
     auto all = lines_ * ((numbers_ + CACHE_LINE - 1) / CACHE_LINE);
     each_ = (all + tiles - 1) / tiles;
   }
@@ -224,20 +229,23 @@ void product_parts_in(const TiledProduct<Number> &all, int64_t begin, int64_t en
   int64_t narrow = all.low == nullptr ? 0 : all.up.depth;
   Operand<Kept> x{static_cast<const Kept *>(all.x), w.depth};
   Operand<Kept> low{static_cast<const Kept *>(all.low), narrow};
-  std::vector<uint32_t> panel((w.depth + narrow) / Cell::COUNT * TILE_COLUMNS);
+  std::vector<uint32_t> room(all.packed == nullptr ? (w.depth + narrow) / Cell::COUNT * TILE_COLUMNS : 0);
   for (int64_t part = begin; part < end; part++) {
     int64_t first = part % panels * TILE_COLUMNS, row = part / panels * all.block;
     Panel<Number> of{first,     std::min(TILE_COLUMNS, w.out - first),
                      w.out,     all.bias,
                      all.other, all.gelu,
                      all.mask,  all.to};
-    pack<Cell>(w, of, panel.data());
+    auto panel_at = [&](int64_t column) { return all.packed + column * (w.depth / Cell::COUNT); };
+    if (all.packed == nullptr) pack<Cell>(w, of, room.data());
     if (narrow > 0)
-      pack<Cell>(all.up, of, panel.data() + w.depth / Cell::COUNT * of.vectors() * VEC);
+      pack<Cell>(all.up, of, room.data() + w.depth / Cell::COUNT * of.vectors() * VEC);
+    auto panel = all.packed == nullptr ? room.data() : panel_at(first);
     auto stop = std::min(all.count, row + all.block);
     auto next = part + 1 < end ? (part + 1) % panels * TILE_COLUMNS : w.out;
-    Prefetch<Number> prefetch(w, next, std::max<int64_t>(1, (stop - row) * of.vectors() / SUMS));
-    panel_rows<Cell>(x, low, panel.data(), row, stop, of, prefetch);
+    auto ahead = all.packed == nullptr ? nullptr : panel_at(next);
+    Prefetch<Number> prefetch(w, ahead, next, std::max<int64_t>(1, (stop - row) * of.vectors() / SUMS));
+    panel_rows<Cell>(x, low, panel, row, stop, of, prefetch);
   }
 }
 
