@@ -80,11 +80,20 @@ impl Git {
     }
 }
 
-/// Model of the CPU.
+/// What Linux calls the processor, with its family and model: hosts of virtual machines leave out of
+/// the name which generation it is. The architecture elsewhere.
 pub(super) fn processor() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    model.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
+    named(&std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default())
+}
+
+fn named(info: &str) -> String {
+    let lines = || info.lines().filter_map(|line| line.split_once(':'));
+    let value = |key: &str| lines().find(|(name, _)| name.trim() == key).map(|(_, v)| v.trim());
+    let Some(name) = value("model name") else { return std::env::consts::ARCH.to_owned() };
+    match (value("cpu family"), value("model")) {
+        (Some(family), Some(model)) => format!("{name} (family {family}, model {model})"),
+        _ => name.to_owned(),
+    }
 }
 
 fn gpu() -> Option<String> {
@@ -134,6 +143,14 @@ mod tests {
         assert_eq!(origin.tch, "0.24.0");
         assert!(origin.cores > 0 && !origin.cpu.is_empty() && !origin.os.is_empty());
         assert_eq!(locked("no-such-package"), "unknown");
+    }
+
+    #[test]
+    fn processors_are_told_apart_by_family_and_model() {
+        let info = "processor\t: 0\ncpu family\t: 25\nmodel\t\t: 17\nmodel name\t: AMD EPYC\n";
+        assert_eq!(named(info), "AMD EPYC (family 25, model 17)");
+        assert_eq!(named("model name\t: A CPU\n"), "A CPU");
+        assert_eq!(named(""), std::env::consts::ARCH);
     }
 
     #[test]
