@@ -151,8 +151,8 @@ fn every_type_of_number_is_read_in_both_orders() {
 fn sizes_that_overflow_are_no_panic() {
     let found = folder().join("../../../../benches/fuzz/found/hdf5/layout-overflow");
     let bytes = std::fs::read(found).unwrap();
-    for name in ["dataset", "images", "depths"] {
-        let message = array(&bytes, name).unwrap_err();
-        assert!(message.starts_with(&format!("no array {name}")), "{message}");
-    }
+    // Whoever looks for this one sees all that there are.
+    let message = array(&bytes, "dataset").unwrap_err();
+    assert!(message.starts_with("no array dataset, found ["), "{message}");
+    assert!(array(&bytes, "images").is_ok());
 }
