@@ -111,20 +111,24 @@ impl QualityRetaining {
     }
 
     /// `(2 T^2 / K) sum_k KL(p_k || q)` of each sample; `[batch]`.
+    ///
+    /// In float64: logarithms of some units leave a thousandth, and float32 would leave three digits
+    /// of that.
     fn divergence(&self, logits: &Tensor, classes: &Tensor) -> Tensor {
         let t = self.config.temperature;
         let teacher = self.bank.logits.index_select(0, classes) / t;
-        let log_p = teacher.log_softmax(-1, Kind::Float);
-        let log_q = (logits / t).log_softmax(-1, Kind::Float).unsqueeze(1);
+        let log_p = teacher.log_softmax(-1, Kind::Double);
+        let log_q = (logits / t).log_softmax(-1, Kind::Double).unsqueeze(1);
         let each = log_p.exp() * (log_p - log_q);
-        let by_slot = each.sum_dim_intlist([-1i64].as_slice(), false, Kind::Float);
+        let by_slot = each.sum_dim_intlist([-1i64].as_slice(), false, Kind::Double);
         let by_slot = match self.config.mask_unseen {
             true => by_slot * self.bank.seen.index_select(0, classes),
             false => by_slot,
         };
         // The public code counts the one vector of the form `ema` twice.
         let factor = 2.0 * t * t / self.config.bank.slots() as f64;
-        by_slot.sum_dim_intlist([1i64].as_slice(), false, Kind::Float) * factor
+        let divergence = by_slot.sum_dim_intlist([1i64].as_slice(), false, Kind::Double) * factor;
+        divergence.to_kind(Kind::Float)
     }
 
     /// Logits in float32, and the classes on their device.
