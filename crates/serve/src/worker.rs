@@ -48,6 +48,7 @@ pub(crate) fn start(
 fn open(config: &ServeConfig) -> Result<(OpenRun, Description)> {
     let run = OpenRun::open(&config.run, config.best, config.device.as_deref())?;
     let description = Description::of(&run, config)?;
+    run.model.pack_linear_maps();
     Ok((run, description))
 }
 
