@@ -15,6 +15,7 @@ mod fp16;
 mod from_run;
 mod label_sets;
 mod merge;
+mod packed;
 mod penalty;
 mod predicted;
 mod prune;
