@@ -76,6 +76,7 @@ Owned cut_windows(const at::Tensor &map, Extents size, Extents shift);
 Owned join_windows(const at::Tensor &windows, Extents resolution, Extents size, Extents shift);
 Owned upsample(const Tensors &levels, const at::Tensor &onto, std::int64_t height,
                std::int64_t width);
+Owned filter_planes(const at::Tensor &planes, rust::Slice<const double> taps);
 // Null where it takes other operations; `labelled` becomes the number of pixels with a label.
 Owned cross_entropy(const at::Tensor &prediction, const at::Tensor &target, double smoothing,
                     double background_weight, std::int64_t &labelled);

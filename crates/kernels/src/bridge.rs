@@ -143,6 +143,7 @@ pub(crate) mod ffi {
             height: i64,
             width: i64,
         ) -> Result<UniquePtr<Tensor>>;
+        fn filter_planes(planes: &Tensor, taps: &[f64]) -> Result<UniquePtr<Tensor>>;
         fn cross_entropy(
             prediction: &Tensor,
             target: &Tensor,

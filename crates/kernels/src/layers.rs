@@ -86,3 +86,12 @@ pub fn upsample(levels: &[&Tensor], onto: Option<&Tensor>, [height, width]: [i64
     let (levels, onto) = (all(levels.iter().copied()), at(onto.unwrap_or(&none)));
     output("upsample", ffi::upsample(&levels, onto, height, width))
 }
+
+/// Each plane of `[.., height, width]` filtered along its rows and its columns by the same `taps`,
+/// an odd number of them that reads the same from both ends, with zeros beside the plane.
+///
+/// # Panics
+/// As [`linear`](crate::linear).
+pub fn filter_planes(planes: &Tensor, taps: &[f64]) -> Tensor {
+    output("filter_planes", ffi::filter_planes(at(planes), taps))
+}

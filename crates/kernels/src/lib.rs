@@ -37,7 +37,9 @@ pub use gradients::{
     backward, forget_gradients, joint_norm, scale_all, scale_all_on_device, set_gradient,
 };
 pub use int8::{Int8Weight, QuantizedInput};
-pub use layers::{BatchNorm, add_branch, batch_norm_relu, dropout, gelu, layer_norm, upsample};
+pub use layers::{
+    BatchNorm, add_branch, batch_norm_relu, dropout, filter_planes, gelu, layer_norm, upsample,
+};
 pub use losses::{cross_entropy, normals_l1};
 pub use nccl::NcclGroup;
 pub use optimisers::{AdamWStep, SgdStep, adamw_step, sgd_step};

@@ -130,7 +130,7 @@ fn shapes_that_do_not_fit_are_refused_before_memory_is_read() {
     let of = |shape: &[i64]| Tensor::zeros(shape, (Kind::Float, Device::Cpu));
     let small = [of(&[4]), of(&[2, 3, 8])];
     type Call<'a> = Box<dyn Fn() -> Tensor + 'a>;
-    let calls: [(&str, Call); 9] = [
+    let calls: [(&str, Call); 10] = [
         ("linear", Box::new(|| linear(&of(&[40, 256]), &of(&[64, 64]), None))),
         ("linear", Box::new(|| linear(&of(&[40, 64]), &of(&[64, 64]), Some(&of(&[4]))))),
         (
@@ -149,6 +149,7 @@ fn shapes_that_do_not_fit_are_refused_before_memory_is_read() {
             "upsample",
             Box::new(|| upsample(&[&of(&[1, 2, 2, 32]), &of(&[1, 2, 2, 16])], None, [4, 4])),
         ),
+        ("filter_planes", Box::new(|| filter_planes(&of(&[3, 20]), &[0.5, 0.3, 0.2]))),
     ];
     for (op, call) in &calls {
         let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(call)).unwrap_err();

@@ -14,6 +14,7 @@
 #include "polyptych-kernels/cpp/loops/strips.h"
 #include "polyptych-kernels/cpp/loops/task_hidden.h"
 #include "polyptych-kernels/cpp/loops/upsample.h"
+#include "polyptych-kernels/cpp/loops/filter.h"
 #include "polyptych-kernels/cpp/loops/cells.h"
 #include "polyptych-kernels/cpp/loops/attention_tiles.h"
 #include "polyptych-kernels/cpp/loops/tiled_product.h"

@@ -143,6 +143,29 @@ fn resizing_is_that_of_libtorch() {
 }
 
 #[test]
+fn planes_are_filtered_as_by_convolutions() {
+    let _drawing = alone();
+    let taps = [0.05, 0.1, 0.2, 0.3, 0.2, 0.1, 0.05];
+    let weight = Tensor::from_slice(&taps);
+    // Several vectors at once, one, and fewer numbers than a vector has; fewer rows than taps.
+    let sizes = [[2, 3, 9, 70], [1, 2, 3, 21], [1, 2, 12, 5]];
+    for ((kind, tolerance), size) in TYPES.into_iter().flat_map(|of| sizes.map(|size| (of, size))) {
+        let planes = random(&size, kind);
+        let fast = passes(&[&planes], |t| filter_planes(&t[0], &taps));
+        let plain = passes(&[&planes], |t| {
+            let along = |map: Tensor, shape: [i64; 4], padding: [i64; 2]| {
+                let weight = weight.to_kind(Kind::Float).view(shape);
+                map.conv2d(&weight, None::<&Tensor>, [1, 1], padding, [1, 1], 1)
+            };
+            let map = t[0].to_kind(Kind::Float).flatten(0, 1).unsqueeze(1);
+            let map = along(along(map, [1, 1, 7, 1], [3, 0]), [1, 1, 1, 7], [0, 3]);
+            map.view(size).to_kind(kind)
+        });
+        agree(&fast, &plain, tolerance);
+    }
+}
+
+#[test]
 fn layers_are_normalised_as_by_libtorch() {
     let _drawing = alone();
     // Rows of whole vectors and others; rows after those that take turns.

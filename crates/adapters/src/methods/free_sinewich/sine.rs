@@ -1,10 +1,7 @@
 //! One low-rank base, switched to every task by its frequency.
 
-use polyptych_tensor::device::vector;
-use polyptych_tensor::{Device, Init, Kind, Result, Scope, Tensor, no_grad};
-
-/// Half the number of taps of the low-pass.
-const HALF: i64 = 3;
+use polyptych_kernels::filter_planes;
+use polyptych_tensor::{Init, Kind, Result, Scope, Tensor, no_grad};
 
 /// `M_t = LP(sin(omega_t M)) / sqrt(in)` for `base`, `M`: `[out, in]`, and `frequencies`: `[tasks]`;
 /// `[tasks, out, in]`.
@@ -22,20 +19,14 @@ fn sines(base: &Tensor, frequencies: &Tensor) -> Tensor {
 /// A Gaussian of seven taps and standard deviation 1 along rows and columns, with zeros beside the
 /// matrix: `[tasks, out, in]` to the same.
 fn smooth(waves: &Tensor) -> Tensor {
-    let taps = taps(waves.device()).to_kind(waves.kind());
-    let along = |image: Tensor, shape: [i64; 4], padding: [i64; 2]| {
-        image.conv2d(&taps.view(shape), None::<&Tensor>, [1, 1], padding, [1, 1], 1)
-    };
-    let count = 2 * HALF + 1;
-    let rows = along(waves.unsqueeze(1), [1, 1, count, 1], [HALF, 0]);
-    along(rows, [1, 1, 1, count], [0, HALF]).squeeze_dim(1)
+    filter_planes(waves, &taps())
 }
 
 /// Seven taps that sum to 1.
-fn taps(device: Device) -> Tensor {
-    let weights: Vec<f64> = (-HALF..=HALF).map(|i| (-0.5 * (i * i) as f64).exp()).collect();
+fn taps() -> [f64; 7] {
+    let weights = [-3i32, -2, -1, 0, 1, 2, 3].map(|i| (-0.5 * f64::from(i * i)).exp());
     let sum: f64 = weights.iter().sum();
-    vector(&weights.iter().map(|w| w / sum).collect::<Vec<f64>>(), Kind::Double, device)
+    weights.map(|weight| weight / sum)
 }
 
 /// The core `K`, `[r, r]`, of `M = B K A`: the identity at the start.
@@ -48,13 +39,14 @@ pub(super) fn core(scope: &Scope, r: i64) -> Result<Tensor> {
 
 #[cfg(test)]
 mod tests {
+    use polyptych_tensor::Device;
+
     use super::*;
 
     #[test]
     fn the_low_pass_is_a_gaussian() {
-        let taps = Vec::<f64>::try_from(taps(Device::Cpu)).unwrap();
         let expected = [0.004433, 0.054006, 0.242036, 0.399050, 0.242036, 0.054006, 0.004433];
-        assert!(taps.iter().zip(expected).all(|(found, tap)| (found - tap).abs() < 1e-6));
+        assert!(taps().iter().zip(expected).all(|(found, tap)| (found - tap).abs() < 1e-6));
         let point = Tensor::zeros([1, 7, 7], (Kind::Double, Device::Cpu));
         let _ = point.get(0).get(3).get(3).fill_(1.0);
         let found = smooth(&point);
