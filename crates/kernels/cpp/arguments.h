@@ -117,6 +117,15 @@ struct Side {
   Taps down, across;
 };
 
+// The gradient by one of them: `down` is what each new row was made of, `across` what arrives at
+// each old position.
+template <class T>
+struct Coarse {
+  T *map;
+  int64_t height, width;
+  Taps down, across;
+};
+
 // Weights of positions that one row of a plane consists of, each a whole number of vectors.
 struct Across {
   std::vector<int64_t> first;

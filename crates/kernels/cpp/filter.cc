@@ -40,7 +40,7 @@ struct Filter : Function<Filter> {
 
 Tensor plain_filter(const Tensor &planes, const std::vector<double> &taps) {
   auto count = static_cast<int64_t>(taps.size()), half = count / 2;
-  auto weight = at::tensor(taps, planes.options().requires_grad(false));
+  auto weight = at::tensor(taps, at::kDouble).to(planes.device(), planes.scalar_type());
   auto maps = planes.reshape({-1, 1, planes.size(-2), planes.size(-1)});
   auto along = [&](const Tensor &map, at::IntArrayRef shape, at::IntArrayRef padding) {
     return at::conv2d(map, weight.view(shape), std::nullopt, {1, 1}, padding);

@@ -32,6 +32,9 @@ Taps resizing_back(int64_t from, int64_t to) {
   return out;
 }
 
+// Channels whose gradients are summed together at most.
+constexpr int64_t PART = 512;
+
 // f(begin, end) over `count` pieces of `each` numbers.
 template <class F>
 void by_pieces(int64_t count, int64_t each, F f) {
@@ -45,7 +48,7 @@ void mix_maps(const std::vector<Side<T>> &sides, const Tensor &onto, const Tenso
   int64_t positions = 0;
   for (auto &side : sides) positions += side.width;
   by_pieces(out.size(0) * height, width * channels, [&](int64_t begin, int64_t end) {
-    std::vector<float> lines(positions * MIXED_VECS * WIDEST);
+    std::vector<float> lines(positions * channels);
     for (int64_t row = begin; row < end; row++) {
       auto at = row * width * channels;
       auto under = onto.defined() ? numbers<T>(onto) + at : nullptr;
@@ -78,14 +81,39 @@ void resize(const std::vector<Tensor> &levels, const Tensor &onto, const Tensor 
   });
 }
 
-// Gradient by one level. g: [batch, height, width, channels].
+// Gradients by all levels that ask for one. g: [batch, height, width, channels].
+template <class T>
+void resize_back(const Tensor &g, const variable_list &out) {
+  auto height = g.size(1), width = g.size(2), channels = g.size(3);
+  std::vector<Coarse<T>> levels;
+  int64_t positions = 0;
+  for (auto &level : out) {
+    if (!level.defined()) continue;
+    auto rows = level.size(1), columns = level.size(2);
+    levels.push_back({numbers_of<T>(level), rows, columns, resizing(rows, height),
+                      resizing_back(columns, width)});
+    positions += 2 * columns;
+  }
+  // What a piece sums stays in the second cache.
+  auto parts = (channels + PART - 1) / PART;
+  by_pieces(g.size(0) * parts, height * width * std::min(channels, PART),
+            [&](int64_t begin, int64_t end) {
+              std::vector<float> room(positions * up_to(PART, MIXED_VECS * WIDEST));
+              for (int64_t piece = begin; piece < end; piece++) {
+                auto first = channels * (piece % parts) / parts;
+                auto count = channels * (piece % parts + 1) / parts - first;
+                POLYPTYCH_BEST(unmix_map<T>(levels, numbers<T>(g), piece / parts, height, width,
+                                            channels, first, count, room.data()));
+              }
+            });
+}
+
+// Gradient by a plane. g: [batch, height, width, 1].
 template <class T>
 void resize_back(const Tensor &g, const Tensor &out) {
   auto height = g.size(1), width = g.size(2), rows = out.size(1), columns = out.size(2);
-  auto down = resizing_back(rows, height), along = resizing_back(columns, width);
-  if (out.size(3) > 1)
-    return mix_maps<T>({{numbers<T>(g), height, width, down, along}}, {}, out);
-  Across across(along);
+  auto down = resizing_back(rows, height);
+  Across across(resizing_back(columns, width));
   by_pieces(out.size(0), height * width, [&](int64_t begin, int64_t end) {
     std::vector<float> row(width + across.each);
     for (int64_t b = begin; b < end; b++)
@@ -115,13 +143,17 @@ struct Upsample : Function<Upsample> {
   static variable_list backward(AutogradContext *ctx, variable_list grads) {
     auto sizes = ctx->saved_data["sizes"].toIntVector();
     auto g = grads[0].contiguous();
-    variable_list out;
-    for (size_t l = 0; l < sizes.size() / 4; l++) {
-      out.emplace_back();
-      if (!ctx->needs_input_grad(l)) continue;
-      out.back() = at::empty(at::IntArrayRef(sizes.data() + 4 * l, 4), g.options());
-      by_type(g, [&](auto type) { resize_back<decltype(type)>(g, out.back()); });
-    }
+    variable_list out(sizes.size() / 4);
+    for (size_t l = 0; l < out.size(); l++)
+      if (ctx->needs_input_grad(l))
+        out[l] = at::empty(at::IntArrayRef(sizes.data() + 4 * l, 4), g.options());
+    by_type(g, [&](auto type) {
+      using T = decltype(type);
+      if (g.size(3) > 1)
+        resize_back<T>(g, out);
+      else if (out[0].defined())
+        resize_back<T>(g, out[0]);
+    });
     out.insert(out.end(), {ctx->saved_data["onto"].toBool() ? g : Tensor(), Tensor(), Tensor()});
     return out;
   }

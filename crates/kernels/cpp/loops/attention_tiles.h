@@ -166,18 +166,6 @@ POLYPTYCH_INLINE void lower(float *scores, const float *slopes, const float *bia
     }
 }
 
-// e^(score - top) of what is behind the tokens is no whole 0 but a number of the least size, which
-// some processors multiply a hundred times more slowly. Nothing but its own sums reads it.
-template <class Cell>
-POLYPTYCH_INLINE void clear_behind(const Head &head, typename Cell::Kept *probabilities,
-                                   typename Cell::Kept *gradient) {
-  for (int64_t r = 0; r < TILE; r++) {
-    auto begin = r * keys_of(head) + head.tokens, end = r * keys_of(head) + rows_of(head);
-    for (auto matrix : {probabilities, gradient})
-      std::fill(matrix + begin, matrix + end, typename Cell::Kept{});
-  }
-}
-
 // left^T right over tokens, for every key.
 template <class Cell>
 POLYPTYCH_INLINE void gathered(typename Cell::Kept *left, const uint32_t *right, const Head &head,
@@ -219,7 +207,6 @@ POLYPTYCH_INLINE void attend_back(const typename Cell::Number *qkv, const typena
     lower<Cell>(room.scores.data(), room.slopes.data(), room.bias.data() + first * bias_line,
                 bias_line, head.scale(), keys, tops, room.probabilities.data() + at,
                 room.gradient.data() + at, room.bias_gradient.data() + at);
-    clear_behind<Cell>(head, room.probabilities.data() + at, room.gradient.data() + at);
     auto left = reinterpret_cast<const uint32_t *>(room.gradient.data() + at);
     mixed_of<Cell>({left, cells_of<Cell>(keys), 1}, room.k_stacked.data(), head, first, factors,
                    gradient, head.line);

@@ -37,22 +37,24 @@ POLYPTYCH_INLINE Vecs<N> below(const Vecs<N> &x, const Vecs<N> &tail) {
   return Vecs<N>::of(POLYPTYCH_EACH(below(x.at[n], tail.at[n])));
 }
 
-// e^y for y <= 0 to 2 units in the last place: 2^n e^r, with a Taylor series of r.
+// e^y for y <= 0 to 2 units in the last place: 2^n e^r, with a Taylor series of r. Where that is
+// nearly less than a whole mantissa holds, it is 0: some processors multiply smaller numbers a
+// hundred times more slowly, and what masks leave out of attention would be such.
 template <class F>
 POLYPTYCH_INLINE F exp(F y) {
   constexpr float LOG2_E = 1.44269504f, LEAST = -87.0f;
   // ln 2 in two parts, the first of few bits.
   constexpr float LN_2 = 0.693359375f, LN_2_REST = -2.12194440e-4f;
-  y = y < LEAST ? F{} + LEAST : y;
-  F shifted = y * LOG2_E + TO_WHOLE, n = shifted - TO_WHOLE;
-  F r = (y - n * LN_2) - n * LN_2_REST;
+  F near = y < LEAST ? F{} + LEAST : y;
+  F shifted = near * LOG2_E + TO_WHOLE, n = shifted - TO_WHOLE;
+  F r = (near - n * LN_2) - n * LN_2_REST;
   F series = r * 1.38888889e-3f + 8.33333333e-3f;
   series = series * r + 4.16666667e-2f;
   series = series * r + 1.66666667e-1f;
   series = series * r + 0.5f;
   series = series * r + 1.0f;
   series = series * r + 1.0f;
-  return raised(series, shifted);
+  return y < LEAST ? F{} : raised(series, shifted);
 }
 
 // 2^y for y >= -126 within 1e-7 of it, but for what y itself is rounded by. The series are
