@@ -50,6 +50,7 @@ fn what_a_mask_hides_has_probability_zero() {
         let fast = passes(&all, |t| attention(&t[0], 2, Some(&hidden)));
         agree(&fast, &passes(&all, |t| formula(&t[0], 2, Some(&hidden))), 2.0 * tolerance);
         let behind = fast[1].narrow(1, 17, 32).narrow(2, 64, 128);
-        assert!(behind.abs().max().double_value(&[]) < 1e-30);
+        // Not even a number of the least size, which some processors multiply slowly.
+        assert_eq!(behind.abs().max().double_value(&[]), 0.0);
     }
 }

@@ -136,6 +136,9 @@ fn resizing_is_that_of_libtorch() {
         // Several vectors of channels at once, fewer channels than a vector has, single planes.
         alone(&random(&[2, 5, 3, 70], kind), [11, 6]);
         alone(&random(&[2, 5, 3, 5], kind), [11, 6]);
+        // More channels than are summed together, and rows that nothing reads.
+        alone(&random(&[1, 3, 2, 1100], kind), [7, 5]);
+        alone(&random(&[1, 9, 2, 70], kind), [2, 3]);
         for (from, to) in [([7, 5], [21, 90]), ([9, 70], [4, 20]), ([3, 40], [8, 5])] {
             alone(&random(&[3, from[0], from[1], 1], kind), to);
         }
