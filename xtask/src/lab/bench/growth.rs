@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
+use plotters::element::DashedPathElement;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
@@ -13,6 +14,9 @@ const SIZE: (u32, u32) = (980, 460);
 const FONT: (&str, i32) = ("sans-serif", TEXT_SIZE);
 /// Room for the names of the lines.
 const LEGEND: u32 = 20;
+/// Pixels of a dash, and between two.
+const DASH: i32 = 6;
+const GAP: i32 = 4;
 
 /// One case at one number of tasks.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,11 +70,20 @@ fn colour(index: usize) -> RGBColor {
     COLOURS[index % COLOURS.len()]
 }
 
+/// Lines behind those that have a colour of their own.
+fn is_dashed(index: usize) -> bool {
+    index >= COLOURS.len()
+}
+
 fn write_names(area: &Area, lines: &Lines) -> Painted {
     for (index, name) in lines.keys().enumerate() {
         let y = 20 + (LEGEND as i32) * index as i32;
         let style = colour(index).stroke_width(2);
-        area.draw(&PathElement::new(vec![(80, y), (110, y)], style))?;
+        let ends = vec![(80, y), (110, y)];
+        match is_dashed(index) {
+            true => area.draw(&DashedPathElement::new(ends, DASH, GAP, style))?,
+            false => area.draw(&PathElement::new(ends, style))?,
+        }
         let beside = TextStyle::from(FONT.into_font()).pos(Pos::new(HPos::Left, VPos::Center));
         area.draw(&Text::new(name.clone(), (120, y), beside))?;
     }
@@ -120,7 +133,13 @@ fn panel(
         let known = line.iter().filter_map(|point| Some((at(point), value(point)?)));
         let known: Vec<(f64, [f64; 3])> = known.collect();
         let path = known.iter().map(|&(x, [_, middle, _])| (x, middle)).collect::<Vec<_>>();
-        chart.draw_series([PathElement::new(path.clone(), colour.stroke_width(2))])?;
+        let (ends, style) = (path.clone(), colour.stroke_width(2));
+        match is_dashed(index) {
+            true => {
+                chart.draw_series([DashedPathElement::new(ends, DASH, GAP, style)]).map(|_| ())?
+            }
+            false => chart.draw_series([PathElement::new(ends, style)]).map(|_| ())?,
+        }
         let bar = |&(x, [low, middle, high]): &(f64, [f64; 3])| {
             ErrorBar::new_vertical(x, low, middle, high, colour.stroke_width(1), 6)
         };
@@ -150,5 +169,15 @@ mod tests {
         assert_eq!(text.matches("<circle").count(), 6);
         assert!(text.contains("peak memory [GB]"), "{text}");
         assert_eq!(draw(points[2..].iter().cloned()).unwrap(), None);
+    }
+
+    #[test]
+    fn no_two_lines_look_alike() {
+        let names: Vec<String> = (0..8).map(|index| format!("line {index}")).collect();
+        let points = || names.iter().flat_map(|name| [point(name, 1), point(name, 4)]);
+        let looks = |count: usize| draw(points().take(2 * count)).unwrap().unwrap();
+        let paths = |text: &str| text.matches("<polyline").count();
+        // Seven dashed ones are more than one path each.
+        assert!(paths(&looks(8)) - paths(&looks(6)) > 2 * (paths(&looks(6)) - paths(&looks(4))));
     }
 }
