@@ -15,16 +15,26 @@ POLYPTYCH_INLINE void add_rows(const std::vector<float> &weights, const T *from,
   }
 }
 
-// out = rows of `from` by their weights.
+// out = the rows of `from`, `stride` apart, by their weights; the last vectors overlap those before.
 template <int N, class T, class U>
-POLYPTYCH_INLINE void blend(const std::vector<float> &weights, const T *from, int64_t width,
-                            U *out) {
+POLYPTYCH_INLINE void blend(const std::vector<float> &weights, const T *from, int64_t stride,
+                            int64_t width, U *out) {
   for (int64_t c = 0; c < width; c += N * VEC) {
     auto at = std::min(c, width - N * VEC);
     Vec sum[N] = {};
-    add_rows<N>(weights, from + at, width, sum);
+    add_rows<N>(weights, from + at, stride, sum);
     for (int n = 0; n < N; n++) store_vec(sum[n], out + at + n * VEC);
   }
+}
+
+// The same with as many vectors at once as a row has.
+template <class T, class U>
+POLYPTYCH_INLINE void blend_row(const std::vector<float> &weights, const T *from, int64_t stride,
+                                int64_t width, U *out) {
+  if (width >= MIXED_VECS * VEC)
+    blend<MIXED_VECS>(weights, from, stride, width, out);
+  else
+    blend<1>(weights, from, stride, width, out);
 }
 
 // Vectors of `channels` in blocks of N, of which the last begins where it ends with them: f(at, slot)
@@ -43,7 +53,7 @@ POLYPTYCH_INLINE void mix(const std::vector<Side<T>> &sides, int64_t map, int64_
   for (auto &side : sides) {
     auto row = side.width * channels;
     auto from = side.map + (map * side.height + side.down.first[y]) * row;
-    blend<N>(side.down.weights[y], from, row, line);
+    blend<N>(side.down.weights[y], from, row, row, line);
     line += row;
   }
   for (int64_t x = 0; x < width; x++) {
@@ -161,10 +171,7 @@ void stretch(const T *plane, int64_t height, int64_t width, const Across &across
   }
   for (int64_t y = 0; y < rows; y++) {
     auto from = lines + down.first[y] * to;
-    if (to >= MIXED_VECS * VEC)
-      blend<MIXED_VECS>(down.weights[y], from, to, out + y * to);
-    else
-      blend<1>(down.weights[y], from, to, out + y * to);
+    blend_row(down.weights[y], from, to, to, out + y * to);
   }
 }
 // A plane first down, then along its rows.
@@ -174,10 +181,7 @@ void gather(const T *plane, int64_t width, const Across &across, const Taps &dow
   int64_t to = across.first.size(), rows = down.first.size();
   for (int64_t y = 0; y < rows; y++) {
     auto from = plane + down.first[y] * width;
-    if (width >= MIXED_VECS * VEC)
-      blend<MIXED_VECS>(down.weights[y], from, width, row);
-    else
-      blend<1>(down.weights[y], from, width, row);
+    blend_row(down.weights[y], from, width, width, row);
     mix_along(row, across, out + y * to);
   }
 }

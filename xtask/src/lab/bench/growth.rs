@@ -177,7 +177,7 @@ mod tests {
         let points = || names.iter().flat_map(|name| [point(name, 1), point(name, 4)]);
         let looks = |count: usize| draw(points().take(2 * count)).unwrap().unwrap();
         let paths = |text: &str| text.matches("<polyline").count();
-        // Seven dashed ones are more than one path each.
+        // The seventh and the eighth are dashed: each dash is a path.
         assert!(paths(&looks(8)) - paths(&looks(6)) > 2 * (paths(&looks(6)) - paths(&looks(4))));
     }
 }
