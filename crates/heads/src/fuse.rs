@@ -1,7 +1,56 @@
-//! All levels of a pyramid in one layer.
+//! All levels of a pyramid in one layer, and what follows it.
 
-use polyptych_kernels::upsample;
-use polyptych_tensor::{Conv2d, Tensor};
+use polyptych_kernels::{BatchNorm, fused_head, linear, upsample};
+use polyptych_tensor::{BatchNorm2d, Conv2d, Tensor, columns};
+
+use crate::error::Result;
+
+/// Two convolutions of kernel 1 with a batch normalisation and a ReLU between them.
+#[derive(Debug)]
+pub(crate) struct HiddenLayer {
+    pub(crate) conv: Conv2d,
+    pub(crate) norm: BatchNorm2d,
+    pub(crate) output: Conv2d,
+}
+
+impl HiddenLayer {
+    /// Of all `levels`, `[batch, h, w, chans]`, as [`fuse`] joins them: `[batch, height, width,
+    /// outputs]`. Where one level alone has the finest size, the hidden layer need not be kept.
+    ///
+    /// # Errors
+    /// As [`BatchNorm2d::forward_relu`].
+    pub(crate) fn forward(
+        &self,
+        levels: &[Tensor],
+        finest: [i64; 2],
+        train: bool,
+    ) -> Result<Tensor> {
+        let fits = |level: &Tensor| level.size()[1..3] == finest;
+        let mut places = (0..levels.len()).filter(|&at| fits(&levels[at]));
+        match (places.next(), places.next(), self.norm.alone(train)) {
+            (Some(at), None, Some(norm)) => Ok(self.fused(levels, at, &norm, train)),
+            _ => {
+                let hidden = fuse(&self.conv, levels, finest);
+                Ok(self.output.pointwise(&self.norm.forward_relu(&hidden, train)?))
+            }
+        }
+    }
+
+    /// `whole` is the place of the level of the finest size.
+    fn fused(&self, levels: &[Tensor], whole: usize, norm: &BatchNorm, train: bool) -> Tensor {
+        let kind = levels[whole].kind();
+        let (weight, bias) = self.conv.linear_parts(kind);
+        let mut weights = columns(&weight, levels);
+        let weight = weights.remove(whole);
+        let others = (0..levels.len()).filter(|at| *at != whole).zip(&weights);
+        let coarse: Vec<Tensor> =
+            others.map(|(at, weight)| linear(&levels[at], weight, None)).collect();
+        let coarse: Vec<&Tensor> = coarse.iter().collect();
+        let (last, last_bias) = self.output.linear_parts(kind);
+        let second = (&last, last_bias.as_ref());
+        fused_head(&levels[whole], &coarse, (&weight, bias.as_ref()), norm, second, train)
+    }
+}
 
 /// `conv`, of kernel 1, of all `levels`, `[batch, h, w, chans]`, resized to `finest` bilinearly and
 /// put side by side.

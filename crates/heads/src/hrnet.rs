@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::builder::{FeatureDims, HeadBuilder};
 use crate::error::{Error, Result};
-use crate::fuse::fuse;
+use crate::fuse::HiddenLayer;
 use crate::head::{Head, HeadInput, channels_first, check_levels};
 
 /// Widths of the fusion head. A small backbone wants smaller ones than the published defaults.
@@ -37,9 +37,7 @@ impl Default for HrnetConfig {
 struct HrnetHead {
     feature_chs: Vec<i64>,
     downsample: Vec<Conv2d>,
-    hidden: Conv2d,
-    norm: BatchNorm2d,
-    output: Conv2d,
+    last: HiddenLayer,
 }
 
 impl Part for HrnetConfig {
@@ -81,13 +79,12 @@ impl HeadBuilder for HrnetConfig {
         let fused: i64 = self.channels.iter().sum();
         let hidden = self.hidden.unwrap_or(4 * fused);
         let last = scope.pp("last_layer");
-        Ok(Box::new(HrnetHead {
-            feature_chs: feature_chs.to_vec(),
-            downsample,
-            hidden: Conv2d::new(&last.pp(0), [fused, hidden], [1, 1], true)?,
+        let last = HiddenLayer {
+            conv: Conv2d::new(&last.pp(0), [fused, hidden], [1, 1], true)?,
             norm: BatchNorm2d::new(&last.pp(1), hidden)?,
             output: Conv2d::new(&last.pp(3), [hidden, outputs], [1, 1], true)?,
-        }))
+        };
+        Ok(Box::new(HrnetHead { feature_chs: feature_chs.to_vec(), downsample, last }))
     }
 }
 
@@ -96,8 +93,7 @@ impl Head for HrnetHead {
         let finest = check_levels(&features.levels, &self.feature_chs, train)?;
         let reduced = features.levels.iter().zip(&self.downsample);
         let reduced: Vec<Tensor> = reduced.map(|(x, conv)| conv.pointwise(x)).collect();
-        let hidden = self.norm.forward_relu(&fuse(&self.hidden, &reduced, finest), train)?;
-        Ok(channels_first(&self.output.pointwise(&hidden)))
+        Ok(channels_first(&self.last.forward(&reduced, finest, train)?))
     }
 }
 

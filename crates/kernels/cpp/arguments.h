@@ -126,6 +126,45 @@ struct Coarse {
   Taps down, across;
 };
 
+// out relu(norm(x W^T + resized coarse maps)) of maps, a strip of rows and a block of hidden channels
+// at a time. Matrices end with zeros up to whole blocks of hidden channels, `line` numbers, and up to
+// whole vectors of their other side.
+template <class T>
+struct FusedHead {
+  int64_t height, width, in, hidden, out, strip, block, line;
+  // [batch, height, width, in].
+  const float *x;
+  // [batch, h, w, hidden] each.
+  std::vector<Side<T>> sides;
+  // W^T: [in, line], W: [line, in], of the second layer [line, out] and [out, line].
+  const float *weight, *weight_by_rows, *out_weight, *out_weight_by_rows;
+  // Scale, shift and mean of each hidden channel, `line` of each.
+  const float *gain, *shift, *mean;
+
+  int64_t blocks() const { return line / block; }
+  int64_t strips() const { return (height + strip - 1) / strip; }
+  int64_t pixels() const { return height * width; }
+  int64_t strip_numbers() const { return strip * width * block; }
+  Channels channels(int64_t first) const {
+    return {block, gain + first, shift + first, mean + first};
+  }
+};
+
+// Maps of one image, and the hidden channels that are computed.
+struct HeadPart {
+  int64_t image, first;
+};
+
+// Gradients of a part. x: [pixels, whole(in)]; weight: [in, block].
+template <class T>
+struct HeadGradients {
+  // [batch, height, width, out].
+  const float *g;
+  const float *flat, *slope;
+  std::vector<Coarse<T>> sides;
+  float *x, *weight;
+};
+
 // Weights of positions that one row of a plane consists of, each a whole number of vectors.
 struct Across {
   std::vector<int64_t> first;

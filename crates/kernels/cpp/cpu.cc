@@ -159,6 +159,13 @@ LowRankPlan low_rank_rule(const LowRankShape &shape) {
   return full_gradient < beside ? LowRankPlan::full_gradient : LowRankPlan::beside;
 }
 
+// Smaller hidden layers are read from the caches as quickly as they are made, and the more numbers
+// they are made of, the more it costs to make them again.
+bool fused_head_rule(const HeadShape &shape) {
+  constexpr std::int64_t NARROW = 64, NEAR = 1 << 21;
+  return shape.in <= NARROW && shape.hidden >= NARROW && shape.pixels * shape.hidden >= NEAR;
+}
+
 // Loops of bfloat16 are half as quick beside products that are twice as quick.
 bool rank_rule(bool bf16, std::int64_t rank) { return rank <= (bf16 ? 8 : 16); }
 

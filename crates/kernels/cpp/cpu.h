@@ -68,6 +68,15 @@ enum class LowRankPlan : std::uint8_t { beside, full_gradient, formed };
 // That of the fewest operations.
 LowRankPlan low_rank_rule(const LowRankShape &shape);
 
+// Pixels of a head's maps, numbers of each before its hidden layer, and channels of that.
+struct HeadShape {
+  std::int64_t pixels, in, hidden;
+};
+
+// Whether a head makes its hidden layer in the caches, as often as it is read, instead of once in
+// memory.
+bool fused_head_rule(const HeadShape &shape);
+
 // Whether loops over rows beat products for terms of this rank.
 bool rank_rule(bool bf16, std::int64_t rank);
 

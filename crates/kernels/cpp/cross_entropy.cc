@@ -20,7 +20,7 @@ struct CrossEntropy : Function<CrossEntropy> {
       auto top = floats_of(kept) + image * plane;
       POLYPTYCH_BEST(patch_loss(floats(z) + image * of.count * plane, floats(label) + image * plane,
                                 of, begin, end, top, top + images * plane,
-                                parts.data_ptr<double>() + patch * 4));
+                                doubles_of(parts) + patch * 4));
     });
     auto sums = parts.sum(0);
     auto total = sums.const_data_ptr<double>();

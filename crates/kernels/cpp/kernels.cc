@@ -7,6 +7,7 @@
 #include "polyptych-kernels/cpp/cross_entropy.cc"
 #include "polyptych-kernels/cpp/dropout.cc"
 #include "polyptych-kernels/cpp/filter.cc"
+#include "polyptych-kernels/cpp/fused_head.cc"
 #include "polyptych-kernels/cpp/gelu.cc"
 #include "polyptych-kernels/cpp/gradients.cc"
 #include "polyptych-kernels/cpp/int8_linear.cc"

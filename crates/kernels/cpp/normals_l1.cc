@@ -15,7 +15,7 @@ struct NormalsL1 : Function<NormalsL1> {
     by_pixels(images, plane, [&](int64_t image, int64_t patch, int64_t begin, int64_t end) {
       auto at = image * 3 * plane;
       POLYPTYCH_BEST(distances(floats(z) + at, floats(target) + at, plane, begin, end,
-                               parts.data_ptr<double>() + patch * 2));
+                               doubles_of(parts) + patch * 2));
     });
     auto sums = parts.sum(0);
     auto total = sums.const_data_ptr<double>();

@@ -82,6 +82,7 @@ inline void narrow(float x, uint16_t &out) {
 
 inline const float *floats(const Tensor &t) { return t.const_data_ptr<float>(); }
 inline float *floats_of(const Tensor &t) { return t.data_ptr<float>(); }
+inline double *doubles_of(const Tensor &t) { return t.data_ptr<double>(); }
 inline const uint16_t *bf16(const Tensor &t) {
   return reinterpret_cast<const uint16_t *>(t.const_data_ptr<at::BFloat16>());
 }

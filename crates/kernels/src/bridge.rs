@@ -106,6 +106,22 @@ pub(crate) mod ffi {
             eps: f64,
             train: bool,
         ) -> Result<UniquePtr<Tensor>>;
+        fn fused_head(
+            x: &Tensor,
+            coarse: &CxxVector<Tensor>,
+            weight: &Tensor,
+            bias: &Tensor,
+            norm_weight: &Tensor,
+            norm_bias: &Tensor,
+            running_mean: &Tensor,
+            running_var: &Tensor,
+            momentum: f64,
+            eps: f64,
+            second: &Tensor,
+            second_bias: &Tensor,
+            train: bool,
+            always: bool,
+        ) -> Result<UniquePtr<Tensor>>;
         fn layer_norm(
             x: &Tensor,
             weight: &Tensor,

@@ -75,6 +75,56 @@ pub fn batch_norm_relu(x: &Tensor, norm: &BatchNorm, train: bool) -> Tensor {
     output("batch_norm_relu", y)
 }
 
+/// `W_2 relu(batch_norm(x W_1^T + b_1 + up(coarse))) + b_2` of maps `[batch, height, width, in]`:
+/// the layers of a head behind its levels. `up` resizes maps `[batch, h, w, hidden]` to the size of
+/// `x` as [`upsample`] does.
+///
+/// Where the hidden layer is large on the CPU it is never kept: its blocks are made in the caches,
+/// twice forward and twice back.
+///
+/// # Panics
+/// As [`linear`](crate::linear).
+pub fn fused_head(
+    x: &Tensor,
+    coarse: &[&Tensor],
+    first: (&Tensor, Option<&Tensor>),
+    norm: &BatchNorm<'_>,
+    last: (&Tensor, Option<&Tensor>),
+    train: bool,
+) -> Tensor {
+    fused_head_by(false, x, coarse, first, norm, last, train)
+}
+
+/// The same, `always` without keeping the hidden layer, or by the rule.
+pub(crate) fn fused_head_by(
+    always: bool,
+    x: &Tensor,
+    coarse: &[&Tensor],
+    (weight, bias): (&Tensor, Option<&Tensor>),
+    norm: &BatchNorm<'_>,
+    (last, last_bias): (&Tensor, Option<&Tensor>),
+    train: bool,
+) -> Tensor {
+    let none = Tensor::new();
+    let y = ffi::fused_head(
+        at(x),
+        &all(coarse.iter().copied()),
+        at(weight),
+        at(bias.unwrap_or(&none)),
+        at(norm.weight),
+        at(norm.bias),
+        at(norm.running_mean),
+        at(norm.running_var),
+        norm.momentum,
+        norm.eps,
+        at(last),
+        at(last_bias.unwrap_or(&none)),
+        train,
+        always,
+    );
+    output("fused_head", y)
+}
+
 /// `onto` and all `levels` resized to `[height, width]`, summed: bilinear, pixels as areas
 /// (`align_corners = false`). Levels are `[batch, h, w, chans]`, the rest `[batch, height, width,
 /// chans]`, all of one type.

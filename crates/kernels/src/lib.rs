@@ -38,7 +38,8 @@ pub use gradients::{
 };
 pub use int8::{Int8Weight, QuantizedInput};
 pub use layers::{
-    BatchNorm, add_branch, batch_norm_relu, dropout, filter_planes, gelu, layer_norm, upsample,
+    BatchNorm, add_branch, batch_norm_relu, dropout, filter_planes, fused_head, gelu, layer_norm,
+    upsample,
 };
 pub use losses::{cross_entropy, normals_l1};
 pub use nccl::NcclGroup;

@@ -1,6 +1,7 @@
 //! The fast form of each kernel against its plain one.
 
 mod attention;
+mod fused_head;
 mod int8;
 mod layers;
 mod linear;
@@ -130,7 +131,7 @@ fn shapes_that_do_not_fit_are_refused_before_memory_is_read() {
     let of = |shape: &[i64]| Tensor::zeros(shape, (Kind::Float, Device::Cpu));
     let small = [of(&[4]), of(&[2, 3, 8])];
     type Call<'a> = Box<dyn Fn() -> Tensor + 'a>;
-    let calls: [(&str, Call); 10] = [
+    let calls: [(&str, Call); 11] = [
         ("linear", Box::new(|| linear(&of(&[40, 256]), &of(&[64, 64]), None))),
         ("linear", Box::new(|| linear(&of(&[40, 64]), &of(&[64, 64]), Some(&of(&[4]))))),
         (
@@ -148,6 +149,18 @@ fn shapes_that_do_not_fit_are_refused_before_memory_is_read() {
         (
             "upsample",
             Box::new(|| upsample(&[&of(&[1, 2, 2, 32]), &of(&[1, 2, 2, 16])], None, [4, 4])),
+        ),
+        (
+            "fused_head",
+            Box::new(|| {
+                let [scale, wide] = [of(&[64]), of(&[64, 64])];
+                let (weight, bias, running_mean, running_var) = (&scale, &scale, &scale, &scale);
+                let norm =
+                    BatchNorm { weight, bias, running_mean, running_var, momentum: 0.1, eps: 1e-5 };
+                let coarse = of(&[1, 2, 2, 63]);
+                let (x, second) = (of(&[1, 9, 9, 64]), (&wide, Some(&scale)));
+                fused_head(&x, &[&coarse], (&wide, None), &norm, second, true)
+            }),
         ),
         ("filter_planes", Box::new(|| filter_planes(&of(&[3, 20]), &[0.5, 0.3, 0.2]))),
     ];

@@ -9,7 +9,7 @@ mod linear;
 
 pub use batch_norm::BatchNorm2d;
 pub use cast::cast;
-pub use conv::Conv2d;
+pub use conv::{Conv2d, columns};
 pub use drop::{add_branch, dropout};
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;

@@ -38,7 +38,7 @@ pub use error::{Error, Result};
 pub use grad_checkpoint::{CheckpointInput, grad_checkpoint};
 pub use grad_scaler::GradScaler;
 pub use init::Init;
-pub use layers::{BatchNorm2d, Conv2d, LayerNorm, Linear, add_branch, cast, dropout};
+pub use layers::{BatchNorm2d, Conv2d, LayerNorm, Linear, add_branch, cast, columns, dropout};
 pub use linear_form::{Int8, LinearForm};
 pub use load::{LoadOptions, LoadReport, Resample, matches};
 pub use marks::{Marks, Owner, ParameterKind, ParameterKinds, Role};

@@ -1,12 +1,11 @@
 //! What is done for one task after the other: the HRNet head, upsampling, the losses of classes.
 
-use anyhow::Result;
 use polyptych_benches::Subject;
 use polyptych_data::TaskSpec;
 use polyptych_heads::upsample;
-use polyptych_kernels::{linear, upsample as onto_finest};
+use polyptych_kernels::{BatchNorm, fused_head, linear};
 use polyptych_losses::{CrossEntropy, TaskLoss};
-use polyptych_tensor::{BatchNorm2d, Device, Kind, Store, Tensor};
+use polyptych_tensor::{Kind, Tensor};
 
 use crate::call::{Call, random};
 use crate::piece::Piece;
@@ -18,16 +17,16 @@ use crate::work::Work;
 const CHANNELS: [i64; 4] = [18, 36, 72, 144];
 const HIDDEN: i64 = 4 * (18 + 36 + 72 + 144);
 
-/// 1 x 1 convolutions on channels that come last, forward and back. The hidden layer is computed
-/// from every level at its own size. Outputs are put into the order that losses read.
-pub(crate) fn products(swin: &Swin, subject: &Subject) -> Piece {
+/// 1 x 1 convolutions on channels that come last, forward and back: what reduces each level, and the
+/// hidden layer of coarse levels at their own size.
+pub(crate) fn products(swin: &Swin) -> Piece {
     let levels = swin.levels().into_iter().zip(CHANNELS);
-    let inner = levels.flat_map(|([side, dim], chans)| {
+    let calls = levels.enumerate().flat_map(|(index, ([side, dim], chans))| {
         let rows = rows(swin, side);
-        [product(swin, rows, [dim, chans]), product(swin, rows, [chans, HIDDEN])]
+        let hidden = (index > 0).then(|| product(swin, rows, [chans, HIDDEN]));
+        std::iter::once(product(swin, rows, [dim, chans])).chain(hidden)
     });
-    let outer = subject.specs().into_iter().map(|spec| output(swin, outputs(&spec)));
-    Piece::group("products of heads", inner.chain(outer).collect())
+    Piece::group("products of heads", calls.collect())
 }
 
 /// For every task.
@@ -37,47 +36,58 @@ fn product(swin: &Swin, rows: i64, [from, to]: [i64; 2]) -> Call {
     Call::both(swin.tasks, work, leaves, |t| linear(&t[0], &t[1], None))
 }
 
-fn output(swin: &Swin, outputs: i64) -> Call {
+/// The hidden layer of the finest level, onto which that of coarse ones is resized bilinearly, its
+/// batch normalisation and ReLU, and the outputs in the order that losses read; forward and back.
+pub(crate) fn layers(swin: &Swin, subject: &Subject) -> Piece {
+    let calls = subject.specs().into_iter().map(|spec| layers_of(swin, outputs(&spec)));
+    Piece::group("layers of heads", calls.collect())
+}
+
+fn layers_of(swin: &Swin, outputs: i64) -> Call {
     let side = finest(swin);
-    let shapes: [&[i64]; 3] = [&[swin.batch, side, side, HIDDEN], &[outputs, HIDDEN], &[outputs]];
-    let leaves = shapes.map(|shape| random(shape, swin.kind)).into();
-    let work = trained(rows(swin, side), [HIDDEN, outputs], swin.bytes);
-    Call::both(1, work, leaves, |t| {
-        linear(&t[0], &t[1], Some(&t[2])).permute([0, 3, 1, 2]).to_kind(Kind::Float)
+    let map = |side, chans| random(&[swin.batch, side, side, chans], swin.kind);
+    let coarse: Vec<Tensor> =
+        swin.levels()[1..].iter().map(|[side, _]| map(*side, HIDDEN)).collect();
+    let work = layers_work(swin, &coarse, outputs);
+    let of_chans = |kind| random(&[HIDDEN], kind);
+    let mut leaves = vec![
+        map(side, CHANNELS[0]),
+        random(&[HIDDEN, CHANNELS[0]], swin.kind),
+        random(&[outputs, HIDDEN], swin.kind),
+        random(&[outputs], swin.kind),
+        of_chans(Kind::Float),
+        of_chans(Kind::Float),
+    ];
+    leaves.extend(coarse);
+    let (running_mean, running_var) = (of_chans(Kind::Float), of_chans(Kind::Float));
+    Call::both(1, work, leaves, move |t| {
+        let norm = BatchNorm {
+            weight: &t[4],
+            bias: &t[5],
+            running_mean: &running_mean,
+            running_var: &running_var,
+            momentum: 0.1,
+            eps: 1e-5,
+        };
+        let coarse: Vec<&Tensor> = t[6..].iter().collect();
+        let output = (&t[2], Some(&t[3]));
+        fused_head(&t[0], &coarse, (&t[1], None), &norm, output, true)
+            .permute([0, 3, 1, 2])
+            .to_kind(Kind::Float)
     })
 }
 
-/// Batch normalisation with its ReLU, forward and back.
-pub(crate) fn norm(swin: &Swin) -> Result<Piece> {
-    let store = Store::new(Device::Cpu);
-    let norm = BatchNorm2d::new(&store.root(), HIDDEN)?;
-    let x = random(&[rows(swin, finest(swin)), HIDDEN], swin.kind);
-    let numbers = x.numel() as i64;
-    // As LayerNorm, and a comparison each way.
-    let work = Work::new(23 * numbers, 5 * numbers, swin.bytes);
-    let forward = move |t: &[Tensor]| {
-        norm.forward_relu(&t[0], true).expect("a single process shares no statistics")
-    };
-    let call = Call::both(swin.tasks, work, vec![x], forward);
-    Ok(Piece::group("batch norm and ReLU", vec![call]))
-}
-
-/// Bilinear upsampling of the hidden layer of coarse levels onto that of the finest, forward and
-/// back.
-pub(crate) fn fusing(swin: &Swin) -> Piece {
-    let size = [finest(swin); 2];
-    let map = |[side, _]: [i64; 2]| random(&[swin.batch, side, side, HIDDEN], swin.kind);
-    let mut coarse: Vec<Tensor> = swin.levels().into_iter().map(map).collect();
-    let onto = coarse.remove(0);
-    let to = onto.numel() as i64;
+/// Nothing of the hidden layer has to pass through memory.
+fn layers_work(swin: &Swin, coarse: &[Tensor], outputs: i64) -> Work {
+    let pixels = rows(swin, finest(swin));
+    let to = pixels * HIDDEN;
     let from: i64 = coarse.iter().map(|level| level.numel() as i64).sum();
-    // Four products and four sums a number and level, and as many back. The gradient of the finest
-    // is the one that arrives, so nothing is left to form.
-    let work = Work::new(16 * to * coarse.len() as i64, 3 * to + 2 * from, swin.bytes);
-    let call = Call::both(swin.tasks, work, coarse, move |t| {
-        onto_finest(&t.iter().collect::<Vec<_>>(), Some(&onto), size)
-    });
-    Piece::group("upsampling in heads", vec![call])
+    // Three products with both weights. Four products and four sums a number and level to resize,
+    // and as many back. The normalisation as LayerNorm, and a comparison each way.
+    let flops = 6 * to * (CHANNELS[0] + outputs) + 16 * to * coarse.len() as i64 + 23 * to;
+    // Maps are read each way and their gradients written; outputs are written, their gradient read.
+    let numbers = 3 * (from + pixels * CHANNELS[0]) + 2 * pixels * outputs;
+    Work::new(flops, numbers, swin.bytes)
 }
 
 /// Bilinear upsampling of outputs to the image, forward and back, in float32.

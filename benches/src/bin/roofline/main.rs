@@ -96,9 +96,8 @@ fn pieces(subject: &Subject) -> Result<Vec<Piece>> {
         pointwise::gelu(&swin),
         pointwise::dropout(&swin),
         pointwise::residual_sums(&swin),
-        heads::products(&swin, subject),
-        heads::norm(&swin)?,
-        heads::fusing(&swin),
+        heads::products(&swin),
+        heads::layers(&swin, subject),
         heads::upsampling(&swin, subject),
         heads::cross_entropy(&swin, subject),
     ];

@@ -18,5 +18,6 @@
 #include "polyptych-kernels/cpp/loops/cells.h"
 #include "polyptych-kernels/cpp/loops/attention_tiles.h"
 #include "polyptych-kernels/cpp/loops/tiled_product.h"
+#include "polyptych-kernels/cpp/loops/fused_head.h"
 #include "polyptych-kernels/cpp/loops/int8_product.h"
 #include "polyptych-kernels/cpp/loops/int8_amx.h"

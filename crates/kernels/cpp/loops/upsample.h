@@ -82,8 +82,8 @@ void mix_row(const std::vector<Side<T>> &sides, int64_t map, int64_t y, const T 
 }
 
 // What row `y` of a gradient gives to the rows of a level that it was made of.
-template <int N, class T>
-POLYPTYCH_INLINE void add_line(const Coarse<T> &level, const T *row, int64_t line, int64_t y,
+template <int N, class T, class U>
+POLYPTYCH_INLINE void add_line(const Coarse<T> &level, const U *row, int64_t line, int64_t y,
                                int64_t channels, float *sums) {
   auto first = level.down.first[y];
   auto &weights = level.down.weights[y];

@@ -64,16 +64,24 @@ impl BatchNorm2d {
             let rows: Vec<i64> = (0..x.dim() as i64 - 1).collect();
             return Ok(self.shared(batch_sum.as_ref(), x, &rows)?.relu());
         }
-        let norm = BatchNorm {
+        let rows = x.flatten(0, x.dim() as i64 - 2);
+        Ok(kernels::batch_norm_relu(&rows, &self.parts(), train).view(x.size().as_slice()))
+    }
+
+    /// What it learns and keeps; nothing in training where processes share the statistics.
+    pub fn alone(&self, train: bool) -> Option<BatchNorm<'_>> {
+        (self.batch_sum.is_none() || !train).then(|| self.parts())
+    }
+
+    fn parts(&self) -> BatchNorm<'_> {
+        BatchNorm {
             weight: &self.weight,
             bias: &self.bias,
             running_mean: &self.running_mean,
             running_var: &self.running_var,
             momentum: Self::MOMENTUM,
             eps: Self::EPS,
-        };
-        let rows = x.flatten(0, x.dim() as i64 - 2);
-        Ok(kernels::batch_norm_relu(&rows, &norm, train).view(x.size().as_slice()))
+        }
     }
 
     /// In training, with statistics over `axes` of the parts of all processes: PyTorch's

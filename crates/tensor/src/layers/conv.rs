@@ -1,6 +1,6 @@
 //! Two-dimensional convolution.
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use super::cast::cast;
 use crate::{Init, Result, Scope};
@@ -53,8 +53,7 @@ impl Conv2d {
     /// Maps `[.., in_chans]` to `[.., out_chans]`: what a kernel of 1 does to channels that come
     /// last.
     pub fn pointwise(&self, x: &Tensor) -> Tensor {
-        let weight = cast(&self.weight, x.kind()).flatten(1, 3);
-        let bias = self.bias.as_ref().map(|b| cast(b, x.kind()));
+        let (weight, bias) = self.linear_parts(x.kind());
         kernels::linear(x, &weight, bias.as_ref())
     }
 
@@ -62,16 +61,15 @@ impl Conv2d {
     /// side, whose sum that is; the bias is with the first.
     pub fn pointwise_parts(&self, parts: &[Tensor]) -> Vec<Tensor> {
         let Some(first) = parts.first() else { return Vec::new() };
-        let weight = cast(&self.weight, first.kind()).flatten(1, 3);
-        let mut bias = self.bias.as_ref().map(|b| cast(b, first.kind()));
-        let mut from = 0;
-        let mut part = |x: &Tensor| {
-            let width = x.size()[x.dim() - 1];
-            let columns = weight.narrow(1, from, width).contiguous();
-            from += width;
-            kernels::linear(x, &columns, bias.take().as_ref())
-        };
-        parts.iter().map(&mut part).collect()
+        let (weight, mut bias) = self.linear_parts(first.kind());
+        let pairs = parts.iter().zip(columns(&weight, parts));
+        pairs.map(|(x, columns)| kernels::linear(x, &columns, bias.take().as_ref())).collect()
+    }
+
+    /// The weight of a kernel of 1, `[out, in]`, and the bias, `[out]`, both as `kind`.
+    pub fn linear_parts(&self, kind: Kind) -> (Tensor, Option<Tensor>) {
+        let bias = self.bias.as_ref().map(|b| cast(b, kind));
+        (cast(&self.weight, kind).flatten(1, 3), bias)
     }
 
     /// Maps `[batch, in_chans, height, width]` to `[batch, out_chans, height', width']`.
@@ -80,4 +78,16 @@ impl Conv2d {
         let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
         x.conv2d(&cast(&self.weight, x.kind()), bias.as_ref(), stride, padding, [1, 1], self.groups)
     }
+}
+
+/// Columns of `weight`, `[out, in]`, that read each of `parts`, `[.., chans]`, side by side.
+pub fn columns(weight: &Tensor, parts: &[Tensor]) -> Vec<Tensor> {
+    let mut from = 0;
+    let mut own = |x: &Tensor| {
+        let width = x.size()[x.dim() - 1];
+        let columns = weight.narrow(1, from, width).contiguous();
+        from += width;
+        columns
+    };
+    parts.iter().map(&mut own).collect()
 }
