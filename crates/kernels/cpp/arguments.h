@@ -232,11 +232,11 @@ struct Matrix {
   bool by_rows;
 };
 
-// x W^T + mask * (low up^T) and its epilogue, of `count` rows in blocks of `block`. Rows of x and
-// of low are numbers, or floats where vectors cannot multiply numbers; what is not there is null.
+// x W^T + mask * (low up^T) and its epilogue, of `count` rows in blocks of `block`; what is not there
+// is null.
 template <class Number>
 struct TiledProduct {
-  const void *x, *low;
+  const Number *x, *low;
   Matrix<Number> weight, up;
   // Panels of columns of the weight, as `pack` makes them; or null, and they are made on the way.
   const uint32_t *packed;

@@ -9,21 +9,25 @@ namespace {
 
 // Bytes of rows that stay in the last cache while all columns pass.
 constexpr int64_t NEAR = 1 << 24;
+// Where rows are widened before, bytes of them that stay in the second cache, unless these are so few
+// rows that packing columns for each block takes longer.
+constexpr int64_t NEAR_WIDENED = 1 << 20, FEW_WIDENED = 768;
+
+// Rows of a block that stay near.
+template <class Number>
+int64_t most_rows(int64_t depth) {
+  bool widens = sizeof(Number) == 2 && !pairs_rule(level());
+  if (widens) return std::max<int64_t>(FEW_WIDENED, NEAR_WIDENED / (4 * depth));
+  return std::max<int64_t>(1, NEAR / (static_cast<int64_t>(sizeof(Number)) * depth));
+}
 
 bool as_rows_or_columns(const Tensor &t) { return t.is_contiguous() || t.t().is_contiguous(); }
 
 // Rows of one block: whole tiles, and so few that each thread has work.
-int64_t rows_of_block(int64_t count, int64_t bytes, int64_t panels) {
-  int64_t near = std::max<int64_t>(1, NEAR / bytes), threads = at::get_num_threads();
+int64_t rows_of_block(int64_t count, int64_t near, int64_t panels) {
+  int64_t threads = at::get_num_threads();
   auto shared = count / ((threads + panels - 1) / panels);
   return up_to(std::max<int64_t>(1, std::min(near, shared)), POLYPTYCH_BEST(SUMS));
-}
-
-// Rows as a product reads them.
-template <class Number>
-Tensor read_rows(const Tensor &x) {
-  bool widens = sizeof(Number) == 2 && !pairs_rule(level());
-  return x.defined() && widens ? x.to(at::kFloat) : x;
 }
 
 template <class Number>
@@ -48,11 +52,10 @@ Tensor product_of(const Tensor &x, const Matrix<Number> &weight, const Tensor &p
   auto other = epilogue.other.defined() ? epilogue.other.contiguous() : Tensor();
   auto up = epilogue.up;
   if (up.defined() && !as_rows_or_columns(up)) up = up.contiguous();
-  auto rows = read_rows<Number>(x), low = read_rows<Number>(epilogue.low);
   auto panels = (out + POLYPTYCH_BEST(TILE_COLUMNS) - 1) / POLYPTYCH_BEST(TILE_COLUMNS);
-  auto block = rows_of_block(count, in * static_cast<int64_t>(rows.element_size()), panels);
-  TiledProduct<Number> all{rows.const_data_ptr(),
-                           low.defined() ? low.const_data_ptr() : nullptr,
+  auto block = rows_of_block(count, most_rows<Number>(in), panels);
+  TiledProduct<Number> all{numbers<Number>(x),
+                           epilogue.low.defined() ? numbers<Number>(epilogue.low) : nullptr,
                            weight,
                            matrix<Number>(up),
                            cells(packed),

@@ -85,15 +85,45 @@ void pack_columns(const typename Cell::Number *w, int64_t depth, int64_t count, 
   }
 }
 
-// Rows that a product sums over.
+// Rows that a product sums over, from `first` on.
 template <class Kept>
 struct Operand {
   const Kept *rows;
-  int64_t depth;
+  int64_t depth, first;
 
   POLYPTYCH_INLINE Left from(int64_t row, int64_t cells) const {
-    return {rows + row * depth, cells, 1};
+    return {rows + (row - first) * depth, cells, 1};
   }
+};
+
+// The rows of a block at a time, as tiles read them: where vectors cannot multiply their numbers,
+// these are widened into room that stays in the second cache.
+template <class Cell, class Number = typename Cell::Number, class Kept = typename Cell::Kept>
+class BlockRows {
+ public:
+  BlockRows(const Number *rows, int64_t depth) : rows_(rows), depth_(depth) {}
+
+  Operand<Kept> from(int64_t first, int64_t end) {
+    if constexpr (std::is_same_v<Number, Kept>) {
+      return {rows_, depth_, 0};
+    } else {
+      if (first != first_) widen(first, end);
+      return {room_.data(), depth_, first};
+    }
+  }
+
+ private:
+  void widen(int64_t first, int64_t end) {
+    first_ = first;
+    auto count = (end - first) * depth_;
+    room_.resize(up_to(count, VEC));
+    for (int64_t i = 0; i < count; i += VEC)
+      store_vec(load_part(rows_ + first * depth_ + i, count - i), room_.data() + i);
+  }
+
+  const Number *rows_;
+  int64_t depth_, first_ = -1;
+  std::vector<Kept> room_;
 };
 
 // A panel of a product: its first column, and what its rows become.
@@ -223,12 +253,10 @@ void pack(const Matrix<Number> &w, const Panel<Number> &of, uint32_t *out) {
 // for each block, and stays in the second cache.
 template <class Cell, class Number>
 void product_parts_in(const TiledProduct<Number> &all, int64_t begin, int64_t end) {
-  using Kept = typename Cell::Kept;
   auto &w = all.weight;
   int64_t panels = (w.out + TILE_COLUMNS - 1) / TILE_COLUMNS;
   int64_t narrow = all.low == nullptr ? 0 : all.up.depth;
-  Operand<Kept> x{static_cast<const Kept *>(all.x), w.depth};
-  Operand<Kept> low{static_cast<const Kept *>(all.low), narrow};
+  BlockRows<Cell> x(all.x, w.depth), low(all.low, narrow);
   std::vector<uint32_t> room(all.packed == nullptr ? (w.depth + narrow) / Cell::COUNT * TILE_COLUMNS : 0);
   for (int64_t part = begin; part < end; part++) {
     int64_t first = part % panels * TILE_COLUMNS, row = part / panels * all.block;
@@ -245,7 +273,7 @@ void product_parts_in(const TiledProduct<Number> &all, int64_t begin, int64_t en
     auto next = part + 1 < end ? (part + 1) % panels * TILE_COLUMNS : w.out;
     auto ahead = all.packed == nullptr ? nullptr : panel_at(next);
     Prefetch<Number> prefetch(w, ahead, next, std::max<int64_t>(1, (stop - row) * of.vectors() / SUMS));
-    panel_rows<Cell>(x, low, panel, row, stop, of, prefetch);
+    panel_rows<Cell>(x.from(row, stop), low.from(row, stop), panel, row, stop, of, prefetch);
   }
 }
 
