@@ -63,12 +63,10 @@ Owned batch_norm_relu(const at::Tensor &x, const at::Tensor &weight, const at::T
                       const at::Tensor &running_mean, const at::Tensor &running_var,
                       double momentum, double eps, bool train);
 // second relu(batch_norm(x weight^T + bias + coarse maps at the size of x)) + second_bias; `always`
-// without a hidden layer in memory, or by the rule.
-Owned fused_head(const at::Tensor &x, const Tensors &coarse, const at::Tensor &weight,
-                 const at::Tensor &bias, const at::Tensor &norm_weight,
-                 const at::Tensor &norm_bias, const at::Tensor &running_mean,
-                 const at::Tensor &running_var, double momentum, double eps,
-                 const at::Tensor &second, const at::Tensor &second_bias, bool train, bool always);
+// without a hidden layer in memory, or by the rule. layers: weight, bias, second and second_bias;
+// norm: weight, bias, running_mean and running_var.
+Owned fused_head(const at::Tensor &x, const Tensors &coarse, const Tensors &layers,
+                 const Tensors &norm, double momentum, double eps, bool train, bool always);
 Owned layer_norm(const at::Tensor &x, const at::Tensor &weight, const at::Tensor &bias, double eps);
 Owned gelu(const at::Tensor &x);
 Owned task_low_rank(const at::Tensor &x, const at::Tensor &base, const at::Tensor &a,

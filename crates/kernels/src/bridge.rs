@@ -109,16 +109,10 @@ pub(crate) mod ffi {
         fn fused_head(
             x: &Tensor,
             coarse: &CxxVector<Tensor>,
-            weight: &Tensor,
-            bias: &Tensor,
-            norm_weight: &Tensor,
-            norm_bias: &Tensor,
-            running_mean: &Tensor,
-            running_var: &Tensor,
+            layers: &CxxVector<Tensor>,
+            norm: &CxxVector<Tensor>,
             momentum: f64,
             eps: f64,
-            second: &Tensor,
-            second_bias: &Tensor,
             train: bool,
             always: bool,
         ) -> Result<UniquePtr<Tensor>>;

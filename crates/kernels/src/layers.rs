@@ -106,22 +106,10 @@ pub(crate) fn fused_head_by(
     train: bool,
 ) -> Tensor {
     let none = Tensor::new();
-    let y = ffi::fused_head(
-        at(x),
-        &all(coarse.iter().copied()),
-        at(weight),
-        at(bias.unwrap_or(&none)),
-        at(norm.weight),
-        at(norm.bias),
-        at(norm.running_mean),
-        at(norm.running_var),
-        norm.momentum,
-        norm.eps,
-        at(last),
-        at(last_bias.unwrap_or(&none)),
-        train,
-        always,
-    );
+    let layers = all([weight, bias.unwrap_or(&none), last, last_bias.unwrap_or(&none)]);
+    let own = all([norm.weight, norm.bias, norm.running_mean, norm.running_var]);
+    let (coarse, momentum, eps) = (all(coarse.iter().copied()), norm.momentum, norm.eps);
+    let y = ffi::fused_head(at(x), &coarse, &layers, &own, momentum, eps, train, always);
     output("fused_head", y)
 }
 
