@@ -23,11 +23,14 @@ int64_t most_rows(int64_t depth) {
 
 bool as_rows_or_columns(const Tensor &t) { return t.is_contiguous() || t.t().is_contiguous(); }
 
-// Rows of one block: whole tiles, and so few that each thread has work.
+// Rows of one block: whole tiles, about `near` of them, and so few that each thread has work. Blocks
+// are as long as each other: one of a few rows would cost as much packing as a whole one.
 int64_t rows_of_block(int64_t count, int64_t near, int64_t panels) {
+  auto blocks = std::max<int64_t>(1, count / near);
   int64_t threads = at::get_num_threads();
   auto shared = count / ((threads + panels - 1) / panels);
-  return up_to(std::max<int64_t>(1, std::min(near, shared)), POLYPTYCH_BEST(SUMS));
+  auto each = std::min((count + blocks - 1) / blocks, shared);
+  return up_to(std::max<int64_t>(1, each), POLYPTYCH_BEST(SUMS));
 }
 
 template <class Number>
