@@ -176,7 +176,7 @@ bool head_fits(const HeadInputs &from, const HeadNorm &norm, bool train, bool al
   }
   for (auto t : {&norm.weight, &norm.bias, &norm.running_mean, &norm.running_var})
     same = same && t->scalar_type() == at::kFloat;
-  // Known statistics do not depend on what is learnt.
+  // With known statistics the layers hand gradients on one by one.
   return same && (train || !learn) &&
          (always || fused_head_rule({x.numel() / x.size(3), x.size(3), from.weight.size(0)}));
 }
